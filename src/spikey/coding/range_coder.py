@@ -1,0 +1,146 @@
+"""Arithmetic coding: a range coder with 56 bits of state, 16 bits out at a time, one independent stream a lane.
+
+The encoder needs no division (counts are out of 2^24), the decoder one. After Martin, "Range encoding" (1979), with
+the carry propagated into the bytes already written.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from spikey.kernels import inlined, kernel
+from spikey.model.fixed import MASS_BITS
+
+STATE_BITS = 56
+FULL = 1 << STATE_BITS
+OUT_BITS = 16
+SMALLEST = 1 << (STATE_BITS - OUT_BITS)
+
+
+class RangeEncoder(NamedTuple):
+    """low, width, at: int64 (lanes,); out: uint8 (lanes, capacity). `at` counts the bytes written."""
+
+    low: np.ndarray
+    width: np.ndarray
+    at: np.ndarray
+    out: np.ndarray
+
+
+class RangeDecoder(NamedTuple):
+    """value (the code word less the low end), width, at: int64 (lanes,); data: uint8 (lanes, size + 4), zero-padded."""
+
+    value: np.ndarray
+    width: np.ndarray
+    at: np.ndarray
+    data: np.ndarray
+
+
+def range_encoder(lanes: int, capacity: int) -> RangeEncoder:
+    """Start encoding; `capacity` is the room for each lane in bytes."""
+    zeros = np.zeros(lanes, dtype=np.int64)
+    return RangeEncoder(
+        zeros, np.full(lanes, FULL, dtype=np.int64), zeros.copy(), np.zeros((lanes, capacity + 16), dtype=np.uint8)
+    )
+
+
+def range_decoder(streams: list[bytes]) -> RangeDecoder:
+    """Start decoding one stream a lane. Past its end a stream reads as zeros."""
+    data = np.zeros((len(streams), max(map(len, streams)) + 12), dtype=np.uint8)
+    value = np.empty(len(streams), dtype=np.int64)
+    for lane, stream in enumerate(streams):
+        data[lane, : len(stream)] = np.frombuffer(stream, dtype=np.uint8)
+        value[lane] = int.from_bytes(data[lane, : STATE_BITS // 8].tobytes(), "big")
+    return RangeDecoder(
+        value,
+        np.full(len(streams), FULL, dtype=np.int64),
+        np.full(len(streams), STATE_BITS // 8, dtype=np.int64),
+        data,
+    )
+
+
+def finish(encoder: RangeEncoder) -> list[bytes]:
+    """End every lane with as few bytes as tell its interval from all others, and return the streams."""
+    streams = []
+    for lane in range(len(encoder.low)):
+        low, width = int(encoder.low[lane]), int(encoder.width[lane])
+        keep = STATE_BITS
+        while keep >= 0:  # the coarsest number within [low, low + width)
+            unit = 1 << keep
+            value = (low + unit - 1) // unit * unit
+            if value < low + width:
+                break
+            keep -= 8
+        if value >= FULL:
+            carry(encoder.out, lane, encoder.at[lane])
+        head = encoder.out[lane, : encoder.at[lane]].tobytes()
+        tail = (value & (FULL - 1)).to_bytes(STATE_BITS // 8, "big")
+        streams.append((head + tail).rstrip(b"\0"))
+    return streams
+
+
+@inlined
+def put(coder, lane, low_counts, counts):
+    """Narrow a lane's interval to `counts` out of 2^24 above `low_counts`."""
+    unit = coder.width[lane] >> MASS_BITS
+    low = coder.low[lane] + unit * low_counts
+    width = unit * counts
+    if low >= FULL:
+        low -= FULL
+        carry(coder.out, lane, coder.at[lane])
+    # Two bytes are written each time and kept when they are due: a branch would be mispredicted every fourth time.
+    at = coder.at[lane]
+    while True:
+        due = width < SMALLEST
+        room = min(at, coder.out.shape[1] - 2)
+        coder.out[lane, np.uint64(room)] = (low >> (STATE_BITS - 8)) & 255
+        coder.out[lane, np.uint64(room + 1)] = (low >> (STATE_BITS - 16)) & 255
+        at += 2 if due else 0
+        low = (low & (SMALLEST - 1)) << OUT_BITS if due else low
+        width = width << OUT_BITS if due else width
+        if width >= SMALLEST:
+            break
+    coder.at[lane] = at
+    coder.low[lane] = low
+    coder.width[lane] = width
+
+
+@kernel
+def carry(out, lane, at):
+    """Add one to the number written so far."""
+    at = min(at, out.shape[1])
+    while at > 0:
+        at -= 1
+        if out[lane, at] != 255:
+            out[lane, at] += 1
+            return
+        out[lane, at] = 0
+
+
+@inlined
+def target(coder, lane):
+    """Where in 2^24 the lane's code word lies; a damaged stream may not point past the end."""
+    unit = coder.width[lane] >> MASS_BITS
+    return min(np.int64(np.uint64(coder.value[lane]) // np.uint64(unit)), (1 << MASS_BITS) - 1)
+
+
+@inlined
+def take(coder, lane, low_counts, counts):
+    """The decoder's `put`."""
+    unit = coder.width[lane] >> MASS_BITS
+    width = unit * counts
+    value = min(coder.value[lane] - unit * low_counts, width - 1)  # less than width, whatever the stream says
+    at = coder.at[lane]
+    while True:
+        due = width < SMALLEST
+        room = min(at, coder.data.shape[1] - 2)
+        two = (np.int64(coder.data[lane, np.uint64(room)]) << 8) | np.int64(coder.data[lane, np.uint64(room + 1)])
+        at += 2 if due else 0
+        value = (value << OUT_BITS) | two if due else value
+        width = width << OUT_BITS if due else width
+        if width >= SMALLEST:
+            break
+    coder.at[lane] = at
+    coder.value[lane] = value
+    coder.width[lane] = width

@@ -1,0 +1,30 @@
+"""The package's exceptions: one sentence each, naming the file, the cause and, where there is one, the remedy."""
+
+from __future__ import annotations
+
+
+class SpikeyError(Exception):
+    """Base of everything Spikey raises on purpose. The command line prints its text and exits with `exit_status`."""
+
+    exit_status = 1
+
+
+class DataError(SpikeyError):
+    """The data are at fault: malformed, truncated, damaged, or of a kind that is not supported."""
+
+
+class DamagedError(DataError):
+    """Part of a compressed file fails its check sum; `ranges` lists what is lost.
+
+    `ranges` holds tuples `(first_frame, end_frame, first_channel, end_channel)`.
+    """
+
+    def __init__(self, message: str, ranges: list[tuple[int, int, int, int]] | None = None):
+        super().__init__(message)
+        self.ranges = ranges or []
+
+
+class UsageError(SpikeyError, ValueError):
+    """The call is at fault: an argument, an option or a configuration that cannot work."""
+
+    exit_status = 2

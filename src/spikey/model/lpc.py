@@ -1,0 +1,160 @@
+"""Backward-adaptive linear prediction: correlations with exponential forgetting, Levinson-Durbin every segment.
+
+Nothing is sent: encoder and decoder compute the same weights from the samples behind them. The signal is the first
+difference of the positions (or the position itself, less the middle of the alphabet, without delta encoding). The
+lanes of a recording run in lockstep and share their correlations, so that splitting costs no learning.
+Levinson (1946), Durbin (1960); integers throughout.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from spikey.kernels import generic, kernel
+from spikey.model.fixed import UNIT, WEIGHT_BITS
+
+GAIN_BITS = 24  # of reflection coefficients and weights inside the recursion
+LARGEST = 8 << GAIN_BITS
+SEGMENT = 256  # samples, over all lanes, between two solutions
+PRIOR = 1000  # samples that the initial correlations count for
+FORGET = 13  # of 1,024, each segment: a memory of 20,000 samples
+
+
+class Lpc(NamedTuple):
+    """State of the predictor.
+
+    weights int32 (order,): oldest sample first, 1/65536.
+    correlations int64 (order + 1,): of the signal, forgetting, in (1/64 LSB)^2 >> shift.
+    signal int32 (lanes, order + steps): what is predicted from, after `order` zeros.
+    last int64 (lanes,): the previous position; the middle of the alphabet at first, and always without deltas.
+    delta int64 (1,): 1 in the difference domain.
+    shift int64 (1,): bits dropped from correlations, so that a large alphabet's cannot overflow.
+    scratch int64 (3, order + 1): room for the recursion.
+    """
+
+    weights: np.ndarray
+    correlations: np.ndarray
+    signal: np.ndarray
+    last: np.ndarray
+    delta: np.ndarray
+    shift: np.ndarray
+    scratch: np.ndarray
+
+
+def lpc(
+    order: int, lanes: int, steps: int, codes: int, *, delta: bool = True, prior: np.ndarray | None = None, scale: int = 0
+) -> Lpc:
+    """Start predicting `lanes` lanes of at most `steps` samples over an alphabet of `codes`.
+
+    prior int (order + 1 or more,): correlations to start from, for a residual of one unit's deviation and with the
+    weight of `PRIOR` samples, 1/65536; scale: the expected deviation of the residual in 1/64 LSB.
+    """
+    shift = 2 * max(codes.bit_length() - 10, 0)
+    correlations = np.zeros(order + 1, dtype=np.int64)
+    if prior is not None and delta:
+        for k in range(min(order + 1, len(prior))):
+            correlations[k] = (int(prior[k]) * PRIOR * scale * scale) >> (16 + shift)
+    weights, scratch = np.zeros(order, dtype=np.int32), np.zeros((3, order + 1), dtype=np.int64)
+    solve(correlations, weights, scratch)
+    return Lpc(
+        weights,
+        correlations,
+        np.zeros((lanes, order + steps), dtype=np.int32),
+        np.full(lanes, codes * UNIT // 2, dtype=np.int64),
+        np.array([delta], dtype=np.int64),
+        np.array([shift], dtype=np.int64),
+        scratch,
+    )
+
+
+@generic
+def predict(predictor, lane, at):
+    """The location of sample `at` of a lane, int64 in 1/64 LSB."""
+
+
+@generic
+def observe(predictor, lane, at, position, location, reciprocal):
+    """Take in what sample `at` turned out to be."""
+
+
+@generic
+def adapt(predictor, first, end, full):
+    """Learn from samples [first, end) of all lanes; `full`: the segment has its whole length."""
+
+
+@predict.register(Lpc)
+def _predict_lpc(predictor, lane, at):
+    weights = predictor.weights
+    past = predictor.signal[lane, at : at + weights.shape[0]]
+    total = np.int64(1 << (WEIGHT_BITS - 1))
+    for i in range(weights.shape[0]):
+        total += np.int64(weights[i]) * np.int64(past[i])
+    return predictor.last[lane] + (total >> WEIGHT_BITS)
+
+
+@observe.register(Lpc)
+def _observe_lpc(predictor, lane, at, position, location, reciprocal):
+    order = predictor.weights.shape[0]
+    if predictor.delta[0] == 1:
+        predictor.signal[lane, order + at] = position - predictor.last[lane] if at > 0 else 0
+        predictor.last[lane] = position
+    else:
+        predictor.signal[lane, order + at] = position - predictor.last[lane]
+
+
+@adapt.register(Lpc, small=False)
+def _adapt_lpc(predictor, first, end, full):
+    order = predictor.weights.shape[0]
+    correlations = predictor.correlations
+    if full:
+        for k in range(order + 1):
+            correlations[k] -= (correlations[k] * FORGET) >> 10
+    for lane in range(predictor.signal.shape[0]):
+        now = predictor.signal[lane, order + first : order + end]
+        for k in range(order + 1):
+            past = predictor.signal[lane, order + first - k : order + end - k]
+            total = np.int64(0)
+            for t in range(end - first):
+                total += np.int64(now[t]) * np.int64(past[t])
+            correlations[k] += total >> predictor.shift[0]
+    solve(correlations, predictor.weights, predictor.scratch)
+
+
+@kernel
+def solve(correlations, weights, scratch):
+    """Weights (int32, oldest first, 1/65536) that predict a signal of these correlations; zeros for a silent one."""
+    order = weights.shape[0]
+    power = correlations[0] + (correlations[0] >> 13) + 1
+    shift = 0
+    while (power >> shift) >= 1 << 30:
+        shift += 1
+    up = 0
+    while (power << up) < 1 << 29:
+        up += 1
+    scaled, solution, update = scratch[0], scratch[1], scratch[2]
+    scaled[0] = (power >> shift) << up
+    for k in range(1, order + 1):
+        scaled[k] = (correlations[k] >> shift) << up
+    solution[:] = 0
+    error = scaled[0]
+    for i in range(order):
+        total = scaled[i + 1] << GAIN_BITS
+        for j in range(i):
+            total -= solution[j] * scaled[i - j]
+        gain = total // error
+        if error < 256 or abs(gain) >= 1 << GAIN_BITS:
+            break
+        largest = abs(gain)
+        for j in range(i):
+            update[j] = solution[j] - ((gain * solution[i - 1 - j]) >> GAIN_BITS)
+            largest = max(largest, abs(update[j]))
+        if largest > LARGEST:
+            break
+        for j in range(i):
+            solution[j] = update[j]
+        solution[i] = gain
+        error -= (((error * gain) >> GAIN_BITS) * gain) >> GAIN_BITS
+    for j in range(order):
+        weights[order - 1 - j] = (solution[j] + (1 << (GAIN_BITS - WEIGHT_BITS - 1))) >> (GAIN_BITS - WEIGHT_BITS)
