@@ -8,18 +8,58 @@ compiled; uncompiled code (NUMBA_DISABLE_JIT=1) looks it up in a dictionary, so 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
 from numba import types
+from numba.core.event import Listener, register
 from numba.extending import overload
 
 # Python's error model would add a test for division by zero to every division; every divisor here is positive.
 # Kernels allocate nothing: without reference counting, passing a state costs nothing either.
 _options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
-kernel = numba.njit(cache=True, **_options)
 inlined = numba.njit(forceinline=True, **_options)
+
+
+def _stamp() -> tuple[tuple[str, int, int], ...]:
+    """What the cached kernels depend on: Numba alone looks at a kernel's own file, not at those it calls into."""
+    root = Path(__file__).parent
+    files = sorted([Path(__file__), *root.glob("model/*.py"), *root.glob("coding/*.py")])
+    return tuple((str(file.relative_to(root)), file.stat().st_mtime_ns, file.stat().st_size) for file in files)
+
+
+_STAMP = _stamp()
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile a loop when it is first called, and keep the result for later processes."""
+    compiled = numba.njit(cache=True, **_options)(function)
+    cache_file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
+    if cache_file is not None:
+        cache_file._source_stamp = _STAMP
+    return compiled
+
+
+class _FirstCompilation(Listener):
+    """Calls `say` once, when something is about to be compiled that no cache holds."""
+
+    def __init__(self, say: Callable[[], None]):
+        self.say: Callable[[], None] | None = say
+
+    def on_start(self, event: Any) -> None:
+        say, self.say = self.say, None
+        if say is not None:
+            say()
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+
+def announce_compilation(say: Callable[[], None]) -> None:
+    """Have `say` called once, before the first compilation of this process, if there is one."""
+    register("numba:compile", _FirstCompilation(say))
 
 
 @inlined

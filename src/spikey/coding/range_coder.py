@@ -84,8 +84,20 @@ def finish(encoder: RangeEncoder) -> list[bytes]:
 def put(coder, lane, low_counts, counts):
     """Narrow a lane's interval to `counts` out of 2^24 above `low_counts`."""
     unit = coder.width[lane] >> MASS_BITS
-    low = coder.low[lane] + unit * low_counts
-    width = unit * counts
+    _put(coder, lane, unit * low_counts, unit * counts)
+
+
+@inlined
+def put_share(coder, lane, low_counts, counts, total):
+    """`put` out of any total up to 2^32."""
+    unit = np.int64(np.uint64(coder.width[lane]) // np.uint64(total))
+    _put(coder, lane, unit * low_counts, unit * counts)
+
+
+@inlined
+def _put(coder, lane, above, width):
+    """Narrow a lane's interval to `width` beginning `above` its low end."""
+    low = coder.low[lane] + above
     if low >= FULL:
         low -= FULL
         carry(coder.out, lane, coder.at[lane])
@@ -126,11 +138,30 @@ def target(coder, lane):
 
 
 @inlined
+def target_share(coder, lane, total):
+    """`target` out of any total up to 2^32."""
+    unit = np.uint64(coder.width[lane]) // np.uint64(total)
+    return min(np.int64(np.uint64(coder.value[lane]) // unit), total - 1)
+
+
+@inlined
 def take(coder, lane, low_counts, counts):
     """The decoder's `put`."""
     unit = coder.width[lane] >> MASS_BITS
-    width = unit * counts
-    value = min(coder.value[lane] - unit * low_counts, width - 1)  # less than width, whatever the stream says
+    _take(coder, lane, unit * low_counts, unit * counts)
+
+
+@inlined
+def take_share(coder, lane, low_counts, counts, total):
+    """`take` out of any total up to 2^32."""
+    unit = np.int64(np.uint64(coder.width[lane]) // np.uint64(total))
+    _take(coder, lane, unit * low_counts, unit * counts)
+
+
+@inlined
+def _take(coder, lane, above, width):
+    """The decoder's `_put`."""
+    value = min(coder.value[lane] - above, width - 1)  # less than width, whatever the stream says
     at = coder.at[lane]
     while True:
         due = width < SMALLEST

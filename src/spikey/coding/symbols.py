@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from spikey.coding.range_coder import RangeDecoder, RangeEncoder, put, take, target
+from spikey.coding.range_coder import (
+    RangeDecoder,
+    RangeEncoder,
+    put,
+    put_share,
+    take,
+    take_share,
+    target,
+    target_share,
+)
 from spikey.kernels import entry, generic, inlined
+from spikey.model.conditioned import ESCAPE, Conditioned, weigh
 from spikey.model.density import Narrow, Wide, below, cumulative, find, standardise
 from spikey.model.fixed import MASS, MASS_BITS, NARROW, POSITION_BITS, SCALE_STEP_BITS, UNIT
 
@@ -51,6 +61,54 @@ def _encode_narrow(density, coder, lane, location, step, code):
 def _decode_narrow(density, coder, lane, location, step):
     code, low, counts = find(density, location, step, target(coder, lane))
     take(coder, lane, low, counts)
+    return code
+
+
+@encode.register(Conditioned, small=False)
+def _encode_conditioned(density, coder, lane, location, step, code):
+    first, size = weigh(density, lane, location, step)
+    if size == 0:
+        reciprocal = entry(density.reciprocal, step)
+        low = below(density, location, reciprocal, code)
+        put(coder, lane, low, below(density, location, reciprocal, code + 1) - low)
+    else:
+        masses = density.masses
+        total = masses[size] + ESCAPE
+        index = code - first
+        if 0 <= index < size:
+            put_share(coder, lane, masses[index], masses[index + 1] - masses[index], total)
+        else:
+            put_share(coder, lane, masses[size], ESCAPE, total)
+            put_share(coder, lane, code, 1, density.middles.shape[0])
+    density.previous[lane] = code
+
+
+@decode.register(Conditioned, small=False)
+def _decode_conditioned(density, coder, lane, location, step):
+    first, size = weigh(density, lane, location, step)
+    if size == 0:
+        code, low, counts = find(density, location, step, target(coder, lane))
+        take(coder, lane, low, counts)
+    else:
+        masses = density.masses
+        total = masses[size] + ESCAPE
+        wanted = target_share(coder, lane, total)
+        if wanted < masses[size]:
+            low, high = 0, size - 1
+            while low < high:
+                half = (low + high + 1) >> 1
+                if masses[half] <= wanted:
+                    low = half
+                else:
+                    high = half - 1
+            take_share(coder, lane, masses[low], masses[low + 1] - masses[low], total)
+            code = first + low
+        else:
+            take_share(coder, lane, masses[size], ESCAPE, total)
+            codes = density.middles.shape[0]
+            code = target_share(coder, lane, codes)
+            take_share(coder, lane, code, 1, codes)
+    density.previous[lane] = code
     return code
 
 

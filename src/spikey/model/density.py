@@ -19,8 +19,8 @@ from spikey.model.fixed import (
     NARROW,
     POSITION_BITS,
     RECIPROCAL,
-    SPREAD,
     SCALE_STEP_BITS,
+    SPREAD,
     UNIT,
     Z_BITS,
     Z_CELL_BITS,
@@ -89,7 +89,13 @@ def narrow(edges: np.ndarray) -> Narrow:
     bounded = edges.copy()
     bounded[0], bounded[-1] = -(1 << 30), 1 << 30
     return Narrow(
-        bounded.astype(np.int32), middles.astype(np.int32), table, RECIPROCAL, SPREAD, quantiles, located.astype(np.int32)
+        bounded.astype(np.int32),
+        middles.astype(np.int32),
+        table,
+        RECIPROCAL,
+        SPREAD,
+        quantiles,
+        located.astype(np.int32),
     )
 
 

@@ -29,6 +29,7 @@ class Lpc(NamedTuple):
     correlations int64 (order + 1,): of the signal, forgetting, in (1/64 LSB)^2 >> shift.
     signal int32 (lanes, order + steps): what is predicted from, after `order` zeros.
     last int64 (lanes,): the previous position; the middle of the alphabet at first, and always without deltas.
+    middle int64 (1,): the middle of the alphabet.
     delta int64 (1,): 1 in the difference domain.
     shift int64 (1,): bits dropped from correlations, so that a large alphabet's cannot overflow.
     scratch int64 (3, order + 1): room for the recursion.
@@ -38,13 +39,21 @@ class Lpc(NamedTuple):
     correlations: np.ndarray
     signal: np.ndarray
     last: np.ndarray
+    middle: np.ndarray
     delta: np.ndarray
     shift: np.ndarray
     scratch: np.ndarray
 
 
 def lpc(
-    order: int, lanes: int, steps: int, codes: int, *, delta: bool = True, prior: np.ndarray | None = None, scale: int = 0
+    order: int,
+    lanes: int,
+    steps: int,
+    codes: int,
+    *,
+    delta: bool = True,
+    prior: np.ndarray | None = None,
+    scale: int = 0,
 ) -> Lpc:
     """Start predicting `lanes` lanes of at most `steps` samples over an alphabet of `codes`.
 
@@ -52,6 +61,7 @@ def lpc(
     weight of `PRIOR` samples, 1/65536; scale: the expected deviation of the residual in 1/64 LSB.
     """
     shift = 2 * max(codes.bit_length() - 10, 0)
+    scale = min(scale, codes * UNIT)
     correlations = np.zeros(order + 1, dtype=np.int64)
     if prior is not None and delta:
         for k in range(min(order + 1, len(prior))):
@@ -63,6 +73,7 @@ def lpc(
         correlations,
         np.zeros((lanes, order + steps), dtype=np.int32),
         np.full(lanes, codes * UNIT // 2, dtype=np.int64),
+        np.array([codes * UNIT // 2], dtype=np.int64),
         np.array([delta], dtype=np.int64),
         np.array([shift], dtype=np.int64),
         scratch,

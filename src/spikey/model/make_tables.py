@@ -18,7 +18,7 @@ STEPS_PER_OCTAVE = 32
 OCTAVES = (2, 26)  # of the scale, in 1/64 LSB: from 1/16 LSB to 2^20 LSB
 # The half-width mixture that fits the residuals of real recordings best: weight and relative scale.
 COMPONENTS = ((Decimal("0.9"), Decimal("0.97")), (Decimal("0.1"), Decimal("1.4")))
-RATES = tuple(Decimal(rate) for rate in ("0.03", "0.01", "0.004", "0.001"))
+RATES = tuple(Decimal(rate) for rate in ("0.03", "0.01", "0.004", "0.001", "0.1"))
 UPDATE_STEPS_PER_SIGMA = 32
 UPDATE_SIGMAS = 3
 
@@ -43,7 +43,9 @@ def cumulative_table() -> np.ndarray:
         z = Decimal(i) / CELLS_PER_SIGMA
         upper.append(sum((w * normal_distribution(z / s) for w, s in COMPONENTS), Decimal(0)))
     top = upper[-1]
-    half = [int(((u - Decimal("0.5")) / (top - Decimal("0.5")) * 2 ** (MASS_BITS - 1)).to_integral_value()) for u in upper]
+    half = [
+        int(((u - Decimal("0.5")) / (top - Decimal("0.5")) * 2 ** (MASS_BITS - 1)).to_integral_value()) for u in upper
+    ]
     middle = 2 ** (MASS_BITS - 1)
     return np.array([middle - h for h in half[:0:-1]] + [middle + h for h in half], dtype=np.int32)
 

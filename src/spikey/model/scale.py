@@ -43,18 +43,26 @@ class Scale(NamedTuple):
 
 def scale(lanes: int, codes: int, initial: int, rate: int = 2) -> Scale:
     """Start from the header's byte `initial`; `rate` is a row of the table of updates."""
-    opening = ((codes.bit_length() + POSITION_BITS - 3) << SCALE_BITS) if codes > 1 else SCALE_MIN
-    value = min(SCALE_MIN + (initial << BYTE_BITS), SCALE_MAX)
     return Scale(
-        np.full(lanes, value, dtype=np.int64),
-        np.array([min(max(opening, SCALE_MIN), SCALE_MAX)], dtype=np.int64),
+        np.full(lanes, stated_scale(initial), dtype=np.int64),
+        np.array([opening_scale(codes)], dtype=np.int64),
         UPDATE[rate],
     )
 
 
+def stated_scale(initial: int) -> int:
+    """log2 of the scale that a header's byte states, 1/65536 octave of 1/64 LSB."""
+    return min(SCALE_MIN + (initial << BYTE_BITS), SCALE_MAX)
+
+
+def opening_scale(codes: int) -> int:
+    """log2 of the scale for a lane's first sample: an eighth of the alphabet or so."""
+    return min(max((codes.bit_length() + POSITION_BITS - 3) << SCALE_BITS, SCALE_MIN), SCALE_MAX)
+
+
 def deviation(initial: int) -> int:
     """The scale that a header's byte states, in 1/64 LSB."""
-    step = (min(SCALE_MIN + (initial << BYTE_BITS), SCALE_MAX) - SCALE_MIN) >> SCALE_STEP_BITS
+    step = (stated_scale(initial) - SCALE_MIN) >> SCALE_STEP_BITS
     return int(SPREAD[step]) >> POSITION_BITS
 
 

@@ -1,0 +1,73 @@
+"""Spikey: lossless compression of raw brain recordings.
+
+`compress` and `decompress` work on samples in memory, `open` slices a compressed file like a NumPy array, and
+`spikey.files` works on whole files. Nothing heavy is imported before it is used.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from spikey.errors import DamagedError, DataError, SpikeyError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from spikey.container.reader import Reader
+
+__version__ = "0.1.0"
+__all__ = ["DamagedError", "DataError", "Recording", "SpikeyError", "UsageError", "compress", "decompress", "open"]
+
+
+class Recording(NamedTuple):
+    """Samples (frames, channels), an integer type; rate in Hz; number of channels."""
+
+    samples: np.ndarray
+    rate: float
+    channels: int
+
+
+def compress(samples: Any, rate: float, preset: str | None = None, calibration: Any = "auto", jobs: int = 1) -> bytes:
+    """Compress samples (frames, channels) or (frames,) of an integer type of up to 32 bits, sampled at `rate` Hz.
+
+    preset: "realtime", "balanced", or None to choose by size. calibration: "auto" (the shipped one of the N1 where the
+    samples are an N1's), None, or a `spikey.model.calibration.Calibration`. jobs: threads.
+    Raises UsageError for samples that are of another kind.
+
+    >>> import numpy, spikey
+    >>> samples = numpy.arange(1000, dtype="int16")
+    >>> bool((spikey.decompress(spikey.compress(samples, rate=20000)).samples[:, 0] == samples).all())
+    True
+    """
+    import io
+
+    import numpy as np
+
+    from spikey.container.writer import ArraySource, write_file
+    from spikey.files import Settings
+    from spikey.model.calibration import n1
+
+    array = np.asarray(samples)
+    source = ArraySource(array, rate)
+    chosen = n1() if isinstance(calibration, str) and calibration == "auto" else calibration
+    out = io.BytesIO()
+    write_file(source, out, Settings(preset=preset).method(array.nbytes), chosen, jobs=jobs)
+    return out.getvalue()
+
+
+def decompress(data: bytes | str | os.PathLike[str], jobs: int = 1) -> Recording:
+    """Restore all samples of a compressed file, given as bytes or as a path.
+
+    Raises DamagedError, with the extents that are lost, or DataError.
+    """
+    with open(data) as reader:
+        samples = reader.read(0, reader.frames, jobs=jobs)
+        return Recording(samples, reader.rate, reader.layout.channels)
+
+
+def open(path: str | os.PathLike[str] | bytes) -> Reader:
+    """Open a compressed file, given as a path or as bytes, for slicing: see `spikey.container.reader.Reader`."""
+    from spikey.container.reader import Reader
+
+    return Reader(path)

@@ -1,0 +1,6 @@
+"""`python -m spikey`."""
+
+from spikey.cli import main
+
+if __name__ == "__main__":
+    main()

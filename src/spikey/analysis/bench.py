@@ -1,0 +1,156 @@
+"""Measures ratio and speed of every preset and coder on recordings, one process, one thread, after a warm-up."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from spikey.container.reader import Reader
+from spikey.container.writer import write_file
+from spikey.errors import DataError
+from spikey.files import PRESETS, Settings
+from spikey.model.calibration import n1
+from spikey.recording.source import NotPCM, Source, pack
+from spikey.recording.wav import open_wav
+
+
+@dataclass
+class Result:
+    """One codec on all recordings: bytes, ratio, bits per sample, million samples a second each way."""
+
+    codec: str
+    recordings: int
+    original: int
+    compressed: int
+    samples: int
+    encode_seconds: float
+    decode_seconds: float
+
+    def row(self) -> dict[str, Any]:
+        """With the figures that follow from the counts."""
+        return asdict(self) | {
+            "ratio": self.original / max(self.compressed, 1),
+            "bits_per_sample": 8 * self.compressed / max(self.samples, 1),
+            "encode_ms_s": self.samples / max(self.encode_seconds, 1e-9) / 1e6,
+            "decode_ms_s": self.samples / max(self.decode_seconds, 1e-9) / 1e6,
+        }
+
+
+Codec = tuple[Callable[[Source], bytes], Callable[[bytes], bytes]]
+
+
+def spikey_codec(settings: Settings) -> Codec:
+    """Encoder to the bytes of a file, decoder to the bytes of the samples."""
+
+    def encode(source: Source) -> bytes:
+        out = io.BytesIO()
+        size = source.frames * source.layout.frame_bytes
+        write_file(source, out, settings.method(size), settings.calibration, jobs=1)
+        return out.getvalue()
+
+    def decode(data: bytes) -> bytes:
+        with Reader(data) as reader:
+            return b"".join(pack(samples, reader.layout) for samples in reader.chunks())
+
+    return encode, decode
+
+
+def pcodec_codec() -> Codec | None:
+    """pcodec with 16-tap convolution on dense codes, as in its best published form; None when it is not installed."""
+    try:
+        from pcodec import ChunkConfig, DeltaSpec, standalone
+    except ImportError:
+        return None
+    import numpy as np
+
+    from spikey.recording.levels import find_levels
+
+    best = ChunkConfig(compression_level=12, delta_spec=DeltaSpec.try_conv1(16))
+    safe = ChunkConfig(compression_level=8)
+
+    def encode(source: Source) -> bytes:
+        out = []
+        samples = source.read(0, source.frames)
+        for channel in np.ascontiguousarray(samples.T):
+            codes = find_levels(channel).to_codes(channel)[0].astype(np.int16)
+            try:
+                out.append(standalone.simple_compress(codes, best))
+            except BaseException as error:  # its panics are no Exceptions; it panics on a few lengths
+                if isinstance(error, KeyboardInterrupt):
+                    raise
+                out.append(standalone.simple_compress(codes, safe))
+        return b"".join(len(part).to_bytes(4, "little") + part for part in out)
+
+    def decode(data: bytes) -> bytes:
+        at, parts = 0, []
+        while at < len(data):
+            size = int.from_bytes(data[at : at + 4], "little")
+            parts.append(standalone.simple_decompress(data[at + 4 : at + 4 + size]))
+            at += 4 + size
+        return b"".join(part.tobytes() for part in parts)
+
+    return encode, decode
+
+
+def codecs(presets: list[str], coders: list[str], peers: bool) -> dict[str, Codec]:
+    """The codecs to measure, by name."""
+    found: dict[str, Codec] = {}
+    for preset in presets:
+        for coder in coders:
+            name = f"spikey {preset}" + (f", {coder}" if coder != "arithmetic" else "")
+            found[name] = spikey_codec(Settings(preset=preset, coder=coder, calibration=n1()))
+    lms = Settings(predictor="lms", calibration=n1())
+    if len(presets) == len(PRESETS):
+        found["spikey lms"] = spikey_codec(lms)
+    pco = pcodec_codec() if peers else None
+    if pco is not None:
+        found["pcodec conv1(16) on codes"] = pco
+    return found
+
+
+def measure(
+    paths: list[Path], chosen: dict[str, Codec], repeats: int = 3, progress: Callable[[int], None] | None = None
+) -> list[Result]:
+    """Each codec on each recording, side by side; times are the best of `repeats`. Spikey's output is verified.
+
+    Raises DataError when nothing could be read or a codec does not restore the samples.
+    """
+    results = {name: Result(name, 0, 0, 0, 0, 0.0, 0.0) for name in chosen}
+    warm = False
+    for path in paths:
+        try:
+            source = open_wav(path)
+        except NotPCM:
+            continue
+        with source:
+            wanted = pack(source.read(0, source.frames), source.layout)
+            for name, (encode, decode) in chosen.items():
+                if not warm:
+                    decode(encode(source))
+                encode_time = decode_time = float("inf")
+                for _ in range(repeats):
+                    start = time.perf_counter()
+                    data = encode(source)
+                    middle = time.perf_counter()
+                    restored = decode(data)
+                    end = time.perf_counter()
+                    encode_time, decode_time = min(encode_time, middle - start), min(decode_time, end - middle)
+                if name.startswith("spikey") and restored != wanted:
+                    raise DataError(f"{path}: {name} does not restore it; please report this")
+                result = results[name]
+                result.recordings += 1
+                result.original += source.head_size + len(wanted) + source.tail_size
+                result.compressed += len(data)
+                result.samples += source.frames * source.layout.channels
+                result.encode_seconds += encode_time
+                result.decode_seconds += decode_time
+            warm = True
+        if progress is not None:
+            progress(1)
+    if not warm:
+        raise DataError(f"none of {len(paths)} files is an integer recording")
+    return list(results.values())

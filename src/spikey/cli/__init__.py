@@ -1,0 +1,49 @@
+"""The command line, one file a command. Each imports what it needs when it runs, so that `--help` answers at once.
+
+`main` is the entry point of `spikey`, `python -m spikey` and `cli.py`. Nothing imports this package.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+
+import typer
+
+from spikey.cli import bench, calibrate, compress, decompress, demo, doctor, info, simulate, verify
+from spikey.errors import SpikeyError
+
+app = typer.Typer(
+    help="Lossless compression of raw brain recordings.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (compress, decompress, info, verify, calibrate, simulate, bench, doctor, demo):
+    app.command(command.__name__.rsplit(".", 1)[1])(command.command)
+
+
+def main() -> None:
+    """Run the command line; every expected failure is one sentence on standard error and exit status 1 or 2."""
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        app()
+    except SpikeyError as error:
+        sys.stderr.write(f"spikey: {error}\n")
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        sys.stderr.write("spikey: interrupted; no unfinished output was kept\n")
+        sys.exit(1)
+    except BrokenPipeError:  # whoever read our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except MemoryError:
+        sys.stderr.write("spikey: there is not enough memory\n")
+        sys.exit(1)
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,182 @@
+"""What several commands share: inputs and outputs, settings, many files at once, progress, the compilation's notice."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spikey.errors import SpikeyError, UsageError
+
+if TYPE_CHECKING:
+    from spikey.files import Outcome, Settings
+
+
+def say(text: str) -> None:
+    """A line for a person, on standard error, so that standard output stays for answers."""
+    sys.stderr.write(text + "\n")
+
+
+def prepare_kernels() -> None:
+    """Have the first compilation say that it is happening."""
+    from spikey.kernels import announce_compilation
+
+    announce_compilation(lambda: say("compiling the kernels, once on this machine (up to a minute) ..."))
+
+
+def in_and_out(paths: list[Path] | None, input_file: Path | None, output_file: Path | None) -> tuple[list[Path], Path]:
+    """Inputs and output from `IN... OUT` or from --input_file and --output_file."""
+    if input_file is not None or output_file is not None:
+        if paths or input_file is None or output_file is None:
+            raise UsageError("give either IN and OUT, or both --input_file and --output_file")
+        return [input_file], output_file
+    if not paths or len(paths) < 2:
+        raise UsageError("give an input and an output, as in: spikey compress recording.wav recording.spky")
+    return paths[:-1], paths[-1]
+
+
+def pairs(inputs: list[Path], output: Path, suffixes: tuple[str, ...], new_suffix: str) -> list[tuple[Path, Path]]:
+    """Each input file with its output; folders are searched for `suffixes` and mirrored below `output`."""
+    if len(inputs) == 1 and not inputs[0].is_dir():
+        return [(inputs[0], output / inputs[0].with_suffix(new_suffix).name if output.is_dir() else output)]
+    found = []
+    for path in inputs:
+        if path.is_dir():
+            files = sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
+            if not files:
+                raise UsageError(f"{path}: holds no files that end in {' or '.join(suffixes)}")
+            found += [(file, output / file.relative_to(path).with_suffix(new_suffix)) for file in files]
+        else:
+            found.append((path, output / path.with_suffix(new_suffix).name))
+    taken: dict[Path, Path] = {}
+    for source, target in found:
+        if target in taken:
+            raise UsageError(f"{source} and {taken[target]} would both be written to {target}")
+        taken[target] = source
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"{output}: is a file; several inputs need a folder to be written to")
+    try:
+        for _, target in found:
+            target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{output}: cannot be made ({error.strerror})") from None
+    return found
+
+
+def settings_from(
+    config: Path | None,
+    preset: str | None,
+    calibration: str | None,
+    raw: tuple[int | None, float | None, str | None],
+    jobs: int,
+    verify: bool,
+) -> Settings:
+    """What a configuration and the options ask for; options come first."""
+    from spikey.files import Settings
+    from spikey.model.calibration import load, n1
+
+    options: dict[str, Any] = {"preset": preset}
+    wanted = calibration
+    if config is not None:
+        from spikey.config import load as load_config
+
+        stated = load_config(config)
+        kind = stated.predictor.type
+        if kind not in ("lpc", "lms"):
+            raise UsageError(
+                f"{config}: predictor.type {kind} needs a trained model, and none is shipped yet; use lpc or lms"
+            )
+        options = {
+            "preset": preset or stated.preset,
+            "predictor": kind,
+            "coder": stated.bitstream_encoding.type,
+            "delta": stated.preprocessing.use_delta_encoding,
+        }
+        wanted = calibration or stated.calibration
+    embed = None
+    if wanted in (None, "auto", "n1"):
+        chosen = n1()
+    elif wanted == "none":
+        chosen = None
+    else:
+        chosen = load(wanted)
+        embed = chosen.to_bytes()
+    channels, rate, dtype = raw
+    stated_raw = [value is not None for value in raw]
+    if any(stated_raw) and not all(stated_raw):
+        raise UsageError("a raw input needs all three of --channels, --rate and --dtype")
+    layout = (channels, rate, dtype) if channels is not None and rate is not None and dtype is not None else None
+    return Settings(calibration=chosen, embed=embed, raw=layout, jobs=jobs, verify=verify, **options)
+
+
+@contextmanager
+def progress_bar(total: int | None, unit: str) -> Iterator[Callable[..., None]]:
+    """A bar on standard error where a person sees it: call it with the amount done and a note; silent elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda amount, note="": None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TextColumn("{task.fields[note]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    ) as bar:
+        task = bar.add_task("", total=total, note="")
+        yield lambda amount, note="": bar.update(task, advance=amount, note=note)
+
+
+def run_files(
+    work: list[tuple[Path, Path]], one: Callable[[Path, Path, Callable[[int], None] | None], Outcome], jobs: int
+) -> tuple[list[tuple[Path, Outcome]], int]:
+    """Do `one` for each pair, `jobs` at a time, with a bar; failures are said and counted, the rest goes on."""
+    prepare_kernels()
+    if len(work) == 1:
+        source, target = work[0]
+        with progress_bar(None, "samples") as advance:
+            return [(source, one(source, target, lambda n: advance(n)))], 0
+    done: list[tuple[Path, Outcome]] = []
+    failures, original, compressed, start = 0, 0, 0, time.perf_counter()
+    with progress_bar(len(work), "files") as advance, ThreadPoolExecutor(jobs) as pool:
+        futures = {pool.submit(one, source, target, None): source for source, target in work}
+        try:
+            for future in as_completed(futures):
+                try:
+                    outcome = future.result()
+                except SpikeyError as error:
+                    say(f"spikey: {error}")
+                    failures += 1
+                    advance(1)
+                    continue
+                done.append((futures[future], outcome))
+                original += outcome.original
+                compressed += outcome.compressed
+                rate = original / (time.perf_counter() - start) / 1e6
+                advance(1, f"ratio {original / max(compressed, 1):.3f}, {rate:.1f} MB/s")
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return done, failures
+
+
+def summary(done: list[tuple[Path, Outcome]], seconds: float, verb: str) -> str:
+    """One line on what was done."""
+    original, compressed = sum(o.original for _, o in done), sum(o.compressed for _, o in done)
+    samples = sum(o.samples for _, o in done)
+    many = f"{len(done):,} files, " if len(done) > 1 else ""
+    bits = f", {8 * compressed / samples:.3f} bits per sample" if samples else ""
+    speed = f"{samples / seconds / 1e6:.1f} million samples/s" if samples else f"{original / seconds / 1e6:.1f} MB/s"
+    return (
+        f"{verb} {many}{original:,} bytes as {compressed:,}: ratio {original / max(compressed, 1):.4f}{bits}; "
+        f"{seconds:.2f} s, {speed}"
+    )

@@ -1,0 +1,53 @@
+"""`spikey compress`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from spikey.cli.common import in_and_out, pairs, run_files, say, settings_from, summary
+
+
+def command(
+    paths: Annotated[Optional[list[Path]], typer.Argument(metavar="IN... OUT", help="Files or folders, and where to.")] = None,
+    config: Annotated[Optional[Path], typer.Option(help="A YAML configuration.")] = None,
+    input_file: Annotated[Optional[Path], typer.Option("--input_file", help="The same as IN.")] = None,
+    output_file: Annotated[Optional[Path], typer.Option("--output_file", help="The same as OUT.")] = None,
+    preset: Annotated[
+        Optional[str], typer.Option(help="realtime or balanced; default: balanced, realtime for inputs over 100 MB.")
+    ] = None,
+    calibration: Annotated[Optional[str], typer.Option(help="auto, n1, none or a calibration file.")] = None,
+    channels: Annotated[Optional[int], typer.Option(help="Channels of a raw input.")] = None,
+    rate: Annotated[Optional[float], typer.Option(help="Sampling rate of a raw input in Hz.")] = None,
+    dtype: Annotated[Optional[str], typer.Option(help="Type of a raw input: int16, uint16, int8, ... int24.")] = None,
+    jobs: Annotated[int, typer.Option(help="Threads.", min=1)] = 1,
+    verify: Annotated[bool, typer.Option(help="Decode what was written and compare.")] = True,
+) -> None:
+    """Compress recordings without losing a bit.
+
+    A folder is searched for WAV files (with --channels, --rate and --dtype for .raw, .dat and .bin files) and mirrored.
+    """
+    inputs, output = in_and_out(paths, input_file, output_file)
+    settings = settings_from(config, preset, calibration, (channels, rate, dtype), jobs, verify)
+    suffixes = (".wav",) if settings.raw is None else (".raw", ".dat", ".bin")
+    work = pairs(inputs, output, suffixes, ".spky")
+    from dataclasses import replace
+
+    from spikey.files import compress_file
+
+    each = replace(settings, jobs=1) if len(work) > 1 else settings
+    start = time.perf_counter()
+    done, failures = run_files(work, lambda source, target, bar: compress_file(source, target, each, bar), jobs)
+    for source, outcome in done:
+        if outcome.note:
+            say(f"note: {outcome.note}; kept losslessly as plain bytes")
+        elif not outcome.samples:
+            say(f"note: {source} holds no samples")
+    if done:
+        typer.echo(summary(done, time.perf_counter() - start, "compressed"))
+    if failures:
+        say(f"spikey: {failures} of {len(work)} files could not be compressed")
+        raise typer.Exit(1)

@@ -1,0 +1,61 @@
+"""`spikey demo`: the main job on a recording made on the spot."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spikey.errors import SpikeyError
+
+
+def command(
+    folder: Annotated[Path, typer.Argument(help="Where the files go.")] = Path("demo"),
+    seed: Annotated[int, typer.Option(help="Seed of the simulated recording.", min=0)] = 0,
+    config: Annotated[Path, typer.Option(help="The configuration to use.")] = Path("config.yaml"),
+) -> None:
+    """Simulate a recording, compress and restore it as a user would, compare every byte, and draw what was predicted."""
+    from spikey.analysis.picture import draw_prediction
+    from spikey.analysis.trace import trace
+    from spikey.recording.wav import open_wav
+
+    folder.mkdir(parents=True, exist_ok=True)
+    wav, packed, restored = folder / "recording.wav", folder / "recording.bin", folder / "restored.wav"
+    program = [sys.executable, "cli.py"] if Path("cli.py").exists() else [sys.executable, "-m", "spikey"]
+    configured = ["--config", str(config)] if config.exists() else []
+
+    def run(*arguments: str) -> float:
+        typer.echo(f"$ {' '.join(['python', *program[1:], *arguments])}")
+        start = time.perf_counter()
+        if subprocess.run([*program, *arguments], check=False).returncode:
+            raise SpikeyError("the demo failed; what went wrong stands above")
+        return time.perf_counter() - start
+
+    files = ["--input_file", str(wav), "--output_file", str(packed)]
+    back = ["--input_file", str(packed), "--output_file", str(restored)]
+    run("simulate", str(wav), "--seed", str(seed))
+    run("compress", *configured, *files)  # compiles on a fresh machine
+    seconds = run("compress", *configured, *files), run("decompress", *configured, *back)
+    original = wav.read_bytes()
+    if restored.read_bytes() != original:
+        raise SpikeyError(f"{restored} differs from {wav}")
+    size = packed.stat().st_size
+    with open_wav(wav) as source:
+        samples = source.read(0, source.frames)[:, 0]
+        positions, predictions, residuals = trace(samples)
+        picture = folder / "prediction.png"
+        draw_prediction(picture, positions, predictions, residuals, source.layout.rate, "Simulated N1 recording")
+        typer.echo(
+            f"\nidentical, byte for byte: {len(original):,} bytes as {size:,}, ratio {len(original) / size:.3f}, "
+            f"{8 * size / source.frames:.3f} bits per sample"
+        )
+        length = source.frames / source.layout.rate
+    typer.echo(
+        f"whole processes: compress and verify {seconds[0]:.2f} s, decompress {seconds[1]:.2f} s, "
+        f"for {length:.1f} s of signal (mostly starting Python; `spikey bench` measures the codec)"
+    )
+    typer.echo(f"picture of signal, prediction and residual: {picture}")

@@ -1,0 +1,38 @@
+"""`spikey simulate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spikey.errors import UsageError
+
+
+def command(
+    output: Annotated[Path, typer.Argument(metavar="OUT.wav")],
+    seconds: Annotated[float, typer.Option(help="Length in seconds.", min=0.0)] = 5.0,
+    channels: Annotated[int, typer.Option(help="Channels.", min=1)] = 1,
+    seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
+    profile: Annotated[str, typer.Option(help="n1 or neuropixels.")] = "n1",
+    artifacts: Annotated[bool, typer.Option("--artifacts", help="Add rare huge steps.")] = False,
+    rails: Annotated[bool, typer.Option("--rails", help="Let the converter clip.")] = False,
+) -> None:
+    """Write a WAV with the statistics of a real recording: noise, spikes, field potentials, an uneven converter."""
+    from spikey.analysis.simulate import simulate
+    from spikey.files import complete_file
+    from spikey.recording.source import Layout, Sink
+    from spikey.recording.wav import canonical_head
+
+    rates = {"n1": 19_531.0, "neuropixels": 30_000.0}
+    if profile not in rates:
+        raise UsageError(f"there is no profile {profile!r}; there are {', '.join(rates)}")
+    layout = Layout(channels, rates[profile], "int16")
+    frames = round(seconds * layout.rate)
+    samples = simulate(frames, channels, layout.rate, seed, profile=profile, artifacts=artifacts, rails=rails)
+    with complete_file(output) as (file, _):
+        sink = Sink(file, layout)
+        sink.write_head(canonical_head(layout, frames))
+        sink.write(samples)
+    typer.echo(f"{output}: {frames:,} frames of {channels} channel{'s' * (channels > 1)} at {layout.rate:g} Hz, int16")

@@ -1,0 +1,38 @@
+"""`spikey verify`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spikey.cli.common import run_files, say, summary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from spikey.files import Outcome
+
+
+def command(
+    paths: Annotated[list[Path], typer.Argument(help="Compressed files or folders of them.")],
+    jobs: Annotated[int, typer.Option(help="Threads.", min=1)] = 1,
+) -> None:
+    """Decode compressed files and check every sum; exit status 1 when anything is damaged."""
+    files = [f for p in paths for f in (sorted(p.rglob("*.spky")) if p.is_dir() else [p])]
+    from spikey.files import verify_file
+
+    within = jobs if len(files) == 1 else 1
+
+    def one(source: Path, _: Path, bar: Callable[[int], None] | None) -> Outcome:
+        return verify_file(source, within, bar)
+
+    start = time.perf_counter()
+    done, failures = run_files([(file, file) for file in files], one, jobs)
+    if done:
+        typer.echo(summary(done, time.perf_counter() - start, "verified"))
+    if failures:
+        say(f"spikey: {failures} of {len(files)} files are damaged")
+        raise typer.Exit(1)

@@ -1,0 +1,182 @@
+"""The structures of a `.spky` file as bytes: file header, extension records, block header, index, footer.
+
+A file is one of two forms. Single: header, one payload, CRC-32. Blocked: header, CRC-32, blocks with a header and two
+CRC-32 each, index, footer. See `docs/format.md`.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass, field
+
+from spikey.errors import DataError
+from spikey.recording.source import DTYPES, Layout
+from spikey.wire import Cursor, varint
+
+MAGIC = b"SPKY"
+VERSION = 1
+SINGLE, RECORDS, LOSSY, NAMED = 1, 2, 4, 8  # flags of the header
+WRAPPERS = ("samples", "canonical wav", "wrapped samples", "bytes")
+SAMPLES, CANONICAL, WRAPPED, BYTES = range(4)
+CALIBRATION, MODEL, HEAD, TAIL = 1, 2, 3, 4  # types of extension records
+KNOWN_RECORDS = {CALIBRATION, HEAD, TAIL}
+LARGEST_RECORD = 1 << 20
+SYNC = b"\xb5SB\n"
+INDEX_SYNC = b"\xb5SI\n"
+FOOTER = struct.Struct("<QI4s")  # offset of the index, CRC-32 of it, magic
+FOOTER_MAGIC = b"YKPS"
+BLOCK_SAMPLES, BLOCK_HEAD, BLOCK_TAIL, BLOCK_BYTES = range(4)  # what a block holds
+MAX_BLOCK_HEADER = 4 + 1 + 255 + 4
+
+
+@dataclass
+class Header:
+    """The file's header. `frames` counts bytes where `wrapper` is BYTES; `calibration` is the id of one or empty."""
+
+    layout: Layout
+    frames: int
+    wrapper: int
+    single: bool
+    calibration: bytes = b""
+    records: list[tuple[int, bytes]] = field(default_factory=list)
+
+    def write(self) -> bytes:
+        """The header without its CRC-32."""
+        flags = SINGLE * self.single | RECORDS * bool(self.records) | NAMED * bool(self.calibration)
+        rate = self.layout.rate
+        whole = float(rate).is_integer() and rate < 1 << 32
+        out = MAGIC + bytes([VERSION, flags, list(DTYPES).index(self.layout.dtype) | self.wrapper << 4])
+        out += varint(self.layout.channels)
+        out += varint(int(rate) << 1) if whole else varint(1) + struct.pack("<d", rate)
+        out += varint(self.frames) + self.calibration
+        if self.records:
+            out += varint(len(self.records))
+            for kind, content in self.records:
+                out += varint(kind << 1 | 1) + varint(len(content)) + content
+        return out
+
+    def record(self, kind: int) -> bytes | None:
+        """The content of the first record of a type, or None."""
+        return next((content for k, content in self.records if k == kind), None)
+
+
+def read_header(cursor: Cursor) -> Header:
+    """Read a header; DataError for anything else, a newer version, or what this version may not ignore."""
+    name = cursor.what
+    magic = cursor.data[:4].tobytes()
+    if magic != MAGIC:
+        raise DataError(f"{name}: is not a Spikey file (it begins with {magic!r})")
+    cursor.bytes(4)
+    version = cursor.byte()
+    if version != VERSION:
+        raise DataError(f"{name}: is of format version {version}, and this program reads version {VERSION}: update it")
+    flags = cursor.byte()
+    if flags & LOSSY or flags >> 4:
+        raise DataError(f"{name}: uses features (flags {flags:#04x}) that this version does not know: update it")
+    kinds = cursor.byte()
+    dtype, wrapper = kinds & 15, kinds >> 4
+    if dtype >= len(DTYPES) or wrapper >= len(WRAPPERS):
+        raise DataError(f"{name}: states a type of samples that this version does not know")
+    channels = cursor.varint(1 << 24)
+    rate = float(cursor.varint(1 << 33))
+    if rate == 1:
+        rate = struct.unpack("<d", cursor.bytes(8))[0]
+    elif rate % 2:
+        raise DataError(f"{name}: states an impossible sampling rate")
+    else:
+        rate /= 2
+    if channels < 1 or not 0 <= rate < float("inf"):
+        raise DataError(f"{name}: states {channels} channels at {rate} Hz, which is impossible")
+    frames = cursor.varint()
+    calibration = cursor.bytes(4) if flags & NAMED else b""
+    records = _read_records(cursor) if flags & RECORDS else []
+    layout = Layout(channels, rate, list(DTYPES)[dtype])
+    return Header(layout, frames, wrapper, bool(flags & SINGLE), calibration, records)
+
+
+def _read_records(cursor: Cursor) -> list[tuple[int, bytes]]:
+    records = []
+    for _ in range(cursor.varint(1 << 16)):
+        kind = cursor.varint()
+        content = cursor.bytes(cursor.varint(LARGEST_RECORD))
+        if kind >> 1 in KNOWN_RECORDS:
+            records.append((kind >> 1, content))
+        elif kind & 1:
+            raise DataError(f"{cursor.what}: needs a feature (record {kind >> 1}) that this version does not know")
+    return records
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block's header: what it holds and where it belongs. Head, tail and byte blocks count bytes as frames."""
+
+    kind: int
+    first_frame: int
+    frames: int
+    first_channel: int
+    channels: int
+    size: int  # of the payload in bytes
+    check: int  # CRC-32 over the fields before it, the payload and the content
+    offset: int = 0  # of the payload in the file
+
+    def fields(self) -> bytes:
+        """The header's fields that come before the check sums."""
+        numbers = (self.kind, self.first_frame, self.frames, self.first_channel, self.channels, self.size)
+        return b"".join(map(varint, numbers))
+
+    def write(self) -> bytes:
+        """Sync, length, fields, check, CRC-32 of the header itself."""
+        body = self.fields() + struct.pack("<I", self.check)
+        return SYNC + bytes([len(body)]) + body + struct.pack("<I", zlib.crc32(body))
+
+    def check_of(self, payload: bytes | memoryview, content: bytes | memoryview) -> int:
+        """The CRC-32 that ties header, payload and content together."""
+        return zlib.crc32(content, zlib.crc32(payload, zlib.crc32(self.fields())))
+
+    @property
+    def extent(self) -> tuple[int, int, int, int]:
+        """First frame, end frame, first channel, end channel."""
+        first, channel = self.first_frame, self.first_channel
+        return first, first + self.frames, channel, channel + self.channels
+
+
+def read_block(data: bytes | memoryview, offset: int, what: str) -> Block:
+    """Read the block header that `data` begins with; `offset` is where that is in the file."""
+    cursor = Cursor(data, what)
+    if cursor.bytes(4) != SYNC:
+        raise DataError(f"{what}: has no block at byte {offset}, where one should be")
+    body = cursor.bytes(cursor.byte())
+    if struct.unpack("<I", cursor.bytes(4))[0] != zlib.crc32(body):
+        raise DataError(f"{what}: the block header at byte {offset} is damaged")
+    inner = Cursor(body, what)
+    numbers = [inner.varint() for _ in range(6)]
+    check = struct.unpack("<I", inner.bytes(4))[0]
+    if inner.at != len(body):
+        raise DataError(f"{what}: the block header at byte {offset} is of a form that this version does not know")
+    kind, first_frame, frames, first_channel, channels, size = numbers
+    return Block(kind, first_frame, frames, first_channel, channels, size, check, offset + cursor.at)
+
+
+def write_index(header: bytes, blocks: list[Block], offset: int) -> bytes:
+    """The index, which begins at `offset`, and the footer: a copy of the header, and all blocks."""
+    body = bytearray(INDEX_SYNC + varint(len(header)) + header + varint(len(blocks)))
+    for block in blocks:
+        body += block.fields() + struct.pack("<I", block.check) + varint(block.offset)
+    return bytes(body) + FOOTER.pack(offset, zlib.crc32(body), FOOTER_MAGIC)
+
+
+def read_index(body: bytes, check: int, what: str) -> tuple[bytes, list[Block]]:
+    """The header's copy and the blocks that an index lists."""
+    if zlib.crc32(body) != check or not body.startswith(INDEX_SYNC):
+        raise DataError(f"{what}: its index is damaged")
+    cursor = Cursor(body, what)
+    cursor.bytes(len(INDEX_SYNC))
+    header = cursor.bytes(cursor.varint(len(body)))
+    blocks = []
+    for _ in range(cursor.varint(len(body))):
+        numbers = [cursor.varint() for _ in range(6)]
+        blocks.append(Block(*numbers, check=struct.unpack("<I", cursor.bytes(4))[0], offset=cursor.varint()))
+    if cursor.rest():
+        raise DataError(f"{what}: its index holds more than its blocks")
+    return header, blocks

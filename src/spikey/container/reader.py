@@ -1,0 +1,427 @@
+"""Reads a `.spky` file: any frames of any channels, decoding only the blocks that hold them."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import threading
+import zlib
+from collections import OrderedDict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+
+from spikey.coding.block import LARGEST, decode_block
+from spikey.container.layout import (
+    BLOCK_BYTES,
+    BLOCK_HEAD,
+    BLOCK_SAMPLES,
+    BLOCK_TAIL,
+    BYTES,
+    CALIBRATION,
+    CANONICAL,
+    FOOTER,
+    FOOTER_MAGIC,
+    HEAD,
+    TAIL,
+    WRAPPED,
+    Block,
+    read_header,
+    read_index,
+)
+from spikey.container.packed_bytes import PIECE, unpack_bytes
+from spikey.container.salvage import Extent, find_blocks, uncovered
+from spikey.errors import DamagedError, DataError, UsageError
+from spikey.model.calibration import Calibration, find, load
+from spikey.recording.source import Layout, open_file, pack, read_at, unpack
+from spikey.recording.wav import canonical_head
+from spikey.wire import Cursor
+
+HEADER_BYTES = 1 << 22  # a header with all its records is read up to this
+CACHED_SAMPLES = 1 << 23  # decoded samples kept for the next slice
+STORED = b"\0"
+
+
+class _NoCalibration(DataError):
+    """A calibration is missing or unusable: no block is to blame."""
+
+
+class Reader:
+    """An opened compressed recording, sliced like a NumPy array: `reader[a:b, c]`.
+
+    path: a file's path, or its bytes. With `salvage`, damaged blocks read as zeros and are listed in `lost`, and a
+    missing index is made up for by looking for blocks; otherwise either raises DamagedError or DataError.
+
+    >>> import numpy, spikey
+    >>> data = spikey.compress(numpy.arange(6, dtype="int16").reshape(3, 2), rate=20000)
+    >>> reader = spikey.open(data)
+    >>> reader.shape, reader.dtype, reader.rate
+    ((3, 2), dtype('int16'), 20000.0)
+    >>> reader[1:, 1]
+    array([3, 5], dtype=int16)
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | bytes, *, salvage: bool = False):
+        self._file: io.BufferedReader | io.BytesIO
+        if isinstance(path, bytes | bytearray | memoryview):
+            self.name, self._file, self.size = "the data", io.BytesIO(path), memoryview(path).nbytes
+        else:
+            self._file, self.name, self.size = open_file(path)
+        self.salvage = self._rescuing = salvage
+        self.lost: list[Extent] = []
+        self._lock = threading.Lock()
+        self._cache: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._cached = 0
+        self._calibration: Calibration | None = None
+        try:
+            self._read_structure()
+        except BaseException:
+            self.close()
+            raise
+
+    def _read_structure(self) -> None:
+        if self.size == 0:
+            raise DataError(f"{self.name}: is empty")
+        try:
+            self._read_front()
+            self.blocks = [self._only_block()] if self.header.single else self._read_index()[1]
+        except DataError:
+            if not self.salvage:
+                raise
+            self._rescue_structure()
+        self.layout: Layout = self.header.layout
+        if not self.header.single and not self.header.frames:
+            ends = [b.extent[1] for b in self.blocks if b.kind in (BLOCK_SAMPLES, BLOCK_BYTES)]
+            self.header.frames = max(ends, default=0)
+        self.frames = self.header.frames
+        if self.salvage and not self.header.single:
+            self.blocks = [block for block in self.blocks if self._possible(block)]
+            if self.header.wrapper != BYTES:
+                self.lost += uncovered(self.blocks, self.frames, self.layout.channels)
+        else:
+            self._check_coverage()
+        samples = [b.extent if b.kind == BLOCK_SAMPLES else (-1, -1, 0, 0) for b in self.blocks]
+        self._firsts, self._ends = np.array(samples, dtype=np.int64).reshape(-1, 4)[:, :2].T.copy()
+
+    def _read_front(self) -> None:
+        """The header at the beginning."""
+        cursor = Cursor(self._read_at(0, min(self.size, HEADER_BYTES)), self.name)
+        self.header = read_header(cursor)
+        self._front = cursor.data[: cursor.at].tobytes()
+        if not self.header.single and cursor.bytes(4) != struct.pack("<I", zlib.crc32(self._front)):
+            raise DataError(f"{self.name}: its header is damaged")
+        self._after_header = cursor.at
+
+    def _only_block(self) -> Block:
+        size = self.size - self._after_header - 4
+        if size < 0:
+            raise DataError(f"{self.name}: ends in the middle of its header")
+        check = struct.unpack("<I", self._read_at(self.size - 4, 4))[0]
+        plain = self.header.wrapper == BYTES
+        kind, channels = (BLOCK_BYTES, 0) if plain else (BLOCK_SAMPLES, self.header.layout.channels)
+        return Block(kind, 0, self.header.frames, 0, channels, size, check, self._after_header)
+
+    def _read_index(self) -> tuple[bytes, list[Block]]:
+        footer = self._read_at(max(self.size - FOOTER.size, 0), min(FOOTER.size, self.size))
+        if len(footer) < FOOTER.size or not footer.endswith(FOOTER_MAGIC):
+            raise DataError(
+                f"{self.name}: has no index at its end: it is truncated, or something follows it; "
+                "decompressing with --salvage recovers what is whole"
+            )
+        offset, check, _ = FOOTER.unpack(footer)
+        if offset > self.size - FOOTER.size:
+            raise DataError(f"{self.name}: its index is damaged; decompressing with --salvage recovers what is whole")
+        return read_index(self._read_at(offset, self.size - FOOTER.size - offset), check, self.name)
+
+    def _rescue_structure(self) -> None:
+        """Put the structure together from whichever of header, index and blocks are whole."""
+        try:
+            front, self.blocks = self._read_index()
+        except DataError:
+            front, self.blocks = b"", []
+        try:
+            self._read_front()
+        except DataError:
+            if not front:
+                raise
+            self.header = read_header(Cursor(front, self.name))
+        if self.header.single:
+            raise DataError(f"{self.name}: is damaged, and a file in one piece, as short as this, cannot be salvaged")
+        if not self.blocks:
+            self.blocks = list(find_blocks(self._read_at, self.size, self.name))
+
+    def _check_coverage(self) -> None:
+        """Every sample and byte must lie in exactly one block, so that sizes that lie cannot make anyone allocate."""
+        wanted = BLOCK_BYTES if self.header.wrapper == BYTES else BLOCK_SAMPLES
+        frame = end = channel = 0
+        around = {BLOCK_HEAD: 0, BLOCK_TAIL: 0}
+        for block in self.blocks:
+            if block.offset + block.size > self.size:
+                raise DataError(f"{self.name}: ends {block.offset + block.size - self.size} bytes too early")
+            if block.kind in around:
+                if block.first_frame != around[block.kind] or not self._possible(block):
+                    raise DataError(f"{self.name}: its blocks do not fit together at byte {block.first_frame}")
+                around[block.kind] = block.extent[1]
+            if block.kind != wanted:
+                continue
+            if channel == 0:
+                end = block.extent[1]
+            if block.extent[:3] != (frame, end, channel) or not self._possible(block):
+                raise DataError(f"{self.name}: its blocks do not fit together at frame {frame}, channel {channel}")
+            channel = 0 if wanted == BLOCK_BYTES else block.extent[3] % self.layout.channels
+            frame = frame if channel else end
+        if frame != self.frames or channel:
+            raise DataError(f"{self.name}: its blocks hold {frame} of {self.frames} frames")
+
+    def _possible(self, block: Block) -> bool:
+        """Whether a block of a known kind has a place and a size that it can have."""
+        if block.kind != BLOCK_SAMPLES:
+            return block.kind <= BLOCK_BYTES and block.frames <= PIECE and block.channels == 0
+        inside = block.extent[1] <= self.header.frames and block.extent[3] <= self.header.layout.channels
+        return inside and block.channels > 0 and block.frames * block.channels <= LARGEST
+
+    def _read_at(self, offset: int, count: int) -> bytes:
+        if offset + count > self.size:
+            raise DataError(f"{self.name}: ends {offset + count - self.size} bytes too early")
+        with self._lock:
+            return bytes(read_at(self._file, self.name, offset, count))
+
+    def _find_calibration(self) -> Calibration | None:
+        if self._calibration is None and self.header.calibration:
+            embedded = self.header.record(CALIBRATION)
+            try:
+                found = load(embedded) if embedded is not None else find(self.header.calibration)
+            except DataError as error:
+                raise _NoCalibration(f"{self.name}: {error}") from None
+            if found.id != self.header.calibration:
+                raise _NoCalibration(
+                    f"{self.name}: names calibration {self.header.calibration.hex()} but holds {found.id.hex()}"
+                )
+            self._calibration = found
+        return self._calibration
+
+    def _content(self, block: Block) -> bytes | np.ndarray:
+        """What a block holds, checked: samples (frames, channels), or bytes."""
+        first, end, channel, last = block.extent
+        extent = f"frames {first} to {end} of channels {channel} to {last - 1}" if last > channel else f"bytes {first} to {end}"
+        what = f"{self.name}, {extent}"
+        try:
+            payload = self._read_at(block.offset, block.size)
+            if not self.header.single and not self._rescuing:
+                head = block.write()
+                if block.offset < len(head) or self._read_at(block.offset - len(head), len(head)) != head:
+                    raise DataError(f"{what}: its block's header is damaged")
+            content, data = self._unpacked(block, payload, what)
+            if self.header.single:
+                check = zlib.crc32(data, zlib.crc32(payload, zlib.crc32(self._front)))
+            else:
+                check = block.check_of(payload, data)
+            if check != block.check:
+                raise DataError(f"{what}: fails its check sum")
+        except _NoCalibration:
+            raise
+        except DataError as error:
+            raise DamagedError(str(error), [block.extent]) from None
+        return content
+
+    def _unpacked(self, block: Block, payload: bytes, what: str) -> tuple[bytes | np.ndarray, bytes]:
+        """A block's content, and the bytes that its check sum covers."""
+        if block.kind != BLOCK_SAMPLES:
+            data = unpack_bytes(payload, block.frames, what)
+            return data, data
+        layout = replace(self.layout, channels=block.channels)
+        if payload[:1] == STORED:
+            data = payload[1:]
+            if len(data) != block.frames * layout.frame_bytes:
+                raise DataError(f"{what}: is stored with a wrong size")
+            return unpack(data, layout), data
+        samples = decode_block(
+            payload, block.frames, block.channels, self.layout.memory_dtype, self._find_calibration, what
+        )
+        try:
+            return samples, pack(samples, layout)
+        except UsageError:  # a damaged 24-bit block
+            raise DataError(f"{what}: decodes to samples that its type cannot hold") from None
+
+    def _samples(self, block: Block) -> np.ndarray:
+        """A sample block's content, from the cache when it is there; zeros where it is lost and may be."""
+        key = block.offset
+        with self._lock:
+            if key in self._cache:
+                self._cache.move_to_end(key)
+                return self._cache[key]
+        try:
+            samples = self._content(block)
+            assert isinstance(samples, np.ndarray)
+        except DamagedError as error:
+            if not self.salvage or self.header.single:
+                raise
+            self.lost += error.ranges
+            samples = np.zeros((block.frames, block.channels), dtype=self.layout.memory_dtype)
+        with self._lock:
+            self._cached += samples.size - (self._cache[key].size if key in self._cache else 0)
+            self._cache[key] = samples
+            while self._cached > CACHED_SAMPLES and len(self._cache) > 1:
+                self._cached -= self._cache.popitem(last=False)[1].size
+        return samples
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(frames, channels)"""
+        return self.frames, self.layout.channels
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """NumPy type of the samples."""
+        return self.layout.memory_dtype
+
+    @property
+    def rate(self) -> float:
+        """Sampling rate in Hz."""
+        return self.layout.rate
+
+    def __len__(self) -> int:
+        return self.frames
+
+    def read(self, first_frame: int, count: int, channels: range | None = None, jobs: int = 1) -> np.ndarray:
+        """Samples (count, channels) of a range of frames, all channels or a range of them, `jobs` blocks at a time."""
+        wanted = range(self.layout.channels) if channels is None else channels
+        end = first_frame + count
+        if not 0 <= first_frame <= end <= self.frames or (
+            len(wanted) and not 0 <= min(wanted) <= max(wanted) < self.layout.channels
+        ):
+            raise IndexError(f"frames {first_frame} to {end} of channels {wanted} are not all in {self.shape}")
+        return self._gather(range(first_frame, end), wanted, jobs)
+
+    def _gather(self, rows: range, columns: range, jobs: int = 1) -> np.ndarray:
+        """Samples (rows, columns) of ranges within the shape, the rows ascending."""
+        if self.header.wrapper == BYTES:
+            raise UsageError(f"{self.name}: holds plain bytes, no samples; decompress it")
+        try:
+            out = np.zeros((len(rows), len(columns)), dtype=self.dtype)
+        except (MemoryError, ValueError):
+            raise DataError(
+                f"{self.name}: {len(rows)} frames of {len(columns)} channels are too many for the memory at once"
+            ) from None
+        inside = np.array(columns, dtype=np.int64)
+
+        def place(block: Block) -> None:
+            start = -(-max(block.first_frame - rows.start, 0) // rows.step)  # of the rows: the first in the block
+            stop = min(-(-(block.extent[1] - rows.start) // rows.step), len(rows))
+            chosen = np.flatnonzero((inside >= block.first_channel) & (inside < block.extent[3]))
+            if start < stop and len(chosen):
+                first = rows[start] - block.first_frame
+                samples = self._samples(block)[first :: rows.step][: stop - start]
+                out[start:stop, chosen] = samples[:, inside[chosen] - block.first_channel]
+
+        hits = (self._firsts < rows.stop) & (self._ends > rows.start) if len(rows) else np.zeros(0)
+        touched = [self.blocks[i] for i in np.flatnonzero(hits)]
+        if jobs > 1 and len(touched) > 1:
+            with ThreadPoolExecutor(jobs) as pool:
+                try:
+                    list(pool.map(place, touched))
+                except BaseException:
+                    pool.shutdown(cancel_futures=True)
+                    raise
+        else:
+            for block in touched:
+                place(block)
+        return out
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        parts = key if isinstance(key, tuple) else (key,)
+        at = next((i for i, part in enumerate(parts) if part is Ellipsis), None)
+        if at is not None:
+            parts = parts[:at] + (slice(None),) * (3 - len(parts)) + parts[at + 1 :]
+        if len(parts) > 2:
+            raise IndexError(f"a recording has two dimensions, frames and channels; {len(parts)} were indexed")
+        rows, columns = (*parts, slice(None))[:2]
+        frames, channels = _as_range(rows, self.frames), _as_range(columns, self.layout.channels)
+        samples = self._gather(frames if frames.step > 0 else frames[::-1], channels)
+        if frames.step < 0:
+            samples = samples[::-1]
+        return samples[tuple(slice(None) if isinstance(part, slice) else 0 for part in (rows, columns))]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self[:].astype(dtype or self.dtype, copy=False)
+
+    def chunks(self, jobs: int = 1) -> Iterator[np.ndarray]:
+        """All samples in order, as arrays (some frames, channels) of bounded size."""
+        cuts = np.unique(np.concatenate([self._firsts, self._ends, [0, self.frames]]))
+        cuts = cuts[(cuts >= 0) & (cuts <= self.frames)]
+        bound = max(LARGEST // self.layout.channels, 1)
+        first = 0
+        while first < self.frames:
+            # As many whole blocks as the bound allows, or one, or, where none is left, as much as the bound allows.
+            last = int(cuts[max(np.searchsorted(cuts, first + bound, side="right") - 1, 0)])
+            if last <= first:
+                last = int(cuts[np.searchsorted(cuts, first, side="right")])
+                if not ((self._firsts <= first) & (self._ends > first)).any():
+                    last = min(last, first + bound)
+            yield self.read(first, last - first, jobs=jobs)
+            first = last
+
+    def around(self, kind: int) -> Iterator[bytes]:
+        """The file's bytes before (BLOCK_HEAD) or after (BLOCK_TAIL) the samples, or all of them (BLOCK_BYTES)."""
+        if kind == BLOCK_HEAD and self.header.wrapper == CANONICAL:
+            try:
+                yield canonical_head(self.layout, self.frames)
+            except UsageError as error:
+                raise DataError(f"{self.name}: is said to be a plain WAV, but {error}") from None
+        record = self.header.record({BLOCK_HEAD: HEAD, BLOCK_TAIL: TAIL}.get(kind, 0))
+        if record is not None and self.header.wrapper == WRAPPED:
+            cursor = Cursor(record, self.name)
+            size = cursor.varint(1 << 20)
+            yield unpack_bytes(cursor.rest(), size, self.name)
+        done = 0
+        for block in self.blocks:
+            if block.kind == kind:
+                yield from self._missing_bytes(done, block.first_frame)
+                try:
+                    content = self._content(block)
+                except DamagedError as error:
+                    if not self.salvage or self.header.single:
+                        raise
+                    self.lost += error.ranges
+                    content = bytes(block.frames)
+                assert isinstance(content, bytes)
+                yield content
+                done = block.extent[1]
+        if kind == BLOCK_BYTES and self.header.wrapper == BYTES:
+            yield from self._missing_bytes(done, self.frames)
+
+    def _missing_bytes(self, first: int, end: int) -> Iterator[bytes]:
+        """Zeros for bytes whose block is gone; only salvaging gets here with any."""
+        if first < end:
+            self.lost.append((first, end, 0, 0))
+        for at in range(first, end, PIECE):
+            yield bytes(min(PIECE, end - at))
+
+    def method_bytes(self, block: Block) -> bytes:
+        """The first two bytes of a block's payload, which state its method."""
+        return self._read_at(block.offset, min(2, block.size))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _as_range(key: Any, length: int) -> range:
+    if isinstance(key, slice):
+        return range(*key.indices(length))
+    if isinstance(key, int | np.integer):
+        index = int(key) + length if key < 0 else int(key)
+        if not 0 <= index < length:
+            raise IndexError(f"index {key} is out of range for {length}")
+        return range(index, index + 1)
+    raise IndexError(f"a recording is sliced by whole numbers and slices, not by {key!r}")

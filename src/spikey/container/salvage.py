@@ -1,0 +1,49 @@
+"""What is left of a damaged file: blocks found by their marks, and the stretches that no block covers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from spikey.container.layout import BLOCK_SAMPLES, MAX_BLOCK_HEADER, SYNC, Block, read_block
+from spikey.container.packed_bytes import PIECE
+from spikey.errors import DataError
+
+Extent = tuple[int, int, int, int]
+
+
+def find_blocks(read_at: Callable[[int, int], bytes], size: int, what: str) -> Iterator[Block]:
+    """Blocks whose headers are whole, wherever they are in a file of `size` bytes, in the order of their places."""
+    at = 0
+    while at < size:
+        window = read_at(at, min(PIECE, size - at))
+        hit = window.find(SYNC)
+        if hit < 0:
+            at += max(len(window) - len(SYNC) + 1, 1)
+            continue
+        at += hit
+        try:
+            block = read_block(read_at(at, min(MAX_BLOCK_HEADER, size - at)), at, what)
+        except DataError:
+            at += 1
+            continue
+        yield block
+        end = block.offset + block.size
+        at = end if end <= size else at + 1
+
+
+def uncovered(blocks: list[Block], frames: int, channels: int) -> Iterator[Extent]:
+    """The extents of `frames` frames of `channels` channels that lie in no block of samples."""
+    extents = np.array([b.extent for b in blocks if b.kind == BLOCK_SAMPLES], dtype=np.int64).reshape(-1, 4)
+    firsts, ends = extents[:, 0], extents[:, 1]
+    cuts = np.unique(np.concatenate([firsts, ends, [0, frames]]))
+    for first, end in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
+        channel = 0
+        inside = extents[(firsts <= first) & (ends >= end)]
+        for low, high in sorted(map(tuple, inside[:, 2:].tolist())):
+            if low > channel:
+                yield first, end, channel, low
+            channel = max(channel, high)
+        if channel < channels:
+            yield first, end, channel, channels

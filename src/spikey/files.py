@@ -1,0 +1,246 @@
+"""Whole files in and out: compress, verify, decompress, each complete or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO
+
+from spikey.coding.block import Method
+from spikey.container.layout import BLOCK_BYTES, BLOCK_HEAD, BLOCK_TAIL, BYTES
+from spikey.container.packed_bytes import PIECE
+from spikey.container.reader import Reader
+from spikey.container.writer import Readable, write_bytes_file, write_file
+from spikey.errors import DamagedError, SpikeyError, UsageError
+from spikey.model.calibration import Calibration
+from spikey.recording.raw import open_raw
+from spikey.recording.source import NotPCM, Sink, open_file
+from spikey.recording.wav import open_wav
+
+PRESETS = {
+    "realtime": Method("lpc", "arithmetic", True, 2),
+    "balanced": Method("balanced", "arithmetic", True, 1),
+}
+LARGE = 100_000_000  # bytes from which the default preset is realtime
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to compress: a preset or None to choose by size, what a configuration overrides, calibration, threads.
+
+    predictor: "lms" for that one; anything else leaves it to the preset, whose predictors are all of the lpc family.
+
+    calibration: None for none. raw: channels, rate in Hz and type of a file without a header.
+    """
+
+    preset: str | None = None
+    predictor: str | None = None
+    coder: str = "arithmetic"
+    delta: bool = True
+    calibration: Calibration | None = None
+    embed: bytes | None = None
+    raw: tuple[int, float, str] | None = None
+    jobs: int = 1
+    verify: bool = True
+
+    def method(self, size: int) -> Method:
+        """The method for an input of `size` bytes."""
+        preset = self.preset or ("realtime" if size > LARGE else "balanced")
+        if preset not in PRESETS:
+            raise UsageError(f"there is no preset {preset!r}; there are {', '.join(PRESETS)}")
+        method = Method("lms", lanes=1) if self.predictor == "lms" else PRESETS[preset]
+        return replace(method, coder=self.coder, delta=self.delta)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one file: sizes in bytes, samples, and why it was kept as plain bytes, if it was."""
+
+    original: int
+    compressed: int
+    samples: int
+    note: str = ""
+
+    @property
+    def ratio(self) -> float:
+        """Compression ratio, bytes in over bytes out."""
+        return self.original / self.compressed if self.compressed else 0.0
+
+
+@contextmanager
+def complete_file(path: str | os.PathLike[str]) -> Iterator[tuple[BinaryIO, str]]:
+    """A file to write that appears under `path` only when the block ends without an error; also its passing name."""
+    target = Path(path)
+    if target.is_dir():
+        raise UsageError(f"{target}: is a folder; name a file to write to")
+    passing = None
+    try:
+        handle, passing = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=".part", dir=target.parent)
+        with os.fdopen(handle, "w+b") as file:
+            yield file, passing
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(passing, 0o666 & ~umask)
+        os.replace(passing, target)
+        passing = None
+    except OSError as error:
+        raise UsageError(f"{target}: cannot be written ({error.strerror or error})") from None
+    finally:
+        if passing is not None:
+            with suppress(OSError):
+                os.unlink(passing)
+
+
+def compress_file(
+    path: str | os.PathLike[str],
+    out_path: str | os.PathLike[str],
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Compress a recording; what is written is decoded and compared before it takes its name, unless told not to.
+
+    Raises DataError or UsageError; nothing is left behind then.
+    """
+    settings = settings or Settings()
+    name = os.fspath(path)
+    try:
+        source = open_wav(path) if settings.raw is None else open_raw(path, *settings.raw)
+    except NotPCM as reason:
+        return _compress_bytes(path, out_path, str(reason), settings)
+    with source:
+        size = source.head_size + source.frames * source.layout.frame_bytes + source.tail_size
+        with complete_file(out_path) as (out, passing):
+            written = write_file(
+                source,
+                out,
+                settings.method(size),
+                settings.calibration,
+                embed=settings.embed,
+                jobs=settings.jobs,
+                progress=progress,
+            )
+            out.flush()
+            if settings.verify:
+                _compare(source, passing, name, settings.jobs)
+        return Outcome(size, written, source.frames * source.layout.channels)
+
+
+def _compress_bytes(path: str | os.PathLike[str], out_path: str | os.PathLike[str], note: str, settings: Settings) -> Outcome:
+    file, name, size = open_file(path)
+    with file, complete_file(out_path) as (out, passing):
+        written = write_bytes_file(size, iter(lambda: file.read(PIECE), b""), 4, out)
+        out.flush()
+        if settings.verify:
+            file.seek(0)
+            with Reader(passing) as reader:
+                for chunk in reader.around(BLOCK_BYTES):
+                    _same(file.read(len(chunk)) == chunk, name)
+                _same(file.read(1) == b"", name)
+    return Outcome(size, written, 0, note)
+
+
+def _compare(source: Readable, passing: str, name: str, jobs: int) -> None:
+    """Decode what was written and compare it with the source, byte for byte."""
+    with Reader(passing) as reader:
+        for kind, chunks in ((BLOCK_HEAD, source.head_chunks()), (BLOCK_TAIL, source.tail_chunks())):
+            wanted = b"".join(chunks) if source.head_size + source.tail_size < PIECE else None
+            if wanted is not None:
+                _same(b"".join(reader.around(kind)) == wanted, name)
+            else:
+                _same(_same_streams(reader.around(kind), chunks), name)
+        first = 0
+        for chunk in reader.chunks(jobs):
+            _same(bool((source.read(first, len(chunk)) == chunk).all()), name)
+            first += len(chunk)
+        _same(first == source.frames, name)
+
+
+def _same_streams(one: Iterator[bytes], other: Iterator[bytes]) -> bool:
+    """Whether two streams hold the same bytes, however they are cut."""
+    pending = b""
+    for chunk in one:
+        while len(pending) < len(chunk):
+            more = next(other, b"")
+            if not more:
+                return False
+            pending += more
+        if pending[: len(chunk)] != chunk:
+            return False
+        pending = pending[len(chunk) :]
+    return not pending and not next(other, b"")
+
+
+def _same(same: bool, name: str) -> None:
+    if not same:
+        raise SpikeyError(
+            f"{name}: changed while it was read, or what was written does not decode to it; nothing was kept"
+        )
+
+
+def decompress_file(
+    path: str | os.PathLike[str],
+    out_path: str | os.PathLike[str],
+    *,
+    salvage: bool = False,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> tuple[Outcome, list[tuple[int, int, int, int]]]:
+    """Restore a file byte for byte. With `salvage`, lost parts become zeros and are listed as extents
+    (first frame, end frame, first channel, end channel); otherwise they raise DamagedError and nothing is written.
+    """
+    with Reader(path, salvage=salvage) as reader, complete_file(out_path) as (out, _):
+        written = 0
+        if reader.header.wrapper == BYTES:
+            for chunk in reader.around(BLOCK_BYTES):
+                written += out.write(chunk)
+        else:
+            sink = Sink(out, reader.layout)
+            for chunk in reader.around(BLOCK_HEAD):
+                sink.write_head(chunk)
+                written += len(chunk)
+            for samples in reader.chunks(jobs):
+                sink.write(samples)
+                written += samples.size * reader.layout.itemsize
+                if progress is not None:
+                    progress(samples.size)
+            for chunk in reader.around(BLOCK_TAIL):
+                sink.write_tail(chunk)
+                written += len(chunk)
+        return Outcome(written, reader.size, reader.frames * reader.layout.channels), sorted(set(reader.lost))
+
+
+def verify_file(path: str | os.PathLike[str], jobs: int = 1, progress: Progress | None = None) -> Outcome:
+    """Decode everything and check every sum; DamagedError lists all that is lost."""
+    with Reader(path) as reader:
+        reader.salvage = True
+        total = sum(len(chunk) for kind in (BLOCK_HEAD, BLOCK_TAIL, BLOCK_BYTES) for chunk in reader.around(kind))
+        if reader.header.wrapper != BYTES:
+            for samples in reader.chunks(jobs):
+                total += samples.size * reader.layout.itemsize
+                if progress is not None:
+                    progress(samples.size)
+        if reader.lost:
+            lost = sorted(set(reader.lost))
+            raise DamagedError(f"{os.fspath(path)}: {describe_lost(lost)}", lost)
+        return Outcome(total, reader.size, reader.frames * reader.layout.channels)
+
+
+def describe_lost(lost: list[tuple[int, int, int, int]]) -> str:
+    """What is lost, in words; at most three of the ranges are named.
+
+    >>> describe_lost([(0, 256, 0, 2)])
+    '1 block is damaged: frames 0 to 256 of channels 0 to 1'
+    """
+    parts = [
+        f"frames {first} to {end} of channels {low} to {high - 1}" if high > low else f"bytes {first} to {end}"
+        for first, end, low, high in lost[:3]
+    ]
+    more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
+    return f"{len(lost)} block{'s are' if len(lost) > 1 else ' is'} damaged: {', '.join(parts)}{more}"
+
+

@@ -1,0 +1,149 @@
+"""Sample values and dense converter codes: which values a channel can take, found by looking, and both ways between.
+
+Many recordings use few of the values their type allows: a 10-bit converter stretched to 16 bits, multiples of 3 or 12,
+a digital line. Whatever is found is lossless: a map that does not fit is not used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spikey.errors import DataError
+from spikey.wire import Cursor, varint, zigzag
+
+N1_CODES = 1024
+# value = trunc(code / 1023 * 65535 - 32768): exact in integers, rounding toward zero
+_stretch = np.arange(N1_CODES, dtype=np.int64) * 65535 - 32768 * 1023
+N1_VALUES = (np.sign(_stretch) * (np.abs(_stretch) // 1023)).astype(np.int16)
+N1, AFFINE, TABLE = 0, 1, 2
+TABLE_LARGEST = 4096
+MODELLED_BITS = 20  # more levels than 2^20: the low bits are kept as they are
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The values of one channel: value = offset + step * code, or the N1's stretch, or a table.
+
+    `codes` is the size of the alphabet; `low_bits` are dropped from the affine code and kept beside it.
+    """
+
+    kind: int
+    codes: int
+    offset: int = 0
+    step: int = 1
+    low_bits: int = 0
+    table: tuple[int, ...] = ()
+
+    def fits(self, values: np.ndarray) -> bool:
+        """Whether this affine map without low bits holds all of `values` (frames,)."""
+        distance = values.astype(np.int64) - self.offset
+        inside = len(values) == 0 or (distance.min() >= 0 and distance.max() < self.codes * self.step)
+        return bool(inside and (self.step == 1 or not (distance % self.step).any()))
+
+    def to_codes(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Codes int32 (frames,) of values (frames,), and their low bits int64 (frames,) or None."""
+        if self.kind == N1:
+            return (values >> 6).astype(np.int32) + 512, None
+        if self.kind == TABLE:
+            return np.searchsorted(np.array(self.table, dtype=np.int64), values).astype(np.int32), None
+        codes = values.astype(np.int64) - self.offset
+        if self.step > 1:
+            codes //= self.step
+        if not self.low_bits:
+            return codes.astype(np.int32), None
+        return (codes >> self.low_bits).astype(np.int32), codes & ((1 << self.low_bits) - 1)
+
+    def to_values(self, codes: np.ndarray, low: np.ndarray | None, dtype: np.dtype) -> np.ndarray:
+        """The values (frames,) of codes within the alphabet."""
+        if self.kind == N1:
+            return N1_VALUES[codes].astype(dtype, copy=False)
+        if self.kind == TABLE:
+            return np.array(self.table, dtype=np.int64)[codes].astype(dtype)
+        wide = codes.astype(np.int64)
+        if low is not None:
+            wide = (wide << self.low_bits) | low
+        # A damaged file may state values that its type cannot hold; the check sum tells.
+        return (wide * self.step + self.offset).astype(dtype)
+
+    def write(self) -> bytes:
+        """The map as bytes, after its kind."""
+        if self.kind == N1:
+            return b""
+        if self.kind == TABLE:
+            steps = np.diff(np.array(self.table, dtype=np.int64)) - 1
+            return (
+                varint(zigzag(self.table[0])) + varint(len(self.table) - 1) + b"".join(varint(int(s)) for s in steps)
+            )
+        top = (self.codes << self.low_bits) - 1 if self.low_bits else self.codes - 1
+        return varint(zigzag(self.offset)) + varint(self.step - 1) + varint(top) + varint(self.low_bits)
+
+
+def read_levels(kind: int, cursor: Cursor) -> Levels:
+    """Read what `Levels.write` wrote; DataError when it cannot be."""
+    if kind == N1:
+        return Levels(N1, N1_CODES)
+    if kind == AFFINE:
+        offset, step = cursor.signed(), cursor.varint(1 << 32) + 1
+        top, low_bits = cursor.varint(1 << 32), cursor.varint(12)
+        if abs(offset) > 1 << 32 or top >> low_bits >= 1 << MODELLED_BITS:
+            raise DataError(f"{cursor.what}: states a channel of impossible values")
+        return Levels(AFFINE, (top >> low_bits) + 1, offset, step, low_bits)
+    if kind == TABLE:
+        value = cursor.signed()
+        table = [value]
+        for _ in range(cursor.varint(TABLE_LARGEST - 1)):
+            value += cursor.varint(1 << 32) + 1
+            table.append(value)
+        if abs(table[0]) > 1 << 32 or abs(value) > 1 << 32:
+            raise DataError(f"{cursor.what}: states a channel of impossible values")
+        return Levels(TABLE, len(table), table=tuple(table))
+    raise DataError(f"{cursor.what}: uses levels of kind {kind}, which this version does not know")
+
+
+def find_levels(values: np.ndarray) -> Levels:
+    """The map that fits all of `values`, integers (frames,), frames at least 1.
+
+    >>> find_levels(np.array([30, 3, 9])).step
+    3
+    >>> find_levels(N1_VALUES[500:600]).kind == N1
+    True
+    """
+    first = values[:64]
+    if values.dtype == np.int16 and _fits_n1(first) and len(values) > 16 and _fits_n1(values):
+        return Levels(N1, N1_CODES)
+    low, high = int(values.min()), int(values.max())
+    span = high - low
+    if span == 0:
+        return Levels(AFFINE, 1, low)
+    step = _common_step(values, low)
+    levels = span // step + 1
+    table = _worthwhile_table(values, levels)
+    if table is not None:
+        return Levels(TABLE, len(table), table=tuple(int(v) for v in table))
+    low_bits = max((levels - 1).bit_length() - MODELLED_BITS, 0)
+    return Levels(AFFINE, ((levels - 1) >> low_bits) + 1, low, step, low_bits)
+
+
+def _fits_n1(values: np.ndarray) -> bool:
+    return bool((N1_VALUES[(values >> 6) + 512] == values).all())
+
+
+def _common_step(values: np.ndarray, low: int) -> int:
+    """The greatest common divisor of all differences from `low`; a sample of them nearly always settles it at 1."""
+    step = int(np.gcd.reduce(values[:1000].astype(np.int64) - low))
+    if step == 1:
+        return 1
+    return int(np.gcd.reduce(np.unique(values).astype(np.int64) - low))
+
+
+def _worthwhile_table(values: np.ndarray, levels: int) -> np.ndarray | None:
+    """The values that occur, when they are so few of `levels` that listing them pays."""
+    if levels < 4 or 4 * len(np.unique(values[:4096])) > levels:
+        return None
+    table = np.unique(values)
+    saved = len(values) * np.log2(levels / len(table)) / 8
+    if len(table) > TABLE_LARGEST or 2 * len(table) > levels or 3 * len(table) > saved:
+        return None
+    return table
