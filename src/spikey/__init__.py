@@ -31,8 +31,8 @@ class Recording(NamedTuple):
 def compress(samples: Any, rate: float, preset: str | None = None, calibration: Any = "auto", jobs: int = 1) -> bytes:
     """Compress samples (frames, channels) or (frames,) of an integer type of up to 32 bits, sampled at `rate` Hz.
 
-    preset: "realtime", "balanced", or None to choose by size. calibration: "auto" (the shipped one of the N1 where the
-    samples are an N1's), None, or a `spikey.model.calibration.Calibration`. jobs: threads.
+    preset: "realtime", "balanced", or None to choose by size. calibration: "auto" (the N1's where it suits, or one
+    estimated from the samples where that pays), None, or a `spikey.model.calibration.Calibration`. jobs: threads.
     Raises UsageError for samples that are of another kind.
 
     >>> import numpy, spikey
@@ -44,15 +44,21 @@ def compress(samples: Any, rate: float, preset: str | None = None, calibration: 
 
     import numpy as np
 
+    from spikey.container.estimate import choose_calibration
     from spikey.container.writer import ArraySource, write_file
     from spikey.files import Settings
     from spikey.model.calibration import n1
 
     array = np.asarray(samples)
     source = ArraySource(array, rate)
-    chosen = n1() if isinstance(calibration, str) and calibration == "auto" else calibration
+    method = Settings(preset=preset).method(array.nbytes)
+    if isinstance(calibration, str) and calibration == "auto":
+        chosen, embed = choose_calibration(source, method)
+    else:
+        chosen = calibration
+        embed = None if chosen is None or chosen.id == n1().id else chosen.to_bytes()
     out = io.BytesIO()
-    write_file(source, out, Settings(preset=preset).method(array.nbytes), chosen, jobs=jobs)
+    write_file(source, out, method, chosen, embed=embed, jobs=jobs)
     return out.getvalue()
 
 

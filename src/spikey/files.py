@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from spikey.coding.block import Method
+from spikey.coding.block import MOST_REFERENCES, Method
+from spikey.container.estimate import choose_calibration
 from spikey.container.layout import BLOCK_BYTES, BLOCK_HEAD, BLOCK_TAIL, BYTES
 from spikey.container.packed_bytes import PIECE
 from spikey.container.reader import Reader
@@ -18,12 +19,12 @@ from spikey.container.writer import Readable, write_bytes_file, write_file
 from spikey.errors import DamagedError, SpikeyError, UsageError
 from spikey.model.calibration import Calibration
 from spikey.recording.raw import open_raw
-from spikey.recording.source import NotPCM, Sink, open_file
+from spikey.recording.source import NotPCM, Sink, open_file, read_at
 from spikey.recording.wav import open_wav
 
 PRESETS = {
-    "realtime": Method("lpc", "arithmetic", True, 2),
-    "balanced": Method("balanced", "arithmetic", True, 1),
+    "realtime": Method("lpc", lanes=2),
+    "balanced": Method("balanced", lanes=1, references=MOST_REFERENCES),
 }
 LARGE = 100_000_000  # bytes from which the default preset is realtime
 Progress = Callable[[int], None]
@@ -35,7 +36,8 @@ class Settings:
 
     predictor: "lms" for that one; anything else leaves it to the preset, whose predictors are all of the lpc family.
 
-    calibration: None for none. raw: channels, rate in Hz and type of a file without a header.
+    calibration: None for none; embed: its bytes, to travel with the file; estimate: choose by looking at the recording.
+    raw: channels, rate in Hz and type of a file without a header.
     """
 
     preset: str | None = None
@@ -44,6 +46,7 @@ class Settings:
     delta: bool = True
     calibration: Calibration | None = None
     embed: bytes | None = None
+    estimate: bool = False
     raw: tuple[int, float, str] | None = None
     jobs: int = 1
     verify: bool = True
@@ -53,7 +56,7 @@ class Settings:
         preset = self.preset or ("realtime" if size > LARGE else "balanced")
         if preset not in PRESETS:
             raise UsageError(f"there is no preset {preset!r}; there are {', '.join(PRESETS)}")
-        method = Method("lms", lanes=1) if self.predictor == "lms" else PRESETS[preset]
+        method = Method("lms", lanes=1, references=MOST_REFERENCES) if self.predictor == "lms" else PRESETS[preset]
         return replace(method, coder=self.coder, delta=self.delta)
 
 
@@ -73,27 +76,34 @@ class Outcome:
 
 
 @contextmanager
-def complete_file(path: str | os.PathLike[str]) -> Iterator[tuple[BinaryIO, str]]:
-    """A file to write that appears under `path` only when the block ends without an error; also its passing name."""
-    target = Path(path)
-    if target.is_dir():
-        raise UsageError(f"{target}: is a folder; name a file to write to")
-    passing = None
+def complete_file(
+    path: str | os.PathLike[str], source: str | os.PathLike[str] | None = None
+) -> Iterator[tuple[BinaryIO, str]]:
+    """A file to write that appears under `path` only when the block ends without an error; also its passing name.
+
+    source: a file that must not be the one written to. Raises UsageError where `path` cannot be written.
+    """
+    target = Path(os.path.realpath(path))  # a link stays one
     try:
-        handle, passing = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=".part", dir=target.parent)
-        with os.fdopen(handle, "w+b") as file:
-            yield file, passing
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(passing, 0o666 & ~umask)
-        os.replace(passing, target)
-        passing = None
-    except OSError as error:
-        raise UsageError(f"{target}: cannot be written ({error.strerror or error})") from None
-    finally:
-        if passing is not None:
+        if target.exists():
+            if target.is_dir():
+                raise UsageError(f"{target}: is a folder; name a file to write to")
+            if not target.is_file():
+                raise UsageError(f"{target}: is no regular file, so it cannot be written to")
+            if source is not None and os.path.exists(source) and os.path.samefile(source, target):
+                raise UsageError(f"{target}: would be read and written at once; name another output")
+        passing = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.part")
+        handle = os.open(passing, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        try:
+            with os.fdopen(handle, "w+b") as file:
+                yield file, os.fspath(passing)
+            os.replace(passing, target)
+        except BaseException:
             with suppress(OSError):
                 os.unlink(passing)
+            raise
+    except OSError as error:
+        raise UsageError(f"{target}: cannot be written ({error.strerror or error})") from None
 
 
 def compress_file(
@@ -114,26 +124,24 @@ def compress_file(
         return _compress_bytes(path, out_path, str(reason), settings)
     with source:
         size = source.head_size + source.frames * source.layout.frame_bytes + source.tail_size
-        with complete_file(out_path) as (out, passing):
-            written = write_file(
-                source,
-                out,
-                settings.method(size),
-                settings.calibration,
-                embed=settings.embed,
-                jobs=settings.jobs,
-                progress=progress,
-            )
+        method, calibration, embed = settings.method(size), settings.calibration, settings.embed
+        if settings.estimate:
+            calibration, embed = choose_calibration(source, method)
+        with complete_file(out_path, path) as (out, passing):
+            written = write_file(source, out, method, calibration, embed=embed, jobs=settings.jobs, progress=progress)
             out.flush()
             if settings.verify:
                 _compare(source, passing, name, settings.jobs)
         return Outcome(size, written, source.frames * source.layout.channels)
 
 
-def _compress_bytes(path: str | os.PathLike[str], out_path: str | os.PathLike[str], note: str, settings: Settings) -> Outcome:
+def _compress_bytes(
+    path: str | os.PathLike[str], out_path: str | os.PathLike[str], note: str, settings: Settings
+) -> Outcome:
     file, name, size = open_file(path)
-    with file, complete_file(out_path) as (out, passing):
-        written = write_bytes_file(size, iter(lambda: file.read(PIECE), b""), 4, out)
+    with file, complete_file(out_path, path) as (out, passing):
+        pieces = (bytes(read_at(file, name, at, min(PIECE, size - at))) for at in range(0, size, PIECE))
+        written = write_bytes_file(size, pieces, 4, out)
         out.flush()
         if settings.verify:
             file.seek(0)
@@ -155,8 +163,11 @@ def _compare(source: Readable, passing: str, name: str, jobs: int) -> None:
                 _same(_same_streams(reader.around(kind), chunks), name)
         first = 0
         for chunk in reader.chunks(jobs):
-            _same(bool((source.read(first, len(chunk)) == chunk).all()), name)
-            first += len(chunk)
+            rows = max(PIECE // chunk.shape[1], 1)
+            for at in range(0, len(chunk), rows):
+                piece = chunk[at : at + rows]
+                _same(bool((source.read(first, len(piece)) == piece).all()), name)
+                first += len(piece)
         _same(first == source.frames, name)
 
 
@@ -193,7 +204,7 @@ def decompress_file(
     """Restore a file byte for byte. With `salvage`, lost parts become zeros and are listed as extents
     (first frame, end frame, first channel, end channel); otherwise they raise DamagedError and nothing is written.
     """
-    with Reader(path, salvage=salvage) as reader, complete_file(out_path) as (out, _):
+    with Reader(path, salvage=salvage) as reader, complete_file(out_path, path) as (out, _):
         written = 0
         if reader.header.wrapper == BYTES:
             for chunk in reader.around(BLOCK_BYTES):
@@ -211,7 +222,7 @@ def decompress_file(
             for chunk in reader.around(BLOCK_TAIL):
                 sink.write_tail(chunk)
                 written += len(chunk)
-        return Outcome(written, reader.size, reader.frames * reader.layout.channels), sorted(set(reader.lost))
+        return Outcome(written, reader.size, _samples_of(reader)), sorted(set(reader.lost))
 
 
 def verify_file(path: str | os.PathLike[str], jobs: int = 1, progress: Progress | None = None) -> Outcome:
@@ -227,7 +238,11 @@ def verify_file(path: str | os.PathLike[str], jobs: int = 1, progress: Progress 
         if reader.lost:
             lost = sorted(set(reader.lost))
             raise DamagedError(f"{os.fspath(path)}: {describe_lost(lost)}", lost)
-        return Outcome(total, reader.size, reader.frames * reader.layout.channels)
+        return Outcome(total, reader.size, _samples_of(reader))
+
+
+def _samples_of(reader: Reader) -> int:
+    return 0 if reader.header.wrapper == BYTES else reader.frames * reader.layout.channels
 
 
 def describe_lost(lost: list[tuple[int, int, int, int]]) -> str:
@@ -242,5 +257,3 @@ def describe_lost(lost: list[tuple[int, int, int, int]]) -> str:
     ]
     more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
     return f"{len(lost)} block{'s are' if len(lost) > 1 else ' is'} damaged: {', '.join(parts)}{more}"
-
-

@@ -7,13 +7,13 @@ compiled; uncompiled code (NUMBA_DISABLE_JIT=1) looks it up in a dictionary, so 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
-from numba import types
 from numba.core.event import Listener, register
 from numba.extending import overload
 
@@ -23,23 +23,34 @@ _options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False
 inlined = numba.njit(forceinline=True, **_options)
 
 
-def _stamp() -> tuple[tuple[str, int, int], ...]:
-    """What the cached kernels depend on: Numba alone looks at a kernel's own file, not at those it calls into."""
+def _stamp() -> str:
+    """A digest of what cached kernels depend on: Numba alone looks at a kernel's own file, not at those it calls."""
     root = Path(__file__).parent
-    files = sorted([Path(__file__), *root.glob("model/*.py"), *root.glob("coding/*.py")])
-    return tuple((str(file.relative_to(root)), file.stat().st_mtime_ns, file.stat().st_size) for file in files)
+    digest = hashlib.sha256()
+    for file in sorted([Path(__file__), *root.glob("model/*.py"), *root.glob("coding/*.py")]):
+        status = file.stat()
+        digest.update(f"{file.relative_to(root)} {status.st_mtime_ns} {status.st_size};".encode())
+    return digest.hexdigest()[:12]
 
 
 _STAMP = _stamp()
 
 
 def kernel(function: Callable[..., Any]) -> Any:
-    """Compile a loop when it is first called, and keep the result for later processes."""
+    """Compile a loop when it is first called, and keep the result for later processes.
+
+    Each state of the sources has cache files of its own: another version's might name types that are gone.
+    """
     compiled = numba.njit(cache=True, **_options)(function)
-    cache_file = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
-    if cache_file is not None:
-        cache_file._source_stamp = _STAMP
+    cache: Any = getattr(compiled, "_cache", None)
+    file = getattr(cache, "_cache_file", None)
+    if file is not None:
+        base = file._index_name.removesuffix(".nbi")
+        cache._cache_file = type(file)(file._cache_path, f"{base}.{_STAMP}", _STAMP)
     return compiled
+
+
+_announced = False
 
 
 class _FirstCompilation(Listener):
@@ -58,8 +69,11 @@ class _FirstCompilation(Listener):
 
 
 def announce_compilation(say: Callable[[], None]) -> None:
-    """Have `say` called once, before the first compilation of this process, if there is one."""
-    register("numba:compile", _FirstCompilation(say))
+    """Have `say` called once, before the first compilation of this process, if there is one; the first call counts."""
+    global _announced
+    if not _announced:
+        _announced = True
+        register("numba:compile", _FirstCompilation(say))
 
 
 @inlined
@@ -85,11 +99,12 @@ def generic(signature: Callable[..., Any]) -> Any:
             implementations[state_class] = implementation
 
             def choose(state: Any, *arguments: Any) -> Any:
-                if isinstance(state, types.BaseNamedTuple) and state.instance_class is state_class:
+                if getattr(state, "instance_class", None) is state_class:  # the type of a NamedTuple
                     return implementation
                 return None
 
-            overload(call, strict=False, jit_options={"forceinline": small, **_options})(choose)
+            options: Any = _options | {"forceinline": small}
+            overload(call, strict=False, jit_options=options)(choose)
             return implementation
 
         return decorate

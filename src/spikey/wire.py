@@ -32,7 +32,7 @@ class Cursor:
         self.at = 0
         self.what = what
 
-    def bytes(self, count: int) -> bytes:
+    def take(self, count: int) -> bytes:
         """The next `count` bytes."""
         if count > len(self.data) - self.at:
             raise DataError(f"{self.what}: ends {count - (len(self.data) - self.at)} bytes too early")
@@ -41,7 +41,7 @@ class Cursor:
 
     def byte(self) -> int:
         """The next byte."""
-        return self.bytes(1)[0]
+        return self.take(1)[0]
 
     def varint(self, limit: int = 1 << 62) -> int:
         """The next variable-length integer, at most `limit`."""
@@ -65,4 +65,4 @@ class Cursor:
 
     def rest(self) -> bytes:
         """All that is left."""
-        return self.bytes(len(self.data) - self.at)
+        return self.take(len(self.data) - self.at)

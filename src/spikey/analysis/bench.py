@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from spikey.container.estimate import choose_calibration
 from spikey.container.reader import Reader
 from spikey.container.writer import write_file
 from spikey.errors import DataError
 from spikey.files import PRESETS, Settings
-from spikey.model.calibration import n1
 from spikey.recording.source import NotPCM, Source, pack
 from spikey.recording.wav import open_wav
 
@@ -49,7 +49,9 @@ def spikey_codec(settings: Settings) -> Codec:
     def encode(source: Source) -> bytes:
         out = io.BytesIO()
         size = source.frames * source.layout.frame_bytes
-        write_file(source, out, settings.method(size), settings.calibration, jobs=1)
+        method = settings.method(size)
+        calibration, embed = choose_calibration(source, method)
+        write_file(source, out, method, calibration, embed=embed)
         return out.getvalue()
 
     def decode(data: bytes) -> bytes:
@@ -102,8 +104,8 @@ def codecs(presets: list[str], coders: list[str], peers: bool) -> dict[str, Code
     for preset in presets:
         for coder in coders:
             name = f"spikey {preset}" + (f", {coder}" if coder != "arithmetic" else "")
-            found[name] = spikey_codec(Settings(preset=preset, coder=coder, calibration=n1()))
-    lms = Settings(predictor="lms", calibration=n1())
+            found[name] = spikey_codec(Settings(preset=preset, coder=coder))
+    lms = Settings(predictor="lms")
     if len(presets) == len(PRESETS):
         found["spikey lms"] = spikey_codec(lms)
     pco = pcodec_codec() if peers else None

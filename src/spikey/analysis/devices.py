@@ -1,4 +1,4 @@
-"""A device's recordings as channels of codes under one map of levels, ready for `calibrate`."""
+"""A device's recordings as channels of codes under one map of levels, and which of them to learn from."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from spikey.recording.levels import AFFINE, N1, N1_CODES, Levels, find_levels
 from spikey.recording.wav import open_wav
 
 FRAMES = 1 << 18  # of each recording
+SIMULTANEOUS = 0.05  # correlation from which on two recordings were made at once
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,6 @@ class Device:
     def __iter__(self) -> Iterator[np.ndarray]:
         for channel in _channels(self.paths):
             yield self.levels.to_codes(channel)[0]
-
-    @property
-    def metadata(self) -> dict[str, object]:
-        """What a calibration states of its levels."""
-        if self.levels.kind == N1:
-            return {"levels": "n1"}
-        return {"levels": "affine", "offset": self.levels.offset, "step": self.levels.step}
 
 
 def device_of(paths: list[Path]) -> Device:
@@ -62,3 +56,30 @@ def _channels(paths: list[Path]) -> Iterator[np.ndarray]:
         with open_wav(path) as source:
             samples = source.read(0, min(source.frames, FRAMES))
         yield from np.ascontiguousarray(samples.T)
+
+
+def training_files(paths: list[Path], every: int) -> list[Path]:
+    """The sorted `paths` less every `every`th, from the first, and less the recordings made at the same instant.
+
+    Two mono recordings of equal length whose differences correlate by more than 0.05 at lag zero were made at once on
+    two electrodes: what is learned from one is not independent of the other.
+    """
+    files = sorted(paths)
+    if not every:
+        return files
+    changes: dict[int, list[tuple[bool, Path, np.ndarray]]] = {}
+    for index, path in enumerate(files):
+        with open_wav(path) as source:
+            change = np.diff(source.read(0, min(source.frames, FRAMES))[:, 0].astype(np.float32))
+            changes.setdefault(source.frames, []).append((index % every == 0, path, change))
+    left_out = {path for group in changes.values() for held, path, _ in group if held}
+    for group in changes.values():
+        for held, _, one in group:
+            for _, path, other in group:
+                if held and path not in left_out and abs(_correlation(one, other)) > SIMULTANEOUS:
+                    left_out.add(path)
+    return [file for file in files if file not in left_out]
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+    return float(one @ other) / max(float(np.sqrt((one @ one) * (other @ other))), 1e-9)

@@ -1,4 +1,8 @@
-"""Fits the balanced preset's network to recordings, with NumPy alone: `fit` returns the integer weights.
+"""Fits the balanced preset's network to recordings, with NumPy alone:
+
+    python -m spikey.analysis.fit_network FOLDER OUT.npz LEAVE_OUT
+
+where every LEAVE_OUTth of the sorted files, from the first, and what was recorded at the same instant are not used.
 
 The codec's own model is run over the recordings while its inputs are recorded. The network then learns, by stochastic
 gradient descent (Adam: Kingma and Ba, 2015), the correction of location and scale that gives the least code length
@@ -7,26 +11,29 @@ under the density's bell shape. Floating point is no danger here: the codec sees
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from spikey.analysis.calibrate import Census, census, starting_scale
+from spikey.analysis.devices import device_of, training_files
+from spikey.coding.calibrate import Census, census, starting_scale
 from spikey.coding.loop import run
-from spikey.model.calibration import Calibration
+from spikey.model.calibration import Calibration, n1
 from spikey.model.density import narrow
 from spikey.model.ensemble import (
     HIDDEN,
     INPUT_BITS,
-    INPUT_MAX,
     INPUTS,
+    ROOM,
     WEIGHT_BITS,
     Ensemble,
     balanced_predictor,
     infer,
 )
-from spikey.model.fixed import SCALE_BITS, Z_BITS
+from spikey.model.fixed import CUMULATIVE, MASS, SCALE_BITS, Z_BITS, Z_CELL_BITS, Z_MAX
 from spikey.model.lpc import SEGMENT, adapt, observe, predict
 from spikey.model.make_tables import COMPONENTS
 from spikey.model.scale import rescale, scale_of
@@ -36,19 +43,19 @@ WARM_UP = 2000  # samples of each channel that are not learned from
 FINEST, COARSEST = 64.0, 2048.0  # scales learned from, in 1/64 LSB: neither silence nor artifacts
 BATCH = 8192
 RATE = 2e-3
-WEIGHT_LIMIT = 7.9
+LIMIT = 7.9  # of a weight
+LEAST = 2e-6  # mass of a bin however unlikely, so that no sample pulls too hard
 
 
 class Recorded(NamedTuple):
     """The model with a memory: inputs int16 (frames, INPUTS), and what would be the case without the network:
-    location int32 (frames,) in 1/64 LSB and log2 scale int32 (frames,); position int32 (frames,): what came.
+    location int32 (frames,) in 1/64 LSB and log2 scale int32 (frames,).
     """
 
     model: Ensemble
     inputs: np.ndarray
     location: np.ndarray
     scale: np.ndarray
-    position: np.ndarray
 
 
 @predict.register(Recorded)
@@ -56,9 +63,9 @@ def _predict_recorded(recorded, lane, at):
     model = recorded.model
     location = predict(model, lane, at)
     if at > 0:
-        octaves, share = infer(model.inputs, model.hidden, model.first, model.bias, model.second, model.direct)
+        octaves, share = infer(model.inputs, model.first, model.bias, model.second, model.direct)
         scale = model.refined[lane] - octaves
-        for i in range(model.inputs.shape[0]):
+        for i in range(INPUTS):
             recorded.inputs[at, i] = model.inputs[i]
         recorded.scale[at] = scale
         recorded.location[at] = location - int(share * 2.0 ** (scale / (1 << SCALE_BITS) - Z_BITS))
@@ -67,7 +74,6 @@ def _predict_recorded(recorded, lane, at):
 
 @observe.register(Recorded)
 def _observe_recorded(recorded, lane, at, position, location, reciprocal):
-    recorded.position[at] = position
     observe(recorded.model, lane, at, position, location, reciprocal)
 
 
@@ -86,11 +92,13 @@ def _rescale_recorded(recorded, lane, at, distance, reciprocal):
     rescale(recorded.model, lane, at, distance, reciprocal)
 
 
-def record(channel: np.ndarray, calibration: Calibration, counter: Census) -> Recorded:
-    """Run the model over one channel, int32 (frames,)."""
-    frames = len(channel)
-    model = balanced_predictor(1, frames, calibration.codes, starting_scale(channel), prior=calibration.prior)
-    recorded = Recorded(model, np.zeros((frames, INPUTS), np.int16), *np.zeros((3, frames), np.int32))
+def record(
+    channel: np.ndarray, calibration: Calibration, counter: Census, weights: dict[str, np.ndarray]
+) -> Recorded:
+    """Run the model with a network of `weights` over one channel, int32 (frames,)."""
+    frames, initial = len(channel), starting_scale(channel)
+    model = balanced_predictor(1, frames, calibration.codes, initial, prior=calibration.prior, weights=weights)
+    recorded = Recorded(model, np.zeros((frames, INPUTS), np.int16), *np.zeros((2, frames), np.int32))
     run(counter, recorded, narrow(calibration.edges), recorded, channel, SEGMENT)
     return recorded
 
@@ -98,34 +106,44 @@ def record(channel: np.ndarray, calibration: Calibration, counter: Census) -> Re
 def fit(
     channels: Iterable[np.ndarray],
     calibration: Calibration,
+    known: dict[str, np.ndarray],
     *,
-    every: int = 3,
-    epochs: int = 3,
+    every: int,
+    epochs: int,
     seed: int = 0,
     progress: Callable[[str], None] = print,
 ) -> dict[str, np.ndarray]:
-    """Learn from every `every`-th sample of channels int (frames,); the weights are named as in `Ensemble`."""
+    """Learn from every `every`-th sample of channels int (frames,); the weights are named as in `Ensemble`.
+
+    known: the weights in force while the inputs are recorded, as earlier corrections are among the inputs.
+    """
     counter = census(calibration.codes)
-    parts: list[list[np.ndarray]] = [[], [], [], []]
+    edges = calibration.edges.astype(np.float64)
+    edges[[0, -1]] = -1e6, 1e6
+    parts: list[list[np.ndarray]] = [[], [], []]
     for channel in channels:
-        recorded = record(np.ascontiguousarray(channel, dtype=np.int32), calibration, counter)
-        for part, column in zip(parts, recorded[1:], strict=True):
-            part.append(column[WARM_UP::every])
+        channel = np.ascontiguousarray(channel, dtype=np.int32)
+        recorded = record(channel, calibration, counter, known)
+        deviation = np.exp2(recorded.scale / (1 << SCALE_BITS))
+        learn = np.arange(len(channel)) % every == 0
+        learn &= (deviation > FINEST) & (deviation < COARSEST) & (np.arange(len(channel)) > WARM_UP)
+        parts[0].append(recorded.inputs[learn])
+        for part, edge in zip(parts[1:], (edges[channel], edges[channel + 1]), strict=True):
+            part.append(((edge - recorded.location) / deviation)[learn].astype(np.float32))
     progress(f"the model as it is: {counter.cost[0] / counter.cost[1]:.5f} bits per sample")
-    inputs, location, scale, position = (np.concatenate(part) for part in parts)
-    deviation = np.exp2(scale / (1 << SCALE_BITS))
-    usual = (deviation > FINEST) & (deviation < COARSEST)
-    inputs, errors = inputs[usual], ((position - location) / deviation)[usual].astype(np.float32)
+    inputs, below, above = (np.concatenate(part) for part in parts)
     weights = _initial(np.random.default_rng(seed))
     first, second = ({name: np.zeros_like(w) for name, w in weights.items()} for _ in range(2))
     generator = np.random.default_rng(seed + 1)
-    steps, step = epochs * (len(errors) // BATCH), 0
+    steps, step = epochs * (len(inputs) // BATCH), 0
     for epoch in range(epochs):
         total = 0.0
-        order = generator.permutation(len(errors))
+        order = generator.permutation(len(inputs))
         for start in range(0, len(order) - BATCH + 1, BATCH):
             batch = order[start : start + BATCH]
-            loss, gradient = _gradient(weights, inputs[batch].astype(np.float32) / (1 << INPUT_BITS), errors[batch])
+            loss, gradient = _gradient(
+                weights, inputs[batch].astype(np.float32) / (1 << INPUT_BITS), below[batch], above[batch]
+            )
             step, total = step + 1, total + loss
             rate = RATE * (1 - step / (steps + 1))
             for name, slope in gradient.items():
@@ -140,50 +158,82 @@ def fit(
 def _initial(generator: np.random.Generator) -> dict[str, np.ndarray]:
     return {
         "first": generator.normal(0, 1 / np.sqrt(INPUTS), (INPUTS, HIDDEN)).astype(np.float32),
-        "bias": generator.normal(0, 0.5, HIDDEN).astype(np.float32),
-        "second": np.zeros((2, HIDDEN), np.float32),
-        "direct": np.zeros((2, 1 + 2 * INPUTS), np.float32),
+        "bias": np.append(generator.normal(0, 0.5, HIDDEN), [0, 0]).astype(np.float32),
+        "second": np.zeros((HIDDEN, 2), np.float32),
+        "plain": np.zeros((INPUTS, 2), np.float32),
+        "size": np.zeros((INPUTS, 2), np.float32),
     }
 
 
-def _gradient(weights: dict[str, np.ndarray], inputs: np.ndarray, errors: np.ndarray) -> tuple[float, dict[str, Any]]:
-    """Gain in code length, bits per sample, over no correction; and its slopes."""
-    seen = np.concatenate([np.ones((len(inputs), 1), np.float32), inputs, np.abs(inputs)], axis=1)
-    hidden = np.maximum(inputs @ weights["first"] + weights["bias"], 0)
-    octaves, share = (hidden @ weights["second"].T + seen @ weights["direct"].T).T
-    octaves, share = np.clip(octaves, -1, 1), np.clip(share, -1, 1)
+def _gradient(
+    weights: dict[str, np.ndarray], inputs: np.ndarray, below: np.ndarray, above: np.ndarray
+) -> tuple[float, dict[str, np.ndarray]]:
+    """What the network costs in bits per sample, beyond no correction; and the slopes.
+
+    below, above float32 (batch,): the edges of the bins that came, from the location, in units of the scale.
+    """
+    sizes = np.abs(inputs)
+    hidden = np.maximum(inputs @ weights["first"] + weights["bias"][:HIDDEN], 0)
+    outputs = (
+        hidden @ weights["second"] + inputs @ weights["plain"] + sizes @ weights["size"] + weights["bias"][HIDDEN:]
+    )
+    octaves, share = np.clip(outputs, -1, 1).T
     shrunk = np.exp2(-octaves)
-    z = np.clip((errors - share) * shrunk, -6, 6)
-    density, slope = _bell(z)
-    loss = float((octaves - np.log2(density) + np.log2(_bell(np.clip(errors, -6, 6))[0])).mean())
-    by_z = slope / density  # of -log(density), natural
-    free = np.stack([np.abs(octaves) < 1, np.abs(share) < 1], axis=1)
-    outer = np.stack([np.log(2) * (1 - by_z * z), -by_z * shrunk], axis=1).astype(np.float32) * free / len(errors)
-    back = (outer @ weights["second"]) * (hidden > 0)
-    return loss, {
+    low, high = (below - share) * shrunk, (above - share) * shrunk
+    mass = _cumulative(high) - _cumulative(low) + LEAST
+    start = _cumulative(above) - _cumulative(below) + LEAST
+    bell_low, bell_high = _bell(low), _bell(high)
+    slopes = np.stack([np.log(2) * (high * bell_high - low * bell_low), shrunk * (bell_high - bell_low)], axis=1)
+    outer = (slopes / mass[:, None] * (np.abs(outputs) < 1) / len(inputs)).astype(np.float32)
+    back = (outer @ weights["second"].T) * (hidden > 0)
+    return float(np.log2(start / mass).mean()), {
         "first": inputs.T @ back,
-        "bias": back.sum(axis=0),
-        "second": outer.T @ hidden,
-        "direct": outer.T @ seen,
+        "bias": np.append(back.sum(axis=0), outer.sum(axis=0)),
+        "second": hidden.T @ outer,
+        "plain": inputs.T @ outer,
+        "size": sizes.T @ outer,
     }
 
 
-def _bell(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The density's shape, not normalised, and minus its slope."""
-    terms = [(weight / width * np.exp(-0.5 * (z / width) ** 2), width) for weight, width in SHAPE]
-    return sum(t for t, _ in terms) + 1e-12, -sum(-z / width**2 * t for t, width in terms)  # type: ignore[return-value]
+def _bell(z: np.ndarray) -> np.ndarray:
+    """The density's shape."""
+    return sum(weight / width / np.sqrt(2 * np.pi) * np.exp(-0.5 * (z / width) ** 2) for weight, width in SHAPE)  # type: ignore[return-value]
+
+
+def _cumulative(z: np.ndarray) -> np.ndarray:
+    """The integral of `_bell`, as the codec has it."""
+    cell = np.clip((z.astype(np.float64) * (1 << Z_BITS) + Z_MAX) / (1 << Z_CELL_BITS), 0, len(CUMULATIVE) - 1.001)
+    index = cell.astype(np.int64)
+    return (CUMULATIVE[index] + (cell - index) * np.diff(CUMULATIVE)[index]) / MASS
 
 
 def _rounded(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """In the codec's units, and small enough that no sum of a hidden unit leaves 31 bits."""
-    first = np.clip(weights["first"], -WEIGHT_LIMIT, WEIGHT_LIMIT)
-    bias = np.clip(weights["bias"], -WEIGHT_LIMIT, WEIGHT_LIMIT)
-    room = ((1 << 31) / (1 << WEIGHT_BITS) - (WEIGHT_LIMIT + 1) * (1 << INPUT_BITS)) / INPUT_MAX
-    first = first * np.minimum(room / np.maximum(np.abs(first).sum(axis=0), 1e-9), 1)
+    """In the codec's units, and small enough that no sum leaves 31 bits."""
     one = 1 << WEIGHT_BITS
+
+    def rows(*matrices: np.ndarray) -> np.ndarray:
+        table = np.zeros((sum(m.shape[1] for m in matrices), ROOM), dtype=np.int16)
+        table[:, :INPUTS] = np.rint(np.clip(np.concatenate([m.T for m in matrices]), -LIMIT, LIMIT) * one)
+        return table
+
+    plain, size = weights["plain"], weights["size"]
     return {
-        "first": np.rint(first * one).astype(np.int16),
-        "bias": np.rint(bias * one * (1 << INPUT_BITS)).astype(np.int32),
-        "second": np.rint(np.clip(weights["second"], -WEIGHT_LIMIT, WEIGHT_LIMIT) * one).astype(np.int16),
-        "direct": np.rint(np.clip(weights["direct"], -WEIGHT_LIMIT, WEIGHT_LIMIT) * one).astype(np.int16),
+        "first": rows(weights["first"]),
+        "bias": np.rint(np.clip(weights["bias"], -64, 64) * one * (1 << INPUT_BITS)).astype(np.int32),
+        "second": np.rint(np.clip(weights["second"].T, -LIMIT, LIMIT) * one).astype(np.int16, order="C"),
+        "direct": rows(plain[:, :1], size[:, :1], plain[:, 1:], size[:, 1:]),
     }
+
+
+def main(folder: str, out: str, leave_out: str) -> None:
+    """Two rounds: the first without a network in force, on a third of the recordings; the second with its result."""
+    files = training_files(sorted(Path(folder).rglob("*.wav")), int(leave_out))
+    nothing = _rounded({name: np.zeros_like(w) for name, w in _initial(np.random.default_rng(0)).items()})
+    print(f"{len(files)} recordings")
+    weights = fit(device_of(files[::3]), n1(), nothing, every=3, epochs=8)
+    weights = fit(device_of(files), n1(), weights, every=5, epochs=14)
+    np.savez_compressed(out, **weights)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

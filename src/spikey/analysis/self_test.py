@@ -30,7 +30,7 @@ def known_signal(frames: int = 5000) -> np.ndarray:
 def self_test() -> list[str]:
     """What is wrong, in sentences; nothing where all is well."""
     troubles = []
-    samples = known_signal()
+    samples = known_signal()[:, :1]
     for preset, wanted in DIGESTS.items():
         data = spikey.compress(samples, 20_000, preset)
         if not np.array_equal(spikey.decompress(data).samples, samples):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from spikey.coding.block import suits
 from spikey.coding.loop import run
 from spikey.coding.symbols import transfer
 from spikey.model.calibration import n1
@@ -39,9 +40,9 @@ def trace(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Positions, predictions and residuals, float64 (frames,) in ADC codes, of samples int (frames,), at least one."""
     levels = find_levels(values)
     codes, _ = levels.to_codes(values)
-    calibration = n1() if levels.kind == N1 else None
+    calibration = n1() if levels.kind == N1 and suits(codes, n1()) else None
     if levels.codes > NARROW:
-        density = wide(levels.codes)
+        density: Any = wide(levels.codes)
     else:
         density = narrow(uniform_edges(levels.codes) if calibration is None else calibration.edges)
     notes = Trace(np.zeros(1, dtype=np.int64), *np.zeros((2, len(codes)), dtype=np.int64))

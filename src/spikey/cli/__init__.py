@@ -8,12 +8,31 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
+from functools import wraps
 from types import FrameType
+from typing import Any
 
 import typer
 
 from spikey.cli import bench, calibrate, compress, decompress, demo, doctor, info, simulate, verify
 from spikey.errors import SpikeyError
+
+
+class _Interrupted(SpikeyError):
+    """The user stopped a command; Typer would turn a KeyboardInterrupt into a status of its own."""
+
+
+def _interruptible(command: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(command)
+    def call(*arguments: Any, **options: Any) -> Any:
+        try:
+            return command(*arguments, **options)
+        except KeyboardInterrupt:
+            raise _Interrupted("interrupted; no unfinished output was kept") from None
+
+    return call
+
 
 app = typer.Typer(
     help="Lossless compression of raw brain recordings.",
@@ -23,7 +42,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (compress, decompress, info, verify, calibrate, simulate, bench, doctor, demo):
-    app.command(command.__name__.rsplit(".", 1)[1])(command.command)
+    app.command(command.__name__.rsplit(".", 1)[1])(_interruptible(command.command))
 
 
 def main() -> None:
@@ -35,7 +54,7 @@ def main() -> None:
         sys.stderr.write(f"spikey: {error}\n")
         sys.exit(error.exit_status)
     except KeyboardInterrupt:
-        sys.stderr.write("spikey: interrupted; no unfinished output was kept\n")
+        sys.stderr.write("spikey: interrupted\n")
         sys.exit(1)
     except BrokenPipeError:  # whoever read our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -15,8 +15,8 @@ from spikey.errors import UsageError
 
 def command(
     paths: Annotated[list[Path], typer.Argument(help="WAV files or folders of them.")],
-    preset: Annotated[Optional[list[str]], typer.Option(help="Only these presets.")] = None,
-    coder: Annotated[Optional[list[str]], typer.Option(help="arithmetic, rice, huffman; default: arithmetic.")] = None,
+    preset: Annotated[list[str] | None, typer.Option(help="Only these presets.")] = None,
+    coder: Annotated[list[str] | None, typer.Option(help="arithmetic, rice, huffman; default: arithmetic.")] = None,
     every: Annotated[int, typer.Option(help="Every Nth file, from the first, of the sorted names.", min=1)] = 1,
     repeats: Annotated[int, typer.Option(help="Times each is timed; the best counts.", min=1)] = 3,
     peers: Annotated[bool, typer.Option(help="Measure pcodec too, when it is installed.")] = True,

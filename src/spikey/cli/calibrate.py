@@ -12,9 +12,9 @@ from spikey.errors import UsageError
 
 
 def command(
-    paths: Annotated[list[Path], typer.Argument(metavar="IN... OUT.safetensors", help="WAV files or folders; output.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="IN... OUT.safetensors", help="WAV files, folders; output.")],
     leave_out: Annotated[
-        int, typer.Option(help="Leave out every Nth file, from the first, of the sorted names: a validation set.", min=0)
+        int, typer.Option(help="Leave out every Nth sorted file, from the first, and what was recorded with it.", min=0)
     ] = 0,
     rounds: Annotated[int, typer.Option(help="Rounds of expectation-maximisation.", min=1)] = 6,
     device: Annotated[str, typer.Option(help="The device's name, for the record.")] = "unknown",
@@ -26,19 +26,20 @@ def command(
     """
     inputs, output = in_and_out(paths, None, None)
     files = sorted(f for p in inputs for f in (p.rglob("*.wav") if p.is_dir() else [p]))
-    if leave_out:
-        files = [file for index, file in enumerate(files) if index % leave_out]
     if not files:
         raise UsageError(f"{', '.join(map(str, inputs))}: no WAV files to learn from")
     import numpy as np
 
-    from spikey.analysis.calibrate import Round, calibrate
-    from spikey.analysis.devices import device_of
+    from spikey.analysis.devices import device_of, training_files
+    from spikey.coding.calibrate import Round, calibrate
     from spikey.files import complete_file
 
     prepare_kernels()
+    files = training_files(files, leave_out)
+    if not files:
+        raise UsageError(f"--leave-out {leave_out} leaves no files to learn from")
     recordings = device_of(files)
-    metadata = {"device": device, "note": note, **recordings.metadata}
+    metadata = {"device": device, "note": note, **recordings.levels.describe()}
     seen: list[Round] = []
     with progress_bar(rounds, "rounds") as advance:
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -39,19 +40,24 @@ def in_and_out(paths: list[Path] | None, input_file: Path | None, output_file: P
     return paths[:-1], paths[-1]
 
 
-def pairs(inputs: list[Path], output: Path, suffixes: tuple[str, ...], new_suffix: str) -> list[tuple[Path, Path]]:
-    """Each input file with its output; folders are searched for `suffixes` and mirrored below `output`."""
+def pairs(
+    inputs: list[Path], output: Path, suffixes: tuple[str, ...], rename: Callable[[Path], str]
+) -> list[tuple[Path, Path]]:
+    """Each input file with its output; folders are searched for `suffixes` and mirrored below `output`.
+
+    rename: the name of an output whose folder alone is given.
+    """
     if len(inputs) == 1 and not inputs[0].is_dir():
-        return [(inputs[0], output / inputs[0].with_suffix(new_suffix).name if output.is_dir() else output)]
+        return [(inputs[0], output / rename(inputs[0]) if output.is_dir() else output)]
     found = []
     for path in inputs:
         if path.is_dir():
             files = sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
             if not files:
                 raise UsageError(f"{path}: holds no files that end in {' or '.join(suffixes)}")
-            found += [(file, output / file.relative_to(path).with_suffix(new_suffix)) for file in files]
+            found += [(file, output / file.relative_to(path).with_name(rename(file))) for file in files]
         else:
-            found.append((path, output / path.with_suffix(new_suffix).name))
+            found.append((path, output / rename(path)))
     taken: dict[Path, Path] = {}
     for source, target in found:
         if target in taken:
@@ -98,10 +104,10 @@ def settings_from(
         }
         wanted = calibration or stated.calibration
     embed = None
-    if wanted in (None, "auto", "n1"):
-        chosen = n1()
-    elif wanted == "none":
+    if wanted in (None, "auto", "none"):
         chosen = None
+    elif wanted == "n1":
+        chosen = n1()
     else:
         chosen = load(wanted)
         embed = chosen.to_bytes()
@@ -110,7 +116,8 @@ def settings_from(
     if any(stated_raw) and not all(stated_raw):
         raise UsageError("a raw input needs all three of --channels, --rate and --dtype")
     layout = (channels, rate, dtype) if channels is not None and rate is not None and dtype is not None else None
-    return Settings(calibration=chosen, embed=embed, raw=layout, jobs=jobs, verify=verify, **options)
+    estimate = wanted in (None, "auto")
+    return Settings(calibration=chosen, embed=embed, estimate=estimate, raw=layout, jobs=jobs, verify=verify, **options)
 
 
 @contextmanager
@@ -147,8 +154,14 @@ def run_files(
             return [(source, one(source, target, lambda n: advance(n)))], 0
     done: list[tuple[Path, Outcome]] = []
     failures, original, compressed, start = 0, 0, 0, time.perf_counter()
+    stop = threading.Event()
+
+    def go_on(_: int) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+
     with progress_bar(len(work), "files") as advance, ThreadPoolExecutor(jobs) as pool:
-        futures = {pool.submit(one, source, target, None): source for source, target in work}
+        futures = {pool.submit(one, source, target, go_on): source for source, target in work}
         try:
             for future in as_completed(futures):
                 try:
@@ -164,6 +177,7 @@ def run_files(
                 rate = original / (time.perf_counter() - start) / 1e6
                 advance(1, f"ratio {original / max(compressed, 1):.3f}, {rate:.1f} MB/s")
         except BaseException:
+            stop.set()
             pool.shutdown(cancel_futures=True)
             raise
     return done, failures
@@ -175,8 +189,8 @@ def summary(done: list[tuple[Path, Outcome]], seconds: float, verb: str) -> str:
     samples = sum(o.samples for _, o in done)
     many = f"{len(done):,} files, " if len(done) > 1 else ""
     bits = f", {8 * compressed / samples:.3f} bits per sample" if samples else ""
-    speed = f"{samples / seconds / 1e6:.1f} million samples/s" if samples else f"{original / seconds / 1e6:.1f} MB/s"
+    rate = f", {original / seconds / 1e6:.1f} MB/s" if original > 10_000_000 else ""
     return (
         f"{verb} {many}{original:,} bytes as {compressed:,}: ratio {original / max(compressed, 1):.4f}{bits}; "
-        f"{seconds:.2f} s, {speed}"
+        f"{seconds:.2f} s{rate}"
     )

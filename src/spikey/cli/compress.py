@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -12,17 +12,19 @@ from spikey.cli.common import in_and_out, pairs, run_files, say, settings_from, 
 
 
 def command(
-    paths: Annotated[Optional[list[Path]], typer.Argument(metavar="IN... OUT", help="Files or folders, and where to.")] = None,
-    config: Annotated[Optional[Path], typer.Option(help="A YAML configuration.")] = None,
-    input_file: Annotated[Optional[Path], typer.Option("--input_file", help="The same as IN.")] = None,
-    output_file: Annotated[Optional[Path], typer.Option("--output_file", help="The same as OUT.")] = None,
-    preset: Annotated[
-        Optional[str], typer.Option(help="realtime or balanced; default: balanced, realtime for inputs over 100 MB.")
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="IN... OUT", help="Files or folders, and where to.")
     ] = None,
-    calibration: Annotated[Optional[str], typer.Option(help="auto, n1, none or a calibration file.")] = None,
-    channels: Annotated[Optional[int], typer.Option(help="Channels of a raw input.")] = None,
-    rate: Annotated[Optional[float], typer.Option(help="Sampling rate of a raw input in Hz.")] = None,
-    dtype: Annotated[Optional[str], typer.Option(help="Type of a raw input: int16, uint16, int8, ... int24.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A YAML configuration.")] = None,
+    input_file: Annotated[Path | None, typer.Option("--input_file", help="The same as IN.")] = None,
+    output_file: Annotated[Path | None, typer.Option("--output_file", help="The same as OUT.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="realtime or balanced; default: balanced, realtime for inputs over 100 MB.")
+    ] = None,
+    calibration: Annotated[str | None, typer.Option(help="auto, n1, none or a calibration file.")] = None,
+    channels: Annotated[int | None, typer.Option(help="Channels of a raw input.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Sampling rate of a raw input in Hz.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="Type of a raw input: int16, uint16, int8, ... int24.")] = None,
     jobs: Annotated[int, typer.Option(help="Threads.", min=1)] = 1,
     verify: Annotated[bool, typer.Option(help="Decode what was written and compare.")] = True,
 ) -> None:
@@ -33,7 +35,7 @@ def command(
     inputs, output = in_and_out(paths, input_file, output_file)
     settings = settings_from(config, preset, calibration, (channels, rate, dtype), jobs, verify)
     suffixes = (".wav",) if settings.raw is None else (".raw", ".dat", ".bin")
-    work = pairs(inputs, output, suffixes, ".spky")
+    work = pairs(inputs, output, suffixes, _compressed_name)
     from dataclasses import replace
 
     from spikey.files import compress_file
@@ -51,3 +53,8 @@ def command(
     if failures:
         say(f"spikey: {failures} of {len(work)} files could not be compressed")
         raise typer.Exit(1)
+
+
+def _compressed_name(path: Path) -> str:
+    """a.wav becomes a.spky; of others the suffix stays, so that it comes back: a.dat becomes a.dat.spky."""
+    return path.with_suffix(".spky").name if path.suffix.lower() == ".wav" else f"{path.name}.spky"

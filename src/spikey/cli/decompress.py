@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,16 +17,18 @@ if TYPE_CHECKING:
 
 
 def command(
-    paths: Annotated[Optional[list[Path]], typer.Argument(metavar="IN... OUT", help="Files or folders, and where to.")] = None,
-    config: Annotated[Optional[Path], typer.Option(help="Not needed; accepted for symmetry.")] = None,
-    input_file: Annotated[Optional[Path], typer.Option("--input_file", help="The same as IN.")] = None,
-    output_file: Annotated[Optional[Path], typer.Option("--output_file", help="The same as OUT.")] = None,
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="IN... OUT", help="Files or folders, and where to.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="Not needed; accepted for symmetry.")] = None,
+    input_file: Annotated[Path | None, typer.Option("--input_file", help="The same as IN.")] = None,
+    output_file: Annotated[Path | None, typer.Option("--output_file", help="The same as OUT.")] = None,
     salvage: Annotated[bool, typer.Option("--salvage", help="Recover what is whole; lost parts become zeros.")] = False,
     jobs: Annotated[int, typer.Option(help="Threads.", min=1)] = 1,
 ) -> None:
     """Restore recordings byte for byte. The file itself says how it was coded."""
     inputs, output = in_and_out(paths, input_file, output_file)
-    work = pairs(inputs, output, (".spky", ".bin"), ".wav")
+    work = pairs(inputs, output, (".spky", ".bin"), _restored_name)
     from spikey.files import decompress_file, describe_lost
 
     within = jobs if len(work) == 1 else 1
@@ -50,6 +52,12 @@ def command(
         raise typer.Exit(1)
 
 
+def _restored_name(path: Path) -> str:
+    """a.spky becomes a.wav, a.dat.spky becomes a.dat."""
+    bare = path.with_suffix("")
+    return bare.name if bare.suffix.lower() in (".wav", ".raw", ".dat", ".bin") else path.with_suffix(".wav").name
+
+
 def _check_config(config: Path, sources: list[Path]) -> None:
     """A configuration is not needed; one that disagrees with a file is named and ignored."""
     from spikey.cli.info import describe
@@ -64,4 +72,4 @@ def _check_config(config: Path, sources: list[Path]) -> None:
             continue  # decompressing says what is wrong
         coder = facts.get("coder")
         if coder not in (None, stated.bitstream_encoding.type):
-            say(f"warning: {source} is coded with {coder}, not {stated.bitstream_encoding.type} as {config} says; ignored")
+            say(f"warning: {source} is coded with {coder}; ignored: {config} says {stated.bitstream_encoding.type}")

@@ -18,9 +18,11 @@ def command(
     seed: Annotated[int, typer.Option(help="Seed of the simulated recording.", min=0)] = 0,
     config: Annotated[Path, typer.Option(help="The configuration to use.")] = Path("config.yaml"),
 ) -> None:
-    """Simulate a recording, compress and restore it as a user would, compare every byte, and draw what was predicted."""
+    """Simulate a recording, compress and restore it as a user would, compare every byte, draw what was predicted."""
+    from spikey.analysis.bench import codecs, measure
     from spikey.analysis.picture import draw_prediction
     from spikey.analysis.trace import trace
+    from spikey.files import PRESETS
     from spikey.recording.wav import open_wav
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -53,9 +55,14 @@ def command(
             f"\nidentical, byte for byte: {len(original):,} bytes as {size:,}, ratio {len(original) / size:.3f}, "
             f"{8 * size / source.frames:.3f} bits per sample"
         )
-        length = source.frames / source.layout.rate
     typer.echo(
-        f"whole processes: compress and verify {seconds[0]:.2f} s, decompress {seconds[1]:.2f} s, "
-        f"for {length:.1f} s of signal (mostly starting Python; `spikey bench` measures the codec)"
+        f"whole processes: compress and verify {seconds[0]:.2f} s, decompress {seconds[1]:.2f} s, mostly to start "
+        "Python; inside one process:"
     )
+    for result in measure([wav], codecs(list(PRESETS), ["arithmetic"], peers=False)):
+        row = result.row()
+        typer.echo(
+            f"  {row['codec']:16} ratio {row['ratio']:.3f}, encode {row['encode_ms_s']:5.1f} and "
+            f"decode {row['decode_ms_s']:5.1f} million samples/s"
+        )
     typer.echo(f"picture of signal, prediction and residual: {picture}")

@@ -12,6 +12,8 @@ import typer
 
 from spikey.cli.common import prepare_kernels
 
+PACKAGES = ("numpy", "numba", "llvmlite", "pydantic", "PyYAML", "typer", "rich", "safetensors", "matplotlib", "pcodec")
+
 
 def command() -> None:
     """Check the installation: versions, kernel cache, a compression that must give known bytes."""
@@ -21,14 +23,14 @@ def command() -> None:
     troubles = []
     typer.echo(f"spikey {spikey.__version__} in {Path(spikey.__file__).parent}")
     typer.echo(f"Python {platform.python_version()} on {platform.platform()}, {os.cpu_count()} processors")
-    for name in ("numpy", "numba", "llvmlite", "pydantic", "PyYAML", "typer", "rich", "safetensors", "matplotlib", "pcodec"):
+    for name in PACKAGES:
         try:
             typer.echo(f"  {name} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:
             typer.echo(f"  {name} is not installed{' (optional)' if name in ('matplotlib', 'pcodec') else ''}")
     try:
         other = importlib.metadata.version("spikey")
-        troubles.append(f"another project's package 'spikey' {other} is installed beside this one: pip uninstall spikey")
+        troubles.append(f"another project's package 'spikey' {other} is installed too: pip uninstall spikey")
     except importlib.metadata.PackageNotFoundError:
         pass
     prepare_kernels()
@@ -44,7 +46,7 @@ def command() -> None:
         cached = sorted(Path(folder).glob("loop.run-*.nbc"))
         typer.echo(f"kernel cache {folder}: {len(cached)} variants of the loop")
         if not cached:
-            troubles.append(f"the kernel cache {folder} cannot be written: every start compiles anew; set NUMBA_CACHE_DIR")
+            troubles.append(f"{folder} cannot be written: every start compiles the kernels anew; set NUMBA_CACHE_DIR")
     for trouble in troubles:
         typer.echo(f"trouble: {trouble}")
     if troubles:

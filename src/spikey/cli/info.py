@@ -20,7 +20,11 @@ def command(
         return
     for entry in facts:
         for key, value in entry.items():
-            typer.echo(f"{key.replace('_', ' '):>18}  {value:,}" if isinstance(value, int) else f"{key.replace('_', ' '):>18}  {value}")
+            typer.echo(
+                f"{key.replace('_', ' '):>18}  {value:,}"
+                if isinstance(value, int)
+                else f"{key.replace('_', ' '):>18}  {value}"
+            )
         typer.echo("")
 
 
@@ -42,7 +46,11 @@ def describe(path: Path) -> dict[str, Any]:
         }
         if header.wrapper == BYTES:
             note = "not integer PCM: kept losslessly by a general method, not modelled"
-            return facts | {"original_bytes": header.frames, "ratio": round(header.frames / reader.size, 4), "note": note}
+            return facts | {
+                "original_bytes": header.frames,
+                "ratio": round(header.frames / reader.size, 4),
+                "note": note,
+            }
         layout = reader.layout
         sample_bytes = reader.frames * layout.frame_bytes
         facts |= {

@@ -28,11 +28,14 @@ def command(
     rates = {"n1": 19_531.0, "neuropixels": 30_000.0}
     if profile not in rates:
         raise UsageError(f"there is no profile {profile!r}; there are {', '.join(rates)}")
+    if not seconds <= 1e6:
+        raise UsageError(f"--seconds must be at most 1,000,000, not {seconds}")
     layout = Layout(channels, rates[profile], "int16")
     frames = round(seconds * layout.rate)
+    head = canonical_head(layout, frames)
     samples = simulate(frames, channels, layout.rate, seed, profile=profile, artifacts=artifacts, rails=rails)
     with complete_file(output) as (file, _):
         sink = Sink(file, layout)
-        sink.write_head(canonical_head(layout, frames))
+        sink.write_head(head)
         sink.write(samples)
     typer.echo(f"{output}: {frames:,} frames of {channels} channel{'s' * (channels > 1)} at {layout.rate:g} Hz, int16")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spikey.cli.common import run_files, say, summary
+from spikey.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +23,8 @@ def command(
 ) -> None:
     """Decode compressed files and check every sum; exit status 1 when anything is damaged."""
     files = [f for p in paths for f in (sorted(p.rglob("*.spky")) if p.is_dir() else [p])]
+    if not files:
+        raise UsageError(f"{', '.join(map(str, paths))}: no files that end in .spky")
     from spikey.files import verify_file
 
     within = jobs if len(files) == 1 else 1

@@ -12,17 +12,16 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from spikey.coding.coders import CODERS
-from spikey.model.conditioned import conditioned
-from spikey.model.cross import choose_references, crossed
-from spikey.model.ensemble import balanced_predictor
-from spikey.model.lms import lms
 
+from spikey.coding.coders import CODERS
 from spikey.coding.loop import run
 from spikey.errors import DataError
 from spikey.model.calibration import Calibration
+from spikey.model.cross import choose_references, crossed
 from spikey.model.density import narrow, uniform_edges, wide
+from spikey.model.ensemble import balanced_predictor
 from spikey.model.fixed import NARROW
+from spikey.model.lms import lms
 from spikey.model.lpc import SEGMENT, lpc
 from spikey.model.scale import deviation, scale
 from spikey.recording.levels import AFFINE, N1, Levels, find_levels, read_levels
@@ -32,8 +31,9 @@ LARGEST = 1 << 22  # samples in a block
 STORED, LPC, LMS, BALANCED = range(4)
 PREDICTORS = {"lpc": LPC, "lms": LMS, "balanced": BALANCED}
 CODER_NAMES = ("arithmetic", "rice", "huffman")
-ORDER = 16
+ORDER = 20
 MOST_REFERENCES = 4
+NEIGHBOURS = 64  # channels among which references are looked for
 CALIBRATED, REFERRING = 8, 16  # bits of a channel's first byte, above its kind of levels
 
 
@@ -45,6 +45,7 @@ class Method:
     coder: str = "arithmetic"
     delta: bool = True
     lanes: int = 2
+    references: int = 0  # of a channel to others, at most; each channel's description states its own
 
     def write(self) -> bytes:
         """Two bytes."""
@@ -94,12 +95,15 @@ def encode_block(samples: np.ndarray, method: Method, calibration: Calibration |
     for index in range(count):
         levels, calibrated = _levels(columns[index], calibration)
         codes[index], low = levels.to_codes(columns[index])
+        calibrated = calibrated and calibration is not None and suits(codes[index], calibration)
         channels.append(Channel(levels, calibrated, _initial_scale(codes[index])))
         if low is not None:
             lows.append(_pack_bits(low, levels.low_bits))
-    if count > 1:
-        for channel, references in zip(channels, choose_references(codes.T, MOST_REFERENCES), strict=True):
-            channel.references = references
+    for first in range(0, count if method.references else 0, NEIGHBOURS):
+        near = channels[first : first + NEIGHBOURS]
+        found = choose_references(codes[first : first + NEIGHBOURS].T, method.references)
+        for channel, references in zip(near, found, strict=True):
+            channel.references = [first + reference for reference in references]
     start, finish, _ = CODERS[method.coder]
     capacity = samples.nbytes // method.lanes + 64
     encoder = start(method.lanes, capacity)
@@ -140,8 +144,8 @@ def decode_block(
     method = Method(names[0], CODER_NAMES[coder], bool(first >> 6 & 1), lanes)
     channels = [_read_channel(cursor, index) for index in range(count)]
     sizes = [cursor.varint(len(payload)) for _ in range(lanes - 1)]
-    lows = [cursor.bytes((frames * c.levels.low_bits + 7) // 8) if c.levels.low_bits else b"" for c in channels]
-    streams = [cursor.bytes(size) for size in sizes] + [cursor.rest()]
+    lows = [cursor.take((frames * c.levels.low_bits + 7) // 8) if c.levels.low_bits else b"" for c in channels]
+    streams = [cursor.take(size) for size in sizes] + [cursor.rest()]
     calibration = find_calibration() if any(channel.calibrated for channel in channels) else None
     if any(channel.calibrated for channel in channels) and calibration is None:
         raise DataError(f"{what}: refers to a calibration that the file does not name")
@@ -159,7 +163,7 @@ def uses_calibration(payload: bytes, count: int) -> bool:
     if payload[0] & 15 == STORED:
         return False
     cursor = Cursor(payload)
-    cursor.bytes(2)
+    cursor.take(2)
     return any([_read_channel(cursor, index).calibrated for index in range(count)])
 
 
@@ -184,7 +188,7 @@ def _run_channels(
         used = calibration if channel.calibrated else None
         if used is not None and used.codes != size:
             raise DataError(f"{what}: a channel of {size} codes names a calibration of {used.codes}")
-        density = _density(size, used, method)
+        density = _density(size, used)
         prior = None if used is None else used.prior
         options: dict[str, Any] = {"delta": method.delta, "prior": prior}
         spread = deviation(channel.initial)
@@ -201,12 +205,9 @@ def _run_channels(
         run(coder, predictor, density, running, codes[index], SEGMENT)
 
 
-def _density(size: int, calibration: Calibration | None, method: Method) -> Any:
+def _density(size: int, calibration: Calibration | None) -> Any:
     if size > NARROW:
         return wide(size)
-    sharpened = method.predictor == "balanced" and method.coder == "arithmetic"
-    if sharpened and calibration is not None and calibration.conditioned is not None:
-        return conditioned(calibration, method.lanes)
     return _uniform(size) if calibration is None else _calibrated(calibration)
 
 
@@ -230,6 +231,15 @@ def _levels(values: np.ndarray, calibration: Calibration | None) -> tuple[Levels
             return levels, True
     levels = find_levels(values)
     return levels, levels.kind == N1 and calibration.metadata.get("levels", "n1") == "n1"
+
+
+def suits(codes: np.ndarray, calibration: Calibration) -> bool:
+    """Whether codes (frames,) come from such a converter: wide codes then occur more often than their neighbours.
+
+    The mean log-width over the samples is positive there, and as much negative under widths that are not theirs.
+    """
+    widths = np.diff(calibration.edges).astype(np.float64)
+    return float(np.bincount(codes, minlength=len(widths)) @ np.log2(widths / 64)) >= 0
 
 
 def _initial_scale(codes: np.ndarray) -> int:

@@ -153,7 +153,7 @@ def class_of(step):
 @transfer.register(HuffmanEncoder)
 def _transfer_encoder(coder, density, lane, location, step, code):
     codes = alphabet(density)
-    folded = fold(code, nearest(location, codes), codes)
+    folded = fold(code, nearest(density, location), codes)
     kind, shift = class_of(step)
     word = entry(coder.words[kind], min(folded >> shift, ESCAPE))
     put_bits(coder, lane, word >> LENGTH_BITS, word & ((1 << LENGTH_BITS) - 1))
@@ -181,4 +181,4 @@ def _transfer_decoder(coder, density, lane, location, step, code):
     drop_bits(coder, lane, length)
     if symbol == ESCAPE:
         return min(get_bits(coder, lane, RAW_BITS), codes - 1)
-    return unfold((symbol << shift) | get_bits(coder, lane, shift), nearest(location, codes), codes)
+    return unfold((symbol << shift) | get_bits(coder, lane, shift), nearest(density, location), codes)

@@ -1,4 +1,4 @@
-"""The one loop: predict, transfer a code, learn from it. Encoding and decoding differ in the type of the coder alone."""
+"""The one loop: predict, transfer a code, learn from it. Encoding and decoding differ in the coder's type alone."""
 
 from __future__ import annotations
 

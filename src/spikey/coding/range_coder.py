@@ -88,13 +88,6 @@ def put(coder, lane, low_counts, counts):
 
 
 @inlined
-def put_share(coder, lane, low_counts, counts, total):
-    """`put` out of any total up to 2^32."""
-    unit = np.int64(np.uint64(coder.width[lane]) // np.uint64(total))
-    _put(coder, lane, unit * low_counts, unit * counts)
-
-
-@inlined
 def _put(coder, lane, above, width):
     """Narrow a lane's interval to `width` beginning `above` its low end."""
     low = coder.low[lane] + above
@@ -138,23 +131,9 @@ def target(coder, lane):
 
 
 @inlined
-def target_share(coder, lane, total):
-    """`target` out of any total up to 2^32."""
-    unit = np.uint64(coder.width[lane]) // np.uint64(total)
-    return min(np.int64(np.uint64(coder.value[lane]) // unit), total - 1)
-
-
-@inlined
 def take(coder, lane, low_counts, counts):
     """The decoder's `put`."""
     unit = coder.width[lane] >> MASS_BITS
-    _take(coder, lane, unit * low_counts, unit * counts)
-
-
-@inlined
-def take_share(coder, lane, low_counts, counts, total):
-    """`take` out of any total up to 2^32."""
-    unit = np.int64(np.uint64(coder.width[lane]) // np.uint64(total))
     _take(coder, lane, unit * low_counts, unit * counts)
 
 

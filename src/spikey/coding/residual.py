@@ -6,8 +6,8 @@ than the alphabet. For coders that know nothing finer than whole codes.
 
 from __future__ import annotations
 
-from spikey.kernels import generic, inlined
-from spikey.model.density import Narrow, Wide
+from spikey.kernels import entry, generic, inlined
+from spikey.model.density import LOCATION_BITS, Narrow, Wide
 from spikey.model.fixed import POSITION_BITS, UNIT
 
 RAW_BITS = 20  # of a code that is written as it is
@@ -28,10 +28,20 @@ def _alphabet_wide(density):
     return density.size[0]
 
 
-@inlined
-def nearest(location, codes):
-    """The code nearest a location in 1/64 LSB."""
-    return min(max((location + UNIT // 2) >> POSITION_BITS, 0), codes - 1)
+@generic
+def nearest(density, location):
+    """The code at a location in 1/64 LSB, or the outermost."""
+
+
+@nearest.register(Narrow)
+def _nearest_narrow(density, location):
+    cell = (location + UNIT // 2) >> LOCATION_BITS
+    return entry(density.located, min(max(cell, 0), density.located.shape[0] - 1))
+
+
+@nearest.register(Wide)
+def _nearest_wide(density, location):
+    return min(max((location + UNIT // 2) >> POSITION_BITS, 0), density.size[0] - 1)
 
 
 @inlined

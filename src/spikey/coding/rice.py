@@ -59,7 +59,7 @@ def low_bits(step):
 @transfer.register(RiceEncoder)
 def _transfer_encoder(coder, density, lane, location, step, code):
     codes = alphabet(density)
-    folded = fold(code, nearest(location, codes), codes)
+    folded = fold(code, nearest(density, location), codes)
     k = low_bits(step)
     quotient = folded >> k
     if quotient < LIMIT:
@@ -83,4 +83,4 @@ def _transfer_decoder(coder, density, lane, location, step, code):
         drop_bits(coder, lane, LIMIT)
         return min(get_bits(coder, lane, RAW_BITS), codes - 1)
     drop_bits(coder, lane, quotient + 1)
-    return unfold((quotient << k) | get_bits(coder, lane, k), nearest(location, codes), codes)
+    return unfold((quotient << k) | get_bits(coder, lane, k), nearest(density, location), codes)

@@ -1,4 +1,4 @@
-"""One code through one coder: how each density's counts become calls of each coder, the same name in both directions."""
+"""One code through one coder: how each density's counts become calls of each coder, named alike both ways."""
 
 from __future__ import annotations
 
@@ -6,14 +6,10 @@ from spikey.coding.range_coder import (
     RangeDecoder,
     RangeEncoder,
     put,
-    put_share,
     take,
-    take_share,
     target,
-    target_share,
 )
 from spikey.kernels import entry, generic, inlined
-from spikey.model.conditioned import ESCAPE, Conditioned, weigh
 from spikey.model.density import Narrow, Wide, below, cumulative, find, standardise
 from spikey.model.fixed import MASS, MASS_BITS, NARROW, POSITION_BITS, SCALE_STEP_BITS, UNIT
 
@@ -64,54 +60,6 @@ def _decode_narrow(density, coder, lane, location, step):
     return code
 
 
-@encode.register(Conditioned, small=False)
-def _encode_conditioned(density, coder, lane, location, step, code):
-    first, size = weigh(density, lane, location, step)
-    if size == 0:
-        reciprocal = entry(density.reciprocal, step)
-        low = below(density, location, reciprocal, code)
-        put(coder, lane, low, below(density, location, reciprocal, code + 1) - low)
-    else:
-        masses = density.masses
-        total = masses[size] + ESCAPE
-        index = code - first
-        if 0 <= index < size:
-            put_share(coder, lane, masses[index], masses[index + 1] - masses[index], total)
-        else:
-            put_share(coder, lane, masses[size], ESCAPE, total)
-            put_share(coder, lane, code, 1, density.middles.shape[0])
-    density.previous[lane] = code
-
-
-@decode.register(Conditioned, small=False)
-def _decode_conditioned(density, coder, lane, location, step):
-    first, size = weigh(density, lane, location, step)
-    if size == 0:
-        code, low, counts = find(density, location, step, target(coder, lane))
-        take(coder, lane, low, counts)
-    else:
-        masses = density.masses
-        total = masses[size] + ESCAPE
-        wanted = target_share(coder, lane, total)
-        if wanted < masses[size]:
-            low, high = 0, size - 1
-            while low < high:
-                half = (low + high + 1) >> 1
-                if masses[half] <= wanted:
-                    low = half
-                else:
-                    high = half - 1
-            take_share(coder, lane, masses[low], masses[low + 1] - masses[low], total)
-            code = first + low
-        else:
-            take_share(coder, lane, masses[size], ESCAPE, total)
-            codes = density.middles.shape[0]
-            code = target_share(coder, lane, codes)
-            take_share(coder, lane, code, 1, codes)
-    density.previous[lane] = code
-    return code
-
-
 @inlined
 def _window(density, location, step):
     """How many low bits are coded evenly, and the first coarse code of the window."""
@@ -131,11 +79,6 @@ def _below_wide(density, location, reciprocal, shift, first, index):
         return ESCAPE_LOW
     edge = (((first + index) << shift) << POSITION_BITS) - UNIT // 2
     return cumulative(density.table, standardise(edge - location, reciprocal)) + index
-
-
-@inlined
-def _uniform(bits):
-    return MASS_BITS - bits
 
 
 @encode.register(Wide, small=False)

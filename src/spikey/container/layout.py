@@ -67,7 +67,7 @@ def read_header(cursor: Cursor) -> Header:
     magic = cursor.data[:4].tobytes()
     if magic != MAGIC:
         raise DataError(f"{name}: is not a Spikey file (it begins with {magic!r})")
-    cursor.bytes(4)
+    cursor.take(4)
     version = cursor.byte()
     if version != VERSION:
         raise DataError(f"{name}: is of format version {version}, and this program reads version {VERSION}: update it")
@@ -81,7 +81,7 @@ def read_header(cursor: Cursor) -> Header:
     channels = cursor.varint(1 << 24)
     rate = float(cursor.varint(1 << 33))
     if rate == 1:
-        rate = struct.unpack("<d", cursor.bytes(8))[0]
+        rate = struct.unpack("<d", cursor.take(8))[0]
     elif rate % 2:
         raise DataError(f"{name}: states an impossible sampling rate")
     else:
@@ -89,7 +89,7 @@ def read_header(cursor: Cursor) -> Header:
     if channels < 1 or not 0 <= rate < float("inf"):
         raise DataError(f"{name}: states {channels} channels at {rate} Hz, which is impossible")
     frames = cursor.varint()
-    calibration = cursor.bytes(4) if flags & NAMED else b""
+    calibration = cursor.take(4) if flags & NAMED else b""
     records = _read_records(cursor) if flags & RECORDS else []
     layout = Layout(channels, rate, list(DTYPES)[dtype])
     return Header(layout, frames, wrapper, bool(flags & SINGLE), calibration, records)
@@ -99,7 +99,7 @@ def _read_records(cursor: Cursor) -> list[tuple[int, bytes]]:
     records = []
     for _ in range(cursor.varint(1 << 16)):
         kind = cursor.varint()
-        content = cursor.bytes(cursor.varint(LARGEST_RECORD))
+        content = cursor.take(cursor.varint(LARGEST_RECORD))
         if kind >> 1 in KNOWN_RECORDS:
             records.append((kind >> 1, content))
         elif kind & 1:
@@ -144,14 +144,14 @@ class Block:
 def read_block(data: bytes | memoryview, offset: int, what: str) -> Block:
     """Read the block header that `data` begins with; `offset` is where that is in the file."""
     cursor = Cursor(data, what)
-    if cursor.bytes(4) != SYNC:
+    if cursor.take(4) != SYNC:
         raise DataError(f"{what}: has no block at byte {offset}, where one should be")
-    body = cursor.bytes(cursor.byte())
-    if struct.unpack("<I", cursor.bytes(4))[0] != zlib.crc32(body):
+    body = cursor.take(cursor.byte())
+    if struct.unpack("<I", cursor.take(4))[0] != zlib.crc32(body):
         raise DataError(f"{what}: the block header at byte {offset} is damaged")
     inner = Cursor(body, what)
     numbers = [inner.varint() for _ in range(6)]
-    check = struct.unpack("<I", inner.bytes(4))[0]
+    check = struct.unpack("<I", inner.take(4))[0]
     if inner.at != len(body):
         raise DataError(f"{what}: the block header at byte {offset} is of a form that this version does not know")
     kind, first_frame, frames, first_channel, channels, size = numbers
@@ -171,12 +171,13 @@ def read_index(body: bytes, check: int, what: str) -> tuple[bytes, list[Block]]:
     if zlib.crc32(body) != check or not body.startswith(INDEX_SYNC):
         raise DataError(f"{what}: its index is damaged")
     cursor = Cursor(body, what)
-    cursor.bytes(len(INDEX_SYNC))
-    header = cursor.bytes(cursor.varint(len(body)))
+    cursor.take(len(INDEX_SYNC))
+    header = cursor.take(cursor.varint(len(body)))
     blocks = []
     for _ in range(cursor.varint(len(body))):
-        numbers = [cursor.varint() for _ in range(6)]
-        blocks.append(Block(*numbers, check=struct.unpack("<I", cursor.bytes(4))[0], offset=cursor.varint()))
+        kind, first_frame, frames, first_channel, channels, size = (cursor.varint() for _ in range(6))
+        check, offset = struct.unpack("<I", cursor.take(4))[0], cursor.varint()
+        blocks.append(Block(kind, first_frame, frames, first_channel, channels, size, check, offset))
     if cursor.rest():
         raise DataError(f"{what}: its index holds more than its blocks")
     return header, blocks

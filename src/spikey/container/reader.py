@@ -27,6 +27,7 @@ from spikey.container.layout import (
     FOOTER,
     FOOTER_MAGIC,
     HEAD,
+    LARGEST_RECORD,
     TAIL,
     WRAPPED,
     Block,
@@ -66,9 +67,10 @@ class Reader:
     """
 
     def __init__(self, path: str | os.PathLike[str] | bytes, *, salvage: bool = False):
-        self._file: io.BufferedReader | io.BytesIO
+        self._file: io.BufferedReader
         if isinstance(path, bytes | bytearray | memoryview):
-            self.name, self._file, self.size = "the data", io.BytesIO(path), memoryview(path).nbytes
+            self.name, self.size = "the data", memoryview(path).nbytes
+            self._file = io.BufferedReader(io.BytesIO(path))
         else:
             self._file, self.name, self.size = open_file(path)
         self.salvage = self._rescuing = salvage
@@ -106,13 +108,15 @@ class Reader:
             self._check_coverage()
         samples = [b.extent if b.kind == BLOCK_SAMPLES else (-1, -1, 0, 0) for b in self.blocks]
         self._firsts, self._ends = np.array(samples, dtype=np.int64).reshape(-1, 4)[:, :2].T.copy()
+        if self.header.single and self.frames == 0:
+            self._content(self.blocks[0])  # nobody else would ever check its sum
 
     def _read_front(self) -> None:
         """The header at the beginning."""
         cursor = Cursor(self._read_at(0, min(self.size, HEADER_BYTES)), self.name)
         self.header = read_header(cursor)
         self._front = cursor.data[: cursor.at].tobytes()
-        if not self.header.single and cursor.bytes(4) != struct.pack("<I", zlib.crc32(self._front)):
+        if not self.header.single and cursor.take(4) != struct.pack("<I", zlib.crc32(self._front)):
             raise DataError(f"{self.name}: its header is damaged")
         self._after_header = cursor.at
 
@@ -190,10 +194,19 @@ class Reader:
         with self._lock:
             return bytes(read_at(self._file, self.name, offset, count))
 
+    def _record(self, kind: int) -> bytes | None:
+        """The bytes packed into an extension record, or None where there is none of the kind."""
+        record = self.header.record(kind)
+        if record is None:
+            return None
+        cursor = Cursor(record, self.name)
+        size = cursor.varint(LARGEST_RECORD)
+        return unpack_bytes(cursor.rest(), size, self.name)
+
     def _find_calibration(self) -> Calibration | None:
         if self._calibration is None and self.header.calibration:
-            embedded = self.header.record(CALIBRATION)
             try:
+                embedded = self._record(CALIBRATION)
                 found = load(embedded) if embedded is not None else find(self.header.calibration)
             except DataError as error:
                 raise _NoCalibration(f"{self.name}: {error}") from None
@@ -207,7 +220,11 @@ class Reader:
     def _content(self, block: Block) -> bytes | np.ndarray:
         """What a block holds, checked: samples (frames, channels), or bytes."""
         first, end, channel, last = block.extent
-        extent = f"frames {first} to {end} of channels {channel} to {last - 1}" if last > channel else f"bytes {first} to {end}"
+        extent = (
+            f"frames {first} to {end} of channels {channel} to {last - 1}"
+            if last > channel
+            else f"bytes {first} to {end}"
+        )
         what = f"{self.name}, {extent}"
         try:
             payload = self._read_at(block.offset, block.size)
@@ -357,9 +374,9 @@ class Reader:
         first = 0
         while first < self.frames:
             # As many whole blocks as the bound allows, or one, or, where none is left, as much as the bound allows.
-            last = int(cuts[max(np.searchsorted(cuts, first + bound, side="right") - 1, 0)])
+            last = int(cuts[max(int(np.searchsorted(cuts, first + bound, side="right")) - 1, 0)])
             if last <= first:
-                last = int(cuts[np.searchsorted(cuts, first, side="right")])
+                last = int(cuts[int(np.searchsorted(cuts, first, side="right"))])
                 if not ((self._firsts <= first) & (self._ends > first)).any():
                     last = min(last, first + bound)
             yield self.read(first, last - first, jobs=jobs)
@@ -372,11 +389,9 @@ class Reader:
                 yield canonical_head(self.layout, self.frames)
             except UsageError as error:
                 raise DataError(f"{self.name}: is said to be a plain WAV, but {error}") from None
-        record = self.header.record({BLOCK_HEAD: HEAD, BLOCK_TAIL: TAIL}.get(kind, 0))
+        record = self._record({BLOCK_HEAD: HEAD, BLOCK_TAIL: TAIL}.get(kind, 0))
         if record is not None and self.header.wrapper == WRAPPED:
-            cursor = Cursor(record, self.name)
-            size = cursor.varint(1 << 20)
-            yield unpack_bytes(cursor.rest(), size, self.name)
+            yield record
         done = 0
         for block in self.blocks:
             if block.kind == kind:

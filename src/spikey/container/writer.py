@@ -83,23 +83,32 @@ class ArraySource:
     tail_chunks = head_chunks
 
 
-def block_shape(layout: Layout) -> tuple[int, int]:
-    """Frames and channels of a full block: a few seconds of at most 16 channels, in bounded memory.
+def block_shape(layout: Layout, frames: int = 1 << 20) -> tuple[int, int]:
+    """Frames and channels of a full block: a few seconds of 16 channels, in bounded memory; more where they are short.
 
     >>> block_shape(Layout(1, 19531, "int16")), block_shape(Layout(384, 30000, "int16"))
     ((131072, 1), (65536, 16))
+    >>> block_shape(Layout(384, 30000, "int16"), frames=1000)
+    (1000, 65)
     """
     if layout.channels == 1:
         return 1 << 17, 1
     fitting = CHUNK_BYTES // (layout.channels * layout.memory_dtype.itemsize) // 256 * 256
-    return min(1 << 16, max(fitting, 256)), min(layout.channels, 16)
+    longest = min(1 << 16, max(fitting, 256), max(frames, 1))
+    return longest, min(layout.channels, max(16, (1 << 16) // longest))
 
 
 def encode_samples(samples: np.ndarray, layout: Layout, method: Method, calibration: Calibration | None) -> bytes:
     """The payload of a sample block: coded, or stored as the file has it where that is not larger."""
     payload = encode_block(samples, method, calibration) if samples.size else None
-    stored = samples.size * layout.itemsize + 1
-    return STORED + pack(samples, layout) if payload is None or len(payload) >= stored else payload
+    if payload is not None and len(payload) <= samples.size * layout.itemsize:
+        return payload
+    return STORED + _packed(samples, layout)
+
+
+def _packed(samples: np.ndarray, layout: Layout) -> bytes:
+    """Some channels of a recording as its file would have them."""
+    return pack(samples, replace(layout, channels=samples.shape[1]))
 
 
 def write_file(
@@ -117,14 +126,14 @@ def write_file(
     embed: the calibration's own bytes, to travel with the file. progress: called with the samples done since.
     """
     layout = source.layout
-    frames_of, channels_of = block_shape(layout)
+    frames_of, channels_of = block_shape(layout, source.frames)
     short = source.head_size + source.tail_size <= RECORD_BYTES
     wrapper = CANONICAL if source.canonical else SAMPLES if not source.head_size + source.tail_size else WRAPPED
-    records = [(CALIBRATION, embed)] if embed is not None else []
+    records = [(CALIBRATION, _packed_record(embed, 4))] if embed is not None else []
     if wrapper == WRAPPED and short:
         for kind, chunks in ((HEAD, source.head_chunks()), (TAIL, source.tail_chunks())):
             data = b"".join(chunks)
-            records.append((kind, varint(len(data)) + pack_bytes(data)))
+            records.append((kind, _packed_record(data)))
     single = short and source.frames <= frames_of and layout.channels <= channels_of
     header = Header(layout, source.frames, wrapper, single, b"" if calibration is None else calibration.id, records)
     if single:
@@ -140,7 +149,7 @@ def write_file(
             blocks.write_bytes(BLOCK_HEAD, source.head_chunks(PIECE))
         encode = partial(encode_samples, layout=layout, method=method, calibration=calibration)
         for (extent, part), payload in _in_order(_parts(source, frames_of, channels_of), encode, jobs):
-            blocks.write(BLOCK_SAMPLES, extent, payload, pack(part, replace(layout, channels=part.shape[1])))
+            blocks.write(BLOCK_SAMPLES, extent, payload, _packed(part, layout))
             if progress is not None:
                 progress(part.size)
         if wrapper == WRAPPED and not short:
@@ -153,14 +162,16 @@ def _parts(source: Readable, frames_of: int, channels_of: int) -> Iterator[_Part
     for first in range(0, source.frames, frames_of):
         chunk = source.read(first, min(frames_of, source.frames - first))
         for channel in range(0, source.layout.channels, channels_of):
-            part = chunk[:, channel : channel + channels_of]
-            yield (first, len(chunk), channel, part.shape[1]), part
+            # A copy with each channel in one stretch, so that a chunk can go before the next one is read.
+            part = np.asfortranarray(chunk[:, channel : channel + channels_of])
+            yield (first, len(part), channel, part.shape[1]), part
+        del chunk, part
 
 
 def _in_order(
     parts: Iterator[_Part], encode: Callable[[np.ndarray], bytes], jobs: int
 ) -> Iterator[tuple[_Part, bytes]]:
-    """Parts with their payloads, encoded by `jobs` threads that run only a little ahead, so that memory stays bounded."""
+    """Parts with their payloads, encoded by `jobs` threads that run only a little ahead, to bound the memory."""
     waiting: deque[tuple[_Part, Future[bytes]]] = deque()
     with ThreadPoolExecutor(jobs) as pool:
         try:
@@ -185,6 +196,10 @@ def write_bytes_file(size: int, chunks: Iterator[bytes], itemsize: int, out: Bin
     with _BlockWriter(out, header) as blocks:
         blocks.write_bytes(BLOCK_BYTES, chunks, itemsize)
     return blocks.written
+
+
+def _packed_record(data: bytes, itemsize: int = 1) -> bytes:
+    return varint(len(data)) + pack_bytes(data, itemsize)
 
 
 def _write_single(out: BinaryIO, header: Header, payload: bytes, content: bytes) -> int:

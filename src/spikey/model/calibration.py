@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ LARGEST_FILE = 1 << 20
 MOST_CODES = 4096
 FARTHEST = 1 << 20  # an edge, in 1/64 LSB
 STEEPEST = 1 << 26  # a prior correlation, 1/65536
-_TYPES = {"edges": "I32", "prior": "I32", "conditioned": "U8"}
+_TYPES = {"edges": "I32", "prior": "I32"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,14 +37,11 @@ class Calibration:
 
     edges int32 (codes + 1,): where each code's bin ends, in 1/64 LSB, strictly increasing.
     prior int32 (lags,): usual correlations of position differences, for `spikey.model.lpc.lpc`, 1/65536.
-    conditioned uint8 (contexts, codes) or None: how much likelier than its bin says a code is after another one,
-    128 being "as likely" (`spikey.model.conditioned`).
     metadata: where it comes from; strings and numbers that JSON can hold.
     """
 
     edges: np.ndarray
     prior: np.ndarray
-    conditioned: np.ndarray | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -58,8 +55,6 @@ class Calibration:
     def to_bytes(self) -> bytes:
         """The file; the same tables and metadata always give the same bytes."""
         tables = {"edges": self.edges, "prior": self.prior}
-        if self.conditioned is not None:
-            tables["conditioned"] = self.conditioned
         # Written by hand: the id hangs on every byte, and the library promises no order of its header's entries.
         header: dict[str, Any] = {
             "__metadata__": {"spikey": json.dumps({**self.metadata, "format": FORMAT}, sort_keys=True)}
@@ -72,7 +67,7 @@ class Calibration:
         text += b" " * (-len(text) % 8)
         return len(text).to_bytes(8, "little") + text + data
 
-    @property
+    @cached_property
     def sha256(self) -> bytes:
         """SHA-256 of the file, 32 bytes."""
         return hashlib.sha256(self.to_bytes()).digest()
@@ -84,7 +79,7 @@ class Calibration:
 
 
 def _check(calibration: Calibration) -> None:
-    edges, prior, conditioned = calibration.edges, calibration.prior, calibration.conditioned
+    edges, prior = calibration.edges, calibration.prior
     if edges.dtype != np.int32 or edges.ndim != 1 or not 3 <= len(edges) <= MOST_CODES + 1:
         raise DataError(f"a calibration needs 3 to {MOST_CODES + 1} int32 edges, not {edges.dtype} {edges.shape}")
     if np.abs(edges.astype(np.int64)).max() > FARTHEST or np.diff(edges.astype(np.int64)).min() < 1:
@@ -93,10 +88,6 @@ def _check(calibration: Calibration) -> None:
         raise DataError(f"a calibration needs 1 to 1,024 int32 prior correlations, not {prior.dtype} {prior.shape}")
     if not 0 <= int(prior[0]) <= STEEPEST or np.abs(prior.astype(np.int64)).max() > int(prior[0]):
         raise DataError("a calibration's prior correlations must not exceed the first, nor that one 2^26")
-    if conditioned is not None and (
-        conditioned.dtype != np.uint8 or conditioned.ndim != 2 or conditioned.shape[1] != len(edges) - 1
-    ):
-        raise DataError(f"a calibration's table of contexts must be uint8 (contexts, {len(edges) - 1})")
 
 
 def load(source: bytes | str | os.PathLike[str]) -> Calibration:
@@ -133,7 +124,7 @@ def _parse(data: bytes) -> Calibration:
         raise DataError(f'is not a safetensors file marked "{FORMAT}"') from error
     if not {"edges", "prior"} <= set(types) or any(_TYPES.get(key) != dtype for key, dtype in types.items()):
         raise DataError(f"holds {types}, where {_TYPES} are expected")
-    return Calibration(tensors["edges"], tensors["prior"], tensors.get("conditioned"), metadata)
+    return Calibration(tensors["edges"], tensors["prior"], metadata)
 
 
 def _folders() -> list[Path]:
@@ -151,13 +142,18 @@ def _id_of(path: Path, size: int, modified: int) -> bytes:
     return hashlib.sha256(path.read_bytes()).digest()[:4]
 
 
+@cache
+def _loaded(path: Path, size: int, modified: int) -> Calibration:
+    return load(path)
+
+
 def find(id4: bytes) -> Calibration:
     """The calibration of that id, from the shipped ones or the folders of SPIKEY_CALIBRATIONS."""
     for path in _candidates():
         try:
             status = path.stat()
             if status.st_size <= LARGEST_FILE and _id_of(path, status.st_size, status.st_mtime_ns) == id4:
-                return load(path)
+                return _loaded(path, status.st_size, status.st_mtime_ns)
         except OSError:  # unreadable or gone: not the one
             continue
     looked = ", ".join(map(str, _folders()))

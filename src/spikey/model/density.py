@@ -176,8 +176,17 @@ def find(density, location, step, target):
     high = below(density, location, reciprocal, code + 1)
     if low <= target < high:
         return code, low, high - low
+    # Nearly always the guess is off by one.
     if target < low:
+        code = max(code - 1, 0)
+        near = below(density, location, reciprocal, code)
+        if near <= target:
+            return code, near, low - near
         return bisect(density.edges, density.table, location, reciprocal, target, 0, max(code - 1, 0))
+    code = min(code + 1, last)
+    near = below(density, location, reciprocal, code + 1)
+    if target < near:
+        return code, high, near - high
     return bisect(density.edges, density.table, location, reciprocal, target, min(code + 1, last), last)
 
 

@@ -1,6 +1,6 @@
 """The balanced preset's model: linear prediction of order 32, five running scales, and a small network to refine both.
 
-The network (33 inputs, one hidden layer of 24 rectified units, beside it a linear path) sees recent errors, recent
+The network (24 inputs, one hidden layer of 32 rectified units, beside it a linear path) sees recent errors, recent
 changes and the running scales, all in units of the scale, and says by what part of the scale the location should move
 and by what part of an octave the scale should. Its weights are integers and part of the format, its answers bounded,
 so that it can do only so much harm on signals unlike those it was fitted on (`spikey.analysis.fit_network`).
@@ -8,6 +8,7 @@ so that it can do only so much harm on signals unlike those it was fitted on (`s
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,7 +37,8 @@ MIXTURE = np.array([0, 4, 17, 26, 17], dtype=np.int64)  # of the running scales,
 ERRORS = 8  # recent errors and changes that the network sees
 CHANGES = 8
 INPUTS = len(RATES) + 1 + ERRORS + 1 + CHANGES + 1
-HIDDEN = 24
+ROOM = 32  # inputs with padding: a whole number of vector registers
+HIDDEN = 32
 INPUT_BITS = 8  # inputs are in 1/256, within 4
 INPUT_MAX = 4 << INPUT_BITS
 WEIGHT_BITS = 12  # of the network's weights
@@ -53,9 +55,10 @@ class Ensemble(NamedTuple):
     opening int64 (1,): log2 scale for a lane's first sample.
     refined int64 (lanes,): log2 scale for the sample at hand.
     errors int64 (lanes, ERRORS): the last errors, latest first, 1/64 LSB.
-    inputs int32 (INPUTS,), hidden int32 (HIDDEN,): of the network.
-    first int32 (INPUTS, HIDDEN), bias int32 (HIDDEN,), second int32 (2, HIDDEN), direct int32 (2, 1 + 2 INPUTS): its
-    weights; `direct` for one, the inputs, and their absolute values. Outputs: octaves, and shares of the scale.
+    inputs int16 (ROOM,): of the network, the last ones always 0.
+    first int16 (HIDDEN, ROOM), second int16 (2, HIDDEN), direct int16 (4, ROOM), bias int32 (HIDDEN + 2,): its weights.
+    `direct` leads from the inputs and from their absolute values to the first output, then to the second; `bias` is
+    that of the hidden units, then of the outputs. Outputs: octaves, and shares of the scale.
     """
 
     linear: Lpc
@@ -66,7 +69,6 @@ class Ensemble(NamedTuple):
     refined: np.ndarray
     errors: np.ndarray
     inputs: np.ndarray
-    hidden: np.ndarray
     first: np.ndarray
     bias: np.ndarray
     second: np.ndarray
@@ -75,28 +77,29 @@ class Ensemble(NamedTuple):
     spread: np.ndarray
 
 
+@cache
 def network() -> dict[str, np.ndarray]:
-    """The network's weights by name, int32."""
-    path = Path(__file__).with_name("network.npz")
-    if not path.exists():
-        return {
-            "first": np.zeros((INPUTS, HIDDEN), np.int32),
-            "bias": np.zeros(HIDDEN, np.int32),
-            "second": np.zeros((2, HIDDEN), np.int32),
-            "direct": np.zeros((2, 1 + 2 * INPUTS), np.int32),
-        }
-    with np.load(path, allow_pickle=False) as tables:
-        return {name: np.ascontiguousarray(tables[name], dtype=np.int32) for name in tables.files}
+    """The network's weights by name."""
+    with np.load(Path(__file__).with_name("network.npz"), allow_pickle=False) as tables:
+        return {name: np.ascontiguousarray(tables[name]) for name in tables.files}
 
 
 def balanced_predictor(
-    lanes: int, steps: int, codes: int, initial: int, *, delta: bool = True, prior: np.ndarray | None = None
+    lanes: int,
+    steps: int,
+    codes: int,
+    initial: int,
+    *,
+    delta: bool = True,
+    prior: np.ndarray | None = None,
+    weights: dict[str, np.ndarray] | None = None,
 ) -> Ensemble:
     """Start predicting `lanes` lanes of at most `steps` samples over an alphabet of `codes`.
 
-    initial: the header's byte of the scale; delta and prior as for `lpc`. The result serves as the scale as well.
+    initial: the header's byte of the scale; delta and prior as for `lpc`; weights: others than the
+    shipped network's. The result serves as the scale as well.
     """
-    weights = network()
+    weights = weights or network()
     value = stated_scale(initial)
     return Ensemble(
         lpc(ORDER, lanes, steps, codes, delta=delta, prior=prior, scale=int(SPREAD[step_of(value)]) >> POSITION_BITS),
@@ -106,8 +109,7 @@ def balanced_predictor(
         np.array([opening_scale(codes)], dtype=np.int64),
         np.zeros(lanes, dtype=np.int64),
         np.zeros((lanes, ERRORS), dtype=np.int64),
-        np.zeros(INPUTS, dtype=np.int32),
-        np.zeros(HIDDEN, dtype=np.int32),
+        np.zeros(ROOM, dtype=np.int16),
         weights["first"],
         weights["bias"],
         weights["second"],
@@ -149,35 +151,36 @@ def _predict_ensemble(model, lane, at):
     for i in range(CHANGES):
         inputs[rates + 2 + ERRORS + i] = _relative(np.int64(past[ORDER - 1 - i]) >> 1, reciprocal)
 
-    octaves, share = infer(inputs, model.hidden, model.first, model.bias, model.second, model.direct)
+    octaves, share = infer(inputs, model.first, model.bias, model.second, model.direct)
     model.refined[lane] = min(max(mixed + octaves, SCALE_MIN), SCALE_MAX)
     location += (share * entry(model.spread, step)) >> (Z_BITS + POSITION_BITS)
     return min(max(location, -FARTHEST), FARTHEST)
 
 
 @inlined
-def infer(inputs, hidden, first, bias, second, direct):
+def infer(inputs, first, bias, second, direct):
     """The network's two answers, in 1/65536 and within 1: octaves, and shares of the scale."""
-    count = inputs.shape[0]
-    units = hidden.shape[0]
-    for j in range(units):
-        hidden[j] = bias[j]
-    for i in range(count):
-        value = inputs[i]
-        row = first[i]
-        for j in range(units):
-            hidden[j] += value * row[j]
-    octaves, share = np.int64(direct[0, 0]) << INPUT_BITS, np.int64(direct[1, 0]) << INPUT_BITS
-    for i in range(count):
-        value = np.int64(inputs[i])
-        octaves += value * direct[0, 1 + i] + abs(value) * direct[0, 1 + count + i]
-        share += value * direct[1, 1 + i] + abs(value) * direct[1, 1 + count + i]
-    octaves <<= HIDDEN_BITS - INPUT_BITS
-    share <<= HIDDEN_BITS - INPUT_BITS
-    for j in range(units):
-        value = np.int64(min(max(hidden[j], 0) >> (INPUT_BITS + WEIGHT_BITS - HIDDEN_BITS), HIDDEN_MAX))
-        octaves += value * second[0, j]
-        share += value * second[1, j]
+    # Sums of a row are below 2^31, and 32-bit sums of 16-bit products are what vector units do best.
+    sums = (np.int32(0), np.int32(0), np.int32(0), np.int32(0))
+    octaves_plain, octaves_size, share_plain, share_size = sums
+    for i in range(inputs.shape[0]):
+        value = np.int32(inputs[i])
+        size = np.int32(abs(value))
+        octaves_plain = np.int32(octaves_plain + np.int32(value * np.int32(direct[0, i])))
+        octaves_size = np.int32(octaves_size + np.int32(size * np.int32(direct[1, i])))
+        share_plain = np.int32(share_plain + np.int32(value * np.int32(direct[2, i])))
+        share_size = np.int32(share_size + np.int32(size * np.int32(direct[3, i])))
+    octaves = (np.int64(octaves_plain) + octaves_size + bias[HIDDEN]) << (HIDDEN_BITS - INPUT_BITS)
+    share = (np.int64(share_plain) + share_size + bias[HIDDEN + 1]) << (HIDDEN_BITS - INPUT_BITS)
+    for j in range(first.shape[0]):
+        row = first[j]
+        total = np.int32(0)
+        for i in range(row.shape[0]):
+            total = np.int32(total + np.int32(np.int32(inputs[i]) * np.int32(row[i])))
+        unit = max(np.int64(total) + bias[j], np.int64(0)) >> (INPUT_BITS + WEIGHT_BITS - HIDDEN_BITS)
+        unit = min(unit, np.int64(HIDDEN_MAX))
+        octaves += unit * second[0, j]
+        share += unit * second[1, j]
     down = WEIGHT_BITS + HIDDEN_BITS - Z_BITS
     one = 1 << Z_BITS
     return min(max(octaves >> down, -one), one), min(max(share >> down, -one), one)

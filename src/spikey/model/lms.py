@@ -47,11 +47,13 @@ def lms(
 ) -> Lms:
     """Start predicting `lanes` lanes of at most `steps` samples over an alphabet of `codes`.
 
-    prior and scale: as for `lpc`; they give the weights to start from.
+    prior and scale: as for `lpc`; they give the weights to start from. Without deltas that is the previous sample.
     """
-    initial = lpc(TAPS, 1, 0, codes, delta=delta, prior=prior, scale=scale).weights
+    weights = lpc(TAPS, 1, 0, codes, delta=delta, prior=prior, scale=scale).weights << (FINE_BITS - WEIGHT_BITS)
+    if not delta:
+        weights[-1] = 1 << FINE_BITS
     return Lms(
-        np.tile(initial << (FINE_BITS - WEIGHT_BITS), (lanes, 1)),
+        np.tile(weights, (lanes, 1)),
         np.zeros((lanes, TAPS + steps), dtype=np.int32),
         np.full(lanes, codes * UNIT // 2, dtype=np.int64),
         np.zeros(lanes, dtype=np.int64),

@@ -15,6 +15,7 @@ import numpy as np
 from spikey.kernels import generic, kernel
 from spikey.model.fixed import UNIT, WEIGHT_BITS
 
+RECENT = 4  # samples that are read one by one
 GAIN_BITS = 24  # of reflection coefficients and weights inside the recursion
 LARGEST = 8 << GAIN_BITS
 SEGMENT = 256  # samples, over all lanes, between two solutions
@@ -97,10 +98,14 @@ def adapt(predictor, first, end, full):
 
 @predict.register(Lpc)
 def _predict_lpc(predictor, lane, at):
-    weights = predictor.weights
-    past = predictor.signal[lane, at : at + weights.shape[0]]
+    # The latest samples are still on their way to memory: one vector read across them would wait, single reads do not.
+    order = predictor.weights.shape[0]
+    old = max(order - RECENT, 0)
+    weights, past = predictor.weights[:old], predictor.signal[lane, at : at + old]
     total = np.int64(1 << (WEIGHT_BITS - 1))
-    for i in range(weights.shape[0]):
+    for i in range(old, order):
+        total += np.int64(predictor.weights[i]) * np.int64(predictor.signal[lane, at + i])
+    for i in range(old):
         total += np.int64(weights[i]) * np.int64(past[i])
     return predictor.last[lane] + (total >> WEIGHT_BITS)
 

@@ -36,6 +36,12 @@ class Levels:
     low_bits: int = 0
     table: tuple[int, ...] = ()
 
+    def describe(self) -> dict[str, object]:
+        """What a calibration's metadata state of the levels it is for; not for tables."""
+        if self.kind == N1:
+            return {"levels": "n1"}
+        return {"levels": "affine", "offset": self.offset, "step": self.step}
+
     def fits(self, values: np.ndarray) -> bool:
         """Whether this affine map without low bits holds all of `values` (frames,)."""
         distance = values.astype(np.int64) - self.offset
@@ -73,9 +79,7 @@ class Levels:
             return b""
         if self.kind == TABLE:
             steps = np.diff(np.array(self.table, dtype=np.int64)) - 1
-            return (
-                varint(zigzag(self.table[0])) + varint(len(self.table) - 1) + b"".join(varint(int(s)) for s in steps)
-            )
+            return varint(zigzag(self.table[0])) + varint(len(self.table) - 1) + b"".join(varint(int(s)) for s in steps)
         top = (self.codes << self.low_bits) - 1 if self.low_bits else self.codes - 1
         return varint(zigzag(self.offset)) + varint(self.step - 1) + varint(top) + varint(self.low_bits)
 

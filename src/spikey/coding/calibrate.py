@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,17 +20,7 @@ from spikey.coding.symbols import transfer
 from spikey.errors import UsageError
 from spikey.kernels import entry
 from spikey.model.calibration import MOST_CODES, Calibration
-from spikey.model.conditioned import (
-    ESCAPE,
-    FACTOR_BITS,
-    HIGHS,
-    LOWS,
-    conditioned,
-    high_context,
-    weigh,
-)
 from spikey.model.density import LOCATION_BITS, below, narrow, uniform_edges
-from spikey.model.ensemble import balanced_predictor
 from spikey.model.fixed import MASS_BITS, POSITION_BITS, SCALE_BITS, SCALE_MIN, SCALE_STEP_BITS, UNIT
 from spikey.model.lpc import SEGMENT, lpc
 from spikey.model.scale import BYTE_BITS, deviation, scale
@@ -40,8 +30,6 @@ LARGEST_PRIOR = 1 << 26  # 1/65536
 WINDOW = 64  # codes over which widths average one LSB
 DAMPING = 0.75  # exponent of the quotient
 SHRINK = 20.0  # samples that each code is taken to have behaved ideally for
-FACTOR_SHRINK = 100.0  # the same for the factors of `condition`
-FACTOR_DAMPING = 0.7
 COARSEST = 32  # LSB; a sample whose scale is larger says nothing about widths
 REACH = 5  # sigma; a sample farther off is an artifact
 
@@ -72,8 +60,8 @@ class Census(NamedTuple):
 def census(codes: int, coarsest: int = COARSEST) -> Census:
     """Start counting."""
     limit = (int(math.log2(coarsest * UNIT) * (1 << SCALE_BITS)) - SCALE_MIN) >> SCALE_STEP_BITS
-    zeros = np.zeros(1, dtype=np.int64)
-    return Census(zeros, *np.zeros((2, codes), dtype=np.int64), np.zeros(2), np.array([limit], dtype=np.int64))
+    at, observed, expected = (np.zeros(size, dtype=np.int64) for size in (1, codes, codes))
+    return Census(at, observed, expected, np.zeros(2), np.array([limit], dtype=np.int64))
 
 
 @transfer.register(Census)
@@ -216,64 +204,3 @@ def _residual_variance(correlations: np.ndarray) -> float:
     lags = np.abs(np.arange(order)[:, None] - np.arange(order))
     matrix = correlations[lags] + np.eye(order) * (1e-4 * correlations[0] + 1e-12)
     return float(correlations[0] - correlations[1:] @ np.linalg.solve(matrix, correlations[1:]))
-
-
-class ContextCensus(NamedTuple):
-    """A `Census` by the previous code: observed int64 and expected float64 (128, codes), in samples."""
-
-    at: np.ndarray
-    observed: np.ndarray
-    expected: np.ndarray
-    cost: np.ndarray
-
-
-@transfer.register(ContextCensus, small=False)
-def _transfer_context_census(coder, density, lane, location, step, code):
-    first, size = weigh(density, lane, location, step)
-    index = code - first
-    if 0 <= index < size:
-        masses = density.masses
-        previous = density.previous[lane]
-        low, high = previous & (LOWS - 1), LOWS + high_context(density, previous)
-        coder.observed[low, code] += 1
-        coder.observed[high, code] += 1
-        coder.cost[0] += math.log2((masses[size] + ESCAPE) / (masses[index + 1] - masses[index]))
-        coder.cost[1] += 1
-        unit = 1.0 / masses[size]
-        for i in range(size):
-            share = (masses[i + 1] - masses[i]) * unit
-            coder.expected[low, first + i] += share
-            coder.expected[high, first + i] += share
-    density.previous[lane] = code
-    return code
-
-
-def condition(
-    channels: Iterable[np.ndarray],
-    calibration: Calibration,
-    rounds: int = 4,
-    *,
-    progress: Callable[[Round], None] | None = None,
-) -> Calibration:
-    """Add the factors by the previous code (`spikey.model.conditioned`) to a calibration, from channels of codes."""
-    if iter(channels) is channels:
-        channels = list(channels)
-    factors = np.ones((LOWS + HIGHS, calibration.codes))
-    for number in range(1, rounds + 1):
-        rounded = round_factors(factors)
-        zeros = np.zeros_like(factors)
-        counter = ContextCensus(np.zeros(1, np.int64), zeros.astype(np.int64), zeros, np.zeros(2))
-        for channel in _checked(channels, calibration.codes):
-            start = starting_scale(channel)
-            model = balanced_predictor(1, len(channel), calibration.codes, start, prior=calibration.prior)
-            run(counter, model, conditioned(calibration.edges, rounded, 1), model, channel, SEGMENT)
-        if progress is not None:
-            progress(Round(number, rounds, float(counter.cost[0] / counter.cost[1])))
-        quotient = (counter.observed + FACTOR_SHRINK) / (counter.expected + FACTOR_SHRINK * factors)
-        factors = factors * quotient**FACTOR_DAMPING
-    return replace(calibration, conditioned=round_factors(factors))
-
-
-def round_factors(factors: np.ndarray) -> np.ndarray:
-    """As a calibration stores them, uint8, 1/128."""
-    return np.clip(np.rint(factors * (1 << FACTOR_BITS)), 1, 255).astype(np.uint8)

@@ -1,0 +1,62 @@
+"""Which calibration a recording is coded with: the N1's where it suits, else widths estimated from the recording itself
+where storing them pays for itself, else none.
+"""
+
+from __future__ import annotations
+
+from math import gcd
+
+import numpy as np
+
+from spikey.coding.block import Method, encode_block, suits
+from spikey.coding.calibrate import calibrate
+from spikey.container.packed_bytes import pack_bytes
+from spikey.container.writer import Readable, block_shape
+from spikey.model.calibration import MOST_CODES, Calibration, n1
+from spikey.recording.levels import AFFINE, N1, N1_CODES, Levels, find_levels
+
+WORTH_TRYING = 500_000  # samples; a shorter recording cannot save what a calibration takes
+LEARNED_FROM = 1 << 19  # samples at most
+CHANNELS = 16
+ROUNDS = 4
+
+
+def choose_calibration(source: Readable, method: Method) -> tuple[Calibration | None, bytes | None]:
+    """The calibration to code `source` with, and its bytes where it has to travel with the file."""
+    frames = min(source.frames, block_shape(source.layout)[0])
+    total = source.frames * source.layout.channels
+    if frames < 2:
+        return n1(), None
+    columns = np.ascontiguousarray(source.read(0, frames)[:, :CHANNELS].T)
+    found = [find_levels(column) for column in columns]
+    if any(levels.kind == N1 and suits(levels.to_codes(c)[0], n1()) for levels, c in zip(found, columns, strict=True)):
+        return n1(), None
+    levels = _common_levels(found)
+    if levels is None or total < WORTH_TRYING:
+        return None, None
+    half = min(frames // 2, LEARNED_FROM // len(columns))
+    learned = [levels.to_codes(column[:half])[0] for column in columns]
+    estimated = calibrate(learned, levels.codes, ROUNDS, metadata={"device": "unknown", **levels.describe()})
+    tried = columns[:, half:].T
+    plain, calibrated = (encode_block(tried, method, calibration) for calibration in (None, estimated))
+    if plain is None or calibrated is None:
+        return None, None
+    data = estimated.to_bytes()
+    saved = (len(plain) - len(calibrated)) / tried.size * total
+    return (estimated, data) if saved > 3 * len(pack_bytes(data, 4)) else (None, None)
+
+
+def _common_levels(found: list[Levels]) -> Levels | None:
+    """One map for all channels of one converter; None where they have none or its alphabet is too large or small."""
+    moving = [levels for levels in found if levels.codes > 1]
+    if moving and all(levels.kind == N1 for levels in moving):
+        return Levels(N1, N1_CODES)
+    if not moving or any(levels.kind != AFFINE or levels.low_bits for levels in moving):
+        return None
+    lowest = min(levels.offset for levels in moving)
+    highest = max(levels.offset + levels.step * (levels.codes - 1) for levels in moving)
+    step = 0
+    for levels in moving:
+        step = gcd(step, levels.step, levels.offset - lowest)
+    codes = (highest - lowest) // step + 1
+    return Levels(AFFINE, codes, lowest, step) if 16 <= codes <= MOST_CODES else None

@@ -1,0 +1,94 @@
+"""Golden files: compressed recordings whose bytes are frozen. `python tests/golden.py NAME...` writes new ones.
+
+A released format version stays as it is for ever: an existing golden file is never written again.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from spikey.analysis.self_test import known_signal
+from spikey.coding.block import Method
+from spikey.container.writer import ArraySource, write_bytes_file, write_file
+from spikey.model.calibration import n1
+
+FOLDER = Path(__file__).parent / "golden"
+
+
+def _pack(samples: np.ndarray, method: Method, *, calibrated: bool = True, embed: bool = False) -> bytes:
+    out = io.BytesIO()
+    calibration = n1() if calibrated else None
+    write_file(ArraySource(samples, 20_000), out, method, calibration, embed=n1().to_bytes() if embed else None)
+    return out.getvalue()
+
+
+def _ramp() -> np.ndarray:
+    return (np.arange(4000) * 3 - 5000).astype(np.int16)
+
+
+def _wide() -> np.ndarray:
+    time = np.arange(3000)
+    return (known_signal(3000)[:, 0] * 3 + time * time * 7 % 61 + 3 * (time % 2)).astype(np.int16)
+
+
+def _huge() -> np.ndarray:
+    return known_signal(2000).astype(np.int32) * 65_521 + np.arange(2000, dtype=np.int32)[:, None]
+
+
+def _table() -> np.ndarray:
+    return (known_signal(3000).astype(np.int32) ** 3 // 1_000_003).astype(np.int32)
+
+
+def _bytes() -> bytes:
+    return known_signal(2000).astype(np.float32).tobytes()
+
+
+def _bytes_file() -> bytes:
+    out = io.BytesIO()
+    write_bytes_file(len(_bytes()), iter([_bytes()]), 4, out)
+    return out.getvalue()
+
+
+def _one() -> np.ndarray:
+    return known_signal()[:, 0]
+
+
+# name: what was compressed, how
+CASES: dict[str, tuple[Callable[[], np.ndarray | bytes], Callable[[], bytes]]] = {
+    "realtime": (_one, lambda: _pack(_one(), Method())),
+    "balanced": (_one, lambda: _pack(_one(), Method("balanced", lanes=1))),
+    "crossed": (known_signal, lambda: _pack(known_signal(), Method(references=4))),
+    "balanced_crossed": (known_signal, lambda: _pack(known_signal(), Method("balanced", lanes=1, references=4))),
+    "lms": (_one, lambda: _pack(_one(), Method("lms", lanes=1))),
+    "no_delta": (_one, lambda: _pack(_one(), Method(delta=False))),
+    "rice": (_one, lambda: _pack(_one(), Method(coder="rice"))),
+    "huffman": (_one, lambda: _pack(_one(), Method(coder="huffman"))),
+    "uncalibrated": (_one, lambda: _pack(_one(), Method(), calibrated=False)),
+    "embedded": (_one, lambda: _pack(_one(), Method(), embed=True)),
+    "ramp": (_ramp, lambda: _pack(_ramp(), Method())),
+    "wide": (_wide, lambda: _pack(_wide(), Method())),
+    "wide_balanced": (_wide, lambda: _pack(_wide(), Method("balanced", lanes=1))),
+    "wide_rice": (_wide, lambda: _pack(_wide(), Method(coder="rice"))),
+    "low_bits": (_huge, lambda: _pack(_huge(), Method())),
+    "table": (_table, lambda: _pack(_table(), Method())),
+    "blocked": (lambda: _many(), lambda: _pack(_many(), Method(references=4))),
+    "bytes": (_bytes, _bytes_file),
+}
+
+
+def _many() -> np.ndarray:
+    return np.concatenate([known_signal(300) + 64 * k for k in range(9)], axis=1).astype(np.int16)
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        path = FOLDER / f"{name}.spky"
+        if path.exists():
+            sys.exit(f"{path} exists: golden files are frozen")
+        FOLDER.mkdir(exist_ok=True)
+        path.write_bytes(CASES[name][1]())

@@ -1,0 +1,133 @@
+"""docs/format.md says what the package does: a decoder written from it alone restores what the package compressed."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import reference
+from golden import FOLDER
+
+import spikey
+from spikey.analysis.self_test import known_signal
+from spikey.coding.block import CODER_NAMES, Method
+from spikey.container import writer as writer_module
+from spikey.container.writer import ArraySource, write_bytes_file, write_file
+from spikey.files import Settings, compress_file, decompress_file
+from spikey.model import fixed
+from spikey.model.calibration import SHIPPED, Calibration, n1
+from spikey.model.ensemble import network
+
+SPECIFICATION = (Path(__file__).parents[1] / "docs" / "format.md").read_text(encoding="utf-8")
+FRAMES = 700
+
+
+def check(samples: np.ndarray, method: Method, calibration: Calibration | None = None) -> None:
+    out = io.BytesIO()
+    write_file(ArraySource(samples, 20_000), out, method, calibration)
+    known = [] if calibration is None else [calibration.to_bytes()]
+    assert len(out.getvalue()) < samples.nbytes
+    assert reference.decode(out.getvalue(), known) == samples.tobytes()
+
+
+N1 = known_signal(FRAMES)[:, :1]
+EVEN = (N1 // 64).astype(np.int16)
+WIDE = (N1.astype(np.int32) * 60 + np.arange(FRAMES)[:, None] ** 2 % 61).astype(np.int32)
+SHOCKS = (EVEN + 600 * (np.arange(FRAMES) % 90 == 0)[:, None]).astype(np.int16)
+
+
+SIGNALS = {"n1": (N1, n1()), "even": (EVEN, None), "wide": (WIDE, None), "shocks": (SHOCKS, None)}
+
+
+@pytest.mark.parametrize("predictor", ["lpc", "balanced"])
+@pytest.mark.parametrize("name", list(SIGNALS))
+def test_the_range_coder_with_every_model(predictor, name):
+    check(SIGNALS[name][0], Method(predictor, lanes=2 if predictor == "lpc" else 1), SIGNALS[name][1])
+
+
+def test_least_mean_squares():
+    check(N1, Method("lms", lanes=1), n1())
+
+
+@pytest.mark.parametrize("coder", CODER_NAMES[1:])
+@pytest.mark.parametrize("name", ["n1", "wide"])
+def test_the_other_coders(coder, name):
+    check(SIGNALS[name][0], Method("lpc", coder, lanes=2), SIGNALS[name][1])
+
+
+def test_several_channels():
+    samples = known_signal(FRAMES)
+    three = np.concatenate([samples, samples[:, :1], np.zeros_like(samples[:, :1])], axis=1)
+    check(three, Method("lpc", lanes=2), n1())
+    check(three[:400], Method("balanced", lanes=1), n1())
+
+
+def test_without_deltas_and_with_other_lanes():
+    check(EVEN, Method("lpc", delta=False, lanes=2))
+    check(EVEN[:-1], Method("lpc", lanes=3))
+    check(EVEN[:300], Method("lms", delta=False, lanes=1))
+
+
+def test_levels_of_all_kinds():
+    table = np.array([-30_000, -5, 0, 17, 20_000], dtype=np.int32)[N1[:, 0] % 5]
+    low = known_signal(300).astype(np.int32) * 65_521 + np.arange(300, dtype=np.int32)[:, None]
+    for samples in (table[:, None], EVEN * 3 + 1, low):
+        check(samples, Method("lpc", lanes=2))
+
+
+@pytest.mark.parametrize("blocks", [False, True])
+def test_files_of_all_kinds(tmp_path, monkeypatch, blocks):
+    if blocks:
+        monkeypatch.setattr(writer_module, "block_shape", lambda layout, frames: (64, 1))
+        monkeypatch.setattr(writer_module, "RECORD_BYTES", 10)
+        monkeypatch.setattr(writer_module, "PIECE", 100)
+    pcm = EVEN[:200].tobytes()
+    for head, tail, kind in [
+        (b"", b"", 1),
+        (b"LIST\4\0\0\0abcd", b"the end" * 20, 1),
+        (b"", b"", 3),
+    ]:
+        fmt = b"fmt \x10\0\0\0" + struct.pack("<HHIIHH", kind, 2, 20_000, 80_000, 4, 16)
+        body = b"WAVE" + head + fmt + b"data" + struct.pack("<I", len(pcm)) + pcm + tail
+        path, packed, restored = tmp_path / "a.wav", tmp_path / "a.spky", tmp_path / "b.wav"
+        path.write_bytes(b"RIFF" + struct.pack("<I", len(body)) + body)
+        compress_file(path, packed, Settings(preset="realtime", calibration=n1()))
+        decompress_file(packed, restored)
+        assert reference.decode(packed.read_bytes()) == path.read_bytes() == restored.read_bytes()
+    out = io.BytesIO()
+    content = np.arange(150, dtype=np.float32).tobytes() + b"xyz"
+    write_bytes_file(len(content), (content[at : at + 100] for at in range(0, len(content), 100)), 4, out)
+    assert reference.decode(out.getvalue()) == content
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.spky")), ids=lambda path: path.name)
+def test_golden_files(path):
+    data = path.read_bytes()
+    with spikey.open(data) as reader:
+        if reader.frames * reader.layout.channels > 4000:
+            pytest.skip("large")
+    out = reference.decode(data, [file.read_bytes() for file in SHIPPED.glob("*.safetensors")])
+    with spikey.open(data) as reader:
+        assert reader.header.wrapper == 3 or reader[:].tobytes() in out
+
+
+def test_the_specification_states_the_tables():
+    tables = {"C": fixed.CUMULATIVE, "R": fixed.RECIPROCAL, "U": fixed.UPDATE, **network()}
+    for name, table in tables.items():
+        digest = hashlib.sha256(table.astype(table.dtype.newbyteorder("<")).tobytes()).hexdigest()
+        assert re.search(rf"\| `{name}`.* \| `{digest}` \|", SPECIFICATION), f"{name}: {digest}"
+
+
+def test_the_specifications_example():
+    example = re.search(r"```\n(53 50 4b 59[^`]*)```", SPECIFICATION)
+    assert example
+    data = bytes.fromhex(example[1])
+    samples = (np.arange(200) % 7).astype(np.int16)
+    assert reference.decode(data) == samples.tobytes()
+    assert spikey.decompress(data).samples.tobytes() == samples.tobytes()
+    assert spikey.compress(samples, 20_000, "realtime") == data
