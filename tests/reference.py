@@ -74,7 +74,7 @@ def decode(data, calibrations=()):
     for _ in range(fields.varint() if flags & 2 else 0):
         number = fields.varint()
         records.setdefault(number >> 1, fields.take(fields.varint()))
-    known = [records[1]] if 1 in records else calibrations
+    known = [unpack_record(records[1])] if 1 in records else calibrations
     tables = next((read_calibration(c) for c in known if hashlib.sha256(c).digest()[:4] == name), None)
     sample_type, wrapper = kind & 15, kind >> 4
     front = data[: fields.at]
@@ -123,9 +123,7 @@ def decode(data, calibrations=()):
     head, tail = (b"".join(part[-1] for part in parts[kind]) for kind in (1, 2))
     for number in (3, 4):
         if number in records and wrapper == 2:
-            inner = Fields(records[number])
-            count = inner.varint()
-            plain = unpack_bytes(inner.data[inner.at :], count)
+            plain = unpack_record(records[number])
             head, tail = (head + plain, tail) if number == 3 else (head, tail + plain)
     if wrapper == 1:
         width = channels * size
@@ -133,6 +131,12 @@ def decode(data, calibrations=()):
         head = b"RIFF" + struct.pack("<I", 36 + len(samples)) + b"WAVE" + fmt + b"data"
         head += struct.pack("<I", len(samples))
     return head + bytes(samples) + tail
+
+
+def unpack_record(record):
+    fields = Fields(record)
+    size = fields.varint()
+    return unpack_bytes(record[fields.at :], size)
 
 
 def unpack_bytes(packed, size):
@@ -301,7 +305,8 @@ class Linear:
 
     def predict(self, lane, t):
         past = self.signal[lane][t : t + self.order]
-        return self.last[lane] + ((32768 + sum(w * x for w, x in zip(self.weights, past, strict=True))) >> 16)
+        total = sum(w * x for w, x in zip(self.weights, past, strict=True))
+        return clamp(self.last[lane] + ((32768 + total) >> 16), -(2**28), 2**28)
 
     def observe(self, lane, t, p, location, r):
         if self.delta:
@@ -328,7 +333,8 @@ def solve(r):
         down += 1
     while power << up < 2**29:
         up += 1
-    a = [(power >> down) << up] + [(x >> down) << up for x in r[1:]]
+    largest = (power >> down) << up
+    a = [largest] + [clamp((x >> down) << up, -largest, largest) for x in r[1:]]
     x, error = [0] * order, a[0]
     for i in range(order):
         gain = ((a[i + 1] << 24) - sum(x[j] * a[i - j] for j in range(i))) // error

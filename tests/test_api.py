@@ -104,20 +104,18 @@ def test_wrong_data_say_what_is_wrong(tmp_path):
     assert damage.value.ranges == [(0, 200, 0, 1)]
 
 
-def test_a_users_calibration_travels_or_is_found(tmp_path, monkeypatch):
+def test_a_users_calibration_travels_with_the_file():
     # Every second code twice as wide as the others.
     edges = np.concatenate([[0], np.cumsum(np.tile([86, 43], 50))])[:101].astype(np.int32)
     prior = np.array([2, -1, 0], np.int32) << 16  # of the differences of white noise
     mine = Calibration(edges, prior, metadata={"levels": "affine", "offset": -50, "step": 2})
-    position = np.random.default_rng(0).normal(3200, 600, 4000)
+    position = np.random.default_rng(0).normal(3200, 600, 40_000)
     samples = (np.clip(np.searchsorted(edges, position) - 1, 0, 99) * 2 - 50).astype(np.int16)
     data = spikey.compress(samples, 20_000, "realtime", mine)
     assert len(data) < len(spikey.compress(samples, 20_000, "realtime", None))
-    with pytest.raises(spikey.DataError, match=mine.id.hex()):
-        spikey.decompress(data)
-    (tmp_path / "mine.safetensors").write_bytes(mine.to_bytes())
-    monkeypatch.setenv("SPIKEY_CALIBRATIONS", str(tmp_path))
-    np.testing.assert_array_equal(spikey.decompress(data).samples[:, 0], samples)
+    with spikey.open(data) as reader:
+        assert reader.header.calibration == mine.id
+        np.testing.assert_array_equal(reader[:, 0], samples)
 
 
 def test_importing_is_light():

@@ -19,6 +19,7 @@ from spikey.analysis.simulate import simulate
 from spikey.coding.block import encode_block
 from spikey.container import writer as writer_module
 from spikey.container.reader import Reader
+from spikey.container.writer import ArraySource, write_file
 from spikey.files import PRESETS
 from spikey.model.calibration import Calibration
 from spikey.recording.levels import N1_VALUES
@@ -358,9 +359,8 @@ def test_a_missing_calibration(tmp_path, run, monkeypatch):
     edges = np.arange(1025, dtype=np.int32) * 64
     mine = Calibration(edges, np.array([1 << 16], np.int32))
     samples = N1_VALUES[np.random.default_rng(0).integers(500, 520, (90, 1))]
-    import spikey
-
-    (tmp_path / "a.spky").write_bytes(spikey.compress(samples, 20_000, "realtime", mine))
+    with (tmp_path / "a.spky").open("wb") as file:
+        write_file(ArraySource(samples, 20_000), file, PRESETS["realtime"], mine)
     for command in (["decompress", tmp_path / "a.spky", tmp_path / "b.wav"], ["verify", tmp_path / "a.spky"]):
         refused(run(*command), 1, tmp_path / "a.spky", mine.id.hex(), "SPIKEY_CALIBRATIONS")
     refused(run("decompress", "--salvage", tmp_path / "a.spky", tmp_path / "b.wav"), 1, mine.id.hex())

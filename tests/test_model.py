@@ -103,6 +103,7 @@ def solve_reference(correlations, order):
     shift = max(power.bit_length() - 30, 0)
     up = max(30 - power.bit_length(), 0)
     scaled = [(value >> shift) << up for value in [power, *correlations[1:]]]
+    scaled = [min(max(value, -scaled[0]), scaled[0]) for value in scaled]
     solution: list[int] = []
     error = scaled[0]
     for i in range(order):
@@ -213,6 +214,19 @@ def test_predictors_learn(make, excess, lanes):
     errors = residuals(predictor, codes, 1024, lanes)
     late = np.arange(len(codes)) % steps > 2000
     assert errors[late].std() < excess * noise[late].std()
+
+
+@pytest.mark.parametrize("predictor", PREDICTORS)
+def test_the_largest_sums_do_not_overflow(predictor):
+    """Full-scale alternation of the widest alphabet is easy to predict, as long as its power is known."""
+    size, density = DENSITIES["widest"]
+    codes = signal("alternating", 6000, size)
+    state = PREDICTORS[predictor](1, 6000, 6000, size)
+    errors = residuals(state, codes, size, 1, density)
+    assert abs(errors[5000:]).max() < size / 100
+    if predictor == "lpc":
+        power = (int(state.correlations[0]) << int(state.shift[0])) / (64 * (size - 1)) ** 2
+        assert 4000 < power < 6000  # as many samples, less what was forgotten
 
 
 def test_lms_learns_no_more_from_an_artifact_than_from_three_sigma():

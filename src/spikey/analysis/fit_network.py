@@ -92,9 +92,7 @@ def _rescale_recorded(recorded, lane, at, distance, reciprocal):
     rescale(recorded.model, lane, at, distance, reciprocal)
 
 
-def record(
-    channel: np.ndarray, calibration: Calibration, counter: Census, weights: dict[str, np.ndarray]
-) -> Recorded:
+def record(channel: np.ndarray, calibration: Calibration, counter: Census, weights: dict[str, np.ndarray]) -> Recorded:
     """Run the model with a network of `weights` over one channel, int32 (frames,)."""
     frames, initial = len(channel), starting_scale(channel)
     model = balanced_predictor(1, frames, calibration.codes, initial, prior=calibration.prior, weights=weights)

@@ -7,24 +7,30 @@ import hashlib
 import numpy as np
 
 import spikey
+from spikey.model.calibration import n1
 from spikey.recording.levels import N1_VALUES
 
-DIGESTS = {"realtime": "", "balanced": ""}  # first 16 hex digits of the SHA-256 of the file
+DIGESTS = {
+    "realtime": "3b80929c9cf2eaf7",
+    "balanced": "f56e3f0027cb47f5",
+}  # first 16 hex digits of the SHA-256 of the file
 
 
 def known_signal(frames: int = 5000) -> np.ndarray:
-    """A signal made with integers alone, int16 (frames, 2), the second channel related to the first."""
-    state, codes = 12345, np.empty((frames, 2), dtype=np.int64)
+    """A signal of integers alone as the N1's converter sees it, int16 (frames, 2); the channels are related."""
+    state, analog = 12345, np.empty((frames, 2), dtype=np.int64)
     level = other = 0
     for t in range(frames):
         draws = []
         for _ in range(4):
             state = (state * 6364136223846793005 + 1442695040888963407) % 2**64
-            draws.append((state >> 33) % 9 - 4)
+            draws.append((state >> 33) % 513 - 256)
         level = (level * 7) // 8 + sum(draws[:3])
         other = (other * 7) // 8 + draws[3] + (level >> 2)
-        codes[t] = level, other
-    return N1_VALUES[np.clip(codes + 512, 0, 1023)]
+        analog[t] = level, other
+    edges = n1().edges
+    middle = int(edges[512])
+    return N1_VALUES[np.searchsorted(edges[1:-1], analog + middle, side="right")]
 
 
 def self_test() -> list[str]:

@@ -20,7 +20,7 @@ from spikey.model.calibration import Calibration
 from spikey.model.cross import choose_references, crossed
 from spikey.model.density import narrow, uniform_edges, wide
 from spikey.model.ensemble import balanced_predictor
-from spikey.model.fixed import NARROW
+from spikey.model.fixed import NARROW, UNIT
 from spikey.model.lms import lms
 from spikey.model.lpc import SEGMENT, lpc
 from spikey.model.scale import deviation, scale
@@ -33,6 +33,7 @@ PREDICTORS = {"lpc": LPC, "lms": LMS, "balanced": BALANCED}
 CODER_NAMES = ("arithmetic", "rice", "huffman")
 ORDER = 20
 MOST_REFERENCES = 4
+SAMPLED = 1 << 14  # codes that tell what a channel is like
 NEIGHBOURS = 64  # channels among which references are looked for
 CALIBRATED, REFERRING = 8, 16  # bits of a channel's first byte, above its kind of levels
 
@@ -238,15 +239,20 @@ def suits(codes: np.ndarray, calibration: Calibration) -> bool:
 
     The mean log-width over the samples is positive there, and as much negative under widths that are not theirs.
     """
-    widths = np.diff(calibration.edges).astype(np.float64)
-    return float(np.bincount(codes, minlength=len(widths)) @ np.log2(widths / 64)) >= 0
+    counts = np.bincount(codes[:SAMPLED], minlength=calibration.codes)
+    return float(counts @ _log_widths(calibration)) >= 0
+
+
+@lru_cache(maxsize=8)
+def _log_widths(calibration: Calibration) -> np.ndarray:
+    return np.log2(np.diff(calibration.edges) / UNIT)
 
 
 def _initial_scale(codes: np.ndarray) -> int:
     """The header's byte for the deviation of the residual, guessed from the first differences of codes (frames,)."""
     if len(codes) < 2:
         return 40
-    spread = float(np.abs(np.diff(codes[:8192])).mean()) * 1.2
+    spread = float(np.abs(np.diff(codes[:SAMPLED])).mean()) * 1.2
     return int(np.clip(np.rint(8 * (np.log2(spread + 1e-3) + 4)), 0, 191))
 
 

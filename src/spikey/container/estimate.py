@@ -18,6 +18,7 @@ from spikey.recording.levels import AFFINE, N1, N1_CODES, Levels, find_levels
 WORTH_TRYING = 500_000  # samples; a shorter recording cannot save what a calibration takes
 LEARNED_FROM = 1 << 19  # samples at most
 CHANNELS = 16
+GLANCE = 8192  # frames that tell an N1
 ROUNDS = 4
 
 
@@ -27,12 +28,15 @@ def choose_calibration(source: Readable, method: Method) -> tuple[Calibration | 
     total = source.frames * source.layout.channels
     if frames < 2:
         return n1(), None
-    columns = np.ascontiguousarray(source.read(0, frames)[:, :CHANNELS].T)
+    columns = _channels(source, min(frames, GLANCE))
     found = [find_levels(column) for column in columns]
     if any(levels.kind == N1 and suits(levels.to_codes(c)[0], n1()) for levels, c in zip(found, columns, strict=True)):
         return n1(), None
-    levels = _common_levels(found)
-    if levels is None or total < WORTH_TRYING:
+    if total < WORTH_TRYING:
+        return None, None
+    columns = _channels(source, frames)
+    levels = _common_levels([find_levels(column) for column in columns])
+    if levels is None:
         return None, None
     half = min(frames // 2, LEARNED_FROM // len(columns))
     learned = [levels.to_codes(column[:half])[0] for column in columns]
@@ -44,6 +48,10 @@ def choose_calibration(source: Readable, method: Method) -> tuple[Calibration | 
     data = estimated.to_bytes()
     saved = (len(plain) - len(calibrated)) / tried.size * total
     return (estimated, data) if saved > 3 * len(pack_bytes(data, 4)) else (None, None)
+
+
+def _channels(source: Readable, frames: int) -> np.ndarray:
+    return np.ascontiguousarray(source.read(0, frames)[:, :CHANNELS].T)
 
 
 def _common_levels(found: list[Levels]) -> Levels | None:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spikey.kernels import kernel
-from spikey.model.fixed import POSITION_BITS, WEIGHT_BITS, WIDEST
+from spikey.model.fixed import FARTHEST, POSITION_BITS, WEIGHT_BITS, WIDEST
 from spikey.model.lpc import FORGET, Lpc, adapt, lpc, observe, predict
 
 REACH = 3  # samples before and after the instant
@@ -23,7 +23,6 @@ ORDER = 16  # of the second predictor
 PRIOR = 128  # samples of independence that the gains start from
 GAIN_MAX = 2 << WEIGHT_BITS
 BOUND = WIDEST << POSITION_BITS  # of a residual, 1/64 LSB
-FARTHEST = 1 << 28  # of a location, 1/64 LSB
 SHIFT = 8  # bits dropped from sums of products
 DIVIDEND_BITS = 62 - WEIGHT_BITS
 REFERENCES = 4  # at most

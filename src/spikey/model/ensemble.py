@@ -17,6 +17,7 @@ import numpy as np
 from spikey.kernels import entry, inlined
 from spikey.model.density import standardise, step_of
 from spikey.model.fixed import (
+    FARTHEST,
     POSITION_BITS,
     RECIPROCAL,
     SCALE_BITS,
@@ -44,7 +45,6 @@ INPUT_MAX = 4 << INPUT_BITS
 WEIGHT_BITS = 12  # of the network's weights
 HIDDEN_BITS = 10  # of the hidden units, within 32
 HIDDEN_MAX = (1 << 15) - 1
-FARTHEST = 1 << 28  # of a location, 1/64 LSB
 
 
 class Ensemble(NamedTuple):

@@ -9,6 +9,7 @@ import numpy as np
 POSITION_BITS = 6  # positions and edges are in 1/64 LSB of the converter
 UNIT = 1 << POSITION_BITS
 WEIGHT_BITS = 16  # predictor weights
+FARTHEST = 1 << 28  # of a location, 1/64 LSB
 SCALE_BITS = 16  # log2 of the scale (in 1/64 LSB), 1/65536 octave
 SCALE_STEP_BITS = 11  # 32 table steps an octave
 SCALE_MIN = 2 << SCALE_BITS

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spikey.model.fixed import UNIT, WEIGHT_BITS
+from spikey.model.fixed import FARTHEST, UNIT, WEIGHT_BITS
 from spikey.model.lpc import adapt, lpc, observe, predict
 
 TAPS = 16
@@ -20,7 +20,6 @@ BOUND = (8 << FINE_BITS) - 1
 RATE_BITS = 8  # each step corrects between a 2^-RATE_BITS and twice that of the error
 QUIET_BITS = FINE_BITS - RATE_BITS  # log2 of the least power that is divided by: a deviation of 1 code
 CLIP = 3 << 32  # sigma
-FARTHEST = 1 << 28  # of a location, 1/64 LSB
 
 
 class Lms(NamedTuple):

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from spikey.kernels import generic, kernel
-from spikey.model.fixed import UNIT, WEIGHT_BITS
+from spikey.model.fixed import FARTHEST, UNIT, WEIGHT_BITS
 
-RECENT = 4  # samples that are read one by one
+RECENT = 4  # samples that are read one by one; every order is larger
 GAIN_BITS = 24  # of reflection coefficients and weights inside the recursion
 LARGEST = 8 << GAIN_BITS
 SEGMENT = 256  # samples, over all lanes, between two solutions
@@ -99,15 +99,15 @@ def adapt(predictor, first, end, full):
 @predict.register(Lpc)
 def _predict_lpc(predictor, lane, at):
     # The latest samples are still on their way to memory: one vector read across them would wait, single reads do not.
-    order = predictor.weights.shape[0]
-    old = max(order - RECENT, 0)
+    old = predictor.weights.shape[0] - RECENT
     weights, past = predictor.weights[:old], predictor.signal[lane, at : at + old]
     total = np.int64(1 << (WEIGHT_BITS - 1))
-    for i in range(old, order):
-        total += np.int64(predictor.weights[i]) * np.int64(predictor.signal[lane, at + i])
     for i in range(old):
         total += np.int64(weights[i]) * np.int64(past[i])
-    return predictor.last[lane] + (total >> WEIGHT_BITS)
+    late, recent = predictor.weights[old:], predictor.signal[lane, at + old : at + old + RECENT]
+    total += np.int64(late[0]) * np.int64(recent[0]) + np.int64(late[1]) * np.int64(recent[1])
+    total += np.int64(late[2]) * np.int64(recent[2]) + np.int64(late[3]) * np.int64(recent[3])
+    return min(max(predictor.last[lane] + (total >> WEIGHT_BITS), -FARTHEST), FARTHEST)
 
 
 @observe.register(Lpc)
@@ -152,7 +152,7 @@ def solve(correlations, weights, scratch):
     scaled, solution, update = scratch[0], scratch[1], scratch[2]
     scaled[0] = (power >> shift) << up
     for k in range(1, order + 1):
-        scaled[k] = (correlations[k] >> shift) << up
+        scaled[k] = min(max((correlations[k] >> shift) << up, -scaled[0]), scaled[0])
     solution[:] = 0
     error = scaled[0]
     for i in range(order):
