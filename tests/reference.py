@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
 import hashlib
 import heapq
@@ -523,7 +524,7 @@ class Narrow:
 
     def decode(self, coder, location, k):
         target = coder.target()
-        code = max(c for c in range(self.n) if self.below(c, location, R[k]) <= target)
+        code = bisect.bisect_right(range(self.n), target, key=lambda c: self.below(c, location, R[k])) - 1
         low = self.below(code, location, R[k])
         coder.take(low, self.below(code + 1, location, R[k]) - low)
         return code

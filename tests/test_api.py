@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -122,5 +124,6 @@ def test_importing_is_light():
     script = (
         "import sys, spikey; print(sorted({'numpy', 'numba', 'typer', 'yaml'} & set(sys.modules)), spikey.__version__)"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    environment = {**os.environ, "PYTHONPATH": str(Path(spikey.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout == f"[] {spikey.__version__}\n"

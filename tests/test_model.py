@@ -278,7 +278,7 @@ def test_gains_are_those_of_regression():
     frames = 224  # three segments, none of whole length
     other = random.integers(-2000, 2000, frames).astype(np.int32)
     codes = np.rint(512 + other / 64 * 0.5 + random.normal(size=frames) * 8).astype(np.int32)
-    predictor = crossed(lpc(1, 1, frames, 1024), [other], frames, 1)
+    predictor = crossed(lpc(8, 1, frames, 1024), [other], frames, 1)
     residuals(predictor, codes, 1024)
     target = predictor.after.signal[0, -frames:] + predictor.correction[0]
     power = float((other.astype(float) ** 2).sum()) * (1 + 128 / frames)

@@ -10,10 +10,8 @@ import spikey
 from spikey.model.calibration import n1
 from spikey.recording.levels import N1_VALUES
 
-DIGESTS = {
-    "realtime": "3b80929c9cf2eaf7",
-    "balanced": "f56e3f0027cb47f5",
-}  # first 16 hex digits of the SHA-256 of the file
+# the first 16 hex digits of each file's SHA-256
+DIGESTS = {"realtime": "3b80929c9cf2eaf7", "balanced": "f56e3f0027cb47f5"}
 
 
 def known_signal(frames: int = 5000) -> np.ndarray:
