@@ -8,12 +8,14 @@ compiled; uncompiled code (NUMBA_DISABLE_JIT=1) looks it up in a dictionary, so 
 from __future__ import annotations
 
 import hashlib
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
+from numba.core.caching import IndexDataCacheFile
 from numba.core.event import Listener, register
 from numba.extending import overload
 
@@ -36,17 +38,26 @@ def _stamp() -> str:
 _STAMP = _stamp()
 
 
-def kernel(function: Callable[..., Any]) -> Any:
-    """Compile a loop when it is first called, and keep the result for later processes.
-
-    Each state of the sources has cache files of its own: another version's might name types that are gone.
+class _CacheFile(IndexDataCacheFile):
+    """Cache files of one state of the sources. An index that cannot be loaded, as it names a type that this process
+    does not have (a test's, or another version's), is no index.
     """
+
+    def _load_index(self) -> Any:
+        try:
+            return super()._load_index()
+        except (AttributeError, ImportError, EOFError, pickle.UnpicklingError):
+            return {}
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile a loop when it is first called, and keep the result for later processes."""
     compiled = numba.njit(cache=True, **_options)(function)
     cache: Any = getattr(compiled, "_cache", None)
     file = getattr(cache, "_cache_file", None)
     if file is not None:
         base = file._index_name.removesuffix(".nbi")
-        cache._cache_file = type(file)(file._cache_path, f"{base}.{_STAMP}", _STAMP)
+        cache._cache_file = _CacheFile(file._cache_path, f"{base}.{_STAMP}", _STAMP)
     return compiled
 
 

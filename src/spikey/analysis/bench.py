@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +63,19 @@ def spikey_codec(settings: Settings) -> Codec:
     return encode, decode
 
 
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep what native code writes to standard error, a panic's trace, from the terminal."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def pcodec_codec() -> Codec | None:
     """pcodec with 16-tap convolution on dense codes, as in its best published form; None when it is not installed."""
     try:
@@ -80,7 +95,8 @@ def pcodec_codec() -> Codec | None:
         for channel in np.ascontiguousarray(samples.T):
             codes = find_levels(channel).to_codes(channel)[0].astype(np.int16)
             try:
-                out.append(standalone.simple_compress(codes, best))
+                with _silence():
+                    out.append(standalone.simple_compress(codes, best))
             except BaseException as error:  # its panics are no Exceptions; it panics on a few lengths
                 if isinstance(error, KeyboardInterrupt):
                     raise
@@ -117,42 +133,48 @@ def codecs(presets: list[str], coders: list[str], peers: bool) -> dict[str, Code
 def measure(
     paths: list[Path], chosen: dict[str, Codec], repeats: int = 3, progress: Callable[[int], None] | None = None
 ) -> list[Result]:
-    """Each codec on each recording, side by side; times are the best of `repeats`. Spikey's output is verified.
+    """Each codec on all recordings, one codec after the other; times are the best of `repeats`. Spikey's is verified.
 
     Raises DataError when nothing could be read or a codec does not restore the samples.
     """
-    results = {name: Result(name, 0, 0, 0, 0, 0.0, 0.0) for name in chosen}
-    warm = False
-    for path in paths:
-        try:
-            source = open_wav(path)
-        except NotPCM:
-            continue
-        with source:
-            wanted = pack(source.read(0, source.frames), source.layout)
-            for name, (encode, decode) in chosen.items():
-                if not warm:
-                    decode(encode(source))
-                encode_time = decode_time = float("inf")
-                for _ in range(repeats):
-                    start = time.perf_counter()
-                    data = encode(source)
-                    middle = time.perf_counter()
-                    restored = decode(data)
-                    end = time.perf_counter()
-                    encode_time, decode_time = min(encode_time, middle - start), min(decode_time, end - middle)
-                if name.startswith("spikey") and restored != wanted:
-                    raise DataError(f"{path}: {name} does not restore it; please report this")
-                result = results[name]
-                result.recordings += 1
-                result.original += source.head_size + len(wanted) + source.tail_size
-                result.compressed += len(data)
-                result.samples += source.frames * source.layout.channels
-                result.encode_seconds += encode_time
-                result.decode_seconds += decode_time
-            warm = True
-        if progress is not None:
-            progress(1)
-    if not warm:
+    results = []
+    for name, (encode, decode) in chosen.items():
+        result = Result(name, 0, 0, 0, 0, 0.0, 0.0)
+        for path in paths:
+            try:
+                source = open_wav(path)
+            except NotPCM:
+                continue
+            with source:
+                _measure_one(source, encode, decode, repeats, result)
+            if progress is not None:
+                progress(1)
+        results.append(result)
+    if not results[0].recordings:
         raise DataError(f"none of {len(paths)} files is an integer recording")
-    return list(results.values())
+    return results
+
+
+def _measure_one(
+    source: Source, encode: Callable[[Source], bytes], decode: Callable[[bytes], bytes], repeats: int, result: Result
+) -> None:
+    """Add one recording to `result`."""
+    wanted = pack(source.read(0, source.frames), source.layout)
+    if not result.recordings:
+        decode(encode(source))
+    encode_time = decode_time = float("inf")
+    for _ in range(repeats):
+        start = time.perf_counter()
+        data = encode(source)
+        middle = time.perf_counter()
+        restored = decode(data)
+        end = time.perf_counter()
+        encode_time, decode_time = min(encode_time, middle - start), min(decode_time, end - middle)
+    if result.codec.startswith("spikey") and restored != wanted:
+        raise DataError(f"{source.name}: {result.codec} does not restore it; please report this")
+    result.recordings += 1
+    result.original += source.head_size + len(wanted) + source.tail_size
+    result.compressed += len(data)
+    result.samples += source.frames * source.layout.channels
+    result.encode_seconds += encode_time
+    result.decode_seconds += decode_time

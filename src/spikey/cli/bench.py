@@ -38,7 +38,7 @@ def command(
     chosen = codecs(preset or list(PRESETS), coder or ["arithmetic"], peers)
     if peers and not any(name.startswith("pcodec") for name in chosen):
         say('note: pcodec is not installed; pip install "spikey-codec[bench]" measures it side by side')
-    with progress_bar(len(files), "files") as advance:
+    with progress_bar(len(files) * len(chosen), "files") as advance:
         rows = [result.row() for result in measure(files, chosen, repeats, advance)]
     if as_json:
         json.dump(rows, sys.stdout, indent=2)

@@ -64,7 +64,7 @@ class Levels:
     def to_values(self, codes: np.ndarray, low: np.ndarray | None, dtype: np.dtype) -> np.ndarray:
         """The values (frames,) of codes within the alphabet."""
         if self.kind == N1:
-            return N1_VALUES[codes].astype(dtype, copy=False)
+            return N1_VALUES.take(codes).astype(dtype, copy=False)
         if self.kind == TABLE:
             return np.array(self.table, dtype=np.int64)[codes].astype(dtype)
         wide = codes.astype(np.int64)
@@ -131,7 +131,7 @@ def find_levels(values: np.ndarray) -> Levels:
 
 
 def _fits_n1(values: np.ndarray) -> bool:
-    return bool((N1_VALUES[(values >> 6) + 512] == values).all())
+    return bool((N1_VALUES.take((values >> 6) + 512) == values).all())
 
 
 def _common_step(values: np.ndarray, low: int) -> int:
