@@ -127,3 +127,11 @@ def test_evaluation_of_the_challenge(folder, tmp_path, how):
     by_rules, honest, alone = ratios
     assert honest < by_rules < alone
     assert "all recordings recovered" in done.stdout
+
+
+@pytest.mark.parametrize("preset", ["realtime", "balanced"])
+def test_a_second_process_compiles_nothing(folder, tmp_path, preset):
+    command = [sys.executable, str(ROOT / "cli.py"), "compress", "--preset", preset, str(folder / "1.wav")]
+    for name in ("first.spky", "second.spky"):
+        done = subprocess.run([*command, str(tmp_path / name)], capture_output=True, text=True, check=True)
+    assert "compiling" not in done.stderr

@@ -20,12 +20,14 @@ def command(
         return
     for entry in facts:
         for key, value in entry.items():
-            typer.echo(
-                f"{key.replace('_', ' '):>18}  {value:,}"
-                if isinstance(value, int)
-                else f"{key.replace('_', ' '):>18}  {value}"
-            )
+            typer.echo(f"{key.replace('_', ' '):>20}  {_shown(value)}")
         typer.echo("")
+
+
+def _shown(value: object) -> str:
+    if value is None or isinstance(value, bool):
+        return {True: "yes", False: "no", None: "none"}[value]
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def describe(path: Path) -> dict[str, Any]:

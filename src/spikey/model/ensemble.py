@@ -30,7 +30,7 @@ from spikey.model.fixed import (
     Z_BITS,
 )
 from spikey.model.lpc import Lpc, adapt, lpc, observe, predict
-from spikey.model.scale import opening_scale, rescale, scale_of, stated_scale
+from spikey.model.scale import deviation, opening_scale, rescale, scale_of, stated_scale
 
 ORDER = 32
 RATES = np.ascontiguousarray(UPDATE[[4, 0, 1, 2, 3]])  # 0.1, 0.03, 0.01, 0.004, 0.001
@@ -102,7 +102,7 @@ def balanced_predictor(
     weights = weights or network()
     value = stated_scale(initial)
     return Ensemble(
-        lpc(ORDER, lanes, steps, codes, delta=delta, prior=prior, scale=int(SPREAD[step_of(value)]) >> POSITION_BITS),
+        lpc(ORDER, lanes, steps, codes, delta=delta, prior=prior, scale=deviation(initial)),
         np.full((lanes, len(RATES)), value, dtype=np.int64),
         RATES,
         MIXTURE,
