@@ -16,10 +16,10 @@ from spikey.model.calibration import MOST_CODES, Calibration, n1
 from spikey.recording.levels import AFFINE, N1, N1_CODES, Levels, find_levels
 
 WORTH_TRYING = 500_000  # samples; a shorter recording cannot save what a calibration takes
-LEARNED_FROM = 1 << 19  # samples at most
-CHANNELS = 16
+LEARNED_FROM = 1 << 18  # samples at most
+CHANNELS = 8
 GLANCE = 8192  # frames that tell an N1
-ROUNDS = 4
+ROUNDS = 3
 
 
 def choose_calibration(source: Readable, method: Method) -> tuple[Calibration | None, bytes | None]:
@@ -41,7 +41,7 @@ def choose_calibration(source: Readable, method: Method) -> tuple[Calibration | 
     half = min(frames // 2, LEARNED_FROM // len(columns))
     learned = [levels.to_codes(column[:half])[0] for column in columns]
     estimated = calibrate(learned, levels.codes, ROUNDS, metadata={"device": "unknown", **levels.describe()})
-    tried = columns[:, half:].T
+    tried = columns[:, half : half + LEARNED_FROM // len(columns)].T
     plain, calibrated = (encode_block(tried, method, calibration) for calibration in (None, estimated))
     if plain is None or calibrated is None:
         return None, None
