@@ -15,6 +15,7 @@ from spikey.container.estimate import choose_calibration
 from spikey.container.layout import BLOCK_BYTES, BLOCK_HEAD, BLOCK_TAIL, BYTES
 from spikey.container.packed_bytes import PIECE
 from spikey.container.reader import Reader
+from spikey.container.salvage import describe
 from spikey.container.writer import Readable, write_bytes_file, write_file
 from spikey.errors import DamagedError, SpikeyError, UsageError
 from spikey.model.calibration import Calibration
@@ -251,9 +252,6 @@ def describe_lost(lost: list[tuple[int, int, int, int]]) -> str:
     >>> describe_lost([(0, 256, 0, 2)])
     '1 block is damaged: frames 0 to 256 of channels 0 to 1'
     """
-    parts = [
-        f"frames {first} to {end} of channels {low} to {high - 1}" if high > low else f"bytes {first} to {end}"
-        for first, end, low, high in lost[:3]
-    ]
+    parts = map(describe, lost[:3])
     more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
     return f"{len(lost)} block{'s are' if len(lost) > 1 else ' is'} damaged: {', '.join(parts)}{more}"

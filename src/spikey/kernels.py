@@ -1,6 +1,6 @@
 """How the compiled loops are made: one `@kernel` decorator, and functions chosen by the type of a state.
 
-A state (a predictor's, a density's, a coder's) is a NamedTuple of arrays. `Generic` names an operation on states, such
+A state (a predictor's, a density's, a coder's) is a NamedTuple of arrays. `generic` names an operation on states, such
 as `predict`; each file that defines a state registers its implementation. Compiled code resolves the call while it is
 compiled; uncompiled code (NUMBA_DISABLE_JIT=1) looks it up in a dictionary, so both run the same text.
 """

@@ -1,22 +1,20 @@
-"""What the codec's predictor thinks: its prediction and residual for every sample of one channel."""
+"""What the predictor of the `realtime` preset thinks: its prediction and residual for every sample of one channel."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from spikey.coding.block import suits
+from spikey.coding.block import ORDER, density_of, suits
 from spikey.coding.loop import run
 from spikey.coding.symbols import transfer
 from spikey.model.calibration import n1
-from spikey.model.density import narrow, position, uniform_edges, wide
-from spikey.model.fixed import NARROW, UNIT
+from spikey.model.density import position
+from spikey.model.fixed import UNIT
 from spikey.model.lpc import SEGMENT, lpc
 from spikey.model.scale import deviation, scale
 from spikey.recording.levels import N1, find_levels
-
-ORDER = 16
 
 
 class Trace(NamedTuple):
@@ -41,14 +39,10 @@ def trace(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     levels = find_levels(values)
     codes, _ = levels.to_codes(values)
     calibration = n1() if levels.kind == N1 and suits(codes, n1()) else None
-    if levels.codes > NARROW:
-        density: Any = wide(levels.codes)
-    else:
-        density = narrow(uniform_edges(levels.codes) if calibration is None else calibration.edges)
     notes = Trace(np.zeros(1, dtype=np.int64), *np.zeros((2, len(codes)), dtype=np.int64))
     initial = 50
     prior = None if calibration is None else calibration.prior
     predictor = lpc(ORDER, 1, len(codes), levels.codes, prior=prior, scale=deviation(initial))
-    run(notes, predictor, density, scale(1, levels.codes, initial), codes, SEGMENT)
+    run(notes, predictor, density_of(levels.codes, calibration), scale(1, levels.codes, initial), codes, SEGMENT)
     positions, locations = notes.positions / UNIT, notes.locations / UNIT
     return positions, locations, positions - locations

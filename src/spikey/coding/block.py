@@ -189,7 +189,7 @@ def _run_channels(
         used = calibration if channel.calibrated else None
         if used is not None and used.codes != size:
             raise DataError(f"{what}: a channel of {size} codes names a calibration of {used.codes}")
-        density = _density(size, used)
+        density = density_of(size, used)
         prior = None if used is None else used.prior
         options: dict[str, Any] = {"delta": method.delta, "prior": prior}
         spread = deviation(channel.initial)
@@ -206,7 +206,8 @@ def _run_channels(
         run(coder, predictor, density, running, codes[index], SEGMENT)
 
 
-def _density(size: int, calibration: Calibration | None) -> Any:
+def density_of(size: int, calibration: Calibration | None) -> Any:
+    """The density over an alphabet of `size` codes; its tables are built once and kept."""
     if size > NARROW:
         return wide(size)
     return _uniform(size) if calibration is None else _calibrated(calibration)

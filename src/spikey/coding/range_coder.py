@@ -84,13 +84,7 @@ def finish(encoder: RangeEncoder) -> list[bytes]:
 def put(coder, lane, low_counts, counts):
     """Narrow a lane's interval to `counts` out of 2^24 above `low_counts`."""
     unit = coder.width[lane] >> MASS_BITS
-    _put(coder, lane, unit * low_counts, unit * counts)
-
-
-@inlined
-def _put(coder, lane, above, width):
-    """Narrow a lane's interval to `width` beginning `above` its low end."""
-    low = coder.low[lane] + above
+    low, width = coder.low[lane] + unit * low_counts, unit * counts
     if low >= FULL:
         low -= FULL
         carry(coder.out, lane, coder.at[lane])
@@ -134,13 +128,8 @@ def target(coder, lane):
 def take(coder, lane, low_counts, counts):
     """The decoder's `put`."""
     unit = coder.width[lane] >> MASS_BITS
-    _take(coder, lane, unit * low_counts, unit * counts)
-
-
-@inlined
-def _take(coder, lane, above, width):
-    """The decoder's `_put`."""
-    value = min(coder.value[lane] - above, width - 1)  # less than width, whatever the stream says
+    width = unit * counts
+    value = min(coder.value[lane] - unit * low_counts, width - 1)  # less than width, whatever the stream says
     at = coder.at[lane]
     while True:
         due = width < SMALLEST

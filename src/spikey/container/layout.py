@@ -10,6 +10,7 @@ import struct
 import zlib
 from dataclasses import dataclass, field
 
+from spikey.coding.block import STORED
 from spikey.errors import DataError
 from spikey.recording.source import DTYPES, Layout
 from spikey.wire import Cursor, varint
@@ -22,6 +23,7 @@ SAMPLES, CANONICAL, WRAPPED, BYTES = range(4)
 CALIBRATION, MODEL, HEAD, TAIL = 1, 2, 3, 4  # types of extension records
 KNOWN_RECORDS = {CALIBRATION, HEAD, TAIL}
 LARGEST_RECORD = 1 << 20
+STORED_BYTE = bytes([STORED])  # the first byte of a payload that holds the samples as the file has them
 SYNC = b"\xb5SB\n"
 INDEX_SYNC = b"\xb5SI\n"
 FOOTER = struct.Struct("<QI4s")  # offset of the index, CRC-32 of it, magic

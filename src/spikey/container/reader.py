@@ -28,6 +28,7 @@ from spikey.container.layout import (
     FOOTER_MAGIC,
     HEAD,
     LARGEST_RECORD,
+    STORED_BYTE,
     TAIL,
     WRAPPED,
     Block,
@@ -35,7 +36,7 @@ from spikey.container.layout import (
     read_index,
 )
 from spikey.container.packed_bytes import PIECE, unpack_bytes
-from spikey.container.salvage import Extent, find_blocks, uncovered
+from spikey.container.salvage import Extent, describe, find_blocks, uncovered
 from spikey.errors import DamagedError, DataError, UsageError
 from spikey.model.calibration import Calibration, find, load
 from spikey.recording.source import Layout, open_file, pack, read_at, unpack
@@ -44,7 +45,6 @@ from spikey.wire import Cursor
 
 HEADER_BYTES = 1 << 22  # a header with all its records is read up to this
 CACHED_SAMPLES = 1 << 23  # decoded samples kept for the next slice
-STORED = b"\0"
 
 
 class _NoCalibration(DataError):
@@ -219,13 +219,7 @@ class Reader:
 
     def _content(self, block: Block) -> bytes | np.ndarray:
         """What a block holds, checked: samples (frames, channels), or bytes."""
-        first, end, channel, last = block.extent
-        extent = (
-            f"frames {first} to {end} of channels {channel} to {last - 1}"
-            if last > channel
-            else f"bytes {first} to {end}"
-        )
-        what = f"{self.name}, {extent}"
+        what = f"{self.name}, {describe(block.extent)}"
         try:
             payload = self._read_at(block.offset, block.size)
             if not self.header.single and not self._rescuing:
@@ -251,7 +245,7 @@ class Reader:
             data = unpack_bytes(payload, block.frames, what)
             return data, data
         layout = replace(self.layout, channels=block.channels)
-        if payload[:1] == STORED:
+        if payload[:1] == STORED_BYTE:
             data = payload[1:]
             if len(data) != block.frames * layout.frame_bytes:
                 raise DataError(f"{what}: is stored with a wrong size")

@@ -13,6 +13,16 @@ from spikey.errors import DataError
 Extent = tuple[int, int, int, int]
 
 
+def describe(extent: Extent) -> str:
+    """An extent in words; one without channels counts bytes.
+
+    >>> describe((0, 256, 0, 2)), describe((0, 9, 0, 0))
+    ('frames 0 to 256 of channels 0 to 1', 'bytes 0 to 9')
+    """
+    first, end, low, high = extent
+    return f"frames {first} to {end} of channels {low} to {high - 1}" if high > low else f"bytes {first} to {end}"
+
+
 def find_blocks(read_at: Callable[[int, int], bytes], size: int, what: str) -> Iterator[Block]:
     """Blocks whose headers are whole, wherever they are in a file of `size` bytes, in the order of their places."""
     at = 0

@@ -24,6 +24,7 @@ from spikey.container.layout import (
     CANONICAL,
     HEAD,
     SAMPLES,
+    STORED_BYTE,
     TAIL,
     WRAPPED,
     Block,
@@ -38,7 +39,6 @@ from spikey.wire import varint
 
 CHUNK_BYTES = 64 << 20  # of samples held at once
 RECORD_BYTES = 1 << 16  # larger heads and tails go into blocks
-STORED = b"\0"
 _Part = tuple[tuple[int, int, int, int], np.ndarray]  # first frame, frames, first channel, channels; samples
 
 
@@ -103,7 +103,7 @@ def encode_samples(samples: np.ndarray, layout: Layout, method: Method, calibrat
     payload = encode_block(samples, method, calibration) if samples.size else None
     if payload is not None and len(payload) <= samples.size * layout.itemsize:
         return payload
-    return STORED + _packed(samples, layout)
+    return STORED_BYTE + _packed(samples, layout)
 
 
 def _packed(samples: np.ndarray, layout: Layout) -> bytes:

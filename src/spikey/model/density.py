@@ -1,8 +1,8 @@
 """How sure the model is: cumulative counts over the codes from a location and a scale, and back.
 
-The probability of code c is the mass of a fixed bell shape between the two edges of c (FINDINGS: the converter's code
-widths are the largest gain), plus a floor of one count in 2^24, so that nothing is impossible. Both directions use the
-same `interval`; decoding guesses from the inverse tables and bisects when the guess is off.
+The probability of code c is the mass of a fixed bell shape between the two edges of c (the converter's code widths
+are the largest gain of all), plus a floor of one count in 2^24, so that nothing is impossible. Both directions use the
+same `counts_below`; decoding guesses from the inverse tables and bisects when the guess is off.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ from spikey.model.fixed import SCALE_MIN as _SCALE_MIN
 QUANTILE_BITS = 12  # resolution of the inverse of F
 LOCATION_BITS = 4  # resolution of the inverse of the edges: 1/4 LSB
 ESCAPE = 256  # counts for a code outside the window of a wide alphabet
-WINDOW_SIGMA_BITS = 8  # a wide window's codes are made so coarse that the scale spans at most 2^8 of them
 
 
 class Narrow(NamedTuple):
