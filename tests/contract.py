@@ -12,10 +12,13 @@ import numpy as np
 from spikey.coding.coders import CODERS
 from spikey.coding.loop import run
 from spikey.model.cross import crossed
+from spikey.model.dense import dense
 from spikey.model.density import narrow, uniform_edges, wide
+from spikey.model.learned import Learned, learned_predictor
 from spikey.model.lms import lms
 from spikey.model.lpc import SEGMENT, lpc
 from spikey.model.scale import scale
+from spikey.model.trained import Architecture, Model
 
 NARROW_CODES = 300
 WIDE_CODES = 50_000
@@ -50,12 +53,25 @@ def with_crossed(lanes, steps, frames, codes):
     return crossed(with_lpc(lanes, steps, frames, codes), list(others), frames, lanes)
 
 
+def with_learned(lanes, steps, frames, codes):
+    """A small network of small weights, so that predictions stay near those of its base."""
+    built = Architecture("fixed_input_nn", alone=False, lags=2, hidden=4, layers=2)
+    random = np.random.default_rng(5)
+    tensors = {
+        name: random.integers(-60, 61, shape).astype(np.int32 if name.endswith("bias") else np.int16)
+        for name, shape in built.shapes().items()
+    }
+    network = dense(Model(built, tensors))
+    return learned_predictor(built, network, steps, codes, [40] * lanes, prior=PRIOR.astype(np.int64))
+
+
 PREDICTORS = {
     "lpc": with_lpc,
     "lms": with_lms,
     "crossed": with_crossed,
     "lpc direct": with_lpc_direct,
     "lms direct": with_lms_direct,
+    "learned": with_learned,
 }
 DENSITIES = {
     "narrow": (NARROW_CODES, narrow(uneven_edges(NARROW_CODES))),
@@ -72,6 +88,7 @@ COMBINATIONS = [
     ("lms", "arithmetic", "wide"),
     ("crossed", "arithmetic", "narrow"),
     ("crossed", "huffman", "wide"),
+    ("learned", "arithmetic", "narrow"),
 ]
 
 
@@ -107,7 +124,8 @@ def signal(name, frames, codes, seed=0):
 
 def _states(predictor, density, frames, lanes):
     codes, state = DENSITIES[density]
-    return PREDICTORS[predictor](lanes, -(-frames // lanes), frames, codes), state, scale(lanes, codes, 40)
+    model = PREDICTORS[predictor](lanes, -(-frames // lanes), frames, codes)
+    return model, state, model if isinstance(model, Learned) else scale(lanes, codes, 40)
 
 
 def encode(codes, predictor="lpc", coder="arithmetic", density="narrow", lanes=1):

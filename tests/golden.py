@@ -5,6 +5,7 @@ A released format version stays as it is for ever: an existing golden file is ne
 
 from __future__ import annotations
 
+import hashlib
 import io
 import sys
 from collections.abc import Callable
@@ -13,9 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from spikey.analysis.self_test import known_signal
-from spikey.coding.block import Method
+from spikey.coding.block import Method, encode_block, learned
 from spikey.container.writer import ArraySource, write_bytes_file, write_file
 from spikey.model.calibration import n1
+from spikey.model.trained import EXACT, Architecture, Model, reach_of
 
 FOLDER = Path(__file__).parent / "golden"
 
@@ -25,6 +27,44 @@ def _pack(samples: np.ndarray, method: Method, *, calibrated: bool = True, embed
     calibration = n1() if calibrated else None
     write_file(ArraySource(samples, 20_000), out, method, calibration, embed=n1().to_bytes() if embed else None)
     return out.getvalue()
+
+
+def known_model(architecture: Architecture, down: int = 4) -> Model:
+    """A network of integers that a hash function gives, as large as the bounds allow, those of the head less by `down`
+    binary digits.
+    """
+    tensors = {}
+    for name, shape in architecture.shapes().items():
+        size = int(np.prod(shape))
+        drawn = np.frombuffer(hashlib.shake_256(name.encode()).digest(2 * size), dtype="<i2").astype(np.int64)
+        tensors[name] = drawn.reshape(shape)
+    for name in architecture.shapes():
+        if name.endswith("weight"):
+            bias, reach = name.replace("weight", "bias"), reach_of(architecture, name)
+            most = (np.abs(tensors[name]) @ reach + np.abs(tensors[bias])) // EXACT + 1
+            shift = np.array([int(factor).bit_length() for factor in most]) + down * (name == "head.weight")
+            tensors[name] = (tensors[name] >> shift[:, None]).astype(np.int16)
+            tensors[bias] = (tensors[bias] >> 1).astype(np.int32)
+    return Model(architecture, tensors, {"name": "golden"})
+
+
+LSTM = Architecture("lstm", alone=False, lags=3, hidden=8, layers=2)
+DENSE = Architecture("fixed_input_nn", alone=False, lags=2, hidden=9, layers=3)
+ALONE = Architecture("lstm", alone=True, lags=4, hidden=5, layers=1, delta=False)
+
+
+def _learn(samples: np.ndarray, architecture: Architecture, coder: str = "arithmetic") -> bytes:
+    """With the network, whether it pays or not; it travels with the file."""
+    out, method = io.BytesIO(), learned(known_model(architecture), coder)
+    payload = encode_block(samples, method, n1())
+    write_file(ArraySource(samples, 20_000), out, method, n1(), embed_model=True, payload=payload)
+    return out.getvalue()
+
+
+def _three() -> np.ndarray:
+    """Three channels: one of the N1, one that is silent, one of other codes."""
+    one, other = known_signal(500).T
+    return np.stack([one, np.full_like(one, -7), other // 50], axis=1)
 
 
 def _ramp() -> np.ndarray:
@@ -78,11 +118,20 @@ CASES: dict[str, tuple[Callable[[], np.ndarray | bytes], Callable[[], bytes]]] =
     "table": (_table, lambda: _pack(_table(), Method())),
     "blocked": (lambda: _many(), lambda: _pack(_many(), Method(references=4))),
     "bytes": (_bytes, _bytes_file),
+    "learned_lstm": (_three, lambda: _learn(_three(), LSTM)),
+    "learned_dense": (_three, lambda: _learn(_three(), DENSE)),
+    "learned_alone_rice": (lambda: known_signal(500), lambda: _learn(known_signal(500), ALONE, "rice")),
+    "learned_many": (lambda: _nine(), lambda: _learn(_nine(), LSTM)),
 }
 
 
 def _many() -> np.ndarray:
     return np.concatenate([known_signal(300) + 64 * k for k in range(9)], axis=1).astype(np.int16)
+
+
+def _nine() -> np.ndarray:
+    """Enough channels of one alphabet for matrix products."""
+    return np.concatenate([known_signal(900)[k * 180 : (k + 1) * 180] for k in range(5)], axis=1)[:, :9].copy()
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import numpy as np
 MODEL = Path(__file__).parents[1] / "src" / "spikey" / "model"
 _tables = np.load(MODEL / "tables.npz")
 C, R, U = (_tables[name].tolist() for name in ("cumulative", "reciprocal", "update"))
+L, H = (_tables[name].astype(np.int64) for name in ("sigmoid", "tangent"))
 S = [2**38 // r for r in R]
 NETWORK = {name: table.tolist() for name, table in np.load(MODEL / "network.npz").items()}
 SMIN, SMAX = 131072, 26 * 65536 - 1
@@ -63,8 +64,8 @@ class Fields:
 # ---------------------------------------------------------------- the file
 
 
-def decode(data, calibrations=()):
-    """The restored file's bytes. calibrations: the bytes of those that are not in the file."""
+def decode(data, calibrations=(), models=()):
+    """The restored file's bytes. calibrations, models: the bytes of those that are not in the file."""
     fields = Fields(data)
     assert fields.take(4) == b"SPKY" and fields.u8() == 1
     flags, kind, channels, rate = fields.u8(), fields.u8(), fields.varint(), fields.varint()
@@ -77,6 +78,9 @@ def decode(data, calibrations=()):
         records.setdefault(number >> 1, fields.take(fields.varint()))
     known = [unpack_record(records[1])] if 1 in records else calibrations
     tables = next((read_calibration(c) for c in known if hashlib.sha256(c).digest()[:4] == name), None)
+    if 2 in records and len(records[2]) > 4:
+        models = [unpack_record(records[2][4:])]
+    model = next((read_model(m) for m in models if hashlib.sha256(m).digest()[:4] == records.get(2, b"")[:4]), None)
     sample_type, wrapper = kind & 15, kind >> 4
     front = data[: fields.at]
 
@@ -85,7 +89,7 @@ def decode(data, calibrations=()):
             return unpack_bytes(payload, frames)
         if payload[0] & 15 == 0:
             return payload[1:]
-        values = decode_payload(payload, frames, channels, tables)
+        values = decode_payload(payload, frames, channels, tables, model)
         size, signed = SIZES[sample_type], SIGNED[sample_type]
         return b"".join(v.to_bytes(size, "little", signed=signed) for frame in zip(*values, strict=True) for v in frame)
 
@@ -152,21 +156,48 @@ def unpack_bytes(packed, size):
 
 
 def read_calibration(data):
+    _, arrays = read_arrays(data, "spikey calibration 1")
+    return {name: array.tolist() for name, array in arrays.items()}
+
+
+def read_model(data):
+    text, arrays = read_arrays(data, "spikey model 1")
+    built = text["architecture"]
+    assert set(built) == {"type", "alone", "lags", "hidden", "layers", "delta"}
+    inputs = built["lags"] if built["alone"] else 7 + 2 * built["lags"]
+    lstm, hidden, below = built["type"] == "lstm", built["hidden"], inputs
+    rows, own = (4 * hidden, hidden) if lstm else (hidden, 0)
+    shapes = {}
+    for layer in range(built["layers"]):
+        shapes |= {f"layer{layer}.weight": (rows, below + own), f"layer{layer}.bias": (rows,)}
+        below = hidden
+    shapes |= {"head.weight": (2, inputs + hidden), "head.bias": (2,)}
+    assert {name: array.shape for name, array in arrays.items()} == shapes
+    for name, array in arrays.items():
+        if name.endswith("weight"):
+            outside = array.shape[1] if not lstm else inputs if name in ("layer0.weight", "head.weight") else 0
+            reach = np.where(np.arange(array.shape[1]) < outside, 1024, 256)
+            assert ((abs(array) * reach).sum(axis=1) + abs(arrays[name.replace("weight", "bias")]) < 2**24).all()
+    return built, arrays
+
+
+def read_arrays(data, kind):
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
-    assert json.loads(header.pop("__metadata__")["spikey"])["format"] == "spikey calibration 1"
-    tables = {}
+    text = json.loads(header.pop("__metadata__")["spikey"])
+    assert text["format"] == kind
+    arrays = {}
     for name, entry in header.items():
         start, end = entry["data_offsets"]
-        kind = {"I32": "<i4", "U8": "u1"}[entry["dtype"]]
-        tables[name] = np.frombuffer(data[8 + length :][start:end], kind).reshape(entry["shape"]).tolist()
-    return tables
+        dtype = {"I32": "<i4", "I16": "<i2"}[entry["dtype"]]
+        arrays[name] = np.frombuffer(data[8 + length :][start:end], dtype).reshape(entry["shape"]).astype(np.int64)
+    return text, arrays
 
 
 # ---------------------------------------------------------------- a payload
 
 
-def decode_payload(payload, frames, count, tables):
+def decode_payload(payload, frames, count, tables, model):
     fields = Fields(payload)
     method, lanes = fields.u8(), fields.u8()
     predictor, coder, delta = method & 15, method >> 4 & 3, bool(method & 64)
@@ -177,7 +208,10 @@ def decode_payload(payload, frames, count, tables):
         channel["calibrated"], channel["start"] = bool(flags & 8), fields.u8()
         channel["references"] = [fields.varint() for _ in range(fields.u8())] if flags & 16 else []
         channels.append(channel)
-    sizes = [fields.varint() for _ in range(lanes - 1)]
+    if predictor == 4:
+        assert lanes == 1 and delta == model[0]["delta"] and not any(channel["references"] for channel in channels)
+    streams_of_all = count if predictor == 4 else lanes
+    sizes = [fields.varint() for _ in range(streams_of_all - 1)]
     lows = [fields.take((frames * channel["bits"] + 7) // 8) for channel in channels]
     streams = [fields.take(size) for size in sizes]
     streams.append(payload[fields.at :])
@@ -189,7 +223,8 @@ def decode_payload(payload, frames, count, tables):
         if channel["codes"] > 1:
             crossing = index in referred or channel["references"]
             others = [residuals[r] for r in channel["references"]] if crossing else None
-            run(state, codes, residuals[index], others, channel, predictor, delta, lanes, tables)
+            coders = [state[index]] if predictor == 4 else state
+            run(coders, codes, residuals[index], others, channel, predictor, delta, lanes, tables, model)
         bits = channel["bits"]
         packed = int.from_bytes(lows[index], "little")
         low = [packed >> (frame * bits) & (1 << bits) - 1 for frame in range(frames)]
@@ -244,7 +279,7 @@ def updated(s, row, z):
     return clamp(s + U[row][min(abs(z) >> 11, 96)], SMIN, SMAX)
 
 
-def run(coder, codes, residual, others, channel, kind, delta, lanes, tables):
+def run(coder, codes, residual, others, channel, kind, delta, lanes, tables, model):
     frames, n, start_scale = len(codes), channel["codes"], channel["start"]
     steps = -(-frames // lanes)
     used = tables if channel["calibrated"] else None
@@ -254,8 +289,11 @@ def run(coder, codes, residual, others, channel, kind, delta, lanes, tables):
         predictor = Linear(20, lanes, steps, n, delta, prior, start_scale)
     elif kind == 2:
         predictor = Lms(lanes, steps, n, delta, prior, start_scale)
-    else:
+    elif kind == 3:
         predictor = scale = Balanced(lanes, steps, n, delta, prior, start_scale)
+    else:
+        assert kind == 4
+        predictor = scale = Learned(model, steps, n, prior, start_scale)
     if others is not None:
         predictor = Crossed(predictor, residual, others, lanes, steps)
     density = Wide(n) if n > 4096 else Narrow(n, used)
@@ -442,6 +480,105 @@ class Balanced:
                 updated(v, row, standard(d, R[step(v)])) for v, row in zip(values, self.rows, strict=True)
             ]
             self.errors[lane] = [d, *self.errors[lane][:7]]
+
+
+class Learned:
+    rows = (4, 0, 1, 2, 3)
+
+    def __init__(self, model, steps, codes, prior, start):
+        built, arrays = model
+        self.alone, self.delta, lags = built["alone"], built["delta"], built["lags"]
+        self.base = None if self.alone else Linear(32, 1, steps, codes, self.delta, prior, start)
+        self.network = (Lstm if built["type"] == "lstm" else Dense)(arrays, built["layers"])
+        self.last = self.middle = 32 * codes
+        self.values, self.errors, self.changes = [stated(start)] * 5, [0] * lags, [0] * lags
+        self.opening = opening(codes)
+
+    def predict(self, lane, t):
+        self.location = base = self.last if self.alone else self.base.predict(0, t)
+        if t == 0:
+            self.refined = self.opening
+            return base
+        mixed = (4 * self.values[1] + 17 * self.values[2] + 26 * self.values[3] + 17 * self.values[4]) >> 6
+        j = step(mixed)
+
+        def rel(d):
+            return clamp((d * R[j]) >> 24, -1024, 1024)
+
+        changes = [rel(change >> 1) for change in self.changes]
+        if self.alone:
+            inputs = changes
+        else:
+            inputs = [clamp((v - mixed) >> 7, -1024, 1024) for v in self.values]
+            inputs += [rel(base - self.last), rel((base - self.middle) >> 3)]
+            inputs += [rel(error) for error in self.errors] + changes
+        octaves, share = self.network(inputs)
+        self.refined = clamp(mixed + octaves, SMIN, SMAX)
+        return clamp(base + ((share * S[j]) >> 22), -(2**28), 2**28)
+
+    def observe(self, lane, t, p, location, r):
+        change = p - self.last
+        if self.delta:
+            change, self.last = change if t > 0 else 0, p
+        if not self.alone:
+            self.base.observe(0, t, p, self.location, r)
+        self.changes = [change, *self.changes[:-1]]
+        if t > 0:
+            d = p - self.location
+            self.values = [
+                updated(v, row, standard(d, R[step(v)])) for v, row in zip(self.values, self.rows, strict=True)
+            ]
+            self.errors = [d, *self.errors[:-1]]
+
+    def adapt(self, start, end, full):
+        if not self.alone:
+            self.base.adapt(start, end, full)
+
+    def scale(self, lane, t):
+        return self.refined
+
+    def rescale(self, lane, t, d, r):
+        pass
+
+
+class Network:
+    """Called with the inputs of a step, it gives octaves and share; `arrays` are int64."""
+
+    def __init__(self, arrays, layers):
+        self.arrays, self.layers = arrays, layers
+
+    def sums(self, name, values):
+        total = self.arrays[f"{name}.weight"] @ values + self.arrays[f"{name}.bias"]
+        assert (abs(total) < 2**24).all()
+        return total
+
+    def __call__(self, inputs):
+        x = np.array(inputs, dtype=np.int64)
+        return np.clip(self.sums("head", np.concatenate([x, self.units(x)])) >> 1, -(2**18), 2**18).tolist()
+
+
+class Dense(Network):
+    def units(self, x):
+        for layer in range(self.layers):
+            x = np.clip((self.sums(f"layer{layer}", x) + 256) >> 9, 0, 1024)
+        return x
+
+
+class Lstm(Network):
+    def __init__(self, arrays, layers):
+        super().__init__(arrays, layers)
+        self.own, self.cells = np.zeros((2, layers, len(arrays["layer0.bias"]) // 4), dtype=np.int64)
+
+    def units(self, x):
+        def at(table, v):
+            return table[np.clip(v + 2048, 0, 4095)]
+
+        for layer in range(self.layers):
+            i, f, g, o = np.split(self.sums(f"layer{layer}", np.concatenate([x, self.own[layer]])), 4)
+            c = (at(L, f >> 9) * self.cells[layer] + ((at(L, i >> 9) * at(H, g >> 9)) << 2) + 8192) >> 14
+            self.cells[layer] = c = np.clip(c, -(2**20), 2**20)
+            self.own[layer] = x = (at(L, o >> 9) * at(H, c >> 8) + 2**19) >> 20
+        return x
 
 
 class Crossed:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from golden import known_model
 
 from spikey import cli
 from spikey.analysis.simulate import simulate
@@ -22,6 +23,7 @@ from spikey.container.reader import Reader
 from spikey.container.writer import ArraySource, write_file
 from spikey.files import PRESETS
 from spikey.model.calibration import Calibration
+from spikey.model.trained import Architecture
 from spikey.recording.levels import N1_VALUES
 from spikey.recording.source import Layout, pack
 from spikey.recording.wav import canonical_head
@@ -95,16 +97,20 @@ def test_the_documented_forms(tmp_path):
     content = wav()
     (tmp_path / "a.wav").write_bytes(content)
     config = ["--config", ROOT / "config.yaml"]
-    out, err = process(
-        ROOT / "cli.py", "compress", *config, "--input_file", "a.wav", "--output_file", "a.bin", cwd=tmp_path
-    )
+    command = [ROOT / "cli.py", "compress", *config, "--input_file", "a.wav", "--output_file", "a.bin"]
+    out, err = process(*command, cwd=tmp_path, status=2)
+    assert not out and f"train it with: python main.py {ROOT / 'config.yaml'} Test" in err
+    (tmp_path / "models").mkdir()
+    built = Architecture("lstm", alone=True, lags=1, hidden=128, layers=2)
+    (tmp_path / "models" / "Test.safetensors").write_bytes(known_model(built).file)
+    out, err = process(*command, cwd=tmp_path)
     assert "ratio" in out and not err
     out, err = process(
         ROOT / "cli.py", "decompress", *config, "--input_file", "a.bin", "--output_file", "b.wav", cwd=tmp_path
     )
     assert "restored" in out and not err
     assert (tmp_path / "b.wav").read_bytes() == content
-    assert names(tmp_path) == {"a.wav", "a.bin", "b.wav"}
+    assert names(tmp_path) == {"a.wav", "a.bin", "b.wav", "models/Test.safetensors"}
 
 
 def test_folders_with_several_jobs(tmp_path):

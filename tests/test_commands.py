@@ -16,7 +16,7 @@ from spikey.analysis.bench import codecs, measure
 from spikey.analysis.trace import trace
 from spikey.cli import app
 from spikey.cli.train import train
-from spikey.errors import UsageError
+from spikey.errors import SpikeyError, UsageError
 from spikey.model.calibration import load
 
 ROOT = Path(__file__).parents[1]
@@ -101,11 +101,11 @@ def test_trace_adds_up():
 
 
 def test_train_says_what_there_is_to_train(tmp_path):
-    assert "nothing to train" in train(str(ROOT / "config.yaml"), "Test")
     config = tmp_path / "c.yaml"
-    config.write_text("name: A\npredictor: {type: lstm}\n")
-    with pytest.raises(UsageError, match="lstm is not available"):
-        train(str(config), "A")
+    config.write_text(f"name: A\n---\nname: B\npredictor: {{type: lstm}}\ndata: {{url: {tmp_path / 'none.zip'}}}\n")
+    assert "nothing to train" in train(str(config), "A")
+    with pytest.raises(SpikeyError, match=r"none\.zip|training needs"):
+        train(str(config), "B")
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="eval.sh needs bash")

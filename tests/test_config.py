@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from pathlib import Path
 
 import pytest
 
-from spikey.config import Config, load
+from spikey.config import Config, Predictor, load
 from spikey.errors import UsageError
+from spikey.model.trained import architecture
 
 SHIPPED = Path(__file__).parents[1] / "config.yaml"
 
@@ -37,9 +39,9 @@ def refusal(path, name=None) -> str:
 
 def test_shipped_file_states_the_defaults():
     config = load(SHIPPED)
-    assert config == Config(name="Test") == load(SHIPPED, "Test")
-    assert config.predictor.type == "lpc" and config.preprocessing.use_delta_encoding
-    assert config.training.model_dump() == {
+    assert config == Config(name="Test", predictor=Predictor(type="lstm")) == load(SHIPPED, "Test")
+    assert config.preprocessing.use_delta_encoding
+    documented = {
         "epochs": 100,
         "batch_size": 64,
         "learning_rate": 0.001,
@@ -47,7 +49,22 @@ def test_shipped_file_states_the_defaults():
         "save_path": "models",
         "num_points": 200,
     }
+    assert documented.items() <= config.training.model_dump().items()
+    assert config.predictor.model_dump() == {
+        "type": "lstm",
+        "input_size": 1,
+        "hidden_size": 128,
+        "num_layers": 2,
+        "fixed_input_size": 10,
+    }
     assert config.preset is None and config.calibration == "auto" and config.data.split_ratio == 0.8
+
+
+@pytest.mark.parametrize("name", re.findall(r"^name: (.*?) *(?:#.*)?$", SHIPPED.read_text(encoding="utf-8"), re.M))
+def test_every_shipped_document_can_be_used(name):
+    predictor = load(SHIPPED, name).predictor
+    sizes = predictor.model_dump(exclude={"type"})
+    assert architecture(predictor.type, **sizes, delta=True).inputs >= 1
 
 
 def test_shipped_file_names_every_key():
@@ -125,7 +142,8 @@ MISTAKES = {
     "training: {learning_rate: true}": "config.yaml: training.learning_rate must be a number, not true",
     "training: {learning_rate: .nan}": "config.yaml: training.learning_rate must be a finite number, not nan",
     "data: {split_ratio: 1.0}": "config.yaml: data.split_ratio must be less than 1, not 1.0",
-    "data: {url: ftp//x}": "config.yaml: data.url must be of another form, not 'ftp//x'",
+    "data: {url: ''}": "config.yaml: data.url must be a text that is not empty, not ''",
+    'data: {url: "a\\0b"}': "config.yaml: data.url must be of another form, not 'a\\x00b'",
     "data: {directory: ''}": "config.yaml: data.directory must be a text that is not empty, not ''",
     "preprocessing: {use_delta_encoding: 1}": "config.yaml: preprocessing.use_delta_encoding must be true or false",
     "preprocessing: true": "config.yaml: preprocessing must be a section of keys, not true",

@@ -55,7 +55,7 @@ class Predictor(_Section):
 
 
 class Training(_Section):
-    """How a learned predictor is trained; `eval_freq` is in epochs, `num_points` (of the picture) in samples."""
+    """How a learned predictor is trained; config.yaml says what each key means."""
 
     epochs: _Count = 100
     batch_size: _Size = 64
@@ -63,6 +63,27 @@ class Training(_Section):
     eval_freq: _Count = 5
     save_path: _PathText = "models"
     num_points: _Count = 200
+    loss: Literal["likelihood", "squared"] = "likelihood"
+    sequence_length: Annotated[int, Field(ge=2, le=1 << 22)] = 6144
+    window: Annotated[int, Field(ge=2, le=65_536)] = 128
+    burn_in: Annotated[int, Field(ge=0, le=65_536)] = 32
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warm_up: Annotated[int, Field(ge=0, le=1_000_000_000)] = 100
+    gradient_clip: Annotated[float, Field(gt=0)] = 0.5
+    minutes: Annotated[float, Field(gt=0)] | None = None
+    patience: Annotated[int, Field(ge=0, le=1_000_000)] = 4
+    seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 0
+    limit: Annotated[int, Field(ge=2)] | None = None
+    leave_out: Annotated[int, Field(ge=0)] = 0
+    compress_files: Annotated[int, Field(ge=0)] = 4
+    resume: Literal["auto", "never"] = "auto"
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    devices: Annotated[int, Field(ge=1, le=65_536)] | None = None
+    strategy: Literal["auto", "ddp"] = "auto"
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
+    threads: Annotated[int, Field(ge=1, le=65_536)] | None = None
+    logger: Literal["tensorboard", "wandb", "none"] = "tensorboard"
+    note: Annotated[str, Field(max_length=1000)] = ""
 
 
 class BitstreamEncoding(_Section):
@@ -72,11 +93,12 @@ class BitstreamEncoding(_Section):
 
 
 class Data(_Section):
-    """Where the recordings come from, where they lie, and which fraction of them trains (the rest validates)."""
+    """Where the recordings come from, where they lie, and which fraction of them trains (the rest validates).
 
-    url: Annotated[str, Field(max_length=4096, pattern=r"^(https?|file)://[^\x00-\x20]+$")] = (
-        "https://content.neuralink.com/compression-challenge/data.zip"
-    )
+    `url` is an http, https or file address of a zip archive, or the path of one or of a folder.
+    """
+
+    url: _PathText = "https://content.neuralink.com/compression-challenge/data.zip"
     directory: _PathText = "data"
     split_ratio: Annotated[float, Field(gt=0, lt=1)] = 0.8
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from spikey.coding.block import MOST_REFERENCES, Method
+import numpy as np
+
+from spikey.coding.block import MOST_REFERENCES, Method, learned
 from spikey.container.estimate import choose_calibration
 from spikey.container.layout import BLOCK_BYTES, BLOCK_HEAD, BLOCK_TAIL, BYTES
 from spikey.container.packed_bytes import PIECE
@@ -19,8 +21,9 @@ from spikey.container.salvage import describe
 from spikey.container.writer import Readable, write_bytes_file, write_file
 from spikey.errors import DamagedError, SpikeyError, UsageError
 from spikey.model.calibration import Calibration
+from spikey.model.trained import Model, use
 from spikey.recording.raw import open_raw
-from spikey.recording.source import NotPCM, Sink, open_file, read_at
+from spikey.recording.source import NotPCM, Sink, Source, open_file, read_at
 from spikey.recording.wav import open_wav
 
 PRESETS = {
@@ -36,13 +39,15 @@ class Settings:
     """How to compress: a preset or None to choose by size, what a configuration overrides, calibration, threads.
 
     predictor: "lms" for that one; anything else leaves it to the preset, whose predictors are all of the lpc family.
-
+    model: a trained network instead of a preset; embed_model: whether it travels with the file.
     calibration: None for none; embed: its bytes, to travel with the file; estimate: choose by looking at the recording.
     raw: channels, rate in Hz and type of a file without a header.
     """
 
     preset: str | None = None
     predictor: str | None = None
+    model: Model | None = None
+    embed_model: bool = False
     coder: str = "arithmetic"
     delta: bool = True
     calibration: Calibration | None = None
@@ -54,6 +59,8 @@ class Settings:
 
     def method(self, size: int) -> Method:
         """The method for an input of `size` bytes."""
+        if self.model is not None:
+            return learned(self.model, self.coder)
         preset = self.preset or ("realtime" if size > LARGE else "balanced")
         if preset not in PRESETS:
             raise UsageError(f"there is no preset {preset!r}; there are {', '.join(PRESETS)}")
@@ -118,22 +125,62 @@ def compress_file(
     Raises DataError or UsageError; nothing is left behind then.
     """
     settings = settings or Settings()
-    name = os.fspath(path)
     try:
-        source = open_wav(path) if settings.raw is None else open_raw(path, *settings.raw)
+        source = open_recording(path, settings)
     except NotPCM as reason:
         return _compress_bytes(path, out_path, str(reason), settings)
     with source:
-        size = source.head_size + source.frames * source.layout.frame_bytes + source.tail_size
-        method, calibration, embed = settings.method(size), settings.calibration, settings.embed
-        if settings.estimate:
-            calibration, embed = choose_calibration(source, method)
-        with complete_file(out_path, path) as (out, passing):
-            written = write_file(source, out, method, calibration, embed=embed, jobs=settings.jobs, progress=progress)
-            out.flush()
-            if settings.verify:
-                _compare(source, passing, name, settings.jobs)
-        return Outcome(size, written, source.frames * source.layout.channels)
+        calibration, embed = calibration_for(source, settings)
+        return write_recording(source, out_path, settings, calibration, embed, progress)
+
+
+def open_recording(path: str | os.PathLike[str], settings: Settings) -> Source:
+    """The recording in a WAV file, or in a file without a header that the settings describe."""
+    return open_wav(path) if settings.raw is None else open_raw(path, *settings.raw)
+
+
+def calibration_for(source: Source, settings: Settings) -> tuple[Calibration | None, bytes | None]:
+    """The calibration to use, and its bytes where it must travel with the file."""
+    if settings.estimate:
+        quick = replace(settings, model=None)  # which says as much of a calibration as a network does
+        return choose_calibration(source, quick.method(_size_of(source)))
+    return settings.calibration, settings.embed
+
+
+def _size_of(source: Source) -> int:
+    return source.head_size + source.frames * source.layout.frame_bytes + source.tail_size
+
+
+def write_recording(
+    source: Source,
+    out_path: str | os.PathLike[str],
+    settings: Settings,
+    calibration: Calibration | None,
+    embed: bytes | None,
+    progress: Progress | None = None,
+    payload: bytes | None = None,
+    decoded: np.ndarray | None = None,
+) -> Outcome:
+    """Compress an opened recording; payload and decoded: the only block's, where they are known already."""
+    size = _size_of(source)
+    if settings.model is not None:
+        use(settings.model)  # what is written is read again
+    with complete_file(out_path, source.name) as (out, passing):
+        written = write_file(
+            source,
+            out,
+            settings.method(size),
+            calibration,
+            embed=embed,
+            embed_model=settings.embed_model,
+            jobs=settings.jobs,
+            progress=progress,
+            payload=payload,
+        )
+        out.flush()
+        if settings.verify:
+            _compare(source, passing, source.name, settings.jobs, decoded)
+    return Outcome(size, written, source.frames * source.layout.channels)
 
 
 def _compress_bytes(
@@ -153,9 +200,14 @@ def _compress_bytes(
     return Outcome(size, written, 0, note)
 
 
-def _compare(source: Readable, passing: str, name: str, jobs: int) -> None:
-    """Decode what was written and compare it with the source, byte for byte."""
+def _compare(source: Readable, passing: str, name: str, jobs: int, decoded: np.ndarray | None = None) -> None:
+    """Decode what was written and compare it with the source, byte for byte.
+
+    decoded: what the only block has been decoded to already; the check sum ties it to the file.
+    """
     with Reader(passing) as reader:
+        if decoded is not None:
+            reader.give(reader.blocks[0], decoded)
         for kind, chunks in ((BLOCK_HEAD, source.head_chunks()), (BLOCK_TAIL, source.tail_chunks())):
             wanted = b"".join(chunks) if source.head_size + source.tail_size < PIECE else None
             if wanted is not None:
@@ -201,11 +253,13 @@ def decompress_file(
     salvage: bool = False,
     jobs: int = 1,
     progress: Progress | None = None,
+    opened: Reader | None = None,
 ) -> tuple[Outcome, list[tuple[int, int, int, int]]]:
     """Restore a file byte for byte. With `salvage`, lost parts become zeros and are listed as extents
     (first frame, end frame, first channel, end channel); otherwise they raise DamagedError and nothing is written.
+    opened: the file's reader, where there is one already; it is closed.
     """
-    with Reader(path, salvage=salvage) as reader, complete_file(out_path, path) as (out, _):
+    with opened or Reader(path, salvage=salvage) as reader, complete_file(out_path, path) as (out, _):
         written = 0
         if reader.header.wrapper == BYTES:
             for chunk in reader.around(BLOCK_BYTES):

@@ -5,24 +5,27 @@ from __future__ import annotations
 import io
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from spikey.coding.block import Method
 from spikey.container.estimate import choose_calibration
-from spikey.container.reader import Reader
-from spikey.container.writer import write_file
+from spikey.container.reader import Reader, decode_ahead
+from spikey.container.writer import encode_samples, write_file
 from spikey.errors import DataError
 from spikey.files import PRESETS, Settings
+from spikey.model.calibration import Calibration
+from spikey.model.trained import Model
 from spikey.recording.source import NotPCM, Source, pack
 from spikey.recording.wav import open_wav
 
 
 @dataclass
 class Result:
-    """One codec on all recordings: bytes, ratio, bits per sample, million samples a second each way."""
+    """One codec on all recordings: bytes and samples in all, the seconds each way, and every recording's bytes."""
 
     codec: str
     recordings: int
@@ -31,6 +34,7 @@ class Result:
     samples: int
     encode_seconds: float
     decode_seconds: float
+    sizes: list[int] = field(default_factory=list)
 
     def row(self) -> dict[str, Any]:
         """With the figures that follow from the counts."""
@@ -56,11 +60,13 @@ def spikey_codec(settings: Settings) -> Codec:
         write_file(source, out, method, calibration, embed=embed)
         return out.getvalue()
 
-    def decode(data: bytes) -> bytes:
-        with Reader(data) as reader:
-            return b"".join(pack(samples, reader.layout) for samples in reader.chunks())
+    return encode, _decoded
 
-    return encode, decode
+
+def _decoded(data: bytes | Reader) -> bytes:
+    """The bytes of a compressed file's samples."""
+    with data if isinstance(data, Reader) else Reader(data) as reader:
+        return b"".join(pack(samples, reader.layout) for samples in reader.chunks())
 
 
 @contextmanager
@@ -114,9 +120,11 @@ def pcodec_codec() -> Codec | None:
     return encode, decode
 
 
-def codecs(presets: list[str], coders: list[str], peers: bool) -> dict[str, Codec]:
+def codecs(presets: list[str], coders: list[str], peers: bool, models: Sequence[Model] = ()) -> dict[str, Codec]:
     """The codecs to measure, by name."""
     found: dict[str, Codec] = {}
+    for model in models:
+        found[f"spikey {model.name}"] = spikey_codec(Settings(model=model))
     for preset in presets:
         for coder in coders:
             name = f"spikey {preset}" + (f", {coder}" if coder != "arithmetic" else "")
@@ -150,9 +158,49 @@ def measure(
             if progress is not None:
                 progress(1)
         results.append(result)
-    if not results[0].recordings:
+    if results and not results[0].recordings:
         raise DataError(f"none of {len(paths)} files is an integer recording")
     return results
+
+
+def measure_together(
+    paths: list[Path], model: Model, together: int, progress: Callable[[int], None] | None = None
+) -> Result:
+    """A trained model on all recordings, `together` of them side by side; every recording must be one block."""
+    result = Result(f"spikey {model.name}, {together} together", 0, 0, 0, 0, 0.0, 0.0)
+    method = Settings(model=model).method(0)
+    for at in range(0, len(paths), together):
+        with ExitStack() as stack:
+            sources = [stack.enter_context(open_wav(path)) for path in paths[at : at + together]]
+            blocks = [source.read(0, source.frames) for source in sources]
+            wanted = [pack(block, source.layout) for block, source in zip(blocks, sources, strict=True)]
+            start = time.perf_counter()
+            calibration, _ = choose_calibration(sources[0], method)
+            payloads = encode_samples(blocks, [source.layout for source in sources], method, calibration)
+            files = [_file_of(each, method, calibration, load) for each, load in zip(sources, payloads, strict=True)]
+            middle = time.perf_counter()
+            readers = [Reader(file) for file in files]
+            decode_ahead([(reader, reader.blocks[0]) for reader in readers])
+            restored = [_decoded(reader) for reader in readers]
+            end = time.perf_counter()
+            if restored != wanted:
+                raise DataError(f"{result.codec} does not restore the recordings; please report this")
+            result.recordings += len(sources)
+            result.original += sum(source.head_size + len(data) for source, data in zip(sources, wanted, strict=True))
+            result.compressed += sum(map(len, files))
+            result.sizes += map(len, files)
+            result.samples += sum(block.size for block in blocks)
+            result.encode_seconds += middle - start
+            result.decode_seconds += end - middle
+        if progress is not None:
+            progress(len(sources))
+    return result
+
+
+def _file_of(source: Source, method: Method, calibration: Calibration | None, payload: bytes) -> bytes:
+    out = io.BytesIO()
+    write_file(source, out, method, calibration, payload=payload)
+    return out.getvalue()
 
 
 def _measure_one(
@@ -175,6 +223,7 @@ def _measure_one(
     result.recordings += 1
     result.original += source.head_size + len(wanted) + source.tail_size
     result.compressed += len(data)
+    result.sizes.append(len(data))
     result.samples += source.frames * source.layout.channels
     result.encode_seconds += encode_time
     result.decode_seconds += decode_time

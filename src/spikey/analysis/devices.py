@@ -12,10 +12,10 @@ import numpy as np
 from spikey.errors import UsageError
 from spikey.model.calibration import MOST_CODES
 from spikey.recording.levels import AFFINE, N1, N1_CODES, Levels, find_levels
+from spikey.recording.simultaneous import simultaneous
 from spikey.recording.wav import open_wav
 
 FRAMES = 1 << 18  # of each recording
-SIMULTANEOUS = 0.05  # correlation from which on two recordings were made at once
 
 
 @dataclass(frozen=True)
@@ -59,27 +59,14 @@ def _channels(paths: list[Path]) -> Iterator[np.ndarray]:
 
 
 def training_files(paths: list[Path], every: int) -> list[Path]:
-    """The sorted `paths` less every `every`th, from the first, and less the recordings made at the same instant.
-
-    Two mono recordings of equal length whose differences correlate by more than 0.05 at lag zero were made at once on
-    two electrodes: what is learned from one is not independent of the other.
-    """
+    """The sorted `paths` less every `every`th, from the first, and less the recordings made at the same instant."""
     files = sorted(paths)
     if not every:
         return files
-    changes: dict[int, list[tuple[bool, Path, np.ndarray]]] = {}
-    for index, path in enumerate(files):
-        with open_wav(path) as source:
-            change = np.diff(source.read(0, min(source.frames, FRAMES))[:, 0].astype(np.float32))
-            changes.setdefault(source.frames, []).append((index % every == 0, path, change))
-    left_out = {path for group in changes.values() for held, path, _ in group if held}
-    for group in changes.values():
-        for held, _, one in group:
-            for _, path, other in group:
-                if held and path not in left_out and abs(_correlation(one, other)) > SIMULTANEOUS:
-                    left_out.add(path)
+    held = set(files[::every])
+    left_out = set(held)
+    for pair in simultaneous(files):
+        one, other = (files[index] for index in pair)
+        if one in held or other in held:
+            left_out |= {one, other}
     return [file for file in files if file not in left_out]
-
-
-def _correlation(one: np.ndarray, other: np.ndarray) -> float:
-    return float(one @ other) / max(float(np.sqrt((one @ one) * (other @ other))), 1e-9)

@@ -34,7 +34,7 @@ from spikey.model.ensemble import (
     infer,
 )
 from spikey.model.fixed import CUMULATIVE, MASS, SCALE_BITS, Z_BITS, Z_CELL_BITS, Z_MAX
-from spikey.model.lpc import SEGMENT, adapt, observe, predict
+from spikey.model.lpc import SEGMENT, adapt, foresee, observe, predict
 from spikey.model.make_tables import COMPONENTS
 from spikey.model.scale import rescale, scale_of
 
@@ -56,6 +56,11 @@ class Recorded(NamedTuple):
     inputs: np.ndarray
     location: np.ndarray
     scale: np.ndarray
+
+
+@foresee.register(Recorded)
+def _foresee_recorded(recorded, at):
+    pass
 
 
 @predict.register(Recorded)

@@ -15,7 +15,20 @@ from typing import Any
 
 import typer
 
-from spikey.cli import bench, calibrate, compress, decompress, demo, doctor, info, simulate, verify
+from spikey.cli import (
+    bench,
+    budget,
+    calibrate,
+    compress,
+    decompress,
+    demo,
+    doctor,
+    info,
+    models,
+    simulate,
+    train,
+    verify,
+)
 from spikey.errors import SpikeyError
 
 
@@ -41,7 +54,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (compress, decompress, info, verify, calibrate, simulate, bench, doctor, demo):
+for command in (compress, decompress, info, verify, train, models, calibrate, simulate, bench, budget, doctor, demo):
     app.command(command.__name__.rsplit(".", 1)[1])(_interruptible(command.command))
 
 

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from spikey.errors import SpikeyError, UsageError
 
 if TYPE_CHECKING:
+    from spikey.config import Config
     from spikey.files import Outcome, Settings
+    from spikey.model.trained import Model
 
 
 def say(text: str) -> None:
@@ -75,11 +77,11 @@ def pairs(
 
 def settings_from(
     config: Path | None,
+    document: str | None,
     preset: str | None,
+    model: str | None,
     calibration: str | None,
     raw: tuple[int | None, float | None, str | None],
-    jobs: int,
-    verify: bool,
 ) -> Settings:
     """What a configuration and the options ask for; options come first."""
     from spikey.files import Settings
@@ -87,22 +89,27 @@ def settings_from(
 
     options: dict[str, Any] = {"preset": preset}
     wanted = calibration
+    if preset is not None and model is not None:
+        raise UsageError("give either --preset or --model")
     if config is not None:
         from spikey.config import load as load_config
 
-        stated = load_config(config)
-        kind = stated.predictor.type
-        if kind not in ("lpc", "lms"):
-            raise UsageError(
-                f"{config}: predictor.type {kind} needs a trained model, and none is shipped yet; use lpc or lms"
-            )
+        stated = load_config(config, document)
         options = {
             "preset": preset or stated.preset,
-            "predictor": kind,
+            "predictor": stated.predictor.type,
             "coder": stated.bitstream_encoding.type,
             "delta": stated.preprocessing.use_delta_encoding,
         }
+        if preset is None and model is None and stated.predictor.type not in ("lpc", "lms"):
+            options["model"] = model_of(config, stated)
         wanted = calibration or stated.calibration
+    elif document is not None:
+        raise UsageError("--name chooses a document of a configuration, which --config gives")
+    if model is not None:
+        from spikey.model.trained import named
+
+        options["model"] = named(model)
     embed = None
     if wanted in (None, "auto", "none"):
         chosen = None
@@ -116,8 +123,34 @@ def settings_from(
     if any(stated_raw) and not all(stated_raw):
         raise UsageError("a raw input needs all three of --channels, --rate and --dtype")
     layout = (channels, rate, dtype) if channels is not None and rate is not None and dtype is not None else None
-    estimate = wanted in (None, "auto")
-    return Settings(calibration=chosen, embed=embed, estimate=estimate, raw=layout, jobs=jobs, verify=verify, **options)
+    return Settings(calibration=chosen, embed=embed, estimate=wanted in (None, "auto"), raw=layout, **options)
+
+
+def model_of(config: Path, stated: Config) -> Model:
+    """The model that a configuration has been trained to, or else a shipped one of its architecture."""
+    from dataclasses import asdict
+
+    from spikey.model.trained import Model, architecture, listed, named
+
+    trained = Path(stated.training.save_path) / f"{stated.name}.safetensors"
+    sizes = stated.predictor.model_dump()
+    wanted = architecture(**sizes, delta=stated.preprocessing.use_delta_encoding)
+    if trained.is_file():
+        model = named(str(trained))
+        if model.architecture != wanted:
+            raise UsageError(
+                f"{trained}: is a model of {asdict(model.architecture)}, where {config} describes {asdict(wanted)}; "
+                "train it again"
+            )
+        return model
+    for path, shipped in listed():
+        if isinstance(shipped, Model) and shipped.architecture == wanted:
+            say(f"note: {trained} is not there; using {shipped.name}, which comes with this version")
+            return named(str(path))
+    raise UsageError(
+        f"{config}: predictor.type {stated.predictor.type} needs a trained model, and there is none at {trained}; "
+        f"train it with: python main.py {config} {stated.name}"
+    )
 
 
 @contextmanager
@@ -143,44 +176,72 @@ def progress_bar(total: int | None, unit: str) -> Iterator[Callable[..., None]]:
         yield lambda amount, note="": bar.update(task, advance=amount, note=note)
 
 
+Pair = tuple[Path, Path]  # input and output
+
+
 def run_files(
-    work: list[tuple[Path, Path]], one: Callable[[Path, Path, Callable[[int], None] | None], Outcome], jobs: int
+    work: list[Pair], one: Callable[[Path, Path, Callable[[int], None] | None], Outcome], jobs: int
 ) -> tuple[list[tuple[Path, Outcome]], int]:
     """Do `one` for each pair, `jobs` at a time, with a bar; failures are said and counted, the rest goes on."""
-    prepare_kernels()
     if len(work) == 1:
+        prepare_kernels()
         source, target = work[0]
         with progress_bar(None, "samples") as advance:
             return [(source, one(source, target, lambda n: advance(n)))], 0
-    done: list[tuple[Path, Outcome]] = []
-    failures, original, compressed, start = 0, 0, 0, time.perf_counter()
     stop = threading.Event()
 
     def go_on(_: int) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
 
-    with progress_bar(len(work), "files") as advance, ThreadPoolExecutor(jobs) as pool:
-        futures = {pool.submit(one, source, target, go_on): source for source, target in work}
+    def batch(pairs: list[Pair]) -> list[tuple[Path, Outcome | SpikeyError]]:
+        source, target = pairs[0]
+        try:
+            return [(source, one(source, target, go_on))]
+        except SpikeyError as error:
+            return [(source, error)]
+
+    return run_batches([[pair] for pair in work], batch, jobs, stop)
+
+
+def run_batches(
+    batches: list[list[Pair]],
+    do: Callable[[list[Pair]], list[tuple[Path, Outcome | SpikeyError]]],
+    jobs: int,
+    stop: threading.Event | None = None,
+) -> tuple[list[tuple[Path, Outcome]], int]:
+    """`run_files` for a function that takes several pairs; `stop` is set when a person interrupts."""
+    prepare_kernels()
+    done: list[tuple[Path, Outcome]] = []
+    failures, original, compressed, start = 0, 0, 0, time.perf_counter()
+    with progress_bar(sum(map(len, batches)), "files") as advance, ThreadPoolExecutor(jobs) as pool:
+        futures = [pool.submit(do, batch) for batch in batches]
         try:
             for future in as_completed(futures):
-                try:
-                    outcome = future.result()
-                except SpikeyError as error:
-                    say(f"spikey: {error}")
-                    failures += 1
-                    advance(1)
-                    continue
-                done.append((futures[future], outcome))
-                original += outcome.original
-                compressed += outcome.compressed
-                rate = original / (time.perf_counter() - start) / 1e6
-                advance(1, f"ratio {original / max(compressed, 1):.3f}, {rate:.1f} MB/s")
+                for source, outcome in future.result():
+                    if isinstance(outcome, SpikeyError):
+                        say(f"spikey: {outcome}")
+                        failures += 1
+                        advance(1)
+                        continue
+                    done.append((source, outcome))
+                    original += outcome.original
+                    compressed += outcome.compressed
+                    rate = original / (time.perf_counter() - start) / 1e6
+                    advance(1, f"ratio {original / max(compressed, 1):.3f}, {rate:.1f} MB/s")
         except BaseException:
-            stop.set()
+            if stop is not None:
+                stop.set()
             pool.shutdown(cancel_futures=True)
             raise
     return done, failures
+
+
+def cut(work: list[Pair], jobs: int, most: int) -> list[list[Pair]]:
+    """Batches of about equal size, of at most `most` pairs, a whole number for each of `jobs`."""
+    rounds = -(-len(work) // (jobs * most))
+    size = -(-len(work) // (jobs * rounds))
+    return [work[at : at + size] for at in range(0, len(work), size)]
 
 
 def summary(done: list[tuple[Path, Outcome]], seconds: float, verb: str) -> str:

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from spikey.cli.common import in_and_out, pairs, run_files, say, settings_from, summary
+from spikey.cli.common import cut, in_and_out, pairs, run_batches, run_files, say, settings_from, summary
+from spikey.errors import UsageError
 
 
 def command(
@@ -16,11 +17,14 @@ def command(
         list[Path] | None, typer.Argument(metavar="IN... OUT", help="Files or folders, and where to.")
     ] = None,
     config: Annotated[Path | None, typer.Option(help="A YAML configuration.")] = None,
+    name: Annotated[str | None, typer.Option(help="Which of its documents; default: the first.")] = None,
     input_file: Annotated[Path | None, typer.Option("--input_file", help="The same as IN.")] = None,
     output_file: Annotated[Path | None, typer.Option("--output_file", help="The same as OUT.")] = None,
     preset: Annotated[
         str | None, typer.Option(help="realtime or balanced; default: balanced, realtime for inputs over 100 MB.")
     ] = None,
+    model: Annotated[str | None, typer.Option(help="A trained model by name (spikey models) or file.")] = None,
+    embed_model: Annotated[bool, typer.Option("--embed-model", help="Write the model into the output.")] = False,
     calibration: Annotated[str | None, typer.Option(help="auto, n1, none or a calibration file.")] = None,
     channels: Annotated[int | None, typer.Option(help="Channels of a raw input.")] = None,
     rate: Annotated[float | None, typer.Option(help="Sampling rate of a raw input in Hz.")] = None,
@@ -33,16 +37,22 @@ def command(
     A folder is searched for WAV files (with --channels, --rate and --dtype for .raw, .dat and .bin files) and mirrored.
     """
     inputs, output = in_and_out(paths, input_file, output_file)
-    settings = settings_from(config, preset, calibration, (channels, rate, dtype), jobs, verify)
+    settings = settings_from(config, name, preset, model, calibration, (channels, rate, dtype))
+    if embed_model and settings.model is None:
+        raise UsageError("--embed-model needs a trained model: give --model or a configuration of one")
     suffixes = (".wav",) if settings.raw is None else (".raw", ".dat", ".bin")
     work = pairs(inputs, output, suffixes, _compressed_name)
     from dataclasses import replace
 
+    from spikey.batch import AT_ONCE, compress_together
     from spikey.files import compress_file
 
-    each = replace(settings, jobs=1) if len(work) > 1 else settings
+    each = replace(settings, embed_model=embed_model, jobs=1 if len(work) > 1 else jobs, verify=verify)
     start = time.perf_counter()
-    done, failures = run_files(work, lambda source, target, bar: compress_file(source, target, each, bar), jobs)
+    if each.model is not None and len(work) > 1:
+        done, failures = run_batches(cut(work, jobs, AT_ONCE), lambda batch: compress_together(batch, each), jobs)
+    else:
+        done, failures = run_files(work, lambda source, target, bar: compress_file(source, target, each, bar), jobs)
     for source, outcome in done:
         if outcome.note:
             say(f"note: {outcome.note}; kept losslessly as plain bytes")

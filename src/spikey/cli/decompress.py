@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spikey.cli.common import in_and_out, pairs, run_files, say, summary
+from spikey.cli.common import cut, in_and_out, model_of, pairs, run_batches, run_files, say, summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +21,11 @@ def command(
     paths: Annotated[
         list[Path] | None, typer.Argument(metavar="IN... OUT", help="Files or folders, and where to.")
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="Not needed; accepted for symmetry.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Not needed, unless to find a model that you trained yourself.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Which of its documents; default: the first.")] = None,
+    model: Annotated[str | None, typer.Option(help="The file of a model that the input needs.")] = None,
     input_file: Annotated[Path | None, typer.Option("--input_file", help="The same as IN.")] = None,
     output_file: Annotated[Path | None, typer.Option("--output_file", help="The same as OUT.")] = None,
     salvage: Annotated[bool, typer.Option("--salvage", help="Recover what is whole; lost parts become zeros.")] = False,
@@ -29,21 +34,37 @@ def command(
     """Restore recordings byte for byte. The file itself says how it was coded."""
     inputs, output = in_and_out(paths, input_file, output_file)
     work = pairs(inputs, output, (".spky", ".bin"), _restored_name)
+    from spikey.batch import AT_ONCE, decompress_together
+    from spikey.errors import SpikeyError
     from spikey.files import decompress_file, describe_lost
 
+    if model is not None:
+        from spikey.model.trained import named
+
+        named(model)
+    if config is not None:
+        _consult(config, name, [source for source, _ in work])
     within = jobs if len(work) == 1 else 1
     damaged = []
 
-    def one(source: Path, target: Path, bar: Callable[[int], None] | None) -> Outcome:
-        outcome, lost = decompress_file(source, target, salvage=salvage, jobs=within, progress=bar)
+    def seen(source: Path, result: tuple[Outcome, list[Any]]) -> Outcome:
+        outcome, lost = result
         if lost:
             damaged.append(f"{source}: {describe_lost(lost)}; zeros stand for what is lost, the rest is whole")
         return outcome
 
-    if config is not None:
-        _check_config(config, [source for source, _ in work])
+    def one(source: Path, target: Path, bar: Callable[[int], None] | None) -> Outcome:
+        return seen(source, decompress_file(source, target, salvage=salvage, jobs=within, progress=bar))
+
+    def several(batch: list[tuple[Path, Path]]) -> list[tuple[Path, Any]]:
+        results = decompress_together(batch, salvage=salvage)
+        return [(path, each if isinstance(each, SpikeyError) else seen(path, each)) for path, each in results]
+
     start = time.perf_counter()
-    done, failures = run_files(work, one, jobs)
+    if len(work) > 1 and any(_names_model(source) for source, _ in work[:AT_ONCE]):
+        done, failures = run_batches(cut(work, jobs, AT_ONCE), several, jobs)
+    else:
+        done, failures = run_files(work, one, jobs)
     if done:
         typer.echo(summary(done, time.perf_counter() - start, "restored"))
     for text in sorted(damaged):
@@ -52,19 +73,34 @@ def command(
         raise typer.Exit(1)
 
 
+def _names_model(path: Path) -> bool:
+    """Whether a file names a trained model; if it cannot be read, decompressing says why."""
+    from spikey.container.reader import Reader
+    from spikey.errors import SpikeyError
+
+    try:
+        with Reader(path) as reader:
+            return bool(reader.model_id)
+    except SpikeyError:
+        return False
+
+
 def _restored_name(path: Path) -> str:
     """a.spky becomes a.wav, a.dat.spky becomes a.dat."""
     bare = path.with_suffix("")
     return bare.name if bare.suffix.lower() in (".wav", ".raw", ".dat", ".bin") else path.with_suffix(".wav").name
 
 
-def _check_config(config: Path, sources: list[Path]) -> None:
-    """A configuration is not needed; one that disagrees with a file is named and ignored."""
+def _consult(config: Path, name: str | None, sources: list[Path]) -> None:
+    """Bring a configuration's model into use; what else disagrees with a file is named and ignored."""
     from spikey.cli.info import describe
     from spikey.config import load
     from spikey.errors import SpikeyError
 
-    stated = load(config)
+    stated = load(config, name)
+    if stated.predictor.type not in ("lpc", "lms"):
+        with suppress(SpikeyError):  # the file itself says which model it needs, if any
+            model_of(config, stated)
     for source in sources:
         try:
             facts = describe(source)

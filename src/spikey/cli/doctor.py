@@ -34,16 +34,16 @@ def command() -> None:
     except importlib.metadata.PackageNotFoundError:
         pass
     prepare_kernels()
-    from spikey.coding.loop import run
+    from spikey.coding.loop import run_rows
 
     start = time.perf_counter()
     troubles += self_test()
     typer.echo(f"self-test took {time.perf_counter() - start:.1f} s")
-    folder = getattr(getattr(run, "_cache", None), "cache_path", None)
+    folder = getattr(getattr(run_rows, "_cache", None), "cache_path", None)
     if folder is None:
         troubles.append("kernels are not compiled (NUMBA_DISABLE_JIT is set?): everything is hundreds of times slower")
     else:
-        cached = sorted(Path(folder).glob("loop.run-*.nbc"))
+        cached = sorted(Path(folder).glob("loop.run_rows-*.nbc"))
         typer.echo(f"kernel cache {folder}: {len(cached)} variants of the loop")
         if not cached:
             troubles.append(f"{folder} cannot be written: every start compiles the kernels anew; set NUMBA_CACHE_DIR")

@@ -65,7 +65,8 @@ def describe(path: Path) -> dict[str, Any]:
             "ratio": round(sample_bytes / reader.size, 4),
             "calibration": header.calibration.hex() or None,
             "calibration_embedded": header.record(1) is not None,
-            "model": header.record(MODEL) is not None,
+            "model": reader.model_id.hex() or None,
+            "model_embedded": len(header.record(MODEL) or b"") > 4,
         }
         first = next((b for b in reader.blocks if b.kind == BLOCK_SAMPLES and b.size), None)
         if first is not None:

@@ -1,35 +1,66 @@
-"""`python main.py CONFIG NAME`, the documented form of training."""
+"""`spikey train`, and `python main.py CONFIG NAME`, the documented form of the same."""
 
 from __future__ import annotations
 
+import signal
 import sys
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
 
 from spikey.errors import SpikeyError, UsageError
 
 
+def command(
+    config: Annotated[Path, typer.Argument(help="The configuration file.")],
+    name: Annotated[str | None, typer.Argument(help="Which of its documents; the first one if left out.")] = None,
+) -> None:
+    """Train the predictor that a configuration describes; an interrupted training goes on when it is run again."""
+    typer.echo(train(str(config), name))
+
+
 def main(arguments: list[str]) -> None:
-    """Run the document NAME of CONFIG; one sentence and status 1 or 2 where that cannot be."""
+    """Run the document NAME of CONFIG, or its first; one sentence and status 1 or 2 where that cannot be."""
+    signal.signal(signal.SIGTERM, _stop)
     try:
-        if len(arguments) != 2:
-            raise UsageError("usage: python main.py CONFIG.yaml NAME")
+        if not 1 <= len(arguments) <= 2:
+            raise UsageError("usage: python main.py CONFIG.yaml [NAME]")
         print(train(*arguments))
     except SpikeyError as error:
         sys.stderr.write(f"spikey: {error}\n")
         sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        sys.stderr.write("spikey: interrupted before the training had begun; nothing was kept\n")
+        sys.exit(1)
 
 
-def train(path: str, name: str) -> str:
-    """Prepare the predictor of a configuration and say what was done."""
+def _stop(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def train(path: str, name: str | None = None) -> str:
+    """Train the predictor of a configuration and say what came of it."""
     from spikey.config import load
 
     config = load(path, name)
     kind = config.predictor.type
     if kind in ("lpc", "lms"):
         return (
-            f"{path}, {name}: predictor.type {kind} adapts to each recording as it goes and has nothing to train; "
-            f"use it with: python cli.py compress --config {path} --input_file IN.wav --output_file OUT.bin"
+            f"{path}, {config.name}: predictor.type {kind} adapts to each recording as it goes and has nothing to "
+            f"train; use it with: python cli.py compress --config {path} --input_file IN.wav --output_file OUT.bin"
         )
-    raise UsageError(
-        f"{path}, {name}: predictor.type {kind} is not available in this version (training of learned predictors is to "
-        "come); lpc and lms are"
-    )
+    from importlib.util import find_spec
+
+    missing = [module for module in ("torch", "lightning") if find_spec(module) is None]
+    if missing:
+        raise UsageError(
+            f"training needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} missing; "
+            'install with pip install "spikey-codec[train]"'
+        )
+    from spikey.cli.common import prepare_kernels, progress_bar, say
+    from spikey.training import run
+
+    prepare_kernels()
+    return run.train(config, say=say, bar=progress_bar)

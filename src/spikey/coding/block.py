@@ -1,12 +1,13 @@
 """One block: a few channels of samples to a payload of bytes, and back.
 
 A payload states its method, then for each channel its levels, the scale to start from and the channels it refers to,
-then the coder's streams, one a lane. `_run_channels` serves both directions.
+then the coder's streams: one a lane, or with a trained network one a channel. `_run_channels` and `_run_learned` serve
+both directions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 
 from spikey.coding.coders import CODERS
 from spikey.coding.loop import run
+from spikey.coding.together import run_together
 from spikey.errors import DataError
 from spikey.model.calibration import Calibration
 from spikey.model.cross import choose_references, crossed
@@ -24,15 +26,17 @@ from spikey.model.fixed import NARROW, UNIT
 from spikey.model.lms import lms
 from spikey.model.lpc import SEGMENT, lpc
 from spikey.model.scale import deviation, scale
+from spikey.model.trained import Model
 from spikey.recording.levels import AFFINE, N1, Levels, find_levels, read_levels
 from spikey.wire import Cursor, varint
 
 LARGEST = 1 << 22  # samples in a block
-STORED, LPC, LMS, BALANCED = range(4)
-PREDICTORS = {"lpc": LPC, "lms": LMS, "balanced": BALANCED}
+STORED, LPC, LMS, BALANCED, LEARNED = range(5)
+PREDICTORS = {"lpc": LPC, "lms": LMS, "balanced": BALANCED, "learned": LEARNED}
 CODER_NAMES = ("arithmetic", "rice", "huffman")
 ORDER = 20
 MOST_REFERENCES = 4
+MOST_TOGETHER = 256  # channels side by side
 SAMPLED = 1 << 14  # codes that tell what a channel is like
 NEIGHBOURS = 64  # channels among which references are looked for
 CALIBRATED, REFERRING = 8, 16  # bits of a channel's first byte, above its kind of levels
@@ -40,13 +44,18 @@ CALIBRATED, REFERRING = 8, 16  # bits of a channel's first byte, above its kind 
 
 @dataclass(frozen=True)
 class Method:
-    """How a block is coded: names of predictor and coder, whether differences are predicted, streams side by side."""
+    """How a block is coded: names of predictor and coder, whether differences are predicted, streams side by side.
+
+    references: of a channel to others, at most; each channel's description states its own. model: the trained network
+    of the predictor "learned", which has no lanes and no references and knows itself whether it predicts differences.
+    """
 
     predictor: str = "lpc"
     coder: str = "arithmetic"
     delta: bool = True
     lanes: int = 2
-    references: int = 0  # of a channel to others, at most; each channel's description states its own
+    references: int = 0
+    model: Model | None = None
 
     def write(self) -> bytes:
         """Two bytes."""
@@ -84,20 +93,63 @@ def _read_channel(cursor: Cursor, index: int) -> Channel:
     return channel
 
 
+def learned(model: Model, coder: str = "arithmetic") -> Method:
+    """The method of a trained network."""
+    return Method("learned", coder, model.architecture.delta, lanes=1, model=model)
+
+
 def encode_block(samples: np.ndarray, method: Method, calibration: Calibration | None = None) -> bytes | None:
     """The payload of samples (frames, channels), any integer type; None where it would not be smaller than they are.
 
     `calibration` is used for the channels it fits.
     """
+    return encode_blocks([samples], method, calibration)[0]
+
+
+def encode_blocks(
+    blocks: list[np.ndarray], method: Method, calibration: Calibration | None = None
+) -> list[bytes | None]:
+    """The payloads of several blocks: the same as one by one, and faster with a large trained network."""
+    described = [_describe(samples, method, calibration) for samples in blocks]
+    if method.model is not None:
+        streams = _encode_learned(described, method, calibration)
+    else:
+        sizes = [samples.nbytes for samples in blocks]
+        streams = [_encode_channels(d, method, calibration, size) for d, size in zip(described, sizes, strict=True)]
+    payloads: list[bytes | None] = []
+    for samples, block, coded in zip(blocks, described, streams, strict=True):
+        payload = b"".join(
+            [
+                method.write(),
+                *(channel.write() for channel in block.channels),
+                *(varint(len(stream)) for stream in coded[:-1]),
+                *block.lows,
+                *coded,
+            ]
+        )
+        payloads.append(payload if coded and len(payload) < samples.nbytes else None)
+    return payloads
+
+
+@dataclass
+class Described:
+    """A block's channels, their codes int32 (channels, frames), and the packed low bits of those that have any."""
+
+    channels: list[Channel]
+    codes: np.ndarray
+    lows: list[bytes]
+
+
+def _describe(samples: np.ndarray, method: Method, calibration: Calibration | None) -> Described:
     frames, count = samples.shape
     columns = np.ascontiguousarray(samples.T)
     codes = np.empty((count, frames), dtype=np.int32)
     channels, lows = [], []
     for index in range(count):
-        levels, calibrated = _levels(columns[index], calibration)
+        levels, calibrated = levels_of(columns[index], calibration)
         codes[index], low = levels.to_codes(columns[index])
         calibrated = calibrated and calibration is not None and suits(codes[index], calibration)
-        channels.append(Channel(levels, calibrated, _initial_scale(codes[index])))
+        channels.append(Channel(levels, calibrated, initial_scale(codes[index])))
         if low is not None:
             lows.append(_pack_bits(low, levels.low_bits))
     for first in range(0, count if method.references else 0, NEIGHBOURS):
@@ -105,67 +157,172 @@ def encode_block(samples: np.ndarray, method: Method, calibration: Calibration |
         found = choose_references(codes[first : first + NEIGHBOURS].T, method.references)
         for channel, references in zip(near, found, strict=True):
             channel.references = [first + reference for reference in references]
+    return Described(channels, codes, lows)
+
+
+def _encode_channels(block: Described, method: Method, calibration: Calibration | None, size: int) -> list[bytes]:
+    """The streams of a block, one a lane; none where they would be larger than `size`."""
     start, finish, _ = CODERS[method.coder]
-    capacity = samples.nbytes // method.lanes + 64
+    capacity = size // method.lanes + 64
     encoder = start(method.lanes, capacity)
-    _run_channels(encoder, codes, channels, method, calibration)
-    if int(encoder.at.max()) > capacity:
-        return None
-    streams = finish(encoder)
-    payload = b"".join(
-        [
-            method.write(),
-            *(channel.write() for channel in channels),
-            *(varint(len(stream)) for stream in streams[:-1]),
-            *lows,
-            *streams,
-        ]
-    )
-    return payload if len(payload) < samples.nbytes else None
+    _run_channels(encoder, block.codes, block.channels, method, calibration)
+    return finish(encoder) if int(encoder.at.max()) <= capacity else []
+
+
+def _encode_learned(blocks: list[Described], method: Method, calibration: Calibration | None) -> list[list[bytes]]:
+    """The streams of blocks, one a channel; none where a channel's would be larger than its codes."""
+    start, finish, _ = CODERS[method.coder]
+    streams = [[b""] * len(block.channels) for block in blocks]
+    for places, used in _alike(blocks, calibration):
+        channels = [blocks[block].codes[index] for block, index in places]
+        capacity = max(channel.nbytes for channel in channels) + 64
+        encoder = start(len(places), capacity)
+        _run_learned(encoder, channels, [blocks[b].channels[i] for b, i in places], method.model, used)
+        for (block, index), stream, length in zip(places, finish(encoder), encoder.at, strict=True):
+            if length > capacity:
+                streams[block] = []
+            elif streams[block]:
+                streams[block][index] = stream
+    return streams
+
+
+@dataclass(frozen=True)
+class Payload:
+    """What there is to know of a block before it is decoded."""
+
+    data: bytes | memoryview
+    frames: int
+    count: int
+    dtype: np.dtype
+    what: str = "the block"
 
 
 def decode_block(
-    payload: bytes | memoryview,
-    frames: int,
-    count: int,
-    dtype: np.dtype,
+    payload: Payload,
     find_calibration: Callable[[], Calibration | None],
-    what: str = "the block",
+    find_model: Callable[[], Model | None] = lambda: None,
 ) -> np.ndarray:
-    """The samples (frames, count) of a payload. `find_calibration` is called only when the block needs it.
+    """The samples (frames, channels) of a payload. What finds calibration and model is called only when it is needed.
 
     Raises DataError for what no encoder writes; that the samples are the right ones is for a check sum to say.
     """
-    cursor = Cursor(payload, what)
-    first, lanes = cursor.byte(), cursor.byte()
-    names = [name for name, number in PREDICTORS.items() if number == first & 15]
-    coder = first >> 4 & 3
-    if not names or coder >= len(CODER_NAMES) or first >> 7 or not 1 <= lanes <= 16:
-        raise DataError(f"{what}: is coded by a method that this version does not know")
-    method = Method(names[0], CODER_NAMES[coder], bool(first >> 6 & 1), lanes)
-    channels = [_read_channel(cursor, index) for index in range(count)]
-    sizes = [cursor.varint(len(payload)) for _ in range(lanes - 1)]
-    lows = [cursor.take((frames * c.levels.low_bits + 7) // 8) if c.levels.low_bits else b"" for c in channels]
-    streams = [cursor.take(size) for size in sizes] + [cursor.rest()]
-    calibration = find_calibration() if any(channel.calibrated for channel in channels) else None
-    if any(channel.calibrated for channel in channels) and calibration is None:
-        raise DataError(f"{what}: refers to a calibration that the file does not name")
-    codes = np.zeros((count, frames), dtype=np.int32)
-    _run_channels(CODERS[method.coder][2](streams), codes, channels, method, calibration, what)
-    samples = np.empty((frames, count), dtype=dtype)
-    for index, channel in enumerate(channels):
-        low = _unpack_bits(lows[index], frames, channel.levels.low_bits) if channel.levels.low_bits else None
-        samples[:, index] = channel.levels.to_values(codes[index], low, dtype)
-    return samples
+    parsed = _Parsed(payload, find_calibration, find_model)
+    if parsed.method.model is None:
+        coder = CODERS[parsed.method.coder].decoder(parsed.streams)
+        _run_channels(coder, parsed.codes, parsed.channels, parsed.method, parsed.calibration, payload.what)
+    else:
+        _decode_learned([parsed])
+    return parsed.samples()
 
 
-def uses_calibration(payload: bytes, count: int) -> bool:
-    """Whether a payload of `count` channels, as `encode_block` makes it, refers to the file's calibration."""
+def decode_learned(
+    payloads: list[Payload],
+    find_calibration: Callable[[], Calibration | None],
+    find_model: Callable[[], Model | None],
+) -> list[np.ndarray]:
+    """`decode_block` of several payloads at once; all must be of one model, coder and calibration."""
+    parsed = [_Parsed(payload, find_calibration, find_model) for payload in payloads]
+    _decode_learned(parsed)
+    return [block.samples() for block in parsed]
+
+
+class _Parsed(Described):
+    """A payload taken apart, its codes still to be decoded."""
+
+    def __init__(
+        self,
+        payload: Payload,
+        find_calibration: Callable[[], Calibration | None],
+        find_model: Callable[[], Model | None],
+    ):
+        frames, count, what = payload.frames, payload.count, payload.what
+        cursor = Cursor(payload.data, what)
+        first, lanes = cursor.byte(), cursor.byte()
+        names = [name for name, number in PREDICTORS.items() if number == first & 15]
+        coder = first >> 4 & 3
+        if not names or coder >= len(CODER_NAMES) or first >> 7 or not 1 <= lanes <= 16:
+            raise DataError(f"{what}: is coded by a method that this version does not know")
+        model = find_model() if first & 15 == LEARNED else None
+        if first & 15 == LEARNED and model is None:
+            raise DataError(f"{what}: refers to a model that the file does not name")
+        self.method = Method(names[0], CODER_NAMES[coder], bool(first >> 6 & 1), lanes, model=model)
+        channels = [_read_channel(cursor, index) for index in range(count)]
+        if model is not None:
+            if model.architecture.delta != self.method.delta or lanes != 1 or any(c.references for c in channels):
+                raise DataError(f"{what}: is coded in a way that its model is not for")
+            lanes = count
+        sizes = [cursor.varint(len(payload.data)) for _ in range(lanes - 1)]
+        lows = [cursor.take((frames * c.levels.low_bits + 7) // 8) if c.levels.low_bits else b"" for c in channels]
+        self.streams = [cursor.take(size) for size in sizes] + [cursor.rest()]
+        self.calibration = find_calibration() if any(channel.calibrated for channel in channels) else None
+        if any(channel.calibrated for channel in channels) and self.calibration is None:
+            raise DataError(f"{what}: refers to a calibration that the file does not name")
+        super().__init__(channels, np.zeros((count, frames), dtype=np.int32), lows)
+        self.payload = payload
+
+    def samples(self) -> np.ndarray:
+        """The decoded block (frames, channels)."""
+        frames, count = self.payload.frames, self.payload.count
+        samples = np.empty((frames, count), dtype=self.payload.dtype)
+        for index, channel in enumerate(self.channels):
+            bits = channel.levels.low_bits
+            low = _unpack_bits(self.lows[index], frames, bits) if bits else None
+            samples[:, index] = channel.levels.to_values(self.codes[index], low, self.payload.dtype)
+        return samples
+
+
+def _decode_learned(blocks: list[_Parsed]) -> None:
+    """Decode the codes of blocks of one model, coder and calibration."""
+    if not blocks:
+        return
+    method = blocks[0].method
+    calibration = next((block.calibration for block in blocks if block.calibration is not None), None)
+    for places, used in _alike(blocks, calibration):
+        streams = [blocks[block].streams[index] for block, index in places]
+        channels = [blocks[block].codes[index] for block, index in places]
+        decoder = CODERS[method.coder].decoder(streams)
+        _run_learned(decoder, channels, [blocks[b].channels[i] for b, i in places], method.model, used)
+
+
+def _alike(
+    blocks: Sequence[Described], calibration: Calibration | None
+) -> Iterator[tuple[list[tuple[int, int]], Calibration | None]]:
+    """The channels that can run together, as (block, index), and the calibration they use, if any."""
+    groups: dict[tuple[int, bool], list[tuple[int, int]]] = {}
+    for at, block in enumerate(blocks):
+        for index, channel in enumerate(block.channels):
+            if channel.levels.codes > 1 and block.codes.shape[1]:
+                groups.setdefault((channel.levels.codes, channel.calibrated), []).append((at, index))
+    for (_, calibrated), places in groups.items():
+        for first in range(0, len(places), MOST_TOGETHER):
+            yield places[first : first + MOST_TOGETHER], calibration if calibrated else None
+
+
+def _run_learned(
+    coder: Any, codes: list[np.ndarray], channels: list[Channel], model: Model | None, calibration: Calibration | None
+) -> None:
+    """Run channels of one alphabet, int32 (frames,) each, side by side."""
+    assert model is not None
+    size = channels[0].levels.codes
+    _check_size(size, calibration, "the block")
+    prior = None if calibration is None else calibration.prior
+    initials = [channel.initial for channel in channels]
+    run_together(coder, model, density_of(size, calibration), size, codes, initials, prior)
+
+
+def _check_size(size: int, calibration: Calibration | None, what: str) -> None:
+    if calibration is not None and calibration.codes != size:
+        raise DataError(f"{what}: a channel of {size} codes names a calibration of {calibration.codes}")
+
+
+def needs(payload: bytes, count: int) -> tuple[bool, bool]:
+    """Whether a payload of `count` channels, as `encode_block` makes it, needs the file's calibration, its model."""
     if payload[0] & 15 == STORED:
-        return False
+        return False, False
     cursor = Cursor(payload)
-    cursor.take(2)
-    return any([_read_channel(cursor, index).calibrated for index in range(count)])
+    first, _ = cursor.take(2)
+    calibrated = any([_read_channel(cursor, index).calibrated for index in range(count)])
+    return calibrated, first & 15 == LEARNED
 
 
 def _run_channels(
@@ -187,8 +344,7 @@ def _run_channels(
             residuals[index] = np.zeros(frames, dtype=np.int32)
             continue
         used = calibration if channel.calibrated else None
-        if used is not None and used.codes != size:
-            raise DataError(f"{what}: a channel of {size} codes names a calibration of {used.codes}")
+        _check_size(size, used, what)
         density = density_of(size, used)
         prior = None if used is None else used.prior
         options: dict[str, Any] = {"delta": method.delta, "prior": prior}
@@ -223,7 +379,7 @@ def _calibrated(calibration: Calibration) -> Any:
     return narrow(calibration.edges)
 
 
-def _levels(values: np.ndarray, calibration: Calibration | None) -> tuple[Levels, bool]:
+def levels_of(values: np.ndarray, calibration: Calibration | None) -> tuple[Levels, bool]:
     """The levels of a channel, and whether the calibration is for them."""
     if calibration is None:
         return find_levels(values), False
@@ -249,7 +405,7 @@ def _log_widths(calibration: Calibration) -> np.ndarray:
     return np.log2(np.diff(calibration.edges) / UNIT)
 
 
-def _initial_scale(codes: np.ndarray) -> int:
+def initial_scale(codes: np.ndarray) -> int:
     """The header's byte for the deviation of the residual, guessed from the first differences of codes (frames,)."""
     if len(codes) < 2:
         return 40

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spikey.kernels import inlined, kernel
+from spikey.kernels import generic, inlined, kernel
 from spikey.model.fixed import MASS_BITS
 
 STATE_BITS = 56
@@ -61,28 +61,45 @@ def range_decoder(streams: list[bytes]) -> RangeDecoder:
 
 
 def finish(encoder: RangeEncoder) -> list[bytes]:
-    """End every lane with as few bytes as tell its interval from all others, and return the streams."""
-    streams = []
-    for lane in range(len(encoder.low)):
-        low, width = int(encoder.low[lane]), int(encoder.width[lane])
-        keep = STATE_BITS
-        while keep >= 0:  # the coarsest number within [low, low + width)
-            unit = 1 << keep
-            value = (low + unit - 1) // unit * unit
-            if value < low + width:
-                break
-            keep -= 8
-        if value >= FULL:
-            carry(encoder.out, lane, encoder.at[lane])
-        head = encoder.out[lane, : encoder.at[lane]].tobytes()
-        tail = (value & (FULL - 1)).to_bytes(STATE_BITS // 8, "big")
-        streams.append((head + tail).rstrip(b"\0"))
-    return streams
+    """End every lane and return the streams."""
+    return [finish_lane(encoder, lane) for lane in range(len(encoder.low))]
 
 
-@inlined
+def finish_lane(encoder: RangeEncoder, lane: int) -> bytes:
+    """End a lane and return its stream."""
+    return encoder.out[lane, : close(encoder, lane)].tobytes()
+
+
+@kernel
+def close(encoder, lane):
+    """End a lane with as few bytes as tell its interval from all others; returns how many it has, or would have."""
+    low, width, at = encoder.low[lane], encoder.width[lane], encoder.at[lane]
+    keep = STATE_BITS
+    while True:  # the coarsest number within [low, low + width); one always is
+        value = (low + (1 << keep) - 1) >> keep << keep
+        if value < low + width:
+            break
+        keep -= 8
+    if value >= FULL:
+        carry(encoder.out, lane, at)
+        value -= FULL
+    if at + STATE_BITS // 8 > encoder.out.shape[1]:
+        return at
+    for i in range(STATE_BITS // 8):
+        encoder.out[lane, at + i] = (value >> (STATE_BITS - 8 - 8 * i)) & 255
+    at += STATE_BITS // 8
+    while at > 0 and encoder.out[lane, at - 1] == 0:
+        at -= 1
+    return at
+
+
+@generic
 def put(coder, lane, low_counts, counts):
     """Narrow a lane's interval to `counts` out of 2^24 above `low_counts`."""
+
+
+@put.register(RangeEncoder)
+def _put_encoder(coder, lane, low_counts, counts):
     unit = coder.width[lane] >> MASS_BITS
     low, width = coder.low[lane] + unit * low_counts, unit * counts
     if low >= FULL:

@@ -8,14 +8,15 @@ import struct
 import threading
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
 
-from spikey.coding.block import LARGEST, decode_block
+from spikey.coding.block import LARGEST, LEARNED, MOST_TOGETHER, Payload, decode_block, decode_learned
 from spikey.container.layout import (
     BLOCK_BYTES,
     BLOCK_HEAD,
@@ -28,6 +29,7 @@ from spikey.container.layout import (
     FOOTER_MAGIC,
     HEAD,
     LARGEST_RECORD,
+    MODEL,
     STORED_BYTE,
     TAIL,
     WRAPPED,
@@ -39,6 +41,10 @@ from spikey.container.packed_bytes import PIECE, unpack_bytes
 from spikey.container.salvage import Extent, describe, find_blocks, uncovered
 from spikey.errors import DamagedError, DataError, UsageError
 from spikey.model.calibration import Calibration, find, load
+from spikey.model.trained import LARGEST_FILE as LARGEST_MODEL
+from spikey.model.trained import Model
+from spikey.model.trained import find as find_model
+from spikey.model.trained import load as load_model
 from spikey.recording.source import Layout, open_file, pack, read_at, unpack
 from spikey.recording.wav import canonical_head
 from spikey.wire import Cursor
@@ -47,8 +53,8 @@ HEADER_BYTES = 1 << 22  # a header with all its records is read up to this
 CACHED_SAMPLES = 1 << 23  # decoded samples kept for the next slice
 
 
-class _NoCalibration(DataError):
-    """A calibration is missing or unusable: no block is to blame."""
+class _Missing(DataError):
+    """A calibration or model is missing or unusable: no block is to blame."""
 
 
 class Reader:
@@ -79,6 +85,8 @@ class Reader:
         self._cache: OrderedDict[int, np.ndarray] = OrderedDict()
         self._cached = 0
         self._calibration: Calibration | None = None
+        self._model: Model | None = None
+        self._ahead: dict[int, np.ndarray] = {}  # samples of blocks that were decoded together, not yet checked
         try:
             self._read_structure()
         except BaseException:
@@ -209,13 +217,36 @@ class Reader:
                 embedded = self._record(CALIBRATION)
                 found = load(embedded) if embedded is not None else find(self.header.calibration)
             except DataError as error:
-                raise _NoCalibration(f"{self.name}: {error}") from None
+                raise _Missing(f"{self.name}: {error}") from None
             if found.id != self.header.calibration:
-                raise _NoCalibration(
+                raise _Missing(
                     f"{self.name}: names calibration {self.header.calibration.hex()} but holds {found.id.hex()}"
                 )
             self._calibration = found
         return self._calibration
+
+    @property
+    def model_id(self) -> bytes:
+        """The id of the model that the file names; empty where it names none."""
+        return (self.header.record(MODEL) or b"")[:4]
+
+    def _find_model(self) -> Model | None:
+        record = self.header.record(MODEL)
+        if self._model is None and record is not None:
+            try:
+                cursor = Cursor(record, self.name)
+                name = cursor.take(4)
+                if len(record) > 4:
+                    size = cursor.varint(LARGEST_MODEL)
+                    found = load_model(unpack_bytes(cursor.rest(), size, self.name))
+                else:
+                    found = find_model(name)
+            except DataError as error:
+                raise _Missing(f"{self.name}: {error}") from None
+            if found.id != name:
+                raise _Missing(f"{self.name}: names model {name.hex()} but holds {found.id.hex()}")
+            self._model = found
+        return self._model
 
     def _content(self, block: Block) -> bytes | np.ndarray:
         """What a block holds, checked: samples (frames, channels), or bytes."""
@@ -233,7 +264,7 @@ class Reader:
                 check = block.check_of(payload, data)
             if check != block.check:
                 raise DataError(f"{what}: fails its check sum")
-        except _NoCalibration:
+        except _Missing:
             raise
         except DataError as error:
             raise DamagedError(str(error), [block.extent]) from None
@@ -250,13 +281,18 @@ class Reader:
             if len(data) != block.frames * layout.frame_bytes:
                 raise DataError(f"{what}: is stored with a wrong size")
             return unpack(data, layout), data
-        samples = decode_block(
-            payload, block.frames, block.channels, self.layout.memory_dtype, self._find_calibration, what
-        )
+        wanted = Payload(payload, block.frames, block.channels, self.layout.memory_dtype, what)
+        samples = self._ahead.pop(block.offset, None)
+        if samples is None:
+            samples = decode_block(wanted, self._find_calibration, self._find_model)
         try:
             return samples, pack(samples, layout)
         except UsageError:  # a damaged 24-bit block
             raise DataError(f"{what}: decodes to samples that its type cannot hold") from None
+
+    def give(self, block: Block, samples: np.ndarray) -> None:
+        """Take what a block has been decoded to elsewhere; its check sum is still looked at."""
+        self._ahead[block.offset] = samples
 
     def _samples(self, block: Block) -> np.ndarray:
         """A sample block's content, from the cache when it is there; zeros where it is lost and may be."""
@@ -331,16 +367,12 @@ class Reader:
 
         hits = (self._firsts < rows.stop) & (self._ends > rows.start) if len(rows) else np.zeros(0)
         touched = [self.blocks[i] for i in np.flatnonzero(hits)]
-        if jobs > 1 and len(touched) > 1:
-            with ThreadPoolExecutor(jobs) as pool:
-                try:
-                    list(pool.map(place, touched))
-                except BaseException:
-                    pool.shutdown(cancel_futures=True)
-                    raise
-        else:
-            for block in touched:
-                place(block)
+        together = max(MOST_TOGETHER // min(self.layout.channels, 16), 1) if self.model_id else max(len(touched), 1)
+        for at in range(0, len(touched), together):
+            batch = touched[at : at + together]
+            if self.model_id:
+                decode_ahead([(self, block) for block in batch])
+            _each(place, batch, jobs)
         return out
 
     def __getitem__(self, key: Any) -> np.ndarray:
@@ -423,6 +455,42 @@ class Reader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _each(do: Callable[[Block], None], blocks: list[Block], jobs: int) -> None:
+    """`do` every block, `jobs` at a time."""
+    if jobs == 1 or len(blocks) == 1:
+        for block in blocks:
+            do(block)
+        return
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            list(pool.map(do, blocks))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def decode_ahead(wanted: list[tuple[Reader, Block]]) -> None:
+    """Decode blocks of one or several files together where a trained network gains by that.
+
+    What fails is left to be decoded alone, where the error belongs to its block.
+    """
+    groups: dict[tuple[bytes, int, bytes], list[tuple[Reader, Block, Payload]]] = {}
+    for reader, block in wanted:
+        if block.kind != BLOCK_SAMPLES or block.offset in reader._cache or block.offset + block.size > reader.size:
+            continue
+        data = reader._read_at(block.offset, block.size)
+        if data and data[0] & 15 == LEARNED:
+            payload = Payload(data, block.frames, block.channels, reader.layout.memory_dtype)
+            key = reader.model_id, data[0], reader.header.calibration
+            groups.setdefault(key, []).append((reader, block, payload))
+    for group in groups.values():
+        first = group[0][0]
+        with suppress(DataError):
+            decoded = decode_learned([payload for *_, payload in group], first._find_calibration, first._find_model)
+            for (reader, block, _), samples in zip(group, decoded, strict=True):
+                reader.give(block, samples)
 
 
 def _as_range(key: Any, length: int) -> range:

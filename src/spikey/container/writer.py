@@ -8,12 +8,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
+from itertools import islice
 from typing import BinaryIO, Protocol
 
 import numpy as np
 
-from spikey.coding.block import Method, encode_block, uses_calibration
+from spikey.coding.block import MOST_REFERENCES, MOST_TOGETHER, Method, encode_blocks, needs
 from spikey.container.layout import (
     BLOCK_BYTES,
     BLOCK_HEAD,
@@ -23,6 +23,8 @@ from spikey.container.layout import (
     CALIBRATION,
     CANONICAL,
     HEAD,
+    LARGEST_RECORD,
+    MODEL,
     SAMPLES,
     STORED_BYTE,
     TAIL,
@@ -34,10 +36,12 @@ from spikey.container.layout import (
 from spikey.container.packed_bytes import PIECE, pack_bytes
 from spikey.errors import UsageError
 from spikey.model.calibration import Calibration
+from spikey.model.trained import Model
 from spikey.recording.source import Layout, pack
 from spikey.wire import varint
 
 CHUNK_BYTES = 64 << 20  # of samples held at once
+NAMED = 7  # bytes of the record that names a model
 RECORD_BYTES = 1 << 16  # larger heads and tails go into blocks
 _Part = tuple[tuple[int, int, int, int], np.ndarray]  # first frame, frames, first channel, channels; samples
 
@@ -98,12 +102,33 @@ def block_shape(layout: Layout, frames: int = 1 << 20) -> tuple[int, int]:
     return longest, min(layout.channels, max(16, (1 << 16) // longest))
 
 
-def encode_samples(samples: np.ndarray, layout: Layout, method: Method, calibration: Calibration | None) -> bytes:
-    """The payload of a sample block: coded, or stored as the file has it where that is not larger."""
-    payload = encode_block(samples, method, calibration) if samples.size else None
-    if payload is not None and len(payload) <= samples.size * layout.itemsize:
-        return payload
-    return STORED_BYTE + _packed(samples, layout)
+def is_single(source: Readable) -> bool:
+    """Whether a recording is one block."""
+    frames, channels = block_shape(source.layout, source.frames)
+    return source.frames <= frames and source.layout.channels <= channels
+
+
+def encode_samples(
+    blocks: list[np.ndarray], layouts: list[Layout], method: Method, calibration: Calibration | None
+) -> list[bytes]:
+    """The payloads of sample blocks: coded, or stored as the file has them where that is not larger.
+
+    A trained network is used for a block only where that saves more, over linear prediction, than naming it takes.
+    """
+    coded = [block for block in blocks if block.size]
+    payloads = iter(encode_blocks(coded, method, calibration))
+    plain: Iterator[bytes | None] = iter([])
+    if method.model is not None:
+        guard = replace(method, predictor="lpc", lanes=2, references=MOST_REFERENCES, model=None)
+        plain = iter(encode_blocks(coded, guard, calibration))
+    out = []
+    for block, layout in zip(blocks, layouts, strict=True):
+        found, other = (next(payloads), next(plain, None)) if block.size else (None, None)
+        if other is not None and (found is None or len(other) <= len(found) + NAMED):
+            found = other
+        fits = found is not None and len(found) <= block.size * layout.itemsize
+        out.append(found if found is not None and fits else STORED_BYTE + _packed(block, layout))
+    return out
 
 
 def _packed(samples: np.ndarray, layout: Layout) -> bytes:
@@ -118,37 +143,49 @@ def write_file(
     calibration: Calibration | None = None,
     *,
     embed: bytes | None = None,
+    embed_model: bool = False,
     jobs: int = 1,
     progress: Callable[[int], None] | None = None,
+    payload: bytes | None = None,
 ) -> int:
     """Compress `source` into `out`, sequentially; return the bytes written.
 
-    embed: the calibration's own bytes, to travel with the file. progress: called with the samples done since.
+    embed: the calibration's own bytes, to travel with the file. embed_model: whether the model travels as well.
+    progress: called with the samples done since. payload: the only block's, when it is known already.
     """
     layout = source.layout
-    frames_of, channels_of = block_shape(layout, source.frames)
     short = source.head_size + source.tail_size <= RECORD_BYTES
     wrapper = CANONICAL if source.canonical else SAMPLES if not source.head_size + source.tail_size else WRAPPED
-    records = [(CALIBRATION, _packed_record(embed, 4))] if embed is not None else []
+    records = [(CALIBRATION, packed_record(embed, 4))] if embed is not None else []
+    if method.model is not None:
+        records.append((MODEL, _model_record(method.model, embed_model)))
     if wrapper == WRAPPED and short:
         for kind, chunks in ((HEAD, source.head_chunks()), (TAIL, source.tail_chunks())):
             data = b"".join(chunks)
-            records.append((kind, _packed_record(data)))
-    single = short and source.frames <= frames_of and layout.channels <= channels_of
+            records.append((kind, packed_record(data)))
+    single = short and is_single(source)
     header = Header(layout, source.frames, wrapper, single, b"" if calibration is None else calibration.id, records)
     if single:
         samples = source.read(0, source.frames)
-        payload = encode_samples(samples, layout, method, calibration)
-        if not uses_calibration(payload, layout.channels):
-            header = replace(header, calibration=b"", records=[r for r in records if r[0] != CALIBRATION])
+        if payload is None:
+            payload = encode_samples([samples], [layout], method, calibration)[0]
+        calibrated, learned = needs(payload, layout.channels)
+        idle = ([] if calibrated else [CALIBRATION]) + ([] if learned else [MODEL])
+        header.records = [record for record in records if record[0] not in idle]
+        header.calibration = header.calibration if calibrated else b""
         if progress is not None:
             progress(samples.size)
         return _write_single(out, header, payload, pack(samples, layout))
-    with _BlockWriter(out, header) as blocks:
+    with BlockWriter(out, header) as blocks:
         if wrapper == WRAPPED and not short:
             blocks.write_bytes(BLOCK_HEAD, source.head_chunks(PIECE))
-        encode = partial(encode_samples, layout=layout, method=method, calibration=calibration)
-        for (extent, part), payload in _in_order(_parts(source, frames_of, channels_of), encode, jobs):
+
+        def encode(samples: list[np.ndarray]) -> list[bytes]:
+            return encode_samples(samples, [layout] * len(samples), method, calibration)
+
+        parts = _parts(source, *block_shape(layout, source.frames))
+        together = 1 if method.model is None else max(MOST_TOGETHER // min(layout.channels, 16), 1)
+        for (extent, part), payload in _in_order(parts, encode, jobs, together):
             blocks.write(BLOCK_SAMPLES, extent, payload, _packed(part, layout))
             if progress is not None:
                 progress(part.size)
@@ -169,20 +206,20 @@ def _parts(source: Readable, frames_of: int, channels_of: int) -> Iterator[_Part
 
 
 def _in_order(
-    parts: Iterator[_Part], encode: Callable[[np.ndarray], bytes], jobs: int
+    parts: Iterator[_Part], encode: Callable[[list[np.ndarray]], list[bytes]], jobs: int, together: int
 ) -> Iterator[tuple[_Part, bytes]]:
-    """Parts with their payloads, encoded by `jobs` threads that run only a little ahead, to bound the memory."""
-    waiting: deque[tuple[_Part, Future[bytes]]] = deque()
+    """Parts with their payloads, `together` at a time, encoded by `jobs` threads that run only a little ahead."""
+    waiting: deque[tuple[list[_Part], Future[list[bytes]]]] = deque()
     with ThreadPoolExecutor(jobs) as pool:
         try:
-            for part in parts:
-                waiting.append((part, pool.submit(encode, part[1])))
+            while batch := list(islice(parts, together)):
+                waiting.append((batch, pool.submit(encode, [samples for _, samples in batch])))
                 if len(waiting) > jobs:
-                    done, payload = waiting.popleft()
-                    yield done, payload.result()
+                    done, payloads = waiting.popleft()
+                    yield from zip(done, payloads.result(), strict=True)
             while waiting:
-                done, payload = waiting.popleft()
-                yield done, payload.result()
+                done, payloads = waiting.popleft()
+                yield from zip(done, payloads.result(), strict=True)
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -193,12 +230,21 @@ def write_bytes_file(size: int, chunks: Iterator[bytes], itemsize: int, out: Bin
     if header.single:
         data = b"".join(chunks)
         return _write_single(out, header, pack_bytes(data, itemsize), data)
-    with _BlockWriter(out, header) as blocks:
+    with BlockWriter(out, header) as blocks:
         blocks.write_bytes(BLOCK_BYTES, chunks, itemsize)
     return blocks.written
 
 
-def _packed_record(data: bytes, itemsize: int = 1) -> bytes:
+def _model_record(model: Model, embed: bool) -> bytes:
+    """The model's id, and its file where it is to travel."""
+    record = model.id + (packed_record(model.file, 2) if embed else b"")
+    if len(record) > LARGEST_RECORD:
+        raise UsageError(f"model {model.name} takes {len(record):,} bytes; at most {LARGEST_RECORD:,} can be embedded")
+    return record
+
+
+def packed_record(data: bytes, itemsize: int = 1) -> bytes:
+    """The content of an extension record that holds `data`."""
     return varint(len(data)) + pack_bytes(data, itemsize)
 
 
@@ -209,7 +255,7 @@ def _write_single(out: BinaryIO, header: Header, payload: bytes, content: bytes)
     return len(head) + len(payload) + 4
 
 
-class _BlockWriter:
+class BlockWriter:
     """Writes header, blocks and, on leaving without an error, the index."""
 
     def __init__(self, out: BinaryIO, header: Header):
@@ -218,7 +264,7 @@ class _BlockWriter:
         self._blocks: list[Block] = []
         self.written = 0
 
-    def __enter__(self) -> _BlockWriter:
+    def __enter__(self) -> BlockWriter:
         self._write(self._head + struct.pack("<I", zlib.crc32(self._head)))
         return self
 

@@ -6,20 +6,16 @@ state that name; `find` looks it up among the shipped ones and in the folders of
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load as _load_tensors
 
 from spikey.errors import DataError
+from spikey.model import tensor_file
 
 FORMAT = "spikey calibration 1"
 SHIPPED = Path(__file__).parents[1] / "calibrations"
@@ -28,7 +24,6 @@ LARGEST_FILE = 1 << 20
 MOST_CODES = 4096
 FARTHEST = 1 << 20  # an edge, in 1/64 LSB
 STEEPEST = 1 << 26  # a prior correlation, 1/65536
-_TYPES = {"edges": "I32", "prior": "I32"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,23 +49,12 @@ class Calibration:
 
     def to_bytes(self) -> bytes:
         """The file; the same tables and metadata always give the same bytes."""
-        tables = {"edges": self.edges, "prior": self.prior}
-        # Written by hand: the id hangs on every byte, and the library promises no order of its header's entries.
-        header: dict[str, Any] = {
-            "__metadata__": {"spikey": json.dumps({**self.metadata, "format": FORMAT}, sort_keys=True)}
-        }
-        data = b""
-        for name, table in tables.items():
-            start, data = len(data), data + table.astype(table.dtype.newbyteorder("<")).tobytes()
-            header[name] = {"dtype": _TYPES[name], "shape": list(table.shape), "data_offsets": [start, len(data)]}
-        text = json.dumps(header).encode()
-        text += b" " * (-len(text) % 8)
-        return len(text).to_bytes(8, "little") + text + data
+        return tensor_file.write(FORMAT, {"edges": self.edges, "prior": self.prior}, self.metadata)
 
     @cached_property
     def sha256(self) -> bytes:
         """SHA-256 of the file, 32 bytes."""
-        return hashlib.sha256(self.to_bytes()).digest()
+        return tensor_file.digest(self.to_bytes())
 
     @property
     def id(self) -> bytes:
@@ -92,75 +76,30 @@ def _check(calibration: Calibration) -> None:
 
 def load(source: bytes | str | os.PathLike[str]) -> Calibration:
     """Read a calibration from its bytes or from a file; raises DataError for anything that is not one."""
-    if isinstance(source, bytes):
-        name, data = "calibration", source
-    else:
-        name = os.fspath(source)
-        try:
-            with open(name, "rb") as file:
-                data = file.read(LARGEST_FILE + 1)
-        except OSError as error:
-            raise DataError(f"{name}: cannot be read: {error.strerror}") from error
+    name, data = tensor_file.read(source, LARGEST_FILE, "calibration")
     try:
-        calibration = _parse(data)
+        tensors, metadata = tensor_file.parse(FORMAT, data)
+        types = {key: tensor.dtype.name for key, tensor in tensors.items()}
+        if types != {"edges": "int32", "prior": "int32"}:
+            raise DataError(f"holds {types}, where int32 edges and prior are expected")
+        calibration = Calibration(tensors["edges"], tensors["prior"], metadata)
         if calibration.to_bytes() != data:
             raise DataError("is not in the form in which spikey writes calibrations")
-        return calibration
     except DataError as error:
         raise DataError(f"{name}: {error}") from error
+    return calibration
 
 
-def _parse(data: bytes) -> Calibration:
-    if len(data) > LARGEST_FILE:
-        raise DataError(f"is larger than the {LARGEST_FILE} bytes that a calibration may have")
-    try:
-        tensors = _load_tensors(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        metadata = json.loads(header.pop("__metadata__")["spikey"])
-        types = {key: value["dtype"] for key, value in header.items()}
-        if metadata.pop("format") != FORMAT:
-            raise ValueError
-    except (SafetensorError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(f'is not a safetensors file marked "{FORMAT}"') from error
-    if not {"edges", "prior"} <= set(types) or any(_TYPES.get(key) != dtype for key, dtype in types.items()):
-        raise DataError(f"holds {types}, where {_TYPES} are expected")
-    return Calibration(tensors["edges"], tensors["prior"], metadata)
-
-
-def _folders() -> list[Path]:
-    return [SHIPPED, *(Path(part) for part in os.environ.get(FOLDERS, "").split(os.pathsep) if part)]
-
-
-def _candidates() -> Iterator[Path]:
-    for folder in _folders():
-        if folder.is_dir():
-            yield from sorted(folder.glob("*.safetensors"))
-
-
-@cache
-def _id_of(path: Path, size: int, modified: int) -> bytes:
-    return hashlib.sha256(path.read_bytes()).digest()[:4]
+def find(id4: bytes) -> Calibration:
+    """The calibration of that id, from the shipped ones or the folders of SPIKEY_CALIBRATIONS."""
+    path = tensor_file.find(id4, SHIPPED, FOLDERS, LARGEST_FILE, "calibration")
+    status = path.stat()
+    return _loaded(path, status.st_size, status.st_mtime_ns)
 
 
 @cache
 def _loaded(path: Path, size: int, modified: int) -> Calibration:
     return load(path)
-
-
-def find(id4: bytes) -> Calibration:
-    """The calibration of that id, from the shipped ones or the folders of SPIKEY_CALIBRATIONS."""
-    for path in _candidates():
-        try:
-            status = path.stat()
-            if status.st_size <= LARGEST_FILE and _id_of(path, status.st_size, status.st_mtime_ns) == id4:
-                return _loaded(path, status.st_size, status.st_mtime_ns)
-        except OSError:  # unreadable or gone: not the one
-            continue
-    looked = ", ".join(map(str, _folders()))
-    raise DataError(
-        f"calibration {id4.hex()} is needed and was not found in {looked}; "
-        f"put its file into one of these folders or name its folder in {FOLDERS}"
-    )
 
 
 @cache

@@ -15,7 +15,7 @@ import numpy as np
 
 from spikey.kernels import kernel
 from spikey.model.fixed import FARTHEST, POSITION_BITS, WEIGHT_BITS, WIDEST
-from spikey.model.lpc import FORGET, Lpc, adapt, lpc, observe, predict
+from spikey.model.lpc import FORGET, Lpc, adapt, foresee, lpc, observe, predict
 
 REACH = 3  # samples before and after the instant
 TERMS = 2 * REACH + 1
@@ -80,6 +80,11 @@ def crossed(base: Any, residuals: list[np.ndarray], frames: int, lanes: int) -> 
         np.zeros((lanes, steps), dtype=np.int64),
         np.zeros(lanes, dtype=np.int64),
     )
+
+
+@foresee.register(Crossed)
+def _foresee_crossed(predictor, at):
+    foresee(predictor.base, at)
 
 
 @predict.register(Crossed)

@@ -15,33 +15,26 @@ from typing import NamedTuple
 import numpy as np
 
 from spikey.kernels import entry, inlined
-from spikey.model.density import standardise, step_of
+from spikey.model.density import step_of
+from spikey.model.features import Features, features, fill, learn_change, learn_error, scale_in_force
 from spikey.model.fixed import (
+    ACTIVATION_BITS,
     FARTHEST,
     POSITION_BITS,
-    RECIPROCAL,
-    SCALE_BITS,
     SCALE_MAX,
     SCALE_MIN,
     SPREAD,
-    UPDATE,
-    UPDATE_BITS,
-    UPDATE_LAST,
     Z_BITS,
 )
-from spikey.model.lpc import Lpc, adapt, lpc, observe, predict
-from spikey.model.scale import deviation, opening_scale, rescale, scale_of, stated_scale
+from spikey.model.lpc import Lpc, adapt, foresee, lpc, observe, predict
+from spikey.model.scale import deviation, opening_scale, rescale, scale_of
 
 ORDER = 32
-RATES = np.ascontiguousarray(UPDATE[[4, 0, 1, 2, 3]])  # 0.1, 0.03, 0.01, 0.004, 0.001
-MIXTURE = np.array([0, 4, 17, 26, 17], dtype=np.int64)  # of the running scales, in 64ths
-ERRORS = 8  # recent errors and changes that the network sees
-CHANGES = 8
-INPUTS = len(RATES) + 1 + ERRORS + 1 + CHANGES + 1
+LAGS = 8  # recent errors and changes that the network sees
+INPUTS = 24
 ROOM = 32  # inputs with padding: a whole number of vector registers
 HIDDEN = 32
-INPUT_BITS = 8  # inputs are in 1/256, within 4
-INPUT_MAX = 4 << INPUT_BITS
+INPUT_BITS = ACTIVATION_BITS
 WEIGHT_BITS = 12  # of the network's weights
 HIDDEN_BITS = 10  # of the hidden units, within 32
 HIDDEN_MAX = (1 << 15) - 1
@@ -50,11 +43,9 @@ HIDDEN_MAX = (1 << 15) - 1
 class Ensemble(NamedTuple):
     """State of predictor and scale in one: the loop takes it as both.
 
-    linear: the linear predictor.
-    values int64 (lanes, 5): running log2 scales, 1/65536 octave; `rates` int32 (5, 97) their tables of updates.
+    linear: the linear predictor. features: what the network is told.
     opening int64 (1,): log2 scale for a lane's first sample.
     refined int64 (lanes,): log2 scale for the sample at hand.
-    errors int64 (lanes, ERRORS): the last errors, latest first, 1/64 LSB.
     inputs int16 (ROOM,): of the network, the last ones always 0.
     first int16 (HIDDEN, ROOM), second int16 (2, HIDDEN), direct int16 (4, ROOM), bias int32 (HIDDEN + 2,): its weights.
     `direct` leads from the inputs and from their absolute values to the first output, then to the second; `bias` is
@@ -62,18 +53,14 @@ class Ensemble(NamedTuple):
     """
 
     linear: Lpc
-    values: np.ndarray
-    rates: np.ndarray
-    mixture: np.ndarray
+    features: Features
     opening: np.ndarray
     refined: np.ndarray
-    errors: np.ndarray
     inputs: np.ndarray
     first: np.ndarray
     bias: np.ndarray
     second: np.ndarray
     direct: np.ndarray
-    reciprocal: np.ndarray
     spread: np.ndarray
 
 
@@ -100,29 +87,23 @@ def balanced_predictor(
     shipped network's. The result serves as the scale as well.
     """
     weights = weights or network()
-    value = stated_scale(initial)
     return Ensemble(
         lpc(ORDER, lanes, steps, codes, delta=delta, prior=prior, scale=deviation(initial)),
-        np.full((lanes, len(RATES)), value, dtype=np.int64),
-        RATES,
-        MIXTURE,
+        features(LAGS, [initial] * lanes),
         np.array([opening_scale(codes)], dtype=np.int64),
         np.zeros(lanes, dtype=np.int64),
-        np.zeros((lanes, ERRORS), dtype=np.int64),
         np.zeros(ROOM, dtype=np.int16),
         weights["first"],
         weights["bias"],
         weights["second"],
         weights["direct"],
-        RECIPROCAL,
         SPREAD,
     )
 
 
-@inlined
-def _relative(distance, reciprocal):
-    """A distance in 1/64 LSB as an input of the network: in units of the scale, clipped."""
-    return min(max((distance * reciprocal) >> (32 - INPUT_BITS), -INPUT_MAX), INPUT_MAX)
+@foresee.register(Ensemble)
+def _foresee_ensemble(predictor, at):
+    pass
 
 
 @predict.register(Ensemble, small=False)
@@ -132,28 +113,11 @@ def _predict_ensemble(model, lane, at):
     if at == 0:
         model.refined[lane] = model.opening[0]
         return location
-    values, errors, inputs = model.values[lane], model.errors[lane], model.inputs
-    rates = values.shape[0]
-    mixed = np.int64(0)
-    for i in range(rates):
-        mixed += values[i] * model.mixture[i]
-    mixed >>= 6
-    step = step_of(min(max(mixed, SCALE_MIN), SCALE_MAX))
-    reciprocal = entry(model.reciprocal, step)
-
-    for i in range(rates):
-        inputs[i] = min(max((values[i] - mixed) >> (SCALE_BITS - INPUT_BITS - 1), -INPUT_MAX), INPUT_MAX)
-    inputs[rates] = _relative(location - linear.last[lane], reciprocal)
-    inputs[rates + 1] = _relative((location - linear.middle[0]) >> 3, reciprocal)
-    for i in range(ERRORS):
-        inputs[rates + 2 + i] = _relative(errors[i], reciprocal)
-    past = linear.signal[lane, at : at + ORDER]
-    for i in range(CHANGES):
-        inputs[rates + 2 + ERRORS + i] = _relative(np.int64(past[ORDER - 1 - i]) >> 1, reciprocal)
-
-    octaves, share = infer(inputs, model.first, model.bias, model.second, model.direct)
+    mixed = scale_in_force(model.features, lane)
+    fill(model.features, lane, mixed, location, linear.last[lane], linear.middle[0], model.inputs)
+    octaves, share = infer(model.inputs, model.first, model.bias, model.second, model.direct)
     model.refined[lane] = min(max(mixed + octaves, SCALE_MIN), SCALE_MAX)
-    location += (share * entry(model.spread, step)) >> (Z_BITS + POSITION_BITS)
+    location += (share * entry(model.spread, step_of(mixed))) >> (Z_BITS + POSITION_BITS)
     return min(max(location, -FARTHEST), FARTHEST)
 
 
@@ -189,6 +153,7 @@ def infer(inputs, first, bias, second, direct):
 @observe.register(Ensemble)
 def _observe_ensemble(model, lane, at, position, location, reciprocal):
     observe(model.linear, lane, at, position, location, reciprocal)
+    learn_change(model.features, lane, model.linear.signal[lane, ORDER + at])
 
 
 @adapt.register(Ensemble, small=False)
@@ -204,11 +169,4 @@ def _scale_of_ensemble(model, lane, at):
 @rescale.register(Ensemble)
 def _rescale_ensemble(model, lane, at, distance, reciprocal):
     if at > 0:
-        values, errors = model.values[lane], model.errors[lane]
-        for i in range(values.shape[0]):
-            own = entry(model.reciprocal, step_of(values[i]))
-            z = abs(standardise(distance, own)) >> UPDATE_BITS
-            values[i] = min(max(values[i] + model.rates[i, min(z, UPDATE_LAST)], SCALE_MIN), SCALE_MAX)
-        for i in range(ERRORS - 1, 0, -1):
-            errors[i] = errors[i - 1]
-        errors[0] = distance
+        learn_error(model.features, lane, distance)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spikey.model.fixed import FARTHEST, UNIT, WEIGHT_BITS
-from spikey.model.lpc import adapt, lpc, observe, predict
+from spikey.model.lpc import adapt, foresee, lpc, observe, predict
 
 TAPS = 16
 FINE_BITS = 24  # of the weights: the changes are small
@@ -59,6 +59,11 @@ def lms(
         np.full(lanes, QUIET_BITS, dtype=np.int64),
         np.array([delta], dtype=np.int64),
     )
+
+
+@foresee.register(Lms)
+def _foresee_lms(predictor, at):
+    pass
 
 
 @predict.register(Lms)

@@ -8,11 +8,12 @@ Levinson (1946), Durbin (1960); integers throughout.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from spikey.kernels import generic, kernel
+from spikey.kernels import generic, inlined, kernel
 from spikey.model.fixed import FARTHEST, UNIT, WEIGHT_BITS
 
 RECENT = 4  # samples that are read one by one; every order is larger
@@ -82,6 +83,11 @@ def lpc(
 
 
 @generic
+def foresee(predictor, at):
+    """Prepare the predictions of sample `at` of all lanes; what is common to them is best done here."""
+
+
+@generic
 def predict(predictor, lane, at):
     """The location of sample `at` of a lane, int64 in 1/64 LSB."""
 
@@ -94,6 +100,11 @@ def observe(predictor, lane, at, position, location, reciprocal):
 @generic
 def adapt(predictor, first, end, full):
     """Learn from samples [first, end) of all lanes; `full`: the segment has its whole length."""
+
+
+@foresee.register(Lpc)
+def _foresee_lpc(predictor, at):
+    pass
 
 
 @predict.register(Lpc)
@@ -136,6 +147,61 @@ def _adapt_lpc(predictor, first, end, full):
                 total += np.int64(now[t]) * np.int64(past[t])
             correlations[k] += total >> predictor.shift[0]
     solve(correlations, predictor.weights, predictor.scratch)
+
+
+class Separate(NamedTuple):
+    """Linear prediction of lanes that share nothing: every field is one of `Lpc`, with the lanes in front."""
+
+    weights: np.ndarray
+    correlations: np.ndarray
+    signal: np.ndarray
+    last: np.ndarray
+    middle: np.ndarray
+    delta: np.ndarray
+    shift: np.ndarray
+    scratch: np.ndarray
+
+
+def separate(order: int, steps: int, codes: int, scales: Iterable[int], **options: Any) -> Separate:
+    """`lpc` for recordings that are each a lane of their own; one scale for each, `options` as there."""
+    each = [lpc(order, 1, steps, codes, scale=scale, **options) for scale in scales]
+    return Separate(*(np.stack(field) for field in zip(*each, strict=True)))
+
+
+@inlined
+def member(lanes, lane):
+    """The `Lpc` of one of separate lanes."""
+    return Lpc(
+        lanes.weights[lane],
+        lanes.correlations[lane],
+        lanes.signal[lane],
+        lanes.last[lane],
+        lanes.middle[lane],
+        lanes.delta[lane],
+        lanes.shift[lane],
+        lanes.scratch[lane],
+    )
+
+
+@foresee.register(Separate)
+def _foresee_separate(predictor, at):
+    pass
+
+
+@predict.register(Separate)
+def _predict_separate(predictor, lane, at):
+    return predict(member(predictor, lane), 0, at)
+
+
+@observe.register(Separate)
+def _observe_separate(predictor, lane, at, position, location, reciprocal):
+    observe(member(predictor, lane), 0, at, position, location, reciprocal)
+
+
+@adapt.register(Separate, small=False)
+def _adapt_separate(predictor, first, end, full):
+    for lane in range(predictor.weights.shape[0]):
+        adapt(member(predictor, lane), first, end, full)
 
 
 @kernel

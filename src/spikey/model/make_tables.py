@@ -1,4 +1,4 @@
-"""Makes `tables.npz`, the integer tables of the density, from their definitions: `python -m spikey.model.make_tables`.
+"""Makes `tables.npz`, all integer tables, from their definitions: `python -m spikey.model.make_tables`.
 
 Everything is computed with `decimal`, whose exp and ln are correctly rounded on every platform, so that the tables can
 be made again anywhere; the tests compare. The codec itself only loads them.
@@ -21,6 +21,9 @@ COMPONENTS = ((Decimal("0.9"), Decimal("0.97")), (Decimal("0.1"), Decimal("1.4")
 RATES = tuple(Decimal(rate) for rate in ("0.03", "0.01", "0.004", "0.001", "0.1"))
 UPDATE_STEPS_PER_SIGMA = 32
 UPDATE_SIGMAS = 3
+GATE_CELLS = 256  # of the networks' gates, per unit of their argument
+GATE_REACH = 8
+GATE_BITS = 14
 
 
 def normal_distribution(z: Decimal) -> Decimal:
@@ -70,14 +73,27 @@ def update_table(rate: Decimal) -> np.ndarray:
     return np.array(values, dtype=np.int32)
 
 
+def gate_tables() -> tuple[np.ndarray, np.ndarray]:
+    """Logistic function and hyperbolic tangent in 1/16384, at the middle of each 1/256 from -8 to 8."""
+    sigmoid, tangent = [], []
+    for i in range(-GATE_REACH * GATE_CELLS, GATE_REACH * GATE_CELLS):
+        z = (Decimal(i) + Decimal("0.5")) / GATE_CELLS
+        sigmoid.append(int((2**GATE_BITS / (1 + (-z).exp())).to_integral_value()))
+        tangent.append(int((2**GATE_BITS * (1 - 2 / (1 + (2 * z).exp()))).to_integral_value()))
+    return np.array(sigmoid, dtype=np.int16), np.array(tangent, dtype=np.int16)
+
+
 def make() -> dict[str, np.ndarray]:
     """All tables by name."""
     with localcontext() as context:
         context.prec = 50
+        sigmoid, tangent = gate_tables()
         return {
             "cumulative": cumulative_table(),
             "reciprocal": reciprocal_table(),
             "update": np.stack([update_table(rate) for rate in RATES]),
+            "sigmoid": sigmoid,
+            "tangent": tangent,
         }
 
 

@@ -1,0 +1,42 @@
+"""`spikey models`."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+
+def command(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
+    """List the trained models that come with this version and those in the folders of SPIKEY_MODELS.
+
+    Use one with: spikey compress --model NAME ...
+    """
+    from dataclasses import asdict
+
+    from spikey.errors import DataError
+    from spikey.model.trained import listed
+
+    rows: list[dict[str, Any]] = []
+    for path, model in listed():
+        if isinstance(model, DataError):
+            rows.append({"file": str(path), "problem": str(model)})
+        else:
+            facts = {"name": model.name, "id": model.id.hex(), "file": str(path), "bytes": len(model.file)}
+            rows.append(facts | {"architecture": asdict(model.architecture), "metadata": model.metadata})
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        if "problem" in row:
+            typer.echo(f"{'(unusable)':20}{row['problem']}")
+            continue
+        built = row["architecture"]
+        sees = "the signal alone" if built["alone"] else "errors, changes and running scales"
+        size = f"{built['layers']} x {built['hidden']}"
+        typer.echo(f"{row['name']:20}{row['id']}  {built['type']:15}{size:9}{row['bytes']:>9,} bytes  sees {sees}")
+        if note := row["metadata"].get("note"):
+            typer.echo(f"{'':20}{note}")
+    if not rows:
+        typer.echo("no models; `spikey train` makes one")

@@ -1,0 +1,156 @@
+"""What watches over a training: it keeps the best model and the history, and turns interrupts into checkpoints."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from lightning.pytorch import Callback, Trainer
+
+from spikey.errors import SpikeyError
+from spikey.model.trained import Model
+from spikey.training.evaluate import compress
+from spikey.training.module import Module, anywhere
+from spikey.training.plan import Plan, write
+from spikey.training.quantise import quantise
+from spikey.training.words import duration, gain, rates, really
+
+MEASURED = 20  # steps after which the time that an epoch takes is said
+
+
+class Interrupted(SpikeyError):
+    """The user stopped a training."""
+
+
+class Keeper(Callback):
+    """Keeps the best model and the history, says how long it will take, and turns interrupts into checkpoints."""
+
+    def __init__(self, plan: Plan, module: Module) -> None:
+        self.plan, self.module = plan, module
+        self.history: list[dict[str, Any]] = []
+        self.steps: list[tuple[int, float]] = []
+        self.best = float("inf")
+        self.evaluated = -1  # step of the last evaluation
+        self.asked_to_stop = False
+        self._first_step = 0
+        self._started = 0.0
+        self._handler: Callable[[int, FrameType | None], None] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain data, for the checkpoint."""
+        return {"history": self.history, "steps": self.steps, "best": self.best}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """From a checkpoint."""
+        self.history, self.best = list(state["history"]), float(state["best"])
+        self.steps = [(int(step), float(loss)) for step, loss in state["steps"]]
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Say what the checkpoint is of."""
+        checkpoint["fingerprint"] = self.plan.fingerprint()
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """The first SIGINT or SIGTERM asks to stop, the second one does not ask."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def stop(signum: int, frame: FrameType | None) -> None:
+            if self.asked_to_stop:
+                raise Interrupted(f"interrupted; {self.left()}")
+            self.asked_to_stop = True
+            self.plan.say("stopping after this step (once more to stop at once) ...")
+
+        self._handler = stop
+        former = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in former.items():
+                signal.signal(number, handler)
+
+    def left(self) -> str:
+        """What there is when a training stops early."""
+        parts = []
+        if self.history:
+            parts.append(f"the best model so far is {self.plan.file}")
+        if self.plan.checkpoint.exists():
+            parts.append("the same command goes on from the last checkpoint")
+        return ", and ".join(parts) or "nothing was kept yet"
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Start measuring; take SIGTERM back, which Lightning would make an end without a checkpoint."""
+        if self._handler is not None:
+            signal.signal(signal.SIGTERM, self._handler)
+        self._first_step, self._started = trainer.global_step, time.monotonic()
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Note the loss, say once how long an epoch takes, stop where asked to."""
+        loss = trainer.logged_metrics.get("train_loss")
+        if loss is not None and (not self.steps or trainer.global_step >= self.steps[-1][0] + 20):
+            self.steps.append((trainer.global_step, float(loss)))
+        done = trainer.global_step - self._first_step
+        if done == 1:
+            self._started = time.monotonic()  # the first step prepares what the others find ready
+        if done == MEASURED and trainer.is_global_zero:
+            self._announce((time.monotonic() - self._started) / (MEASURED - 1))
+        if anywhere(trainer, self.asked_to_stop):
+            trainer.save_checkpoint(self.plan.checkpoint)
+            raise Interrupted(f"interrupted; {self.left()}")
+
+    def _announce(self, seconds: float) -> None:
+        training = self.plan.config.training
+        epoch = seconds * len(self.module.windows)
+        whole = epoch * training.epochs
+        if training.minutes is not None:
+            whole = min(whole, 60 * training.minutes)
+        self.plan.say(
+            f"{self.plan.config.name}: an epoch takes about {duration(epoch)}, all of the training at most "
+            f"{duration(whole)}; after an interrupt (Ctrl-C) the same command goes on, and the best model so far stays"
+        )
+
+    def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Note the figures; if they are the best ones, write the model."""
+        self.evaluated = trainer.global_step
+        if not trainer.is_global_zero:
+            return
+        loss, base = (float(trainer.callback_metrics[key]) for key in ("test_loss", "test_base"))
+        entry: dict[str, Any] = {
+            "epoch": self._epochs(trainer),
+            "step": trainer.global_step,
+            "minutes": round(self.module.seconds / 60, 2),
+            "test_loss": loss,
+            "base_loss": base,
+        }
+        model = self._model(loss, base, trainer)
+        compressed = compress(self.plan.chosen(), model, self.plan.calibration)
+        if compressed:
+            entry["compressed"], entry["compressed_realtime"] = rates(compressed)
+        self.history.append(entry)
+        self.plan.say(
+            f"epoch {entry['epoch']:g}, step {entry['step']}: {loss:.4f} bits per sample on the test recordings, "
+            f"{gain(loss, base)} without the network, {base:.4f}{really(compressed)}"
+        )
+        if loss < self.best:
+            self.best = loss
+            write(self.plan.file, model.file)
+
+    def _epochs(self, trainer: Trainer) -> float:
+        """Passes over the training recordings so far."""
+        return round(trainer.global_step / len(self.module.windows), 2)
+
+    def _model(self, loss: float, base: float, trainer: Trainer) -> Model:
+        figures = {
+            "test_bits_per_sample": round(loss, 5),
+            "base_bits_per_sample": round(base, 5),
+            "gain_percent": round(100 * (1 - loss / base), 3),
+            "epochs": self._epochs(trainer),
+            "steps": trainer.global_step,
+        }
+        return quantise(self.module.network, self.plan.metadata(figures), self.plan.say)

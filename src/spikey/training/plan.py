@@ -1,0 +1,145 @@
+"""What a training needs to know before its first step: recordings, architecture, folders."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+import yaml
+
+import spikey
+from spikey.analysis.devices import training_files
+from spikey.config import Config
+from spikey.errors import UsageError
+from spikey.files import complete_file
+from spikey.model.calibration import Calibration
+from spikey.model.trained import Architecture, architecture
+from spikey.training.data import recordings, split
+from spikey.training.windows import Sequences, calibration_of, gather
+
+Say = Callable[[str], None]
+# `spikey.cli.common.progress_bar` is one.
+Bar = Callable[[int | None, str], AbstractContextManager[Callable[[int], None]]]
+
+CHECKPOINT = "last.ckpt"
+# Settings that change how a training runs but not what it is: it goes on after they have changed.
+_FREE = {"num_points", "resume", "accelerator", "devices", "strategy", "threads", "logger", "save_path", "note"}
+
+
+@dataclass
+class Plan:
+    """What all of a training's parts need to know."""
+
+    config: Config
+    architecture: Architecture
+    calibration: Calibration | None
+    train: Sequences
+    test: Sequences
+    say: Say
+
+    @property
+    def folder(self) -> Path:
+        """Of checkpoints, logs, figures and pictures."""
+        return Path(self.config.training.save_path) / self.config.name
+
+    @property
+    def checkpoint(self) -> Path:
+        """Of an interrupted training."""
+        return self.folder / CHECKPOINT
+
+    @property
+    def file(self) -> Path:
+        """Of the finished model."""
+        return self.folder.with_name(self.config.name + ".safetensors")
+
+    def fingerprint(self) -> str:
+        """What an interrupted training must have in common with this one to go on as it."""
+        document = self.config.model_dump(exclude={"training": _FREE})
+        document["data"] = self.train.sha256, self.test.sha256
+        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+    def chosen(self) -> list[Path]:
+        """The test recordings that are really compressed, evenly among all."""
+        files = sorted(set(self.test.paths))
+        count = min(self.config.training.compress_files, len(files))
+        return [files[i * len(files) // count] for i in range(count)]
+
+    def metadata(self, figures: dict[str, Any]) -> dict[str, Any]:
+        """What a model's file says of its origin."""
+        document = self.config.model_dump(exclude={"training": _FREE, "data": {"directory"}})
+        note = {"note": self.config.training.note} if self.config.training.note else {}
+        return {
+            "name": self.config.name,
+            "config": document,
+            "calibrations": self.train.calibrations,
+            "data_sha256": self.train.sha256,
+            "recordings": len(set(self.train.paths)),
+            "samples": len(self.train.usable),
+            "figures": figures,
+            "spikey": spikey.__version__,
+            **note,
+        }
+
+
+def no_bar(total: int | None, unit: str) -> AbstractContextManager[Callable[[int], None]]:
+    """A `Bar` that shows nothing."""
+    return nullcontext(lambda amount: None)
+
+
+def prepare(config: Config, say: Say, bar: Bar) -> Plan:
+    """Everything that a training needs before its first step."""
+    training, predictor = config.training, config.predictor
+    assert predictor.type in ("lstm", "fixed_input_nn")
+    shape = architecture(
+        predictor.type,
+        input_size=predictor.input_size,
+        hidden_size=predictor.hidden_size,
+        num_layers=predictor.num_layers,
+        fixed_input_size=predictor.fixed_input_size,
+        delta=config.preprocessing.use_delta_encoding,
+    )
+    _check_installed(training.logger, training.accelerator)
+    calibration = calibration_of(config.calibration)
+    files = training_files(recordings(config.data, bar, say), training.leave_out)
+    if training.limit is not None and training.limit < len(files):
+        files = sorted(Random(training.seed).sample(files, training.limit))
+    for_training, for_test = split(files, config.data.split_ratio, training.seed)
+    say(f"{config.name}: {len(for_training)} recordings to learn from, {len(for_test)} to test on")
+    with bar(len(files), "recordings") as advance:
+
+        def record(paths: list[Path], what: str) -> Sequences:
+            return gather(paths, shape, calibration, training.window, what=what, advance=advance, say=say)
+
+        sequences = record(for_training, "training"), record(for_test, "test")
+    plan = Plan(config, shape, calibration, *sequences, say)
+    try:
+        plan.folder.mkdir(parents=True, exist_ok=True)
+        with complete_file(plan.folder / "config.yaml") as (file, _):
+            file.write(yaml.safe_dump(config.model_dump(), sort_keys=False).encode())
+    except OSError as error:
+        raise UsageError(f"{plan.folder}: cannot be made ({error.strerror})") from None
+    return plan
+
+
+def _check_installed(logger: str, accelerator: str) -> None:
+    for name, module in (("tensorboard", "tensorboard"), ("wandb", "wandb")):
+        if logger == name and find_spec(module) is None:
+            raise UsageError(
+                f"training.logger {name} needs {module}, which is missing; pip install {module}, or use none"
+            )
+    if accelerator == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
+        raise UsageError("training.accelerator is gpu, but PyTorch finds none; use auto or cpu")
+
+
+def write(path: Path, data: bytes) -> None:
+    """A whole file or none; UsageError where it cannot be."""
+    with complete_file(path) as (file, _):
+        file.write(data)
