@@ -1,0 +1,168 @@
+"""`spikey budget`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spikey.cli.common import prepare_kernels, progress_bar
+from spikey.errors import UsageError
+
+if TYPE_CHECKING:
+    from spikey.analysis.budget import Row
+
+_FITS = {"no": "no", "memory": "yes", "banks": "with banks", "registers": "with registers"}
+
+
+def command(
+    paths: Annotated[list[Path] | None, typer.Argument(help="WAV files or folders to measure ratios on.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="With recordings: trained models too, by name or file.")
+    ] = None,
+    every: Annotated[int, typer.Option(help="Every Nth file, from the first, of the sorted names.", min=1)] = 1,
+    picture: Annotated[Path | None, typer.Option(help="Draw power against ratio into this PNG.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs, with every count and constant.")] = False,
+) -> None:
+    """Say whether a circuit doing this would fit into an implant: energy, power, memory and radio.
+
+    Operations were counted in the codec's own kernels; ratios are those of docs/results.md, or of the recordings given.
+    """
+    from spikey.analysis.budget import as_json as table_as_json
+    from spikey.analysis.budget import rows
+
+    if paths is None and model:
+        raise UsageError("--model is for measuring: give recordings too")
+    table = rows(None if paths is None else _measured(paths, model or [], every))
+    if picture is not None:
+        from spikey.analysis.budget_picture import draw_budget
+
+        draw_budget(picture, table)
+    if as_json:
+        typer.echo(json.dumps(table_as_json(table), indent=2))
+        return
+    typer.echo("\n".join([*_table(table), "", *_shared(table), "", *_links(table), "", *_conclusions(table)]))
+
+
+def _measured(paths: list[Path], models: list[str], every: int) -> dict[tuple[str, str], float | None]:
+    """Bits per sample of recordings, by predictor and coder."""
+    from spikey.analysis.bench import Codec, measure, spikey_codec
+    from spikey.analysis.count_operations import NETWORKS
+    from spikey.coding.block import CODER_NAMES
+    from spikey.files import PRESETS, Settings
+    from spikey.model.trained import named
+
+    files = sorted(f for p in paths for f in (p.rglob("*.wav") if p.is_dir() else [p]))[::every]
+    if not files:
+        raise UsageError(f"{', '.join(map(str, paths))}: no WAV files")
+    names, chosen = {}, dict[str, Codec]()
+    for coder in CODER_NAMES:
+        settings = {preset: Settings(preset=preset, coder=coder) for preset in PRESETS}
+        settings["lms"] = Settings(predictor="lms", coder=coder)
+        for each in map(named, models):
+            network = next((name for name, built in NETWORKS.items() if built == each.architecture), None)
+            if network is None:
+                raise UsageError(f"model {each.name}: only {', '.join(NETWORKS)} are counted, not {each.architecture}")
+            settings[network] = Settings(model=each, coder=coder)
+        for predictor, wanted in settings.items():
+            codec = f"spikey {predictor}, {coder}"
+            names[codec], chosen[codec] = (predictor, coder), spikey_codec(wanted)
+    prepare_kernels()
+    with progress_bar(len(files) * len(chosen), "files") as advance:
+        results = measure(files, chosen, 1, advance)
+    return {names[result.codec]: result.row()["bits_per_sample"] for result in results}
+
+
+def _table(table: list[Row]) -> list[str]:
+    """What every predictor and coder takes: counts, then power at each node."""
+    from spikey.analysis.budget import LAYOUTS, constants, radio_power, samples_a_second, verdict
+
+    device = constants()["device"]
+    each = device["power"] / samples_a_second() * 1e9
+    names = f"{'predictor':16}{'coder':12}"
+    lines = [
+        f"{device['name']}: {device['electrodes']:,} channels at {device['rate']:,} Hz; "
+        f"{device['power']:g} mW with the radio, {each:.0f} pJ a sample.",
+        "",
+        f"{'':42}{'operations a sample':>21}{'state, bytes':>15}{'memory':>9}",
+        f"{names}{'bits':>7}{'ratio':>7}{'multiply':>12}{'other':>9}{'a channel':>15}{'KB':>9}",
+    ]
+    for row in table:
+        bits = f"{row.bits:7.3f}{row.ratio:7.3f}" if row.bits else f"{'-':>7}{'-':>7}"
+        line = f"{row.predictor:16}{row.coder:12}{bits}{row.multiplications:12,.0f}{row.others:9,.0f}"
+        lines.append(f"{line}{row.channel_bytes:15,}{row.bytes / 1024:9,.0f}")
+    for node in constants()["nodes"]:
+        lines += [
+            "",
+            f"{node:28}{'pJ a sample':>12}   mW of computing, with the state of the channels",
+            f"{names}{'operations':>12}" + "".join(f"{layout:>11}" for layout in LAYOUTS) + f"{'radio':>8}   fits",
+        ]
+        for row in table:
+            power = row.power[node]
+            line = f"{row.predictor:16}{row.coder:12}{power.arithmetic:12,.0f}"
+            line += "".join(f"{_short(value):>11}" for value in power.milliwatts.values())
+            lines.append(f"{line}{radio_power(row.bits):8.2f}   {_FITS[verdict(row, node)]}")
+    return [*lines, "", *(f"{name:11}{what}" for name, what in LAYOUTS.items())]
+
+
+def _short(value: float) -> str:
+    return f"{value:,.2f}" if value < 100 else f"{value:,.0f}"
+
+
+def _shared(table: list[Row]) -> list[str]:
+    """What reading weights once for all channels would do."""
+    lines = ["networks, with registers and each weight read once for all channels, mW"]
+    for row in table:
+        if row.counts["memory"]["weight"] and row.coder == "arithmetic":
+            powers = ", ".join(f"{node} {_short(power.shared)}" for node, power in row.power.items())
+            lines.append(f"  {row.predictor:16}{powers}")
+    return lines
+
+
+def _links(table: list[Row]) -> list[str]:
+    from spikey.analysis.budget import links
+
+    best = min((row.bits for row in table if row.bits), default=None)
+    lines = [f"{'radio':28}{'stream':14}{'Mbit/s':>9}{'mW':>11}"]
+    for link in links(best):
+        note = "" if link.carries else "faster than was shown"
+        note += "" if link.affordable else f"{', ' if note else ''}beyond the power"
+        lines.append(
+            f"{link.name:28}{link.stream:14}{link.rate / 1e6:9.1f}{_short(link.milliwatts):>11}  {note}".rstrip()
+        )
+    return lines
+
+
+def _conclusions(table: list[Row]) -> list[str]:
+    """What follows, in sentences."""
+    from spikey.analysis.budget import constants, radio_power, samples_a_second, verdict
+
+    device = constants()["device"]
+    lines = []
+    for node in constants()["nodes"]:
+        answers: dict[str, dict[str, list[str]]] = {}
+        for row in table:
+            answers.setdefault(verdict(row, node), {}).setdefault(row.predictor, []).append(row.coder)
+        for layout in ("memory", "banks", "registers", "no"):
+            if layout in answers:
+                what = "does not fit" if layout == "no" else f"fits with {layout}"
+                listed = "; ".join(f"{name} ({', '.join(coders)})" for name, coders in answers[layout].items())
+                lines.append(f"At {node} {what}: {listed}.")
+    best = min((row.bits for row in table if row.bits), default=None)
+    if best is None:
+        return lines
+    needed = samples_a_second() * device["bits"] / device["radio"]
+    lines.append(
+        f"A lossless stream cannot meet {device['radio'] / 1e6:g} Mbit/s: that needs a ratio of {needed:.0f}, and "
+        f"the best here is {device['bits'] / best:.2f} (of {device['bits']}-bit samples; {16 / best:.2f} of 16-bit "
+        "files). Noise alone takes more than 4 bits a sample."
+    )
+    saved = radio_power(None) - radio_power(best)
+    least = min(min(power.milliwatts.values()) for row in table for power in row.power.values())
+    lines.append(
+        f"Ultra-wideband carries the stream as it is for {radio_power(None):.2f} mW; compression saves {saved:.2f} mW "
+        f"of that and takes at least {least:.2f} mW itself."
+    )
+    return lines
