@@ -15,9 +15,24 @@ if TYPE_CHECKING:
     import numpy as np
 
     from spikey.container.reader import Reader
+    from spikey.stream.decoder import Decoder, Gap, Segment
+    from spikey.stream.encoder import Encoder
 
 __version__ = "0.1.0"
-__all__ = ["DamagedError", "DataError", "Recording", "SpikeyError", "UsageError", "compress", "decompress", "open"]
+__all__ = [
+    "DamagedError",
+    "DataError",
+    "Decoder",
+    "Encoder",
+    "Gap",
+    "Recording",
+    "Segment",
+    "SpikeyError",
+    "UsageError",
+    "compress",
+    "decompress",
+    "open",
+]
 
 
 class Recording(NamedTuple):
@@ -77,3 +92,16 @@ def open(path: str | os.PathLike[str] | bytes) -> Reader:
     from spikey.container.reader import Reader
 
     return Reader(path)
+
+
+def __getattr__(name: str) -> Any:
+    """`Encoder`, `Decoder`, `Segment` and `Gap` of a stream, imported when they are first asked for."""
+    if name == "Encoder":
+        from spikey.stream.encoder import Encoder
+
+        return Encoder
+    if name in ("Decoder", "Segment", "Gap"):
+        from spikey.stream import decoder
+
+        return getattr(decoder, name)
+    raise AttributeError(f"module 'spikey' has no attribute {name!r}")

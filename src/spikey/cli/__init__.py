@@ -26,6 +26,7 @@ from spikey.cli import (
     info,
     models,
     simulate,
+    stream,
     train,
     verify,
 )
@@ -56,6 +57,7 @@ app = typer.Typer(
 )
 for command in (compress, decompress, info, verify, train, models, calibrate, simulate, bench, budget, doctor, demo):
     app.command(command.__name__.rsplit(".", 1)[1])(_interruptible(command.command))
+app.add_typer(stream.app, name="stream")
 
 
 def main() -> None:

@@ -1,0 +1,360 @@
+"""`spikey stream`: send, receive, bench."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spikey.cli.common import prepare_kernels, say
+from spikey.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from spikey.recording.source import Layout
+    from spikey.stream.receiver import Receiver
+    from spikey.stream.sender import Sent
+    from spikey.stream.transport import Buffer, Source
+
+REFRESH = 0.25  # seconds between two pictures of the live view
+Rows = list[tuple[str, str]]
+
+app = typer.Typer(
+    help="Send recordings as packets as they come, receive them, and measure how long that takes.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.command()
+def send(
+    file: Annotated[Path, typer.Argument(help="A recording: WAV, or raw with --channels, --rate and --dtype.")],
+    to: Annotated[str, typer.Option(help="udp://host:port, tcp://host:port or - for standard output.")],
+    channels: Annotated[int | None, typer.Option(help="Channels of a raw input.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Sampling rate of a raw input in Hz.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="Type of a raw input: int16, uint16, int8 or uint8.")] = None,
+    realtime: Annotated[bool, typer.Option("--realtime", help="The same as --speed 1 --when-full drop.")] = False,
+    speed: Annotated[
+        float | None,
+        typer.Option(help="Times the recording's rate; 0: as fast as possible; default: 1 for udp, else 0.", min=0.0),
+    ] = None,
+    when_full: Annotated[
+        str | None, typer.Option("--when-full", help="wait, or drop: skip frames that there is no time for.")
+    ] = None,
+    buffer_ms: Annotated[float, typer.Option(help="Samples that wait for the coder, in ms.", min=1.0)] = 250.0,
+    packet_ms: Annotated[float, typer.Option(help="Samples encoded at once, in ms.", min=0.01)] = 1.0,
+    packet_bytes: Annotated[
+        int | None, typer.Option(help="The largest packet; 0: one a thread; default: 1400 for udp, else 0.", min=0)
+    ] = None,
+    key_interval: Annotated[float, typer.Option(help="Seconds between packets that one may begin at.")] = 1.0,
+    parity: Annotated[int, typer.Option(help="Parity packets for every 12 others or fewer.", min=0)] = 0,
+    repair: Annotated[bool, typer.Option("--repair", help="Send again what a receiver asks for (udp).")] = False,
+    jobs: Annotated[int, typer.Option(help="Threads.", min=1)] = 1,
+    loss: Annotated[float, typer.Option(help="Share of packets to lose, for trying.", min=0.0, max=1.0)] = 0.0,
+    seed: Annotated[int, typer.Option(help="Seed of --loss.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="A summary for programs.")] = False,
+) -> None:
+    """Send a recording's samples as packets."""
+    from spikey.files import Settings, open_recording
+    from spikey.stream.encoder import DATAGRAM, Encoder
+    from spikey.stream.sender import Link, Sent
+    from spikey.stream.sender import send as send_all
+    from spikey.stream.transport import LARGEST_DATAGRAM, open_sink, parse
+
+    address = parse(to)
+    datagrams = address.kind == "udp"
+    if packet_bytes is None:
+        packet_bytes = DATAGRAM if datagrams else 0
+    if datagrams and not 0 < packet_bytes <= LARGEST_DATAGRAM:
+        raise UsageError(f"--packet-bytes must be 1 to {LARGEST_DATAGRAM:,} for datagrams, not {packet_bytes}")
+    if when_full not in (None, "wait", "drop"):
+        raise UsageError(f"--when-full must be wait or drop, not {when_full}")
+    if as_json and address.kind == "pipe":
+        raise UsageError("--json and packets cannot both go to standard output")
+    if speed is None:
+        speed = 1.0 if realtime or datagrams else 0.0
+    raw = [value for value in (channels, rate, dtype) if value is not None]
+    if raw and len(raw) < 3:
+        raise UsageError("a raw input needs all three of --channels, --rate and --dtype")
+    _prepare()
+    settings = Settings(raw=(channels, rate, dtype) if channels and rate and dtype else None)
+    with open_recording(file, settings) as source, _stopping() as stop, _live() as live:
+        layout = source.layout
+        encoder = Encoder(
+            layout.channels,
+            layout.rate,
+            layout.dtype,
+            packet_bytes=packet_bytes or None,
+            key_interval=key_interval,
+            parity=parity,
+            jobs=jobs,
+        )
+        sink, report = open_sink(address), Sent()
+        try:
+            send_all(
+                source,
+                encoder,
+                sink,
+                Link(sink, report, loss=loss, seed=seed, repair=repair),
+                push=max(round(packet_ms * layout.rate / 1000), 1),
+                speed=speed,
+                drop=when_full == "drop" or (realtime and when_full is None),
+                buffer_bytes=max(int(buffer_ms * layout.rate / 1000 * layout.frame_bytes), 1),
+                stop=stop,
+                watch=lambda report, buffer: live(lambda: _sending(report, buffer, layout)),
+            )
+        finally:
+            sink.close()
+        whole = not stop.is_set()
+    if as_json:
+        names = ("frames", "skipped", "original", "packets", "sent", "lost_on_purpose", "refused", "asked", "repairs")
+        counts = {name: getattr(report, name) for name in names}
+        facts = {"stream": encoder.stream, "complete": whole, "ratio": round(report.ratio, 4)} | counts
+        typer.echo(json.dumps(facts | {"encode_ms": report.encode.milliseconds()}, indent=2))
+    else:
+        say(
+            f"sent {report.frames:,} frames of {layout.channels:,} channels in {report.packets:,} packets, "
+            f"{report.sent:,} bytes: ratio {report.ratio:.4f}; {_sending_losses(report)}"
+        )
+    if not whole:
+        say("spikey: interrupted; the stream was ended there")
+        raise typer.Exit(1)
+
+
+@app.command()
+def receive(
+    address: Annotated[str, typer.Argument(metavar="FROM", help="udp://host:port, tcp://host:port or -.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT.spky")],
+    repair: Annotated[bool, typer.Option("--repair", help="Ask for lost packets again (udp).")] = False,
+    idle: Annotated[float, typer.Option(help="Ends after so many seconds without packets, once any came.")] = 10.0,
+    jobs: Annotated[int, typer.Option(help="Threads that write.", min=1)] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="A summary for programs.")] = False,
+) -> None:
+    """Record a stream; it ends with the stream, after a pause, or by Ctrl-C, and the file holds what has come.
+
+    A sender that begins anew is recorded beside it, as OUT-2.spky.
+    """
+    from spikey.stream.receiver import Receiver, facts
+    from spikey.stream.transport import Source, parse
+
+    _prepare()
+    with Source(parse(address)) as source, _stopping() as stop:
+        with Receiver(output, jobs=jobs) as receiver, _live() as live:
+            say(f"listening to {source.address}")
+            _record(source, receiver, repair, idle, stop, live)
+        facts_of = [facts(stream) for stream in receiver.streams]
+        datagrams = {
+            "foreign": source.foreign + receiver.foreign,
+            "damaged": receiver.damaged,
+            "dropped": source.dropped,
+            "requests": receiver.requests,
+            "buffer_bytes_most": source.buffer.most,
+        }
+    if as_json:
+        typer.echo(json.dumps({"streams": facts_of, "packets": datagrams}, indent=2))
+    if not facts_of:
+        raise DataError(f"{address}: no stream arrived")
+    for each in facts_of:
+        _tell(each, as_json)
+    if not as_json and any(datagrams[name] for name in ("foreign", "damaged", "dropped")):
+        say(
+            f"ignored {datagrams['foreign']:,} packets of others and {datagrams['damaged']:,} damaged ones; "
+            f"{datagrams['dropped']:,} were dropped because the buffer was full"
+        )
+
+
+@app.command()
+def bench(
+    paths: Annotated[list[Path] | None, typer.Argument(help="WAV files or folders; default: simulated ones.")] = None,
+    channels: Annotated[int, typer.Option(help="Channels.", min=1)] = 1024,
+    rate: Annotated[float, typer.Option(help="Frames per second.", min=1000.0)] = 20_000.0,
+    seconds: Annotated[float, typer.Option(help="Length, without the warm-up.", min=0.1)] = 10.0,
+    packet_ms: Annotated[float, typer.Option(help="Samples encoded at once, in ms.", min=0.01)] = 1.0,
+    parts: Annotated[int, typer.Option(help="Parts in which a packet's samples are handed over.", min=1)] = 4,
+    packet_bytes: Annotated[int, typer.Option(help="The largest packet; 0: one a thread.", min=0)] = 1400,
+    jobs: Annotated[int, typer.Option(help="Threads that encode, and that decode.", min=1)] = 1,
+    key_interval: Annotated[float, typer.Option(help="Seconds between packets that one may begin at.")] = 1.0,
+    parity: Annotated[int, typer.Option(help="Parity packets for every 12 others or fewer.", min=0)] = 0,
+    udp: Annotated[bool, typer.Option("--udp", help="Decode in another process, datagrams between the two.")] = False,
+    pace: Annotated[bool, typer.Option(help="In real time, or else as fast as it goes.")] = True,
+    stage: Annotated[str, typer.Option(help="encode, decode or both.")] = "both",
+    picture: Annotated[Path | None, typer.Option(help="Draw the latencies; needs matplotlib.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Measure ratio and latency: every channel is one of the recordings, shifted."""
+    files = sorted(f for p in paths or () for f in (p.rglob("*.wav") if p.is_dir() else [p]))
+    if paths and not files:
+        raise UsageError(f"{', '.join(map(str, paths))}: no WAV files")
+    if stage not in ("encode", "decode", "both"):
+        raise UsageError(f"--stage must be encode, decode or both, not {stage}")
+    if udp and (stage != "both" or packet_bytes == 0):
+        raise UsageError("--udp measures both stages, and needs --packet-bytes")
+    from spikey.stream.bench import Plan, channels_of, draw, measure, measure_udp
+
+    plan = Plan(
+        channels=channels,
+        rate=rate,
+        seconds=seconds,
+        milliseconds=packet_ms,
+        parts=parts,
+        packet_bytes=packet_bytes or None,
+        jobs=jobs,
+        key_interval=key_interval,
+        parity=parity,
+        pace=pace,
+        stage=stage,
+    )
+    prepare_kernels()
+    row = (measure_udp if udp else measure)(channels_of(files, plan), plan)
+    if picture is not None:
+        draw(row, picture)
+    if as_json:
+        typer.echo(json.dumps(row, indent=2))
+        return
+    for name, value in row.items():
+        shown = ", ".join(f"{key} {each:,}" for key, each in value.items()) if isinstance(value, dict) else value
+        typer.echo(f"{name.replace('_', ' '):>26}  {shown}")
+
+
+def _prepare() -> None:
+    """Have the kernels compiled, or loaded, before time counts."""
+    prepare_kernels()
+    import numpy as np
+
+    from spikey.stream.decoder import Decoder
+    from spikey.stream.encoder import Encoder
+
+    encoder, decoder = Encoder(2, 1000.0), Decoder()
+    for packet in encoder.push(np.arange(600, dtype=np.int16).reshape(300, 2)):
+        decoder.push(packet)
+
+
+def _record(
+    source: Source,
+    receiver: Receiver,
+    repair: bool,
+    idle: float,
+    stop: threading.Event,
+    live: Callable[[Callable[[], Rows]], None],
+) -> None:
+    """Take packets until the stream is over."""
+    heard = time.monotonic()
+    while not stop.is_set() and not receiver.done and not source.buffer.finished:
+        arrived = source.take(0.005 if repair else 0.05)
+        for packet, sender in arrived:
+            receiver.take(packet, sender)
+        if repair:
+            for request, sender in receiver.wanted():
+                source.ask(request, sender)
+        if arrived or not receiver.streams:
+            heard = time.monotonic()
+        elif time.monotonic() - heard > idle:
+            return
+        live(lambda: _receiving(receiver, source))
+
+
+def _tell(facts: dict[str, Any], as_json: bool) -> None:
+    from spikey.container.salvage import describe
+
+    if as_json:
+        return
+    gaps = facts["gaps"]
+    say(
+        f"{facts['file']}: {facts['frames']:,} frames of {facts['channels']:,} channels, received as "
+        f"{facts['received_bytes']:,} bytes: ratio {facts['ratio']:.4f}; "
+        + (f"{facts['missing_samples']:,} samples are missing" if gaps else "nothing is missing")
+    )
+    for gap in gaps[:10]:
+        typer.echo(f"missing: {describe(tuple(gap))}")
+    if len(gaps) > 10:
+        typer.echo(f"and {len(gaps) - 10:,} more; --json lists them")
+
+
+@contextmanager
+def _stopping() -> Iterator[threading.Event]:
+    """An event that the first interrupt or request to end sets; the second ends the program at once."""
+    stop = threading.Event()
+
+    def handle(*_: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {which: signal.signal(which, handle) for which in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for which, handler in before.items():
+            signal.signal(which, handler)
+
+
+@contextmanager
+def _live() -> Iterator[Callable[[Callable[[], Rows]], None]]:
+    """A view on standard error where a person sees it: call it, often, with what makes its rows; silent elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda rows: None
+        return
+    from rich.console import Console
+    from rich.live import Live
+    from rich.table import Table
+
+    drawn = 0.0
+    with Live(console=Console(stderr=True), auto_refresh=False, transient=True) as view:
+
+        def show(rows: Callable[[], Rows]) -> None:
+            nonlocal drawn
+            if time.monotonic() - drawn < REFRESH:
+                return
+            table = Table.grid(padding=(0, 2))
+            for name, value in rows():
+                table.add_row(name, value)
+            view.update(table, refresh=True)
+            drawn = time.monotonic()
+
+        yield show
+
+
+def _sending(report: Sent, buffer: Buffer, layout: Layout) -> Rows:
+    took = report.encode.milliseconds()
+    return [
+        ("sent", f"{report.frames / layout.rate:.1f} s of {layout.channels:,} channels, {report.sent / 1e6:.1f} MB"),
+        ("ratio", f"{report.ratio:.4f}"),
+        ("until sent", f"{took['p50']:.2f} ms median, {took['p99']:.2f} ms for 99 %, {took['max']:.1f} ms at most"),
+        ("buffer", f"{100 * buffer.held / buffer.limit:.0f} % full, {100 * buffer.most / buffer.limit:.0f} % at most"),
+        ("losses", _sending_losses(report)),
+    ]
+
+
+def _sending_losses(report: Sent) -> str:
+    parts = [
+        f"{report.skipped:,} frames skipped",
+        f"{report.refused:,} packets refused",
+        f"{report.lost_on_purpose:,} lost on purpose" if report.lost_on_purpose else "",
+        f"{report.repairs:,} sent again" if report.asked else "",
+    ]
+    return ", ".join(filter(None, parts))
+
+
+def _receiving(receiver: Receiver, source: Source) -> Rows:
+    if not receiver.streams:
+        return [("waiting", f"at {source.address}; {source.foreign + receiver.foreign:,} packets of others")]
+    stream = receiver.streams[-1]
+    recorder, counts, took = stream.recorder, stream.decoder.counts, stream.decode.milliseconds()
+    raw = recorder.samples * recorder.layout.itemsize
+    seconds = recorder.frames / recorder.layout.rate if recorder.layout.rate else 0.0
+    return [
+        ("received", f"{seconds:.1f} s of {recorder.layout.channels:,} channels, {stream.bytes / 1e6:.1f} MB"),
+        ("ratio", f"{raw / max(stream.bytes, 1):.4f}"),
+        ("decoding", f"{took['p50']:.2f} ms a packet, {took['p99']:.2f} ms for 99 %, {took['max']:.1f} ms at most"),
+        ("buffer", f"{100 * source.buffer.held / source.buffer.limit:.0f} % full, {source.dropped:,} packets dropped"),
+        ("losses", f"{counts.lost:,} packets lost, {counts.recovered:,} recovered, {receiver.requests:,} requests"),
+        ("missing", f"{recorder.missing:,} samples in {len(recorder.gaps):,} gaps"),
+        ("others", f"{source.foreign + receiver.foreign:,} foreign, {counts.damaged + receiver.damaged:,} damaged"),
+    ]

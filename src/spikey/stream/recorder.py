@@ -1,0 +1,187 @@
+"""Writes what a stream's decoder gives to a `.spky` file, in constant memory; what was lost is absent from the file."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+import numpy as np
+
+from spikey.coding.block import LARGEST
+from spikey.container.layout import BLOCK_SAMPLES, CALIBRATION, SAMPLES, STORED_BYTE, Header
+from spikey.container.writer import BlockWriter, encode_samples, packed_record
+from spikey.files import PRESETS, complete_file
+from spikey.model.calibration import Calibration, find
+from spikey.recording.source import Layout, pack
+from spikey.stream.decoder import Gap, Segment
+from spikey.stream.packet import Description
+
+SLICE_FRAMES = 1 << 16  # gathered before they are compressed, at most
+SLICE_BYTES = 32 << 20
+SHORTEST = 256  # frames
+HELD = 3  # slices that wait for groups that are behind
+MOST_GAPS = 10_000  # that are listed; all are counted
+_Part = tuple[tuple[int, int, int, int], np.ndarray]  # first frame, frames, first channel, channels; samples
+
+
+@dataclass
+class _Slice:
+    """Frames [first, first + len(samples)) of all channels, and what of them has come.
+
+    covered: by a group's first channel and channels, the stretches of frames [begin, end), in order.
+    """
+
+    first: int
+    samples: np.ndarray
+    covered: dict[tuple[int, int], list[list[int]]] = field(default_factory=dict)
+
+    def put(self, first_frame: int, first_channel: int, samples: np.ndarray) -> None:
+        """Samples (frames, channels) of one group, all inside."""
+        begin, count = first_frame - self.first, samples.shape[1]
+        end = begin + len(samples)
+        self.samples[begin:end, first_channel : first_channel + count] = samples
+        stretches = self.covered.setdefault((first_channel, count), [])
+        if stretches and stretches[-1][1] == begin:
+            stretches[-1][1] = end
+        else:
+            stretches.append([begin, end])
+
+    def complete(self, frames: int) -> bool:
+        """Whether all channels have come up to `frames`."""
+        whole = all(stretches == [[0, frames]] for stretches in self.covered.values())
+        return whole and sum(count for _, count in self.covered) == self.samples.shape[1]
+
+
+class Recorder:
+    """A file of one stream, for use in a `with` statement; it takes its name at the end, unless there is an error.
+
+    description: any key packet's. calibration: the stream's, where it is not a shipped one. jobs: threads.
+
+    `gaps` lists what is missing, `missing` counts its samples and `samples` those that came; `frames` is the end.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        description: Description,
+        *,
+        calibration: Calibration | None = None,
+        jobs: int = 1,
+    ):
+        self.path = path
+        self.layout = Layout(description.channels, description.rate, description.dtype)
+        self.gaps: list[Gap] = []
+        self.frames = self.samples = self.missing = 0
+        self._calibration, records = None, []
+        if description.calibration:
+            own = calibration is not None and calibration.id == description.calibration
+            self._calibration = calibration if own else find(description.calibration)
+            if own and calibration is not None:
+                records.append((CALIBRATION, packed_record(calibration.to_bytes(), 4)))
+        self._header = Header(self.layout, 0, SAMPLES, False, description.calibration, records)
+        fitting = SLICE_BYTES // self.layout.frame_bytes // 256 * 256
+        self._length = min(SLICE_FRAMES, max(fitting, SHORTEST))
+        self._channels = max(min(LARGEST // 4 // self._length, self.layout.channels), 1)
+        self._jobs = jobs
+        self._slices: dict[int, _Slice] = {}
+        self._waiting: deque[tuple[_Part, Future[list[bytes]]]] = deque()
+        self._written = 0  # end of the last frame of any block
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            out, _ = stack.enter_context(complete_file(self.path))
+            self._blocks = stack.enter_context(BlockWriter(out, self._header))
+            self._pool = stack.enter_context(ThreadPoolExecutor(self._jobs))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        if failure[0] is None:
+            with self._stack:
+                self._finish()
+        else:
+            self._pool.shutdown(cancel_futures=True)
+            self._stack.__exit__(*failure)  # type: ignore[arg-type]
+
+    @property
+    def written(self) -> int:
+        """Bytes written so far."""
+        return self._blocks.written
+
+    def take(self, items: Iterable[Segment | Gap]) -> None:
+        """What the decoder gave."""
+        for item in items:
+            if isinstance(item, Gap):
+                self._note(item)
+            else:
+                self._gather(item)
+        self._write(len(self._waiting), wait=False)
+
+    def _note(self, gap: Gap) -> None:
+        self.frames = max(self.frames, gap.end_frame)
+        self.missing += (gap.end_frame - gap.first_frame) * gap.channels
+        if len(self.gaps) < MOST_GAPS:
+            self.gaps.append(gap)
+
+    def _gather(self, segment: Segment) -> None:
+        first, samples = segment.first_frame, segment.samples
+        self.samples += samples.size
+        self.frames = max(self.frames, first + len(samples))
+        while len(samples):
+            number = first // self._length
+            here = self._slice(number)
+            part = samples[: (number + 1) * self._length - first]
+            here.put(first, segment.first_channel, part)
+            if number == min(self._slices) and here.complete(self._length):
+                self._compress(number)
+            first, samples = first + len(part), samples[len(part) :]
+
+    def _slice(self, number: int) -> _Slice:
+        found = self._slices.get(number)
+        if found is None:
+            if len(self._slices) == HELD:
+                self._compress(min(self._slices))
+            room = np.empty((self._length, self.layout.channels), dtype=self.layout.memory_dtype)
+            found = self._slices[number] = _Slice(number * self._length, room)
+        return found
+
+    def _compress(self, number: int) -> None:
+        """Hand a slice to the threads, as blocks of what has come; only one slice is with them."""
+        self._write(len(self._waiting), wait=True)
+        here = self._slices.pop(number)
+        end = min(self._length, self.frames - here.first)
+        covered = {(0, self.layout.channels): [[0, end]]} if here.complete(end) else here.covered
+        for (first_channel, count), stretches in sorted(covered.items()):
+            for begin, until in stretches:
+                for channel in range(first_channel, first_channel + count, self._channels):
+                    last = min(channel + self._channels, first_channel + count)
+                    part = np.asfortranarray(here.samples[begin:until, channel:last])
+                    extent = here.first + begin, until - begin, channel, last - channel
+                    coded = self._pool.submit(
+                        encode_samples, [part], [self.layout], PRESETS["realtime"], self._calibration
+                    )
+                    self._waiting.append(((extent, part), coded))
+
+    def _write(self, most: int, wait: bool) -> None:
+        """Write blocks that are coded, in their order, at most so many; or wait for them."""
+        for _ in range(most):
+            (extent, part), coded = self._waiting[0]
+            if not wait and not coded.done():
+                return
+            payload = coded.result()[0]
+            self._waiting.popleft()
+            self._blocks.write(BLOCK_SAMPLES, extent, payload, pack(part, replace(self.layout, channels=extent[3])))
+            self._written = max(self._written, extent[0] + extent[1])
+
+    def _finish(self) -> None:
+        while self._slices:
+            self._compress(min(self._slices))
+        self._write(len(self._waiting), wait=True)
+        if self.frames > self._written:  # a block of no frames says where the stream ended
+            self._blocks.write(BLOCK_SAMPLES, (self.frames, 0, 0, self.layout.channels), STORED_BYTE, b"")

@@ -1,0 +1,174 @@
+"""Sends a recording as packets, at its own pace or as fast as they go; what there is no time for is skipped.
+
+recording --> reading thread --> bounded buffer --> encoder --> link
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from spikey.errors import DataError
+from spikey.recording.source import Source
+from spikey.stream.encoder import Encoder
+from spikey.stream.latency import Latency
+from spikey.stream.transport import Buffer, DatagramSink, Sink, read_request
+
+READ_BYTES = 1 << 20  # of samples read at once
+LAST_COPIES = 3  # of the packets that end a stream of datagrams
+LINGER = 0.5  # seconds in which packets may still be asked for at the end
+REPAIRS_PER_SECOND = 1000
+REPAIRS_AT_ONCE = 256
+POLL = 0.02  # seconds
+PART = 0.1  # seconds that a pause goes on before it looks whether it is to end
+
+
+@dataclass
+class Sent:
+    """What was done so far. lost_on_purpose, refused and repairs count packets; original and sent, bytes."""
+
+    frames: int = 0
+    skipped: int = 0
+    original: int = 0
+    packets: int = 0
+    sent: int = 0
+    lost_on_purpose: int = 0
+    refused: int = 0
+    asked: int = 0
+    repairs: int = 0
+    encode: Latency = field(default_factory=Latency)
+
+    @property
+    def ratio(self) -> float:
+        """Bytes of the samples sent over bytes of all packets."""
+        return self.original / self.sent if self.sent else 0.0
+
+
+class Link:
+    """A sink that loses packets on purpose where that is wanted, and answers requests where that is."""
+
+    def __init__(self, sink: Sink, report: Sent, *, loss: float = 0.0, seed: int = 0, repair: bool = False):
+        self.report = report
+        self._sink, self._loss, self._repair = sink, loss, repair
+        self._random = random.Random(seed)
+        self._credit, self._credited = float(REPAIRS_AT_ONCE), time.monotonic()
+
+    def send(self, packets: list[bytes]) -> None:
+        """Send packets, and count them."""
+        if not packets:
+            return
+        kept = [packet for packet in packets if self._random.random() >= self._loss]
+        self.report.packets += len(packets)
+        self.report.sent += sum(map(len, packets))
+        self.report.lost_on_purpose += len(packets) - len(kept)
+        if kept:
+            self._sink.send(kept)
+        self.report.refused = self._sink.refused
+
+    def answer(self, encoder: Encoder) -> bool:
+        """Send again what was asked for, as long as it is remembered and not too much; whether anything was asked."""
+        if not self._repair:
+            return False
+        now = time.monotonic()
+        self._credit = min(self._credit + REPAIRS_PER_SECOND * (now - self._credited), REPAIRS_AT_ONCE)
+        self._credited = now
+        requests = self._sink.requests()
+        for request in requests:
+            try:
+                stream, names = read_request(request)
+            except DataError:
+                continue
+            if stream != encoder.stream:
+                continue
+            self.report.asked += len(names)
+            found = [encoder.again(*name) for name in names[: int(self._credit)]]
+            packets = [packet for packet in found if packet is not None]
+            self._credit -= len(packets)
+            self.report.repairs += len(packets)
+            self.send(packets)
+        return bool(requests)
+
+
+def send(
+    source: Source,
+    encoder: Encoder,
+    sink: Sink,
+    link: Link,
+    *,
+    push: int,
+    speed: float,
+    drop: bool,
+    buffer_bytes: int,
+    stop: threading.Event,
+    watch: Callable[[Sent, Buffer], None],
+) -> Sent:
+    """Send a recording, `push` frames at a time, and the packets that end it.
+
+    speed: times the recording's rate; 0 for as fast as possible. drop: skip what there is no room for in the buffer,
+    where otherwise reading waits. stop: ends it early. watch: called after each push.
+    """
+    report, buffer = link.report, Buffer(buffer_bytes)
+    pace = speed * source.layout.rate
+    reading = threading.Thread(target=_read, args=(source, buffer, push, pace, drop, stop, report), daemon=True)
+    reading.start()
+    try:
+        while not buffer.finished and not stop.is_set():
+            items = buffer.take(POLL, 1)
+            link.answer(encoder)
+            for skipped, frames, handed in items:
+                if skipped:
+                    encoder.skip(skipped)
+                if frames is None:
+                    continue
+                packets = encoder.push(frames)
+                report.encode.add(time.perf_counter() - handed)
+                report.frames += len(frames)
+                report.original += frames.nbytes
+                link.send(packets)
+            watch(report, buffer)
+        last = encoder.close()
+        for _ in range(LAST_COPIES if isinstance(sink, DatagramSink) else 1):
+            link.send(last)
+        until = time.monotonic() + LINGER
+        while isinstance(sink, DatagramSink) and time.monotonic() < until and not stop.is_set():
+            if link.answer(encoder):
+                until = time.monotonic() + LINGER
+            time.sleep(POLL)
+    finally:
+        buffer.close()
+        reading.join()
+    return report
+
+
+def _read(
+    source: Source, buffer: Buffer, push: int, pace: float, drop: bool, stop: threading.Event, report: Sent
+) -> None:
+    """Hand over the recording's frames, each push with the frames skipped before it and the time."""
+    try:
+        once = max(READ_BYTES // source.layout.frame_bytes // push, 1) * push
+        skipped, start = 0, time.perf_counter()
+        for at in range(0, source.frames, once):
+            samples = source.read(at, min(once, source.frames - at))
+            for begin in range(0, len(samples), push):
+                part = samples[begin : begin + push]
+                if pace:
+                    due = start + (at + begin + len(part)) / pace
+                    while (left := due - time.perf_counter()) > 0:
+                        if stop.wait(min(left, PART)):
+                            return
+                handed = time.perf_counter()
+                if buffer.put((skipped, part, handed), part.nbytes, wait=not drop):
+                    skipped = 0
+                elif buffer.closed:
+                    return
+                else:
+                    skipped += len(part)
+                    report.skipped += len(part)
+        if skipped:
+            buffer.put((skipped, None, 0.0), 0, wait=True)
+        buffer.close()
+    except BaseException as error:
+        buffer.close(error)
