@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spikey.coding.block import LEARNED, MOST_TOGETHER, Payload, decode_learned
+from spikey.coding.block import MOST_TOGETHER, Payload, decode_learned, needs_model
 from spikey.container.layout import BLOCK_SAMPLES
 from spikey.container.reader import Reader, decode_ahead
 from spikey.container.writer import encode_samples, is_single
@@ -74,7 +74,7 @@ def _write_group(group: list[_Opened], settings: Settings, results: dict[Path, O
         coded = [
             (one.out_path, Payload(payload, len(one.samples), one.samples.shape[1], one.samples.dtype))
             for one, payload in zip(group, payloads, strict=True)
-            if payload[0] & 15 == LEARNED
+            if needs_model(payload)
         ]
         samples = decode_learned([payload for _, payload in coded], lambda: calibration, lambda: settings.model)
         decoded = {out_path: each for (out_path, _), each in zip(coded, samples, strict=True)}

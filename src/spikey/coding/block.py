@@ -315,14 +315,19 @@ def _check_size(size: int, calibration: Calibration | None, what: str) -> None:
         raise DataError(f"{what}: a channel of {size} codes names a calibration of {calibration.codes}")
 
 
+def needs_model(payload: bytes | memoryview) -> bool:
+    """Whether a payload is coded with a trained network."""
+    return bool(payload) and payload[0] & 15 == LEARNED
+
+
 def needs(payload: bytes, count: int) -> tuple[bool, bool]:
     """Whether a payload of `count` channels, as `encode_block` makes it, needs the file's calibration, its model."""
     if payload[0] & 15 == STORED:
         return False, False
     cursor = Cursor(payload)
-    first, _ = cursor.take(2)
+    cursor.take(2)
     calibrated = any([_read_channel(cursor, index).calibrated for index in range(count)])
-    return calibrated, first & 15 == LEARNED
+    return calibrated, needs_model(payload)
 
 
 def _run_channels(

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from spikey.coding.block import LARGEST, LEARNED, MOST_TOGETHER, Payload, decode_block, decode_learned
+from spikey.coding.block import LARGEST, MOST_TOGETHER, Payload, decode_block, decode_learned, needs_model
 from spikey.container.layout import (
     BLOCK_BYTES,
     BLOCK_HEAD,
@@ -481,7 +481,7 @@ def decode_ahead(wanted: list[tuple[Reader, Block]]) -> None:
         if block.kind != BLOCK_SAMPLES or block.offset in reader._cache or block.offset + block.size > reader.size:
             continue
         data = reader._read_at(block.offset, block.size)
-        if data and data[0] & 15 == LEARNED:
+        if needs_model(data):
             payload = Payload(data, block.frames, block.channels, reader.layout.memory_dtype)
             key = reader.model_id, data[0], reader.header.calibration
             groups.setdefault(key, []).append((reader, block, payload))

@@ -13,7 +13,7 @@ from typing import BinaryIO, Protocol
 
 import numpy as np
 
-from spikey.coding.block import MOST_REFERENCES, MOST_TOGETHER, Method, encode_blocks, needs
+from spikey.coding.block import MOST_REFERENCES, MOST_TOGETHER, Method, encode_blocks, needs, needs_model
 from spikey.container.layout import (
     BLOCK_BYTES,
     BLOCK_HEAD,
@@ -113,22 +113,36 @@ def encode_samples(
 ) -> list[bytes]:
     """The payloads of sample blocks: coded, or stored as the file has them where that is not larger.
 
-    A trained network is used for a block only where that saves more, over linear prediction, than naming it takes.
+    A trained network is used for a block only where it saves more, over the adaptive predictors, than naming it takes.
     """
     coded = [block for block in blocks if block.size]
-    payloads = iter(encode_blocks(coded, method, calibration))
-    plain: Iterator[bytes | None] = iter([])
-    if method.model is not None:
-        guard = replace(method, predictor="lpc", lanes=2, references=MOST_REFERENCES, model=None)
-        plain = iter(encode_blocks(coded, guard, calibration))
+    payloads = encode_blocks(coded, method, calibration)
+    for name, lanes in _guards(method.model):
+        guard = replace(method, predictor=name, lanes=lanes, references=MOST_REFERENCES, model=None)
+        others = encode_blocks(coded, guard, calibration)
+        payloads = [_smaller(one, other) for one, other in zip(payloads, others, strict=True)]
+    found = iter(payloads)
     out = []
     for block, layout in zip(blocks, layouts, strict=True):
-        found, other = (next(payloads), next(plain, None)) if block.size else (None, None)
-        if other is not None and (found is None or len(other) <= len(found) + NAMED):
-            found = other
-        fits = found is not None and len(found) <= block.size * layout.itemsize
-        out.append(found if found is not None and fits else STORED_BYTE + _packed(block, layout))
+        payload = next(found) if block.size else None
+        fits = payload is not None and len(payload) <= block.size * layout.itemsize
+        out.append(payload if payload is not None and fits else STORED_BYTE + _packed(block, layout))
     return out
+
+
+def _guards(model: Model | None) -> list[tuple[str, int]]:
+    """The predictors, with their lanes, that a network must beat: those that are fast beside it."""
+    if model is None:
+        return []
+    return [("lpc", 2), ("balanced", 1)] if model.architecture.type == "lstm" else [("lpc", 2)]
+
+
+def _smaller(one: bytes | None, other: bytes | None) -> bytes | None:
+    """The smaller payload, with a model's name counted in."""
+    if one is None or other is None:
+        return one or other
+    named = NAMED if needs_model(one) else 0
+    return other if len(other) <= len(one) + named else one
 
 
 def _packed(samples: np.ndarray, layout: Layout) -> bytes:
