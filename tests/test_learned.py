@@ -299,7 +299,7 @@ _guards = writer._guards
 
 
 @pytest.fixture(autouse=True)
-def unguarded(monkeypatch):
+def no_guards(monkeypatch):
     """These networks win nothing: they would never be used."""
     monkeypatch.setattr(writer, "_guards", lambda model: [])
 

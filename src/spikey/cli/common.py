@@ -126,13 +126,18 @@ def settings_from(
     return Settings(calibration=chosen, embed=embed, estimate=wanted in (None, "auto"), raw=layout, **options)
 
 
+def trained_file(stated: Config) -> Path:
+    """Where a configuration's training puts its model."""
+    return Path(stated.training.save_path) / f"{stated.name}.safetensors"
+
+
 def model_of(config: Path, stated: Config) -> Model:
     """The model that a configuration has been trained to, or else a shipped one of its architecture."""
     from dataclasses import asdict
 
     from spikey.model.trained import Model, architecture, listed, named
 
-    trained = Path(stated.training.save_path) / f"{stated.name}.safetensors"
+    trained = trained_file(stated)
     sizes = stated.predictor.model_dump()
     wanted = architecture(**sizes, delta=stated.preprocessing.use_delta_encoding)
     if trained.is_file():

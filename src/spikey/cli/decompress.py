@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spikey.cli.common import cut, in_and_out, model_of, pairs, run_batches, run_files, say, summary
+from spikey.cli.common import cut, in_and_out, pairs, run_batches, run_files, say, summary, trained_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,11 +96,12 @@ def _consult(config: Path, name: str | None, sources: list[Path]) -> None:
     from spikey.cli.info import describe
     from spikey.config import load
     from spikey.errors import SpikeyError
+    from spikey.model.trained import named
 
     stated = load(config, name)
-    if stated.predictor.type not in ("lpc", "lms"):
+    if trained_file(stated).is_file():
         with suppress(SpikeyError):  # the file itself says which model it needs, if any
-            model_of(config, stated)
+            named(str(trained_file(stated)))
     for source in sources:
         try:
             facts = describe(source)
