@@ -82,6 +82,23 @@ def test_bench_measures_pcodec_side_by_side(folder):
     assert results["spikey realtime"].compressed < results["pcodec conv1(16) on codes"].compressed
 
 
+def test_bench_measures_models(folder, tmp_path):
+    picture = tmp_path / "gains.png"
+    options = ["--model", "n1-fixed", "--preset", "realtime", "--repeats", "1", "--json", "--no-peers"]
+    done = runner.invoke(app, ["bench", str(folder), *options, "--picture", str(picture)])
+    assert done.exit_code == 0, done.output
+    alone, realtime = json.loads(done.stdout)
+    assert alone["codec"] == "spikey n1-fixed" and alone["compressed"] <= realtime["compressed"]
+    assert picture.read_bytes()[1:4] == b"PNG"
+    sizes = {}
+    for option in ("--fallback", "--no-fallback"):
+        done = runner.invoke(app, ["bench", str(folder), "--model", "n1-fixed", "--together", "2", option, "--json"])
+        assert done.exit_code == 0, done.output
+        sizes[option] = json.loads(done.stdout)[0]["sizes"]
+    assert sizes["--fallback"] == alone["sizes"]
+    assert all(one <= other for one, other in zip(sizes["--fallback"], sizes["--no-fallback"], strict=True))
+
+
 def test_bench_refuses_unknown_presets(folder):
     done = runner.invoke(app, ["bench", str(folder), "--preset", "best"])
     assert isinstance(done.exception, UsageError) and "realtime" in str(done.exception)

@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spikey.coding.block import Method
+from spikey.coding.block import Method, encode_blocks
 from spikey.container.estimate import choose_calibration
+from spikey.container.layout import STORED_BYTE
 from spikey.container.reader import Reader, decode_ahead
 from spikey.container.writer import encode_samples, write_file
 from spikey.errors import DataError
@@ -164,10 +165,18 @@ def measure(
 
 
 def measure_together(
-    paths: list[Path], model: Model, together: int, progress: Callable[[int], None] | None = None
+    paths: list[Path],
+    model: Model,
+    together: int,
+    fallback: bool = True,
+    progress: Callable[[int], None] | None = None,
 ) -> Result:
-    """A trained model on all recordings, `together` of them side by side; every recording must be one block."""
-    result = Result(f"spikey {model.name}, {together} together", 0, 0, 0, 0, 0.0, 0.0)
+    """A trained model on all recordings, `together` of them side by side; every recording must be one block.
+
+    fallback: whether recordings that adaptive predictors make smaller are coded with those, as usual.
+    """
+    note = "" if fallback else ", no fallback"
+    result = Result(f"spikey {model.name}, {together} together{note}", 0, 0, 0, 0, 0.0, 0.0)
     method = Settings(model=model).method(0)
     for at in range(0, len(paths), together):
         with ExitStack() as stack:
@@ -176,7 +185,11 @@ def measure_together(
             wanted = [pack(block, source.layout) for block, source in zip(blocks, sources, strict=True)]
             start = time.perf_counter()
             calibration, _ = choose_calibration(sources[0], method)
-            payloads = encode_samples(blocks, [source.layout for source in sources], method, calibration)
+            layouts = [source.layout for source in sources]
+            if fallback:
+                payloads = encode_samples(blocks, layouts, method, calibration)
+            else:
+                payloads = [payload or STORED_BYTE for payload in encode_blocks(blocks, method, calibration)]
             files = [_file_of(each, method, calibration, load) for each, load in zip(sources, payloads, strict=True)]
             middle = time.perf_counter()
             readers = [Reader(file) for file in files]

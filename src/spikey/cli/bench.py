@@ -19,6 +19,9 @@ def command(
     coder: Annotated[list[str] | None, typer.Option(help="arithmetic, rice, huffman; default: arithmetic.")] = None,
     model: Annotated[list[str] | None, typer.Option(help="Trained models too, by name or file.")] = None,
     together: Annotated[int, typer.Option(help="Only the models, on so many recordings at once.", min=0)] = 0,
+    fallback: Annotated[
+        bool, typer.Option(help="With --together: the adaptive predictors where they are better, as usual.")
+    ] = True,
     every: Annotated[int, typer.Option(help="Every Nth file, from the first, of the sorted names.", min=1)] = 1,
     repeats: Annotated[int, typer.Option(help="Times each is timed; the best counts.", min=1)] = 3,
     peers: Annotated[bool, typer.Option(help="Measure pcodec too, when it is installed.")] = True,
@@ -48,7 +51,7 @@ def command(
     with progress_bar(len(files) * max(len(chosen), len(models)), "files") as advance:
         results = measure(files, chosen, repeats, advance)
         if together:
-            results = [measure_together(files, each, together, advance) for each in models]
+            results = [measure_together(files, each, together, fallback, advance) for each in models]
     if picture is not None:
         from spikey.analysis.gains import draw_gains
 
