@@ -23,6 +23,7 @@ from spikey.errors import DataError, SpikeyError, UsageError  # noqa: E402
 from spikey.model.trained import Architecture, load  # noqa: E402
 from spikey.training import keeper, module, plan, results, run  # noqa: E402
 from spikey.training.evaluate import bits_by_channel, compress  # noqa: E402
+from spikey.training.grow import grow  # noqa: E402
 from spikey.training.network import Network, bits  # noqa: E402
 from spikey.training.quantise import keep_inside, quantise, restored  # noqa: E402
 from spikey.training.windows import Whole, Windows, calibration_of, gather, see  # noqa: E402
@@ -329,3 +330,30 @@ def test_evaluation_is_of_every_usable_sample(data):
 
 def test_errors_are_of_one_kind():
     assert issubclass(keeper.Interrupted, SpikeyError) and keeper.Interrupted.exit_status == 1
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_grown_network_begins_with_what_is_known(layers):
+    torch.manual_seed(0)
+    small = Network(Architecture("lstm", False, 3, 6, 1))
+    torch.nn.init.normal_(small.head.weight, std=0.1)
+    large = Network(Architecture("lstm", False, 3, 9, layers))
+    grow(quantise(small), large)
+    inputs = torch.randint(-300, 300, (50, 2, small.architecture.inputs))
+    with torch.no_grad():
+        before, after = (torch.stack(network(inputs)[:2]) for network in (small, large))
+        fresh = torch.stack(Network(large.architecture)(inputs)[:2])
+    assert (after - before).abs().max() < (0.01 if layers == 1 else 0.05)
+    assert (fresh - before).abs().max() > 0.2
+
+
+def test_what_cannot_grow():
+    small = quantise(Network(Architecture("lstm", False, 3, 6, 1)))
+    for wrong in (
+        Architecture("lstm", False, 4, 9, 1),
+        Architecture("lstm", False, 3, 5, 1),
+        Architecture("lstm", True, 3, 9, 1),
+        Architecture("fixed_input_nn", False, 3, 9, 1),
+    ):
+        with pytest.raises(UsageError, match="cannot grow"):
+            grow(small, Network(wrong))

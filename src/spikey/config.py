@@ -76,6 +76,8 @@ class Training(_Section):
     limit: Annotated[int, Field(ge=2)] | None = None
     leave_out: Annotated[int, Field(ge=0)] = 0
     compress_files: Annotated[int, Field(ge=0)] = 4
+    start_from: _PathText | None = None
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.0
     resume: Literal["auto", "never"] = "auto"
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     devices: Annotated[int, Field(ge=1, le=65_536)] | None = None

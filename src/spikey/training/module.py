@@ -60,8 +60,11 @@ class Module(LightningModule):
         return self.whole
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam (Kingma and Ba, 2015)."""
-        return torch.optim.Adam(self.network.parameters(), lr=self.settings.learning_rate, betas=(0.9, 0.99))
+        """Adam (Kingma and Ba, 2015) with decoupled weight decay (Loshchilov and Hutter, 2019)."""
+        settings = self.settings
+        return torch.optim.AdamW(
+            self.network.parameters(), settings.learning_rate, betas=(0.9, 0.99), weight_decay=settings.weight_decay
+        )
 
     def on_train_start(self) -> None:
         """Start the clock."""

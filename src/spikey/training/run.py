@@ -15,6 +15,8 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from spikey.config import Config
 from spikey.errors import DataError, UsageError
+from spikey.model.trained import named
+from spikey.training.grow import grow
 from spikey.training.keeper import Keeper
 from spikey.training.module import Diverged, Module
 from spikey.training.network import Network
@@ -48,7 +50,10 @@ def train(config: Config, *, say: Say = print, bar: Bar = no_bar) -> str:
         torch.set_num_threads(config.training.threads)
     _quieten()
     seed_everything(config.training.seed, verbose=False)
-    module = Module(Network(plan.architecture), config.training, windows, Whole(plan.test))
+    network = Network(plan.architecture)
+    if config.training.start_from is not None:
+        grow(named(config.training.start_from), network)
+    module = Module(network, config.training, windows, Whole(plan.test))
     keeper = Keeper(plan, module)
     trainer = _trainer(plan, keeper)
     resumed = _resumable(plan)
