@@ -478,7 +478,9 @@ def decode_ahead(wanted: list[tuple[Reader, Block]]) -> None:
     """
     groups: dict[tuple[bytes, int, bytes], list[tuple[Reader, Block, Payload]]] = {}
     for reader, block in wanted:
-        if block.kind != BLOCK_SAMPLES or block.offset in reader._cache or block.offset + block.size > reader.size:
+        if block.kind != BLOCK_SAMPLES or block.offset in reader._cache or block.offset in reader._ahead:
+            continue
+        if block.offset + block.size > reader.size:
             continue
         data = reader._read_at(block.offset, block.size)
         if needs_model(data):

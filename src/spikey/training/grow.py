@@ -1,8 +1,8 @@
 """A large LSTM that begins as a small one does: what has been learned is copied, the rest is added beside it.
 
 After Chen, Goodfellow and Shlens, "Net2Net: accelerating learning via knowledge transfer" (2016). Units of an added
-layer let the layer below through, nearly unchanged. On these recordings a large LSTM trained from nothing ends behind a small
-one, which sees many more steps in the same time; one that has grown ends before both.
+layer let the layer below through, nearly unchanged. On these recordings a large LSTM trained from nothing ends behind a
+small one, which sees many more steps in the same time; one that has grown ends before both.
 """
 
 from __future__ import annotations
