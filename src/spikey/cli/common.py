@@ -135,7 +135,7 @@ def model_of(config: Path, stated: Config) -> Model:
     """The model that a configuration has been trained to, or else a shipped one of its architecture."""
     from dataclasses import asdict
 
-    from spikey.model.trained import Model, architecture, listed, named
+    from spikey.model.trained import Model, architecture, listed, named, use
 
     trained = trained_file(stated)
     sizes = stated.predictor.model_dump()
@@ -148,10 +148,10 @@ def model_of(config: Path, stated: Config) -> Model:
                 "train it again"
             )
         return model
-    for path, shipped in listed():
+    for _, shipped in listed():
         if isinstance(shipped, Model) and shipped.architecture == wanted:
             say(f"note: {trained} is not there; using {shipped.name}, which comes with this version")
-            return named(str(path))
+            return use(shipped)
     raise UsageError(
         f"{config}: predictor.type {stated.predictor.type} needs a trained model, and there is none at {trained}; "
         f"train it with: python main.py {config} {stated.name}"
