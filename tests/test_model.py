@@ -14,7 +14,7 @@ from spikey.coding.coders import CODERS
 from spikey.coding.loop import run
 from spikey.model import fixed, make_tables
 from spikey.model.cross import choose_references, crossed
-from spikey.model.density import below, find, narrow, position, standardise, uniform_edges, wide
+from spikey.model.density import below, find, guess, narrow, position, standardise, uniform_edges, wide
 from spikey.model.lms import lms
 from spikey.model.lpc import SEGMENT, adapt, lpc, observe, predict, solve
 from spikey.model.scale import rescale, scale, scale_of
@@ -72,7 +72,7 @@ def test_the_search_finds_the_code_of_every_target(edges):
         some = random.choice(size, min(size, 60), replace=False)
         for target in np.concatenate([targets, counts[some], counts[some + 1] - 1, [0, fixed.MASS - 1]]):
             expected = np.searchsorted(counts, target, side="right") - 1  # a linear search would find the same
-            code, low, own = find(density, location, step, int(target))
+            code, low, own = find(density, location, step, int(target), guess(density, location, step, int(target)))
             assert (code, low, own) == (expected, counts[expected], counts[expected + 1] - counts[expected])
 
 

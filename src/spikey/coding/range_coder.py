@@ -47,15 +47,14 @@ def range_encoder(lanes: int, capacity: int) -> RangeEncoder:
 
 def range_decoder(streams: list[bytes]) -> RangeDecoder:
     """Start decoding one stream a lane. Past its end a stream reads as zeros."""
-    data = np.zeros((len(streams), max(map(len, streams)) + 12), dtype=np.uint8)
-    value = np.empty(len(streams), dtype=np.int64)
-    for lane, stream in enumerate(streams):
-        data[lane, : len(stream)] = np.frombuffer(stream, dtype=np.uint8)
-        value[lane] = int.from_bytes(data[lane, : STATE_BITS // 8].tobytes(), "big")
+    size, width = max(map(len, streams)) + 12, STATE_BITS // 8
+    rows = [bytes(stream).ljust(size, b"\0") for stream in streams]
+    data = np.frombuffer(bytearray(b"".join(rows)), dtype=np.uint8).reshape(len(rows), size)
+    value = np.array([int.from_bytes(row[:width], "big") for row in rows], dtype=np.int64)
     return RangeDecoder(
         value,
         np.full(len(streams), FULL, dtype=np.int64),
-        np.full(len(streams), STATE_BITS // 8, dtype=np.int64),
+        np.full(len(streams), width, dtype=np.int64),
         data,
     )
 
@@ -106,20 +105,27 @@ def _put_encoder(coder, lane, low_counts, counts):
         low -= FULL
         carry(coder.out, lane, coder.at[lane])
     # Two bytes are written each time and kept when they are due: a branch would be mispredicted every fourth time.
-    at = coder.at[lane]
-    while True:
-        due = width < SMALLEST
-        room = min(at, coder.out.shape[1] - 2)
-        coder.out[lane, np.uint64(room)] = (low >> (STATE_BITS - 8)) & 255
-        coder.out[lane, np.uint64(room + 1)] = (low >> (STATE_BITS - 16)) & 255
-        at += 2 if due else 0
-        low = (low & (SMALLEST - 1)) << OUT_BITS if due else low
-        width = width << OUT_BITS if due else width
-        if width >= SMALLEST:
-            break
+    at = _write(coder, lane, coder.at[lane], low)
+    due = np.int64(width < SMALLEST)
+    low = (low & (FULL - 1) >> (due * OUT_BITS)) << (due * OUT_BITS)
+    width <<= due * OUT_BITS
+    at += 2 * due
+    while width < SMALLEST:
+        at = _write(coder, lane, at, low) + 2
+        low = (low & (SMALLEST - 1)) << OUT_BITS
+        width <<= OUT_BITS
     coder.at[lane] = at
     coder.low[lane] = low
     coder.width[lane] = width
+
+
+@inlined
+def _write(coder, lane, at, low):
+    """Write the two highest bytes, where there is room; returns `at`."""
+    room = min(at, coder.out.shape[1] - 2)
+    coder.out[lane, np.uint64(room)] = (low >> (STATE_BITS - 8)) & 255
+    coder.out[lane, np.uint64(room + 1)] = (low >> (STATE_BITS - 16)) & 255
+    return at
 
 
 @kernel
@@ -148,15 +154,21 @@ def take(coder, lane, low_counts, counts):
     width = unit * counts
     value = min(coder.value[lane] - unit * low_counts, width - 1)  # less than width, whatever the stream says
     at = coder.at[lane]
-    while True:
-        due = width < SMALLEST
-        room = min(at, coder.data.shape[1] - 2)
-        two = (np.int64(coder.data[lane, np.uint64(room)]) << 8) | np.int64(coder.data[lane, np.uint64(room + 1)])
-        at += 2 if due else 0
-        value = (value << OUT_BITS) | two if due else value
-        width = width << OUT_BITS if due else width
-        if width >= SMALLEST:
-            break
+    due = np.int64(width < SMALLEST)  # in numbers, as a branch would be mispredicted every fourth time
+    value = (value << (due * OUT_BITS)) | (_read(coder, lane, at) & -due)
+    width <<= due * OUT_BITS
+    at += 2 * due
+    while width < SMALLEST:
+        value = (value << OUT_BITS) | _read(coder, lane, at)
+        width <<= OUT_BITS
+        at += 2
     coder.at[lane] = at
     coder.value[lane] = value
     coder.width[lane] = width
+
+
+@inlined
+def _read(coder, lane, at):
+    """The next two bytes, or what stands at the end."""
+    room = min(at, coder.data.shape[1] - 2)
+    return (np.int64(coder.data[lane, np.uint64(room)]) << 8) | np.int64(coder.data[lane, np.uint64(room + 1)])

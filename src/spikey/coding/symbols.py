@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from spikey.coding.range_coder import (
     RangeDecoder,
     RangeEncoder,
@@ -10,7 +12,7 @@ from spikey.coding.range_coder import (
     target,
 )
 from spikey.kernels import entry, generic, inlined
-from spikey.model.density import Narrow, Wide, below, cumulative, find, standardise
+from spikey.model.density import Narrow, Wide, below, cumulative, find, guess, standardise
 from spikey.model.fixed import MASS, MASS_BITS, NARROW, POSITION_BITS, SCALE_STEP_BITS, UNIT
 
 ESCAPE_LOW = MASS - 256
@@ -31,8 +33,13 @@ def encode(density, coder, lane, location, step, code):
 
 
 @generic
-def decode(density, coder, lane, location, step):
-    """Take a code out of a range coder."""
+def sight(density, coder, lane, location, step):
+    """What a range decoder points at, and a guess of the code: the part of decoding that lanes can do ahead."""
+
+
+@generic
+def decode(density, coder, lane, location, step, wanted, near):
+    """Take a code out of a range decoder, by what `sight` said."""
 
 
 @transfer.register(RangeEncoder)
@@ -43,7 +50,8 @@ def _transfer_encoder(coder, density, lane, location, step, code):
 
 @transfer.register(RangeDecoder)
 def _transfer_decoder(coder, density, lane, location, step, code):
-    return decode(density, coder, lane, location, step)
+    wanted, near = sight(density, coder, lane, location, step)
+    return decode(density, coder, lane, location, step, wanted, near)
 
 
 @encode.register(Narrow)
@@ -53,9 +61,15 @@ def _encode_narrow(density, coder, lane, location, step, code):
     put(coder, lane, low, below(density, location, reciprocal, code + 1) - low)
 
 
+@sight.register(Narrow)
+def _sight_narrow(density, coder, lane, location, step):
+    wanted = target(coder, lane)
+    return wanted, guess(density, location, step, wanted)
+
+
 @decode.register(Narrow)
-def _decode_narrow(density, coder, lane, location, step):
-    code, low, counts = find(density, location, step, target(coder, lane))
+def _decode_narrow(density, coder, lane, location, step, wanted, near):
+    code, low, counts = find(density, location, step, wanted, near)
     take(coder, lane, low, counts)
     return code
 
@@ -96,11 +110,15 @@ def _encode_wide(density, coder, lane, location, step, code):
         put(coder, lane, code << (MASS_BITS - RAW_BITS), 1 << (MASS_BITS - RAW_BITS))
 
 
+@sight.register(Wide)
+def _sight_wide(density, coder, lane, location, step):
+    return target(coder, lane), np.int64(0)
+
+
 @decode.register(Wide, small=False)
-def _decode_wide(density, coder, lane, location, step):
+def _decode_wide(density, coder, lane, location, step, wanted, near):
     shift, first = _window(density, location, step)
     reciprocal = entry(density.reciprocal, step)
-    wanted = target(coder, lane)
     if wanted >= ESCAPE_LOW:
         take(coder, lane, ESCAPE_LOW, MASS - ESCAPE_LOW)
         code = target(coder, lane) >> (MASS_BITS - RAW_BITS)

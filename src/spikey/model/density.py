@@ -163,19 +163,23 @@ def below(density, location, reciprocal, code):
 
 
 @inlined
-def find(density, location, step, target):
-    """The code of a narrow alphabet whose counts hold `target`, with the counts below it and its own."""
-    last = len(density.edges) - 2
+def guess(density, location, step, target):
+    """The code of a narrow alphabet that probably holds `target`: nearly always it, or one beside it."""
     z = entry(density.quantiles, target >> (MASS_BITS - QUANTILE_BITS))
+    near = location + ((z * entry(density.spread, step)) >> (Z_BITS + POSITION_BITS))
+    cell = min(max((near + UNIT // 2) >> LOCATION_BITS, 0), len(density.located) - 1)
+    return entry(density.located, cell)
+
+
+@inlined
+def find(density, location, step, target, code):
+    """The code whose counts hold `target`, starting from a guess, with the counts below it and its own."""
+    last = len(density.edges) - 2
     reciprocal = entry(density.reciprocal, step)
-    guess = location + ((z * entry(density.spread, step)) >> (Z_BITS + POSITION_BITS))
-    cell = min(max((guess + UNIT // 2) >> LOCATION_BITS, 0), len(density.located) - 1)
-    code = entry(density.located, cell)
     low = below(density, location, reciprocal, code)
     high = below(density, location, reciprocal, code + 1)
     if low <= target < high:
         return code, low, high - low
-    # Nearly always the guess is off by one.
     if target < low:
         code = max(code - 1, 0)
         near = below(density, location, reciprocal, code)

@@ -1,8 +1,11 @@
-"""The state of all channels of a stream, and the loop that models some frames of them.
+"""The state of all channels of a stream, and the loop that codes some frames of them.
 
 Channels are in groups; a group's channels share one range coder and one clock, and start anew together at a key
 packet. Predictor, scale and density are those of the `realtime` file codec; each channel learns alone. So that no frame
 has more to do than others, the channels of a group solve for their weights at different frames.
+
+What a frame needs lies side by side for all channels, so that predictions and scales of many are computed at once;
+only the range coder goes from channel to channel. Several groups take turns in it, as each step waits for the last one.
 """
 
 from __future__ import annotations
@@ -12,186 +15,337 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spikey.coding.block import ORDER
-from spikey.coding.loop import one_sample
-from spikey.coding.range_coder import FULL, RangeDecoder, close, put
-from spikey.coding.symbols import decode, encode, transfer
-from spikey.kernels import inlined, kernel
-from spikey.model.density import step_of
-from spikey.model.fixed import POSITION_BITS, SCALE_MAX, SCALE_MIN, SPREAD
-from spikey.model.lpc import PRIOR, SEGMENT, Separate, adapt, member, separate, solve
-from spikey.model.scale import BYTE_BITS, Scale, scale
+from spikey.coding.range_coder import RangeDecoder, range_decoder
+from spikey.coding.symbols import decode, sight
+from spikey.kernels import entry, generic, inlined, kernel
+from spikey.model.density import position, standardise, step_of
+from spikey.model.fixed import (
+    FARTHEST,
+    POSITION_BITS,
+    SCALE_MAX,
+    SCALE_MIN,
+    SPREAD,
+    UNIT,
+    UPDATE,
+    UPDATE_BITS,
+    UPDATE_LAST,
+    WEIGHT_BITS,
+)
+from spikey.model.lpc import FORGET, PRIOR, SEGMENT, solve
+from spikey.model.scale import BYTE_BITS, opening_scale
 
-ROOM = 1024  # samples of each channel that are held
-KEPT = 520  # of them when the oldest go: more than any segment has
-TAIL = 7  # bytes at most that end a packet
-SLOTS = 3  # intervals of a sample, at most
+RATE = 2  # of the running scale, a row of the table of updates: as in `scale`
+WINDOW = 84  # rows of the latest differences: ORDER and some, so that they are seldom moved
 OPENINGS = 224  # frames after a key when the short segments (32, 64, 128) are over
+TOGETHER = 5  # groups that take turns
+MOST_GROUPS = 256
+MOST_CHANNELS = 4096  # of a group
 
 
 class Bank(NamedTuple):
     """State of a stream's channels.
 
-    predictor: `Separate`, one lane a channel; scale: `Scale`, one lane a channel; density: of all of them.
-    first int64 (groups + 1,): each group's first channel. at int64 (groups,): where in the predictors' memory the next
-    frame goes; 0 after a key. age int64 (groups,): frames since the key.
-    since, due int64 (channels,): where the running segment began, and at which age it ends.
-    prior int64 (lags,): correlations to start from.
+    density: of all of them. update int32 (97,): the changes of a scale.
+    first, end int64 (groups,): each group's channels. age int64 (groups,): frames since the key.
+    row int64 (groups,): of `window`, where the oldest of the latest frames is. soon int64 (groups,): the first age at
+    which a segment ends.
+    weights int32 (ORDER, channels), window int32 (WINDOW, channels): as in `Lpc`, frame by frame.
+    history int32 (channels, ORDER + 2 * SEGMENT): the running segment of each channel, after the frames before it.
+    correlations int64 (channels, ORDER + 1): as in `Lpc`.
+    last, location, scale, step int64 (channels,): position before, prediction, log2 of the scale and its table index.
+    since, due int64 (channels,): at which age the running segment began and ends.
+    prior int64 (ORDER + 1,): correlations to start from. constants int64 (3,): middle of the alphabet in 1/64 LSB,
+    bits dropped from correlations, scale of a key's first frame.
     """
 
-    predictor: Separate
-    scale: Scale
     density: Any
+    update: np.ndarray
     first: np.ndarray
-    at: np.ndarray
+    end: np.ndarray
     age: np.ndarray
+    row: np.ndarray
+    soon: np.ndarray
+    weights: np.ndarray
+    window: np.ndarray
+    history: np.ndarray
+    correlations: np.ndarray
+    last: np.ndarray
+    location: np.ndarray
+    scale: np.ndarray
+    step: np.ndarray
     since: np.ndarray
     due: np.ndarray
     prior: np.ndarray
+    constants: np.ndarray
 
 
-class Intervals(NamedTuple):
-    """A coder that keeps what a range coder will be told: SLOTS intervals at most for each sample of a push.
+class Scratch(NamedTuple):
+    """Room for one thread.
 
-    at int64 (lanes,): a channel's next slot. low, counts int32 (frames * channels, SLOTS): counts are 0 where a slot is
-    not used.
+    recursion int64 (3, ORDER + 1), weights int32 (ORDER,): for `solve`. first, end int64 (256,): channels of each lane.
+    here, z int64 (MOST_CHANNELS,): of each channel of a group.
     """
 
-    at: np.ndarray
-    low: np.ndarray
-    counts: np.ndarray
+    recursion: np.ndarray
+    weights: np.ndarray
+    first: np.ndarray
+    end: np.ndarray
+    here: np.ndarray
+    z: np.ndarray
 
 
-class Shared(NamedTuple):
-    """A range decoder whose lane 0 all channels share."""
+def bank(channels: int, groups: int, codes: int, density: Any, prior: np.ndarray | None) -> Bank:
+    """A bank over an alphabet of `codes`; the groups' first and last channels are still to be set.
 
-    decoder: RangeDecoder
-
-
-def intervals(channels: int, frames: int) -> Intervals:
-    """Room for pushes of at most `frames` frames."""
-    at, (low, counts) = np.zeros(channels, dtype=np.int64), np.zeros((2, frames * channels, SLOTS), dtype=np.int32)
-    return Intervals(at, low, counts)
-
-
-@put.register(Intervals)
-def _put_intervals(coder, lane, low_counts, counts):
-    at = coder.at[lane]
-    for slot in range(SLOTS):
-        if coder.counts[at, slot] == 0:
-            coder.low[at, slot] = low_counts
-            coder.counts[at, slot] = counts
-            return
-
-
-@transfer.register(Intervals)
-def _transfer_intervals(coder, density, lane, location, step, code):
-    encode(density, coder, lane, location, step, code)
-    return code
-
-
-@transfer.register(Shared)
-def _transfer_shared(coder, density, lane, location, step, code):
-    return decode(density, coder.decoder, 0, location, step)
-
-
-def bank(first: np.ndarray, codes: int, density: Any, prior: np.ndarray | None) -> Bank:
-    """The bank of groups that begin at channels `first` int64 (groups + 1,), over an alphabet of `codes`.
-
-    Every group needs a key before its first frame.
+    Every group needs a key before its first frame. What no key has touched takes no memory.
     """
-    channels, groups = int(first[-1]), len(first) - 1
     known = np.zeros(ORDER + 1, dtype=np.int64)
     if prior is not None:
         known[: len(prior)] = prior[: ORDER + 1]
+
+    def integers(*shape: int, dtype: type = np.int64) -> np.ndarray:
+        return np.zeros(shape, dtype=dtype)
+
+    shift = 2 * max(codes.bit_length() - 10, 0)
     return Bank(
-        separate(ORDER, ROOM, codes, [0] * channels),
-        scale(channels, codes, 0),
         density,
-        first,
-        np.zeros(groups, dtype=np.int64),
-        np.zeros(groups, dtype=np.int64),
-        np.zeros(channels, dtype=np.int64),
-        np.zeros(channels, dtype=np.int64),
+        UPDATE[RATE],
+        integers(groups),
+        integers(groups),
+        integers(groups),
+        integers(groups),
+        integers(groups),
+        integers(ORDER, channels, dtype=np.int32),
+        integers(WINDOW, channels, dtype=np.int32),
+        integers(channels, ORDER + 2 * SEGMENT, dtype=np.int32),
+        integers(channels, ORDER + 1),
+        integers(channels),
+        integers(channels),
+        integers(channels),
+        integers(channels),
+        integers(channels),
+        integers(channels),
         known,
+        np.array([codes * UNIT // 2, shift, opening_scale(codes)], dtype=np.int64),
+    )
+
+
+def scratch() -> Scratch:
+    """Room for a thread."""
+    return Scratch(
+        np.zeros((3, ORDER + 1), dtype=np.int64),
+        np.zeros(ORDER, dtype=np.int32),
+        *np.zeros((2, MOST_GROUPS), dtype=np.int64),
+        *np.zeros((2, MOST_CHANNELS), dtype=np.int64),
     )
 
 
 @kernel
-def reset(bank, group, initial):
+def reset(bank, group, initial, scratch):
     """Start a group anew; initial uint8 (channels of the group,): bytes of their scales, as in a block's header."""
-    bank.at[group] = 0
-    bank.age[group] = 0
-    begin = bank.first[group]
-    order = bank.predictor.weights.shape[1]
-    for channel in range(begin, bank.first[group + 1]):
+    begin, end = bank.first[group], bank.end[group]
+    bank.age[group], bank.row[group], bank.soon[group] = 0, 0, 32
+    middle, shift = bank.constants[0], bank.constants[1]
+    for channel in range(begin, end):
         value = min(SCALE_MIN + (np.int64(initial[channel - begin]) << BYTE_BITS), SCALE_MAX)
-        bank.scale.value[channel] = value
-        spread = SPREAD[step_of(value)] >> POSITION_BITS
-        one = member(bank.predictor, channel)
-        spread = min(spread, 2 * one.middle[0])
-        for k in range(order + 1):
-            one.correlations[k] = (bank.prior[k] * PRIOR * spread * spread) >> (16 + one.shift[0])
-        solve(one.correlations, one.weights, one.scratch)
-        for i in range(order):
-            one.signal[0, i] = 0
-        one.last[0] = one.middle[0]
-        bank.since[channel] = 0
-        bank.due[channel] = 32
+        bank.scale[channel] = value
+        spread = min(SPREAD[step_of(value)] >> POSITION_BITS, 2 * middle)
+        for k in range(ORDER + 1):
+            bank.correlations[channel, k] = (bank.prior[k] * PRIOR * spread * spread) >> (16 + shift)
+        _weigh(bank, channel, scratch)
+        for i in range(ORDER):
+            bank.window[i, channel] = 0
+            bank.history[channel, i] = 0
+        bank.last[channel] = middle
+        bank.since[channel], bank.due[channel] = 0, 32
 
 
 @inlined
-def _sample(coder, bank, group, channel, at, age, code):
-    """Code one sample of a channel, at `at` in memory and `age` after the key."""
-    code = one_sample(coder, bank.predictor, bank.density, bank.scale, channel, at, code)
-    if age + 1 == bank.due[channel]:
-        begin = bank.first[group]
-        adapt(member(bank.predictor, channel), bank.since[channel], at + 1, age >= OPENINGS)
-        bank.since[channel] = at + 1
-        bank.due[channel] = due_after(age + 1, channel - begin, bank.first[group + 1] - begin)
-    if at + 1 == ROOM:
-        signal = bank.predictor.signal[channel, 0]
-        for i in range(KEPT + bank.predictor.weights.shape[1]):
-            signal[i] = signal[i + ROOM - KEPT]
-        bank.since[channel] -= ROOM - KEPT
-    return code
+def _weigh(bank, channel, scratch):
+    """New weights for a channel."""
+    solve(bank.correlations[channel], scratch.weights, scratch.recursion)
+    for i in range(ORDER):
+        bank.weights[i, channel] = scratch.weights[i]
 
 
-@inlined
-def _next(at):
-    """Where in memory the next sample goes."""
-    return at + 1 if at + 1 < ROOM else KEPT
+class Aimed(NamedTuple):
+    """A range decoder that decodes in two steps. wanted, near int64 (lanes,): what the first step leaves the second."""
+
+    decoder: RangeDecoder
+    wanted: np.ndarray
+    near: np.ndarray
+
+
+def aimed(streams: list[bytes]) -> Aimed:
+    """Start decoding one stream a lane."""
+    return Aimed(range_decoder(streams), *np.zeros((2, len(streams)), dtype=np.int64))
+
+
+@generic
+def aim(coder, density, lane, location, step):
+    """The first half of coding a sample. Lanes that all aim before one of them settles need not wait for each other."""
+
+
+@generic
+def settle(coder, density, lane, location, step, code):
+    """The second half: send `code` (encoding) or receive and return it (decoding, where the argument is ignored)."""
+
+
+@generic
+def mark(coder, lane):
+    """Note that a lane has come to the end of a frame."""
+
+
+@aim.register(Aimed)
+def _aim_decoder(coder, density, lane, location, step):
+    coder.wanted[lane], coder.near[lane] = sight(density, coder.decoder, lane, location, step)
+
+
+@settle.register(Aimed)
+def _settle_decoder(coder, density, lane, location, step, code):
+    return decode(density, coder.decoder, lane, location, step, coder.wanted[lane], coder.near[lane])
+
+
+@mark.register(Aimed)
+def _mark_decoder(coder, lane):
+    pass
 
 
 @kernel
-def decode_frames(decoder, bank, group, codes):
-    """Decode frames of a group into codes int32 (frames, channels of the bank), one frame after the other."""
-    at, age = bank.at[group], bank.age[group]
-    for frame in range(codes.shape[0]):
-        for channel in range(bank.first[group], bank.first[group + 1]):
-            codes[frame, channel] = _sample(decoder, bank, group, channel, at, age, np.int64(0))
-        at, age = _next(at), age + 1
-    bank.at[group], bank.age[group] = at, age
+def run_frames(coder, bank, groups, lengths, codes, scratch):
+    """Code frames of some groups; each is a lane of the coder. Encoding and decoding differ in its type alone.
 
-
-@kernel
-def model_frames(intervals, bank, first, end, codes, row):
-    """Model codes int32 (frames, channels of the bank) of groups [first, end), the packet's frames from `row` on.
-
-    It runs over one channel after the other, which is faster than frame by frame.
+    groups, lengths int64 (lanes,): which, and how many frames of each. codes int32 (frames, channels of the bank): read
+    when encoding, written when decoding.
     """
-    frames, channels = codes.shape
-    for group in range(first, end):
-        for channel in range(bank.first[group], bank.first[group + 1]):
-            at, age = bank.at[group], bank.age[group]
-            for frame in range(frames):
-                slot = (row + frame) * channels + channel
-                for i in range(SLOTS):
-                    intervals.counts[slot, i] = 0
-                intervals.at[channel] = slot
-                _sample(intervals, bank, group, channel, at, age, np.int64(codes[frame, channel]))
-                at, age = _next(at), age + 1
-        for _ in range(frames):
-            bank.at[group], bank.age[group] = _next(bank.at[group]), bank.age[group] + 1
+    for lead in range(0, groups.shape[0], TOGETHER):
+        lanes = range(lead, min(lead + TOGETHER, groups.shape[0]))
+        longest = 0
+        for lane in lanes:
+            longest = max(longest, lengths[lane])
+        for frame in range(longest):
+            most = 0
+            for lane in lanes:
+                scratch.first[lane], scratch.end[lane] = 0, 0
+                if frame < lengths[lane]:
+                    scratch.first[lane], scratch.end[lane] = bank.first[groups[lane]], bank.end[groups[lane]]
+                    _foresee(bank, groups[lane])
+                    most = max(most, scratch.end[lane] - scratch.first[lane])
+            now = codes[frame]
+            for index in range(most):
+                for lane in lanes:
+                    channel = np.uint64(scratch.first[lane] + index)
+                    if channel < np.uint64(scratch.end[lane]):
+                        aim(coder, bank.density, np.uint64(lane), bank.location[channel], bank.step[channel])
+                for lane in lanes:
+                    channel = np.uint64(scratch.first[lane] + index)
+                    if channel < np.uint64(scratch.end[lane]):
+                        location, step, code = bank.location[channel], bank.step[channel], np.int64(now[channel])
+                        now[channel] = settle(coder, bank.density, np.uint64(lane), location, step, code)
+            for lane in lanes:
+                if frame < lengths[lane]:
+                    mark(coder, lane)
+                    _learn(bank, groups[lane], now, scratch)
+                    _proceed(bank, groups[lane], scratch)
+
+
+@inlined
+def _foresee(bank, group):
+    """Locations and steps of a group's next frame."""
+    begin, end, row = bank.first[group], bank.end[group], bank.row[group]
+    location, last = bank.location[begin:end], bank.last[begin:end]
+    for c in range(end - begin):
+        location[c] = 1 << (WEIGHT_BITS - 1)
+    for i in range(0, ORDER, 4):
+        w0, w1 = bank.weights[i, begin:end], bank.weights[i + 1, begin:end]
+        w2, w3 = bank.weights[i + 2, begin:end], bank.weights[i + 3, begin:end]
+        s0, s1 = bank.window[row + i, begin:end], bank.window[row + i + 1, begin:end]
+        s2, s3 = bank.window[row + i + 2, begin:end], bank.window[row + i + 3, begin:end]
+        for c in range(end - begin):
+            location[c] += (
+                np.int64(w0[c]) * np.int64(s0[c])
+                + np.int64(w1[c]) * np.int64(s1[c])
+                + np.int64(w2[c]) * np.int64(s2[c])
+                + np.int64(w3[c]) * np.int64(s3[c])
+            )
+    for c in range(end - begin):
+        location[c] = min(max(last[c] + (location[c] >> WEIGHT_BITS), -FARTHEST), FARTHEST)
+    step, scale = bank.step[begin:end], bank.scale[begin:end]
+    if bank.age[group] > 0:
+        for c in range(end - begin):
+            step[c] = step_of(scale[c])
+    else:
+        for c in range(end - begin):
+            step[c] = step_of(bank.constants[2])
+
+
+@inlined
+def _learn(bank, group, codes, scratch):
+    """Take in a frame of a group. One short loop after the other, as those can do many channels at once."""
+    begin, end, age = bank.first[group], bank.end[group], bank.age[group]
+    own, here, z = codes[begin:end], scratch.here[: end - begin], scratch.z[: end - begin]
+    location, step, last = bank.location[begin:end], bank.step[begin:end], bank.last[begin:end]
+    for c in range(end - begin):
+        here[c] = position(bank.density, np.int64(own[c]))
+    signal = bank.window[bank.row[group] + ORDER, begin:end]
+    if age > 0:
+        reciprocal, scale = bank.density.reciprocal, bank.scale[begin:end]
+        for c in range(end - begin):
+            away = abs(standardise(here[c] - location[c], entry(reciprocal, step[c])))
+            z[c] = min(away >> UPDATE_BITS, UPDATE_LAST)
+        for c in range(end - begin):
+            scale[c] = min(max(scale[c] + entry(bank.update, z[c]), SCALE_MIN), SCALE_MAX)
+        for c in range(end - begin):
+            signal[c] = here[c] - last[c]
+    else:  # of which nothing is known
+        for c in range(end - begin):
+            signal[c] = 0
+    for c in range(end - begin):
+        last[c] = here[c]
+    for c in range(end - begin):
+        bank.history[begin + c, ORDER + age - bank.since[begin + c]] = signal[c]
+
+
+@inlined
+def _proceed(bank, group, scratch):
+    """After a frame of a group: solve for the weights whose segment ends with it."""
+    begin, end, age = bank.first[group], bank.end[group], bank.age[group] + 1
+    bank.age[group] = age
+    bank.row[group] += 1
+    if bank.row[group] + ORDER == WINDOW:
+        for i in range(ORDER):
+            to, came = bank.window[i, begin:end], bank.window[WINDOW - ORDER + i, begin:end]
+            for c in range(end - begin):
+                to[c] = came[c]
+        bank.row[group] = 0
+    if age == bank.soon[group]:
+        soon = np.int64(1) << 62
+        for channel in range(begin, end):
+            if bank.due[channel] == age:
+                _adapt(bank, channel, age, scratch)
+                bank.due[channel] = due_after(age, channel - begin, end - begin)
+            soon = min(soon, bank.due[channel])
+        bank.soon[group] = soon
+
+
+@inlined
+def _adapt(bank, channel, age, scratch):
+    """Learn from a channel's segment that ends at `age`, and begin the next one."""
+    length = age - bank.since[channel]
+    history, correlations = bank.history[channel], bank.correlations[channel]
+    now = history[ORDER : ORDER + length]
+    for k in range(ORDER + 1):
+        past = history[ORDER - k : ORDER - k + length]
+        total = np.int64(0)
+        for t in range(length):
+            total += np.int64(now[t]) * np.int64(past[t])
+        if age > OPENINGS:
+            correlations[k] -= (correlations[k] * FORGET) >> 10
+        correlations[k] += total >> bank.constants[1]
+    _weigh(bank, channel, scratch)
+    for i in range(ORDER):
+        history[i] = history[length + i]
+    bank.since[channel] = age
 
 
 @kernel
@@ -202,40 +356,3 @@ def due_after(age, index, channels):
     if age == OPENINGS:
         return age + SEGMENT + (SEGMENT * index) // channels
     return age + SEGMENT
-
-
-@kernel
-def pack_frames(intervals, bank, group, frames, encoder, backup, first_limit, limit, lengths, sizes):
-    """Put a group's modelled frames into lanes of a range encoder, in the order in which they will be decoded.
-
-    Each lane has at most `limit` bytes, the first one `first_limit`. backup uint8 (capacity,): room. lengths, sizes
-    int64 (lanes,): set to frames and bytes of each lane. Returns the lanes used; 0 where a single frame does not fit.
-    """
-    begin, end, channels = bank.first[group], bank.first[group + 1], bank.since.shape[0]
-    used = done = 0
-    while done < frames:
-        most = first_limit if used == 0 else limit
-        encoder.low[used], encoder.width[used], encoder.at[used] = 0, FULL, 0
-        frame = done
-        while frame < frames:
-            low, width, at = encoder.low[used], encoder.width[used], encoder.at[used]
-            near = at + 4 * SLOTS * (end - begin) + TAIL > most
-            if near:
-                for i in range(at):
-                    backup[i] = encoder.out[used, i]
-            for slot in range(frame * channels + begin, frame * channels + end):
-                for i in range(SLOTS):
-                    if intervals.counts[slot, i] > 0:
-                        put(encoder, used, np.int64(intervals.low[slot, i]), np.int64(intervals.counts[slot, i]))
-            if near and encoder.at[used] + TAIL > most:
-                for i in range(at):
-                    encoder.out[used, i] = backup[i]
-                encoder.low[used], encoder.width[used], encoder.at[used] = low, width, at
-                break
-            frame += 1
-        if frame == done:
-            return 0
-        lengths[used], sizes[used] = frame - done, close(encoder, used)
-        used += 1
-        done = frame
-    return used

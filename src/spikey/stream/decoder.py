@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
 
 from spikey.coding.block import density_of
-from spikey.coding.range_coder import range_decoder
 from spikey.errors import DataError
 from spikey.model.calibration import Calibration, find
-from spikey.stream.bank import Bank, Shared, bank, decode_frames, reset
+from spikey.stream.bank import MOST_GROUPS, Bank, aimed, bank, reset, run_frames, scratch
+from spikey.stream.codes import values_of
 from spikey.stream.packet import LAST, PARITY, RAW, Description, Packet, read_packet
 from spikey.stream.parity import Repair
 from spikey.wire import Cursor
@@ -94,7 +94,7 @@ class Decoder:
         self.counts = Counts()
         self._calibration, self._wait, self._jobs = calibration, wait, jobs
         self._pool = ThreadPoolExecutor(jobs) if jobs > 1 else None
-        self._lock = threading.Lock()
+        self._scratch = [scratch() for _ in range(jobs)]
         self._groups: dict[int, _Group] = {}
         self._repair: Repair | None = None
         self._end: int | None = None
@@ -110,12 +110,7 @@ class Decoder:
         for packet in packets:
             for each in self._sorted(packet):
                 due.setdefault(each.packet.group, []).append(each)
-        if self._pool is None or len(due) < 2:
-            return [item for each in due.values() for item in self._decode_all(each)]
-        parts = list(due.values())
-        shares = [parts[job :: self._jobs] for job in range(self._jobs)]
-        done = self._pool.map(lambda share: [item for each in share for item in self._decode_all(each)], shares)
-        return [item for items in done for item in items]
+        return self._decode_all([list(each) for each in due.values()])
 
     def _sorted(self, data: bytes) -> Iterator[_Due]:
         """The packets that are due when one arrives."""
@@ -179,13 +174,16 @@ class Decoder:
             yield _Due(due, broken)
             broken = False
 
-    def _decode_all(self, due: list[_Due]) -> list[Segment | Gap]:
-        """Decode packets of one group in their order."""
+    def _decode_all(self, due: list[list[_Due]]) -> list[Segment | Gap]:
+        """Decode packets, those of each group in their order; the next ones of all groups together."""
         out: list[Segment | Gap] = []
-        for packet, broken in due:
-            group = self._groups[packet.group]
-            group.alive &= not broken
-            out += self._decode(group, packet)
+        for turn in zip_longest(*due):
+            coded: list[Packet] = []
+            for each in turn:
+                if each is not None:
+                    self._groups[each.packet.group].alive &= not each.broken
+                    out += self._begin(each.packet, coded)
+            out += self._decode(coded)
         return out
 
     def _acceptable(self, description: Description) -> bool:
@@ -196,67 +194,94 @@ class Decoder:
         same = (known.channels, known.rate, known.dtype) == (description.channels, description.rate, description.dtype)
         return same and all(_apart(description, group.description) for group in self._groups.values())
 
-    def _count_undecodable(self) -> None:
-        with self._lock:  # several threads may decode
-            self.counts.undecodable += 1
-
-    def _decode(self, group: _Group, packet: Packet) -> Iterator[Segment | Gap]:
-        """A packet whose turn it is."""
-        if packet.flags & LAST:
-            try:
+    def _begin(self, packet: Packet, coded: list[Packet]) -> list[Segment | Gap]:
+        """A packet whose turn it is: what it makes known at once; it is added to `coded` if it is to be decoded."""
+        group = self._groups[packet.group]
+        out: list[Segment | Gap] = []
+        try:
+            if packet.flags & LAST:
                 self._end = Cursor(packet.body).varint()
                 group.ended = True
-            except DataError:
-                self._count_undecodable()
-            return
-        fresh = packet.description
-        if fresh is not None:
-            if not _follows(fresh, group):
+                return []
+            fresh = packet.description
+            if fresh is None and not group.alive:
+                raise DataError("a packet's group is silent")
+            if fresh is not None:
                 group.alive = False
-                self._count_undecodable()
-                return
-            if fresh.first_frame > group.frame:
-                yield Gap(group.frame, fresh.first_frame, fresh.first_channel, fresh.count)
-            group.frame = fresh.first_frame
-        elif not group.alive:
-            self._count_undecodable()
-            return
-        try:
-            samples = self._raw(group, packet) if packet.flags & RAW else self._coded(group, packet)
+                if not _follows(fresh, group):
+                    raise DataError("a packet does not carry on its group")
+                if fresh.first_frame > group.frame:
+                    out.append(Gap(group.frame, fresh.first_frame, fresh.first_channel, fresh.count))
+                group.frame = fresh.first_frame
+            if packet.flags & RAW:
+                samples = _plain(group.description, packet)
+                out.append(Segment(group.frame, group.description.first_channel, samples))
+                group.frame += packet.frames
+            else:
+                if fresh is not None:
+                    self._start(packet.group, group, fresh, packet.body)
+                coded.append(packet)
         except DataError:
-            self._count_undecodable()
-            group.alive = False
-            return
-        yield Segment(group.frame, group.description.first_channel, samples)
-        group.frame += packet.frames
+            self.counts.undecodable += 1
+        return out
 
-    def _raw(self, group: _Group, packet: Packet) -> np.ndarray:
-        group.alive = False
-        dtype = np.dtype(group.description.dtype)
-        shape = packet.frames, group.description.count
-        if len(packet.body) != shape[0] * shape[1] * dtype.itemsize:
-            raise DataError("a packet of plain samples is of a wrong size")
-        return np.frombuffer(packet.body, dtype=dtype.newbyteorder("<")).reshape(shape).astype(dtype)
+    def _start(self, index: int, group: _Group, fresh: Description, body: bytes) -> None:
+        """Start a group anew with a key packet."""
+        if len(body) < fresh.count:
+            raise DataError("a key packet is too short")
+        known = group.description
+        if group.bank is None or (fresh.levels, fresh.calibration) != (known.levels, known.calibration):
+            group.bank = self._bank_for(fresh)
+        group.description = fresh
+        group.bank.first[index], group.bank.end[index] = fresh.first_channel, fresh.first_channel + fresh.count
+        reset(group.bank, index, np.frombuffer(body[: fresh.count], dtype=np.uint8), self._scratch[0])
+        group.alive = True
 
-    def _coded(self, group: _Group, packet: Packet) -> np.ndarray:
-        body = packet.body
-        fresh, known = packet.description, group.description
-        if fresh is not None:
-            if group.bank is None or (fresh.levels, fresh.calibration) != (known.levels, known.calibration):
-                group.bank = self._new_bank(fresh)
-            group.description = fresh
-            if len(body) < fresh.count:
-                raise DataError("a key packet is too short")
-            reset(group.bank, 0, np.frombuffer(body[: fresh.count], dtype=np.uint8))
-            body = body[fresh.count :]
-            group.alive = True
-        assert group.bank is not None
-        codes = np.zeros((packet.frames, group.description.count), dtype=np.int32)
-        decode_frames(Shared(range_decoder([body])), group.bank, 0, codes)
-        levels, dtype = group.description.levels, np.dtype(group.description.dtype)
-        return levels.to_values(codes.ravel(), None, dtype).reshape(codes.shape)
+    def _decode(self, packets: list[Packet]) -> list[Segment | Gap]:
+        """The samples of packets of different groups."""
+        out: list[Segment | Gap] = []
+        left = packets
+        while left:
+            first = self._groups[left[0].group].bank  # nearly always that of all
+            assert first is not None
+            alike = [packet for packet in left if self._groups[packet.group].bank is first]
+            left = [packet for packet in left if self._groups[packet.group].bank is not first]
+            out += self._decode_alike(first, alike)
+        return out
 
-    def _new_bank(self, description: Description) -> Bank:
+    def _decode_alike(self, bank: Bank, packets: list[Packet]) -> list[Segment | Gap]:
+        known = [self._groups[packet.group] for packet in packets]
+        described = [group.description for group in known]
+        codes = np.zeros((max(packet.frames for packet in packets), described[0].channels), dtype=np.int32)
+        if self._pool is None or len(packets) == 1:
+            self._run(bank, packets, codes, 0)
+        else:
+            shares = [packets[job :: self._jobs] for job in range(min(self._jobs, len(packets)))]
+            list(self._pool.map(lambda job: self._run(bank, shares[job], codes, job), range(len(shares))))
+        begin = min(each.first_channel for each in described)
+        end = max(each.first_channel + each.count for each in described)
+        part = np.ascontiguousarray(codes[:, begin:end])
+        samples = values_of(described[0].levels, part, np.dtype(described[0].dtype))
+        out: list[Segment | Gap] = []
+        for packet, group, each in zip(packets, known, described, strict=True):
+            at = each.first_channel - begin
+            out.append(Segment(group.frame, each.first_channel, samples[: packet.frames, at : at + each.count]))
+            group.frame += packet.frames
+        return out
+
+    def _run(self, bank: Bank, packets: list[Packet], codes: np.ndarray, job: int) -> None:
+        """Decode packets of different groups of a bank into `codes`; one thread's work."""
+        groups = np.array([packet.group for packet in packets], dtype=np.int64)
+        lengths = np.array([packet.frames for packet in packets], dtype=np.int64)
+        bodies = [p.body if p.description is None else p.body[p.description.count :] for p in packets]
+        run_frames(aimed(bodies), bank, groups, lengths, codes, self._scratch[job])
+
+    def _bank_for(self, description: Description) -> Bank:
+        """The bank of the groups with these levels and this calibration."""
+        for group in self._groups.values():
+            same = group.description.levels, group.description.calibration
+            if group.bank is not None and same == (description.levels, description.calibration):
+                return group.bank
         known, size = None, description.levels.codes
         if description.levels.low_bits:
             raise DataError("a packet's levels are none that a stream has")
@@ -266,8 +291,7 @@ class Decoder:
             if known.codes != size:
                 raise DataError(f"a packet's calibration is of {known.codes} codes, not {size}")
         prior = None if known is None else known.prior
-        first = np.array([0, description.count], dtype=np.int64)
-        return bank(first, size, density_of(size, known), prior)
+        return bank(description.channels, MOST_GROUPS, size, density_of(size, known), prior)
 
     @property
     def ended(self) -> bool:
@@ -294,10 +318,9 @@ class Decoder:
             while group.waiting:
                 nearest = min((number - group.expected) & 0xFFFFFFFF for number in group.waiting)
                 self.counts.lost += nearest
-                group.alive = group.alive and nearest == 0
                 due = group.waiting.pop((group.expected + nearest) & 0xFFFFFFFF)
                 group.expected = (group.expected + nearest + 1) & 0xFFFFFFFF
-                out += self._decode(group, due)
+                out += self._decode_all([[_Due(due, nearest > 0)]])
         ends = [group.frame for group in self._groups.values()]
         end = self._end if self._end is not None else max(ends, default=0)
         for group in self._groups.values():
@@ -311,6 +334,15 @@ class Decoder:
                 end,
             )
         return out
+
+
+def _plain(description: Description, packet: Packet) -> np.ndarray:
+    """The samples of a raw packet."""
+    dtype = np.dtype(description.dtype)
+    if len(packet.body) != packet.frames * description.count * dtype.itemsize:
+        raise DataError("a packet of plain samples is of a wrong size")
+    samples = np.frombuffer(packet.body, dtype=dtype.newbyteorder("<")).astype(dtype)
+    return samples.reshape(packet.frames, description.count)
 
 
 def _follows(fresh: Description, group: _Group) -> bool:

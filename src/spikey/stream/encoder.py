@@ -5,30 +5,51 @@ from __future__ import annotations
 import math
 import secrets
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from spikey.coding.block import density_of, initial_scale, suits
-from spikey.coding.range_coder import range_encoder
 from spikey.errors import UsageError
 from spikey.model.calibration import Calibration, n1
 from spikey.model.fixed import SCALE_MIN
 from spikey.model.scale import BYTE_BITS
 from spikey.recording.levels import AFFINE, N1, N1_CODES, N1_VALUES, Levels
-from spikey.stream.bank import Bank, bank, intervals, model_frames, pack_frames, reset
+from spikey.stream.bank import MOST_GROUPS, Bank, bank, reset
+from spikey.stream.codes import codes_of
 from spikey.stream.packet import KEY, LAST, MOST_CHANNELS, MOST_FRAMES, OVERHEAD, RAW, Description, write_packet
 from spikey.stream.parity import MOST_PARITY, SET, SHARE, parity_packets
+from spikey.stream.share import Share
 from spikey.wire import varint
 
 DATAGRAM = 1400  # bytes
 WHOLE = 1 << 20  # the largest packet where size does not matter
 TYPICAL_BITS = 4.7  # of a sample, for the number of channels in a group
 TYPICAL_FRAMES = 20
-MOST_GROUPS = 256
 DESCRIBED = 64  # bytes of a description at most
+TURNS = 4  # in which groups finish packets of a fixed number of frames
 HISTORY = 4096  # packets that can be sent again
 DTYPES = ("int16", "uint16", "int8", "uint8")
+
+
+@dataclass
+class _Group:
+    """What the encoder knows of a group. number: of its next packet. start: the frame with which that begins.
+
+    frames: held for it; wanted: when there are so many, it is made. next_key: the frame from which on one is due.
+    head: what it begins with. plain: whether some of its frames are not of the levels.
+    """
+
+    number: int = 0
+    start: int = 0
+    frames: int = 0
+    wanted: int = MOST_FRAMES
+    next_key: int = 0
+    head: bytes = b""
+    plain: bool = False
 
 
 class Encoder:
@@ -41,7 +62,8 @@ class Encoder:
     same frames. jobs: threads.
 
     What is pushed comes out at once, or as soon as `packet_frames` are there: then most of the work is done before the
-    last of them comes. A packet should hold a millisecond or so.
+    last of them comes, and the groups take turns, so that push a quarter of them at a time. A packet should hold a
+    millisecond or so.
 
     >>> import numpy, spikey
     >>> encoder, decoder = spikey.Encoder(2, 20000), spikey.Decoder()
@@ -79,34 +101,34 @@ class Encoder:
         self.stream = secrets.randbits(32) if stream is None else stream
         if packet_frames is not None and not 1 <= packet_frames <= MOST_FRAMES:
             raise UsageError(f"a packet holds 1 to {MOST_FRAMES} frames, not {packet_frames}")
-        self.frames = 0  # in packets or skipped so far
+        self.frames = 0  # pushed or skipped so far
         self._packet_frames = packet_frames
-        self._held: list[np.ndarray] = []  # frames of the packet to come
-        self._plain = False  # whether some of them are not of the levels
-        self._heads: list[bytes] = []  # what the groups' packets to come begin with
+        self._held: list[np.ndarray] = []  # the latest frames, as many as any group holds
         self._ready: list[bytes] = []
         self._restart = 0  # frame at which all groups last began together
         self._bank: Bank | None = None
         self._parity, self._sets = parity, 0
+        self._unprotected: list[bytes] = []  # packets without parity so far
+        self._protected = 0  # frames since then
         self._limit = (packet_bytes or WHOLE) - OVERHEAD - (SHARE if parity else 0)
         groups = self._group_count(packet_bytes, jobs)
         self.first = np.linspace(0, channels, groups + 1).astype(np.int64)
-        if DESCRIBED + np.diff(self.first).max() * (self.dtype.itemsize + 1) > self._limit:
+        counts = np.diff(self.first)
+        if DESCRIBED + counts.max() * (self.dtype.itemsize + 1) > self._limit:
             raise UsageError(f"packets of {packet_bytes} bytes are too small for {channels} channels")
         self._found = levels is None
         self._levels, self._calibration = levels, calibration
-        self._numbers = [0] * groups
         self._interval = max(int(key_interval * rate), 1)
-        self._next_key = [0] * groups
+        self._groups = [_Group() for _ in range(groups)]
+        self._begin_together()
         self._history: OrderedDict[tuple[int, int], bytes] = OrderedDict()
-        self._encoders = [
-            range_encoder(MOST_FRAMES, min(self._limit, 8 * int(np.diff(self.first).max()) * MOST_FRAMES) + 16)
-            for _ in range(jobs)
+        ends = [groups * job // jobs for job in range(jobs + 1)]
+        self._shares = [
+            Share(first, end, counts[first:end], packet_frames or MOST_FRAMES, self._limit)
+            for first, end in pairwise(ends)
+            if first < end
         ]
-        self._backup = [np.zeros(self._encoders[0].out.shape[1], dtype=np.uint8) for _ in range(jobs)]
-        self._intervals = intervals(channels, MOST_FRAMES)
-        self._lanes = np.zeros((jobs, 2, MOST_FRAMES), dtype=np.int64)
-        self._pool = ThreadPoolExecutor(jobs) if jobs > 1 else None
+        self._pool = ThreadPoolExecutor(len(self._shares)) if len(self._shares) > 1 else None
 
     def _group_count(self, packet_bytes: int | None, jobs: int) -> int:
         if packet_bytes is None:
@@ -122,100 +144,131 @@ class Encoder:
         if array.ndim != 2 or array.shape[1] != self.channels or array.dtype != self.dtype:
             raise UsageError(f"frames must be {self.dtype} (n, {self.channels}), not {array.dtype} {array.shape}")
         packets, self._ready = self._ready, []
-        most = self._packet_frames or MOST_FRAMES
         while len(array):
-            room = most - sum(map(len, self._held))
+            room = min(group.wanted - group.frames for group in self._groups)
             part, array = array[:room], array[room:]
-            packets += self._take(part, last=self._packet_frames is None or len(part) == room)
+            packets += self._take(part)
         return packets
 
     def flush(self) -> list[bytes]:
         """The packets of the frames that are held."""
         packets, self._ready = self._ready, []
-        return packets + (self._take(np.empty((0, self.channels), self.dtype), last=True) if self._held else [])
+        packets += self._finish([index for index, group in enumerate(self._groups) if group.frames])
+        self._begin_together()
+        return packets + self._protect()
 
-    def _take(self, frames: np.ndarray, last: bool) -> list[bytes]:
-        """Model frames, and with the last of a packet return the packets of all groups."""
+    def _begin_together(self) -> None:
+        """All groups begin packets at the same frame. Where packets are of so many frames, groups then take turns: the
+        first ones are shorter, so that no push has to finish all of them.
+        """
+        self._restart = self.frames
+        for index, group in enumerate(self._groups):
+            group.start = self.frames
+            if self._packet_frames is not None:
+                turn = index * TURNS // len(self._groups) + 1
+                group.wanted = -(-self._packet_frames * turn // TURNS)
+
+    def _take(self, frames: np.ndarray) -> list[bytes]:
+        """Model frames, and return the packets that are complete with them."""
+        packets: list[bytes] = []
         if self._bank is None:
             self._bank = self._begin(frames)
-        codes = self._codes(frames)
-        if codes is None and self._found and not self._held:  # they were found too narrow: start anew with all
+        assert self._levels is not None
+        codes = codes_of(self._levels, frames)
+        if codes is None and self._found:  # they were found too narrow: start anew with all
+            packets += self.flush()
             info = np.iinfo(self.dtype)
             self._levels, self._found = Levels(AFFINE, info.max - info.min + 1, int(info.min)), False
-            self._bank, self._next_key = self._begin(frames), [0] * len(self._numbers)
-            codes = self._codes(frames)
-        row = sum(map(len, self._held))
-        if row == 0:
-            self._heads = [self._head(group, codes) for group in range(len(self._numbers))]
-        self._plain |= codes is None
-        self._held.append(frames if last else frames.copy())
-        jobs = len(self._encoders)
-        if self._pool is None:
-            results = [self._work(0, codes, row, last)]
-        else:
-            results = list(self._pool.map(lambda job: self._work(job, codes, row, last), range(jobs)))
-        if not last:
-            return []
-        packets = [packet for result in results for packet in result]
-        self.frames += row + len(frames)
-        self._held, self._plain = [], False
-        return packets + self._protect(packets)
-
-    def _work(self, job: int, codes: np.ndarray | None, row: int, last: bool) -> list[bytes]:
-        """One thread's part of `_take`: a range of groups."""
-        groups, jobs = len(self._numbers), len(self._encoders)
-        first, end = groups * job // jobs, groups * (job + 1) // jobs
-        if codes is not None and not self._plain and len(codes):
-            model_frames(self._intervals, self._bank, first, end, codes, row)
-        if not last:
-            return []
-        frames = self._held[0] if len(self._held) == 1 else np.concatenate(self._held)
-        return [packet for group in range(first, end) for packet in self._group_packets(job, group, frames)]
-
-    def _group_packets(self, job: int, group: int, frames: np.ndarray) -> list[bytes]:
-        """One group's packets of the frames held."""
-        coder, head = self._encoders[job], self._heads[group]
-        lengths, sizes = self._lanes[job]
-        limits = self._limit - len(head), self._limit
-        count = 0
-        if not self._plain:
-            count = pack_frames(
-                self._intervals, self._bank, group, len(frames), coder, self._backup[job], *limits, lengths, sizes
-            )
-        if count == 0:
-            return self._raw(group, frames[:, self.first[group] : self.first[group + 1]])
-        packets = []
-        for lane in range(count):
-            key = lane == 0 and bool(head)
-            body = (head if key else b"") + coder.out[lane, : sizes[lane]].tobytes()
-            packets.append(self._packet(group, KEY if key else 0, int(lengths[lane]), body))
+            self._bank = self._begin(frames)
+            for group in self._groups:
+                group.next_key = 0
+            codes = codes_of(self._levels, frames)
+        for index, group in enumerate(self._groups):
+            if group.frames == 0:
+                group.head, group.plain = self._head(index, codes), False
+            group.plain |= codes is None
+            group.frames += len(frames)
+        if codes is not None:
+            self._each_share(lambda share: self._model(share, codes))
+        self._held.append(frames.copy())
+        self.frames += len(frames)
+        self._protected += len(frames)
+        at_once = self._packet_frames is None
+        packets += self._finish([i for i, group in enumerate(self._groups) if at_once or group.frames == group.wanted])
+        if at_once or self._protected >= (self._packet_frames or 0):
+            packets += self._protect()
         return packets
 
-    def _head(self, group: int, codes: np.ndarray | None) -> bytes:
-        """What a group's next packet begins with: a key's description, if it is time for a key; starts anew then."""
-        if codes is None or self.frames < self._next_key[group]:
-            return b""
-        initial = self._initial(group, codes[:, self.first[group] : self.first[group + 1]])
-        reset(self._bank, group, initial)
-        # The first keys spread the groups over the interval.
-        share = self._interval * (group + 1) // len(self._numbers)
-        self._next_key[group] = self.frames + (share if self.frames == self._restart else self._interval)
-        return self._description(group, self.frames) + initial.tobytes()
+    def _each_share(self, work: Callable[[Share], None]) -> None:
+        if self._pool is None:
+            work(self._shares[0])
+        else:
+            list(self._pool.map(work, self._shares))
 
-    def _protect(self, packets: list[bytes]) -> list[bytes]:
-        """The parity packets of packets."""
+    def _model(self, share: Share, codes: np.ndarray) -> None:
+        assert self._bank is not None
+        share.model(self._bank, codes, [not group.plain for group in self._groups[share.first : share.end]])
+
+    def _finish(self, due: list[int]) -> list[bytes]:
+        """The packets of groups, of all frames that are held for each; the next ones begin after them."""
+        self._each_share(lambda share: self._pack(share, due))
+        packed = {index: bodies for share in self._shares for index, bodies in share.packed().items()}
+        held = np.concatenate(self._held) if len(self._held) > 1 and due else None
+        packets = []
+        for index in due:
+            group = self._groups[index]
+            if not group.plain and index in packed:
+                for order, (frames, body) in enumerate(packed[index]):
+                    key = order == 0 and bool(group.head)
+                    packets.append(self._packet(index, KEY if key else 0, frames, group.head + body if key else body))
+            else:
+                own = self._held[0] if held is None else held
+                columns = slice(self.first[index], self.first[index + 1])
+                packets += self._raw(index, own[group.start - self.frames :, columns])
+            group.start, group.frames = self.frames, 0
+            if self._packet_frames is not None:
+                group.wanted = self._packet_frames
+        held_for = max((group.frames for group in self._groups), default=0)
+        while self._held and sum(map(len, self._held[1:])) >= held_for:
+            self._held.pop(0)
+        if self._parity:
+            self._unprotected += packets
+        return packets
+
+    def _pack(self, share: Share, due: list[int]) -> None:
+        own = [index for index in due if share.first <= index < share.end]
+        share.pack({index: len(self._groups[index].head) for index in own if not self._groups[index].plain})
+        share.forget(own)
+
+    def _head(self, index: int, codes: np.ndarray | None) -> bytes:
+        """What a group's next packet begins with: a key's description, if it is time for a key; starts anew then."""
+        group = self._groups[index]
+        if codes is None or group.start < group.next_key:
+            return b""
+        initial = self._initial(index, codes[:, self.first[index] : self.first[index + 1]])
+        assert self._bank is not None
+        reset(self._bank, index, initial, self._shares[0].scratch)
+        # The first keys spread the groups over the interval.
+        share = self._interval * (index + 1) // len(self._groups)
+        group.next_key = group.start + (share if group.start == self._restart else self._interval)
+        return self._description(index, group.start) + initial.tobytes()
+
+    def _protect(self) -> list[bytes]:
+        """The parity packets of what was sent since the last ones."""
         parity: list[bytes] = []
-        for at in range(0, len(packets) if self._parity else 0, SET):
-            parity += parity_packets(packets[at : at + SET], self._parity, self.stream, self._sets)
+        for at in range(0, len(self._unprotected), SET):
+            parity += parity_packets(self._unprotected[at : at + SET], self._parity, self.stream, self._sets)
             self._sets += 1
+        self._unprotected, self._protected = [], 0
         return parity
 
     def skip(self, frames: int) -> None:
         """Let frames go that never came, as when there was no time for them: the receiver reports them as a gap."""
         self._ready += self.flush()
         self.frames += frames
-        self._restart = self.frames
-        self._next_key = [0] * len(self._numbers)
+        self._begin_together()
+        for group in self._groups:
+            group.next_key = 0
 
     def close(self) -> list[bytes]:
         """The packets of the frames that are held, and packets that say where the stream ends, one a group."""
@@ -223,7 +276,7 @@ class Encoder:
         if self._pool is not None:
             self._pool.shutdown()
         body = varint(self.frames)
-        return packets + [self._packet(group, LAST, 0, body) for group in range(len(self._numbers))]
+        return packets + [self._packet(index, LAST, 0, body) for index in range(len(self._groups))]
 
     def again(self, group: int, number: int) -> bytes | None:
         """A packet that was sent before, while it is still remembered."""
@@ -242,37 +295,30 @@ class Encoder:
         size, known = self._levels.codes, self._calibration
         if known is not None and known.codes != size:
             raise UsageError(f"a calibration of {known.codes} codes is not for {size} levels")
-        return bank(self.first, size, density_of(size, known), None if known is None else known.prior)
+        prior = None if known is None else known.prior
+        made = bank(self.channels, len(self._groups), size, density_of(size, known), prior)
+        made.first[:], made.end[:] = self.first[:-1], self.first[1:]
+        return made
 
-    def _codes(self, frames: np.ndarray) -> np.ndarray | None:
-        """The frames' codes int32; None where a value is none of the levels'."""
-        levels = self._levels
-        assert levels is not None
-        if levels.kind == N1:
-            codes = (frames >> 6).astype(np.int32) + 512
-            return codes if (N1_VALUES.take(codes) == frames).all() else None
-        if not levels.fits(frames.ravel()):
-            return None
-        return levels.to_codes(frames.ravel())[0].reshape(frames.shape)
-
-    def _raw(self, group: int, own: np.ndarray) -> list[bytes]:
+    def _raw(self, index: int, own: np.ndarray) -> list[bytes]:
         """Frames as they are; the group starts anew after them."""
+        group = self._groups[index]
         fitting = min(max((self._limit - DESCRIBED) // (own.shape[1] * own.itemsize), 1), MOST_FRAMES)
         packets = []
         for at in range(0, len(own), fitting):
             part = own[at : at + fitting]
-            body = self._description(group, self.frames + at) + part.astype(self.dtype.newbyteorder("<")).tobytes()
-            packets.append(self._packet(group, RAW, len(part), body))
-        self._next_key[group] = 0
+            body = self._description(index, group.start + at) + part.astype(self.dtype.newbyteorder("<")).tobytes()
+            packets.append(self._packet(index, RAW, len(part), body))
+        group.next_key = 0
         return packets
 
     def _initial(self, group: int, codes: np.ndarray) -> np.ndarray:
         """Bytes of the scales to start from: the running ones, or a guess from codes (frames, channels)."""
         assert self._bank is not None
         begin, end = self.first[group], self.first[group + 1]
-        if self._numbers[group] == 0:
+        if self._groups[group].number == 0:
             return np.array([initial_scale(column) for column in codes.T], dtype=np.uint8)
-        values = self._bank.scale.value[begin:end]
+        values = self._bank.scale[begin:end]
         return np.clip((values - SCALE_MIN + (1 << (BYTE_BITS - 1))) >> BYTE_BITS, 0, 191).astype(np.uint8)
 
     def _description(self, group: int, frame: int) -> bytes:
@@ -284,9 +330,9 @@ class Encoder:
         ).write()
 
     def _packet(self, group: int, flags: int, frames: int, body: bytes) -> bytes:
-        number = self._numbers[group]
+        number = self._groups[group].number
         packet = write_packet(flags, self.stream, group, number, frames, body)
-        self._numbers[group] = number + 1
+        self._groups[group].number = number + 1
         self._history[group, number & 0xFFFFFFFF] = packet
         while len(self._history) > HISTORY:
             self._history.popitem(last=False)
