@@ -153,6 +153,40 @@ def test_one_percent_of_random_losses_with_keys_every_100_ms(repair, least):
     assert size / plain < {None: 1.001, "parity": 2.2, "again": 1.1}[repair]
 
 
+@pytest.mark.parametrize("push", [1, 5, 7, 20, 50])
+@pytest.mark.parametrize("parity", [0, 1])
+def test_groups_take_turns_with_packets_of_a_fixed_number_of_frames(samples, push, parity):
+    encoder = Encoder(CHANNELS, RATE, packet_bytes=SMALL + 62, packet_frames=PUSH, key_interval=KEYS, parity=parity)
+    groups = len(encoder.first) - 1
+    assert groups > 1
+    packets, sizes = [], []
+    for at in range(0, len(samples), push):
+        new = encoder.push(samples[at : at + push])
+        sizes.append(len({read_packet(packet).group for packet in new if not read_packet(packet).flags & PARITY}))
+        packets += new
+    assert 0 < max(sizes[2 * PUSH // push :]) < (groups if push < PUSH / 2 else groups + 1)
+    packets += encoder.close()
+    read = [read_packet(packet) for packet in packets]
+    assert max(p.frames for p in read if not p.flags & PARITY) <= PUSH
+    assert share(samples, delivered(packets)) == 1
+    if parity:
+        lost = next(i for i in range(200, len(packets)) if not read[i].flags & PARITY)
+        assert share(samples, delivered(packets[:lost] + packets[lost + 1 :])) == 1
+
+
+def test_what_is_pushed_between_packets_may_be_of_other_levels_or_missing(samples):
+    encoder = Encoder(CHANNELS, RATE, packet_bytes=SMALL, packet_frames=PUSH, key_interval=KEYS, jobs=2)
+    frames = samples[:400].copy()
+    frames[333, 7] += 1  # none of the N1's values
+    packets = encoder.push(frames[:205])
+    encoder.skip(30)
+    packets += encoder.push(frames[205:]) + encoder.close()
+    expected = np.concatenate([frames[:205], np.zeros((30, CHANNELS), np.int16), frames[205:]])
+    items = delivered(packets)
+    gaps = {(item.first_frame, item.end_frame) for item in items if isinstance(item, Gap)}
+    assert gaps == {(205, 235)} and share(expected, items) == 400 / 430
+
+
 def test_reordering_and_repetition_lose_nothing(samples, packets):
     chance = random.Random(3)
     keyed = sorted(range(len(packets)), key=lambda i: i + (chance.random() * 40 if i > 30 else 0))

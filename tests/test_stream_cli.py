@@ -37,6 +37,7 @@ from spikey.stream.transport import Address, Buffer, Source, parse, read_request
 
 RATE = 20_000
 CHANNELS = 8
+FLOOD = 10.0  # seconds
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(spikey.__file__).parents[1])}
 runner = CliRunner()
 
@@ -209,14 +210,14 @@ def test_a_sender_that_begins_anew_gets_a_file_of_its_own(samples, tmp_path):
     with Receiver(tmp_path / "o.spky") as receiver:
         for number in range(MOST_STREAMS + 2):
             encoder = Encoder(CHANNELS, RATE, stream=number)
-            for packet in encoder.push(samples[: 100 + number]) + encoder.push(samples[:50]):
-                receiver.take(packet)
+            packets = encoder.push(samples[: 100 + number]) + encoder.push(samples[:50])
+            receiver.take([(packet, None) for packet in packets])
         assert len(receiver.streams) == MOST_STREAMS and receiver.foreign > 0
-        receiver.take(b"\xb0 no packet at all")
+        receiver.take([(b"\xb0 no packet at all", None)])
         assert receiver.damaged == 1
         chance = random.Random(1)
         for _ in range(300):
-            receiver.take(chance.randbytes(chance.randrange(100)))
+            receiver.take([(chance.randbytes(chance.randrange(100)), None)])
     names = sorted(p.name for p in tmp_path.iterdir())
     assert names == sorted(["o.spky", *(f"o-{i}.spky" for i in range(2, MOST_STREAMS + 1))])
     assert spikey.decompress(str(tmp_path / "o-3.spky")).samples.shape == (152, CHANNELS)
@@ -229,6 +230,34 @@ def test_foreign_datagrams_are_ignored(wav, samples, tmp_path):
             for _ in range(500):
                 flood.sendto(chance.randbytes(chance.randrange(200)), ("127.0.0.1", address.port))
         sent(wav, "--to", address, "--speed", "2")
+    assert verify_file(out).samples == samples.size and len(receiver.streams) == 1
+
+
+def test_a_flood_of_datagrams_for_ten_seconds(wav, samples, tmp_path):
+    """Random ones and damaged ones, hundreds a second, before, while and after a stream is sent."""
+    out, chance, sent_off = tmp_path / "o.spky", random.Random(3), 0
+    packets = Encoder(CHANNELS, RATE, stream=5).push(samples[:200])
+    over = threading.Event()
+
+    def flood(port: int) -> None:
+        nonlocal sent_off
+        until = time.monotonic() + FLOOD
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
+            while time.monotonic() < until:
+                damaged = bytearray(chance.choice(packets))
+                damaged[chance.randrange(len(damaged))] ^= 1 << chance.randrange(8)
+                own.sendto(chance.randbytes(chance.randrange(1400)), ("127.0.0.1", port))
+                own.sendto(damaged, ("127.0.0.1", port))
+                sent_off += 2
+                time.sleep(0.002)
+        over.set()
+
+    with receiving("udp://127.0.0.1:0", out) as (address, receiver):
+        threading.Thread(target=flood, args=(address.port,), daemon=True).start()
+        assert not over.wait(FLOOD / 2)
+        sent(wav, "--to", address, "--speed", "0.1")
+    assert over.wait(FLOOD)
+    assert sent_off > 100 * FLOOD
     assert verify_file(out).samples == samples.size and len(receiver.streams) == 1
 
 
@@ -366,7 +395,7 @@ def test_nothing_received_is_no_file(tmp_path, monkeypatch):
             Source(parse(f"tcp://127.0.0.1:{taken.getsockname()[1]}"))
 
 
-@pytest.mark.parametrize("stage", ["encode", "decode", "both"])
+@pytest.mark.parametrize("stage", ["encode", "decode", "both", "together"])
 def test_the_bench_measures(wav, stage, tmp_path):
     options = ["--channels", "3", "--seconds", "0.2", "--no-pace", "--stage", stage, "--json"]
     picture = tmp_path / "p.png"
@@ -375,7 +404,7 @@ def test_the_bench_measures(wav, stage, tmp_path):
     row = json.loads(done.stdout)
     assert row["ratio"] > 0.5 and row["channels"] == 3 and row.get("exact", True) and picture.stat().st_size > 1000
     for name in ("encode", "decode"):
-        assert (f"{name}_ms" in row) == (stage in (name, "both"))
+        assert (f"{name}_ms" in row) == (stage in (name, "both", "together"))
 
 
 def test_the_bench_measures_over_datagrams():

@@ -177,26 +177,31 @@ def bench(
     rate: Annotated[float, typer.Option(help="Frames per second.", min=1000.0)] = 20_000.0,
     seconds: Annotated[float, typer.Option(help="Length, without the warm-up.", min=0.1)] = 10.0,
     packet_ms: Annotated[float, typer.Option(help="Samples encoded at once, in ms.", min=0.01)] = 1.0,
-    parts: Annotated[int, typer.Option(help="Parts in which a packet's samples are handed over.", min=1)] = 4,
+    parts: Annotated[int, typer.Option(help="Parts in which a packet's samples are handed over.", min=1)] = 2,
     packet_bytes: Annotated[int, typer.Option(help="The largest packet; 0: one a thread.", min=0)] = 1400,
     jobs: Annotated[int, typer.Option(help="Threads that encode, and that decode.", min=1)] = 1,
     key_interval: Annotated[float, typer.Option(help="Seconds between packets that one may begin at.")] = 1.0,
     parity: Annotated[int, typer.Option(help="Parity packets for every 12 others or fewer.", min=0)] = 0,
     udp: Annotated[bool, typer.Option("--udp", help="Decode in another process, datagrams between the two.")] = False,
     pace: Annotated[bool, typer.Option(help="In real time, or else as fast as it goes.")] = True,
-    stage: Annotated[str, typer.Option(help="encode, decode or both.")] = "both",
+    stage: Annotated[str, typer.Option(help="encode, decode, both, together.")] = "both",
     picture: Annotated[Path | None, typer.Option(help="Draw the latencies; needs matplotlib.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Measure ratio and latency: every channel is one of the recordings, shifted."""
+    """Measure ratio and latency: every channel is one of the recordings, shifted.
+
+    Stages: encode or decode alone; both, each as if alone, a second of one and then of the other; together, at once.
+    """
     files = sorted(f for p in paths or () for f in (p.rglob("*.wav") if p.is_dir() else [p]))
     if paths and not files:
         raise UsageError(f"{', '.join(map(str, paths))}: no WAV files")
-    if stage not in ("encode", "decode", "both"):
-        raise UsageError(f"--stage must be encode, decode or both, not {stage}")
+    if stage not in ("encode", "decode", "both", "together"):
+        raise UsageError(f"--stage must be encode, decode, both or together, not {stage}")
     if udp and (stage != "both" or packet_bytes == 0):
-        raise UsageError("--udp measures both stages, and needs --packet-bytes")
-    from spikey.stream.bench import Plan, channels_of, draw, measure, measure_udp
+        raise UsageError("--udp measures both stages at once, and needs --packet-bytes")
+    from spikey.stream.bench import Plan, channels_of, measure
+    from spikey.stream.bench_picture import draw
+    from spikey.stream.bench_udp import measure_udp
 
     plan = Plan(
         channels=channels,
@@ -248,8 +253,7 @@ def _record(
     heard = time.monotonic()
     while not stop.is_set() and not receiver.done and not source.buffer.finished:
         arrived = source.take(0.005 if repair else 0.05)
-        for packet, sender in arrived:
-            receiver.take(packet, sender)
+        receiver.take(arrived)
         if repair:
             for request, sender in receiver.wanted():
                 source.ask(request, sender)

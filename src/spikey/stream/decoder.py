@@ -94,6 +94,7 @@ class Decoder:
         self.counts = Counts()
         self._calibration, self._wait, self._jobs = calibration, wait, jobs
         self._pool = ThreadPoolExecutor(jobs) if jobs > 1 else None
+        self._codes = np.zeros(0, dtype=np.int32)
         self._scratch = [scratch() for _ in range(jobs)]
         self._groups: dict[int, _Group] = {}
         self._repair: Repair | None = None
@@ -252,14 +253,15 @@ class Decoder:
     def _decode_alike(self, bank: Bank, packets: list[Packet]) -> list[Segment | Gap]:
         known = [self._groups[packet.group] for packet in packets]
         described = [group.description for group in known]
-        codes = np.zeros((max(packet.frames for packet in packets), described[0].channels), dtype=np.int32)
+        begin = min(each.first_channel for each in described)
+        end = max(each.first_channel + each.count for each in described)
+        codes = self._room(max(packet.frames for packet in packets), described[0].channels)
+        codes[:, begin:end] = 0  # not every lane fills its columns
         if self._pool is None or len(packets) == 1:
             self._run(bank, packets, codes, 0)
         else:
             shares = [packets[job :: self._jobs] for job in range(min(self._jobs, len(packets)))]
             list(self._pool.map(lambda job: self._run(bank, shares[job], codes, job), range(len(shares))))
-        begin = min(each.first_channel for each in described)
-        end = max(each.first_channel + each.count for each in described)
         part = np.ascontiguousarray(codes[:, begin:end])
         samples = values_of(described[0].levels, part, np.dtype(described[0].dtype))
         out: list[Segment | Gap] = []
@@ -268,6 +270,12 @@ class Decoder:
             out.append(Segment(group.frame, each.first_channel, samples[: packet.frames, at : at + each.count]))
             group.frame += packet.frames
         return out
+
+    def _room(self, frames: int, channels: int) -> np.ndarray:
+        """Room for codes int32 (frames, channels), used over and over."""
+        if self._codes.size < frames * channels:
+            self._codes = np.zeros(frames * channels, dtype=np.int32)
+        return self._codes[: frames * channels].reshape(frames, channels)
 
     def _run(self, bank: Bank, packets: list[Packet], codes: np.ndarray, job: int) -> None:
         """Decode packets of different groups of a bank into `codes`; one thread's work."""

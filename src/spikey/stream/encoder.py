@@ -30,7 +30,7 @@ WHOLE = 1 << 20  # the largest packet where size does not matter
 TYPICAL_BITS = 4.7  # of a sample, for the number of channels in a group
 TYPICAL_FRAMES = 20
 DESCRIBED = 64  # bytes of a description at most
-TURNS = 4  # in which groups finish packets of a fixed number of frames
+TURNS = 2  # in which groups finish packets of a fixed number of frames
 HISTORY = 4096  # packets that can be sent again
 DTYPES = ("int16", "uint16", "int8", "uint8")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,6 +22,14 @@ ASK_AGAIN = 0.01  # seconds before the same packet is asked for again
 MOST_TIMES = 3  # that a packet is asked for
 MOST_REMEMBERED = 4096  # packets that were asked for
 QUIET = 0.3  # seconds without packets after which a stream that has said its end is over, whatever is missing
+
+
+def _is_whole(packet: bytes) -> bool:
+    try:
+        read_packet(packet)
+    except DataError:
+        return False
+    return True
 
 
 @dataclass
@@ -54,18 +63,24 @@ class Receiver:
         self._stack = ExitStack()
         self._asked = 0.0
 
-    def take(self, packet: bytes, sender: Any = None) -> None:
-        """One packet, whatever it is."""
-        stream = self._known.get(int.from_bytes(packet[1:5], "little"))
-        if stream is None:
-            stream = self._begin(packet)
-            if stream is None:
-                return
+    def take(self, arrived: Sequence[tuple[bytes, Any]]) -> None:
+        """Packets, whatever they are, each with who sent it."""
+        known: dict[int, list[tuple[bytes, Any]]] = {}
+        for packet, sender in arrived:
+            number = int.from_bytes(packet[1:5], "little")
+            if number in self._known or self._begin(packet):
+                known.setdefault(number, []).append((packet, sender))
+        for number, packets in known.items():
+            self._decode(self._known[number], packets)
+
+    def _decode(self, stream: Recording, packets: list[tuple[bytes, Any]]) -> None:
         start = time.perf_counter()
         damaged = stream.decoder.counts.damaged
-        items = stream.decoder.push(packet)
-        stream.decode.add(time.perf_counter() - start)
-        if stream.decoder.counts.damaged == damaged:
+        items = stream.decoder.push_all([packet for packet, _ in packets])
+        took = time.perf_counter() - start
+        whole = [(p, sender) for p, sender in packets if stream.decoder.counts.damaged == damaged or _is_whole(p)]
+        for packet, sender in whole:
+            stream.decode.add(took / len(packets))
             stream.sender, stream.heard = sender, time.monotonic()
             stream.packets += 1
             stream.bytes += len(packet)
