@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import spikey
+from spikey import kernels
 from spikey.analysis.simulate import simulate
 from spikey.model.calibration import Calibration, n1
 
@@ -127,3 +128,13 @@ def test_importing_is_light():
     environment = {**os.environ, "PYTHONPATH": str(Path(spikey.__file__).parents[1])}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout == f"[] {spikey.__version__}\n"
+
+
+def test_kernels_of_other_sources_are_cleared(tmp_path):
+    tag = f"py{sys.version_info.major}{sys.version_info.minor}"
+    mine = [f"loop.run-7.{tag}.{kernels._STAMP}.nbi", f"loop.run-7.{tag}.{kernels._STAMP}.1.nbc", "other.nbi", "a.pyc"]
+    stale = [f"loop.run-9.{tag}.0123456789ab.nbi", f"loop.run-9.{tag}.0123456789ab.12.nbc"]
+    for name in mine + stale:
+        (tmp_path / name).touch()
+    kernels._clear(str(tmp_path))
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(mine)

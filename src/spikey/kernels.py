@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import re
+import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +52,20 @@ class _CacheFile(IndexDataCacheFile):
             return super()._load_index()
         except (AttributeError, ImportError, EOFError, pickle.UnpicklingError):
             return {}
+
+    def _save_index(self, overloads: Any) -> None:
+        super()._save_index(overloads)
+        _clear(self._cache_path)
+
+
+@cache
+def _clear(folder: str) -> None:
+    """Remove what other states of the sources left in a folder, once in a process."""
+    stamped = re.compile(rf"\.py{sys.version_info.major}{sys.version_info.minor}\.([0-9a-f]{{12}})\.(\d+\.nbc|nbi)$")
+    for path in Path(folder).iterdir():
+        found = stamped.search(path.name)
+        if found and found[1] != _STAMP:
+            path.unlink(missing_ok=True)
 
 
 def kernel(function: Callable[..., Any]) -> Any:

@@ -185,6 +185,9 @@ def bench(
     udp: Annotated[bool, typer.Option("--udp", help="Decode in another process, datagrams between the two.")] = False,
     pace: Annotated[bool, typer.Option(help="In real time, or else as fast as it goes.")] = True,
     stage: Annotated[str, typer.Option(help="encode, decode, both, together.")] = "both",
+    against_file: Annotated[
+        bool, typer.Option("--against-file", help="Also the ratio of the same samples as a `realtime` file.")
+    ] = False,
     picture: Annotated[Path | None, typer.Option(help="Draw the latencies; needs matplotlib.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
@@ -199,7 +202,7 @@ def bench(
         raise UsageError(f"--stage must be encode, decode, both or together, not {stage}")
     if udp and (stage != "both" or packet_bytes == 0):
         raise UsageError("--udp measures both stages at once, and needs --packet-bytes")
-    from spikey.stream.bench import Plan, channels_of, measure
+    from spikey.stream.bench import Plan, channels_of, file_ratio, measure
     from spikey.stream.bench_picture import draw
     from spikey.stream.bench_udp import measure_udp
 
@@ -217,7 +220,10 @@ def bench(
         stage=stage,
     )
     prepare_kernels()
-    row = (measure_udp if udp else measure)(channels_of(files, plan), plan)
+    loop = channels_of(files, plan)
+    row = (measure_udp if udp else measure)(loop, plan)
+    if against_file:
+        row["file_ratio"] = file_ratio(loop, rate)
     if picture is not None:
         draw(row, picture)
     if as_json:

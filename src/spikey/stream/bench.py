@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from spikey import compress
 from spikey.analysis.simulate import simulate
 from spikey.errors import UsageError
 from spikey.recording.wav import open_wav
@@ -220,6 +221,11 @@ class Check:
     def exact(self, frames: int) -> bool:
         """Whether so many frames came, all of them and as they were sent."""
         return self._same and self.samples == frames * self._loop.shape[1]
+
+
+def file_ratio(loop: np.ndarray, rate: float) -> float:
+    """The ratio of the same samples as a file of the preset `realtime`."""
+    return round(loop.nbytes / len(compress(loop, rate, preset="realtime")), 4)
 
 
 def frames_of(loop: np.ndarray, index: int, count: int) -> np.ndarray:
