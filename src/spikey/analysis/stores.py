@@ -81,7 +81,7 @@ def locust(folder: Path, source: Path) -> Case:
 
 def implants(folder: Path, source: Path, frames: int = 98_304, most: int = 256) -> Case:
     """Recordings of the N1 side by side as channels, each cut to the same length."""
-    columns = []
+    columns: list[np.ndarray] = []
     for path in sorted(source.glob("*.wav")):
         with open_wav(path) as one:
             if one.frames >= frames and len(columns) < most:
@@ -286,7 +286,8 @@ def measure(case: Case, store: Any, folder: Path, pool: ProcessPoolExecutor) -> 
         raise SpikeyError(f"{store.name} did not give back {case.name}")
     chance = np.random.default_rng(1)
     samples = case.samples()
-    seconds, columns = [], []
+    seconds: list[float] = []
+    columns: list[float] = []
     for _ in range(REPEATS):
         first = int(chance.integers(0, case.frames - case.rate))
         channel = int(chance.integers(0, case.channels))
