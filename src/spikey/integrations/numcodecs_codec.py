@@ -64,7 +64,7 @@ class Spikey(Codec):
         """
         if out is not None:
             out = ensure_contiguous_ndarray(out, flatten=False)
-        array = decode_chunk(ensure_contiguous_ndarray(buf), self.options.jobs)
+        array = decode_chunk(ensure_contiguous_ndarray(buf), self.options.threads)
         if out is None:
             return array
         if out.dtype.kind not in "Mm" and array.dtype.kind in "Mm":
@@ -78,8 +78,7 @@ class Spikey(Codec):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Spikey:
         """The codec of a configuration without its id; UsageError where a newer version wrote it."""
-        options = options_from(config)
-        return cls(options.preset, options.model, options.calibration, options.jobs, options.verify)
+        return cls(**vars(options_from(config)))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.options.config().items())})"
