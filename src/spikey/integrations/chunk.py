@@ -81,7 +81,9 @@ def options_from(config: dict[str, Any]) -> Options:
     """The options that a store's configuration states; UsageError where a newer version has written others."""
     unknown = set(config) - {field.name for field in fields(Options)}
     if unknown:
-        raise UsageError(f"the codec's configuration has {', '.join(sorted(unknown))}, unknown to this version; {NEWER}")
+        raise UsageError(
+            f"the codec's configuration has {', '.join(sorted(unknown))}, unknown to this version; {NEWER}"
+        )
     return Options(**config)
 
 
@@ -105,7 +107,9 @@ def encode_chunk(array: Any, options: Options = DEFAULTS) -> bytes:
     body = _general(array, order) if samples is None else _modelled(samples, options)
     data = _head(flags, array.dtype, array.shape) + body
     if options.verify and not _same(decode_chunk(data, options.threads), array):
-        raise SpikeyError("a chunk does not decode to what was to be written, so it was not written; please report this")
+        raise SpikeyError(
+            "a chunk does not decode to what was to be written, so it was not written; please report this"
+        )
     return data
 
 
@@ -171,20 +175,22 @@ def _read_head(cursor: Cursor) -> tuple[int, np.dtype[Any], tuple[int, ...]]:
             raise TypeError
         return flags, np.dtype(text), shape
     except TypeError:
-        raise DataError(f"a chunk holds elements of type {text!r}, which NumPy {np.__version__} does not have") from None
+        raise DataError(
+            f"a chunk holds elements of type {text!r}, which NumPy {np.__version__} does not have"
+        ) from None
 
 
 def _modelled(samples: np.ndarray, options: Options) -> bytes:
     """Samples (frames, channels) as a `.spky` file."""
-    method, calibration, embed = _means(options)
-    out = io.BytesIO()
-    write_file(ArraySource(samples, 0), out, method, calibration, embed=embed, jobs=options.threads)
+    method, calibration, embed = means_of(options)
+    out, jobs = io.BytesIO(), options.threads if options.threads > 1 else 0
+    write_file(ArraySource(samples, 0), out, method, calibration, embed=embed, jobs=jobs)
     return out.getvalue()
 
 
 @lru_cache(maxsize=32)
-def _means(options: Options) -> tuple[Method, Calibration | None, bytes | None]:
-    """Method, calibration and what of it must travel along."""
+def means_of(options: Options) -> tuple[Method, Calibration | None, bytes | None]:
+    """Method, calibration and what of it must travel along; UsageError or DataError where model or file is missing."""
     model = None if options.model is None else named(options.model)
     method = Settings(preset=options.preset, model=model).method(0)
     if options.calibration == "none":
