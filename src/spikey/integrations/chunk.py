@@ -84,7 +84,10 @@ def options_from(config: dict[str, Any]) -> Options:
         raise UsageError(
             f"the codec's configuration has {', '.join(sorted(unknown))}, unknown to this version; {NEWER}"
         )
-    return Options(**config)
+    try:
+        return Options(**config)
+    except UsageError as error:
+        raise UsageError(f"a codec's configuration cannot be used, as {error}; perhaps {NEWER}") from None
 
 
 def encode_chunk(array: Any, options: Options = DEFAULTS) -> bytes:
@@ -221,7 +224,8 @@ def _general(array: np.ndarray, order: Any) -> bytes:
     grouped = np.frombuffer(content, np.uint8).reshape(-1, size).T.tobytes() if size > 1 else content
     packed = zlib.compress(grouped, 1)
     method, packed = (DEFLATED, packed) if len(packed) < len(content) else (STORED, content)
-    return bytes([method]) + packed + struct.pack("<I", zlib.crc32(content))
+    body = bytes([method]) + packed
+    return body + struct.pack("<I", zlib.crc32(content, zlib.crc32(body)))
 
 
 def _read_general(body: memoryview, dtype: np.dtype[Any], count: int) -> np.ndarray:
@@ -239,7 +243,7 @@ def _read_general(body: memoryview, dtype: np.dtype[Any], count: int) -> np.ndar
         if len(grouped) == size and dtype.itemsize > 1:
             grouped = np.frombuffer(grouped, np.uint8).reshape(dtype.itemsize, -1).T.tobytes()
         content = grouped
-    if len(content) != size or zlib.crc32(content) != struct.unpack("<I", body[-4:])[0]:
+    if len(content) != size or zlib.crc32(content, zlib.crc32(body[:-4])) != struct.unpack("<I", body[-4:])[0]:
         raise DamagedError("its content fails its check sum")
     return np.frombuffer(content, dtype) if size else np.empty(count, dtype)
 
