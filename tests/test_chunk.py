@@ -87,6 +87,16 @@ def test_integers_go_through_the_model(dtype, order):
     assert len(data) < 0.4 * array.size * 1  # of a byte a sample
 
 
+@pytest.mark.parametrize("dtype", ["<i2", "<f8"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_memory_order_can_be_stated(dtype, order):
+    array = _signal(dtype, 6).reshape(600, 2, 3)
+    for own in "CF":
+        decoded = decode_chunk(encode_chunk(np.asarray(array, order=own), order=order))
+        same(decoded, array)
+        assert decoded.flags[f"{order}_CONTIGUOUS"]
+
+
 def test_strided_arrays_and_leading_axes_of_length_one():
     array = simulate(3000, 6, seed=1)
     same(decode_chunk(encode_chunk(array[::3, ::-2])), np.ascontiguousarray(array[::3, ::-2]))

@@ -54,8 +54,9 @@ def test_options(tmp_path, options):
     array = simulate(2000, 40, seed=2)
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("a", data=array, chunks=(1000, 40), **Filter(**options))
-        parameters = hdf5._from_values(file["a"]._filters[str(FILTER_ID)])
-        assert parameters == {"options": options, "dtype": "<i2", "chunk": [1000, 40]}
+        values = file["a"]._filters[str(FILTER_ID)]
+        if len(values) <= 16 or h5py.version.version_tuple >= (3, 16):  # older ones show the first 16 alone
+            assert hdf5._from_values(values) == {"options": options, "dtype": "<i2", "chunk": [1000, 40]}
     with h5py.File(tmp_path / "a.h5") as file:
         np.testing.assert_array_equal(file["a"][:], array)
 

@@ -90,10 +90,11 @@ def options_from(config: dict[str, Any]) -> Options:
         raise UsageError(f"a codec's configuration cannot be used, as {error}; perhaps {NEWER}") from None
 
 
-def encode_chunk(array: Any, options: Options = DEFAULTS) -> bytes:
+def encode_chunk(array: Any, options: Options = DEFAULTS, order: str | None = None) -> bytes:
     """The bytes of an array, any shape, memory order, byte order and type but object.
 
-    The first axis is time, leading axes of length 1 aside, and the others together are the channels.
+    The first axis is time, leading axes of length 1 aside, and the others together are the channels. order: the memory
+    order, "C" or "F", in which `decode_chunk` gives it back; the array's own unless stated.
     Raises UsageError for elements that have no bytes of their own.
 
     >>> samples = np.arange(3000, dtype=">u2").reshape(1000, 3)
@@ -104,7 +105,7 @@ def encode_chunk(array: Any, options: Options = DEFAULTS) -> bytes:
     array = np.asarray(array)
     if array.dtype.kind not in KINDS or array.dtype.hasobject:
         raise UsageError(f"elements of type {array.dtype} have no bytes of their own; convert them to a plain type")
-    order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
+    order = order or ("F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C")
     samples = _samples(array, order)
     flags = FORTRAN * (order == "F") | GENERAL * (samples is None)
     body = _general(array, order) if samples is None else _modelled(samples, options)

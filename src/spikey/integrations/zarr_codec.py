@@ -72,7 +72,8 @@ class SpikeyCodec(ArrayBytesCodec):
         raise NotImplementedError
 
     def _encode_sync(self, chunk_array: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
-        data = encode_chunk(chunk_array.as_numpy_array(), self.options)
+        # Always as C: Zarr 3 does not care, and Zarr 2 can then read the chunks of whatever array this was.
+        data = encode_chunk(chunk_array.as_numpy_array(), self.options, order="C")
         return chunk_spec.prototype.buffer.from_bytes(data)
 
     def _decode_sync(self, chunk_bytes: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
