@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -151,26 +152,17 @@ def test_many_threads_at_once():
 
 
 def test_the_lock_of_the_interpreter_is_released():
-    """A thread that counts gets on while another one encodes."""
-    import threading
-    import time
-
-    array = simulate(200_000, 4, seed=5)
-    encode_chunk(array[:1000])
-    ticks, done = 0, threading.Event()
-
-    def encode() -> None:
-        encode_chunk(array)
-        done.set()
-
-    thread = threading.Thread(target=encode)
-    start = time.perf_counter()
-    thread.start()
-    while not done.is_set():
-        time.sleep(0.001)
-        ticks += 1
-    thread.join()
-    assert ticks > 20 * (time.perf_counter() - start)  # kernels that held it would let through a few
+    """A thread that sleeps for a millisecond at a time gets on while another one encodes, in kernels of 40 ms or so."""
+    array = simulate(200_000, 1, seed=5)
+    options = Options(preset="balanced")
+    encode_chunk(array[:1000], options)
+    ticks, start = 0, time.perf_counter()
+    with ThreadPoolExecutor(1) as pool:
+        encoded = pool.submit(encode_chunk, array, options)
+        while not encoded.done():
+            time.sleep(0.001)
+            ticks += 1
+    assert ticks > 60 * (time.perf_counter() - start)  # otherwise it would be one or two a kernel
 
 
 @pytest.mark.parametrize("name", GOLDEN)
@@ -196,6 +188,14 @@ def test_what_says_that_it_is_huge_is_refused_without_making_room():
         body = data[len(chunk._head(data[4], array.dtype, array.shape)) :]
         with pytest.raises(DamagedError):
             decode_chunk(head + body)
+
+
+def test_impossible_shapes_are_refused():
+    empty = encode_chunk(np.zeros(0, "f8"))
+    body = empty[len(chunk._head(empty[4], np.dtype("f8"), (0,))) :]
+    for shape in ((0,) * 99, (0, 1 << 62), (0, 1 << 60, 1 << 60)):
+        with pytest.raises(DataError, match="impossible shape"):
+            decode_chunk(chunk._head(empty[4], np.dtype("f8"), shape) + body)
 
 
 def test_another_codec_and_a_newer_version():

@@ -127,16 +127,16 @@ def decode_chunk(data: Any, jobs: int = 1) -> np.ndarray:
     cursor = Cursor(data, "a chunk")
     flags, dtype, shape = _read_head(cursor)
     order: Any = "F" if flags & FORTRAN else "C"
-    body = data[cursor.at :]
+    read = _read_general if flags & GENERAL else _read_modelled
     try:
-        if flags & GENERAL:
-            return _read_general(body, dtype, math.prod(shape)).reshape(shape, order=order)
-        samples = _read_modelled(body, dtype, math.prod(shape), jobs)
+        elements = read(data[cursor.at :], dtype, math.prod(shape), jobs)
+        if order == "F" and elements.ndim == 2:
+            elements = np.asfortranarray(elements)
+        return elements.reshape(shape, order=order).astype(dtype, order="K", copy=False)
     except DamagedError as error:
         raise DamagedError(f"a chunk is damaged ({error}); restore it from a copy", error.ranges) from None
-    if order == "F":
-        samples = np.asfortranarray(samples)
-    return samples.reshape(shape, order=order).astype(dtype, order="K", copy=False)
+    except ValueError as error:  # NumPy's: more axes than it has, or longer ones than it can count
+        raise DataError(f"a chunk has an impossible shape ({error})") from None
 
 
 def _samples(array: np.ndarray, order: Any) -> np.ndarray | None:
@@ -229,7 +229,7 @@ def _general(array: np.ndarray, order: Any) -> bytes:
     return body + struct.pack("<I", zlib.crc32(content, zlib.crc32(body)))
 
 
-def _read_general(body: memoryview, dtype: np.dtype[Any], count: int) -> np.ndarray:
+def _read_general(body: memoryview, dtype: np.dtype[Any], count: int, _: int) -> np.ndarray:
     """Elements (count,) in memory order."""
     if len(body) < 5 or body[0] not in (STORED, DEFLATED):
         raise DamagedError("its content cannot be unpacked")
