@@ -1,7 +1,7 @@
 # Two commands do all the set-up on a fresh machine with Python 3.11 or newer: `make demo` and `make test`.
 PYTHON ?= python3
 
-.PHONY: demo test clean
+.PHONY: demo test test-zarr3 clean
 
 demo: env/.ready
 	env/bin/python cli.py demo
@@ -10,6 +10,16 @@ test: env/.ready
 	env/bin/ruff check .
 	env/bin/mypy
 	env/bin/python -m pytest -q -n 2
+	$(MAKE) test-zarr3
+
+test-zarr3: env/zarr3/.ready
+	env/zarr3/bin/python -m pytest -q tests/test_chunk.py tests/test_numcodecs.py tests/test_zarr.py tests/test_hdf5.py \
+		tests/test_plugins_docs.py src/spikey/integrations
+
+env/zarr3/.ready: requirements-zarr3.txt pyproject.toml
+	$(PYTHON) -m venv env/zarr3
+	env/zarr3/bin/python -m pip install -q -r requirements-zarr3.txt
+	touch $@
 
 env/.ready: requirements.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Spikey needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'

@@ -165,7 +165,8 @@ def write_file(
     """Compress `source` into `out`, sequentially; return the bytes written.
 
     embed: the calibration's own bytes, to travel with the file. embed_model: whether the model travels as well.
-    progress: called with the samples done since. payload: the only block's, when it is known already.
+    jobs: threads, or 0 for the calling one alone. progress: called with the samples done since. payload: the only
+    block's, when it is known already.
     """
     layout = source.layout
     short = source.head_size + source.tail_size <= RECORD_BYTES
@@ -222,7 +223,14 @@ def _parts(source: Readable, frames_of: int, channels_of: int) -> Iterator[_Part
 def _in_order(
     parts: Iterator[_Part], encode: Callable[[list[np.ndarray]], list[bytes]], jobs: int, together: int
 ) -> Iterator[tuple[_Part, bytes]]:
-    """Parts with their payloads, `together` at a time, encoded by `jobs` threads that run only a little ahead."""
+    """Parts with their payloads, `together` at a time, encoded by `jobs` threads that run only a little ahead.
+
+    With no jobs this thread does it, also while the interpreter shuts down.
+    """
+    if not jobs:
+        while batch := list(islice(parts, together)):
+            yield from zip(batch, encode([samples for _, samples in batch]), strict=True)
+        return
     waiting: deque[tuple[list[_Part], Future[list[bytes]]]] = deque()
     with ThreadPoolExecutor(jobs) as pool:
         try:

@@ -1,0 +1,259 @@
+"""One chunk of a chunked store: an array to bytes that describe and check themselves, and back.
+
+Whatever stores the chunk, its bytes are the same, so that each integration reads what another wrote. Integers of up to
+32 bits go through the model as a complete `.spky` file; anything else is grouped by bytes and deflated. The layout is
+specified in `docs/plugins.md`.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import re
+import struct
+import zlib
+from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from spikey.coding.block import Method
+from spikey.container.layout import BYTES
+from spikey.container.reader import Reader
+from spikey.container.writer import ArraySource, write_file
+from spikey.errors import DamagedError, DataError, SpikeyError, UsageError
+from spikey.files import PRESETS, Settings
+from spikey.model.calibration import Calibration, load, n1
+from spikey.model.trained import named
+from spikey.wire import Cursor, varint
+
+MARK = b"\xb5SC"
+VERSION = 1
+FORTRAN, GENERAL = 1, 2  # flags
+STORED, DEFLATED = 0, 1  # methods of the general way
+KINDS = "biufcmMSUV"  # of NumPy types whose elements lie in the array itself
+FEWEST_FRAMES = 16  # fewer teach a predictor nothing
+MODELLED = ("int8", "uint8", "int16", "uint16", "int32", "uint32")
+NEWER = "it was written by a newer version of Spikey: pip install -U spikey-codec"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How chunks are written; nothing of it is needed to read them.
+
+    preset: "realtime" or "balanced". model: name or path of a trained network, which then takes the preset's place.
+    calibration: "auto" for the N1's where it suits and else none, "none", or a calibration file's path, whose bytes
+    travel with every chunk. jobs: threads within a chunk, for writing and for reading. verify: whether a chunk is
+    decoded and compared before it is handed over. Raises UsageError for anything else.
+    """
+
+    preset: str = "realtime"
+    model: str | None = None
+    calibration: str = "auto"
+    jobs: int = 1
+    verify: bool = True
+
+    def __post_init__(self) -> None:
+        if self.preset not in PRESETS:
+            raise UsageError(f"there is no preset {self.preset!r}; there are {', '.join(PRESETS)}")
+        if not isinstance(self.jobs, int) or isinstance(self.jobs, bool) or self.jobs < 1:
+            raise UsageError(f"jobs are a number of threads from 1 on, not {self.jobs!r}")
+        for name, kind in (("model", str | None), ("calibration", str), ("verify", bool)):
+            if not isinstance(getattr(self, name), kind):
+                raise UsageError(f"{name} cannot be {getattr(self, name)!r}")
+
+    @property
+    def threads(self) -> int:
+        """Threads within a chunk: no more than there are processors."""
+        return min(self.jobs, os.cpu_count() or 1)
+
+    def config(self) -> dict[str, Any]:
+        """What differs from the defaults, as JSON can hold it."""
+        return {key: value for key, value in asdict(self).items() if value != getattr(DEFAULTS, key)}
+
+
+DEFAULTS = Options()
+
+
+def options_from(config: dict[str, Any]) -> Options:
+    """The options that a store's configuration states; UsageError where a newer version has written others."""
+    unknown = set(config) - {field.name for field in fields(Options)}
+    if unknown:
+        raise UsageError(
+            f"the codec's configuration has {', '.join(sorted(unknown))}, unknown to this version; {NEWER}"
+        )
+    try:
+        return Options(**config)
+    except UsageError as error:
+        raise UsageError(f"a codec's configuration cannot be used, as {error}; perhaps {NEWER}") from None
+
+
+def encode_chunk(array: Any, options: Options = DEFAULTS, order: str | None = None) -> bytes:
+    """The bytes of an array, any shape, memory order, byte order and type but object.
+
+    The first axis is time, leading axes of length 1 aside, and the others together are the channels. order: the memory
+    order, "C" or "F", in which `decode_chunk` gives it back; the array's own unless stated.
+    Raises UsageError for elements that have no bytes of their own.
+
+    >>> samples = np.arange(3000, dtype=">u2").reshape(1000, 3)
+    >>> decoded = decode_chunk(encode_chunk(samples))
+    >>> decoded.dtype.str, decoded.shape, bool((decoded == samples).all())
+    ('>u2', (1000, 3), True)
+    """
+    array = np.asarray(array)
+    if array.dtype.kind not in KINDS or array.dtype.hasobject:
+        raise UsageError(f"elements of type {array.dtype} have no bytes of their own; convert them to a plain type")
+    order = order or ("F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C")
+    samples = _samples(array, order)
+    flags = FORTRAN * (order == "F") | GENERAL * (samples is None)
+    body = _general(array, order) if samples is None else _modelled(samples, options)
+    data = _head(flags, array.dtype, array.shape) + body
+    if options.verify and not _same(decode_chunk(data, options.threads), array):
+        raise SpikeyError(
+            "a chunk does not decode to what was to be written, so it was not written; please report this"
+        )
+    return data
+
+
+def decode_chunk(data: Any, jobs: int = 1) -> np.ndarray:
+    """The array of a chunk, in the memory order that it had; it may be read-only.
+
+    data: anything with a buffer. Raises DamagedError for bytes that are no longer what was written, and DataError for
+    what is no chunk, is of a newer version, or needs a calibration or model that is not there.
+    """
+    data = memoryview(data).cast("B")
+    cursor = Cursor(data, "a chunk")
+    flags, dtype, shape = _read_head(cursor)
+    order: Any = "F" if flags & FORTRAN else "C"
+    read = _read_general if flags & GENERAL else _read_modelled
+    try:
+        elements = read(data[cursor.at :], dtype, math.prod(shape), jobs)
+        if order == "F" and elements.ndim == 2:
+            elements = np.asfortranarray(elements)
+        return elements.reshape(shape, order=order).astype(dtype, order="K", copy=False)
+    except DamagedError as error:
+        raise DamagedError(f"a chunk is damaged ({error}); restore it from a copy", error.ranges) from None
+    except ValueError as error:  # NumPy's: more axes than it has, or longer ones than it can count
+        raise DataError(f"a chunk has an impossible shape ({error})") from None
+
+
+def _samples(array: np.ndarray, order: Any) -> np.ndarray | None:
+    """The array as (frames, channels) where it is for the model."""
+    if array.dtype.name not in MODELLED or not array.size:
+        return None
+    shape = array.shape
+    while len(shape) > 1 and shape[0] == 1:
+        shape = shape[1:]
+    if not shape or shape[0] < FEWEST_FRAMES:
+        return None
+    return array.reshape(shape[0], -1, order=order)
+
+
+def _head(flags: int, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+    text = dtype.str.encode("ascii")
+    head = MARK + bytes([VERSION, flags, len(text)]) + text + bytes([len(shape)]) + b"".join(map(varint, shape))
+    return head + struct.pack("<I", zlib.crc32(head))
+
+
+def _read_head(cursor: Cursor) -> tuple[int, np.dtype[Any], tuple[int, ...]]:
+    if bytes(cursor.data[:3]) != MARK:
+        raise DamagedError("a chunk does not begin as Spikey's do: it is damaged, or another codec wrote it")
+    if cursor.data[3:4] not in (bytes([VERSION]), b""):
+        raise DataError(f"a chunk is of version {cursor.data[3]}, and this program reads version {VERSION}: {NEWER}")
+    try:
+        cursor.take(4)
+        flags, size = cursor.byte(), cursor.byte()
+        text = cursor.take(size).decode("ascii", "replace")
+        shape = tuple(cursor.varint() for _ in range(cursor.byte()))
+        whole = zlib.crc32(cursor.data[: cursor.at]) == struct.unpack("<I", cursor.take(4))[0]
+    except DataError:
+        whole = False
+    if not whole:
+        raise DamagedError("a chunk is damaged at its beginning; restore it from a copy")
+    if flags & ~(FORTRAN | GENERAL):
+        raise DataError(f"a chunk uses a feature that this version does not know: {NEWER}")
+    try:
+        if not re.fullmatch(rf"[<>|][{KINDS}]\d{{1,9}}(\[[\w/]+\])?", text):
+            raise TypeError
+        return flags, np.dtype(text), shape
+    except TypeError:
+        raise DataError(
+            f"a chunk holds elements of type {text!r}, which NumPy {np.__version__} does not have"
+        ) from None
+
+
+def _modelled(samples: np.ndarray, options: Options) -> bytes:
+    """Samples (frames, channels) as a `.spky` file."""
+    method, calibration, embed = means_of(options)
+    out, jobs = io.BytesIO(), options.threads if options.threads > 1 else 0
+    write_file(ArraySource(samples, 0), out, method, calibration, embed=embed, jobs=jobs)
+    return out.getvalue()
+
+
+@lru_cache(maxsize=32)
+def means_of(options: Options) -> tuple[Method, Calibration | None, bytes | None]:
+    """Method, calibration and what of it must travel along; UsageError or DataError where model or file is missing."""
+    model = None if options.model is None else named(options.model)
+    method = Settings(preset=options.preset, model=model).method(0)
+    if options.calibration == "none":
+        return method, None, None
+    if options.calibration in ("auto", "n1"):  # channels of other converters do without by themselves
+        return method, n1(), None
+    calibration = load(options.calibration)
+    return method, calibration, calibration.to_bytes()
+
+
+def _read_modelled(body: memoryview, dtype: np.dtype[Any], size: int, jobs: int) -> np.ndarray:
+    """Samples (frames, channels)."""
+    try:
+        reader = Reader(body.tobytes())
+    except DataError as error:
+        raise DamagedError(str(error)) from None
+    with reader:
+        integers = reader.header.wrapper != BYTES and reader.dtype == dtype.newbyteorder("=")
+        if not integers or math.prod(reader.shape) != size:
+            raise DamagedError("its samples are not those that it is said to hold")
+        return reader.read(0, reader.frames, jobs=jobs)
+
+
+def _general(array: np.ndarray, order: Any) -> bytes:
+    """Elements of any type: their first bytes, their second ones and so on, deflated, where that is smaller."""
+    content = array.tobytes(order=order)
+    size = max(array.dtype.itemsize, 1)
+    grouped = np.frombuffer(content, np.uint8).reshape(-1, size).T.tobytes() if size > 1 else content
+    packed = zlib.compress(grouped, 1)
+    method, packed = (DEFLATED, packed) if len(packed) < len(content) else (STORED, content)
+    body = bytes([method]) + packed
+    return body + struct.pack("<I", zlib.crc32(content, zlib.crc32(body)))
+
+
+def _read_general(body: memoryview, dtype: np.dtype[Any], count: int, _: int) -> np.ndarray:
+    """Elements (count,) in memory order."""
+    if len(body) < 5 or body[0] not in (STORED, DEFLATED):
+        raise DamagedError("its content cannot be unpacked")
+    content: bytes | memoryview = body[1:-4]
+    size = count * dtype.itemsize
+    if body[0] == DEFLATED:
+        try:
+            inflater = zlib.decompressobj()
+            grouped = inflater.decompress(content, max(size, 1))
+        except zlib.error:
+            raise DamagedError("its content cannot be unpacked") from None
+        if len(grouped) == size and dtype.itemsize > 1:
+            grouped = np.frombuffer(grouped, np.uint8).reshape(dtype.itemsize, -1).T.tobytes()
+        content = grouped
+    if len(content) != size or zlib.crc32(content, zlib.crc32(body[:-4])) != struct.unpack("<I", body[-4:])[0]:
+        raise DamagedError("its content fails its check sum")
+    return np.frombuffer(content, dtype) if size else np.empty(count, dtype)
+
+
+def _same(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two arrays hold the same bytes, element by element; NaN equals itself."""
+    if one.shape != other.shape or one.dtype.itemsize != other.dtype.itemsize:
+        return False
+    if one.dtype.kind in "iu":
+        return bool(np.array_equal(one, other))
+    order: Any = "F" if other.flags.f_contiguous and not other.flags.c_contiguous else "C"
+    return one.tobytes(order=order) == other.tobytes(order=order)

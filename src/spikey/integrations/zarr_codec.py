@@ -1,0 +1,95 @@
+"""The Zarr 3 codec `spikey.codec`, an array-to-bytes codec: what Zarr calls a serializer.
+
+Installed with the package (entry point `zarr.codecs`), so that arrays which name it open without an import.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+try:
+    from zarr.abc.codec import ArrayBytesCodec
+except ImportError as error:
+    raise ImportError('needs Zarr 3: pip install "spikey-codec[zarr]"') from error
+
+from spikey.errors import DataError, UsageError
+from spikey.integrations.chunk import DEFAULTS, KINDS, Options, decode_chunk, encode_chunk, options_from
+
+if TYPE_CHECKING:
+    from zarr.core.array_spec import ArraySpec
+    from zarr.core.buffer import Buffer, NDBuffer
+
+NAME = "spikey.codec"
+
+
+@dataclass(frozen=True, init=False)
+class SpikeyCodec(ArrayBytesCodec):
+    """Lossless compression of recordings, chunk by chunk; chunks have the shape (time, channels).
+
+    Give it to Zarr as `serializer`, alone or inside shards. Options and errors are those of
+    `spikey.integrations.chunk.Options`; the array's metadata state what differs from the defaults.
+
+    >>> import numpy as np, zarr
+    >>> samples = np.arange(8000, dtype="int16").reshape(2000, 4)
+    >>> array = zarr.create_array({}, data=samples, chunks=(1000, 4), serializer=SpikeyCodec(), compressors=None)
+    >>> bool((array[500:1500] == samples[500:1500]).all())
+    True
+    """
+
+    is_fixed_size = False
+    options: Options
+
+    def __init__(
+        self,
+        preset: str = DEFAULTS.preset,
+        model: str | None = DEFAULTS.model,
+        calibration: str = DEFAULTS.calibration,
+        jobs: int = DEFAULTS.jobs,
+        verify: bool = DEFAULTS.verify,
+    ):
+        object.__setattr__(self, "options", Options(preset, model, calibration, jobs, verify))
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """The codec that an array's metadata name; UsageError where a newer version wrote them."""
+        return cls(**vars(options_from(data.get("configuration") or {})))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The codec's name and the options that differ from the defaults, for the array's metadata."""
+        config = self.options.config()
+        return {"name": NAME, "configuration": config} if config else {"name": NAME}
+
+    def validate(self, *, shape: tuple[int, ...], dtype: Any, chunk_grid: Any) -> None:
+        """Raises UsageError for arrays whose elements have no bytes of their own, such as strings of any length."""
+        native = dtype.to_native_dtype()
+        if native.kind not in KINDS or native.hasobject:
+            raise UsageError(f"{NAME} cannot hold elements of type {native}; use another codec for this array")
+
+    def compute_encoded_size(self, input_byte_length: int, chunk_spec: ArraySpec) -> int:
+        """Raises NotImplementedError, as of every codec whose chunks vary in size."""
+        raise NotImplementedError
+
+    def _encode_sync(self, chunk_array: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
+        # Always as C: Zarr 3 does not care, and Zarr 2 can then read the chunks of whatever array this was.
+        data = encode_chunk(chunk_array.as_numpy_array(), self.options, order="C")
+        return chunk_spec.prototype.buffer.from_bytes(data)
+
+    def _decode_sync(self, chunk_bytes: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
+        array = decode_chunk(chunk_bytes.as_numpy_array(), self.options.threads)
+        wanted = chunk_spec.dtype.to_native_dtype()
+        if wanted.names and array.dtype.itemsize == wanted.itemsize:  # a chunk knows nothing of the names of fields
+            array = array.view(wanted)
+        if array.shape != chunk_spec.shape or array.dtype.newbyteorder("=") != wanted.newbyteorder("="):
+            raise DataError(
+                f"a chunk holds {array.dtype} {array.shape}, where its array's metadata state {wanted} "
+                f"{chunk_spec.shape}: it belongs to another array, or the metadata were changed"
+            )
+        return chunk_spec.prototype.nd_buffer.from_numpy_array(array)
+
+    async def _encode_single(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer | None:
+        return await asyncio.to_thread(self._encode_sync, chunk_data, chunk_spec)
+
+    async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
+        return await asyncio.to_thread(self._decode_sync, chunk_data, chunk_spec)
