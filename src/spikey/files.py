@@ -14,7 +14,8 @@ import numpy as np
 
 from spikey.coding.block import MOST_REFERENCES, Method, learned
 from spikey.container.estimate import choose_calibration
-from spikey.container.layout import BLOCK_BYTES, BLOCK_HEAD, BLOCK_TAIL, BYTES
+from spikey.container.extra import Extra
+from spikey.container.layout import BLOCK_BYTES, BLOCK_FILES, BLOCK_HEAD, BLOCK_TAIL, BYTES
 from spikey.container.packed_bytes import PIECE
 from spikey.container.reader import Reader
 from spikey.container.salvage import describe
@@ -42,6 +43,7 @@ class Settings:
     model: a trained network instead of a preset; embed_model: whether it travels with the file.
     calibration: None for none; embed: its bytes, to travel with the file; estimate: choose by looking at the recording.
     raw: channels, rate in Hz and type of a file without a header.
+    block_frames: frames of a full block; None for the usual number.
     """
 
     preset: str | None = None
@@ -54,6 +56,7 @@ class Settings:
     embed: bytes | None = None
     estimate: bool = False
     raw: tuple[int, float, str] | None = None
+    block_frames: int | None = None
     jobs: int = 1
     verify: bool = True
 
@@ -160,8 +163,12 @@ def write_recording(
     progress: Progress | None = None,
     payload: bytes | None = None,
     decoded: np.ndarray | None = None,
+    extra: Extra | None = None,
 ) -> Outcome:
-    """Compress an opened recording; payload and decoded: the only block's, where they are known already."""
+    """Compress an opened recording; payload and decoded: the only block's, where they are known already.
+
+    extra: metadata and side files that travel along.
+    """
     size = _size_of(source)
     if settings.model is not None:
         use(settings.model)  # what is written is read again
@@ -176,10 +183,12 @@ def write_recording(
             jobs=settings.jobs,
             progress=progress,
             payload=payload,
+            extra=extra,
+            block_frames=settings.block_frames,
         )
         out.flush()
         if settings.verify:
-            _compare(source, passing, source.name, settings.jobs, decoded)
+            _compare(source, passing, source.name, settings.jobs, decoded, extra)
     return Outcome(size, written, source.frames * source.layout.channels)
 
 
@@ -200,7 +209,14 @@ def _compress_bytes(
     return Outcome(size, written, 0, note)
 
 
-def _compare(source: Readable, passing: str, name: str, jobs: int, decoded: np.ndarray | None = None) -> None:
+def _compare(
+    source: Readable,
+    passing: str,
+    name: str,
+    jobs: int,
+    decoded: np.ndarray | None = None,
+    extra: Extra | None = None,
+) -> None:
     """Decode what was written and compare it with the source, byte for byte.
 
     decoded: what the only block has been decoded to already; the check sum ties it to the file.
@@ -222,6 +238,9 @@ def _compare(source: Readable, passing: str, name: str, jobs: int, decoded: np.n
                 _same(bool((source.read(first, len(piece)) == piece).all()), name)
                 first += len(piece)
         _same(first == source.frames, name)
+        if extra is not None:
+            kept = {file.name: file.size for file in extra.files}
+            _same(reader.files == kept and _same_streams(reader.around(BLOCK_FILES), extra.chunks()), name)
 
 
 def _same_streams(one: Iterator[bytes], other: Iterator[bytes]) -> bool:
@@ -277,14 +296,15 @@ def decompress_file(
             for chunk in reader.around(BLOCK_TAIL):
                 sink.write_tail(chunk)
                 written += len(chunk)
-        return Outcome(written, reader.size, _samples_of(reader)), sorted(set(reader.lost))
+        return Outcome(written, reader.file_size, _samples_of(reader)), sorted(set(reader.lost))
 
 
 def verify_file(path: str | os.PathLike[str], jobs: int = 1, progress: Progress | None = None) -> Outcome:
     """Decode everything and check every sum; DamagedError lists all that is lost."""
     with Reader(path) as reader:
         reader.salvage = True
-        total = sum(len(chunk) for kind in (BLOCK_HEAD, BLOCK_TAIL, BLOCK_BYTES) for chunk in reader.around(kind))
+        kinds = (BLOCK_HEAD, BLOCK_TAIL, BLOCK_BYTES, BLOCK_FILES)
+        total = sum(len(chunk) for kind in kinds for chunk in reader.around(kind))
         if reader.header.wrapper != BYTES:
             for samples in reader.chunks(jobs):
                 total += samples.size * reader.layout.itemsize
@@ -293,7 +313,7 @@ def verify_file(path: str | os.PathLike[str], jobs: int = 1, progress: Progress 
         if reader.lost:
             lost = sorted(set(reader.lost))
             raise DamagedError(f"{os.fspath(path)}: {describe_lost(lost)}", lost)
-        return Outcome(total, reader.size, _samples_of(reader))
+        return Outcome(total, reader.file_size, _samples_of(reader))
 
 
 def _samples_of(reader: Reader) -> int:

@@ -43,14 +43,14 @@ def describe(path: Path) -> dict[str, Any]:
             "format_version": VERSION,
             "lossless": True,
             "holds": WRAPPERS[header.wrapper],
-            "compressed_bytes": reader.size,
+            "compressed_bytes": reader.file_size,
             "blocks": len(reader.blocks),
         }
         if header.wrapper == BYTES:
             note = "not integer PCM: kept losslessly by a general method, not modelled"
             return facts | {
                 "original_bytes": header.frames,
-                "ratio": round(header.frames / reader.size, 4),
+                "ratio": round(header.frames / reader.file_size, 4),
                 "note": note,
             }
         layout = reader.layout
@@ -62,7 +62,7 @@ def describe(path: Path) -> dict[str, Any]:
             "seconds": round(reader.frames / layout.rate, 6) if layout.rate else None,
             "dtype": layout.dtype,
             "sample_bytes": sample_bytes,
-            "ratio": round(sample_bytes / reader.size, 4),
+            "ratio": round(sample_bytes / reader.file_size, 4),
             "calibration": header.calibration.hex() or None,
             "calibration_embedded": header.record(1) is not None,
             "model": reader.model_id.hex() or None,
