@@ -25,6 +25,7 @@ from spikey.recording.remote import is_address
 from spikey.recording.source import DTYPES, Layout
 
 MOST_THREADS = 8
+BLOCK_FRAMES = 1 << 15  # of a full block: about a second, so that reading a second decodes little more than it
 PathLike = str | os.PathLike[str]
 
 
@@ -197,15 +198,15 @@ def write_spikey(
     path: PathLike,
     preset: str = "realtime",
     threads: int = 0,
-    block_frames: int | None = None,
+    block_frames: int = BLOCK_FRAMES,
     verify: bool = True,
     progress: Progress | None = None,
 ) -> list[Path]:
     """Compress a recording of integers of up to 32 bits, with channel ids, properties, annotations and probe.
 
     A recording of one segment is written to `path`, one of several to `a_seg0.spky`, `a_seg1.spky`, … where `path` is
-    `a.spky`; what was written is returned, for `read_spikey`. block_frames: frames that are decoded at once at least;
-    fewer make short reads faster, and files larger. verify: decode what was written and compare.
+    `a.spky`; what was written is returned, for `read_spikey`. block_frames: frames that are decoded together;
+    fewer make short reads faster and files larger. verify: decode what was written and compare.
     Raises DataError for samples of other types, UsageError where `path` cannot be written.
     """
     target = Path(path)
