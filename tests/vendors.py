@@ -196,7 +196,9 @@ def blackrock(path: Path, frames: int = 1000, channels: int = 5) -> np.ndarray:
     header = struct.pack("<8sBBI16s256sII", b"NEURALCD", 2, 3, size, b"raw", b"made for a test", 1, 30000)
     header += struct.pack("<8HI", 2024, 3, 0, 15, 12, 30, 0, 0, channels)
     for c in range(channels):
-        header += struct.pack("<2sH16sBB4h16s", b"CC", c + 1, f"elec{c + 1}".encode(), 1, c, -8192, 8191, -8191, 8191, b"uV")
+        header += struct.pack(
+            "<2sH16sBB4h16s", b"CC", c + 1, f"elec{c + 1}".encode(), 1, c, -8192, 8191, -8191, 8191, b"uV"
+        )
         header += struct.pack("<IIHIIH", 300, 1, 1, 7500000, 3, 1)
     assert len(header) == size
     samples = noise(frames, channels)

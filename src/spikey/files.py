@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import numpy as np
 
@@ -33,6 +33,12 @@ PRESETS = {
 }
 LARGE = 100_000_000  # bytes from which the default preset is realtime
 Progress = Callable[[int], None]
+
+
+class Named(Readable, Protocol):
+    """An opened recording with a name for messages."""
+
+    name: str
 
 
 @dataclass(frozen=True)
@@ -142,7 +148,7 @@ def open_recording(path: str | os.PathLike[str], settings: Settings) -> Source:
     return open_wav(path) if settings.raw is None else open_raw(path, *settings.raw)
 
 
-def calibration_for(source: Source, settings: Settings) -> tuple[Calibration | None, bytes | None]:
+def calibration_for(source: Readable, settings: Settings) -> tuple[Calibration | None, bytes | None]:
     """The calibration to use, and its bytes where it must travel with the file."""
     if settings.estimate:
         quick = replace(settings, model=None)  # which says as much of a calibration as a network does
@@ -150,12 +156,12 @@ def calibration_for(source: Source, settings: Settings) -> tuple[Calibration | N
     return settings.calibration, settings.embed
 
 
-def _size_of(source: Source) -> int:
+def _size_of(source: Readable) -> int:
     return source.head_size + source.frames * source.layout.frame_bytes + source.tail_size
 
 
 def write_recording(
-    source: Source,
+    source: Named,
     out_path: str | os.PathLike[str],
     settings: Settings,
     calibration: Calibration | None,

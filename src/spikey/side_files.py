@@ -8,10 +8,18 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
+from spikey.container.extra import safe_name
 from spikey.container.layout import BLOCK_FILES
 from spikey.container.reader import Reader
 from spikey.errors import DataError, UsageError
 from spikey.files import complete_file
+
+
+def original_name(reader: Reader) -> str:
+    """Where the file that was compressed lay below the folder that was named then; empty for what was no such file."""
+    source = reader.metadata.get("source")
+    name = source.get("file") if isinstance(source, dict) else None
+    return safe_name(name) if isinstance(name, str) and name else ""
 
 
 def write_side_files(reader: Reader, folder: str | os.PathLike[str]) -> list[Path]:

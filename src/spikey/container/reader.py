@@ -395,7 +395,9 @@ class Reader:
     def __len__(self) -> int:
         return self.frames
 
-    def read(self, first_frame: int, count: int, channels: Sequence[int] | None = None, jobs: int = 1) -> np.ndarray:
+    def read(
+        self, first_frame: int, count: int, channels: Sequence[int] | np.ndarray | None = None, jobs: int = 1
+    ) -> np.ndarray:
         """Samples (count, channels) of a range of frames, of all channels or those named, `jobs` blocks at a time."""
         wanted = range(self.layout.channels) if channels is None else channels
         end = first_frame + count
@@ -617,7 +619,7 @@ def _chosen(key: Any, length: int) -> range | np.ndarray:
             return np.flatnonzero(listed)
         if listed.ndim == 1 and (listed.dtype.kind in "iu" or not listed.size):
             wrapped = np.where(listed < 0, listed + length, listed).astype(np.int64)
-            if wrapped.size and not (0 <= wrapped.min() and wrapped.max() < length):
+            if ((wrapped < 0) | (wrapped >= length)).any():
                 raise IndexError(f"one of the indices {listed} is out of range for {length}")
             return wrapped
     if _is_index(key):

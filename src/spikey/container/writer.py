@@ -176,7 +176,7 @@ def write_file(
 
     embed: the calibration's own bytes, to travel with the file. embed_model: whether the model travels as well.
     progress: called with the samples done since. payload: the only block's, when it is known already.
-    extra: metadata and side files that travel along. block_frames: of a full block, where the usual number is not wanted.
+    extra: metadata and side files that travel along. block_frames: of a full block; None for the usual number.
     """
     layout = source.layout
     short = source.head_size + source.tail_size <= RECORD_BYTES

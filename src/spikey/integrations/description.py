@@ -28,7 +28,9 @@ def describe(recording: BaseRecording, segment: int, name: str, columns: list[in
         "channel_ids": _packed(recording.channel_ids, "channel_ids"),
         "properties": {key: value for key, value in properties.items() if value is not None},
         "annotations": {key: value for key, value in annotations.items() if value is not None},
-        "probe": _plain(recording.get_probegroup().to_dict(array_as_list=True), "probe") if recording.has_probe() else None,
+        "probe": _plain(recording.get_probegroup().to_dict(array_as_list=True), "probe")
+        if recording.has_probe()
+        else None,
         "t_start": float(recording.get_start_time(segment)),
     }
 

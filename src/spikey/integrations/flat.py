@@ -19,7 +19,12 @@ from spikey.recording.source import DTYPES, Layout, Source, open_file
 
 COMPARED = 256  # frames at either end
 LARGEST_BESIDE = 1 << 24  # bytes of a side file that only its name connects with the recording
-WHOLE_FOLDERS = ("structure.oebin", "binary.json")  # what marks a folder of which everything belongs to the recording
+WHOLE_FOLDERS = (
+    "structure.oebin",
+    "binary.json",
+    "info.rhd",
+    "info.rhs",
+)  # what marks a folder of which everything belongs to the recording
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,12 @@ def _stated(recording: BaseRecording, segment: int) -> tuple[str, int, np.dtype,
         inside = channels[channels["buffer_id"] == stream["buffer_id"]]
         columns = np.flatnonzero(inside["stream_id"] == stream["id"]).tolist()
         return stated["file_path"], stated["file_offset"], np.dtype(stated["dtype"]), stated["shape"], columns
+    raw = getattr(neo, "_raw_data", None)  # Intan's files of one kind of signal each
+    if isinstance(raw, dict):
+        mapped, count = raw.get(stream["name"]), recording.get_num_channels()
+        if not isinstance(mapped, np.memmap) or mapped.ndim != 2 or mapped.shape[1] != count:
+            return None
+        return str(mapped.filename), mapped.offset, mapped.dtype, mapped.shape, list(range(count))
     return _blackrock(neo, str(stream["id"]), segment)
 
 
@@ -116,8 +127,8 @@ def _same(flat: FlatFile, recording: BaseRecording, segment: int) -> bool:
 def side_files(path: Path, root: Path, recordings: set[Path]) -> list[SideFile]:
     """The files that belong to the flat file at `path`, named as they lie below `root`; `recordings` are none.
 
-    In a folder of Open Ephys or SpikeInterface that is the rest of the folder, but for what belongs to other streams.
-    Elsewhere it is the files of the same name with another ending, up to 16 MiB each.
+    In a folder of Open Ephys, of SpikeInterface or of Intan (one file per signal) that is the rest of the folder, but
+    for what belongs to other streams. Elsewhere it is the files of the same name with another ending, up to 16 MiB each.
     """
     home = next((p for p in path.parents if any((p / mark).is_file() for mark in WHOLE_FOLDERS)), None)
     if home is None or not home.is_relative_to(root):

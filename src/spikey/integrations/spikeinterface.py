@@ -40,7 +40,7 @@ def read_spikey(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     paths = write_spikey(original, os.path.join(folder, "a.spky"))
     ...     recording = read_spikey(paths)
-    ...     recording.channel_ids.tolist(), recording.get_traces(start_frame=100, end_frame=102, channel_ids=["b"]).tolist()
+    ...     recording.channel_ids.tolist(), recording.get_traces(0, 100, 102, channel_ids=["b"]).tolist()
     (['a', 'b'], [[201], [203]])
     """
     return SpikeyRecordingExtractor(file_paths, stream_name, threads)
@@ -49,9 +49,10 @@ def read_spikey(
 class SpikeyRecordingExtractor(BaseRecording):
     """Compressed recordings, one file a segment, decoded as they are asked for.
 
-    file_paths: a `.spky` file or an address of one (`https://…`), a list of them, or a folder of them. stream_name: which
-    of the streams in the files, such as `imec0.ap` or `imec0.ap-SYNC`; default: the first. threads: that decode; default:
-    as many as there are processors, but one within SpikeInterface's own jobs, which run side by side already.
+    file_paths: a `.spky` file or an address of one (`https://…`), a list of them, or a folder of them.
+    stream_name: which of the streams in the files, such as `imec0.ap` or `imec0.ap-SYNC`; default: the first.
+    threads: that decode; default: as many as there are processors, but one within SpikeInterface's own jobs, which run
+    side by side already.
     Raises DataError for what is no such file, UsageError for files that are not the segments of one recording.
     """
 
@@ -169,7 +170,9 @@ class RecordingSource:
     def __init__(self, recording: BaseRecording, segment: int, name: str):
         dtype = recording.get_dtype()
         if str(dtype.newbyteorder("=")) not in DTYPES:
-            raise DataError(f"{name}: holds samples of type {dtype}; those that can be compressed are {', '.join(DTYPES)}")
+            raise DataError(
+                f"{name}: holds samples of type {dtype}; those that can be compressed are {', '.join(DTYPES)}"
+            )
         self.name = name
         self.layout = Layout(recording.get_num_channels(), recording.sampling_frequency, str(dtype.newbyteorder("=")))
         self.frames = recording.get_num_samples(segment)

@@ -85,6 +85,13 @@ def parts_of(path: Path, stream: str | None = None, reader: str | None = None) -
     """
     if not path.exists():
         raise DataError(f"{path} does not exist")
+    if reader is None and path.is_dir() and (files := _files_in(path)):
+        parts = [
+            replace(part, name=(file.parent.relative_to(path) / part.name).as_posix())
+            for file in files
+            for part in parts_of(file, stream)
+        ]
+        return parts
     failed: list[str] = []
     for name, where, only in _candidates(path.absolute(), reader):
         try:
@@ -93,6 +100,9 @@ def parts_of(path: Path, stream: str | None = None, reader: str | None = None) -
             raise
         except Exception as error:  # each reader has its own kinds
             failed.append(f"{name}: {' '.join(str(error).split())[:300] or type(error).__name__}")
+            continue
+        if not found:
+            failed.append(f"{name}: holds no samples that can be kept as they are")
             continue
         if stream is None:
             return found
@@ -108,6 +118,8 @@ def parts_of(path: Path, stream: str | None = None, reader: str | None = None) -
 
 def takes(path: Path) -> bool:
     """Whether there is a reader for a file or folder, going by names only."""
+    if path.is_dir() and _files_in(path):
+        return True
     return next(_candidates(path.absolute(), None), None) is not None
 
 
@@ -137,6 +149,13 @@ def _candidates(path: Path, reader: str | None) -> Iterator[tuple[str, Path, Pat
         yield SUFFIXES[path.suffix.lower()], path, None
     else:
         yield from ((name, path, None) for name in _neo_candidates(path))
+
+
+def _files_in(path: Path) -> list[Path]:
+    """The files of a folder that are recordings by themselves, where the folder is not one."""
+    if next(_folder_candidates(path), None) is not None:
+        return []
+    return sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
 
 
 def _folder_candidates(path: Path) -> Iterator[tuple[str, Path, Path | None]]:
@@ -185,7 +204,7 @@ def _parts(reader: str, path: Path, only: Path | None) -> Iterator[Part]:
             if flat is not None and Path(flat.path).is_relative_to(root):
                 grouped.setdefault(flat.path, []).append((name, recording, flat.columns))
             elif only is None:
-                wanted = [path.name if path.is_file() else path.name, name if len(streams) > 1 else ""]
+                wanted = [path.name, name if len(streams) > 1 else ""]
                 wanted += [f"block{block}" if len(opened) > 1 else "", f"seg{seg}" if _count(streams) > 1 else ""]
                 title = ".".join(re.sub(r"[^\w.#-]+", "_", word).strip("_") for word in wanted if word)
                 columns = tuple(range(recording.get_num_channels()))

@@ -42,7 +42,7 @@ def open_address(address: str) -> tuple[Remote, str, int]:
         raise DataError(f"{address} cannot be reached: {_said(error.__cause__)}") from error
     except ImportError as error:
         raise UsageError(
-            f'{address}: needs a package that is missing ({_said(error)}); for http and s3: '
+            f"{address}: needs a package that is missing ({_said(error)}); for http and s3: "
             'pip install "spikey-codec[remote]"'
         ) from None
     except Exception as error:
