@@ -213,14 +213,14 @@ def nwb(path: Path, frames: int = 1500, channels: int = 3, dtype: str = "int16")
     from pynwb import NWBHDF5IO, NWBFile
     from pynwb.ecephys import ElectricalSeries
 
-    file = NWBFile("a test", "test", datetime(2024, 1, 1, tzinfo=UTC))
+    file = NWBFile(session_description="a test", identifier="test", session_start_time=datetime(2024, 1, 1, tzinfo=UTC))
     device = file.create_device(name="probe")
     group = file.create_electrode_group(name="shank0", description="one", location="cortex", device=device)
     for c in range(channels):
         file.add_electrode(x=0.0, y=20.0 * c, z=0.0, location="cortex", group=group)
-    region = file.create_electrode_table_region(list(range(channels)), "all of them")
+    region = file.create_electrode_table_region(region=list(range(channels)), description="all of them")
     samples = noise(frames, channels).astype(dtype)
-    series = ElectricalSeries("ElectricalSeries", samples, electrodes=region, rate=25000.0, conversion=2e-7, offset=0.0)
+    series = ElectricalSeries(name="ElectricalSeries", data=samples, electrodes=region, rate=25000.0, conversion=2e-7)
     file.add_acquisition(series)
     with NWBHDF5IO(path, "w") as out:
         out.write(file)

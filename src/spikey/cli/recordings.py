@@ -34,20 +34,26 @@ def is_vendors(path: Path) -> bool:
             raise UsageError(
                 f"{path}: holds no files that end in .wav; vendors' folders need SpikeInterface: {INSTALL}"
             )
-        return True
-    if not path.is_file() or path.suffix.lower() == ".wav":
+    elif not _foreign(path):
         return False
-    with path.open("rb") as file:
-        magic = file.read(4)
-    if magic in (b"", b"SPKY", *WAV):
-        return False
-    if not installed:
+    elif not installed:
         if path.suffix.lower() in KNOWN or path.with_suffix(".meta").is_file():
             raise UsageError(f"{path}: files of this kind need SpikeInterface: {INSTALL}")
         return False
     from spikey.integrations.vendors import takes
 
     return takes(path)
+
+
+def _foreign(path: Path) -> bool:
+    """Whether there is a file, and it is neither a WAV file nor compressed."""
+    if not path.is_file() or path.suffix.lower() == ".wav":
+        return False
+    try:
+        with path.open("rb") as file:
+            return file.read(4) not in (b"", b"SPKY", *WAV)
+    except OSError:
+        return False  # opening it again says why
 
 
 def vendors_parts(path: Path, output: Path, alone: bool, stream: str | None, reader: str | None) -> dict[Path, Part]:

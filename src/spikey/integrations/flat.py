@@ -128,7 +128,7 @@ def side_files(path: Path, root: Path, recordings: set[Path]) -> list[SideFile]:
     """The files that belong to the flat file at `path`, named as they lie below `root`; `recordings` are none.
 
     In a folder of Open Ephys, of SpikeInterface or of Intan (one file per signal) that is the rest of the folder, but
-    for what belongs to other streams. Elsewhere it is the files of the same name with another ending, up to 16 MiB each.
+    for what belongs to other streams. Elsewhere it is files of the same name with another ending, up to 16 MiB each.
     """
     home = next((p for p in path.parents if any((p / mark).is_file() for mark in WHOLE_FOLDERS)), None)
     if home is None or not home.is_relative_to(root):

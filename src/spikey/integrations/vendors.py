@@ -95,15 +95,18 @@ def parts_of(path: Path, stream: str | None = None, reader: str | None = None) -
     failed: list[str] = []
     for name, where, only in _candidates(path.absolute(), reader):
         try:
-            found = list(_parts(name, where, only))
+            with warnings.catch_warnings(record=True) as said:
+                found = list(_parts(name, where, only))
         except SpikeyError:
             raise
         except Exception as error:  # each reader has its own kinds
             failed.append(f"{name}: {' '.join(str(error).split())[:300] or type(error).__name__}")
             continue
         if not found:
-            failed.append(f"{name}: holds no samples that can be kept as they are")
+            failed.append(f"{name}: finds no samples there")
             continue
+        for each in said:
+            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
         if stream is None:
             return found
         chosen = [part for part in found if stream in part.streams]
@@ -113,7 +116,8 @@ def parts_of(path: Path, stream: str | None = None, reader: str | None = None) -
         return chosen
     if not failed:
         raise DataError(f"{path}: holds no recording that SpikeInterface or Neo knows; --reader names its format")
-    raise DataError(f"{path}: cannot be read as a recording ({'; '.join(failed)})")
+    hint = "" if reader else "; --reader names its format"
+    raise DataError(f"{path}: cannot be read as a recording ({'; '.join(failed)}){hint}")
 
 
 def takes(path: Path) -> bool:

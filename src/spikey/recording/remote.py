@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 from spikey.errors import DataError, UsageError
 
@@ -11,7 +11,7 @@ LONGEST = 1 << 24  # bytes of one request that fetches ahead
 KEPT = 1 << 26  # bytes kept of what was fetched ahead
 
 
-def is_address(path: Any) -> bool:
+def is_address(path: Any) -> TypeGuard[str]:
     """Whether a path is an address for fsspec: text with `://` in it.
 
     >>> is_address("https://example.org/a.spky"), is_address("C:/a.spky")
