@@ -40,8 +40,8 @@ def written(extra: Extra | None, block_frames: int | None = None) -> bytes:
 @pytest.fixture
 def side(tmp_path):
     """Side files of all sizes that matter, and what they hold."""
-    random = np.random.default_rng(0).bytes(PIECE + 1)
-    contents = {"a/b.meta": b"key=value\r\n" * 50, "empty": b"", "times.npy": random, "a/ä b.txt": b"x"}
+    long = bytes(range(256)) * (PIECE // 256) + b"z"
+    contents = {"a/b.meta": b"key=value\r\n" * 50, "empty": b"", "times.npy": long, "a/ä b.txt": b"x"}
     files = []
     for number, (name, content) in enumerate(contents.items()):
         path = tmp_path / f"{number}"
@@ -176,7 +176,7 @@ def test_what_cannot_be_kept_is_said():
     with pytest.raises(spikey.UsageError, match="too many"):
         written(Extra({"a": "x" * (1 << 24)}))
     with pytest.raises(spikey.UsageError, match="packed"):
-        written(Extra({"a": np.random.default_rng(0).bytes(1 << 21).hex()}))
+        written(Extra({"a": np.random.default_rng(0).bytes((1 << 20) + 4096).hex()}))
 
 
 def test_the_commands_tell_and_restore_them(side, tmp_path):

@@ -6,6 +6,7 @@ from typing import Any, TypeGuard
 
 from spikey.errors import DataError, UsageError
 
+NO_RANGES = "its server gives no parts of a file (no byte ranges), so it has to be downloaded first"
 CLOSE = 1 << 16  # bytes between two ranges that are rather fetched than asked for separately
 LONGEST = 1 << 24  # bytes of one request that fetches ahead
 KEPT = 1 << 26  # bytes kept of what was fetched ahead
@@ -33,13 +34,12 @@ def open_address(address: str) -> tuple[Remote, str, int]:
         system, path = fsspec.core.url_to_fs(address)
         # Ranges are asked for as they are needed; a cache would fetch more, and its own way.
         file = system.open(path, "rb", cache_type="none")
-        size = getattr(file, "size", None)
-        if size is None and file.seekable():
-            size = file.seek(0, 2)
+        size = _size_of(file)
     except FileNotFoundError as error:
-        if error.__cause__ is None or isinstance(error.__cause__, FileNotFoundError):
+        cause = error.__cause__
+        if cause is None or isinstance(cause, FileNotFoundError) or getattr(cause, "status", None) == 404:
             raise DataError(f"{address} does not exist") from None
-        raise DataError(f"{address} cannot be reached: {_said(error.__cause__)}") from error
+        raise DataError(f"{address} cannot be reached: {_said(cause)}") from error
     except ImportError as error:
         raise UsageError(
             f"{address}: needs a package that is missing ({_said(error)}); for http and s3: "
@@ -47,12 +47,21 @@ def open_address(address: str) -> tuple[Remote, str, int]:
         ) from None
     except Exception as error:
         raise DataError(f"{address} cannot be opened: {_said(error)}") from error
-    if size is None or not file.seekable():
+    if size is None:
         file.close()
-        raise DataError(
-            f"{address}: its server does not give parts of a file (no byte ranges), so it has to be downloaded first"
-        )
+        raise DataError(f"{address} cannot be read: {NO_RANGES}")
     return Remote(file, address, size), address, size
+
+
+def _size_of(file: Any) -> int | None:
+    """Bytes of an opened file; None for one that can only be read from its beginning."""
+    size = getattr(file, "size", None)
+    if size is None:
+        try:
+            size = file.seek(0, 2)
+        except (OSError, ValueError):
+            return None
+    return int(size)
 
 
 class Remote:
@@ -120,5 +129,5 @@ def _said(error: BaseException) -> str:
     """An error's text in one line; the name of its kind where it has none."""
     text = " ".join(str(error).split())
     if "support range requests" in text:
-        return "its server does not give parts of a file (no byte ranges), so it has to be downloaded first"
+        return NO_RANGES
     return text[:300] or type(error).__name__
