@@ -169,20 +169,24 @@ def open_ephys(folder: Path, frames: int = 800, recordings: int = 1) -> dict[str
 
 def intan(path: Path, blocks: int = 6, channels: int = 4) -> np.ndarray:
     """An Intan RHD file of version 2.0 with its header attached; returns the samples of its amplifiers, uint16."""
-    header = struct.pack("<Ihh", 0xC6912702, 2, 0)
+    samples = (noise(128 * blocks, channels).astype(np.int32) + 32768).astype(np.uint16)
+    body = b""
+    for block in range(blocks):
+        frames = slice(128 * block, 128 * block + 128)
+        body += np.arange(frames.start, frames.stop, dtype="<i4").tobytes() + samples[frames].T.astype("<u2").tobytes()
+    path.write_bytes(_intan_header(2, channels) + body)
+    return samples
+
+
+def _intan_header(version: int, channels: int) -> bytes:
+    header = struct.pack("<Ihh", 0xC6912702, version, 0)
     header += struct.pack("<fhffffffhff", 20000.0, 1, 1.0, 0.1, 7500.0, 1.0, 0.1, 7500.0, 0, 1000.0, 1000.0)
     header += 3 * _qstring("") + struct.pack("<hh", 0, 0) + _qstring("") + struct.pack("<h", 1)
     header += _qstring("Port A") + _qstring("A") + struct.pack("<hhh", 1, channels, channels)
     for c in range(channels):
         header += _qstring(f"A-{c:03}") + _qstring(f"A-{c:03}")
         header += struct.pack("<hhhhhhhhhhff", c, c, 0, 1, c, 0, 0, 0, 0, 0, 1e5, -60.0)
-    samples = (noise(128 * blocks, channels).astype(np.int32) + 32768).astype(np.uint16)
-    body = b""
-    for block in range(blocks):
-        frames = slice(128 * block, 128 * block + 128)
-        body += np.arange(frames.start, frames.stop, dtype="<i4").tobytes() + samples[frames].T.astype("<u2").tobytes()
-    path.write_bytes(header + body)
-    return samples
+    return header
 
 
 def _qstring(text: str) -> bytes:
@@ -224,4 +228,14 @@ def nwb(path: Path, frames: int = 1500, channels: int = 3, dtype: str = "int16")
     file.add_acquisition(series)
     with NWBHDF5IO(path, "w") as out:
         out.write(file)
+    return samples
+
+
+def intan_folder(folder: Path, frames: int = 700, channels: int = 4) -> np.ndarray:
+    """An Intan session in one file per signal, of software 3.0: header, amplifiers and time."""
+    folder.mkdir()
+    (folder / "info.rhd").write_bytes(_intan_header(3, channels))
+    samples = noise(frames, channels)
+    (folder / "amplifier.dat").write_bytes(samples.astype("<i2").tobytes())
+    (folder / "time.dat").write_bytes(np.arange(frames, dtype="<i4").tobytes())
     return samples

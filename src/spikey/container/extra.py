@@ -52,7 +52,7 @@ class Extra:
         files = [{"name": safe_name(file.name), "size": file.size} for file in self.files]
         content = {key: value for key, value in self.metadata.items() if key != "files"}
         try:
-            text = json.dumps(content | ({"files": files} if files else {}), separators=(",", ":"), allow_nan=False)
+            text = json.dumps(content | ({"files": files} if files else {}), separators=(",", ":"))
         except (TypeError, ValueError) as error:
             raise UsageError(f"metadata must be what JSON can hold: {error}") from None
         if len(files) > MOST_FILES or len(text) > LARGEST_METADATA:
