@@ -25,7 +25,6 @@ from spikey.recording.remote import is_address
 from spikey.recording.source import DTYPES, Layout
 
 MOST_THREADS = 8
-BLOCK_FRAMES = 1 << 15  # of a full block: about a second, so that reading a second decodes little more than it
 PathLike = str | os.PathLike[str]
 
 
@@ -161,6 +160,15 @@ def _stream_of(reader: Reader, name: str | None) -> dict[str, Any]:
     return found
 
 
+def second(rate: float) -> int:
+    """Frames of a full block: those of a second, as SpikeInterface's chunks, within bounds.
+
+    >>> second(30_000), second(2_500)
+    (30000, 4096)
+    """
+    return min(max(round(rate), 1 << 12), 1 << 16)
+
+
 class RecordingSource:
     """One segment of a SpikeInterface recording as something to compress. Raises DataError for types that cannot be."""
 
@@ -201,15 +209,16 @@ def write_spikey(
     path: PathLike,
     preset: str = "realtime",
     threads: int = 0,
-    block_frames: int = BLOCK_FRAMES,
+    block_frames: int | None = None,
     verify: bool = True,
     progress: Progress | None = None,
 ) -> list[Path]:
     """Compress a recording of integers of up to 32 bits, with channel ids, properties, annotations and probe.
 
     A recording of one segment is written to `path`, one of several to `a_seg0.spky`, `a_seg1.spky`, … where `path` is
-    `a.spky`; what was written is returned, for `read_spikey`. block_frames: frames that are decoded together;
-    fewer make short reads faster and files larger. verify: decode what was written and compare.
+    `a.spky`; what was written is returned, for `read_spikey`. verify: decode what was written and compare.
+    block_frames: frames that are decoded together, by default those of a second; fewer make short reads faster and
+    files larger.
     Raises DataError for samples of other types, UsageError where `path` cannot be written.
     """
     target = Path(path)
@@ -218,7 +227,7 @@ def write_spikey(
         estimate=True,
         jobs=threads or _threads(),
         verify=verify,
-        block_frames=block_frames,
+        block_frames=block_frames or second(recording.sampling_frequency),
     )
     count = recording.get_num_segments()
     paths = [target] if count == 1 else [target.with_name(f"{target.stem}_seg{i}{target.suffix}") for i in range(count)]

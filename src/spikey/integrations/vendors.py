@@ -21,7 +21,7 @@ try:
 
     from spikey.integrations.description import describe
     from spikey.integrations.flat import FlatFile, flat_file, side_files
-    from spikey.integrations.spikeinterface import BLOCK_FRAMES, RecordingSource
+    from spikey.integrations.spikeinterface import RecordingSource, second
 except ImportError as error:
     raise ImportError(
         f'vendors\' folders and files need SpikeInterface: pip install "spikey-codec[spikeinterface]" ({error})'
@@ -54,7 +54,7 @@ class Part:
         settings = replace(
             settings,
             preset=settings.preset or "realtime",
-            block_frames=settings.block_frames or BLOCK_FRAMES,
+            block_frames=settings.block_frames or second(self.recordings[0][1].sampling_frequency),
         )
         if self.flat is None:
             _, recording, _ = self.recordings[0]
