@@ -428,7 +428,7 @@ class Reader:
                     samples = samples[rows[start] - block.first_frame :: rows.step][: stop - start]
                 else:
                     samples = samples[rows[start:stop] - block.first_frame]
-                out[start:stop, chosen] = samples[:, inside[chosen] - block.first_channel]
+                out[start:stop, _as_slice(chosen)] = samples[:, _as_slice(inside[chosen] - block.first_channel)]
 
         for batch in self._batches(self._touched(rows, inside)):
             self._fetch([_place(block) for block in batch if block.offset not in self._cache])
@@ -594,6 +594,11 @@ def decode_ahead(wanted: list[tuple[Reader, Block]]) -> None:
 def _place(block: Block) -> tuple[int, int]:
     """Where a block lies in its file, header included: start and end."""
     return max(block.offset - MAX_BLOCK_HEADER, 0), block.offset + block.size
+
+
+def _as_slice(indices: np.ndarray) -> slice | np.ndarray:
+    """Ascending indices without gaps as a slice, which copies several times as fast."""
+    return slice(int(indices[0]), int(indices[-1]) + 1) if (np.diff(indices) == 1).all() else indices
 
 
 def _count_below(rows: range | np.ndarray, frame: int) -> int:
