@@ -159,7 +159,18 @@ def remade(header) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "text", [b"", b"[]", b"{", b"\xff", b'{"files": 3}', b'{"files": [{"name": "a", "size": -1}]}', b"[" * 100_000]
+    "text",
+    [
+        b"",
+        b"[]",
+        b"{",
+        b"\xff",
+        b'{"files": 3}',
+        b'{"files": [{"name": "a", "size": -1}]}',
+        b'{"source": 1}',
+        b'{"streams": [{"name": 3}]}',
+        b"[" * 100_000,
+    ],
 )
 def test_malformed_metadata_leave_the_samples_alone(text):
     header = Reader(written(None)).header

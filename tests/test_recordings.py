@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import io
 import json
 import os
 import pickle
@@ -20,13 +21,16 @@ import spikey
 from spikey.analysis.simulate import simulate
 from spikey.cli import app
 from spikey.cli.recordings import is_vendors
+from spikey.container.extra import Extra
 from spikey.container.reader import Reader
-from spikey.files import Settings, compress_file
+from spikey.container.writer import ArraySource, write_file
+from spikey.files import PRESETS, Settings, compress_file
 from spikey.recording.source import DTYPES
 
 si = pytest.importorskip("spikeinterface.core")
 from spikeinterface.core import TimeSeriesChunkExecutor  # noqa: E402
 
+from spikey.integrations.description import describe  # noqa: E402
 from spikey.integrations.spikeinterface import _threads, read_spikey, write_spikey  # noqa: E402
 from spikey.integrations.vendors import parts_of  # noqa: E402
 
@@ -176,6 +180,19 @@ def test_files_of_other_origin_open_too(tmp_path):
     found = read_spikey(tmp_path / "a.spky")
     assert found.channel_ids.tolist() == [0, 1, 2, 3] and found.sampling_frequency == 19_531
     np.testing.assert_array_equal(found.get_traces(channel_ids=[2, 0]), samples[:, [2, 0]])
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"columns": [0, 9]}, {"channel_ids": 3}, {"probe": {}}, {"properties": {"a": {"dtype": "x", "values": []}}}],
+)
+def test_metadata_that_describe_no_recording(changed, tmp_path):
+    stream = describe(made(2, (50,)), 0, "", [0, 1]) | changed
+    out = io.BytesIO()
+    write_file(ArraySource(vendors.noise(50, 2), 1), out, PRESETS["realtime"], extra=Extra({"streams": [stream]}))
+    (tmp_path / "a.spky").write_bytes(out.getvalue())
+    with pytest.raises(spikey.DataError, match="describe no recording"):
+        read_spikey(tmp_path / "a.spky")
 
 
 def test_over_an_address(pair):

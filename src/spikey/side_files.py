@@ -17,8 +17,7 @@ from spikey.files import complete_file
 
 def original_name(reader: Reader) -> str:
     """Where the file that was compressed lay below the folder that was named then; empty for what was no such file."""
-    source = reader.metadata.get("source")
-    name = source.get("file") if isinstance(source, dict) else None
+    name = reader.metadata.get("source", {}).get("file")
     return safe_name(name) if isinstance(name, str) and name else ""
 
 

@@ -104,6 +104,11 @@ def read_metadata(record: bytes, what: str) -> dict[str, Any]:
         found = json.loads(text)
         if not isinstance(found, dict):
             raise ValueError
+        source, streams = found.get("source", {}), found.get("streams", [])
+        if not isinstance(source, dict) or not all(isinstance(stream["name"], str) for stream in streams):
+            raise ValueError
+        if not all(isinstance(stream["columns"], list) for stream in streams):
+            raise ValueError
         for entry in found.get("files", []):
             safe_name(entry["name"])
             if not (isinstance(entry["size"], int) and 0 <= entry["size"] <= LARGEST_FILE):

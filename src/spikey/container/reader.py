@@ -18,6 +18,7 @@ import numpy as np
 
 from spikey.coding.block import LARGEST, MOST_TOGETHER, Payload, decode_block, decode_learned, needs_model
 from spikey.container.extra import read_metadata
+from spikey.container.indexing import as_slice, chosen, count_below, is_index
 from spikey.container.layout import (
     BLOCK_BYTES,
     BLOCK_FILES,
@@ -420,15 +421,15 @@ class Reader:
         inside = np.array(columns, dtype=np.int64)
 
         def place(block: Block) -> None:
-            start, stop = _count_below(rows, block.first_frame), _count_below(rows, block.extent[1])
-            chosen = np.flatnonzero((inside >= block.first_channel) & (inside < block.extent[3]))
-            if start < stop and len(chosen):
+            start, stop = count_below(rows, block.first_frame), count_below(rows, block.extent[1])
+            hit = np.flatnonzero((inside >= block.first_channel) & (inside < block.extent[3]))
+            if start < stop and len(hit):
                 samples = self._samples(block)
                 if isinstance(rows, range):
                     samples = samples[rows[start] - block.first_frame :: rows.step][: stop - start]
                 else:
                     samples = samples[rows[start:stop] - block.first_frame]
-                out[start:stop, _as_slice(chosen)] = samples[:, _as_slice(inside[chosen] - block.first_channel)]
+                out[start:stop, as_slice(hit)] = samples[:, as_slice(inside[hit] - block.first_channel)]
 
         for batch in self._batches(self._touched(rows, inside)):
             self._fetch([_place(block) for block in batch if block.offset not in self._cache])
@@ -468,7 +469,7 @@ class Reader:
         if len(parts) > 2:
             raise IndexError(f"a recording has two dimensions, frames and channels; {len(parts)} were indexed")
         rows, columns = (*parts, slice(None))[:2]
-        frames, channels = _chosen(rows, self.frames), _chosen(columns, self.layout.channels)
+        frames, channels = chosen(rows, self.frames), chosen(columns, self.layout.channels)
         if isinstance(frames, range):
             samples = self._gather(frames if frames.step > 0 else frames[::-1], channels)
             if frames.step < 0:
@@ -478,7 +479,7 @@ class Reader:
             samples = self._gather(ascending, channels)[back]
         else:
             raise IndexError("only one of frames and channels can be a list: use reader[frames][:, channels]")
-        return samples[tuple(0 if _is_index(part) else slice(None) for part in (rows, columns))]
+        return samples[tuple(0 if is_index(part) else slice(None) for part in (rows, columns))]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
@@ -594,42 +595,3 @@ def decode_ahead(wanted: list[tuple[Reader, Block]]) -> None:
 def _place(block: Block) -> tuple[int, int]:
     """Where a block lies in its file, header included: start and end."""
     return max(block.offset - MAX_BLOCK_HEADER, 0), block.offset + block.size
-
-
-def _as_slice(indices: np.ndarray) -> slice | np.ndarray:
-    """Ascending indices without gaps as a slice, which copies several times as fast."""
-    return slice(int(indices[0]), int(indices[-1]) + 1) if (np.diff(indices) == 1).all() else indices
-
-
-def _count_below(rows: range | np.ndarray, frame: int) -> int:
-    """How many of ascending rows lie before a frame."""
-    if isinstance(rows, range):
-        return min(max(-(-(frame - rows.start) // rows.step), 0), len(rows))
-    return int(np.searchsorted(rows, frame))
-
-
-def _is_index(key: Any) -> bool:
-    return isinstance(key, int | np.integer) and not isinstance(key, bool)
-
-
-def _chosen(key: Any, length: int) -> range | np.ndarray:
-    """The indices along one axis that NumPy would take for `key`."""
-    if isinstance(key, slice):
-        return range(*key.indices(length))
-    if isinstance(key, list | np.ndarray | range):
-        listed = np.asarray(key)
-        if listed.ndim == 1 and listed.dtype == bool:
-            if len(listed) != length:
-                raise IndexError(f"a mask of {len(listed)} does not fit an axis of {length}")
-            return np.flatnonzero(listed)
-        if listed.ndim == 1 and (listed.dtype.kind in "iu" or not listed.size):
-            wrapped = np.where(listed < 0, listed + length, listed).astype(np.int64)
-            if ((wrapped < 0) | (wrapped >= length)).any():
-                raise IndexError(f"one of the indices {listed} is out of range for {length}")
-            return wrapped
-    if _is_index(key):
-        index = int(key) + length if key < 0 else int(key)
-        if not 0 <= index < length:
-            raise IndexError(f"index {key} is out of range for {length}")
-        return range(index, index + 1)
-    raise IndexError(f"a recording is sliced by whole numbers, slices, lists and masks, not by {key!r}")

@@ -59,17 +59,18 @@ class SpikeyRecordingExtractor(BaseRecording):
         readers = _segments_of(file_paths, stream_name)
         streams = [_stream_of(reader, stream_name) for reader in readers]
         first, stream = readers[0], streams[0]
-        for reader, other in zip(readers, streams, strict=True):
-            if (reader.layout.memory_dtype, reader.rate) != (first.layout.memory_dtype, first.rate) or (
-                other["channel_ids"] != stream["channel_ids"]
-            ):
-                raise UsageError(f"{reader.name}: has other channels, another rate or another type than {first.name}")
         try:
+            for reader, other in zip(readers, streams, strict=True):
+                kind = reader.dtype, reader.rate, other["channel_ids"]
+                if kind != (first.dtype, first.rate, stream["channel_ids"]):
+                    raise UsageError(f"{reader.name}: has other channels, another rate or type than {first.name}")
             BaseRecording.__init__(self, first.rate, unpacked(stream["channel_ids"]), first.dtype)
             apply(stream, self)
             for reader, other in zip(readers, streams, strict=True):
                 self.add_recording_segment(SpikeyRecordingSegment(reader, other["columns"], other["t_start"], threads))
-        except (KeyError, TypeError, ValueError, AssertionError) as error:
+        except UsageError:
+            raise
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, AssertionError) as error:
             raise DataError(f"{first.name}: its metadata describe no recording: {error}") from error
         self._kwargs = {
             "file_paths": [reader.name for reader in readers],
@@ -130,11 +131,17 @@ def _segments_of(file_paths: PathLike | Sequence[PathLike], stream_name: str | N
         if len(names) > 1:
             listed = ", ".join(sorted({name for each in names for name in each}))
             raise UsageError(f"{folder}: holds several recordings; give the stream_name of one: {listed}")
-        return sorted(readers, key=lambda reader: (reader.metadata.get("source", {}).get("segment", 0), reader.name))
+        return sorted(readers, key=_place)
     readers = [_opened(path) for path in file_paths]
     if not readers:
         raise UsageError("a recording needs at least one file")
     return readers
+
+
+def _place(reader: Reader) -> tuple[int, str]:
+    """By what the segments of a recording are sorted."""
+    segment = reader.metadata.get("source", {}).get("segment", 0)
+    return segment if isinstance(segment, int) else 0, reader.name
 
 
 def _opened(path: PathLike) -> Reader:
@@ -174,6 +181,7 @@ class RecordingSource:
 
     canonical = False
     head_size = tail_size = 0
+    _one_at_a_time = threading.Lock()  # Neo's readers seek in files that they share
 
     def __init__(self, recording: BaseRecording, segment: int, name: str):
         dtype = recording.get_dtype()
@@ -190,7 +198,8 @@ class RecordingSource:
         """Samples (count, channels); DataError where SpikeInterface cannot give them."""
         end = first_frame + count
         try:
-            traces = self._recording.get_traces(self._segment, first_frame, end)
+            with self._one_at_a_time:
+                traces = self._recording.get_traces(self._segment, first_frame, end)
         except Exception as error:  # each format has its own kinds
             raise DataError(f"{self.name}: frames {first_frame} to {end} cannot be read: {error}") from error
         if traces.shape != (count, self.layout.channels):
