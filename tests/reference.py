@@ -116,7 +116,8 @@ def decode(data, calibrations=(), models=()):
             assert data[place - len(mark) : place] == mark
             inside = content(kind, count, some, payload)
             assert zlib.crc32(body + payload + inside) == check
-            parts[kind].append((first, count, first_channel, some, inside))
+            if kind in parts:
+                parts[kind].append((first, count, first_channel, some, inside))
     if wrapper == 3:
         return b"".join(part[-1] for part in parts[3])
     size = SIZES[sample_type]

@@ -165,7 +165,7 @@ def test_other_ways_to_read(sliced):
     np.testing.assert_array_equal(np.stack(list(reader)), samples)
     np.testing.assert_array_equal(reader.read(3, 4, range(9, 2, -3)), samples[3:7, 9:2:-3])
     assert reader.read(12, 0).shape == (0, 11)
-    for bad in ("a", 1.5, [1, 2], None, (1, 2, 3), (..., ...)):
+    for bad in ("a", 1.5, [1, 12], [0.5], [True, False], None, (1, 2, 3), (..., ...), ([1], [2])):
         with pytest.raises(IndexError):
             reader[bad]
     for bad in ((-1, 2), (0, 13), (5, -1)):

@@ -88,7 +88,10 @@ def decompress(data: bytes | str | os.PathLike[str], jobs: int = 1) -> Recording
 
 
 def open(path: str | os.PathLike[str] | bytes) -> Reader:
-    """Open a compressed file, given as a path or as bytes, for slicing: see `spikey.container.reader.Reader`."""
+    """Open a compressed file for slicing: a path, an address that fsspec opens (`https://...`, `s3://...`), or bytes.
+
+    See `spikey.container.reader.Reader`.
+    """
     from spikey.container.reader import Reader
 
     return Reader(path)

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import numpy as np
 
 from spikey.coding.block import MOST_REFERENCES, Method, learned
 from spikey.container.estimate import choose_calibration
-from spikey.container.layout import BLOCK_BYTES, BLOCK_HEAD, BLOCK_TAIL, BYTES
+from spikey.container.extra import Extra
+from spikey.container.layout import BLOCK_BYTES, BLOCK_FILES, BLOCK_HEAD, BLOCK_TAIL, BYTES
 from spikey.container.packed_bytes import PIECE
 from spikey.container.reader import Reader
 from spikey.container.salvage import describe
@@ -34,6 +35,12 @@ LARGE = 100_000_000  # bytes from which the default preset is realtime
 Progress = Callable[[int], None]
 
 
+class Named(Readable, Protocol):
+    """An opened recording with a name for messages."""
+
+    name: str
+
+
 @dataclass(frozen=True)
 class Settings:
     """How to compress: a preset or None to choose by size, what a configuration overrides, calibration, threads.
@@ -42,6 +49,7 @@ class Settings:
     model: a trained network instead of a preset; embed_model: whether it travels with the file.
     calibration: None for none; embed: its bytes, to travel with the file; estimate: choose by looking at the recording.
     raw: channels, rate in Hz and type of a file without a header.
+    block_frames: frames of a full block; None for the usual number.
     """
 
     preset: str | None = None
@@ -54,6 +62,7 @@ class Settings:
     embed: bytes | None = None
     estimate: bool = False
     raw: tuple[int, float, str] | None = None
+    block_frames: int | None = None
     jobs: int = 1
     verify: bool = True
 
@@ -139,7 +148,7 @@ def open_recording(path: str | os.PathLike[str], settings: Settings) -> Source:
     return open_wav(path) if settings.raw is None else open_raw(path, *settings.raw)
 
 
-def calibration_for(source: Source, settings: Settings) -> tuple[Calibration | None, bytes | None]:
+def calibration_for(source: Readable, settings: Settings) -> tuple[Calibration | None, bytes | None]:
     """The calibration to use, and its bytes where it must travel with the file."""
     if settings.estimate:
         quick = replace(settings, model=None)  # which says as much of a calibration as a network does
@@ -147,12 +156,12 @@ def calibration_for(source: Source, settings: Settings) -> tuple[Calibration | N
     return settings.calibration, settings.embed
 
 
-def _size_of(source: Source) -> int:
+def _size_of(source: Readable) -> int:
     return source.head_size + source.frames * source.layout.frame_bytes + source.tail_size
 
 
 def write_recording(
-    source: Source,
+    source: Named,
     out_path: str | os.PathLike[str],
     settings: Settings,
     calibration: Calibration | None,
@@ -160,8 +169,12 @@ def write_recording(
     progress: Progress | None = None,
     payload: bytes | None = None,
     decoded: np.ndarray | None = None,
+    extra: Extra | None = None,
 ) -> Outcome:
-    """Compress an opened recording; payload and decoded: the only block's, where they are known already."""
+    """Compress an opened recording; payload and decoded: the only block's, where they are known already.
+
+    extra: metadata and side files that travel along.
+    """
     size = _size_of(source)
     if settings.model is not None:
         use(settings.model)  # what is written is read again
@@ -176,10 +189,12 @@ def write_recording(
             jobs=settings.jobs,
             progress=progress,
             payload=payload,
+            extra=extra,
+            block_frames=settings.block_frames,
         )
         out.flush()
         if settings.verify:
-            _compare(source, passing, source.name, settings.jobs, decoded)
+            _compare(source, passing, source.name, settings.jobs, decoded, extra)
     return Outcome(size, written, source.frames * source.layout.channels)
 
 
@@ -200,7 +215,14 @@ def _compress_bytes(
     return Outcome(size, written, 0, note)
 
 
-def _compare(source: Readable, passing: str, name: str, jobs: int, decoded: np.ndarray | None = None) -> None:
+def _compare(
+    source: Readable,
+    passing: str,
+    name: str,
+    jobs: int,
+    decoded: np.ndarray | None = None,
+    extra: Extra | None = None,
+) -> None:
     """Decode what was written and compare it with the source, byte for byte.
 
     decoded: what the only block has been decoded to already; the check sum ties it to the file.
@@ -222,6 +244,9 @@ def _compare(source: Readable, passing: str, name: str, jobs: int, decoded: np.n
                 _same(bool((source.read(first, len(piece)) == piece).all()), name)
                 first += len(piece)
         _same(first == source.frames, name)
+        if extra is not None:
+            kept = {file.name: file.size for file in extra.files}
+            _same(reader.files == kept and _same_streams(reader.around(BLOCK_FILES), extra.chunks()), name)
 
 
 def _same_streams(one: Iterator[bytes], other: Iterator[bytes]) -> bool:
@@ -277,14 +302,15 @@ def decompress_file(
             for chunk in reader.around(BLOCK_TAIL):
                 sink.write_tail(chunk)
                 written += len(chunk)
-        return Outcome(written, reader.size, _samples_of(reader)), sorted(set(reader.lost))
+        return Outcome(written, reader.file_size, _samples_of(reader)), sorted(set(reader.lost))
 
 
 def verify_file(path: str | os.PathLike[str], jobs: int = 1, progress: Progress | None = None) -> Outcome:
     """Decode everything and check every sum; DamagedError lists all that is lost."""
     with Reader(path) as reader:
         reader.salvage = True
-        total = sum(len(chunk) for kind in (BLOCK_HEAD, BLOCK_TAIL, BLOCK_BYTES) for chunk in reader.around(kind))
+        kinds = (BLOCK_HEAD, BLOCK_TAIL, BLOCK_BYTES, BLOCK_FILES)
+        total = sum(len(chunk) for kind in kinds for chunk in reader.around(kind))
         if reader.header.wrapper != BYTES:
             for samples in reader.chunks(jobs):
                 total += samples.size * reader.layout.itemsize
@@ -293,7 +319,7 @@ def verify_file(path: str | os.PathLike[str], jobs: int = 1, progress: Progress 
         if reader.lost:
             lost = sorted(set(reader.lost))
             raise DamagedError(f"{os.fspath(path)}: {describe_lost(lost)}", lost)
-        return Outcome(total, reader.size, _samples_of(reader))
+        return Outcome(total, reader.file_size, _samples_of(reader))
 
 
 def _samples_of(reader: Reader) -> int:

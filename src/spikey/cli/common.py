@@ -47,17 +47,21 @@ def pairs(
 ) -> list[tuple[Path, Path]]:
     """Each input file with its output; folders are searched for `suffixes` and mirrored below `output`.
 
-    rename: the name of an output whose folder alone is given.
+    rename: the name of an output whose folder alone is given; one with folders in it is put there.
     """
     if len(inputs) == 1 and not inputs[0].is_dir():
-        return [(inputs[0], output / rename(inputs[0]) if output.is_dir() else output)]
+        if not output.is_dir():
+            return [(inputs[0], output)]
+        target = output / rename(inputs[0])
+        make_folder(target.parent)
+        return [(inputs[0], target)]
     found = []
     for path in inputs:
         if path.is_dir():
             files = sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
             if not files:
                 raise UsageError(f"{path}: holds no files that end in {' or '.join(suffixes)}")
-            found += [(file, output / file.relative_to(path).with_name(rename(file))) for file in files]
+            found += [(file, output / _beside(file.relative_to(path).parent, rename(file))) for file in files]
         else:
             found.append((path, output / rename(path)))
     taken: dict[Path, Path] = {}
@@ -67,12 +71,23 @@ def pairs(
         taken[target] = source
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output}: is a file; several inputs need a folder to be written to")
-    try:
-        for _, target in found:
-            target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{output}: cannot be made ({error.strerror})") from None
+    for _, target in found:
+        make_folder(target.parent)
     return found
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, unless it is there; UsageError where that fails."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be made ({error.strerror})") from None
+
+
+def _beside(folder: Path, name: str) -> Path:
+    """A name below a folder; folders in the name that the folder ends in already are not repeated."""
+    inner = Path(name).parent.parts
+    return folder / Path(name).name if inner and folder.parts[-len(inner) :] == inner else folder / name
 
 
 def settings_from(

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from spikey.cli.common import cut, in_and_out, pairs, run_batches, run_files, say, settings_from, summary
+from spikey.cli.recordings import is_vendors, vendors_parts, warnings_said
 from spikey.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from spikey.files import Outcome
+    from spikey.integrations.vendors import Part
 
 
 def command(
@@ -29,19 +36,39 @@ def command(
     channels: Annotated[int | None, typer.Option(help="Channels of a raw input.")] = None,
     rate: Annotated[float | None, typer.Option(help="Sampling rate of a raw input in Hz.")] = None,
     dtype: Annotated[str | None, typer.Option(help="Type of a raw input: int16, uint16, int8, ... int24.")] = None,
+    stream: Annotated[str | None, typer.Option(help="Which stream of a vendor's folder; default: all.")] = None,
+    reader: Annotated[
+        str | None, typer.Option(help="SpikeInterface's name of a vendor's format, where it is not told by itself.")
+    ] = None,
     jobs: Annotated[int, typer.Option(help="Threads.", min=1)] = 1,
     verify: Annotated[bool, typer.Option(help="Decode what was written and compare.")] = True,
 ) -> None:
     """Compress recordings without losing a bit.
 
     A folder is searched for WAV files (with --channels, --rate and --dtype for .raw, .dat and .bin files) and mirrored.
+    Other files and folders (SpikeGLX, Open Ephys, Intan, Blackrock, NWB, ...) are read with SpikeInterface.
     """
     inputs, output = in_and_out(paths, input_file, output_file)
     settings = settings_from(config, name, preset, model, calibration, (channels, rate, dtype))
     if embed_model and settings.model is None:
         raise UsageError("--embed-model needs a trained model: give --model or a configuration of one")
     suffixes = (".wav",) if settings.raw is None else (".raw", ".dat", ".bin")
-    work = pairs(inputs, output, suffixes, _compressed_name)
+    chosen = stream is not None or reader is not None
+    if chosen and settings.raw is not None:
+        raise UsageError(
+            "--stream and --reader are for vendors' formats; --channels, --rate and --dtype for raw samples"
+        )
+    foreign = [path for path in inputs if settings.raw is None and (chosen or is_vendors(path))]
+    parts: dict[Path, Part] = {}
+    with warnings_said():
+        for path in foreign:
+            found = vendors_parts(path, output, len(inputs) == 1, stream, reader)
+            if taken := next((target for target in found if target in parts), None):
+                raise UsageError(f"{path}: would be written to {taken}, like an input before it")
+            parts |= found
+    work = [(Path(part.name), target) for target, part in parts.items()]
+    if len(foreign) < len(inputs):
+        work += pairs([path for path in inputs if path not in foreign], output, suffixes, _compressed_name)
     from dataclasses import replace
 
     from spikey.batch import AT_ONCE, compress_together
@@ -49,10 +76,17 @@ def command(
 
     each = replace(settings, embed_model=embed_model, jobs=1 if len(work) > 1 else jobs, verify=verify)
     start = time.perf_counter()
-    if each.model is not None and len(work) > 1:
+    if each.model is not None and len(work) > 1 and not parts:
         done, failures = run_batches(cut(work, jobs, AT_ONCE), lambda batch: compress_together(batch, each), jobs)
     else:
-        done, failures = run_files(work, lambda source, target, bar: compress_file(source, target, each, bar), jobs)
+
+        def one(source: Path, target: Path, bar: Callable[[int], None] | None) -> Outcome:
+            if target in parts:
+                return parts[target].compress(target, each, bar)
+            return compress_file(source, target, each, bar)
+
+        with warnings_said():
+            done, failures = run_files(work, one, jobs)
     for source, outcome in done:
         if outcome.note:
             say(f"note: {outcome.note}; kept losslessly as plain bytes")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spikey.cli.common import cut, in_and_out, pairs, run_batches, run_files, say, summary, trained_file
+from spikey.cli.common import cut, in_and_out, make_folder, pairs, run_batches, run_files, say, summary, trained_file
+from spikey.recording.remote import is_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 def command(
     paths: Annotated[
-        list[Path] | None, typer.Argument(metavar="IN... OUT", help="Files or folders, and where to.")
+        list[str] | None, typer.Argument(metavar="IN... OUT", help="Files, folders or an address, and where to.")
     ] = None,
     config: Annotated[
         Path | None, typer.Option(help="Not needed, unless to find a model that you trained yourself.")
@@ -31,12 +32,21 @@ def command(
     salvage: Annotated[bool, typer.Option("--salvage", help="Recover what is whole; lost parts become zeros.")] = False,
     jobs: Annotated[int, typer.Option(help="Threads.", min=1)] = 1,
 ) -> None:
-    """Restore recordings byte for byte. The file itself says how it was coded."""
-    inputs, output = in_and_out(paths, input_file, output_file)
-    work = pairs(inputs, output, (".spky", ".bin"), _restored_name)
+    """Restore recordings byte for byte. The file itself says how it was coded.
+
+    Where OUT is a folder (with a / at its end it is made), vendors' files get their own names again, and what was kept
+    beside their samples is restored as well.
+    """
+    addresses = {Path(path): path for path in paths or [] if is_address(path)}
+    inputs, output = in_and_out([Path(path) for path in paths] if paths else None, input_file, output_file)
+    if paths and paths[-1].endswith("/"):
+        make_folder(output)
+    work = pairs(inputs, output, (".spky", ".bin"), lambda path: _restored_name(path, addresses.get(path, path)))
     from spikey.batch import AT_ONCE, decompress_together
+    from spikey.container.reader import Reader
     from spikey.errors import SpikeyError
     from spikey.files import decompress_file, describe_lost
+    from spikey.side_files import original_name, write_side_files
 
     if model is not None:
         from spikey.model.trained import named
@@ -46,15 +56,28 @@ def command(
         _consult(config, name, [source for source, _ in work])
     within = jobs if len(work) == 1 else 1
     damaged = []
+    targets = dict(work)
 
     def seen(source: Path, result: tuple[Outcome, list[Any]]) -> Outcome:
         outcome, lost = result
+        with Reader(addresses.get(source, source), salvage=salvage) as reader:
+            files, name = list(reader.files), Path(original_name(reader))
+            below, target = name.parts, targets[source]
+            if files and output.is_dir() and target.parts[-len(below) :] == below:
+                reader.lost.clear()
+                write_side_files(reader, Path(*target.parts[: -len(below)]))
+                lost += reader.lost
+            elif files:
+                more = f" and {len(files) - 1} more files" if len(files) > 1 else ""
+                say(f"note: {source} also keeps {files[0]}{more}; restore into a folder to get that as well")
         if lost:
             damaged.append(f"{source}: {describe_lost(lost)}; zeros stand for what is lost, the rest is whole")
         return outcome
 
     def one(source: Path, target: Path, bar: Callable[[int], None] | None) -> Outcome:
-        return seen(source, decompress_file(source, target, salvage=salvage, jobs=within, progress=bar))
+        return seen(
+            source, decompress_file(addresses.get(source, source), target, salvage=salvage, jobs=within, progress=bar)
+        )
 
     def several(batch: list[tuple[Path, Path]]) -> list[tuple[Path, Any]]:
         results = decompress_together(batch, salvage=salvage)
@@ -85,8 +108,17 @@ def _names_model(path: Path) -> bool:
         return False
 
 
-def _restored_name(path: Path) -> str:
-    """a.spky becomes a.wav, a.dat.spky becomes a.dat."""
+def _restored_name(path: Path, place: Path | str) -> str:
+    """a.spky becomes a.wav, a.dat.spky becomes a.dat; a vendor's file becomes what it was, folders included."""
+    from spikey.container.reader import Reader
+    from spikey.errors import SpikeyError
+    from spikey.side_files import original_name
+
+    with suppress(SpikeyError), Reader(place) as reader:  # if it cannot be read, decompressing says why
+        if name := original_name(reader):
+            return name
+        if reader.metadata:
+            return path.with_suffix(".dat").name
     bare = path.with_suffix("")
     return bare.name if bare.suffix.lower() in (".wav", ".raw", ".dat", ".bin") else path.with_suffix(".wav").name
 

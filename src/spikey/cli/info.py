@@ -10,7 +10,7 @@ import typer
 
 
 def command(
-    paths: Annotated[list[Path], typer.Argument(help="Compressed files.")],
+    paths: Annotated[list[str], typer.Argument(help="Compressed files, or addresses of them.")],
     as_json: Annotated[bool, typer.Option("--json", help="For programs: one JSON array.")] = False,
 ) -> None:
     """Say what compressed files hold, without decoding them."""
@@ -24,13 +24,20 @@ def command(
         typer.echo("")
 
 
+def _streams(metadata: dict[str, Any]) -> dict[str, int]:
+    """Names of the streams with their numbers of channels."""
+    return {stream["name"]: len(stream["columns"]) for stream in metadata.get("streams", [])}
+
+
 def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_shown(each)}" for key, each in value.items()) or "none"
     if value is None or isinstance(value, bool):
         return {True: "yes", False: "no", None: "none"}[value]
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def describe(path: Path) -> dict[str, Any]:
+def describe(path: str | Path) -> dict[str, Any]:
     """The facts about one file, by name."""
     from spikey.coding.block import CODER_NAMES, PREDICTORS, STORED
     from spikey.container.layout import BLOCK_SAMPLES, BYTES, MODEL, VERSION, WRAPPERS
@@ -43,14 +50,14 @@ def describe(path: Path) -> dict[str, Any]:
             "format_version": VERSION,
             "lossless": True,
             "holds": WRAPPERS[header.wrapper],
-            "compressed_bytes": reader.size,
+            "compressed_bytes": reader.file_size,
             "blocks": len(reader.blocks),
         }
         if header.wrapper == BYTES:
             note = "not integer PCM: kept losslessly by a general method, not modelled"
             return facts | {
                 "original_bytes": header.frames,
-                "ratio": round(header.frames / reader.size, 4),
+                "ratio": round(header.frames / reader.file_size, 4),
                 "note": note,
             }
         layout = reader.layout
@@ -62,12 +69,16 @@ def describe(path: Path) -> dict[str, Any]:
             "seconds": round(reader.frames / layout.rate, 6) if layout.rate else None,
             "dtype": layout.dtype,
             "sample_bytes": sample_bytes,
-            "ratio": round(sample_bytes / reader.size, 4),
+            "ratio": round(sample_bytes / reader.file_size, 4),
             "calibration": header.calibration.hex() or None,
             "calibration_embedded": header.record(1) is not None,
             "model": reader.model_id.hex() or None,
             "model_embedded": len(header.record(MODEL) or b"") > 4,
         }
+        if reader.metadata:
+            facts["source"] = reader.metadata.get("source")
+            facts["streams"] = _streams(reader.metadata)
+            facts["side_files"] = reader.files
         first = next((b for b in reader.blocks if b.kind == BLOCK_SAMPLES and b.size), None)
         if first is not None:
             method = reader.method_bytes(first)

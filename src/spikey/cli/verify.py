@@ -10,6 +10,7 @@ import typer
 
 from spikey.cli.common import run_files, say, summary
 from spikey.errors import UsageError
+from spikey.recording.remote import is_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,19 +19,20 @@ if TYPE_CHECKING:
 
 
 def command(
-    paths: Annotated[list[Path], typer.Argument(help="Compressed files or folders of them.")],
+    paths: Annotated[list[str], typer.Argument(help="Compressed files or addresses of them, or folders.")],
     jobs: Annotated[int, typer.Option(help="Threads.", min=1)] = 1,
 ) -> None:
     """Decode compressed files and check every sum; exit status 1 when anything is damaged."""
-    files = [f for p in paths for f in (sorted(p.rglob("*.spky")) if p.is_dir() else [p])]
+    addresses = {Path(path): path for path in paths if is_address(path)}
+    files = [f for p in map(Path, paths) for f in (sorted(p.rglob("*.spky")) if p.is_dir() else [p])]
     if not files:
-        raise UsageError(f"{', '.join(map(str, paths))}: no files that end in .spky")
+        raise UsageError(f"{', '.join(paths)}: no files that end in .spky")
     from spikey.files import verify_file
 
     within = jobs if len(files) == 1 else 1
 
     def one(source: Path, _: Path, bar: Callable[[int], None] | None) -> Outcome:
-        return verify_file(source, within, bar)
+        return verify_file(addresses.get(source, source), within, bar)
 
     start = time.perf_counter()
     done, failures = run_files([(file, file) for file in files], one, jobs)

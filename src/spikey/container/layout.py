@@ -20,15 +20,16 @@ VERSION = 1
 SINGLE, RECORDS, LOSSY, NAMED = 1, 2, 4, 8  # flags of the header
 WRAPPERS = ("samples", "canonical wav", "wrapped samples", "bytes")
 SAMPLES, CANONICAL, WRAPPED, BYTES = range(4)
-CALIBRATION, MODEL, HEAD, TAIL = 1, 2, 3, 4  # types of extension records
-KNOWN_RECORDS = {CALIBRATION, MODEL, HEAD, TAIL}
+CALIBRATION, MODEL, HEAD, TAIL, METADATA = 1, 2, 3, 4, 5  # types of extension records
+CRITICAL_RECORDS = {CALIBRATION, MODEL, HEAD, TAIL}  # without which the file cannot be restored
+KNOWN_RECORDS = CRITICAL_RECORDS | {METADATA}
 LARGEST_RECORD = 1 << 20
 STORED_BYTE = bytes([STORED])  # the first byte of a payload that holds the samples as the file has them
 SYNC = b"\xb5SB\n"
 INDEX_SYNC = b"\xb5SI\n"
 FOOTER = struct.Struct("<QI4s")  # offset of the index, CRC-32 of it, magic
 FOOTER_MAGIC = b"YKPS"
-BLOCK_SAMPLES, BLOCK_HEAD, BLOCK_TAIL, BLOCK_BYTES = range(4)  # what a block holds
+BLOCK_SAMPLES, BLOCK_HEAD, BLOCK_TAIL, BLOCK_BYTES, BLOCK_FILES = range(5)  # what a block holds
 MAX_BLOCK_HEADER = 4 + 1 + 255 + 4
 
 
@@ -55,7 +56,7 @@ class Header:
         if self.records:
             out += varint(len(self.records))
             for kind, content in self.records:
-                out += varint(kind << 1 | 1) + varint(len(content)) + content
+                out += varint(kind << 1 | (kind in CRITICAL_RECORDS)) + varint(len(content)) + content
         return out
 
     def record(self, kind: int) -> bytes | None:

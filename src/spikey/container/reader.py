@@ -8,7 +8,7 @@ import struct
 import threading
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -17,8 +17,11 @@ from typing import Any, Self
 import numpy as np
 
 from spikey.coding.block import LARGEST, MOST_TOGETHER, Payload, decode_block, decode_learned, needs_model
+from spikey.container.extra import read_metadata
+from spikey.container.indexing import as_slice, chosen, count_below, is_index
 from spikey.container.layout import (
     BLOCK_BYTES,
+    BLOCK_FILES,
     BLOCK_HEAD,
     BLOCK_SAMPLES,
     BLOCK_TAIL,
@@ -29,6 +32,8 @@ from spikey.container.layout import (
     FOOTER_MAGIC,
     HEAD,
     LARGEST_RECORD,
+    MAX_BLOCK_HEADER,
+    METADATA,
     MODEL,
     STORED_BYTE,
     TAIL,
@@ -45,12 +50,16 @@ from spikey.model.trained import LARGEST_FILE as LARGEST_MODEL
 from spikey.model.trained import Model
 from spikey.model.trained import find as find_model
 from spikey.model.trained import load as load_model
+from spikey.recording.remote import Remote, is_address, open_address
 from spikey.recording.source import Layout, open_file, pack, read_at, unpack
 from spikey.recording.wav import canonical_head
 from spikey.wire import Cursor
 
 HEADER_BYTES = 1 << 22  # a header with all its records is read up to this
-CACHED_SAMPLES = 1 << 23  # decoded samples kept for the next slice
+GLANCE = 1 << 16  # bytes at either end of a remote file that are fetched first: most often all of its structure
+CACHED_SAMPLES = 1 << 23  # decoded samples kept for the next slice, or
+MOST_CACHED = 1 << 26  # up to this, where the blocks of all channels at one time are more
+AHEAD = 1 << 25  # bytes of blocks fetched from a remote file before they are decoded
 
 
 class _Missing(DataError):
@@ -60,7 +69,8 @@ class _Missing(DataError):
 class Reader:
     """An opened compressed recording, sliced like a NumPy array: `reader[a:b, c]`.
 
-    path: a file's path, or its bytes. With `salvage`, damaged blocks read as zeros and are listed in `lost`, and a
+    path: a file's path, an address that fsspec opens (`https://...`, `s3://...`: only the bytes that are needed are
+    fetched), or a file's bytes. With `salvage`, damaged blocks read as zeros and are listed in `lost`, and a
     missing index is made up for by looking for blocks; otherwise either raises DamagedError or DataError.
 
     >>> import numpy, spikey
@@ -73,18 +83,21 @@ class Reader:
     """
 
     def __init__(self, path: str | os.PathLike[str] | bytes, *, salvage: bool = False):
-        self._file: io.BufferedReader
+        self._file: io.BufferedReader | Remote
         if isinstance(path, bytes | bytearray | memoryview):
-            self.name, self.size = "the data", memoryview(path).nbytes
+            self.name, self.file_size = "the data", memoryview(path).nbytes
             self._file = io.BufferedReader(io.BytesIO(path))
+        elif is_address(path):
+            self._file, self.name, self.file_size = open_address(path)
         else:
-            self._file, self.name, self.size = open_file(path)
+            self._file, self.name, self.file_size = open_file(path)
         self.salvage = self._rescuing = salvage
         self.lost: list[Extent] = []
         self._lock = threading.Lock()
         self._cache: OrderedDict[int, np.ndarray] = OrderedDict()
         self._cached = 0
         self._calibration: Calibration | None = None
+        self._metadata: dict[str, Any] | None = None
         self._model: Model | None = None
         self._ahead: dict[int, np.ndarray] = {}  # samples of blocks that were decoded together, not yet checked
         try:
@@ -94,8 +107,9 @@ class Reader:
             raise
 
     def _read_structure(self) -> None:
-        if self.size == 0:
+        if self.file_size == 0:
             raise DataError(f"{self.name}: is empty")
+        self._fetch([(0, min(GLANCE, self.file_size)), (max(self.file_size - GLANCE, 0), self.file_size)])
         try:
             self._read_front()
             self.blocks = [self._only_block()] if self.header.single else self._read_index()[1]
@@ -116,38 +130,48 @@ class Reader:
             self._check_coverage()
         samples = [b.extent if b.kind == BLOCK_SAMPLES else (-1, -1, 0, 0) for b in self.blocks]
         self._firsts, self._ends = np.array(samples, dtype=np.int64).reshape(-1, 4)[:, :2].T.copy()
+        stretch = int((self._ends - self._firsts).max(initial=0)) * self.layout.channels
+        self._room = max(CACHED_SAMPLES, min(stretch + stretch // 4, MOST_CACHED))
         if self.header.single and self.frames == 0:
             self._content(self.blocks[0])  # nobody else would ever check its sum
 
     def _read_front(self) -> None:
         """The header at the beginning."""
-        cursor = Cursor(self._read_at(0, min(self.size, HEADER_BYTES)), self.name)
-        self.header = read_header(cursor)
+        longest = min(self.file_size, HEADER_BYTES)
+        first = min(longest, GLANCE)  # the few long headers are read again
+        try:
+            cursor = Cursor(self._read_at(0, first), self.name)
+            self.header = read_header(cursor)
+        except DataError:
+            if first == longest:
+                raise
+            cursor = Cursor(self._read_at(0, longest), self.name)
+            self.header = read_header(cursor)
         self._front = cursor.data[: cursor.at].tobytes()
         if not self.header.single and cursor.take(4) != struct.pack("<I", zlib.crc32(self._front)):
             raise DataError(f"{self.name}: its header is damaged")
         self._after_header = cursor.at
 
     def _only_block(self) -> Block:
-        size = self.size - self._after_header - 4
+        size = self.file_size - self._after_header - 4
         if size < 0:
             raise DataError(f"{self.name}: ends in the middle of its header")
-        check = struct.unpack("<I", self._read_at(self.size - 4, 4))[0]
+        check = struct.unpack("<I", self._read_at(self.file_size - 4, 4))[0]
         plain = self.header.wrapper == BYTES
         kind, channels = (BLOCK_BYTES, 0) if plain else (BLOCK_SAMPLES, self.header.layout.channels)
         return Block(kind, 0, self.header.frames, 0, channels, size, check, self._after_header)
 
     def _read_index(self) -> tuple[bytes, list[Block]]:
-        footer = self._read_at(max(self.size - FOOTER.size, 0), min(FOOTER.size, self.size))
+        footer = self._read_at(max(self.file_size - FOOTER.size, 0), min(FOOTER.size, self.file_size))
         if len(footer) < FOOTER.size or not footer.endswith(FOOTER_MAGIC):
             raise DataError(
                 f"{self.name}: has no index at its end: it is truncated, or something follows it; "
                 "decompressing with --salvage recovers what is whole"
             )
         offset, check, _ = FOOTER.unpack(footer)
-        if offset > self.size - FOOTER.size:
+        if offset > self.file_size - FOOTER.size:
             raise DataError(f"{self.name}: its index is damaged; decompressing with --salvage recovers what is whole")
-        return read_index(self._read_at(offset, self.size - FOOTER.size - offset), check, self.name)
+        return read_index(self._read_at(offset, self.file_size - FOOTER.size - offset), check, self.name)
 
     def _rescue_structure(self) -> None:
         """Put the structure together from whichever of header, index and blocks are whole."""
@@ -164,16 +188,16 @@ class Reader:
         if self.header.single:
             raise DataError(f"{self.name}: is damaged, and a file in one piece, as short as this, cannot be salvaged")
         if not self.blocks:
-            self.blocks = list(find_blocks(self._read_at, self.size, self.name))
+            self.blocks = list(find_blocks(self._read_at, self.file_size, self.name))
 
     def _check_coverage(self) -> None:
         """Every sample and byte must lie in exactly one block, so that sizes that lie cannot make anyone allocate."""
         wanted = BLOCK_BYTES if self.header.wrapper == BYTES else BLOCK_SAMPLES
         frame = end = channel = 0
-        around = {BLOCK_HEAD: 0, BLOCK_TAIL: 0}
+        around = {BLOCK_HEAD: 0, BLOCK_TAIL: 0, BLOCK_FILES: 0}
         for block in self.blocks:
-            if block.offset + block.size > self.size:
-                raise DataError(f"{self.name}: ends {block.offset + block.size - self.size} bytes too early")
+            if block.offset + block.size > self.file_size:
+                raise DataError(f"{self.name}: ends {block.offset + block.size - self.file_size} bytes too early")
             if block.kind in around:
                 if block.first_frame != around[block.kind] or not self._possible(block):
                     raise DataError(f"{self.name}: its blocks do not fit together at byte {block.first_frame}")
@@ -192,13 +216,19 @@ class Reader:
     def _possible(self, block: Block) -> bool:
         """Whether a block of a known kind has a place and a size that it can have."""
         if block.kind != BLOCK_SAMPLES:
-            return block.kind <= BLOCK_BYTES and block.frames <= PIECE and block.channels == 0
+            return block.kind <= BLOCK_FILES and block.frames <= PIECE and block.channels == 0
         inside = block.extent[1] <= self.header.frames and block.extent[3] <= self.header.layout.channels
         return inside and block.channels > 0 and block.frames * block.channels <= LARGEST
 
+    def _fetch(self, ranges: list[tuple[int, int]]) -> None:
+        """Have a remote file fetch byte ranges (start, end) in as few requests as it takes; for others do nothing."""
+        if isinstance(self._file, Remote):
+            with self._lock:
+                self._file.ahead(ranges)
+
     def _read_at(self, offset: int, count: int) -> bytes:
-        if offset + count > self.size:
-            raise DataError(f"{self.name}: ends {offset + count - self.size} bytes too early")
+        if offset + count > self.file_size:
+            raise DataError(f"{self.name}: ends {offset + count - self.file_size} bytes too early")
         with self._lock:
             return bytes(read_at(self._file, self.name, offset, count))
 
@@ -251,6 +281,7 @@ class Reader:
     def _content(self, block: Block) -> bytes | np.ndarray:
         """What a block holds, checked: samples (frames, channels), or bytes."""
         what = f"{self.name}, {describe(block.extent)}"
+        self._fetch([_place(block)])
         try:
             payload = self._read_at(block.offset, block.size)
             if not self.header.single and not self._rescuing:
@@ -312,14 +343,45 @@ class Reader:
         with self._lock:
             self._cached += samples.size - (self._cache[key].size if key in self._cache else 0)
             self._cache[key] = samples
-            while self._cached > CACHED_SAMPLES and len(self._cache) > 1:
+            while self._cached > self._room and len(self._cache) > 1:
                 self._cached -= self._cache.popitem(last=False)[1].size
         return samples
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the file states beside the samples (`docs/format.md`, section 27); empty where it states nothing.
+
+        Raises DataError where it is malformed.
+        """
+        if self._metadata is None:
+            record = self.header.record(METADATA)
+            self._metadata = {} if record is None else read_metadata(record, self.name)
+        return self._metadata
+
+    @property
+    def files(self) -> dict[str, int]:
+        """Names and sizes in bytes of the side files kept with the recording: see `spikey.files.write_side_files`."""
+        return {entry["name"]: entry["size"] for entry in self.metadata.get("files", [])}
 
     @property
     def shape(self) -> tuple[int, int]:
         """(frames, channels)"""
         return self.frames, self.layout.channels
+
+    @property
+    def ndim(self) -> int:
+        """2: frames and channels."""
+        return 2
+
+    @property
+    def size(self) -> int:
+        """The number of samples; the file's bytes are `file_size`."""
+        return self.frames * self.layout.channels
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that all samples take in memory."""
+        return self.size * self.dtype.itemsize
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -334,8 +396,10 @@ class Reader:
     def __len__(self) -> int:
         return self.frames
 
-    def read(self, first_frame: int, count: int, channels: range | None = None, jobs: int = 1) -> np.ndarray:
-        """Samples (count, channels) of a range of frames, all channels or a range of them, `jobs` blocks at a time."""
+    def read(
+        self, first_frame: int, count: int, channels: Sequence[int] | np.ndarray | None = None, jobs: int = 1
+    ) -> np.ndarray:
+        """Samples (count, channels) of a range of frames, of all channels or those named, `jobs` blocks at a time."""
         wanted = range(self.layout.channels) if channels is None else channels
         end = first_frame + count
         if not 0 <= first_frame <= end <= self.frames or (
@@ -344,8 +408,8 @@ class Reader:
             raise IndexError(f"frames {first_frame} to {end} of channels {wanted} are not all in {self.shape}")
         return self._gather(range(first_frame, end), wanted, jobs)
 
-    def _gather(self, rows: range, columns: range, jobs: int = 1) -> np.ndarray:
-        """Samples (rows, columns) of ranges within the shape, the rows ascending."""
+    def _gather(self, rows: range | np.ndarray, columns: Sequence[int] | np.ndarray, jobs: int = 1) -> np.ndarray:
+        """Samples (rows, columns) within the shape, the rows ascending."""
         if self.header.wrapper == BYTES:
             raise UsageError(f"{self.name}: holds plain bytes, no samples; decompress it")
         try:
@@ -357,27 +421,45 @@ class Reader:
         inside = np.array(columns, dtype=np.int64)
 
         def place(block: Block) -> None:
-            start = -(-max(block.first_frame - rows.start, 0) // rows.step)  # of the rows: the first in the block
-            stop = min(-(-(block.extent[1] - rows.start) // rows.step), len(rows))
-            chosen = np.flatnonzero((inside >= block.first_channel) & (inside < block.extent[3]))
-            if start < stop and len(chosen):
-                first = rows[start] - block.first_frame
-                samples = self._samples(block)[first :: rows.step][: stop - start]
-                found = inside[chosen] - block.first_channel
-                if columns.step == 1:  # slices copy several times as fast as indices
-                    out[start:stop, chosen[0] : chosen[-1] + 1] = samples[:, found[0] : found[-1] + 1]
+            start, stop = count_below(rows, block.first_frame), count_below(rows, block.extent[1])
+            hit = np.flatnonzero((inside >= block.first_channel) & (inside < block.extent[3]))
+            if start < stop and len(hit):
+                samples = self._samples(block)
+                if isinstance(rows, range):
+                    samples = samples[rows[start] - block.first_frame :: rows.step][: stop - start]
                 else:
-                    out[start:stop, chosen] = samples[:, found]
+                    samples = samples[rows[start:stop] - block.first_frame]
+                out[start:stop, as_slice(hit)] = samples[:, as_slice(inside[hit] - block.first_channel)]
 
-        hits = (self._firsts < rows.stop) & (self._ends > rows.start) if len(rows) else np.zeros(0)
-        touched = [self.blocks[i] for i in np.flatnonzero(hits)]
-        together = max(MOST_TOGETHER // min(self.layout.channels, 16), 1) if self.model_id else max(len(touched), 1)
-        for at in range(0, len(touched), together):
-            batch = touched[at : at + together]
+        for batch in self._batches(self._touched(rows, inside)):
+            self._fetch([_place(block) for block in batch if block.offset not in self._cache])
             if self.model_id:
                 decode_ahead([(self, block) for block in batch])
             _each(place, batch, jobs)
         return out
+
+    def _touched(self, rows: range | np.ndarray, columns: np.ndarray) -> list[Block]:
+        """The blocks of samples that hold any of the rows and columns."""
+        if not len(rows) or not len(columns):
+            return []
+        low, high = columns.min(), columns.max()
+        hits = np.flatnonzero((self._firsts <= rows[-1]) & (self._ends > rows[0]))
+        near = [self.blocks[i] for i in hits]
+        return [block for block in near if block.first_channel <= high and block.extent[3] > low]
+
+    def _batches(self, blocks: list[Block]) -> Iterator[list[Block]]:
+        """Blocks that are decoded, or fetched, together."""
+        most = max(MOST_TOGETHER // min(self.layout.channels, 16), 1) if self.model_id else len(blocks)
+        batch: list[Block] = []
+        size = 0
+        for block in blocks:
+            if batch and (len(batch) == most or (size + block.size > AHEAD and isinstance(self._file, Remote))):
+                yield batch
+                batch, size = [], 0
+            batch.append(block)
+            size += block.size
+        if batch:
+            yield batch
 
     def __getitem__(self, key: Any) -> np.ndarray:
         parts = key if isinstance(key, tuple) else (key,)
@@ -387,13 +469,21 @@ class Reader:
         if len(parts) > 2:
             raise IndexError(f"a recording has two dimensions, frames and channels; {len(parts)} were indexed")
         rows, columns = (*parts, slice(None))[:2]
-        frames, channels = _as_range(rows, self.frames), _as_range(columns, self.layout.channels)
-        samples = self._gather(frames if frames.step > 0 else frames[::-1], channels)
-        if frames.step < 0:
-            samples = samples[::-1]
-        return samples[tuple(slice(None) if isinstance(part, slice) else 0 for part in (rows, columns))]
+        frames, channels = chosen(rows, self.frames), chosen(columns, self.layout.channels)
+        if isinstance(frames, range):
+            samples = self._gather(frames if frames.step > 0 else frames[::-1], channels)
+            if frames.step < 0:
+                samples = samples[::-1]
+        elif isinstance(channels, range):
+            ascending, back = np.unique(frames, return_inverse=True)
+            samples = self._gather(ascending, channels)[back]
+        else:
+            raise IndexError("only one of frames and channels can be a list: use reader[frames][:, channels]")
+        return samples[tuple(0 if is_index(part) else slice(None) for part in (rows, columns))]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if copy is False:
+            raise ValueError(f"{self.name}: is decoded as it is read, so an array of it is always a copy")
         return self[:].astype(dtype or self.dtype, copy=False)
 
     def chunks(self, jobs: int = 1) -> Iterator[np.ndarray]:
@@ -413,7 +503,10 @@ class Reader:
             first = last
 
     def around(self, kind: int) -> Iterator[bytes]:
-        """The file's bytes before (BLOCK_HEAD) or after (BLOCK_TAIL) the samples, or all of them (BLOCK_BYTES)."""
+        """The file's bytes before (BLOCK_HEAD) or after (BLOCK_TAIL) the samples, or all of them (BLOCK_BYTES).
+
+        Or the bytes of all side files, one after another (BLOCK_FILES).
+        """
         if kind == BLOCK_HEAD and self.header.wrapper == CANONICAL:
             try:
                 yield canonical_head(self.layout, self.frames)
@@ -484,7 +577,7 @@ def decode_ahead(wanted: list[tuple[Reader, Block]]) -> None:
     for reader, block in wanted:
         if block.kind != BLOCK_SAMPLES or block.offset in reader._cache or block.offset in reader._ahead:
             continue
-        if block.offset + block.size > reader.size:
+        if block.offset + block.size > reader.file_size:
             continue
         data = reader._read_at(block.offset, block.size)
         if needs_model(data):
@@ -499,12 +592,6 @@ def decode_ahead(wanted: list[tuple[Reader, Block]]) -> None:
                 reader.give(block, samples)
 
 
-def _as_range(key: Any, length: int) -> range:
-    if isinstance(key, slice):
-        return range(*key.indices(length))
-    if isinstance(key, int | np.integer):
-        index = int(key) + length if key < 0 else int(key)
-        if not 0 <= index < length:
-            raise IndexError(f"index {key} is out of range for {length}")
-        return range(index, index + 1)
-    raise IndexError(f"a recording is sliced by whole numbers and slices, not by {key!r}")
+def _place(block: Block) -> tuple[int, int]:
+    """Where a block lies in its file, header included: start and end."""
+    return max(block.offset - MAX_BLOCK_HEADER, 0), block.offset + block.size

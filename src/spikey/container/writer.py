@@ -14,8 +14,10 @@ from typing import BinaryIO, Protocol
 import numpy as np
 
 from spikey.coding.block import MOST_REFERENCES, MOST_TOGETHER, Method, encode_blocks, needs, needs_model
+from spikey.container.extra import Extra
 from spikey.container.layout import (
     BLOCK_BYTES,
+    BLOCK_FILES,
     BLOCK_HEAD,
     BLOCK_SAMPLES,
     BLOCK_TAIL,
@@ -24,6 +26,7 @@ from spikey.container.layout import (
     CANONICAL,
     HEAD,
     LARGEST_RECORD,
+    METADATA,
     MODEL,
     SAMPLES,
     STORED_BYTE,
@@ -96,16 +99,21 @@ def block_shape(layout: Layout, frames: int = 1 << 20) -> tuple[int, int]:
     (1000, 65)
     """
     if layout.channels == 1:
-        return 1 << 17, 1
+        return min(1 << 17, max(frames, 1)), 1
     fitting = CHUNK_BYTES // (layout.channels * layout.memory_dtype.itemsize) // 256 * 256
     longest = min(1 << 16, max(fitting, 256), max(frames, 1))
     return longest, min(layout.channels, max(16, (1 << 16) // longest))
 
 
-def is_single(source: Readable) -> bool:
+def is_single(source: Readable, block_frames: int | None = None) -> bool:
     """Whether a recording is one block."""
-    frames, channels = block_shape(source.layout, source.frames)
+    frames, channels = block_shape(source.layout, _longest(source, block_frames))
     return source.frames <= frames and source.layout.channels <= channels
+
+
+def _longest(source: Readable, block_frames: int | None) -> int:
+    """Frames that a block may have."""
+    return source.frames if block_frames is None else min(block_frames, source.frames)
 
 
 def encode_samples(
@@ -161,12 +169,15 @@ def write_file(
     jobs: int = 1,
     progress: Callable[[int], None] | None = None,
     payload: bytes | None = None,
+    extra: Extra | None = None,
+    block_frames: int | None = None,
 ) -> int:
     """Compress `source` into `out`, sequentially; return the bytes written.
 
     embed: the calibration's own bytes, to travel with the file. embed_model: whether the model travels as well.
     jobs: threads, or 0 for the calling one alone. progress: called with the samples done since. payload: the only
-    block's, when it is known already.
+    block's, when it is known already. extra: metadata and side files that travel along. block_frames: of a full block;
+    None for the usual number.
     """
     layout = source.layout
     short = source.head_size + source.tail_size <= RECORD_BYTES
@@ -178,7 +189,10 @@ def write_file(
         for kind, chunks in ((HEAD, source.head_chunks()), (TAIL, source.tail_chunks())):
             data = b"".join(chunks)
             records.append((kind, packed_record(data)))
-    single = short and is_single(source)
+    if extra is not None:
+        records.append((METADATA, _metadata_record(extra)))
+    files = extra is not None and bool(extra.files)
+    single = short and is_single(source, block_frames) and not files
     header = Header(layout, source.frames, wrapper, single, b"" if calibration is None else calibration.id, records)
     if single:
         samples = source.read(0, source.frames)
@@ -198,7 +212,7 @@ def write_file(
         def encode(samples: list[np.ndarray]) -> list[bytes]:
             return encode_samples(samples, [layout] * len(samples), method, calibration)
 
-        parts = _parts(source, *block_shape(layout, source.frames))
+        parts = _parts(source, *block_shape(layout, _longest(source, block_frames)))
         together = 1 if method.model is None else max(MOST_TOGETHER // min(layout.channels, 16), 1)
         for (extent, part), payload in _in_order(parts, encode, jobs, together):
             blocks.write(BLOCK_SAMPLES, extent, payload, _packed(part, layout))
@@ -206,6 +220,8 @@ def write_file(
                 progress(part.size)
         if wrapper == WRAPPED and not short:
             blocks.write_bytes(BLOCK_TAIL, source.tail_chunks(PIECE))
+        if extra is not None:
+            blocks.write_bytes(BLOCK_FILES, extra.chunks(), 8)
     return blocks.written
 
 
@@ -262,6 +278,14 @@ def _model_record(model: Model, embed: bool) -> bytes:
     record = model.id + (packed_record(model.file, 2) if embed else b"")
     if len(record) > LARGEST_RECORD:
         raise UsageError(f"model {model.name} takes {len(record):,} bytes; at most {LARGEST_RECORD:,} can be embedded")
+    return record
+
+
+def _metadata_record(extra: Extra) -> bytes:
+    """The metadata, packed."""
+    record = packed_record(extra.to_json())
+    if len(record) > LARGEST_RECORD:
+        raise UsageError(f"the metadata take {len(record):,} bytes packed; at most {LARGEST_RECORD:,} can be kept")
     return record
 
 

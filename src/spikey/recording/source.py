@@ -13,7 +13,7 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -148,7 +148,14 @@ def open_file(path: PathLike) -> tuple[io.BufferedReader, str, int]:
         raise DataError(f"{name} cannot be opened: {getattr(error, 'strerror', None) or error}") from error
 
 
-def read_at(file: io.BufferedReader, name: str, offset: int, count: int) -> bytearray:
+class Seekable(Protocol):
+    """An opened file, as far as it is read here."""
+
+    def seek(self, offset: int, /) -> int: ...
+    def readinto(self, view: memoryview, /) -> int | None: ...
+
+
+def read_at(file: Seekable, name: str, offset: int, count: int) -> bytearray:
     """Read exactly `count` bytes at `offset`; raise `DataError` if the file cannot give them."""
     data = bytearray(count)
     try:
