@@ -136,7 +136,7 @@ def compress_file(
 
 def open_recording(path: str | os.PathLike[str], settings: Settings) -> Source:
     """The recording in a WAV file, or in a file without a header that the settings describe."""
-    return open_wav(path) if settings.raw is None else open_raw(path, *settings.raw)
+    return open_wav(path, floats=True) if settings.raw is None else open_raw(path, *settings.raw)
 
 
 def calibration_for(source: Source, settings: Settings) -> tuple[Calibration | None, bytes | None]:
@@ -219,9 +219,17 @@ def _compare(source: Readable, passing: str, name: str, jobs: int, decoded: np.n
             rows = max(PIECE // chunk.shape[1], 1)
             for at in range(0, len(chunk), rows):
                 piece = chunk[at : at + rows]
-                _same(bool((source.read(first, len(piece)) == piece).all()), name)
+                _same(_same_bits(source.read(first, len(piece)), piece), name)
                 first += len(piece)
         _same(first == source.frames, name)
+
+
+def _same_bits(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two arrays hold the same samples; of floats the same bits, which tell a zero's sign and NaNs apart."""
+    if one.dtype.kind == "f":
+        kind = np.dtype(f"u{one.dtype.itemsize}")
+        one, other = np.ascontiguousarray(one).view(kind), np.ascontiguousarray(other).view(kind)
+    return bool((one == other).all())
 
 
 def _same_streams(one: Iterator[bytes], other: Iterator[bytes]) -> bool:

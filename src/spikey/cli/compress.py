@@ -28,7 +28,7 @@ def command(
     calibration: Annotated[str | None, typer.Option(help="auto, n1, none or a calibration file.")] = None,
     channels: Annotated[int | None, typer.Option(help="Channels of a raw input.")] = None,
     rate: Annotated[float | None, typer.Option(help="Sampling rate of a raw input in Hz.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="Type of a raw input: int16, uint16, int8, ... int24.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="Type of a raw input: int16, uint16, int8, int24, float32.")] = None,
     jobs: Annotated[int, typer.Option(help="Threads.", min=1)] = 1,
     verify: Annotated[bool, typer.Option(help="Decode what was written and compare.")] = True,
 ) -> None:

@@ -10,7 +10,7 @@ import struct
 import zlib
 from dataclasses import dataclass, field
 
-from spikey.coding.block import STORED
+from spikey.coding.block import PACKED, STORED
 from spikey.errors import DataError
 from spikey.recording.source import DTYPES, Layout
 from spikey.wire import Cursor, varint
@@ -24,6 +24,7 @@ CALIBRATION, MODEL, HEAD, TAIL = 1, 2, 3, 4  # types of extension records
 KNOWN_RECORDS = {CALIBRATION, MODEL, HEAD, TAIL}
 LARGEST_RECORD = 1 << 20
 STORED_BYTE = bytes([STORED])  # the first byte of a payload that holds the samples as the file has them
+PACKED_BYTE = bytes([PACKED])  # the same samples packed as plain bytes are
 SYNC = b"\xb5SB\n"
 INDEX_SYNC = b"\xb5SI\n"
 FOOTER = struct.Struct("<QI4s")  # offset of the index, CRC-32 of it, magic

@@ -30,6 +30,7 @@ from spikey.container.layout import (
     HEAD,
     LARGEST_RECORD,
     MODEL,
+    PACKED_BYTE,
     STORED_BYTE,
     TAIL,
     WRAPPED,
@@ -280,6 +281,9 @@ class Reader:
             data = payload[1:]
             if len(data) != block.frames * layout.frame_bytes:
                 raise DataError(f"{what}: is stored with a wrong size")
+            return unpack(data, layout), data
+        if payload[:1] == PACKED_BYTE:
+            data = unpack_bytes(payload[1:], block.frames * layout.frame_bytes, what)
             return unpack(data, layout), data
         wanted = Payload(payload, block.frames, block.channels, self.layout.memory_dtype, what)
         samples = self._ahead.pop(block.offset, None)
