@@ -22,8 +22,9 @@ L, H = (_tables[name].astype(np.int64) for name in ("sigmoid", "tangent"))
 S = [2**38 // r for r in R]
 NETWORK = {name: table.tolist() for name, table in np.load(MODEL / "network.npz").items()}
 SMIN, SMAX = 131072, 26 * 65536 - 1
-SIZES = (1, 1, 2, 2, 3, 4, 4)
+SIZES = (1, 1, 2, 2, 3, 4, 4, 4, 8)
 SIGNED = (True, False, True, False, True, True, False)
+FLOATS = {7: np.float32, 8: np.float64}
 
 
 def clamp(x, low, high):
@@ -89,7 +90,11 @@ def decode(data, calibrations=(), models=()):
             return unpack_bytes(payload, frames)
         if payload[0] & 15 == 0:
             return payload[1:]
+        if payload[0] & 15 == 5:
+            return unpack_bytes(payload[1:], frames * channels * SIZES[sample_type])
         values = decode_payload(payload, frames, channels, tables, model)
+        if sample_type in FLOATS:
+            return b"".join(FLOATS[sample_type](v).tobytes() for frame in zip(*values, strict=True) for v in frame)
         size, signed = SIZES[sample_type], SIGNED[sample_type]
         return b"".join(v.to_bytes(size, "little", signed=signed) for frame in zip(*values, strict=True) for v in frame)
 
@@ -243,6 +248,17 @@ def read_levels(kind, fields):
     if kind == 1:
         offset, step, top, bits = fields.signed(), fields.varint() + 1, fields.varint(), fields.varint()
         return {"codes": (top >> bits) + 1, "bits": bits, "value": lambda c, low: offset + step * ((c << bits) + low)}
+    if kind == 3:
+        form, gain = fields.u8(), struct.unpack("<d", fields.take(8))[0]
+        offset = struct.unpack("<d", fields.take(8))[0] if form & 2 else None
+        inner = read_levels(fields.u8(), fields)
+        rounded = np.float32 if form & 1 else np.float64
+
+        def value(c, low):
+            product = rounded(inner["value"](c, low)) * rounded(gain)
+            return product if offset is None else product + rounded(offset)
+
+        return inner | {"value": value}
     table = [fields.signed()]
     for _ in range(fields.varint()):
         table.append(table[-1] + fields.varint() + 1)

@@ -28,7 +28,7 @@ from spikey.model.lpc import SEGMENT, lpc
 from spikey.model.scale import deviation, scale
 from spikey.model.trained import Model
 from spikey.recording.levels import AFFINE, N1, Levels, find_levels
-from spikey.recording.scaled import Scaled, find_scale, read_any_levels
+from spikey.recording.scaled import SCALED, Scaled, find_scale, read_any_levels
 from spikey.wire import Cursor, varint
 
 LARGEST = 1 << 22  # samples in a block
@@ -259,6 +259,8 @@ class _Parsed(Described):
             raise DataError(f"{what}: refers to a model that the file does not name")
         self.method = Method(names[0], CODER_NAMES[coder], bool(first >> 6 & 1), lanes, model=model)
         channels = [_read_channel(cursor, index) for index in range(count)]
+        if any((channel.levels.kind == SCALED) != (payload.dtype.kind == "f") for channel in channels):
+            raise DataError(f"{what}: describes a channel of samples of another type")
         if model is not None:
             if model.architecture.delta != self.method.delta or lanes != 1 or any(c.references for c in channels):
                 raise DataError(f"{what}: is coded in a way that its model is not for")
