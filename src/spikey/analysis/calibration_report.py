@@ -25,7 +25,7 @@ from spikey.recording.simultaneous import groups
 
 HELD = 4  # every so manieth recording is measured, or the last so manieth part of a single one
 MOST_LEARNED = 1 << 22  # samples that the widths of the measurement are learned from
-MOST_MEASURED = 1 << 20
+MOST_MEASURED = 1 << 22
 ENOUGH = 200  # samples of a code that tell its width to 7 %
 SHARE = 0.05  # of a code's ideal count, below which it is called missing
 PERIODIC = 0.5  # autocorrelation of log widths

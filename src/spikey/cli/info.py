@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+MOST_LEVELS = 3  # that are named
+
 
 def command(
     paths: Annotated[list[Path], typer.Argument(help="Compressed files.")],
@@ -80,4 +82,6 @@ def describe(path: Path) -> dict[str, Any]:
                 facts["coder"] = CODER_NAMES[min(method[0] >> 4 & 3, 2)]
                 facts["delta_encoding"] = bool(method[0] >> 6 & 1)
                 facts["lanes"] = method[1]
+                found = list(dict.fromkeys(reader.levels(first)))
+                facts["levels"] = "; ".join(found[:MOST_LEVELS]) + ("; ..." if len(found) > MOST_LEVELS else "")
         return facts

@@ -336,12 +336,17 @@ def needs_model(payload: bytes | memoryview) -> bool:
 
 def needs(payload: bytes, count: int) -> tuple[bool, bool]:
     """Whether a payload of `count` channels, as `encode_block` makes it, needs the file's calibration, its model."""
-    if payload[0] & 15 in (STORED, PACKED):
-        return False, False
-    cursor = Cursor(payload)
-    cursor.take(2)
-    calibrated = any([_read_channel(cursor, index).calibrated for index in range(count)])
+    calibrated = any(channel.calibrated for channel in described_in(payload, count))
     return calibrated, needs_model(payload)
+
+
+def described_in(payload: bytes, count: int, what: str = "the block") -> list[Channel]:
+    """What a payload of `count` channels states of each; nothing where the samples are stored or packed."""
+    if payload[0] & 15 in (STORED, PACKED):
+        return []
+    cursor = Cursor(payload, what)
+    cursor.take(2)
+    return [_read_channel(cursor, index) for index in range(count)]
 
 
 def _run_channels(

@@ -19,7 +19,17 @@ SAMPLED = 1 << 15  # bytes that tell whether a group shrinks
 SHRUNK = 0.98
 CHUNK = 1 << 16  # bytes of an LZMA2 chunk that stores
 _FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": PIECE}]
-_FAST = [{"id": lzma.FILTER_LZMA2, "preset": 1, "dict_size": PIECE}]
+_FAST = [
+    {
+        "id": lzma.FILTER_LZMA2,
+        "preset": 0,
+        "dict_size": 1 << 18,
+        "mode": lzma.MODE_FAST,
+        "mf": lzma.MF_HC4,
+        "nice_len": 16,
+        "depth": 1,
+    }
+]
 
 
 def pack_bytes(data: bytes, itemsize: int = 1) -> bytes:

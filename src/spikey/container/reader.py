@@ -16,7 +16,15 @@ from typing import Any, Self
 
 import numpy as np
 
-from spikey.coding.block import LARGEST, MOST_TOGETHER, Payload, decode_block, decode_learned, needs_model
+from spikey.coding.block import (
+    LARGEST,
+    MOST_TOGETHER,
+    Payload,
+    decode_block,
+    decode_learned,
+    described_in,
+    needs_model,
+)
 from spikey.container.layout import (
     BLOCK_BYTES,
     BLOCK_HEAD,
@@ -449,6 +457,11 @@ class Reader:
     def method_bytes(self, block: Block) -> bytes:
         """The first two bytes of a block's payload, which state its method."""
         return self._read_at(block.offset, min(2, block.size))
+
+    def levels(self, block: Block) -> list[str]:
+        """In words, what values each channel of a block of samples can take; nothing where they are kept as is."""
+        payload = self._read_at(block.offset, block.size)
+        return [channel.levels.words() for channel in described_in(payload, block.channels, self.name)]
 
     def close(self) -> None:
         """Close the file."""

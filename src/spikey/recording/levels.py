@@ -19,6 +19,7 @@ _stretch = np.arange(N1_CODES, dtype=np.int64) * 65535 - 32768 * 1023
 N1_VALUES = (np.sign(_stretch) * (np.abs(_stretch) // 1023)).astype(np.int16)
 N1, AFFINE, TABLE = 0, 1, 2
 TABLE_LARGEST = 4096
+LOOKED_UP = 1 << 17  # values between the ends of a table of which every one is listed, which is faster
 GLANCE = 1 << 14  # values that tell how many different ones there may be
 PIECE = 256  # values that tell a step
 FARTHEST_GAP = 2  # steps
@@ -45,6 +46,17 @@ class Levels:
             return {"levels": "n1"}
         return {"levels": "affine", "offset": self.offset, "step": self.step}
 
+    def words(self) -> str:
+        """The map, for a person."""
+        if self.kind == N1:
+            return "N1 codes"
+        if self.kind == TABLE:
+            return f"{self.codes} listed values"
+        if self.codes == 1:
+            return "one value"
+        low = f" and {self.low_bits} low bits" if self.low_bits else ""
+        return f"{self.codes} codes in steps of {self.step}{low}"
+
     def fits(self, values: np.ndarray) -> bool:
         """Whether this affine map without low bits holds all of `values` (frames,)."""
         distance = values.astype(np.int64) - self.offset
@@ -56,7 +68,13 @@ class Levels:
         if self.kind == N1:
             return (values >> 6).astype(np.int32) + 512, None
         if self.kind == TABLE:
-            return np.searchsorted(np.array(self.table, dtype=np.int64), values).astype(np.int32), None
+            table = np.array(self.table, dtype=np.int64)
+            span = int(table[-1] - table[0]) + 1
+            if span > LOOKED_UP:
+                return np.searchsorted(table, values).astype(np.int32), None
+            codes_at = np.zeros(span, dtype=np.int32)
+            codes_at[table - table[0]] = np.arange(len(table), dtype=np.int32)
+            return codes_at[values.astype(np.int64) - table[0]], None
         codes = values.astype(np.int64) - self.offset
         if self.step > 1:
             codes //= self.step
@@ -169,6 +187,12 @@ def _worthwhile_table(values: np.ndarray, levels: int, step: int) -> np.ndarray 
 
 def _distinct(values: np.ndarray) -> np.ndarray:
     """The values that occur, ascending."""
+    low = int(values.min())
+    span = int(values.max()) - low + 1
+    if span <= 4 * len(values):
+        seen = np.zeros(span, dtype=bool)
+        seen[values.astype(np.int64) - low] = True
+        return (np.flatnonzero(seen) + low).astype(values.dtype)
     ordered = np.sort(values)
     return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])]
 

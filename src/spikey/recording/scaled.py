@@ -75,6 +75,12 @@ class Scaled:
         """Bits of each sample that are kept beside its code."""
         return self.inner.low_bits
 
+    def words(self) -> str:
+        """The map, for a person."""
+        scale = self.scale
+        shift = f" {'+' if scale.offset > 0 else '-'} {abs(scale.offset):.9g}" if scale.offset else ""
+        return f"{self.inner.words()}, times {scale.gain:.9g}{shift}"
+
     def to_values(self, codes: np.ndarray, low: np.ndarray | None, dtype: np.dtype) -> np.ndarray:
         """The values (frames,) of codes within the alphabet."""
         return self.scale.values(self.inner.to_values(codes, low, np.dtype(np.int64)), dtype)
