@@ -113,7 +113,7 @@ class Report:
     def pays(self) -> bool:
         """Whether the widths save something, and in most recordings."""
         gain = np.array([one.even > one.calibrated for one in self.measured])
-        return self.of_widths > LEAST and gain.mean() >= MOST
+        return bool(self.of_widths > LEAST and gain.mean() >= MOST)
 
     @property
     def percentiles(self) -> dict[str, float]:

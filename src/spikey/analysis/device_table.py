@@ -71,7 +71,7 @@ def cases(frames: int = 60_000, channels: int = 16, many: int = 5_000) -> Iterat
     yield Case("steps of 12, one sample of each channel off them", odd, ten)
     yield Case("steps of 12, 3 % blanked with -32,768", blanked)
 
-    line = 64 * (np.arange(frames) // (RATE // 2) % 2).astype(np.int16)[:, None]
+    line = 64 * (np.arange(frames) // min(RATE // 2, frames // 4) % 2).astype(np.int16)[:, None]
     word = np.repeat(random.integers(0, 256, frames // 500 + 1), 500)[:frames].astype(np.int16)[:, None]
     silent, clipped = ten.copy(), ten.astype(np.int32)
     silent[:, ::2] = 7
