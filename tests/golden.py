@@ -97,9 +97,15 @@ def _doubles() -> np.ndarray:
 
 
 def _floats() -> np.ndarray:
-    """Floats that are scaled integers but for one, and enough of them that byte groups are packed one by one."""
+    """Floats that are no scaled integers, and enough of them that byte groups are packed one by one."""
     samples = known_signal(9000).astype(np.float32) * np.float32(0.195)
-    samples[77, 1] = np.nan
+    return samples[:, :1] + samples[::-1, 1:] * np.float32(1e-3)
+
+
+def _patched() -> np.ndarray:
+    samples = known_signal(900).astype(np.float32) * np.float32(0.195)
+    samples[77:99, 1] = np.nan
+    samples[500:502, 1] = 0.1, -0.0
     return samples
 
 
@@ -139,6 +145,7 @@ CASES: dict[str, tuple[Callable[[], np.ndarray | bytes], Callable[[], bytes]]] =
     "bytes": (_bytes, _bytes_file),
     "float_scaled": (_scaled, lambda: _pack(_scaled(), Method(references=4))),
     "float_doubles": (_doubles, lambda: _pack(_doubles(), Method())),
+    "float_patched": (_patched, lambda: _pack(_patched(), Method())),
     "float_packed": (_floats, lambda: _pack(_floats(), Method())),
     "learned_lstm": (_three, lambda: _learn(_three(), LSTM)),
     "learned_dense": (_three, lambda: _learn(_three(), DENSE)),

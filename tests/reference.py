@@ -92,9 +92,12 @@ def decode(data, calibrations=(), models=()):
             return payload[1:]
         if payload[0] & 15 == 5:
             return unpack_bytes(payload[1:], frames * channels * SIZES[sample_type])
-        values = decode_payload(payload, frames, channels, tables, model)
+        values = decode_payload(payload, frames, channels, tables, model, sample_type)
         if sample_type in FLOATS:
-            return b"".join(FLOATS[sample_type](v).tobytes() for frame in zip(*values, strict=True) for v in frame)
+            kind = FLOATS[sample_type]
+            return b"".join(
+                v if isinstance(v, bytes) else kind(v).tobytes() for frame in zip(*values, strict=True) for v in frame
+            )
         size, signed = SIZES[sample_type], SIGNED[sample_type]
         return b"".join(v.to_bytes(size, "little", signed=signed) for frame in zip(*values, strict=True) for v in frame)
 
@@ -202,7 +205,7 @@ def read_arrays(data, kind):
 # ---------------------------------------------------------------- a payload
 
 
-def decode_payload(payload, frames, count, tables, model):
+def decode_payload(payload, frames, count, tables, model, sample_type):
     fields = Fields(payload)
     method, lanes = fields.u8(), fields.u8()
     predictor, coder, delta = method & 15, method >> 4 & 3, bool(method & 64)
@@ -234,6 +237,8 @@ def decode_payload(payload, frames, count, tables, model):
         packed = int.from_bytes(lows[index], "little")
         low = [packed >> (frame * bits) & (1 << bits) - 1 for frame in range(frames)]
         values.append([channel["value"](c, extra) for c, extra in zip(codes, low, strict=True)])
+        for frame, patch in channel.get("patches", {}).items():
+            values[-1][frame] = patch.to_bytes(8, "little")[: SIZES[sample_type]]
     return values
 
 
@@ -251,6 +256,11 @@ def read_levels(kind, fields):
     if kind == 3:
         form, gain = fields.u8(), struct.unpack("<d", fields.take(8))[0]
         offset = struct.unpack("<d", fields.take(8))[0] if form & 2 else None
+        patches, end = {}, 0
+        for _ in range(fields.varint() if form & 4 else 0):
+            first = end + fields.varint()
+            end = first + fields.varint() + 1
+            patches |= dict.fromkeys(range(first, end), struct.unpack("<Q", fields.take(8))[0])
         inner = read_levels(fields.u8(), fields)
         rounded = np.float32 if form & 1 else np.float64
 
@@ -258,7 +268,7 @@ def read_levels(kind, fields):
             product = rounded(inner["value"](c, low)) * rounded(gain)
             return product if offset is None else product + rounded(offset)
 
-        return inner | {"value": value}
+        return inner | {"value": value, "patches": patches}
     table = [fields.signed()]
     for _ in range(fields.varint()):
         table.append(table[-1] + fields.varint() + 1)

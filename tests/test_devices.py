@@ -25,7 +25,7 @@ from spikey.container.packed_bytes import MANY, PIECE, pack_bytes, unpack_bytes
 from spikey.errors import DataError, UsageError
 from spikey.files import Settings, compress_file, decompress_file
 from spikey.model.calibration import load
-from spikey.recording.scaled import Scale, Scaled, find_scale, read_any_levels
+from spikey.recording.scaled import Patch, Scale, Scaled, find_scale, read_any_levels
 from spikey.wire import Cursor
 
 SMALL = {case.device: case for case in cases(8000, 4, 300)}
@@ -166,7 +166,8 @@ SINGLE, DOUBLE = np.float32, np.float64
 def test_the_gain_is_found(values, gain):
     found = find_scale(values)
     assert found is not None
-    scale, integers = found
+    scale, integers, patches = found
+    assert not patches
     assert scale.gain == pytest.approx(gain, rel=1e-6)
     assert bits_of(scale.values(integers, values.dtype)) == bits_of(values)
     assert len(round_trip(values)) < 1.02 * len(round_trip(integers)) + 40
@@ -179,12 +180,20 @@ def test_uneven_codes_as_floats():
 
 
 @pytest.mark.parametrize("dtype", [SINGLE, DOUBLE])
-@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf, -0.0, 1e-30])
-def test_what_no_integer_gives_is_kept(dtype, odd):
-    values = (CODES[:6000] * 0.195).astype(dtype)
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf, -0.0, 1e-30, 0.1, 1e30])
+def test_what_no_integer_gives_costs_itself_only(dtype, odd):
+    values = (CODES * 0.195).astype(dtype)
+    plain = len(round_trip(values))
     values[1234] = odd
+    assert len(round_trip(values)) < plain + 30
+    values[:500] = odd
+    assert len(round_trip(values)) < plain + 40
+    values[::50] = odd
     round_trip(values)
-    assert find_scale(values) is None
+    values[::2] = odd
+    round_trip(values)
+    values[:] = odd
+    assert len(round_trip(values)) < 60
 
 
 def test_payloads_of_nan_are_kept():
@@ -299,11 +308,12 @@ def test_scales_are_written_and_read():
     from spikey.recording.levels import Levels
 
     for scale in (Scale(0.195), Scale(0.195, -6389.76, True), Scale(-2.0, 1.0)):
-        levels = Scaled(scale, Levels(1, 1000, -500))
+        levels = Scaled(scale, Levels(1, 1000, -500), (Patch(7, 1, 1 << 63), Patch(8, 500, 5)) if scale.offset else ())
         cursor = Cursor(levels.write())
         assert read_any_levels(3, cursor) == levels and not cursor.rest()
     for bad in (
-        b"\4" + struct.pack("<d", 1.0) + b"\0",
+        b"\10" + struct.pack("<d", 1.0) + b"\0",
+        b"\4" + struct.pack("<d", 1.0) + b"\xff\xff\x03\0\0",
         b"\0" + struct.pack("<d", np.nan) + b"\0",
         b"\2" + struct.pack("<dd", 1.0, np.inf) + b"\0",
         b"\0" + struct.pack("<d", 1.0) + b"\3",
@@ -311,6 +321,15 @@ def test_scales_are_written_and_read():
     ):
         with pytest.raises(DataError):
             read_any_levels(3, Cursor(bad))
+
+
+def test_patches_elsewhere_are_refused():
+    from spikey.recording.levels import Levels
+
+    codes = np.zeros(10, np.int32)
+    for patch in (Patch(10, 1, 0), Patch(9, 2, 0), Patch(0, 1, 1 << 32)):
+        with pytest.raises(DataError):
+            Scaled(Scale(1.0), Levels(1, 1), (patch,)).to_values(codes, None, np.dtype(SINGLE))
 
 
 @pytest.mark.parametrize("itemsize", [2, 4, 8])

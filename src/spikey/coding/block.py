@@ -151,23 +151,23 @@ def _describe(samples: np.ndarray, method: Method, calibration: Calibration | No
     codes = np.empty((count, frames), dtype=np.int32)
     channels, lows = [], []
     for index in range(count):
-        values, scale = columns[index], None
+        values, found = columns[index], None
         if values.dtype.kind == "f":
-            scaled = find_scale(values)
-            if scaled is None:
+            found = find_scale(values)
+            if found is None:
                 return None
-            scale, values = scaled
+            values = found.integers
         levels, calibrated = levels_of(values, calibration)
         codes[index], low = levels.to_codes(values)
         calibrated = calibrated and calibration is not None and suits(codes[index], calibration)
-        stated = levels if scale is None else Scaled(scale, levels)
+        stated = levels if found is None else Scaled(found.scale, levels, found.patches)
         channels.append(Channel(stated, calibrated, initial_scale(codes[index])))
         if low is not None:
             lows.append(_pack_bits(low, levels.low_bits))
     for first in range(0, count if method.references else 0, NEIGHBOURS):
         near = channels[first : first + NEIGHBOURS]
-        found = choose_references(codes[first : first + NEIGHBOURS].T, method.references)
-        for channel, references in zip(near, found, strict=True):
+        chosen = choose_references(codes[first : first + NEIGHBOURS].T, method.references)
+        for channel, references in zip(near, chosen, strict=True):
             channel.references = [first + reference for reference in references]
     return Described(channels, codes, lows)
 

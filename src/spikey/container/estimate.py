@@ -65,7 +65,7 @@ def _channels(source: Readable, frames: int) -> np.ndarray | None:
         found = find_scale(column)
         if found is None:
             return None
-        integers.append(found[1])
+        integers.append(found.integers)
     return np.stack(integers)
 
 
