@@ -313,9 +313,9 @@ def _ladder(values: np.ndarray, step: float) -> tuple[np.ndarray, float, float] 
         inside = np.abs(away) <= reach
         integers = np.rint((away[inside] - start) / gain)
         if len(integers) > 1 and integers[-1] > integers[0]:
-            centred = integers - integers.mean()
-            gain = float(centred @ away[inside] / (centred @ centred))
-            start = float(away[inside].mean() - gain * integers.mean())
+            # No sums, whose rounding depends on the machine: the bytes written should not.
+            gain = float((away[inside][-1] - away[inside][0]) / (integers[-1] - integers[0]))
+            start = float(np.median(away[inside] - gain * integers))
         if (
             not gain > 0
             or not np.isfinite(gain)
