@@ -15,7 +15,10 @@ import numpy as np
 
 import spikey
 from spikey.analysis.simulate import simulate
+from spikey.container.estimate import choose_calibration
+from spikey.container.writer import ArraySource
 from spikey.errors import SpikeyError
+from spikey.files import PRESETS
 from spikey.recording.source import Layout, pack
 
 RATE = 30_000
@@ -33,7 +36,9 @@ class Case:
 
 @dataclass(frozen=True)
 class Row:
-    """What became of a case: the levels found, bits per sample, those of its plain form, ratio, million samples/s."""
+    """What became of a case: the levels found, bits per sample, those of its plain form, ratio, million samples/s, and
+    the seconds that looking for a calibration took.
+    """
 
     case: Case
     levels: list[str]
@@ -42,6 +47,7 @@ class Row:
     ratio: float
     encode: float
     decode: float
+    look: float
 
 
 def cases(frames: int = 60_000, channels: int = 16, many: int = 5_000) -> Iterator[Case]:
@@ -98,16 +104,18 @@ def cases(frames: int = 60_000, channels: int = 16, many: int = 5_000) -> Iterat
 def measure(case: Case, repeats: int = REPEATS) -> Row:
     """Compress with the preset realtime, restore and compare; the best times of `repeats`, one thread.
 
-    The speed is that of a long recording: without the look for a calibration, which is taken once for each.
+    The speed is that of a long recording: the look for a calibration, once for each, is timed apart.
     """
     samples = case.samples
-    encode = decode = float("inf")
+    encode = decode = look = float("inf")
     for _ in range(repeats):
         start = time.perf_counter()
         data = spikey.compress(samples, RATE, "realtime", calibration=None)
         middle = time.perf_counter()
         restored = spikey.decompress(data).samples
         end = time.perf_counter()
+        choose_calibration(ArraySource(samples, RATE), PRESETS["realtime"])
+        look = min(look, time.perf_counter() - end)
         encode, decode = min(encode, middle - start), min(decode, end - middle)
     layout = Layout(samples.shape[1], RATE, str(samples.dtype))
     if pack(restored, layout) != pack(samples, layout):
@@ -124,6 +132,7 @@ def measure(case: Case, repeats: int = REPEATS) -> Row:
         samples.nbytes / len(data),
         samples.size / encode / 1e6,
         samples.size / decode / 1e6,
+        look,
     )
 
 
@@ -131,16 +140,17 @@ def main() -> None:
     """Print the table, as Markdown."""
     measure(next(cases(3000)), 1)  # compiles
     print(
-        "| device | type | found by itself (first channel) | ratio | bits per sample | plain codes | encode | decode |"
+        "| device | type | found by itself (first channel) | ratio | bits per sample | plain codes | encode | decode "
+        "| look, s |"
     )
-    print("|---|---|---|---:|---:|---:|---:|---:|")
+    print("|---|---|---|---:|---:|---:|---:|---:|---:|")
     for case in cases():
         row = measure(case)
         found = row.levels[0] if row.levels else "no grid: general method"
         plain = "" if row.plain_bits is None else f"{row.plain_bits:.3f}"
         print(
             f"| {case.device} | {case.samples.dtype} | {found} | {row.ratio:,.2f} | {row.bits:.3f} | {plain} | "
-            f"{row.encode:.1f} | {row.decode:.1f} |"
+            f"{row.encode:.1f} | {row.decode:.1f} | {row.look:.2f} |"
         )
         sys.stdout.flush()
 

@@ -89,7 +89,7 @@ def _recordings(folder: Path, raw: bool) -> list[Path]:
 
 def _say(output: Path, calibration: Calibration, report: Report) -> None:
     """The report for a person."""
-    levels = ", ".join(f"{name} {value}" for name, value in report.levels.items())
+    levels = ", ".join(str(value) if name == "levels" else f"{name} {value}" for name, value in report.levels.items())
     left = f" ({report.left_out} left out: digital, silent or off the grid)" if report.left_out else ""
     period, missing, spread = report.period, report.missing, report.percentiles
     listed = ", ".join(map(str, missing[:8])) + (" ..." if len(missing) > 8 else "")
