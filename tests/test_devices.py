@@ -265,10 +265,20 @@ def test_float_files(tmp_path, dtype):
         )
 
 
+def test_info_of_a_damaged_file_says_what_is_known(tmp_path):
+    data = bytearray(spikey.compress(CODES.astype(np.int16), 20_000, "realtime"))
+    with spikey.open(bytes(data)) as reader:
+        data[reader.blocks[0].offset + 2] = 0xFF  # the first channel's description
+    (tmp_path / "a.spky").write_bytes(data)
+    (facts,) = json.loads(ran("info", tmp_path / "a.spky", "--json"))
+    assert facts["predictor"] == "lpc" and "levels" not in facts
+
+
 def test_true_floats_say_so(tmp_path):
     samples = np.random.default_rng(0).normal(size=(9000, 1)).astype(SINGLE)
     (tmp_path / "a.wav").write_bytes(wav(samples))
-    compress_file(tmp_path / "a.wav", tmp_path / "a.spky", Settings())
+    outcome = compress_file(tmp_path / "a.wav", tmp_path / "a.spky", Settings())
+    assert "no scaled integers" in outcome.note and outcome.samples == 9000
     decompress_file(tmp_path / "a.spky", tmp_path / "b.wav")
     assert (tmp_path / "b.wav").read_bytes() == wav(samples)
     (facts,) = json.loads(ran("info", tmp_path / "a.spky", "--json"))

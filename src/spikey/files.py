@@ -14,7 +14,7 @@ import numpy as np
 
 from spikey.coding.block import MOST_REFERENCES, Method, learned
 from spikey.container.estimate import choose_calibration
-from spikey.container.layout import BLOCK_BYTES, BLOCK_HEAD, BLOCK_TAIL, BYTES
+from spikey.container.layout import BLOCK_BYTES, BLOCK_HEAD, BLOCK_SAMPLES, BLOCK_TAIL, BYTES, PACKED_BYTE
 from spikey.container.packed_bytes import PIECE
 from spikey.container.reader import Reader
 from spikey.container.salvage import describe
@@ -70,7 +70,9 @@ class Settings:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file: sizes in bytes, samples, and why it was kept as plain bytes, if it was."""
+    """What became of one file: sizes in bytes, samples, and why it was not modelled, if it was not (0 samples: kept as
+    plain bytes).
+    """
 
     original: int
     compressed: int
@@ -180,7 +182,19 @@ def write_recording(
         out.flush()
         if settings.verify:
             _compare(source, passing, source.name, settings.jobs, decoded)
-    return Outcome(size, written, source.frames * source.layout.channels)
+        note = _note_on_floats(passing, source.name) if source.layout.memory_dtype.kind == "f" else ""
+    return Outcome(size, written, source.frames * source.layout.channels, note)
+
+
+def _note_on_floats(passing: str, name: str) -> str:
+    """What to say of a file with floats that are no scaled integers; nothing where there are none."""
+    with Reader(passing) as reader:
+        blocks = [block for block in reader.blocks if block.kind == BLOCK_SAMPLES and block.size]
+        packed = sum(reader.method_bytes(block)[:1] == PACKED_BYTE for block in blocks)
+    if not packed:
+        return ""
+    share = "" if packed == len(blocks) else f"in {packed:,} of {len(blocks):,} blocks "
+    return f"{name} {share}holds floats that are no scaled integers, which hardly shrink"
 
 
 def _compress_bytes(

@@ -55,7 +55,7 @@ def command(
         done, failures = run_files(work, lambda source, target, bar: compress_file(source, target, each, bar), jobs)
     for source, outcome in done:
         if outcome.note:
-            say(f"note: {outcome.note}; kept losslessly as plain bytes")
+            say(f"note: {outcome.note}" + ("" if outcome.samples else "; kept losslessly as plain bytes"))
         elif not outcome.samples:
             say(f"note: {source} holds no samples")
     if done:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,6 +38,7 @@ def describe(path: Path) -> dict[str, Any]:
     from spikey.coding.block import CODER_NAMES, PACKED, PREDICTORS, STORED
     from spikey.container.layout import BLOCK_SAMPLES, BYTES, MODEL, VERSION, WRAPPERS
     from spikey.container.reader import Reader
+    from spikey.errors import DataError
 
     with Reader(path) as reader:
         header = reader.header
@@ -82,6 +84,7 @@ def describe(path: Path) -> dict[str, Any]:
                 facts["coder"] = CODER_NAMES[min(method[0] >> 4 & 3, 2)]
                 facts["delta_encoding"] = bool(method[0] >> 6 & 1)
                 facts["lanes"] = method[1]
-                found = list(dict.fromkeys(reader.levels(first)))
-                facts["levels"] = "; ".join(found[:MOST_LEVELS]) + ("; ..." if len(found) > MOST_LEVELS else "")
+                with suppress(DataError):  # a damaged block; what is known of the file is still said
+                    found = list(dict.fromkeys(reader.levels(first)))
+                    facts["levels"] = "; ".join(found[:MOST_LEVELS]) + ("; ..." if len(found) > MOST_LEVELS else "")
         return facts
