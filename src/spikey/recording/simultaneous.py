@@ -14,12 +14,11 @@ from spikey.recording.wav import open_wav
 FRAMES = 1 << 18  # of each recording that are compared
 SIMULTANEOUS = 0.05  # correlation from which on two recordings were made at once
 DEVIATIONS, CERTAIN = 6, 0.5  # short recordings correlate by chance: what that does not reach, and what is no chance
+Opener = Callable[[Path], AbstractContextManager[Any]]  # by default `open_wav`
 ROOM = 1 << 24  # samples held at once
 
 
-def simultaneous(
-    paths: Sequence[Path], opened: Callable[[Path], AbstractContextManager[Any]] = open_wav
-) -> list[tuple[int, int]]:
+def simultaneous(paths: Sequence[Path], opened: Opener | None = None) -> list[tuple[int, int]]:
     """Pairs `(i, j)`, i < j, sorted, of indices into the files `paths` that were made at once; `opened` opens one.
 
     They have equally many frames, and the first differences of their first channels correlate by more than 0.05 at lag
@@ -29,7 +28,7 @@ def simultaneous(
     alike: dict[int, list[int]] = {}
     channels = []
     for index, path in enumerate(paths):
-        with opened(path) as source:
+        with (opened or open_wav)(path) as source:
             alike.setdefault(source.frames, []).append(index)
             channels.append(source.layout.channels)
     found = []
@@ -64,16 +63,14 @@ def groups(paths: Sequence[Path], opened: Callable[[Path], AbstractContextManage
     return list(members.values())
 
 
-def _correlations(
-    paths: list[Path], frames: int, rows: int, opened: Callable[[Path], AbstractContextManager[Any]]
-) -> np.ndarray:
+def _correlations(paths: list[Path], frames: int, rows: int, opened: Opener | None = None) -> np.ndarray:
     """float64 (files, files): of the first differences of `frames` frames, read `rows` at a time; 0 for silence."""
     products = np.zeros((len(paths), len(paths)))
     for start in range(0, frames - 1, rows):
         count = min(rows + 1, frames - start)
         changes = np.empty((len(paths), count - 1), np.float32)
         for change, path in zip(changes, paths, strict=True):
-            with opened(path) as source:
+            with (opened or open_wav)(path) as source:
                 change[:] = np.diff(source.read(start, count)[:, 0].astype(np.float64))
         products += changes @ changes.T
     size = np.sqrt(np.diag(products))
