@@ -22,7 +22,7 @@ from spikey.files import PRESETS
 from spikey.recording.source import Layout, pack
 
 RATE = 30_000
-REPEATS = 3
+REPEATS = 5
 
 
 @dataclass(frozen=True)
