@@ -84,6 +84,31 @@ def _table() -> np.ndarray:
     return (known_signal(3000).astype(np.int32) ** 3 // 1_000_003).astype(np.int32)
 
 
+def _scaled() -> np.ndarray:
+    """Microvolts: of a signed converter, of an unsigned one in single precision."""
+    signal = known_signal(800).astype(np.float32)
+    signal[:, 1] = (signal[:, 1] + np.float32(32768)) * np.float32(0.195) + np.float32(-6389.76)
+    signal[:, 0] *= np.float32(0.195)
+    return signal
+
+
+def _doubles() -> np.ndarray:
+    return known_signal(800)[:, :1] / 32767
+
+
+def _floats() -> np.ndarray:
+    """Floats that are no scaled integers, and enough of them that byte groups are packed one by one."""
+    samples = known_signal(9000).astype(np.float32) * np.float32(0.195)
+    return samples[:, :1] + samples[::-1, 1:] * np.float32(1e-3)
+
+
+def _patched() -> np.ndarray:
+    samples = known_signal(900).astype(np.float32) * np.float32(0.195)
+    samples[77:99, 1] = np.nan
+    samples[500:502, 1] = 0.1, -0.0
+    return samples
+
+
 def _bytes() -> bytes:
     return known_signal(2000).astype(np.float32).tobytes()
 
@@ -118,6 +143,10 @@ CASES: dict[str, tuple[Callable[[], np.ndarray | bytes], Callable[[], bytes]]] =
     "table": (_table, lambda: _pack(_table(), Method())),
     "blocked": (lambda: _many(), lambda: _pack(_many(), Method(references=4))),
     "bytes": (_bytes, _bytes_file),
+    "float_scaled": (_scaled, lambda: _pack(_scaled(), Method(references=4))),
+    "float_doubles": (_doubles, lambda: _pack(_doubles(), Method())),
+    "float_patched": (_patched, lambda: _pack(_patched(), Method())),
+    "float_packed": (_floats, lambda: _pack(_floats(), Method())),
     "learned_lstm": (_three, lambda: _learn(_three(), LSTM)),
     "learned_dense": (_three, lambda: _learn(_three(), DENSE)),
     "learned_alone_rice": (lambda: known_signal(500), lambda: _learn(known_signal(500), ALONE, "rice")),

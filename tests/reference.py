@@ -22,8 +22,9 @@ L, H = (_tables[name].astype(np.int64) for name in ("sigmoid", "tangent"))
 S = [2**38 // r for r in R]
 NETWORK = {name: table.tolist() for name, table in np.load(MODEL / "network.npz").items()}
 SMIN, SMAX = 131072, 26 * 65536 - 1
-SIZES = (1, 1, 2, 2, 3, 4, 4)
+SIZES = (1, 1, 2, 2, 3, 4, 4, 4, 8)
 SIGNED = (True, False, True, False, True, True, False)
+FLOATS = {7: np.float32, 8: np.float64}
 
 
 def clamp(x, low, high):
@@ -89,7 +90,14 @@ def decode(data, calibrations=(), models=()):
             return unpack_bytes(payload, frames)
         if payload[0] & 15 == 0:
             return payload[1:]
-        values = decode_payload(payload, frames, channels, tables, model)
+        if payload[0] & 15 == 5:
+            return unpack_bytes(payload[1:], frames * channels * SIZES[sample_type])
+        values = decode_payload(payload, frames, channels, tables, model, sample_type)
+        if sample_type in FLOATS:
+            kind = FLOATS[sample_type]
+            return b"".join(
+                v if isinstance(v, bytes) else kind(v).tobytes() for frame in zip(*values, strict=True) for v in frame
+            )
         size, signed = SIZES[sample_type], SIGNED[sample_type]
         return b"".join(v.to_bytes(size, "little", signed=signed) for frame in zip(*values, strict=True) for v in frame)
 
@@ -198,7 +206,7 @@ def read_arrays(data, kind):
 # ---------------------------------------------------------------- a payload
 
 
-def decode_payload(payload, frames, count, tables, model):
+def decode_payload(payload, frames, count, tables, model, sample_type):
     fields = Fields(payload)
     method, lanes = fields.u8(), fields.u8()
     predictor, coder, delta = method & 15, method >> 4 & 3, bool(method & 64)
@@ -230,6 +238,8 @@ def decode_payload(payload, frames, count, tables, model):
         packed = int.from_bytes(lows[index], "little")
         low = [packed >> (frame * bits) & (1 << bits) - 1 for frame in range(frames)]
         values.append([channel["value"](c, extra) for c, extra in zip(codes, low, strict=True)])
+        for frame, patch in channel.get("patches", {}).items():
+            values[-1][frame] = patch.to_bytes(8, "little")[: SIZES[sample_type]]
     return values
 
 
@@ -244,6 +254,22 @@ def read_levels(kind, fields):
     if kind == 1:
         offset, step, top, bits = fields.signed(), fields.varint() + 1, fields.varint(), fields.varint()
         return {"codes": (top >> bits) + 1, "bits": bits, "value": lambda c, low: offset + step * ((c << bits) + low)}
+    if kind == 3:
+        form, gain = fields.u8(), struct.unpack("<d", fields.take(8))[0]
+        offset = struct.unpack("<d", fields.take(8))[0] if form & 2 else None
+        patches, end = {}, 0
+        for _ in range(fields.varint() if form & 4 else 0):
+            first = end + fields.varint()
+            end = first + fields.varint() + 1
+            patches |= dict.fromkeys(range(first, end), struct.unpack("<Q", fields.take(8))[0])
+        inner = read_levels(fields.u8(), fields)
+        rounded = np.float32 if form & 1 else np.float64
+
+        def value(c, low):
+            product = rounded(inner["value"](c, low)) * rounded(gain)
+            return product if offset is None else product + rounded(offset)
+
+        return inner | {"value": value, "patches": patches}
     table = [fields.signed()]
     for _ in range(fields.varint()):
         table.append(table[-1] + fields.varint() + 1)

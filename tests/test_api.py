@@ -78,13 +78,13 @@ def test_from_a_path(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ((np.zeros(5), 1), "float64"),
+        ((np.zeros(5, np.float16), 1), "float16"),
         ((np.zeros(5, np.int64), 1), "int64"),
         ((np.zeros(5, bool), 1), "bool"),
         ((np.zeros((2, 2, 2), np.int16), 1), "shape"),
         ((np.zeros((2, 0), np.int16), 1), "channel"),
         ((np.int16(3), 1), "shape"),
-        (([1, 2.5], 1), "float64"),
+        (([1, 2.5j], 1), "complex128"),
         ((np.zeros(5, np.int16), -1), "rate"),
         ((np.zeros(5, np.int16), float("nan")), "rate"),
         ((np.zeros(5, np.int16), 1, "fast"), "realtime"),

@@ -289,7 +289,7 @@ def test_bad_inputs_of_compress(tmp_path, run):
         (("--calibration", tmp_path / "none"), tmp_path / "none"),
         (("--calibration", good), good),
         (("--channels", "2"), "--rate"),
-        ((*kind[:5], "float32"), "float32"),
+        ((*kind[:5], "float16"), "float16"),
         (("--channels", "0", *kind[2:]), "channel"),
         (("--channels", "1", "--rate", "nan", *kind[4:]), "rate"),
         (("--channels", "1", "--rate", "0", *kind[4:]), "rate"),

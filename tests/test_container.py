@@ -84,8 +84,11 @@ def test_lengths_around_block_edges(small_blocks, frames, channels):
 
 @pytest.mark.parametrize("dtype", [name for name in DTYPES if name != "int24"])
 def test_types(dtype):
-    info = np.iinfo(dtype)
-    samples = np.random.default_rng(0).integers(info.min, info.max, (70, 2), dtype, endpoint=True)
+    if dtype.startswith("float"):
+        samples = np.random.default_rng(0).normal(size=(70, 2)).astype(dtype)
+    else:
+        info = np.iinfo(dtype)
+        samples = np.random.default_rng(0).integers(info.min, info.max, (70, 2), dtype, endpoint=True)
     out = restored(packed(samples))
     assert out.dtype == samples.dtype
     np.testing.assert_array_equal(out, samples)
@@ -648,8 +651,13 @@ def test_any_bytes_unpack_or_are_refused(method, content, size):
         assert len(unpack_bytes(bytes([method]) + content, size)) == size
 
 
-def test_a_source_must_be_a_table_of_integers():
-    for bad in (np.zeros((2, 2, 2), np.int16), np.zeros(5), np.zeros(5, np.int64), np.zeros((5, 0), np.int16)):
+def test_a_source_must_be_a_table_of_numbers_of_known_types():
+    for bad in (
+        np.zeros((2, 2, 2), np.int16),
+        np.zeros(5, np.float16),
+        np.zeros(5, np.int64),
+        np.zeros((5, 0), np.int16),
+    ):
         with pytest.raises(UsageError):
             ArraySource(bad, 100)
     assert issubclass(DamagedError, SpikeyError)

@@ -36,7 +36,7 @@ __all__ = [
 
 
 class Recording(NamedTuple):
-    """Samples (frames, channels), an integer type; rate in Hz; number of channels."""
+    """Samples (frames, channels), an integer or float type; rate in Hz; number of channels."""
 
     samples: np.ndarray
     rate: float
@@ -44,7 +44,8 @@ class Recording(NamedTuple):
 
 
 def compress(samples: Any, rate: float, preset: str | None = None, calibration: Any = "auto", jobs: int = 1) -> bytes:
-    """Compress samples (frames, channels) or (frames,) of an integer type of up to 32 bits, sampled at `rate` Hz.
+    """Compress samples (frames, channels) or (frames,) of an integer type of up to 32 bits, or float32 or float64,
+    sampled at `rate` Hz. Floats that are integers times a gain are coded like those, bit for bit; others hardly shrink.
 
     preset: "realtime", "balanced", or None to choose by size. calibration: "auto" (the N1's where it suits, or one
     estimated from the samples where that pays), None, or a `spikey.model.calibration.Calibration`. jobs: threads.

@@ -15,7 +15,15 @@ import numpy as np
 from spikey.coding.block import MOST_REFERENCES, Method, learned
 from spikey.container.estimate import choose_calibration
 from spikey.container.extra import Extra
-from spikey.container.layout import BLOCK_BYTES, BLOCK_FILES, BLOCK_HEAD, BLOCK_TAIL, BYTES
+from spikey.container.layout import (
+    BLOCK_BYTES,
+    BLOCK_FILES,
+    BLOCK_HEAD,
+    BLOCK_SAMPLES,
+    BLOCK_TAIL,
+    BYTES,
+    PACKED_BYTE,
+)
 from spikey.container.packed_bytes import PIECE
 from spikey.container.reader import Reader
 from spikey.container.salvage import describe
@@ -79,7 +87,9 @@ class Settings:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file: sizes in bytes, samples, and why it was kept as plain bytes, if it was."""
+    """What became of one file: sizes in bytes, samples, and why it was not modelled, if it was not (0 samples: kept as
+    plain bytes).
+    """
 
     original: int
     compressed: int
@@ -145,7 +155,7 @@ def compress_file(
 
 def open_recording(path: str | os.PathLike[str], settings: Settings) -> Source:
     """The recording in a WAV file, or in a file without a header that the settings describe."""
-    return open_wav(path) if settings.raw is None else open_raw(path, *settings.raw)
+    return open_wav(path, floats=True) if settings.raw is None else open_raw(path, *settings.raw)
 
 
 def calibration_for(source: Readable, settings: Settings) -> tuple[Calibration | None, bytes | None]:
@@ -195,7 +205,19 @@ def write_recording(
         out.flush()
         if settings.verify:
             _compare(source, passing, source.name, settings.jobs, decoded, extra)
-    return Outcome(size, written, source.frames * source.layout.channels)
+        note = _note_on_floats(passing, source.name) if source.layout.memory_dtype.kind == "f" else ""
+    return Outcome(size, written, source.frames * source.layout.channels, note)
+
+
+def _note_on_floats(passing: str, name: str) -> str:
+    """What to say of a file with floats that are no scaled integers; nothing where there are none."""
+    with Reader(passing) as reader:
+        blocks = [block for block in reader.blocks if block.kind == BLOCK_SAMPLES and block.size]
+        packed = sum(reader.method_bytes(block)[:1] == PACKED_BYTE for block in blocks)
+    if not packed:
+        return ""
+    share = "" if packed == len(blocks) else f"in {packed:,} of {len(blocks):,} blocks "
+    return f"{name} {share}holds floats that are no scaled integers, which hardly shrink"
 
 
 def _compress_bytes(
@@ -241,12 +263,20 @@ def _compare(
             rows = max(PIECE // chunk.shape[1], 1)
             for at in range(0, len(chunk), rows):
                 piece = chunk[at : at + rows]
-                _same(bool((source.read(first, len(piece)) == piece).all()), name)
+                _same(_same_bits(source.read(first, len(piece)), piece), name)
                 first += len(piece)
         _same(first == source.frames, name)
         if extra is not None:
             kept = {file.name: file.size for file in extra.files}
             _same(reader.files == kept and _same_streams(reader.around(BLOCK_FILES), extra.chunks()), name)
+
+
+def _same_bits(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two arrays hold the same samples; of floats the same bits, which tell a zero's sign and NaNs apart."""
+    if one.dtype.kind == "f":
+        kind = np.dtype(f"u{one.dtype.itemsize}")
+        one, other = np.ascontiguousarray(one).view(kind), np.ascontiguousarray(other).view(kind)
+    return bool((one == other).all())
 
 
 def _same_streams(one: Iterator[bytes], other: Iterator[bytes]) -> bool:

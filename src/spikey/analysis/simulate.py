@@ -21,7 +21,7 @@ from spikey.errors import UsageError
 
 Floats = NDArray[np.float64]
 
-_CODES = 1024
+_CODES = 1024  # of a 10-bit converter
 _AR = 0.75  # pole of the background noise at the challenge's 19,531 Hz
 _AR_RATE = 19_531.0
 _FIELD_CORNER = 28.0  # Hz; the field potential falls as 1/f^2 above it
@@ -35,12 +35,24 @@ class _Profile:
     field_sd: float  # codes
     centre: int  # code of 0 V
     uneven: bool  # code widths of the N1 kind
+    codes: int = _CODES
+    noise_sd: float = 5.5  # codes
+    step: int = 3  # between the samples of neighbouring codes, where they are even
 
 
 _PROFILES = {
     "n1": _Profile(rate=19_531.0, field_sd=13.0, centre=525, uneven=True),
     "neuropixels": _Profile(rate=30_000.0, field_sd=2.0, centre=512, uneven=False),
+    "openephys": _Profile(rate=30_000.0, field_sd=2.0, centre=512, uneven=False, step=12),
+    "intan": _Profile(rate=30_000.0, field_sd=100.0, centre=32_768, uneven=False, codes=65_536, noise_sd=25.0, step=1),
 }
+
+
+def rate_of(profile: str) -> float:
+    """The usual sampling rate in Hz of a profile; UsageError where there is no such profile."""
+    if profile not in _PROFILES:
+        raise UsageError(f"the profile of a simulation must be one of {', '.join(_PROFILES)}, not {profile!r}")
+    return _PROFILES[profile].rate
 
 
 def simulate(
@@ -51,12 +63,12 @@ def simulate(
     *,
     profile: str = "n1",
     spikes_per_second: float = 10.0,
-    noise_sd: float = 5.5,
+    noise_sd: float | None = None,
     field_sd: float | None = None,
     mains_hz: float = 50.0,
     mains_amplitude: float = 0.3,
     correlation: float = 0.3,
-    step: int = 3,
+    step: int | None = None,
     artifacts: bool = False,
     rails: bool = False,
 ) -> NDArray[np.int16]:
@@ -67,16 +79,19 @@ def simulate(
     channels.
 
     frames, channels: the shape; 0 frames are allowed.
-    rate: Hz; by default that of the profile, 19,531 for `n1` and 30,000 for `neuropixels`.
+    rate: Hz; by default that of the profile, 19,531 for `n1` and 30,000 for the others.
     seed: any integer from 0.
-    profile: `n1`, 10-bit codes of uneven width stretched to 16 bits as trunc(code / 1023 * 65535 - 32768), or
-        `neuropixels`, even 10-bit codes of which a sample is `step` times the distance from the middle.
+    profile: `n1`, 10-bit codes of uneven width stretched to 16 bits as trunc(code / 1023 * 65535 - 32768);
+        `neuropixels` or `openephys`, even 10-bit codes of which a sample is `step` times the distance from the middle;
+        `intan`, even 16-bit codes likewise.
     spikes_per_second: of all units of a channel together, 0 to 200.
-    noise_sd: codes; standard deviation of the white noise that drives the background. What a linear predictor leaves
-        is about 15 % more: field potentials, spikes and the uneven codes add to it.
-    field_sd: codes; standard deviation of the local field potential, by default 13 (`n1`) or 2 (`neuropixels`).
+    noise_sd: codes, by default 5.5, or 25 for `intan`; standard deviation of the white noise that drives the
+        background. What a linear predictor leaves is about 15 % more: field potentials, spikes and the uneven codes
+        add to it.
+    field_sd: codes; standard deviation of the local field potential, by default 13 (`n1`), 100 (`intan`) or 2.
     mains_hz, mains_amplitude: Hz and codes, of the line noise that all channels share.
     correlation: from 0 to below 1, of the noise of neighbouring channels; falls exponentially with their distance.
+    step: by default 3 (`neuropixels`), 12 (`openephys`) or 1 (`intan`); nothing to `n1`.
     artifacts: add rare steps of hundreds of codes that decay within 20 ms.
     rails: add a slow drift that drives the converter into both rails.
 
@@ -88,10 +103,11 @@ def simulate(
     >>> int(np.gcd.reduce(simulate(1000, profile="neuropixels"), axis=None))
     3
     """
-    if profile not in _PROFILES:
-        raise UsageError(f"the profile of a simulation must be one of {', '.join(_PROFILES)}, not {profile!r}")
+    usual_rate = rate_of(profile)
     kind = _PROFILES[profile]
-    rate = kind.rate if rate is None else rate
+    rate = usual_rate if rate is None else rate
+    noise_sd = kind.noise_sd if noise_sd is None else noise_sd
+    step = kind.step if step is None else step
     field_sd = kind.field_sd if field_sd is None else field_sd
     for name, value, low, high in [
         ("frames", frames, 0, 2**40),
@@ -119,10 +135,10 @@ def simulate(
     if artifacts:
         shared += _artifacts(shared_rng, frames, rate)
     if rails:
-        shared += 0.7 * _CODES * np.sin(2 * np.pi * 1.5 / frames * np.arange(frames))
+        shared += 0.7 * kind.codes * np.sin(2 * np.pi * 1.5 / frames * np.arange(frames))
 
     noise = _background(sources[1:], frames, rate, noise_sd, field_sd, correlation)
-    edges = adc_edges() if kind.uneven else np.arange(_CODES + 1.0)
+    edges = adc_edges() if kind.uneven else np.arange(kind.codes + 1.0)
     spikes: Floats = np.zeros(frames)
     for channel, (rng, analog) in enumerate(noise):
         # Spikes fade along the probe like everything else, so that neighbours see the same ones, smaller.
@@ -134,7 +150,7 @@ def simulate(
         if kind.uneven:
             samples[:, channel] = np.trunc(codes / (_CODES - 1) * 65535 - 32768)
         else:
-            samples[:, channel] = step * (codes - _CODES // 2)
+            samples[:, channel] = step * (codes - kind.codes // 2)
     return samples
 
 

@@ -2,58 +2,113 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from spikey.cli.common import in_and_out, prepare_kernels, progress_bar
 from spikey.errors import UsageError
 
+if TYPE_CHECKING:
+    from spikey.analysis.calibration_report import Report
+    from spikey.model.calibration import Calibration
+
 
 def command(
-    paths: Annotated[list[Path], typer.Argument(metavar="IN... OUT.safetensors", help="WAV files, folders; output.")],
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="IN... OUT.safetensors", help="WAV, raw or .spky files, folders; output.")
+    ],
     leave_out: Annotated[
         int, typer.Option(help="Leave out every Nth sorted file, from the first, and what was recorded with it.", min=0)
     ] = 0,
     rounds: Annotated[int, typer.Option(help="Rounds of expectation-maximisation.", min=1)] = 6,
     device: Annotated[str, typer.Option(help="The device's name, for the record.")] = "unknown",
     note: Annotated[str, typer.Option(help="Licence or origin of the recordings, for the record.")] = "",
+    channels: Annotated[int | None, typer.Option(help="Channels of raw inputs.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Sampling rate of raw inputs in Hz.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="Type of raw inputs: int16, uint16, ...")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw widths and savings, as PNG, SVG or PDF.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The report for programs.")] = False,
 ) -> None:
-    """Estimate the code widths of a device's converter from recordings made with it.
+    """Estimate the code widths of a device's converter from recordings made with it, and what they save.
 
-    Use the result with: spikey compress --calibration OUT.safetensors ...
+    The saving is measured on a quarter of the recordings with widths from the others; the result is from all of them.
+    Use it with: spikey compress --calibration OUT.safetensors ...
     """
     inputs, output = in_and_out(paths, None, None)
-    files = sorted(f for p in inputs for f in (p.rglob("*.wav") if p.is_dir() else [p]))
-    if not files:
-        raise UsageError(f"{', '.join(map(str, inputs))}: no WAV files to learn from")
-    import numpy as np
+    if any(value is None for value in (channels, rate, dtype)) and (channels, rate, dtype) != (None, None, None):
+        raise UsageError("raw inputs need all three of --channels, --rate and --dtype")
+    raw = (channels, rate, dtype) if channels is not None and rate is not None and dtype is not None else None
+    files = [file for path in inputs for file in (_recordings(path, raw is not None) if path.is_dir() else [path])]
+    if picture is not None:
+        from spikey.analysis.calibration_picture import check_picture
 
-    from spikey.analysis.devices import device_of, training_files
-    from spikey.coding.calibrate import Round, calibrate
+        check_picture(picture)
+    from spikey.analysis.calibration_report import study
+    from spikey.analysis.devices import device_of, opener, training_files
+    from spikey.coding.calibrate import Round
     from spikey.files import complete_file
 
     prepare_kernels()
-    files = training_files(files, leave_out)
-    if not files:
+    opened = opener(raw)
+    chosen = training_files(files, leave_out, opened)
+    if not chosen:
         raise UsageError(f"--leave-out {leave_out} leaves no files to learn from")
-    recordings = device_of(files)
+    recordings = device_of(chosen, opened)
     metadata = {"device": device, "note": note, **recordings.levels.describe()}
-    seen: list[Round] = []
-    with progress_bar(rounds, "rounds") as advance:
+    with progress_bar(2 * rounds, "rounds") as advance:
 
-        def report(done: Round) -> None:
-            seen.append(done)
+        def report_round(done: Round) -> None:
             advance(1, f"{done.bits_per_sample:.4f} bits per sample")
 
-        calibration = calibrate(recordings, recordings.levels.codes, rounds, metadata=metadata, progress=report)
+        calibration, report = study(recordings, rounds, metadata, report_round)
     with complete_file(output) as (file, _):
         file.write(calibration.to_bytes())
-    for done in seen:
-        typer.echo(f"round {done.number}: {done.bits_per_sample:.4f} bits per sample (ideal code length)")
-    widths = np.diff(calibration.edges) / 64
-    typer.echo(
-        f"{output}: calibration {calibration.id.hex()} of {calibration.codes} codes from {len(files)} files, "
-        f"widths {np.percentile(widths, 1):.2f} to {np.percentile(widths, 99):.2f} LSB (1st to 99th percentile)"
-    )
+    if picture is not None:
+        from spikey.analysis.calibration_picture import draw_calibration
+
+        draw_calibration(picture, report, "Code widths" if device == "unknown" else f"Code widths: {device}")
+    if as_json:
+        facts = {"file": str(output), "calibration": calibration.id.hex(), **report.to_json()}
+        typer.echo(json.dumps(facts, indent=2))
+    else:
+        _say(output, calibration, report)
+
+
+def _recordings(folder: Path, raw: bool) -> list[Path]:
+    """The recordings in a folder, of one kind, so that none counts twice: raw ones if so described, WAV, else .spky."""
+    for suffixes in ((".raw", ".dat", ".bin"),) if raw else ((".wav",), (".spky",)):
+        found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
+        if found:
+            return found
+    wanted = ".raw, .dat or .bin" if raw else "WAV or .spky"
+    raise UsageError(f"{folder}: no {wanted} files to learn from")
+
+
+def _say(output: Path, calibration: Calibration, report: Report) -> None:
+    """The report for a person."""
+    levels = ", ".join(str(value) if name == "levels" else f"{name} {value}" for name, value in report.levels.items())
+    left = f" ({report.left_out} left out: digital, silent or off the grid)" if report.left_out else ""
+    period, missing, spread = report.period, report.missing, report.percentiles
+    listed = ", ".join(map(str, missing[:8])) + (" ..." if len(missing) > 8 else "")
+    counts = report.counts
+    lines = {
+        "recordings": f"{report.files:,} files, {report.channels:,} channels{left}, {report.samples:,} samples",
+        "levels": f"{levels}; {len(counts):,} codes",
+        "codes seen": f"{(counts > 0).sum():,}; often enough to know their width: {len(report.known):,}",
+        "widths": "; ".join(f"{name} % {value:.2f}" for name, value in spread.items()) + " LSB"
+        if spread
+        else "unknown",
+        "period": f"{period[0]} codes (correlation {period[1]:.2f})" if period else "none found",
+        "missing codes": f"{len(missing)}" + (f": {listed}" if len(missing) else ""),
+        "rounds": " > ".join(f"{bits:.4f}" for bits in report.rounds) + " bits per sample (ideal code length)",
+    }
+    if report.measured:
+        held = f"{report.plain:.4f} bits per sample without, {report.plain - report.saving:.4f} with a calibration"
+        lines["held out"] = f"{len(report.measured):,} recordings: {held}; due to widths: {report.of_widths:.4f}"
+    for name, text in lines.items():
+        typer.echo(f"{name:>14}  {text}")
+    typer.echo(report.verdict())
+    typer.echo(f"{output}: calibration {calibration.id.hex()} of {calibration.codes:,} codes")

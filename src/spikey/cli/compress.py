@@ -35,7 +35,7 @@ def command(
     calibration: Annotated[str | None, typer.Option(help="auto, n1, none or a calibration file.")] = None,
     channels: Annotated[int | None, typer.Option(help="Channels of a raw input.")] = None,
     rate: Annotated[float | None, typer.Option(help="Sampling rate of a raw input in Hz.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="Type of a raw input: int16, uint16, int8, ... int24.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="Type of a raw input: int16, uint16, int8, int24, float32.")] = None,
     stream: Annotated[str | None, typer.Option(help="Which stream of a vendor's folder; default: all.")] = None,
     reader: Annotated[
         str | None, typer.Option(help="SpikeInterface's name of a vendor's format, where it is not told by itself.")
@@ -89,7 +89,7 @@ def command(
             done, failures = run_files(work, one, jobs)
     for source, outcome in done:
         if outcome.note:
-            say(f"note: {outcome.note}; kept losslessly as plain bytes")
+            say(f"note: {outcome.note}" + ("" if outcome.samples else "; kept losslessly as plain bytes"))
         elif not outcome.samples:
             say(f"note: {source} holds no samples")
     if done:

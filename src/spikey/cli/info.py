@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+MOST_LEVELS = 3  # that are named
 
 
 def command(
@@ -39,9 +42,10 @@ def _shown(value: object) -> str:
 
 def describe(path: str | Path) -> dict[str, Any]:
     """The facts about one file, by name."""
-    from spikey.coding.block import CODER_NAMES, PREDICTORS, STORED
+    from spikey.coding.block import CODER_NAMES, PACKED, PREDICTORS, STORED
     from spikey.container.layout import BLOCK_SAMPLES, BYTES, MODEL, VERSION, WRAPPERS
     from spikey.container.reader import Reader
+    from spikey.errors import DataError
 
     with Reader(path) as reader:
         header = reader.header
@@ -82,10 +86,16 @@ def describe(path: str | Path) -> dict[str, Any]:
         first = next((b for b in reader.blocks if b.kind == BLOCK_SAMPLES and b.size), None)
         if first is not None:
             method = reader.method_bytes(first)
-            names = {number: name for name, number in PREDICTORS.items()} | {STORED: "stored"}
+            names = {number: name for name, number in PREDICTORS.items()} | {
+                STORED: "stored",
+                PACKED: "none: general method",
+            }
             facts["predictor"] = names.get(method[0] & 15, "unknown")
-            if method[0] & 15 != STORED:
+            if method[0] & 15 not in (STORED, PACKED):
                 facts["coder"] = CODER_NAMES[min(method[0] >> 4 & 3, 2)]
                 facts["delta_encoding"] = bool(method[0] >> 6 & 1)
                 facts["lanes"] = method[1]
+                with suppress(DataError):  # a damaged block; what is known of the file is still said
+                    found = list(dict.fromkeys(reader.levels(first)))
+                    facts["levels"] = "; ".join(found[:MOST_LEVELS]) + ("; ..." if len(found) > MOST_LEVELS else "")
         return facts

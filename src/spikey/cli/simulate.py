@@ -15,22 +15,19 @@ def command(
     seconds: Annotated[float, typer.Option(help="Length in seconds.", min=0.0)] = 5.0,
     channels: Annotated[int, typer.Option(help="Channels.", min=1)] = 1,
     seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
-    profile: Annotated[str, typer.Option(help="n1 or neuropixels.")] = "n1",
+    profile: Annotated[str, typer.Option(help="n1, neuropixels, openephys or intan.")] = "n1",
     artifacts: Annotated[bool, typer.Option("--artifacts", help="Add rare huge steps.")] = False,
     rails: Annotated[bool, typer.Option("--rails", help="Let the converter clip.")] = False,
 ) -> None:
     """Write a WAV with the statistics of a real recording: noise, spikes, field potentials, an uneven converter."""
-    from spikey.analysis.simulate import simulate
+    from spikey.analysis.simulate import rate_of, simulate
     from spikey.files import complete_file
     from spikey.recording.source import Layout, Sink
     from spikey.recording.wav import canonical_head
 
-    rates = {"n1": 19_531.0, "neuropixels": 30_000.0}
-    if profile not in rates:
-        raise UsageError(f"there is no profile {profile!r}; there are {', '.join(rates)}")
     if not seconds <= 1e6:
         raise UsageError(f"--seconds must be at most 1,000,000, not {seconds}")
-    layout = Layout(channels, rates[profile], "int16")
+    layout = Layout(channels, rate_of(profile), "int16")
     frames = round(seconds * layout.rate)
     head = canonical_head(layout, frames)
     samples = simulate(frames, channels, layout.rate, seed, profile=profile, artifacts=artifacts, rails=rails)

@@ -27,11 +27,12 @@ from spikey.model.lms import lms
 from spikey.model.lpc import SEGMENT, lpc
 from spikey.model.scale import deviation, scale
 from spikey.model.trained import Model
-from spikey.recording.levels import AFFINE, N1, Levels, find_levels, read_levels
+from spikey.recording.levels import AFFINE, N1, Levels, find_levels
+from spikey.recording.scaled import SCALED, Scaled, find_scale, read_any_levels
 from spikey.wire import Cursor, varint
 
 LARGEST = 1 << 22  # samples in a block
-STORED, LPC, LMS, BALANCED, LEARNED = range(5)
+STORED, LPC, LMS, BALANCED, LEARNED, PACKED = range(6)
 PREDICTORS = {"lpc": LPC, "lms": LMS, "balanced": BALANCED, "learned": LEARNED}
 CODER_NAMES = ("arithmetic", "rice", "huffman")
 ORDER = 20
@@ -67,7 +68,7 @@ class Method:
 class Channel:
     """What a block states of one channel."""
 
-    levels: Levels
+    levels: Levels | Scaled
     calibrated: bool = False
     initial: int = 0
     references: list[int] = field(default_factory=list)
@@ -85,7 +86,7 @@ def _read_channel(cursor: Cursor, index: int) -> Channel:
     flags = cursor.byte()
     if flags >= 32:
         raise DataError(f"{cursor.what}: describes a channel in a way that this version does not know")
-    channel = Channel(read_levels(flags & 7, cursor), bool(flags & CALIBRATED), cursor.byte())
+    channel = Channel(read_any_levels(flags & 7, cursor), bool(flags & CALIBRATED), cursor.byte())
     if flags & REFERRING:
         channel.references = [cursor.varint(max(index - 1, 0)) for _ in range(cursor.byte())]
         if not 0 < len(channel.references) <= MOST_REFERENCES or index == 0:
@@ -99,7 +100,8 @@ def learned(model: Model, coder: str = "arithmetic") -> Method:
 
 
 def encode_block(samples: np.ndarray, method: Method, calibration: Calibration | None = None) -> bytes | None:
-    """The payload of samples (frames, channels), any integer type; None where it would not be smaller than they are.
+    """The payload of samples (frames, channels), any integer or float type; None where it would not be smaller than
+    they are, and for floats that are no scaled integers.
 
     `calibration` is used for the channels it fits.
     """
@@ -110,14 +112,16 @@ def encode_blocks(
     blocks: list[np.ndarray], method: Method, calibration: Calibration | None = None
 ) -> list[bytes | None]:
     """The payloads of several blocks: the same as one by one, and faster with a large trained network."""
-    described = [_describe(samples, method, calibration) for samples in blocks]
+    payloads: list[bytes | None] = [None] * len(blocks)
+    tried = [_describe(samples, method, calibration) for samples in blocks]
+    places = [place for place, block in enumerate(tried) if block is not None]
+    described = [block for block in tried if block is not None]
     if method.model is not None:
         streams = _encode_learned(described, method, calibration)
     else:
-        sizes = [samples.nbytes for samples in blocks]
+        sizes = [blocks[place].nbytes for place in places]
         streams = [_encode_channels(d, method, calibration, size) for d, size in zip(described, sizes, strict=True)]
-    payloads: list[bytes | None] = []
-    for samples, block, coded in zip(blocks, described, streams, strict=True):
+    for place, block, coded in zip(places, described, streams, strict=True):
         payload = b"".join(
             [
                 method.write(),
@@ -127,7 +131,7 @@ def encode_blocks(
                 *coded,
             ]
         )
-        payloads.append(payload if coded and len(payload) < samples.nbytes else None)
+        payloads[place] = payload if coded and len(payload) < blocks[place].nbytes else None
     return payloads
 
 
@@ -140,22 +144,30 @@ class Described:
     lows: list[bytes]
 
 
-def _describe(samples: np.ndarray, method: Method, calibration: Calibration | None) -> Described:
+def _describe(samples: np.ndarray, method: Method, calibration: Calibration | None) -> Described | None:
+    """What is to be coded of a block; None where a channel has no levels."""
     frames, count = samples.shape
     columns = np.ascontiguousarray(samples.T)
     codes = np.empty((count, frames), dtype=np.int32)
     channels, lows = [], []
     for index in range(count):
-        levels, calibrated = levels_of(columns[index], calibration)
-        codes[index], low = levels.to_codes(columns[index])
+        values, found = columns[index], None
+        if values.dtype.kind == "f":
+            found = find_scale(values)
+            if found is None:
+                return None
+            values = found.integers
+        levels, calibrated = levels_of(values, calibration)
+        codes[index], low = levels.to_codes(values)
         calibrated = calibrated and calibration is not None and suits(codes[index], calibration)
-        channels.append(Channel(levels, calibrated, initial_scale(codes[index])))
+        stated = levels if found is None else Scaled(found.scale, levels, found.patches)
+        channels.append(Channel(stated, calibrated, initial_scale(codes[index])))
         if low is not None:
             lows.append(_pack_bits(low, levels.low_bits))
     for first in range(0, count if method.references else 0, NEIGHBOURS):
         near = channels[first : first + NEIGHBOURS]
-        found = choose_references(codes[first : first + NEIGHBOURS].T, method.references)
-        for channel, references in zip(near, found, strict=True):
+        chosen = choose_references(codes[first : first + NEIGHBOURS].T, method.references)
+        for channel, references in zip(near, chosen, strict=True):
             channel.references = [first + reference for reference in references]
     return Described(channels, codes, lows)
 
@@ -247,6 +259,8 @@ class _Parsed(Described):
             raise DataError(f"{what}: refers to a model that the file does not name")
         self.method = Method(names[0], CODER_NAMES[coder], bool(first >> 6 & 1), lanes, model=model)
         channels = [_read_channel(cursor, index) for index in range(count)]
+        if any((channel.levels.kind == SCALED) != (payload.dtype.kind == "f") for channel in channels):
+            raise DataError(f"{what}: describes a channel of samples of another type")
         if model is not None:
             if model.architecture.delta != self.method.delta or lanes != 1 or any(c.references for c in channels):
                 raise DataError(f"{what}: is coded in a way that its model is not for")
@@ -322,12 +336,17 @@ def needs_model(payload: bytes | memoryview) -> bool:
 
 def needs(payload: bytes, count: int) -> tuple[bool, bool]:
     """Whether a payload of `count` channels, as `encode_block` makes it, needs the file's calibration, its model."""
-    if payload[0] & 15 == STORED:
-        return False, False
-    cursor = Cursor(payload)
-    cursor.take(2)
-    calibrated = any([_read_channel(cursor, index).calibrated for index in range(count)])
+    calibrated = any(channel.calibrated for channel in described_in(payload, count))
     return calibrated, needs_model(payload)
+
+
+def described_in(payload: bytes, count: int, what: str = "the block") -> list[Channel]:
+    """What a payload of `count` channels states of each; nothing where the samples are stored or packed."""
+    if payload[0] & 15 in (STORED, PACKED):
+        return []
+    cursor = Cursor(payload, what)
+    cursor.take(2)
+    return [_read_channel(cursor, index) for index in range(count)]
 
 
 def _run_channels(
@@ -385,7 +404,7 @@ def _calibrated(calibration: Calibration) -> Any:
 
 
 def levels_of(values: np.ndarray, calibration: Calibration | None) -> tuple[Levels, bool]:
-    """The levels of a channel, and whether the calibration is for them."""
+    """The levels of a channel of integers, and whether the calibration is for them."""
     if calibration is None:
         return find_levels(values), False
     if "offset" in calibration.metadata:

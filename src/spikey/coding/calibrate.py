@@ -92,12 +92,13 @@ def calibrate(
     *,
     metadata: dict[str, Any] | None = None,
     progress: Callable[[Round], None] | None = None,
+    coarsest: int = COARSEST,
 ) -> Calibration:
     """Estimate the calibration of a converter of `codes` codes from channels int (frames,) recorded with it.
 
     `channels` is gone through 2 + `rounds` times; an iterator, which cannot be, is read into memory. `progress` is
-    called after each round, and the round that took the fewest bits is the one that counts. Raises UsageError where
-    there is nothing to learn from.
+    called after each round, and the round that took the fewest bits is the one that counts. Samples of a scale over
+    `coarsest` LSB do not count; time goes with it. Raises UsageError where there is nothing to learn from.
     """
     if not 2 <= codes <= MOST_CODES:
         raise UsageError(f"a calibration can be estimated for 2 to {MOST_CODES} codes, not {codes}")
@@ -112,9 +113,9 @@ def calibrate(
 
     widths = best = np.ones(codes)
     fewest = math.inf
-    prior = estimate_prior(channels, codes)
+    prior = estimate_prior(channels, codes, coarsest)
     for number in range(1, rounds + 1):
-        counter = census(codes)
+        counter = census(codes, coarsest)
         for channel in _checked(channels, codes):
             count_channel(channel, edges_of(widths), prior, counter)
         bits = float(counter.cost[0] / counter.cost[1])
@@ -179,7 +180,7 @@ def edges_of(widths: np.ndarray) -> np.ndarray:
     return np.maximum.accumulate(rounded - ramp) + ramp
 
 
-def estimate_prior(channels: Iterable[np.ndarray], codes: int) -> np.ndarray:
+def estimate_prior(channels: Iterable[np.ndarray], codes: int, coarsest: int = COARSEST) -> np.ndarray:
     """Correlations of position differences for a residual of deviation one, averaged over channels; int32, 1/65536."""
     middles = uniform_edges(codes)[:-1] + UNIT // 2
     total, count = np.zeros(ORDER + 1), 0
@@ -189,7 +190,7 @@ def estimate_prior(channels: Iterable[np.ndarray], codes: int) -> np.ndarray:
             found = np.array([steps[lag:] @ steps[: len(steps) - lag] for lag in range(ORDER + 1)]) / len(steps)
             residual = _residual_variance(found)
             # Neither silence nor a channel that something else than the electrode drives.
-            if 0.01 < residual < COARSEST**2 and found[0] < residual * (LARGEST_PRIOR >> 16):
+            if 0.01 < residual < coarsest**2 and found[0] < residual * (LARGEST_PRIOR >> 16):
                 total += found / residual
                 count += 1
     if count == 0:

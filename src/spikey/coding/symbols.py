@@ -12,8 +12,8 @@ from spikey.coding.range_coder import (
     target,
 )
 from spikey.kernels import entry, generic, inlined
-from spikey.model.density import Narrow, Wide, below, cumulative, find, guess, standardise
-from spikey.model.fixed import MASS, MASS_BITS, NARROW, POSITION_BITS, SCALE_STEP_BITS, UNIT
+from spikey.model.density import QUANTILE_BITS, Narrow, Wide, below, cumulative, find, guess, standardise
+from spikey.model.fixed import MASS, MASS_BITS, NARROW, POSITION_BITS, SCALE_STEP_BITS, UNIT, Z_BITS
 
 ESCAPE_LOW = MASS - 256
 RAW_BITS = 20  # of a code after an escape
@@ -124,11 +124,13 @@ def _decode_wide(density, coder, lane, location, step, wanted, near):
         code = target(coder, lane) >> (MASS_BITS - RAW_BITS)
         take(coder, lane, code << (MASS_BITS - RAW_BITS), 1 << (MASS_BITS - RAW_BITS))
         return min(code, density.size[0] - 1)
-    middle = (((location + UNIT // 2) >> POSITION_BITS) >> shift) - first
-    low_index, high_index, reach = 0, NARROW - 1, 1 << 3
-    # Widen a bracket around the location, then bisect it.
+    z = entry(density.quantiles, wanted >> (MASS_BITS - QUANTILE_BITS))
+    guess = location + ((z * entry(density.spread, step)) >> (Z_BITS + POSITION_BITS))
+    middle = min(max((((guess + UNIT // 2) >> POSITION_BITS) >> shift) - first, 0), NARROW - 1)
+    low_index, high_index, reach = 0, NARROW - 1, 1
+    # Widen a bracket around the guess, which is nearly always off by one at most, then bisect it.
     if _below_wide(density, location, reciprocal, shift, first, middle) <= wanted:
-        low_index = max(middle, 0)
+        low_index = middle
         while low_index + reach < NARROW and (
             _below_wide(density, location, reciprocal, shift, first, low_index + reach) <= wanted
         ):
@@ -136,7 +138,7 @@ def _decode_wide(density, coder, lane, location, step, wanted, near):
             reach *= 2
         high_index = min(low_index + reach - 1, NARROW - 1)
     else:
-        high_index = min(middle - 1, NARROW - 1)
+        high_index = middle - 1
         while high_index - reach >= 0 and (
             _below_wide(density, location, reciprocal, shift, first, high_index - reach + 1) > wanted
         ):

@@ -14,6 +14,7 @@ from spikey.container.packed_bytes import pack_bytes
 from spikey.container.writer import Readable, block_shape
 from spikey.model.calibration import MOST_CODES, Calibration, n1
 from spikey.recording.levels import AFFINE, N1, N1_CODES, Levels, find_levels
+from spikey.recording.scaled import find_scale
 
 WORTH_TRYING = 500_000  # samples; a shorter recording cannot save what a calibration takes
 LEARNED_FROM = 1 << 18  # samples at most
@@ -29,12 +30,16 @@ def choose_calibration(source: Readable, method: Method) -> tuple[Calibration | 
     if frames < 2:
         return n1(), None
     columns = _channels(source, min(frames, GLANCE))
+    if columns is None:
+        return None, None
     found = [find_levels(column) for column in columns]
     if any(levels.kind == N1 and suits(levels.to_codes(c)[0], n1()) for levels, c in zip(found, columns, strict=True)):
         return n1(), None
     if total < WORTH_TRYING:
         return None, None
     columns = _channels(source, frames)
+    if columns is None:
+        return None, None
     levels = _common_levels([find_levels(column) for column in columns])
     if levels is None:
         return None, None
@@ -50,8 +55,18 @@ def choose_calibration(source: Readable, method: Method) -> tuple[Calibration | 
     return (estimated, data) if saved > 3 * len(pack_bytes(data, 4)) else (None, None)
 
 
-def _channels(source: Readable, frames: int) -> np.ndarray:
-    return np.ascontiguousarray(source.read(0, frames)[:, :CHANNELS].T)
+def _channels(source: Readable, frames: int) -> np.ndarray | None:
+    """The first channels, integers (channels, frames): of floats those that they are scaled from; None without such."""
+    columns = np.ascontiguousarray(source.read(0, frames)[:, :CHANNELS].T)
+    if columns.dtype.kind != "f":
+        return columns
+    integers = []
+    for column in columns:
+        found = find_scale(column)
+        if found is None:
+            return None
+        integers.append(found.integers)
+    return np.stack(integers)
 
 
 def _common_levels(found: list[Levels]) -> Levels | None:

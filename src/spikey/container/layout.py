@@ -10,7 +10,7 @@ import struct
 import zlib
 from dataclasses import dataclass, field
 
-from spikey.coding.block import STORED
+from spikey.coding.block import PACKED, STORED
 from spikey.errors import DataError
 from spikey.recording.source import DTYPES, Layout
 from spikey.wire import Cursor, varint
@@ -25,6 +25,7 @@ CRITICAL_RECORDS = {CALIBRATION, MODEL, HEAD, TAIL}  # without which the file ca
 KNOWN_RECORDS = CRITICAL_RECORDS | {METADATA}
 LARGEST_RECORD = 1 << 20
 STORED_BYTE = bytes([STORED])  # the first byte of a payload that holds the samples as the file has them
+PACKED_BYTE = bytes([PACKED])  # the same samples packed as plain bytes are
 SYNC = b"\xb5SB\n"
 INDEX_SYNC = b"\xb5SI\n"
 FOOTER = struct.Struct("<QI4s")  # offset of the index, CRC-32 of it, magic

@@ -16,7 +16,15 @@ from typing import Any, Self
 
 import numpy as np
 
-from spikey.coding.block import LARGEST, MOST_TOGETHER, Payload, decode_block, decode_learned, needs_model
+from spikey.coding.block import (
+    LARGEST,
+    MOST_TOGETHER,
+    Payload,
+    decode_block,
+    decode_learned,
+    described_in,
+    needs_model,
+)
 from spikey.container.extra import read_metadata
 from spikey.container.indexing import as_slice, chosen, count_below, is_index
 from spikey.container.layout import (
@@ -35,6 +43,7 @@ from spikey.container.layout import (
     MAX_BLOCK_HEADER,
     METADATA,
     MODEL,
+    PACKED_BYTE,
     STORED_BYTE,
     TAIL,
     WRAPPED,
@@ -312,6 +321,9 @@ class Reader:
             if len(data) != block.frames * layout.frame_bytes:
                 raise DataError(f"{what}: is stored with a wrong size")
             return unpack(data, layout), data
+        if payload[:1] == PACKED_BYTE:
+            data = unpack_bytes(payload[1:], block.frames * layout.frame_bytes, what)
+            return unpack(data, layout), data
         wanted = Payload(payload, block.frames, block.channels, self.layout.memory_dtype, what)
         samples = self._ahead.pop(block.offset, None)
         if samples is None:
@@ -542,6 +554,11 @@ class Reader:
     def method_bytes(self, block: Block) -> bytes:
         """The first two bytes of a block's payload, which state its method."""
         return self._read_at(block.offset, min(2, block.size))
+
+    def levels(self, block: Block) -> list[str]:
+        """In words, what values each channel of a block of samples can take; nothing where they are kept as is."""
+        payload = self._read_at(block.offset, block.size)
+        return [channel.levels.words() for channel in described_in(payload, block.channels, self.name)]
 
     def close(self) -> None:
         """Close the file."""

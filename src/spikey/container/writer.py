@@ -28,6 +28,7 @@ from spikey.container.layout import (
     LARGEST_RECORD,
     METADATA,
     MODEL,
+    PACKED_BYTE,
     SAMPLES,
     STORED_BYTE,
     TAIL,
@@ -119,7 +120,7 @@ def _longest(source: Readable, block_frames: int | None) -> int:
 def encode_samples(
     blocks: list[np.ndarray], layouts: list[Layout], method: Method, calibration: Calibration | None
 ) -> list[bytes]:
-    """The payloads of sample blocks: coded, or stored as the file has them where that is not larger.
+    """The payloads of sample blocks: coded, or as the file has them where that is not larger; floats are packed then.
 
     A trained network is used for a block only where it saves more, over the adaptive predictors, than naming it takes.
     """
@@ -134,7 +135,12 @@ def encode_samples(
     for block, layout in zip(blocks, layouts, strict=True):
         payload = next(found) if block.size else None
         fits = payload is not None and len(payload) <= block.size * layout.itemsize
-        out.append(payload if payload is not None and fits else STORED_BYTE + _packed(block, layout))
+        if payload is not None and fits:
+            out.append(payload)
+        elif block.dtype.kind == "f":
+            out.append(PACKED_BYTE + pack_bytes(_packed(block, layout), layout.itemsize))
+        else:
+            out.append(STORED_BYTE + _packed(block, layout))
     return out
 
 

@@ -62,6 +62,7 @@ class Wide(NamedTuple):
     size: np.ndarray
     table: np.ndarray
     reciprocal: np.ndarray
+    spread: np.ndarray
     quantiles: np.ndarray
 
 
@@ -101,7 +102,7 @@ def narrow(edges: np.ndarray) -> Narrow:
 def wide(codes: int) -> Wide:
     """Build the density of an alphabet of more than 4,096 evenly spaced codes."""
     table, quantiles = _tables(NARROW, ESCAPE)
-    return Wide(np.array([codes], dtype=np.int64), table, RECIPROCAL, quantiles)
+    return Wide(np.array([codes], dtype=np.int64), table, RECIPROCAL, SPREAD, quantiles)
 
 
 def uniform_edges(codes: int) -> np.ndarray:

@@ -19,6 +19,10 @@ _stretch = np.arange(N1_CODES, dtype=np.int64) * 65535 - 32768 * 1023
 N1_VALUES = (np.sign(_stretch) * (np.abs(_stretch) // 1023)).astype(np.int16)
 N1, AFFINE, TABLE = 0, 1, 2
 TABLE_LARGEST = 4096
+LOOKED_UP = 1 << 17  # values between the ends of a table of which every one is listed, which is faster
+GLANCE = 1 << 14  # values that tell how many different ones there may be
+PIECE = 256  # values that tell a step
+FARTHEST_GAP = 2  # steps
 MODELLED_BITS = 20  # more levels than 2^20: the low bits are kept as they are
 
 
@@ -42,6 +46,17 @@ class Levels:
             return {"levels": "n1"}
         return {"levels": "affine", "offset": self.offset, "step": self.step}
 
+    def words(self) -> str:
+        """The map, for a person."""
+        if self.kind == N1:
+            return "N1 codes"
+        if self.kind == TABLE:
+            return f"{self.codes} listed values"
+        if self.codes == 1:
+            return "one value"
+        low = f" and {self.low_bits} low bits" if self.low_bits else ""
+        return f"{self.codes} codes in steps of {self.step}{low}"
+
     def fits(self, values: np.ndarray) -> bool:
         """Whether this affine map without low bits holds all of `values` (frames,)."""
         distance = values.astype(np.int64) - self.offset
@@ -53,7 +68,13 @@ class Levels:
         if self.kind == N1:
             return (values >> 6).astype(np.int32) + 512, None
         if self.kind == TABLE:
-            return np.searchsorted(np.array(self.table, dtype=np.int64), values).astype(np.int32), None
+            table = np.array(self.table, dtype=np.int64)
+            span = int(table[-1] - table[0]) + 1
+            if span > LOOKED_UP:
+                return np.searchsorted(table, values).astype(np.int32), None
+            codes_at = np.zeros(span, dtype=np.int32)
+            codes_at[table - table[0]] = np.arange(len(table), dtype=np.int32)
+            return codes_at[values.astype(np.int64) - table[0]], None
         codes = values.astype(np.int64) - self.offset
         if self.step > 1:
             codes //= self.step
@@ -123,7 +144,7 @@ def find_levels(values: np.ndarray) -> Levels:
         return Levels(AFFINE, 1, low)
     step = _common_step(values, low)
     levels = span // step + 1
-    table = _worthwhile_table(values, levels)
+    table = _worthwhile_table(values, levels, step)
     if table is not None:
         return Levels(TABLE, len(table), table=tuple(int(v) for v in table))
     low_bits = max((levels - 1).bit_length() - MODELLED_BITS, 0)
@@ -139,15 +160,60 @@ def _common_step(values: np.ndarray, low: int) -> int:
     step = int(np.gcd.reduce(values[:1000].astype(np.int64) - low))
     if step == 1:
         return 1
-    return int(np.gcd.reduce(np.unique(values).astype(np.int64) - low))
+    distances = values.astype(np.int64) - low
+    rests = distances % step if step else distances
+    return int(np.gcd.reduce(rests, initial=step)) if rests.any() else step
 
 
-def _worthwhile_table(values: np.ndarray, levels: int) -> np.ndarray | None:
-    """The values that occur, when they are so few of `levels` that listing them pays."""
-    if levels < 4 or 4 * len(np.unique(values[:4096])) > levels:
+def _worthwhile_table(values: np.ndarray, levels: int, step: int) -> np.ndarray | None:
+    """The values to list where that pays: those that occur, if they are few of `levels`, or a coarser grid and what
+    lies off it, such as an artifact among multiples of 12.
+    """
+    if levels < 4:
         return None
-    table = np.unique(values)
+    grid = _grid(values, step)
+    if grid is not None:
+        saved = len(values) * np.log2(levels / len(grid)) / 8
+        entry = 1 if np.diff(grid).max() <= 128 else 2  # bytes, but for the longest steps
+        return grid if 2 * entry * len(grid) < saved else None
+    if 4 * len(_distinct(values[:4096])) > levels or len(_distinct(values[:GLANCE])) > TABLE_LARGEST:
+        return None
+    table = _distinct(values)
     saved = len(values) * np.log2(levels / len(table)) / 8
     if len(table) > TABLE_LARGEST or 2 * len(table) > levels or 3 * len(table) > saved:
         return None
     return table
+
+
+def _distinct(values: np.ndarray) -> np.ndarray:
+    """The values that occur, ascending."""
+    low = int(values.min())
+    span = int(values.max()) - low + 1
+    if span <= 4 * len(values):
+        seen = np.zeros(span, dtype=bool)
+        seen[values.astype(np.int64) - low] = True
+        return (np.flatnonzero(seen) + low).astype(values.dtype)
+    ordered = np.sort(values)
+    return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])]
+
+
+def _grid(values: np.ndarray, step: int) -> np.ndarray | None:
+    """A table of an even grid, coarser than `step`, that holds nearly all values, and of the others; or None.
+
+    The grid is whole, whichever of its values occur, so that codes stay even where the signal is; but a stretch of it
+    that nothing comes near is left out, as every entry costs a byte.
+    """
+    pieces = [values[at : at + PIECE].astype(np.int64) for at in range(0, len(values), max(len(values) // 4, PIECE))]
+    coarse, rest = max((int(np.gcd.reduce(piece - piece[0])), int(piece[0])) for piece in pieces)
+    if coarse < 2 * step or coarse == step:
+        return None
+    found = _distinct(values).astype(np.int64)
+    on = found[(found - rest) % coarse == 0]
+    if len(found) - len(on) > len(on) // 8:
+        return None
+    gaps = np.diff(on) // coarse
+    near = gaps <= FARTHEST_GAP
+    if gaps[near].sum() + len(found) > TABLE_LARGEST:
+        return None
+    filled = [np.arange(one, one + gap * coarse, coarse) for one, gap in zip(on[:-1][near], gaps[near], strict=True)]
+    return np.unique(np.concatenate([found, *filled]))

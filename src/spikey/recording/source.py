@@ -33,12 +33,14 @@ DTYPES: dict[str, tuple[int, str]] = {
     "int24": (3, "int32"),
     "int32": (4, "int32"),
     "uint32": (4, "uint32"),
+    "float32": (4, "float32"),
+    "float64": (8, "float64"),
 }
 PIECE_BYTES = 1 << 20
 
 
 class NotPCM(DataError):
-    """The file is a proper WAV, but its samples are no integers that can be modelled (float, A-law, ADPCM, ...)."""
+    """The file is a proper WAV, but its samples are none that can be modelled (A-law, ADPCM, ...; float for many)."""
 
 
 @dataclass(frozen=True)

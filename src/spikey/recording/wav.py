@@ -1,4 +1,4 @@
-"""WAV files with integer PCM samples: RIFF, and RF64 or BW64 (EBU Tech 3306, ITU-R BS.2088) beyond 4 GiB.
+"""WAV files with PCM samples, integers or floats: RIFF, and RF64 or BW64 (EBU Tech 3306, ITU-R BS.2088) beyond 4 GiB.
 
 Only what is needed to find the samples is read; all other bytes, whatever they say, are kept as head and tail.
 Headers lie, most often where a recorder was stopped by force, so sizes are checked against the file.
@@ -17,10 +17,11 @@ from spikey.recording.source import Layout, NotPCM, PathLike, Source, open_file,
 MAX_CHUNKS = 10_000
 UNKNOWN_SIZE = 0xFFFFFFFF
 HEAD_BYTES = 44
-PCM, EXTENSIBLE = 1, 0xFFFE
+PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 # A sub-format is a format tag followed by these bytes (KSDATAFORMAT_SUBTYPE_*).
 SUBFORMAT_END = bytes.fromhex("0000 0000 1000 8000 00aa 0038 9b71")
 DTYPE_OF_SIZE = {1: "uint8", 2: "int16", 3: "int24", 4: "int32"}
+FLOAT_OF_SIZE = {4: "float32", 8: "float64"}
 ENCODINGS = {
     0x02: "Microsoft ADPCM",
     0x03: "IEEE float",
@@ -66,8 +67,8 @@ def canonical_head(layout: Layout, frames: int) -> bytes:
         raise UsageError(f"{frames} frames of {layout} are beyond what a plain WAV header can state") from None
 
 
-def open_wav(path: PathLike) -> Source:
-    """Open a WAV file of 8 (unsigned), 16, 24 or 32-bit integers, any number of channels.
+def open_wav(path: PathLike, floats: bool = False) -> Source:
+    """Open a WAV file of 8 (unsigned), 16, 24 or 32-bit integers, any number of channels; with `floats` also of floats.
 
     The samples reach to the end of the file if the data chunk states no size, none (0, or 0xFFFFFFFF without ds64),
     or one beyond the end. A data chunk of size 0 that proper chunks follow is really empty.
@@ -85,7 +86,7 @@ def open_wav(path: PathLike) -> Source:
     """
     file, name, end = open_file(path)
     try:
-        layout, start, size = _Parser(file, name, end).parse()
+        layout, start, size = _Parser(file, name, end, floats).parse()
         source = Source(file, name, layout, start, size, end)
         if source.head_size == HEAD_BYTES and source.tail_size == 0:
             source.canonical = source.head() == _head_or_nothing(source)
@@ -109,6 +110,7 @@ class _Parser:
     file: io.BufferedReader
     name: str
     end: int
+    floats: bool
 
     def parse(self) -> tuple[Layout, int, int]:
         """The layout, and offset and size in bytes of what belongs to the data chunk."""
@@ -161,19 +163,20 @@ class _Parser:
             if fmt[26:] != SUBFORMAT_END:
                 raise NotPCM(f"{self.name} holds samples of the sub-format {uuid.UUID(bytes_le=fmt[24:])}, not PCM")
             tag = int.from_bytes(fmt[24:26], "little")
-        if tag != PCM:
+        sizes = FLOAT_OF_SIZE if tag == FLOAT else DTYPE_OF_SIZE
+        if tag != PCM and not (tag == FLOAT and self.floats):
             encoding = ENCODINGS.get(tag, f"of format tag {tag:#06x}")
             raise NotPCM(f"{self.name} holds samples that are {encoding}, not integer PCM")
         if channels == 0:
             raise NotPCM(f"{self.name} states zero channels, so its samples cannot be told apart")
         # What a sample occupies counts, not how many of its bits are in use: 12 bits in 2 bytes are int16.
         itemsize, rest = divmod(frame_bytes, channels)
-        if rest or itemsize not in DTYPE_OF_SIZE or not 0 < bits <= 8 * itemsize:
+        if rest or itemsize not in sizes or not 0 < bits <= 8 * itemsize:
             raise NotPCM(
                 f"{self.name} states {channels} channels of {bits} bits in frames of {frame_bytes} bytes, "
-                f"which is no integer PCM of 8 to 32 bits"
+                f"which is no {'float of 32 or 64' if tag == FLOAT else 'integer PCM of 8 to 32'} bits"
             )
-        return Layout(channels, rate, DTYPE_OF_SIZE[itemsize])
+        return Layout(channels, rate, sizes[itemsize])
 
     def _large_sizes(self, position: int, size: int) -> dict[bytes, int]:
         """The 64-bit sizes in a ds64 chunk: of the data chunk, and of others in its table."""
