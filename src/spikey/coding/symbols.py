@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from spikey.coding.range_coder import (
     RangeDecoder,
     RangeEncoder,
@@ -112,7 +110,10 @@ def _encode_wide(density, coder, lane, location, step, code):
 
 @sight.register(Wide)
 def _sight_wide(density, coder, lane, location, step):
-    return target(coder, lane), np.int64(0)
+    wanted = target(coder, lane)
+    z = entry(density.quantiles, wanted >> (MASS_BITS - QUANTILE_BITS))
+    guessed = location + ((z * entry(density.spread, step)) >> (Z_BITS + POSITION_BITS))
+    return wanted, (guessed + UNIT // 2) >> POSITION_BITS
 
 
 @decode.register(Wide, small=False)
@@ -124,9 +125,7 @@ def _decode_wide(density, coder, lane, location, step, wanted, near):
         code = target(coder, lane) >> (MASS_BITS - RAW_BITS)
         take(coder, lane, code << (MASS_BITS - RAW_BITS), 1 << (MASS_BITS - RAW_BITS))
         return min(code, density.size[0] - 1)
-    z = entry(density.quantiles, wanted >> (MASS_BITS - QUANTILE_BITS))
-    guess = location + ((z * entry(density.spread, step)) >> (Z_BITS + POSITION_BITS))
-    middle = min(max((((guess + UNIT // 2) >> POSITION_BITS) >> shift) - first, 0), NARROW - 1)
+    middle = min(max((near >> shift) - first, 0), NARROW - 1)
     low_index, high_index, reach = 0, NARROW - 1, 1
     # Widen a bracket around the guess, which is nearly always off by one at most, then bisect it.
     if _below_wide(density, location, reciprocal, shift, first, middle) <= wanted:
