@@ -169,7 +169,10 @@ def _weigh(bank, channel, scratch):
 
 
 class Aimed(NamedTuple):
-    """A range decoder that decodes in two steps. wanted, near int64 (lanes,): what the first step leaves the second."""
+    """A range decoder that decodes in two steps, so that lanes need not wait for each other's divisions and tables.
+
+    wanted, near int64 (lanes,): what the first step, `sight`, leaves to the second.
+    """
 
     decoder: RangeDecoder
     wanted: np.ndarray
@@ -182,33 +185,27 @@ def aimed(streams: list[bytes]) -> Aimed:
 
 
 @generic
-def aim(coder, density, lane, location, step):
-    """The first half of coding a sample. Lanes that all aim before one of them settles need not wait for each other."""
+def code_frame(coder, bank, lanes, codes, scratch):
+    """Code one frame of some lanes, whose channels `scratch` names; codes int32 (channels of the bank,)."""
 
 
-@generic
-def settle(coder, density, lane, location, step, code):
-    """The second half: send `code` (encoding) or receive and return it (decoding, where the argument is ignored)."""
-
-
-@generic
-def mark(coder, lane):
-    """Note that a lane has come to the end of a frame."""
-
-
-@aim.register(Aimed)
-def _aim_decoder(coder, density, lane, location, step):
-    coder.wanted[lane], coder.near[lane] = sight(density, coder.decoder, lane, location, step)
-
-
-@settle.register(Aimed)
-def _settle_decoder(coder, density, lane, location, step, code):
-    return decode(density, coder.decoder, lane, location, step, coder.wanted[lane], coder.near[lane])
-
-
-@mark.register(Aimed)
-def _mark_decoder(coder, lane):
-    pass
+@code_frame.register(Aimed)
+def _decode_frame(coder, bank, lanes, codes, scratch):
+    longest = 0
+    for lane in lanes:
+        longest = max(longest, scratch.end[lane] - scratch.first[lane])
+    for index in range(longest):
+        for lane in lanes:
+            channel, place = np.uint64(scratch.first[lane] + index), np.uint64(lane)
+            if channel < np.uint64(scratch.end[lane]):
+                wanted, near = sight(bank.density, coder.decoder, place, bank.location[channel], bank.step[channel])
+                coder.wanted[lane], coder.near[lane] = wanted, near
+        for lane in lanes:
+            channel, place = np.uint64(scratch.first[lane] + index), np.uint64(lane)
+            if channel < np.uint64(scratch.end[lane]):
+                location, step = bank.location[channel], bank.step[channel]
+                wanted, near = coder.wanted[lane], coder.near[lane]
+                codes[channel] = decode(bank.density, coder.decoder, place, location, step, wanted, near)
 
 
 @kernel
@@ -224,28 +221,15 @@ def run_frames(coder, bank, groups, lengths, codes, scratch):
         for lane in lanes:
             longest = max(longest, lengths[lane])
         for frame in range(longest):
-            most = 0
             for lane in lanes:
                 scratch.first[lane], scratch.end[lane] = 0, 0
                 if frame < lengths[lane]:
                     scratch.first[lane], scratch.end[lane] = bank.first[groups[lane]], bank.end[groups[lane]]
                     _foresee(bank, groups[lane])
-                    most = max(most, scratch.end[lane] - scratch.first[lane])
-            now = codes[frame]
-            for index in range(most):
-                for lane in lanes:
-                    channel = np.uint64(scratch.first[lane] + index)
-                    if channel < np.uint64(scratch.end[lane]):
-                        aim(coder, bank.density, np.uint64(lane), bank.location[channel], bank.step[channel])
-                for lane in lanes:
-                    channel = np.uint64(scratch.first[lane] + index)
-                    if channel < np.uint64(scratch.end[lane]):
-                        location, step, code = bank.location[channel], bank.step[channel], np.int64(now[channel])
-                        now[channel] = settle(coder, bank.density, np.uint64(lane), location, step, code)
+            code_frame(coder, bank, lanes, codes[frame], scratch)
             for lane in lanes:
                 if frame < lengths[lane]:
-                    mark(coder, lane)
-                    _learn(bank, groups[lane], now, scratch)
+                    _learn(bank, groups[lane], codes[frame], scratch)
                     _proceed(bank, groups[lane], scratch)
 
 

@@ -213,7 +213,6 @@ class Encoder:
         """The packets of groups, of all frames that are held for each; the next ones begin after them."""
         self._each_share(lambda share: self._pack(share, due))
         packed = {index: bodies for share in self._shares for index, bodies in share.packed().items()}
-        held = np.concatenate(self._held) if len(self._held) > 1 and due else None
         packets = []
         for index in due:
             group = self._groups[index]
@@ -222,9 +221,8 @@ class Encoder:
                     key = order == 0 and bool(group.head)
                     packets.append(self._packet(index, KEY if key else 0, frames, group.head + body if key else body))
             else:
-                own = self._held[0] if held is None else held
-                columns = slice(self.first[index], self.first[index + 1])
-                packets += self._raw(index, own[group.start - self.frames :, columns])
+                own = np.concatenate([part[:, self.first[index] : self.first[index + 1]] for part in self._held])
+                packets += self._raw(index, own[group.start - self.frames :])
             group.start, group.frames = self.frames, 0
             if self._packet_frames is not None:
                 group.wanted = self._packet_frames

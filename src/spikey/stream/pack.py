@@ -12,8 +12,9 @@ import numpy as np
 
 from spikey.coding.range_coder import FULL, RangeEncoder, close, put, range_encoder
 from spikey.coding.symbols import encode
-from spikey.kernels import inlined, kernel
-from spikey.stream.bank import aim, mark, settle
+from spikey.kernels import entry, generic, inlined, kernel
+from spikey.model.density import Narrow, Wide, cumulative, standardise
+from spikey.stream.bank import code_frame
 
 SLOTS = 3  # intervals of a sample, at most: a wide alphabet's code outside the window
 TAIL = 7  # bytes at most that end a packet
@@ -96,29 +97,54 @@ def packer(channels: np.ndarray, frames: int, limit: int) -> Packer:
     return Packer(encoder, sheet, Turn(*np.zeros((4, lanes), dtype=np.int64)))
 
 
+@code_frame.register(Intervals)
+def _model_frame(coder, bank, lanes, codes, scratch):
+    for lane in lanes:
+        begin, end = scratch.first[lane], scratch.end[lane]
+        if begin < end:
+            model_row(bank.density, coder, lane, bank.location[begin:end], bank.step[begin:end], codes[begin:end])
+            coder.ends[lane, coder.frames[lane]] = coder.at[lane]
+            coder.frames[lane] += 1
+
+
+@generic
+def model_row(density, coder, lane, location, step, codes):
+    """Note the intervals of a group's frame; location, step int64 and codes int32 (channels of the group,)."""
+
+
+@model_row.register(Narrow)
+def _model_row_narrow(density, coder, lane, location, step, codes):
+    # What `encode` does, one short loop after the other, as those can do many channels at once.
+    at, size = coder.at[lane], codes.shape[0]
+    low, counts = coder.low[at : at + size], coder.counts[at : at + size]
+    edges, table, reciprocal = density.edges, density.table, density.reciprocal
+    for c in range(size):
+        low[c] = entry(edges, codes[c]) - location[c]
+    for c in range(size):
+        counts[c] = entry(edges, codes[c] + 1) - location[c]
+    for c in range(size):
+        low[c] = standardise(np.int64(low[c]), entry(reciprocal, step[c]))
+    for c in range(size):
+        counts[c] = standardise(np.int64(counts[c]), entry(reciprocal, step[c]))
+    for c in range(size):
+        low[c] = cumulative(table, np.int64(low[c])) + codes[c]
+    for c in range(size):
+        counts[c] = cumulative(table, np.int64(counts[c])) + codes[c] + 1 - low[c]
+    coder.at[lane] = at + size
+
+
+@model_row.register(Wide)
+def _model_row_wide(density, coder, lane, location, step, codes):
+    for c in range(codes.shape[0]):
+        encode(density, coder, lane, location[c], step[c], np.int64(codes[c]))
+
+
 @put.register(Intervals)
 def _put_intervals(coder, lane, low_counts, counts):
     at = coder.at[lane]
     coder.low[at] = low_counts
     coder.counts[at] = counts
     coder.at[lane] = at + 1
-
-
-@aim.register(Intervals)
-def _aim_intervals(coder, density, lane, location, step):
-    pass
-
-
-@settle.register(Intervals)
-def _settle_intervals(coder, density, lane, location, step, code):
-    encode(density, coder, lane, location, step, code)
-    return code
-
-
-@mark.register(Intervals)
-def _mark_intervals(coder, lane):
-    coder.ends[lane, coder.frames[lane]] = coder.at[lane]
-    coder.frames[lane] += 1
 
 
 @kernel

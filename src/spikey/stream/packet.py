@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from spikey.errors import DataError
 from spikey.recording.levels import Levels, read_levels
@@ -58,8 +59,7 @@ class Description:
         )
 
 
-@dataclass(frozen=True)
-class Packet:
+class Packet(NamedTuple):
     """A packet taken apart. number: counts the group's packets. body: what follows header and description."""
 
     flags: int
@@ -84,15 +84,16 @@ def read_packet(data: bytes | memoryview) -> Packet:
     if len(data) < OVERHEAD:
         raise DataError(f"a packet of {len(data)} bytes is too short")
     view = memoryview(data)
-    if CHECK.unpack(view[-CHECK.size :])[0] != zlib.crc32(view[: -CHECK.size]):
+    if CHECK.unpack_from(view, len(view) - CHECK.size)[0] != zlib.crc32(view[: -CHECK.size]):
         raise DataError("a packet fails its check sum")
-    mark, stream, group, number, frames = HEAD.unpack(view[: HEAD.size])
+    mark, stream, group, number, frames = HEAD.unpack_from(view)
     if mark & 0xF0 != MARK:
         raise DataError("a packet is of another kind")
-    flags = mark & 15
-    cursor = Cursor(view[HEAD.size : -CHECK.size], "a packet")
-    described = _read_description(cursor) if flags & (KEY | RAW) and not flags & PARITY else None
-    return Packet(flags, stream, group, number, frames, described, cursor.rest())
+    flags, content = mark & 15, view[HEAD.size : -CHECK.size]
+    if not flags & (KEY | RAW) or flags & PARITY:
+        return Packet(flags, stream, group, number, frames, None, content.tobytes())
+    cursor = Cursor(content, "a packet")
+    return Packet(flags, stream, group, number, frames, _read_description(cursor), cursor.rest())
 
 
 def _read_description(cursor: Cursor) -> Description:

@@ -81,7 +81,7 @@ class Repair:
 
     def see(self, packet: bytes) -> None:
         """Note a packet that arrived."""
-        self._seen[packet[5:10]] = _content(packet)
+        self._seen[packet[5:10]] = packet
         while len(self._seen) > SETS * SET:
             self._seen.popitem(last=False)
 
@@ -103,7 +103,7 @@ class Repair:
         sums = [np.frombuffer(p.body, dtype=np.uint8)[packet.frames * NAME :].copy() for p in chosen]
         for index, name in enumerate(names):
             if index not in lost:
-                content = self._seen[name]
+                content = _content(self._seen[name])
                 if len(content) + 2 > size:
                     raise DataError("a parity packet does not fit the packets it names")
                 row = np.zeros(size, dtype=np.uint8)
