@@ -32,7 +32,7 @@ TURN = 1.0  # seconds that are encoded, then decoded
 LOOP_BYTES = 128 << 20  # of samples that are sent over and over
 STRIDE = 7919  # frames between the beginnings of two channels that are of the same recording
 SIMULATED = 16  # channels
-SPIN = 0.0001  # seconds before a moment from which on it is waited for without sleeping
+SPIN = 0.0001
 BEHIND = 0.01  # seconds that one may be late at the end and still keep up
 SWITCH = 2e-4  # seconds after which a thread lets another one run, where two are measured
 
@@ -179,7 +179,7 @@ def _measure_together(loop: np.ndarray, plan: Plan) -> dict[str, Any]:
     sys.setswitchinterval(SWITCH)
     try:
         other.start()
-        for index, due in moments(total, plan, plan.pace):
+        for index, due in moments(total, plan, plan.pace, spin=SPIN / 2):
             frames = frames_of(loop, warm + index, plan.part)
             start = time.perf_counter()
             packets = encoder.push(frames)
@@ -237,15 +237,18 @@ def frames_of(loop: np.ndarray, index: int, count: int) -> np.ndarray:
     return loop[at : at + count]
 
 
-def moments(count: int, plan: Plan, pace: bool) -> Iterator[tuple[int, float]]:
-    """Each part's index and the moment its last sample is there, at that moment where it is paced."""
+def moments(count: int, plan: Plan, pace: bool, spin: float = SPIN) -> Iterator[tuple[int, float]]:
+    """Each part's index and the moment its last sample is there, at that moment where it is paced.
+
+    spin: seconds before it from which on one does not sleep, so as not to be late; others cannot run then.
+    """
     start = time.perf_counter()
     for index in range(count):
         due = start + (index + 1) * plan.part / plan.rate
         if pace:
             left = due - time.perf_counter()
-            if left > SPIN:
-                time.sleep(left - SPIN)
+            if left > spin:
+                time.sleep(left - spin)
             while time.perf_counter() < due:
                 pass
         yield index, due
