@@ -235,16 +235,18 @@ def bench(
 
 
 def _prepare() -> None:
-    """Have the kernels compiled, or loaded, before time counts."""
+    """Have the kernels compiled, or loaded, and the rest settled, before time counts."""
     prepare_kernels()
     import numpy as np
 
     from spikey.stream.decoder import Decoder
     from spikey.stream.encoder import Encoder
+    from spikey.stream.latency import settle
 
     encoder, decoder = Encoder(2, 1000.0), Decoder()
     for packet in encoder.push(np.arange(600, dtype=np.int16).reshape(300, 2)):
         decoder.push(packet)
+    settle()
 
 
 def _record(

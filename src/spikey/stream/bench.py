@@ -25,7 +25,7 @@ from spikey.errors import UsageError
 from spikey.recording.wav import open_wav
 from spikey.stream.decoder import Decoder, Gap, Segment
 from spikey.stream.encoder import Encoder
-from spikey.stream.latency import Latency
+from spikey.stream.latency import Latency, settle
 
 WARM_UP = 0.5  # seconds
 TURN = 1.0  # seconds that are encoded, then decoded
@@ -127,6 +127,8 @@ def measure(loop: np.ndarray, plan: Plan) -> dict[str, Any]:
     at = 0
     while at < warm + total:
         heated = at >= warm
+        if at == warm:
+            settle()
         count = min(plan.pushes(TURN), warm + total - at) if heated else warm
         pace = heated and plan.pace
         encoded = []
@@ -175,6 +177,7 @@ def _measure_together(loop: np.ndarray, plan: Plan) -> dict[str, Any]:
             check.take(items)
 
     other = threading.Thread(target=decoding, daemon=True)
+    settle()
     before = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH)
     try:

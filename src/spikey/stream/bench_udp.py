@@ -13,7 +13,7 @@ import numpy as np
 from spikey.errors import SpikeyError
 from spikey.stream.bench import WARM_UP, Check, Plan, Stage, frames_of, moments, peak, row_of
 from spikey.stream.decoder import Decoder, Segment
-from spikey.stream.latency import Latency
+from spikey.stream.latency import Latency, settle
 
 SOCKET_BYTES = 16 << 20
 SILENT = 10.0  # seconds after which the receiving process gives up
@@ -42,6 +42,7 @@ def measure_udp(loop: np.ndarray, plan: Plan) -> dict[str, Any]:
                 here.poll(120)
                 here.recv()
             time.sleep(2 * plan.part / plan.rate)
+        settle()
         begin = time.perf_counter() + 0.05
         here.send(begin)  # when the first sample that counts is there
         time.sleep(begin - time.perf_counter())
@@ -88,6 +89,7 @@ def _receive(link: Any, loop: np.ndarray, plan: Plan) -> None:
             end = time.perf_counter()
             if not ready:
                 ready = True
+                settle()
                 link.send("ready")
             if begin is None and link.poll(0):
                 begin = link.recv()

@@ -136,6 +136,8 @@ class Encoder:
         else:
             fitting = max(int(self._limit * 8 / (TYPICAL_BITS * TYPICAL_FRAMES)), 1)
             wanted = -(-self.channels // fitting)
+            if self._packet_frames is not None:  # as many in each turn
+                wanted = -(-wanted // TURNS) * TURNS
         return min(max(wanted, 1), self.channels, MOST_GROUPS)
 
     def push(self, frames: np.ndarray) -> list[bytes]:
