@@ -32,7 +32,9 @@ from spikey.errors import DamagedError, SpikeyError, UsageError
 from spikey.model.calibration import Calibration
 from spikey.model.trained import Model, use
 from spikey.recording.raw import open_raw
+from spikey.recording.remote import is_address
 from spikey.recording.source import NotPCM, Sink, Source, open_file, read_at
+from spikey.recording.store import complete_address
 from spikey.recording.wav import open_wav
 
 PRESETS = {
@@ -108,8 +110,15 @@ def complete_file(
 ) -> Iterator[tuple[BinaryIO, str]]:
     """A file to write that appears under `path` only when the block ends without an error; also its passing name.
 
-    source: a file that must not be the one written to. Raises UsageError where `path` cannot be written.
+    path: also an address of fsspec's. The block closes the file before it reads it again. source: a file that must not
+    be the one written to. Raises UsageError where `path` cannot be written.
     """
+    if is_address(path):
+        if path == source:
+            raise UsageError(f"{path}: would be read and written at once; name another output")
+        with complete_address(path) as remote:
+            yield remote
+        return
     target = Path(os.path.realpath(path))  # a link stays one
     try:
         if target.exists():
@@ -162,11 +171,12 @@ def calibration_for(source: Readable, settings: Settings) -> tuple[Calibration |
     """The calibration to use, and its bytes where it must travel with the file."""
     if settings.estimate:
         quick = replace(settings, model=None)  # which says as much of a calibration as a network does
-        return choose_calibration(source, quick.method(_size_of(source)))
+        return choose_calibration(source, quick.method(size_of(source)))
     return settings.calibration, settings.embed
 
 
-def _size_of(source: Readable) -> int:
+def size_of(source: Readable) -> int:
+    """A recording's size in bytes."""
     return source.head_size + source.frames * source.layout.frame_bytes + source.tail_size
 
 
@@ -185,7 +195,7 @@ def write_recording(
 
     extra: metadata and side files that travel along.
     """
-    size = _size_of(source)
+    size = size_of(source)
     if settings.model is not None:
         use(settings.model)  # what is written is read again
     with complete_file(out_path, source.name) as (out, passing):
@@ -202,7 +212,7 @@ def write_recording(
             extra=extra,
             block_frames=settings.block_frames,
         )
-        out.flush()
+        out.close()
         if settings.verify:
             _compare(source, passing, source.name, settings.jobs, decoded, extra)
         note = _note_on_floats(passing, source.name) if source.layout.memory_dtype.kind == "f" else ""
@@ -227,7 +237,7 @@ def _compress_bytes(
     with file, complete_file(out_path, path) as (out, passing):
         pieces = (bytes(read_at(file, name, at, min(PIECE, size - at))) for at in range(0, size, PIECE))
         written = write_bytes_file(size, pieces, 4, out)
-        out.flush()
+        out.close()
         if settings.verify:
             file.seek(0)
             with Reader(passing) as reader:
@@ -252,18 +262,13 @@ def _compare(
     with Reader(passing) as reader:
         if decoded is not None:
             reader.give(reader.blocks[0], decoded)
-        for kind, chunks in ((BLOCK_HEAD, source.head_chunks()), (BLOCK_TAIL, source.tail_chunks())):
-            wanted = b"".join(chunks) if source.head_size + source.tail_size < PIECE else None
-            if wanted is not None:
-                _same(b"".join(reader.around(kind)) == wanted, name)
-            else:
-                _same(_same_streams(reader.around(kind), chunks), name)
+        compare_around(source, reader, name)
         first = 0
         for chunk in reader.chunks(jobs):
             rows = max(PIECE // chunk.shape[1], 1)
             for at in range(0, len(chunk), rows):
                 piece = chunk[at : at + rows]
-                _same(_same_bits(source.read(first, len(piece)), piece), name)
+                _same(same_bits(source.read(first, len(piece)), piece), name)
                 first += len(piece)
         _same(first == source.frames, name)
         if extra is not None:
@@ -271,7 +276,17 @@ def _compare(
             _same(reader.files == kept and _same_streams(reader.around(BLOCK_FILES), extra.chunks()), name)
 
 
-def _same_bits(one: np.ndarray, other: np.ndarray) -> bool:
+def compare_around(source: Readable, reader: Reader, name: str) -> None:
+    """Compare what was written of the bytes around the samples with the source's."""
+    for kind, chunks in ((BLOCK_HEAD, source.head_chunks()), (BLOCK_TAIL, source.tail_chunks())):
+        wanted = b"".join(chunks) if source.head_size + source.tail_size < PIECE else None
+        if wanted is not None:
+            _same(b"".join(reader.around(kind)) == wanted, name)
+        else:
+            _same(_same_streams(reader.around(kind), chunks), name)
+
+
+def same_bits(one: np.ndarray, other: np.ndarray) -> bool:
     """Whether two arrays hold the same samples; of floats the same bits, which tell a zero's sign and NaNs apart."""
     if one.dtype.kind == "f":
         kind = np.dtype(f"u{one.dtype.itemsize}")

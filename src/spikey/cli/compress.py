@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spikey.cli.cluster import compress_on_cluster, named_pairs
 from spikey.cli.common import cut, in_and_out, pairs, run_batches, run_files, say, settings_from, summary
 from spikey.cli.recordings import is_vendors, vendors_parts, warnings_said
 from spikey.errors import UsageError
+from spikey.recording.remote import is_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +24,8 @@ if TYPE_CHECKING:
 
 def command(
     paths: Annotated[
-        list[Path] | None, typer.Argument(metavar="IN... OUT", help="Files or folders, and where to.")
+        list[str] | None,
+        typer.Argument(metavar="IN... OUT", help="Files or folders, and where to; addresses with --scheduler."),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="A YAML configuration.")] = None,
     name: Annotated[str | None, typer.Option(help="Which of its documents; default: the first.")] = None,
@@ -40,7 +44,10 @@ def command(
     reader: Annotated[
         str | None, typer.Option(help="SpikeInterface's name of a vendor's format, where it is not told by itself.")
     ] = None,
-    jobs: Annotated[int, typer.Option(help="Threads.", min=1)] = 1,
+    jobs: Annotated[int | None, typer.Option(help="Threads; with --scheduler local processes.", min=1)] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="A Dask scheduler, as tcp://host:8786, or local: a cluster on this machine.")
+    ] = None,
     verify: Annotated[bool, typer.Option(help="Decode what was written and compare.")] = True,
 ) -> None:
     """Compress recordings without losing a bit.
@@ -48,7 +55,7 @@ def command(
     A folder is searched for WAV files (with --channels, --rate and --dtype for .raw, .dat and .bin files) and mirrored.
     Other files and folders (SpikeGLX, Open Ephys, Intan, Blackrock, NWB, ...) are read with SpikeInterface.
     """
-    inputs, output = in_and_out(paths, input_file, output_file)
+    inputs, output = in_and_out([Path(path) for path in paths or []], input_file, output_file)
     settings = settings_from(config, name, preset, model, calibration, (channels, rate, dtype))
     if embed_model and settings.model is None:
         raise UsageError("--embed-model needs a trained model: give --model or a configuration of one")
@@ -58,6 +65,19 @@ def command(
         raise UsageError(
             "--stream and --reader are for vendors' formats; --channels, --rate and --dtype for raw samples"
         )
+    if scheduler is not None:
+        texts = paths or [str(input_file), str(output_file)]
+        if chosen or any(not is_address(text) and is_vendors(Path(text)) for text in texts[:-1]):
+            raise UsageError("--scheduler is for WAV and raw files; vendors' formats are compressed without it")
+        each = replace(settings, embed_model=embed_model, verify=verify)
+        start = time.perf_counter()
+        named = named_pairs(texts[:-1], texts[-1], suffixes, _compressed_name)
+        done, failures = compress_on_cluster(named, each, scheduler, jobs)
+        _conclude(done, failures, len(named), time.perf_counter() - start)
+        return
+    if addresses := [text for text in paths or [] if is_address(text)]:
+        raise UsageError(f"{addresses[0]}: addresses are for --scheduler tcp://... or --scheduler local")
+    threads = jobs or 1
     foreign = [path for path in inputs if settings.raw is None and (chosen or is_vendors(path))]
     parts: dict[Path, Part] = {}
     with warnings_said():
@@ -69,15 +89,13 @@ def command(
     work = [(Path(part.name), target) for target, part in parts.items()]
     if len(foreign) < len(inputs):
         work += pairs([path for path in inputs if path not in foreign], output, suffixes, _compressed_name)
-    from dataclasses import replace
-
     from spikey.batch import AT_ONCE, compress_together
     from spikey.files import compress_file
 
-    each = replace(settings, embed_model=embed_model, jobs=1 if len(work) > 1 else jobs, verify=verify)
+    each = replace(settings, embed_model=embed_model, jobs=1 if len(work) > 1 else threads, verify=verify)
     start = time.perf_counter()
     if each.model is not None and len(work) > 1 and not parts:
-        done, failures = run_batches(cut(work, jobs, AT_ONCE), lambda batch: compress_together(batch, each), jobs)
+        done, failures = run_batches(cut(work, threads, AT_ONCE), lambda batch: compress_together(batch, each), threads)
     else:
 
         def one(source: Path, target: Path, bar: Callable[[int], None] | None) -> Outcome:
@@ -86,16 +104,21 @@ def command(
             return compress_file(source, target, each, bar)
 
         with warnings_said():
-            done, failures = run_files(work, one, jobs)
+            done, failures = run_files(work, one, threads)
+    _conclude(done, failures, len(work), time.perf_counter() - start)
+
+
+def _conclude(done: list[tuple[Path, Outcome]], failures: int, files: int, seconds: float) -> None:
+    """Say what became of all files; exit status 1 where one failed."""
     for source, outcome in done:
         if outcome.note:
             say(f"note: {outcome.note}" + ("" if outcome.samples else "; kept losslessly as plain bytes"))
         elif not outcome.samples:
             say(f"note: {source} holds no samples")
     if done:
-        typer.echo(summary(done, time.perf_counter() - start, "compressed"))
+        typer.echo(summary(done, seconds, "compressed"))
     if failures:
-        say(f"spikey: {failures} of {len(work)} files could not be compressed")
+        say(f"spikey: {failures} of {files} files could not be compressed")
         raise typer.Exit(1)
 
 

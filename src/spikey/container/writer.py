@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -47,7 +47,14 @@ from spikey.wire import varint
 CHUNK_BYTES = 64 << 20  # of samples held at once
 NAMED = 7  # bytes of the record that names a model
 RECORD_BYTES = 1 << 16  # larger heads and tails go into blocks
-_Part = tuple[tuple[int, int, int, int], np.ndarray]  # first frame, frames, first channel, channels; samples
+Part = tuple[tuple[int, int, int, int], np.ndarray]  # first frame, frames, first channel, channels; samples
+Coded = tuple[Block, bytes]  # a block with its check sum, and its payload
+
+
+class Writable(Protocol):
+    """What is written to."""
+
+    def write(self, data: bytes, /) -> int: ...
 
 
 class Readable(Protocol):
@@ -166,7 +173,7 @@ def _packed(samples: np.ndarray, layout: Layout) -> bytes:
 
 def write_file(
     source: Readable,
-    out: BinaryIO,
+    out: Writable,
     method: Method,
     calibration: Calibration | None = None,
     *,
@@ -175,6 +182,7 @@ def write_file(
     jobs: int = 1,
     progress: Callable[[int], None] | None = None,
     payload: bytes | None = None,
+    coded: Iterator[Coded] | None = None,
     extra: Extra | None = None,
     block_frames: int | None = None,
 ) -> int:
@@ -182,8 +190,8 @@ def write_file(
 
     embed: the calibration's own bytes, to travel with the file. embed_model: whether the model travels as well.
     jobs: threads, or 0 for the calling one alone. progress: called with the samples done since. payload: the only
-    block's, when it is known already. extra: metadata and side files that travel along. block_frames: of a full block;
-    None for the usual number.
+    block's, when it is known already. coded: all blocks of samples, where others make them. extra: metadata and side
+    files that travel along. block_frames: of a full block; None for the usual number.
     """
     layout = source.layout
     short = source.head_size + source.tail_size <= RECORD_BYTES
@@ -214,16 +222,12 @@ def write_file(
     with BlockWriter(out, header) as blocks:
         if wrapper == WRAPPED and not short:
             blocks.write_bytes(BLOCK_HEAD, source.head_chunks(PIECE))
-
-        def encode(samples: list[np.ndarray]) -> list[bytes]:
-            return encode_samples(samples, [layout] * len(samples), method, calibration)
-
-        parts = _parts(source, *block_shape(layout, _longest(source, block_frames)))
-        together = 1 if method.model is None else max(MOST_TOGETHER // min(layout.channels, 16), 1)
-        for (extent, part), payload in _in_order(parts, encode, jobs, together):
-            blocks.write(BLOCK_SAMPLES, extent, payload, _packed(part, layout))
+        shape = block_shape(layout, _longest(source, block_frames))
+        parts = parts_of(source.read, shape, range(source.frames))
+        for block, made in coded or _in_order(parts, layout, method, calibration, jobs):
+            blocks.add(block, made)
             if progress is not None:
-                progress(part.size)
+                progress(block.frames * block.channels)
         if wrapper == WRAPPED and not short:
             blocks.write_bytes(BLOCK_TAIL, source.tail_chunks(PIECE))
         if extra is not None:
@@ -231,44 +235,60 @@ def write_file(
     return blocks.written
 
 
-def _parts(source: Readable, frames_of: int, channels_of: int) -> Iterator[_Part]:
-    """A recording cut into blocks: extents and samples."""
-    for first in range(0, source.frames, frames_of):
-        chunk = source.read(first, min(frames_of, source.frames - first))
-        for channel in range(0, source.layout.channels, channels_of):
+def parts_of(
+    read: Callable[[int, int], np.ndarray], shape: tuple[int, int], frames: range, first_channel: int = 0
+) -> Iterator[Part]:
+    """Some frames cut into blocks of `shape`, at whose edges they begin, of the channels that `read` gives."""
+    for first in range(frames.start, frames.stop, shape[0]):
+        chunk = read(first, min(shape[0], frames.stop - first))
+        for channel in range(0, chunk.shape[1], shape[1]):
             # A copy with each channel in one stretch, so that a chunk can go before the next one is read.
-            part = np.asfortranarray(chunk[:, channel : channel + channels_of])
-            yield (first, len(part), channel, part.shape[1]), part
+            part = np.asfortranarray(chunk[:, channel : channel + shape[1]])
+            yield (first, len(part), first_channel + channel, part.shape[1]), part
         del chunk, part
 
 
+def encode_parts(parts: list[Part], layout: Layout, method: Method, calibration: Calibration | None) -> list[Coded]:
+    """The blocks of parts of a recording: the same ones wherever, whenever and in whatever company they are made."""
+    payloads = encode_samples([samples for _, samples in parts], [layout] * len(parts), method, calibration)
+    return [
+        (_block(BLOCK_SAMPLES, extent, payload, _packed(samples, layout)), payload)
+        for (extent, samples), payload in zip(parts, payloads, strict=True)
+    ]
+
+
+def batches(parts: Iterator[Part], method: Method, layout: Layout) -> Iterator[list[Part]]:
+    """As many parts together as a trained network is fastest with; otherwise one by one."""
+    together = 1 if method.model is None else max(MOST_TOGETHER // min(layout.channels, 16), 1)
+    while batch := list(islice(parts, together)):
+        yield batch
+
+
 def _in_order(
-    parts: Iterator[_Part], encode: Callable[[list[np.ndarray]], list[bytes]], jobs: int, together: int
-) -> Iterator[tuple[_Part, bytes]]:
-    """Parts with their payloads, `together` at a time, encoded by `jobs` threads that run only a little ahead.
+    parts: Iterator[Part], layout: Layout, method: Method, calibration: Calibration | None, jobs: int
+) -> Iterator[Coded]:
+    """The blocks of parts, encoded by `jobs` threads that run only a little ahead.
 
     With no jobs this thread does it, also while the interpreter shuts down.
     """
     if not jobs:
-        while batch := list(islice(parts, together)):
-            yield from zip(batch, encode([samples for _, samples in batch]), strict=True)
+        for batch in batches(parts, method, layout):
+            yield from encode_parts(batch, layout, method, calibration)
         return
-    waiting: deque[tuple[list[_Part], Future[list[bytes]]]] = deque()
+    waiting: deque[Future[list[Coded]]] = deque()
     with ThreadPoolExecutor(jobs) as pool:
         try:
-            while batch := list(islice(parts, together)):
-                waiting.append((batch, pool.submit(encode, [samples for _, samples in batch])))
+            for batch in batches(parts, method, layout):
+                waiting.append(pool.submit(encode_parts, batch, layout, method, calibration))
                 if len(waiting) > jobs:
-                    done, payloads = waiting.popleft()
-                    yield from zip(done, payloads.result(), strict=True)
+                    yield from waiting.popleft().result()
             while waiting:
-                done, payloads = waiting.popleft()
-                yield from zip(done, payloads.result(), strict=True)
+                yield from waiting.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def write_bytes_file(size: int, chunks: Iterator[bytes], itemsize: int, out: BinaryIO) -> int:
+def write_bytes_file(size: int, chunks: Iterator[bytes], itemsize: int, out: Writable) -> int:
     """Compress a file that cannot be modelled, as bytes; chunks of at most 4 MiB. Return the bytes written."""
     header = Header(Layout(1, 0, "uint8"), size, BYTES, size <= PIECE)
     if header.single:
@@ -300,17 +320,22 @@ def packed_record(data: bytes, itemsize: int = 1) -> bytes:
     return varint(len(data)) + pack_bytes(data, itemsize)
 
 
-def _write_single(out: BinaryIO, header: Header, payload: bytes, content: bytes) -> int:
+def _write_single(out: Writable, header: Header, payload: bytes, content: bytes) -> int:
     head = header.write()
     check = zlib.crc32(content, zlib.crc32(payload, zlib.crc32(head)))
     out.write(head + payload + struct.pack("<I", check))
     return len(head) + len(payload) + 4
 
 
+def _block(kind: int, extent: tuple[int, int, int, int], payload: bytes, content: bytes) -> Block:
+    block = Block(kind, *extent, size=len(payload), check=0)
+    return replace(block, check=block.check_of(payload, content))
+
+
 class BlockWriter:
     """Writes header, blocks and, on leaving without an error, the index."""
 
-    def __init__(self, out: BinaryIO, header: Header):
+    def __init__(self, out: Writable, header: Header):
         self._out = out
         self._head = header.write()
         self._blocks: list[Block] = []
@@ -326,8 +351,10 @@ class BlockWriter:
 
     def write(self, kind: int, extent: tuple[int, int, int, int], payload: bytes, content: bytes) -> None:
         """One block; `extent`: first frame, frames, first channel, channels."""
-        block = Block(kind, *extent, size=len(payload), check=0)
-        block = replace(block, check=block.check_of(payload, content))
+        self.add(_block(kind, extent, payload, content), payload)
+
+    def add(self, block: Block, payload: bytes) -> None:
+        """One block that has its check sum already."""
         head = block.write()
         self._blocks.append(replace(block, offset=self.written + len(head)))
         self._write(head + payload)

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spikey.errors import DataError, UsageError
+from spikey.recording.remote import Remote, is_address, open_address
 
 Samples = npt.NDArray[Any]
 Buffer = bytes | bytearray | memoryview
@@ -37,6 +38,7 @@ DTYPES: dict[str, tuple[int, str]] = {
     "float64": (8, "float64"),
 }
 PIECE_BYTES = 1 << 20
+BUFFER_BYTES = 1 << 16  # of a remote file: headers are read in small steps, samples in steps larger than this
 
 
 class NotPCM(DataError):
@@ -130,10 +132,13 @@ def pack(samples: Samples, layout: Layout) -> bytes:
 
 
 def open_file(path: PathLike) -> tuple[io.BufferedReader, str, int]:
-    """Open a regular file for reading; return it with its name for messages and its size in bytes.
+    """Open a regular file, or one at an fsspec address, for reading; its name for messages and its size in bytes.
 
     Raises `DataError` if there is no such file, it is a folder or a device, or it may not be read.
     """
+    if is_address(path):
+        remote, name, size = open_address(path)
+        return io.BufferedReader(_Raw(remote, size), BUFFER_BYTES), name, size
     name = os.fsdecode(path)
     try:
         # Asked before opening, because opening a named pipe would wait for its other end.
@@ -148,6 +153,41 @@ def open_file(path: PathLike) -> tuple[io.BufferedReader, str, int]:
         raise DataError(f"{name} does not exist") from None
     except (OSError, ValueError) as error:
         raise DataError(f"{name} cannot be opened: {getattr(error, 'strerror', None) or error}") from error
+
+
+class _Raw(io.RawIOBase):
+    """A remote file of `size` bytes as Python's own kind of file."""
+
+    def __init__(self, remote: Remote, size: int) -> None:
+        self._remote = remote
+        self._size = size
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        count = max(min(len(buffer), self._size - self._at), 0)
+        if count:
+            self._remote.seek(self._at)
+            self._remote.readinto(memoryview(buffer)[:count])
+            self._at += count
+        return count
+
+    def close(self) -> None:
+        if not self.closed:
+            self._remote.close()
+        super().close()
 
 
 class Seekable(Protocol):

@@ -1,0 +1,155 @@
+"""What a worker of a cluster does: a stretch of a recording into blocks, or a short recording into a whole file.
+
+The functions have no effects, and the same arguments give the same bytes: a task that is lost, or that runs twice, does
+no harm.
+"""
+
+from __future__ import annotations
+
+import secrets
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+
+import numpy as np
+
+import spikey
+from spikey.coding.block import Method, Payload, decode_block, decode_learned, needs_model
+from spikey.container.layout import PACKED_BYTE, STORED_BYTE, Block
+from spikey.container.packed_bytes import unpack_bytes
+from spikey.container.writer import Coded, Part, Readable, batches, block_shape, encode_parts, parts_of
+from spikey.errors import DataError, SpikeyError, UsageError
+from spikey.files import Outcome, Settings, compress_file, open_recording, same_bits
+from spikey.model.calibration import Calibration
+from spikey.recording.source import Layout, Source, unpack
+
+Checked = tuple[Block, bytes, int]  # a block, its payload, and the payload's CRC-32 for the way to whoever writes it
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recording as all its tasks know it, and as each finds it again."""
+
+    path: str
+    raw: tuple[int, float, str] | None
+    layout: Layout
+    frames: int
+    head_size: int
+    version: str
+
+    @classmethod
+    def of(cls, source: Readable, path: str, settings: Settings) -> Recording:
+        """What describes an opened recording."""
+        return cls(path, settings.raw, source.layout, source.frames, source.head_size, spikey.__version__)
+
+    def open(self) -> Source:
+        """The recording; DataError where it is another one by now."""
+        source = open_recording(self.path, Settings(raw=self.raw))
+        if (source.layout, source.frames, source.head_size) != (self.layout, self.frames, self.head_size):
+            source.close()
+            raise DataError(f"{self.path}: changed while it was read, or a worker sees another file there")
+        return source
+
+
+def check_version(version: str) -> None:
+    """Raise UsageError on a worker that could write other bytes than the one that asks."""
+    if version != spikey.__version__:
+        raise UsageError(
+            f"a worker has spikey {spikey.__version__}, and here it is {version}; "
+            f"install the same everywhere: pip install spikey-codec=={version}"
+        )
+
+
+def encode_stretch(
+    recording: Recording,
+    frames: range,
+    channels: range,
+    method: Method,
+    calibration: Calibration | None,
+    verify: bool,
+    samples: np.ndarray | None = None,
+) -> list[Checked]:
+    """The blocks of some frames of some channels, in order; samples: theirs, where they come along.
+
+    verify: decode each block and compare it with the samples.
+    """
+    check_version(recording.version)
+    if samples is None:
+        with recording.open() as source:
+            samples = source.read(frames.start, len(frames))[:, channels.start : channels.stop]
+    layout, stretch = recording.layout, samples
+
+    def read(first: int, count: int) -> np.ndarray:
+        return stretch[first - frames.start :][:count]
+
+    out = []
+    parts = parts_of(read, block_shape(layout, recording.frames), frames, channels.start)
+    for batch in batches(parts, method, layout):
+        coded = encode_parts(batch, layout, method, calibration)
+        if verify:
+            _compare(batch, coded, method, calibration, recording)
+        out += [(block, payload, zlib.crc32(payload)) for block, payload in coded]
+    return out
+
+
+def _compare(
+    parts: list[Part], coded: list[Coded], method: Method, calibration: Calibration | None, recording: Recording
+) -> None:
+    """Decode blocks and compare them with the samples that they were made of."""
+    wanted = [
+        Payload(payload, block.frames, block.channels, recording.layout.memory_dtype, recording.path)
+        for block, payload in coded
+    ]
+    learned = [each for each, (_, payload) in zip(wanted, coded, strict=True) if needs_model(payload)]
+    together = iter(decode_learned(learned, lambda: calibration, lambda: method.model))
+    for (_, samples), each, (block, payload) in zip(parts, wanted, coded, strict=True):
+        plain = replace(recording.layout, channels=block.channels)
+        if payload[:1] == STORED_BYTE:
+            decoded = unpack(payload[1:], plain)
+        elif payload[:1] == PACKED_BYTE:
+            size = block.frames * plain.frame_bytes
+            decoded = unpack(unpack_bytes(payload[1:], size, recording.path), plain)
+        elif needs_model(payload):
+            decoded = next(together)
+        else:
+            decoded = decode_block(each, lambda: calibration)
+        if not same_bits(decoded, samples):
+            raise SpikeyError(f"{recording.path}: what was encoded does not decode to it; nothing was kept")
+
+
+def compress_whole(
+    path: str, settings: Settings, version: str, data: bytes | None = None
+) -> tuple[bytes, int, Outcome]:
+    """A recording of moderate size as the bytes of a `.spky` file, their CRC-32, and what became of it.
+
+    data: the recording's own bytes, where they come along.
+    """
+    import fsspec
+
+    check_version(version)
+    store = fsspec.filesystem("memory")
+    place = f"memory://spikey/{secrets.token_hex(8)}"
+    inside = f"{place}/{PurePath(path).name}"
+    try:
+        if data is not None:
+            store.pipe_file(inside, data)
+        outcome = compress_file(path if data is None else inside, f"{place}/out", settings)
+        packed = store.cat_file(f"{place}/out")
+        return packed, zlib.crc32(packed), outcome
+    except SpikeyError as error:
+        raise type(error)(str(error).replace(inside, path)) from None
+    finally:
+        if store.exists(place):
+            store.rm(place, recursive=True)
+
+
+def size_seen(path: str) -> int:
+    """The size in bytes of a file as this machine sees it, or -1."""
+    from spikey.recording.source import open_file
+
+    try:
+        file, _, size = open_file(path)
+    except SpikeyError:
+        return -1
+    file.close()
+    return size

@@ -1,0 +1,114 @@
+"""A recording into a Zarr 2 array on a cluster: every task writes one whole chunk, so repeating it does no harm."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import nullcontext, suppress
+from typing import TYPE_CHECKING, Any
+
+from spikey.errors import SpikeyError, UsageError
+from spikey.files import Outcome, Progress, Settings, open_recording, size_of
+from spikey.integrations.dask_client import Call, Window, connect
+from spikey.integrations.dask_tasks import Recording, check_version
+from spikey.recording.remote import is_address
+from spikey.recording.store import find_store, reason
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+Path = str | os.PathLike[str]
+
+
+class _Job:
+    def __init__(self, name: str):
+        self.name = name
+
+
+def to_zarr(
+    source: Path,
+    out: Path,
+    *,
+    settings: Settings | None = None,
+    codec: dict[str, Any] | None = None,
+    seconds: float = 1.0,
+    client: Client | None = None,
+    scheduler: str | None = None,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Write a recording's samples into a Zarr 2 array (frames, channels) with Spikey's codec, chunk by chunk.
+
+    source: a file's path or fsspec address that the workers see as well; out: likewise, which must not be there yet.
+    codec: options of `spikey.integrations.numcodecs_codec.Spikey`, as {"preset": "balanced"}. seconds: of a chunk of
+    all channels. The array's attributes state rate, channels and the source's name. It is written beside its place and
+    moved there when it is complete; each chunk is decoded and compared by the worker that writes it.
+    Raises UsageError where `out` exists or cannot be written, and what `spikey.dask.compress` raises.
+    """
+    try:
+        import zarr
+    except ImportError:
+        raise UsageError(f'{out}: a Zarr array needs zarr: pip install "spikey-codec[numcodecs]" zarr') from None
+    from spikey.integrations.numcodecs_codec import Spikey
+
+    address = str(out) if is_address(out) else f"file://{os.path.abspath(out)}"
+    store, path = find_store(address)
+    folder, slash, name = path.rstrip("/").rpartition("/")
+    passing_name = f".{name[:100]}.{secrets.token_hex(4)}.part"
+    passing = f"{address.rstrip('/').removesuffix(name)}{passing_name}"
+    if store.exists(path):
+        raise UsageError(f"{out}: is there already; name another output")
+    with open_recording(_full(source), settings or Settings()) as opened:
+        recording = Recording.of(opened, _full(source), settings or Settings())
+        layout, size = opened.layout, size_of(opened)
+    chunk = max(round(seconds * layout.rate), 1) if layout.rate else 1 << 16
+    try:
+        options = {} if zarr.__version__.startswith("2.") else {"zarr_format": 2}
+        array = zarr.open(
+            passing,
+            mode="w",
+            shape=(recording.frames, layout.channels),
+            chunks=(min(chunk, max(recording.frames, 1)), layout.channels),
+            dtype=layout.memory_dtype.newbyteorder("<"),
+            compressor=Spikey(**codec or {}),
+            **options,
+        )
+        array.attrs.update({"rate": layout.rate, "channels": layout.channels, "source": os.path.basename(str(source))})
+        job = _Job(str(source))
+        calls = (
+            Call(job, write_chunk, (recording, passing, first, min(chunk, recording.frames - first)))
+            for first in range(0, recording.frames, chunk)
+        )
+        with connect(scheduler, jobs) if client is None else nullcontext(client) as cluster:
+            window = Window(cluster, calls)
+            try:
+                for samples in window.results(job):
+                    if progress is not None:
+                        progress(samples)
+            finally:
+                window.close()
+        place = f"{folder}{slash}{passing_name}"
+        stored = store.du(place)
+        store.mv(place, path, recursive=True)
+    except BaseException as error:
+        with suppress(Exception):
+            store.rm(f"{folder}{slash}{passing_name}", recursive=True)
+        if isinstance(error, SpikeyError) or not isinstance(error, Exception):
+            raise
+        raise UsageError(f"{out}: cannot be written ({reason(error)})") from error
+    return Outcome(size, int(stored), recording.frames * layout.channels)
+
+
+def write_chunk(recording: Recording, address: str, first: int, count: int) -> int:
+    """One chunk of an array that is there; the samples written."""
+    import zarr
+
+    check_version(recording.version)
+    with recording.open() as source:
+        samples = source.read(first, count)
+    zarr.open(address, mode="r+")[first : first + count] = samples
+    return int(samples.size)
+
+
+def _full(path: Path) -> str:
+    return str(path) if is_address(path) else os.path.abspath(path)

@@ -1,0 +1,59 @@
+"""Writing files to a store that fsspec knows (`s3://…`, `memory://…`), each complete or not at all."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, BinaryIO
+
+from spikey.errors import SpikeyError, UsageError
+
+
+def find_store(address: str) -> tuple[Any, str]:
+    """The file system of an address, and the path in it; UsageError where there is none."""
+    try:
+        import fsspec
+    except ImportError:
+        raise UsageError(f'{address}: an address needs fsspec: pip install "spikey-codec[remote]"') from None
+    try:
+        store, path = fsspec.core.url_to_fs(address)
+    except ImportError as error:  # whose text names the package
+        raise UsageError(f"{address}: needs a package that is missing ({reason(error)})") from None
+    except Exception as error:
+        raise UsageError(f"{address}: is no address that can be used: {reason(error)}") from None
+    return store, path
+
+
+@contextmanager
+def complete_address(address: str) -> Iterator[tuple[BinaryIO, str]]:
+    """A file to write in a store that takes its name only when the block ends without an error; also its passing name.
+
+    The block must close the file before it reads it again. Raises UsageError where the store cannot be written to.
+    """
+    store, path = find_store(address)
+    folder, slash, name = path.rpartition("/")
+    passing_name = f".{name[:100]}.{secrets.token_hex(4)}.part"
+    passing = f"{folder}{slash}{passing_name}"
+    try:
+        if store.isdir(path):
+            raise UsageError(f"{address}: is a folder; name a file to write to")
+        if folder:
+            store.makedirs(folder, exist_ok=True)
+        try:
+            with store.open(passing, "wb") as file:
+                yield file, address.removesuffix(name) + passing_name
+            store.mv(passing, path)
+        except BaseException:
+            with suppress(Exception):
+                store.rm(passing)
+            raise
+    except SpikeyError:
+        raise
+    except Exception as error:  # every store has kinds of its own
+        raise UsageError(f"{address}: cannot be written ({reason(error)})") from error
+
+
+def reason(error: BaseException) -> str:
+    """An error's text in one line; the name of its kind where it has none."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
