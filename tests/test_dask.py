@@ -187,6 +187,11 @@ def test_the_command_line_mirrors_folders_and_takes_addresses(folder, tmp_path):
     found = {p.relative_to(tmp_path / "alone"): p.read_bytes() for p in (tmp_path / "alone").rglob("*.spky")}
     assert found == {p.relative_to(tmp_path / "there"): p.read_bytes() for p in (tmp_path / "there").rglob("*.spky")}
     assert len(found) == 3
+    raw = tmp_path / "a.dat"
+    raw.write_bytes(simulate(90_000, 2, RATE, seed=6).astype("<i2").tobytes())
+    options = ["--channels", "2", "--rate", "20000", "--dtype", "int16", "--scheduler", "local", "--jobs", "1"]
+    done = runner.invoke(app, ["compress", str(raw), str(tmp_path / "a.spky"), *options])
+    assert done.exit_code == 0 and spikey.open(tmp_path / "a.spky").shape == (90_000, 2)
     refused = runner.invoke(app, ["compress", str(folder / "short.wav"), "memory://a.spky"])
     assert isinstance(refused.exception, UsageError) and "--scheduler" in str(refused.exception)
 

@@ -67,7 +67,8 @@ def command(
         )
     if scheduler is not None:
         texts = paths or [str(input_file), str(output_file)]
-        if chosen or any(not is_address(text) and is_vendors(Path(text)) for text in texts[:-1]):
+        local = [Path(text) for text in texts[:-1] if not is_address(text)]
+        if chosen or (settings.raw is None and any(map(is_vendors, local))):
             raise UsageError("--scheduler is for WAV and raw files; vendors' formats are compressed without it")
         each = replace(settings, embed_model=embed_model, verify=verify)
         start = time.perf_counter()
