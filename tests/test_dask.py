@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -26,10 +28,12 @@ fsspec = pytest.importorskip("fsspec")
 from distributed import Client, LocalCluster  # noqa: E402
 
 import spikey.dask  # noqa: E402
+from spikey.integrations import dask as cluster_files  # noqa: E402
 from spikey.integrations import dask_client, dask_tasks  # noqa: E402
 from spikey.integrations.dask import stretches  # noqa: E402
 
 RATE = 20_000
+RAW = Settings(preset="realtime", raw=(20, RATE, "int16"))
 runner = CliRunner()
 
 
@@ -194,6 +198,107 @@ def test_the_command_line_mirrors_folders_and_takes_addresses(folder, tmp_path):
     assert done.exit_code == 0 and spikey.open(tmp_path / "a.spky").shape == (90_000, 2)
     refused = runner.invoke(app, ["compress", str(folder / "short.wav"), "memory://a.spky"])
     assert isinstance(refused.exception, UsageError) and "--scheduler" in str(refused.exception)
+
+
+def test_a_trained_network_travels_with_the_tasks(client, tmp_path):
+    from spikey.model.trained import named
+
+    settings = Settings(model=named("n1-fixed"))
+    path = written(tmp_path / "a.wav", 150_000, 1, 8)
+    compress_file(path, tmp_path / "one.spky", settings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cluster_files, "WHOLE_BYTES", 0)
+        spikey.dask.compress(path, tmp_path / "two.spky", settings=settings, client=client)
+    assert (tmp_path / "two.spky").read_bytes() == (tmp_path / "one.spky").read_bytes()
+
+
+def test_an_unexpected_failure_of_a_worker_is_a_sentence(client):
+    class Owner:
+        name = "day.wav"
+
+    owner = Owner()
+    window = dask_client.Window(client, iter([dask_client.Call(owner, int, ("no number",))]))
+    with pytest.raises(SpikeyError, match=r"day\.wav: a worker failed with ValueError: invalid literal"):
+        list(window.results(owner))
+    window.close()
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory) -> Path:
+    """A recording of several tasks."""
+    path = tmp_path_factory.mktemp("raw") / "long.raw"
+    np.tile(simulate(50_000, 20, RATE, seed=7), (6, 1)).astype("<i2").tofile(path)
+    return path
+
+
+def test_no_workers(raw, tmp_path, monkeypatch):
+    """A cluster without workers is waited for, but only so long."""
+    from distributed import LocalCluster
+
+    monkeypatch.setattr(dask_client.Window.__init__, "__defaults__", (3.0,))
+    with (
+        LocalCluster(n_workers=0, dashboard_address=None, silence_logs=50) as empty,
+        spikey.dask.connect(empty.scheduler_address) as client,
+        pytest.raises(spikey.dask.ClusterError, match="has had no workers for 3 seconds"),
+    ):
+        spikey.dask.compress(raw, tmp_path / "a.spky", settings=RAW, client=client)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_scheduler_that_dies_is_noticed(raw, tmp_path):
+    """A scheduler and a worker as people start them, and both are killed in the middle."""
+    import distributed
+
+    program = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
+    options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(tmp_path / "s.json")]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
+    scheduler = subprocess.Popen([*program, *options], **quiet)
+    worker_program = [sys.executable, "-m", "distributed.cli.dask_worker", "--no-nanny", "--nthreads", "1"]
+    worker = subprocess.Popen([*worker_program, "--scheduler-file", str(tmp_path / "s.json")], **quiet)
+    try:
+        end = time.monotonic() + 30
+        while not (tmp_path / "s.json").exists() and time.monotonic() < end:
+            time.sleep(0.1)
+        client = distributed.Client(scheduler_file=str(tmp_path / "s.json"), timeout=20)
+        client.wait_for_workers(1, timeout=30)
+        start = time.monotonic()
+        with pytest.raises(spikey.dask.ClusterError, match="Dask scheduler"):
+            spikey.dask.compress(
+                raw, tmp_path / "a.spky", settings=RAW, client=client, progress=lambda _: scheduler.kill()
+            )
+        assert time.monotonic() - start < 30
+        assert list(tmp_path.iterdir()) == [tmp_path / "s.json"]
+        client.close(timeout=1)
+    finally:
+        for process in (scheduler, worker):
+            process.kill()
+            process.wait()
+
+
+def wait_for_line(process, text: str, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        line = process.stderr.readline()
+        if text in line:
+            return
+    pytest.fail(f"{text} was not said in {seconds} seconds")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals to a group of processes")
+def test_interrupted(raw, tmp_path):
+    """Ctrl-C reaches the command and its workers alike; nothing is left, and what is said is one sentence."""
+    options = ["--channels", "20", "--rate", str(RATE), "--dtype", "int16"]
+    call = [sys.executable, "-m", "spikey", "compress", str(raw), str(tmp_path / "a.spky"), *options]
+    process = subprocess.Popen(
+        [*call, "--scheduler", "local"], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    wait_for_line(process, "dashboard", 60)
+    time.sleep(0.3)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "interrupted" in said and "Traceback" not in said
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_zarr_chunk_by_chunk(client, folder, tmp_path):

@@ -75,7 +75,7 @@ def compress(
     >>> spikey.dask.compress("day.wav", "s3://lab/day.spky", scheduler="tcp://10.0.0.1:8786").ratio  # doctest: +SKIP
     3.54
     """
-    settings = settings or Settings(preset=preset)
+    settings = settings or Settings(preset=preset, estimate=True)
     with connect(scheduler, jobs) if client is None else nullcontext(client) as cluster:
         if isinstance(source, np.ndarray):
             if rate is None:
@@ -100,7 +100,7 @@ def compress_files(
     The tasks of all recordings are one queue, so that the cluster stays busy from one to the next. What fails concerns
     its own recording only, and is yielded in place of its outcome; ClusterError alone is raised.
     """
-    settings = replace(settings or Settings(), jobs=1)
+    settings = replace(settings or Settings(estimate=True), jobs=1)
     jobs = [_Job(source, out, settings) for source, out in work]
     if ship is None and jobs:
         ship = not _seen(client, jobs[0])

@@ -73,21 +73,23 @@ def connect(scheduler: str | None = None, jobs: int | None = None) -> Iterator[C
             raise UsageError(
                 f"no Dask scheduler answers at {scheduler} ({reason(error)}); start one with: dask scheduler"
             ) from None
-    with client:
-        check_workers(client)
-        yield client
+        with client:
+            check_workers(client)
+            yield client
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without Dask's own lines on what a sentence is about to say."""
-    logger = logging.getLogger("distributed")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    """Without Dask's own lines on what a sentence says better."""
+    names = [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "distributed"]
+    levels = {logging.getLogger(name): logging.getLogger(name).level for name in names}
+    for logger in levels:
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        for logger, level in levels.items():
+            logger.setLevel(level)
 
 
 def check_workers(client: Client) -> None:
@@ -168,36 +170,38 @@ class Window:
 
     def _wait(self, call: Call, future: Future) -> Any:
         """A task's result, unless the cluster is gone."""
+        import asyncio
+        from concurrent.futures import CancelledError
+
         from distributed import wait
         from distributed.scheduler import KilledWorker
 
         seen = time.monotonic()
-        while True:
-            with suppress(TimeoutError):
-                wait([future], timeout=LOOK_SECONDS)
-                break
-            if threads(self._client):
-                seen = time.monotonic()
-            elif time.monotonic() - seen > self._patience:
-                raise ClusterError(
-                    f"the cluster has had no workers for {self._patience:.0f} seconds; "
-                    "start some with: dask worker ADDRESS"
-                )
         try:
+            while True:
+                with suppress(TimeoutError):
+                    wait([future], timeout=LOOK_SECONDS)
+                    break
+                if threads(self._client):
+                    seen = time.monotonic()
+                elif time.monotonic() - seen > self._patience:
+                    raise ClusterError(
+                        f"the cluster has had no workers for {self._patience:.0f} seconds; "
+                        "start some with: dask worker ADDRESS"
+                    )
             return future.result()
         except SpikeyError:
             raise
+        except (CancelledError, asyncio.CancelledError):
+            raise ClusterError("the Dask scheduler is gone, or somebody cancelled the tasks") from None
         except KilledWorker as error:
             raise SpikeyError(
                 f"{call.owner.name}: {error.allowed_failures + 1} workers died while they worked on it, for lack of "
                 "memory perhaps; give them more, or fewer threads each"
             ) from None
         except Exception as error:
-            if future.status in ("cancelled", "lost"):
-                raise ClusterError(f"the Dask scheduler is gone or was told to stop ({reason(error)})") from None
-            raise SpikeyError(
-                f"{call.owner.name}: a worker failed with {type(error).__name__}: {reason(error)}"
-            ) from error
+            what = f"{type(error).__name__}: {reason(error)}"
+            raise SpikeyError(f"{call.owner.name}: a worker failed with {what}") from error
 
 
 def threads(client: Client) -> int:

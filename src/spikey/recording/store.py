@@ -38,8 +38,8 @@ def complete_address(address: str) -> Iterator[tuple[BinaryIO, str]]:
     try:
         if store.isdir(path):
             raise UsageError(f"{address}: is a folder; name a file to write to")
-        if folder:
-            store.makedirs(folder, exist_ok=True)
+        if folder and "file" in _protocols(store):
+            store.makedirs(folder, exist_ok=True)  # elsewhere folders need not be made, and a bucket had better not be
         try:
             with store.open(passing, "wb") as file:
                 yield file, address.removesuffix(name) + passing_name
@@ -52,6 +52,10 @@ def complete_address(address: str) -> Iterator[tuple[BinaryIO, str]]:
         raise
     except Exception as error:  # every store has kinds of its own
         raise UsageError(f"{address}: cannot be written ({reason(error)})") from error
+
+
+def _protocols(store: Any) -> tuple[str, ...]:
+    return (store.protocol,) if isinstance(store.protocol, str) else tuple(store.protocol)
 
 
 def reason(error: BaseException) -> str:
