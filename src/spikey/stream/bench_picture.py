@@ -28,7 +28,11 @@ def draw(row: dict[str, Any], path: Path) -> None:
     axes.set_xticks(range(len(labels)), ["50 %", "99 %", "99.9 %", "all"])
     axes.set_xlabel("share of packets")
     axes.set_ylabel("at most, ms")
-    axes.set_title(f"{row['channels']:,} channels at {row['rate']:g} Hz, ratio {row['ratio']:.3f}")
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.axhline(row["packet_frames"] / row["rate"] * 1e3, color="grey", linewidth=0.8, linestyle="--", zorder=0)
+    axes.margins(y=0.12)
+    axes.set_title(f"{row['channels']:,} channels at {row['rate']:,g} Hz for {row['seconds']:g} s (dashed: a packet)")
     axes.legend()
     try:
         figure.savefig(path)
