@@ -106,10 +106,11 @@ def _put_encoder(coder, lane, low_counts, counts):
         carry(coder.out, lane, coder.at[lane])
     # Two bytes are written each time and kept when they are due: a branch would be mispredicted every fourth time.
     at = _write(coder, lane, coder.at[lane], low)
-    due = np.int64(width < SMALLEST)
-    low = (low & (FULL - 1) >> (due * OUT_BITS)) << (due * OUT_BITS)
-    width <<= due * OUT_BITS
-    at += 2 * due
+    due = -np.int64(width < SMALLEST)  # all bits or none
+    shift = OUT_BITS & due
+    low = (low & (FULL - 1) >> shift) << shift
+    width <<= shift
+    at += 2 & due
     while width < SMALLEST:
         at = _write(coder, lane, at, low) + 2
         low = (low & (SMALLEST - 1)) << OUT_BITS
@@ -154,10 +155,11 @@ def take(coder, lane, low_counts, counts):
     width = unit * counts
     value = min(coder.value[lane] - unit * low_counts, width - 1)  # less than width, whatever the stream says
     at = coder.at[lane]
-    due = np.int64(width < SMALLEST)  # in numbers, as a branch would be mispredicted every fourth time
-    value = (value << (due * OUT_BITS)) | (_read(coder, lane, at) & -due)
-    width <<= due * OUT_BITS
-    at += 2 * due
+    due = -np.int64(width < SMALLEST)  # all bits or none: a branch would be mispredicted every fourth time
+    shift = OUT_BITS & due
+    value = (value << shift) | (_read(coder, lane, at) & due)
+    width <<= shift
+    at += 2 & due
     while width < SMALLEST:
         value = (value << OUT_BITS) | _read(coder, lane, at)
         width <<= OUT_BITS
