@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -34,7 +33,7 @@ from spikey.model.trained import Model, use
 from spikey.recording.raw import open_raw
 from spikey.recording.remote import is_address
 from spikey.recording.source import NotPCM, Sink, Source, open_file, read_at
-from spikey.recording.store import complete_address
+from spikey.recording.store import complete_address, unfinished
 from spikey.recording.wav import open_wav
 
 PRESETS = {
@@ -128,7 +127,7 @@ def complete_file(
                 raise UsageError(f"{target}: is no regular file, so it cannot be written to")
             if source is not None and os.path.exists(source) and os.path.samefile(source, target):
                 raise UsageError(f"{target}: would be read and written at once; name another output")
-        passing = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.part")
+        passing = target.with_name(unfinished(target.name))
         handle = os.open(passing, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
         try:
             with os.fdopen(handle, "w+b") as file:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from math import gcd
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 from spikey.container.layout import MAGIC
 from spikey.errors import DataError, UsageError
 from spikey.model.calibration import MOST_CODES
-from spikey.recording.levels import AFFINE, N1, N1_CODES, Levels, find_levels
+from spikey.recording.levels import AFFINE, N1, N1_CODES, Levels, find_levels, spanning
 from spikey.recording.raw import open_raw
 from spikey.recording.simultaneous import simultaneous
 from spikey.recording.wav import open_wav
@@ -101,17 +100,12 @@ def device_of(paths: list[Path], opened: Opener = open_wav) -> Device:
         )
     if all(levels.kind == N1 for levels in found):
         return Device(paths, Levels(N1, N1_CODES), opened, left_out)
-    lowest = min(levels.offset for levels in found)
-    highest = max(levels.offset + levels.step * (levels.codes - 1) for levels in found)
-    step = 0
-    for levels in found:
-        step = gcd(step, levels.step, levels.offset - lowest)
-    codes = (highest - lowest) // step + 1
-    if codes > MOST_CODES or any(levels.kind == N1 for levels in found):
+    common = spanning(found)
+    if common.codes > MOST_CODES or any(levels.kind == N1 for levels in found):
         raise UsageError(
-            f"the recordings use {codes:,} levels; widths can be estimated for {FEWEST_CODES} to {MOST_CODES:,}"
+            f"the recordings use {common.codes:,} levels; widths can be estimated for {FEWEST_CODES} to {MOST_CODES:,}"
         )
-    return Device(paths, Levels(AFFINE, codes, lowest, step), opened, left_out)
+    return Device(paths, common, opened, left_out)
 
 
 def _possible(levels: Levels) -> bool:

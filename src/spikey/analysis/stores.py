@@ -16,7 +16,7 @@ import multiprocessing
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,14 +104,11 @@ class ZarrStore:
 
     def write(self, case: Case, folder: Path, pool: ProcessPoolExecutor) -> Path:
         """Write a case; the store's path."""
-        import zarr
         from numcodecs import get_codec
 
         path = folder / "store"
         _array(
-            zarr.open,
             path,
-            mode="w",
             shape=(case.frames, case.channels),
             chunks=(case.rate, case.channels),
             dtype="<i2",
@@ -237,18 +234,17 @@ def _chunks(case: Case) -> Iterator[int]:
     return iter(range(0, case.frames, case.rate))
 
 
-def _array(open_array: Callable[..., Any], path: Path, **options: Any) -> Any:
+def _array(path: Path, **options: Any) -> Any:
     """A Zarr 2 array, whichever version of the zarr package there is."""
     import zarr
 
     version = {} if zarr.__version__.startswith("2.") else {"zarr_format": 2}
-    return open_array(str(path), **version, **options)
+    return zarr.open(str(path), mode="w", **version, **options)
 
 
 def _opened(path: Path) -> Any:
     import zarr
 
-    _prepare()
     return zarr.open(str(path), mode="r+")
 
 
@@ -350,7 +346,7 @@ def main() -> None:
     rows = []
     with (
         tempfile.TemporaryDirectory(dir=arguments.folder) as name,
-        ProcessPoolExecutor(WORKERS, multiprocessing.get_context("spawn")) as pool,
+        ProcessPoolExecutor(WORKERS, multiprocessing.get_context("spawn"), _prepare) as pool,
     ):
         folder = Path(name)
         _prepare()

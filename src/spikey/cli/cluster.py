@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from spikey.cli.common import pairs, progress_bar, say
+from spikey.cli.common import pairs, progress_bar, say, some
 from spikey.errors import SpikeyError, UsageError
-from spikey.recording.remote import is_address
+from spikey.recording.remote import is_address, reason
 
 if TYPE_CHECKING:
     from spikey.files import Outcome, Settings
@@ -43,7 +43,7 @@ def _files_in(text: str, suffixes: tuple[str, ...]) -> list[tuple[str, str]] | N
         files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
         found = [(str(p), p.relative_to(folder).as_posix()) for p in files]
     else:
-        from spikey.recording.store import find_store, reason
+        from spikey.recording.store import find_store
 
         store, path = find_store(text)
         try:
@@ -53,8 +53,7 @@ def _files_in(text: str, suffixes: tuple[str, ...]) -> list[tuple[str, str]] | N
         except Exception as error:  # every store has kinds of its own
             raise UsageError(f"{text}: cannot be listed ({reason(error)})") from None
         found = [(store.unstrip_protocol(name), name[len(path) :].lstrip("/")) for name in names]
-    if not found:
-        raise UsageError(f"{text}: holds no files that end in {' or '.join(suffixes)}")
+    some(found, text, suffixes)
     return found
 
 

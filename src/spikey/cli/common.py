@@ -42,6 +42,12 @@ def in_and_out(paths: list[Path] | None, input_file: Path | None, output_file: P
     return paths[:-1], paths[-1]
 
 
+def some(files: list[Any], folder: Path | str, suffixes: tuple[str, ...]) -> None:
+    """Raise UsageError where a folder holds none of the files that it was searched for."""
+    if not files:
+        raise UsageError(f"{folder}: holds no files that end in {' or '.join(suffixes)}")
+
+
 def pairs(
     inputs: list[Path], output: Path, suffixes: tuple[str, ...], rename: Callable[[Path], str]
 ) -> list[tuple[Path, Path]]:
@@ -59,8 +65,7 @@ def pairs(
     for path in inputs:
         if path.is_dir():
             files = sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
-            if not files:
-                raise UsageError(f"{path}: holds no files that end in {' or '.join(suffixes)}")
+            some(files, path, suffixes)
             found += [(file, output / _beside(file.relative_to(path).parent, rename(file))) for file in files]
         else:
             found.append((path, output / rename(path)))

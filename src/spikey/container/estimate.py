@@ -4,8 +4,6 @@ where storing them pays for itself, else none.
 
 from __future__ import annotations
 
-from math import gcd
-
 import numpy as np
 
 from spikey.coding.block import Method, encode_block, suits
@@ -13,7 +11,7 @@ from spikey.coding.calibrate import calibrate
 from spikey.container.packed_bytes import pack_bytes
 from spikey.container.writer import Readable, block_shape
 from spikey.model.calibration import MOST_CODES, Calibration, n1
-from spikey.recording.levels import AFFINE, N1, N1_CODES, Levels, find_levels
+from spikey.recording.levels import AFFINE, N1, N1_CODES, Levels, find_levels, spanning
 from spikey.recording.scaled import find_scale
 
 WORTH_TRYING = 500_000  # samples; a shorter recording cannot save what a calibration takes
@@ -76,10 +74,5 @@ def _common_levels(found: list[Levels]) -> Levels | None:
         return Levels(N1, N1_CODES)
     if not moving or any(levels.kind != AFFINE or levels.low_bits for levels in moving):
         return None
-    lowest = min(levels.offset for levels in moving)
-    highest = max(levels.offset + levels.step * (levels.codes - 1) for levels in moving)
-    step = 0
-    for levels in moving:
-        step = gcd(step, levels.step, levels.offset - lowest)
-    codes = (highest - lowest) // step + 1
-    return Levels(AFFINE, codes, lowest, step) if 16 <= codes <= MOST_CODES else None
+    common = spanning(moving)
+    return common if 16 <= common.codes <= MOST_CODES else None

@@ -36,7 +36,7 @@ from spikey.integrations.dask_client import AHEAD, Call, ClusterError, Window, c
 from spikey.integrations.dask_tasks import Recording, compress_whole, encode_stretch, size_seen
 from spikey.model.calibration import Calibration
 from spikey.model.trained import use
-from spikey.recording.remote import is_address
+from spikey.recording.remote import full
 from spikey.recording.source import Layout, NotPCM, Source, open_file, read_at
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class _Job:
 
     def __init__(self, source: Any, out: Path, settings: Settings):
         self.source = source
-        self.path = _full(source) if isinstance(source, str | os.PathLike) else None
+        self.path = full(source) if isinstance(source, str | os.PathLike) else None
         self.name = self.path or "the samples"
         self.error: SpikeyError | None = None
         self._out = out
@@ -261,11 +261,6 @@ def stretches(layout: Layout, frames: int, threads: int) -> Iterator[tuple[range
     for first in range(0, frames, many):
         for channel in range(0, layout.channels, columns):
             yield range(first, min(first + many, frames)), range(channel, min(channel + columns, layout.channels))
-
-
-def _full(path: Path) -> str:
-    """A path as workers in other folders can use it."""
-    return str(path) if is_address(path) else os.path.abspath(path)
 
 
 class _Summed:

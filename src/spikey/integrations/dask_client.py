@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import spikey
 from spikey.errors import SpikeyError, UsageError
-from spikey.recording.store import reason
+from spikey.recording.remote import reason
 
 if TYPE_CHECKING:
     from distributed import Client, Future

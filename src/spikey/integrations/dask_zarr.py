@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import os
-import secrets
 from contextlib import nullcontext, suppress
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from spikey.errors import SpikeyError, UsageError
 from spikey.files import Outcome, Progress, Settings, open_recording, size_of
 from spikey.integrations.dask_client import Call, Window, connect
 from spikey.integrations.dask_tasks import Recording, check_version
-from spikey.recording.remote import is_address
-from spikey.recording.store import find_store, reason
+from spikey.recording.remote import full, is_address, reason
+from spikey.recording.store import find_store, unfinished
 
 if TYPE_CHECKING:
     from distributed import Client
 
 Path = str | os.PathLike[str]
-
-
-class _Job:
-    def __init__(self, name: str):
-        self.name = name
 
 
 def to_zarr(
@@ -54,12 +49,14 @@ def to_zarr(
     address = str(out) if is_address(out) else f"file://{os.path.abspath(out)}"
     store, path = find_store(address)
     folder, slash, name = path.rstrip("/").rpartition("/")
-    passing_name = f".{name[:100]}.{secrets.token_hex(4)}.part"
+    passing_name = unfinished(name)
     passing = f"{address.rstrip('/').removesuffix(name)}{passing_name}"
+    place = f"{folder}{slash}{passing_name}"
     if store.exists(path):
         raise UsageError(f"{out}: is there already; name another output")
-    with open_recording(_full(source), settings or Settings()) as opened:
-        recording = Recording.of(opened, _full(source), settings or Settings())
+    settings = settings or Settings()
+    with open_recording(full(source), settings) as opened:
+        recording = Recording.of(opened, full(source), settings)
         layout, size = opened.layout, size_of(opened)
     chunk = max(round(seconds * layout.rate), 1) if layout.rate else 1 << 16
     try:
@@ -74,7 +71,7 @@ def to_zarr(
             **options,
         )
         array.attrs.update({"rate": layout.rate, "channels": layout.channels, "source": os.path.basename(str(source))})
-        job = _Job(str(source))
+        job = SimpleNamespace(name=str(source))
         calls = (
             Call(job, write_chunk, (recording, passing, first, min(chunk, recording.frames - first)))
             for first in range(0, recording.frames, chunk)
@@ -87,12 +84,11 @@ def to_zarr(
                         progress(samples)
             finally:
                 window.close()
-        place = f"{folder}{slash}{passing_name}"
         stored = store.du(place)
         store.mv(place, path, recursive=True)
     except BaseException as error:
         with suppress(Exception):
-            store.rm(f"{folder}{slash}{passing_name}", recursive=True)
+            store.rm(place, recursive=True)
         if isinstance(error, SpikeyError) or not isinstance(error, Exception):
             raise
         raise UsageError(f"{out}: cannot be written ({reason(error)})") from error
@@ -108,7 +104,3 @@ def write_chunk(recording: Recording, address: str, first: int, count: int) -> i
         samples = source.read(first, count)
     zarr.open(address, mode="r+")[first : first + count] = samples
     return int(samples.size)
-
-
-def _full(path: Path) -> str:
-    return str(path) if is_address(path) else os.path.abspath(path)

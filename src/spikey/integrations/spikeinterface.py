@@ -21,7 +21,7 @@ from spikey.container.reader import Reader
 from spikey.errors import DataError, UsageError
 from spikey.files import Progress, Settings, calibration_for, write_recording
 from spikey.integrations.description import apply, describe, unpacked
-from spikey.recording.remote import is_address
+from spikey.recording.remote import full, is_address
 from spikey.recording.source import DTYPES, Layout
 
 MOST_THREADS = 8
@@ -145,7 +145,7 @@ def _place(reader: Reader) -> tuple[int, str]:
 
 
 def _opened(path: PathLike) -> Reader:
-    return Reader(str(path) if is_address(path) else os.path.abspath(path))
+    return Reader(full(path))
 
 
 def _stream_names(reader: Reader) -> list[str]:

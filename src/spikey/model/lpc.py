@@ -131,21 +131,33 @@ def _observe_lpc(predictor, lane, at, position, location, reciprocal):
         predictor.signal[lane, order + at] = position - predictor.last[lane]
 
 
+@inlined
+def forget(correlations):
+    """Let a full segment's worth of the correlations go."""
+    for k in range(correlations.shape[0]):
+        correlations[k] -= (correlations[k] * FORGET) >> 10
+
+
+@inlined
+def correlate(signal, first, end, correlations, shift):
+    """Add what samples [first, end) of a signal (n,) have in common with those up to the order before them."""
+    now = signal[first:end]
+    for k in range(correlations.shape[0]):
+        past = signal[first - k : end - k]
+        total = np.int64(0)
+        for t in range(end - first):
+            total += np.int64(now[t]) * np.int64(past[t])
+        correlations[k] += total >> shift
+
+
 @adapt.register(Lpc, small=False)
 def _adapt_lpc(predictor, first, end, full):
     order = predictor.weights.shape[0]
     correlations = predictor.correlations
     if full:
-        for k in range(order + 1):
-            correlations[k] -= (correlations[k] * FORGET) >> 10
+        forget(correlations)
     for lane in range(predictor.signal.shape[0]):
-        now = predictor.signal[lane, order + first : order + end]
-        for k in range(order + 1):
-            past = predictor.signal[lane, order + first - k : order + end - k]
-            total = np.int64(0)
-            for t in range(end - first):
-                total += np.int64(now[t]) * np.int64(past[t])
-            correlations[k] += total >> predictor.shift[0]
+        correlate(predictor.signal[lane], order + first, order + end, correlations, predictor.shift[0])
     solve(correlations, predictor.weights, predictor.scratch)
 
 

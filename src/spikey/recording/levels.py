@@ -7,6 +7,7 @@ a digital line. Whatever is found is lossless: a map that does not fit is not us
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import gcd
 
 import numpy as np
 
@@ -125,6 +126,20 @@ def read_levels(kind: int, cursor: Cursor) -> Levels:
             raise DataError(f"{cursor.what}: states a channel of impossible values")
         return Levels(TABLE, len(table), table=tuple(table))
     raise DataError(f"{cursor.what}: uses levels of kind {kind}, which this version does not know")
+
+
+def spanning(found: list[Levels]) -> Levels:
+    """The narrowest affine map that holds the values of several affine ones, none of which has low bits.
+
+    >>> spanning([Levels(AFFINE, 3, 0, 6), Levels(AFFINE, 2, 3, 12)]).codes
+    6
+    """
+    lowest = min(levels.offset for levels in found)
+    highest = max(levels.offset + levels.step * (levels.codes - 1) for levels in found)
+    step = 0
+    for levels in found:
+        step = gcd(step, levels.step, levels.offset - lowest)
+    return Levels(AFFINE, (highest - lowest) // step + 1, lowest, step)
 
 
 def find_levels(values: np.ndarray) -> Levels:

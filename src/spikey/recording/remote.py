@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, TypeGuard
 
 from spikey.errors import DataError, UsageError
@@ -125,9 +126,15 @@ class Remote:
         return data
 
 
-def _said(error: BaseException) -> str:
+def full(path: str | os.PathLike[str]) -> str:
+    """An address as it is, and any other path as a process in another folder can use it."""
+    return str(path) if is_address(path) else os.path.abspath(path)
+
+
+def reason(error: BaseException) -> str:
     """An error's text in one line; the name of its kind where it has none."""
-    text = " ".join(str(error).split())
-    if "support range requests" in text:
-        return NO_RANGES
-    return text[:300] or type(error).__name__
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def _said(error: BaseException) -> str:
+    return NO_RANGES if "support range requests" in " ".join(str(error).split()) else reason(error)

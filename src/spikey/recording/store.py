@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO
 
 from spikey.errors import SpikeyError, UsageError
+from spikey.recording.remote import reason
 
 
 def find_store(address: str) -> tuple[Any, str]:
@@ -25,6 +26,11 @@ def find_store(address: str) -> tuple[Any, str]:
     return store, path
 
 
+def unfinished(name: str) -> str:
+    """What a file is called until it is complete."""
+    return f".{name[:100]}.{secrets.token_hex(4)}.part"
+
+
 @contextmanager
 def complete_address(address: str) -> Iterator[tuple[BinaryIO, str]]:
     """A file to write in a store that takes its name only when the block ends without an error; also its passing name.
@@ -33,7 +39,7 @@ def complete_address(address: str) -> Iterator[tuple[BinaryIO, str]]:
     """
     store, path = find_store(address)
     folder, slash, name = path.rpartition("/")
-    passing_name = f".{name[:100]}.{secrets.token_hex(4)}.part"
+    passing_name = unfinished(name)
     passing = f"{folder}{slash}{passing_name}"
     try:
         if store.isdir(path):
@@ -56,8 +62,3 @@ def complete_address(address: str) -> Iterator[tuple[BinaryIO, str]]:
 
 def _protocols(store: Any) -> tuple[str, ...]:
     return (store.protocol,) if isinstance(store.protocol, str) else tuple(store.protocol)
-
-
-def reason(error: BaseException) -> str:
-    """An error's text in one line; the name of its kind where it has none."""
-    return " ".join(str(error).split())[:300] or type(error).__name__

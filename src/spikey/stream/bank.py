@@ -31,15 +31,15 @@ from spikey.model.fixed import (
     UPDATE_LAST,
     WEIGHT_BITS,
 )
-from spikey.model.lpc import FORGET, PRIOR, SEGMENT, solve
+from spikey.model.lpc import PRIOR, SEGMENT, correlate, forget, solve
 from spikey.model.scale import BYTE_BITS, opening_scale
+from spikey.stream.packet import MOST_CHANNELS
 
 RATE = 2  # of the running scale, a row of the table of updates: as in `scale`
 WINDOW = 84  # rows of the latest differences: ORDER and some, so that they are seldom moved
 OPENINGS = 224  # frames after a key when the short segments (32, 64, 128) are over
 TOGETHER = 5  # groups that take turns
 MOST_GROUPS = 256
-MOST_CHANNELS = 4096  # of a group
 
 
 class Bank(NamedTuple):
@@ -317,15 +317,9 @@ def _adapt(bank, channel, age, scratch):
     """Learn from a channel's segment that ends at `age`, and begin the next one."""
     length = age - bank.since[channel]
     history, correlations = bank.history[channel], bank.correlations[channel]
-    now = history[ORDER : ORDER + length]
-    for k in range(ORDER + 1):
-        past = history[ORDER - k : ORDER - k + length]
-        total = np.int64(0)
-        for t in range(length):
-            total += np.int64(now[t]) * np.int64(past[t])
-        if age > OPENINGS:
-            correlations[k] -= (correlations[k] * FORGET) >> 10
-        correlations[k] += total >> bank.constants[1]
+    if age > OPENINGS:
+        forget(correlations)
+    correlate(history, ORDER, ORDER + length, correlations, bank.constants[1])
     _weigh(bank, channel, scratch)
     for i in range(ORDER):
         history[i] = history[length + i]

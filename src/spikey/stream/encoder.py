@@ -192,10 +192,10 @@ class Encoder:
             group.frames += len(frames)
         if codes is not None:
             self._each_share(lambda share: self._model(share, codes))
-        self._held.append(frames.copy())
+        at_once = self._packet_frames is None
+        self._held.append(frames if at_once else frames.copy())
         self.frames += len(frames)
         self._protected += len(frames)
-        at_once = self._packet_frames is None
         packets += self._finish([i for i, group in enumerate(self._groups) if at_once or group.frames == group.wanted])
         if at_once or self._protected >= (self._packet_frames or 0):
             packets += self._protect()
