@@ -14,6 +14,7 @@ from spikey.errors import DamagedError, DataError, SpikeyError, UsageError
 if TYPE_CHECKING:
     import numpy as np
 
+    from spikey.container.archive import Archive
     from spikey.container.reader import Reader
     from spikey.stream.decoder import Decoder, Gap, Segment
     from spikey.stream.encoder import Encoder
@@ -32,6 +33,7 @@ __all__ = [
     "compress",
     "decompress",
     "open",
+    "open_archive",
 ]
 
 
@@ -96,6 +98,16 @@ def open(path: str | os.PathLike[str] | bytes) -> Reader:
     from spikey.container.reader import Reader
 
     return Reader(path)
+
+
+def open_archive(path: str | os.PathLike[str] | bytes) -> Archive:
+    """Open an archive of recordings that were compressed together: `archive.names`, and `archive[name]` is a `Reader`.
+
+    See `spikey.container.archive.Archive`.
+    """
+    from spikey.container.archive import Archive
+
+    return Archive(path)
 
 
 def __getattr__(name: str) -> Any:

@@ -26,7 +26,7 @@ from spikey.container.layout import (
 from spikey.container.packed_bytes import PIECE
 from spikey.container.reader import Reader
 from spikey.container.salvage import describe
-from spikey.container.writer import Readable, write_bytes_file, write_file
+from spikey.container.writer import Readable, Writable, write_bytes_file, write_file
 from spikey.errors import DamagedError, SpikeyError, UsageError
 from spikey.model.calibration import Calibration
 from spikey.model.trained import Model, use
@@ -213,16 +213,19 @@ def write_recording(
         )
         out.close()
         if settings.verify:
-            _compare(source, passing, source.name, settings.jobs, decoded, extra)
-        note = _note_on_floats(passing, source.name) if source.layout.memory_dtype.kind == "f" else ""
+            with Reader(passing) as reader:
+                compare(source, reader, settings.jobs, decoded, extra)
+        note = ""
+        if source.layout.memory_dtype.kind == "f":
+            with Reader(passing) as reader:
+                note = note_on_floats(reader, source.name)
     return Outcome(size, written, source.frames * source.layout.channels, note)
 
 
-def _note_on_floats(passing: str, name: str) -> str:
+def note_on_floats(reader: Reader, name: str) -> str:
     """What to say of a file with floats that are no scaled integers; nothing where there are none."""
-    with Reader(passing) as reader:
-        blocks = [block for block in reader.blocks if block.kind == BLOCK_SAMPLES and block.size]
-        packed = sum(reader.method_bytes(block)[:1] == PACKED_BYTE for block in blocks)
+    blocks = [block for block in reader.blocks if block.kind == BLOCK_SAMPLES and block.size]
+    packed = sum(reader.method_bytes(block)[:1] == PACKED_BYTE for block in blocks)
     if not packed:
         return ""
     share = "" if packed == len(blocks) else f"in {packed:,} of {len(blocks):,} blocks "
@@ -232,47 +235,54 @@ def _note_on_floats(passing: str, name: str) -> str:
 def _compress_bytes(
     path: str | os.PathLike[str], out_path: str | os.PathLike[str], note: str, settings: Settings
 ) -> Outcome:
-    file, name, size = open_file(path)
-    with file, complete_file(out_path, path) as (out, passing):
-        pieces = (bytes(read_at(file, name, at, min(PIECE, size - at))) for at in range(0, size, PIECE))
-        written = write_bytes_file(size, pieces, 4, out)
+    with complete_file(out_path, path) as (out, passing):
+        size, written = write_bytes(path, out)
         out.close()
         if settings.verify:
-            file.seek(0)
             with Reader(passing) as reader:
-                for chunk in reader.around(BLOCK_BYTES):
-                    _same(file.read(len(chunk)) == chunk, name)
-                _same(file.read(1) == b"", name)
+                compare_bytes(path, reader)
     return Outcome(size, written, 0, note)
 
 
-def _compare(
-    source: Readable,
-    passing: str,
-    name: str,
-    jobs: int,
-    decoded: np.ndarray | None = None,
-    extra: Extra | None = None,
+def write_bytes(path: str | os.PathLike[str], out: Writable) -> tuple[int, int]:
+    """Compress a file that is no recording, as bytes; return its size and the bytes written."""
+    file, name, size = open_file(path)
+    with file:
+        pieces = (bytes(read_at(file, name, at, min(PIECE, size - at))) for at in range(0, size, PIECE))
+        return size, write_bytes_file(size, pieces, 4, out)
+
+
+def compare_bytes(path: str | os.PathLike[str], reader: Reader) -> None:
+    """Compare what was written of a file's bytes with the file; SpikeyError where it differs."""
+    file, name, _ = open_file(path)
+    with file:
+        for chunk in reader.around(BLOCK_BYTES):
+            _same(file.read(len(chunk)) == chunk, name)
+        _same(file.read(1) == b"", name)
+
+
+def compare(
+    source: Named, reader: Reader, jobs: int = 1, decoded: np.ndarray | None = None, extra: Extra | None = None
 ) -> None:
-    """Decode what was written and compare it with the source, byte for byte.
+    """Decode what was written of an opened recording and compare it, byte for byte; SpikeyError where it differs.
 
     decoded: what the only block has been decoded to already; the check sum ties it to the file.
     """
-    with Reader(passing) as reader:
-        if decoded is not None:
-            reader.give(reader.blocks[0], decoded)
-        compare_around(source, reader, name)
-        first = 0
-        for chunk in reader.chunks(jobs):
-            rows = max(PIECE // chunk.shape[1], 1)
-            for at in range(0, len(chunk), rows):
-                piece = chunk[at : at + rows]
-                _same(same_bits(source.read(first, len(piece)), piece), name)
-                first += len(piece)
-        _same(first == source.frames, name)
-        if extra is not None:
-            kept = {file.name: file.size for file in extra.files}
-            _same(reader.files == kept and _same_streams(reader.around(BLOCK_FILES), extra.chunks()), name)
+    name = source.name
+    if decoded is not None:
+        reader.give(reader.blocks[0], decoded)
+    compare_around(source, reader, name)
+    first = 0
+    for chunk in reader.chunks(jobs):
+        rows = max(PIECE // chunk.shape[1], 1)
+        for at in range(0, len(chunk), rows):
+            piece = chunk[at : at + rows]
+            _same(same_bits(source.read(first, len(piece)), piece), name)
+            first += len(piece)
+    _same(first == source.frames, name)
+    if extra is not None:
+        kept = {file.name: file.size for file in extra.files}
+        _same(reader.files == kept and _same_streams(reader.around(BLOCK_FILES), extra.chunks()), name)
 
 
 def compare_around(source: Readable, reader: Reader, name: str) -> None:
@@ -346,7 +356,7 @@ def decompress_file(
             for chunk in reader.around(BLOCK_TAIL):
                 sink.write_tail(chunk)
                 written += len(chunk)
-        return Outcome(written, reader.file_size, _samples_of(reader)), sorted(set(reader.lost))
+        return Outcome(written, reader.file_size, samples_of(reader)), sorted(set(reader.lost))
 
 
 def verify_file(path: str | os.PathLike[str], jobs: int = 1, progress: Progress | None = None) -> Outcome:
@@ -363,10 +373,11 @@ def verify_file(path: str | os.PathLike[str], jobs: int = 1, progress: Progress 
         if reader.lost:
             lost = sorted(set(reader.lost))
             raise DamagedError(f"{os.fspath(path)}: {describe_lost(lost)}", lost)
-        return Outcome(total, reader.file_size, _samples_of(reader))
+        return Outcome(total, reader.file_size, samples_of(reader))
 
 
-def _samples_of(reader: Reader) -> int:
+def samples_of(reader: Reader) -> int:
+    """How many samples a file holds; 0 where it keeps plain bytes."""
     return 0 if reader.header.wrapper == BYTES else reader.frames * reader.layout.channels
 
 

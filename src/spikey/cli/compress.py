@@ -12,6 +12,7 @@ import typer
 from spikey.cli.cluster import compress_on_cluster, named_pairs
 from spikey.cli.common import cut, in_and_out, pairs, run_batches, run_files, say, settings_from, summary
 from spikey.cli.recordings import is_vendors, vendors_parts, warnings_said
+from spikey.cli.together import compress as compress_together_in
 from spikey.errors import UsageError
 from spikey.recording.remote import is_address
 
@@ -48,11 +49,16 @@ def command(
     scheduler: Annotated[
         str | None, typer.Option(help="A Dask scheduler, as tcp://host:8786, or local: a cluster on this machine.")
     ] = None,
+    together: Annotated[
+        bool,
+        typer.Option("--together", help="One archive; recordings made at the same instant are coded with each other."),
+    ] = False,
     verify: Annotated[bool, typer.Option(help="Decode what was written and compare.")] = True,
 ) -> None:
     """Compress recordings without losing a bit.
 
-    A folder is searched for WAV files (with --channels, --rate and --dtype for .raw, .dat and .bin files) and mirrored.
+    A folder is searched for WAV files (with --channels, --rate and --dtype for .raw, .dat and .bin files) and mirrored;
+    with --together one archive is written.
     Other files and folders (SpikeGLX, Open Ephys, Intan, Blackrock, NWB, ...) are read with SpikeInterface.
     """
     inputs, output = in_and_out([Path(path) for path in paths or []], input_file, output_file)
@@ -65,6 +71,14 @@ def command(
         raise UsageError(
             "--stream and --reader are for vendors' formats; --channels, --rate and --dtype for raw samples"
         )
+    if together:
+        if scheduler is not None or chosen:
+            raise UsageError("--together is for WAV and raw files on this machine, without --scheduler and --stream")
+        if addresses := [text for text in paths or [] if is_address(text)]:
+            raise UsageError(f"{addresses[0]}: addresses are for --scheduler, not for --together")
+        each = replace(settings, embed_model=embed_model, jobs=jobs or 1, verify=verify)
+        compress_together_in(inputs, output, each, suffixes)
+        return
     if scheduler is not None:
         texts = paths or [str(input_file), str(output_file)]
         local = [Path(text) for text in texts[:-1] if not is_address(text)]

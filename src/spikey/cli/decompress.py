@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spikey.cli.common import cut, in_and_out, make_folder, pairs, run_batches, run_files, say, summary, trained_file
+from spikey.cli.together import restore as restore_archive
+from spikey.errors import UsageError
 from spikey.recording.remote import is_address
 
 if TYPE_CHECKING:
@@ -30,17 +32,36 @@ def command(
     input_file: Annotated[Path | None, typer.Option("--input_file", help="The same as IN.")] = None,
     output_file: Annotated[Path | None, typer.Option("--output_file", help="The same as OUT.")] = None,
     salvage: Annotated[bool, typer.Option("--salvage", help="Recover what is whole; lost parts become zeros.")] = False,
+    member: Annotated[
+        list[str] | None, typer.Option(help="A recording of an archive, by its name; may be given several times.")
+    ] = None,
     jobs: Annotated[int, typer.Option(help="Threads.", min=1)] = 1,
 ) -> None:
     """Restore recordings byte for byte. The file itself says how it was coded.
 
     Where OUT is a folder (with a / at its end it is made), vendors' files get their own names again, and what was kept
-    beside their samples is restored as well.
+    beside their samples is restored as well. Of an archive all recordings are restored into the folder OUT, or those
+    that --member names; one of them also as a file.
     """
     addresses = {Path(path): path for path in paths or [] if is_address(path)}
     inputs, output = in_and_out([Path(path) for path in paths] if paths else None, input_file, output_file)
-    if paths and paths[-1].endswith("/"):
+    into = bool(paths) and paths is not None and paths[-1].endswith("/")
+    if into:
         make_folder(output)
+    if model is not None:
+        from spikey.model.trained import named
+
+        named(model)
+    from spikey.container.archive import is_archive
+
+    archives = [addresses.get(path, path) for path in inputs if is_archive(addresses.get(path, path))]
+    if archives:
+        if len(inputs) > 1:
+            raise UsageError(f"{archives[0]}: is an archive of recordings; restore it by itself")
+        restore_archive(archives[0], output, member or [], into, salvage, jobs)
+        return
+    if member:
+        raise UsageError(f"{inputs[0]}: is no archive of recordings, so --member names nothing in it")
     work = pairs(inputs, output, (".spky", ".bin"), lambda path: _restored_name(path, addresses.get(path, path)))
     from spikey.batch import AT_ONCE, decompress_together
     from spikey.container.reader import Reader
@@ -48,10 +69,6 @@ def command(
     from spikey.files import decompress_file, describe_lost
     from spikey.side_files import original_name, write_side_files
 
-    if model is not None:
-        from spikey.model.trained import named
-
-        named(model)
     if config is not None:
         _consult(config, name, [source for source, _ in work])
     within = jobs if len(work) == 1 else 1

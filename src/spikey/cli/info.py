@@ -17,14 +17,22 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="For programs: one JSON array.")] = False,
 ) -> None:
     """Say what compressed files hold, without decoding them."""
-    facts = [describe(path) for path in paths]
+    from spikey.cli.together import describe as describe_archive
+    from spikey.cli.together import show_members
+    from spikey.container.archive import is_archive
+
+    facts = [describe_archive(path) if is_archive(path) else describe(path) for path in paths]
     if as_json:
         typer.echo(json.dumps(facts, indent=2))
         return
     for entry in facts:
+        members = entry.pop("members", [])
         for key, value in entry.items():
             typer.echo(f"{key.replace('_', ' '):>20}  {_shown(value)}")
         typer.echo("")
+        if members:
+            show_members(members)
+            typer.echo("")
 
 
 def _streams(metadata: dict[str, Any]) -> dict[str, int]:

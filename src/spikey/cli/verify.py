@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spikey.cli.common import run_files, say, summary
+from spikey.cli.together import verify as verify_archive
 from spikey.errors import UsageError
 from spikey.recording.remote import is_address
 
@@ -27,6 +28,7 @@ def command(
     files = [f for p in map(Path, paths) for f in (sorted(p.rglob("*.spky")) if p.is_dir() else [p])]
     if not files:
         raise UsageError(f"{', '.join(paths)}: no files that end in .spky")
+    from spikey.container.archive import is_archive
     from spikey.files import verify_file
 
     within = jobs if len(files) == 1 else 1
@@ -35,7 +37,15 @@ def command(
         return verify_file(addresses.get(source, source), within, bar)
 
     start = time.perf_counter()
-    done, failures = run_files([(file, file) for file in files], one, jobs)
+    archives = [file for file in files if is_archive(addresses.get(file, file))]
+    single = [file for file in files if file not in archives]
+    done, failures = run_files([(file, file) for file in single], one, jobs) if single else ([], 0)
+    for archive in archives:
+        whole, damaged = verify_archive(addresses.get(archive, archive), jobs)
+        done += whole
+        if damaged:
+            say(f"spikey: {archive}: {damaged} of its recordings or its directory are damaged; {len(whole)} are whole")
+            failures += 1
     if done:
         typer.echo(summary(done, time.perf_counter() - start, "verified"))
     if failures:

@@ -33,6 +33,7 @@ from spikey.wire import Cursor, varint
 
 LARGEST = 1 << 22  # samples in a block
 STORED, LPC, LMS, BALANCED, LEARNED, PACKED = range(6)
+COPIED = 15  # the samples are another recording's
 PREDICTORS = {"lpc": LPC, "lms": LMS, "balanced": BALANCED, "learned": LEARNED}
 CODER_NAMES = ("arithmetic", "rice", "huffman")
 ORDER = 20
@@ -342,7 +343,7 @@ def needs(payload: bytes, count: int) -> tuple[bool, bool]:
 
 def described_in(payload: bytes, count: int, what: str = "the block") -> list[Channel]:
     """What a payload of `count` channels states of each; nothing where the samples are stored or packed."""
-    if payload[0] & 15 in (STORED, PACKED):
+    if payload[0] & 15 in (STORED, PACKED, COPIED):
         return []
     cursor = Cursor(payload, what)
     cursor.take(2)

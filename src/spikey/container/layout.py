@@ -10,7 +10,7 @@ import struct
 import zlib
 from dataclasses import dataclass, field
 
-from spikey.coding.block import PACKED, STORED
+from spikey.coding.block import COPIED, PACKED, STORED
 from spikey.errors import DataError
 from spikey.recording.source import DTYPES, Layout
 from spikey.wire import Cursor, varint
@@ -20,12 +20,13 @@ VERSION = 1
 SINGLE, RECORDS, LOSSY, NAMED = 1, 2, 4, 8  # flags of the header
 WRAPPERS = ("samples", "canonical wav", "wrapped samples", "bytes")
 SAMPLES, CANONICAL, WRAPPED, BYTES = range(4)
-CALIBRATION, MODEL, HEAD, TAIL, METADATA = 1, 2, 3, 4, 5  # types of extension records
-CRITICAL_RECORDS = {CALIBRATION, MODEL, HEAD, TAIL}  # without which the file cannot be restored
+CALIBRATION, MODEL, HEAD, TAIL, METADATA, COMPANIONS = 1, 2, 3, 4, 5, 6  # types of extension records
+CRITICAL_RECORDS = {CALIBRATION, MODEL, HEAD, TAIL, COMPANIONS}  # without which the file cannot be restored
 KNOWN_RECORDS = CRITICAL_RECORDS | {METADATA}
 LARGEST_RECORD = 1 << 20
 STORED_BYTE = bytes([STORED])  # the first byte of a payload that holds the samples as the file has them
 PACKED_BYTE = bytes([PACKED])  # the same samples packed as plain bytes are
+COPIED_BYTE = bytes([COPIED])  # all of a payload whose samples are those of the recording's original
 SYNC = b"\xb5SB\n"
 INDEX_SYNC = b"\xb5SI\n"
 FOOTER = struct.Struct("<QI4s")  # offset of the index, CRC-32 of it, magic
@@ -69,6 +70,8 @@ def read_header(cursor: Cursor) -> Header:
     """Read a header; DataError for anything else, a newer version, or what this version may not ignore."""
     name = cursor.what
     magic = cursor.data[:4].tobytes()
+    if magic == b"SPKA":
+        raise DataError(f"{name}: is an archive of recordings: decompress it by itself, or open it with spikey.open_archive")
     if magic != MAGIC:
         raise DataError(f"{name}: is not a Spikey file (it begins with {magic!r})")
     cursor.take(4)

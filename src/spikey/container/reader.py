@@ -36,6 +36,8 @@ from spikey.container.layout import (
     BYTES,
     CALIBRATION,
     CANONICAL,
+    COMPANIONS,
+    COPIED_BYTE,
     FOOTER,
     FOOTER_MAGIC,
     HEAD,
@@ -53,6 +55,7 @@ from spikey.container.layout import (
 )
 from spikey.container.packed_bytes import PIECE, unpack_bytes
 from spikey.container.salvage import Extent, describe, find_blocks, uncovered
+from spikey.container.window import Companions, Window
 from spikey.errors import DamagedError, DataError, UsageError
 from spikey.model.calibration import Calibration, find, load
 from spikey.model.trained import LARGEST_FILE as LARGEST_MODEL
@@ -79,8 +82,9 @@ class Reader:
     """An opened compressed recording, sliced like a NumPy array: `reader[a:b, c]`.
 
     path: a file's path, an address that fsspec opens (`https://...`, `s3://...`: only the bytes that are needed are
-    fetched), or a file's bytes. With `salvage`, damaged blocks read as zeros and are listed in `lost`, and a
-    missing index is made up for by looking for blocks; otherwise either raises DamagedError or DataError.
+    fetched), a file's bytes, or a part of an opened file. With `salvage`, damaged blocks read as zeros and are listed
+    in `lost`, and a missing index is made up for by looking for blocks; else either raises DamagedError or DataError.
+    companions: gives the samples of the recordings that this one was coded with; without them such a file is refused.
 
     >>> import numpy, spikey
     >>> data = spikey.compress(numpy.arange(6, dtype="int16").reshape(3, 2), rate=20000)
@@ -91,15 +95,25 @@ class Reader:
     array([3, 5], dtype=int16)
     """
 
-    def __init__(self, path: str | os.PathLike[str] | bytes, *, salvage: bool = False):
-        self._file: io.BufferedReader | Remote
-        if isinstance(path, bytes | bytearray | memoryview):
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | bytes | Window,
+        *,
+        salvage: bool = False,
+        companions: Companions | None = None,
+    ):
+        self._file: io.BufferedReader | Remote | Window
+        if isinstance(path, Window):
+            self._file, self.name, self.file_size = path, path.name, path.size
+        elif isinstance(path, bytes | bytearray | memoryview):
             self.name, self.file_size = "the data", memoryview(path).nbytes
             self._file = io.BufferedReader(io.BytesIO(path))
         elif is_address(path):
             self._file, self.name, self.file_size = open_address(path)
         else:
             self._file, self.name, self.file_size = open_file(path)
+        self._remote = isinstance(self._file, Remote) or (isinstance(self._file, Window) and self._file.remote)
+        self.companions = companions
         self.salvage = self._rescuing = salvage
         self.lost: list[Extent] = []
         self._lock = threading.Lock()
@@ -127,6 +141,7 @@ class Reader:
                 raise
             self._rescue_structure()
         self.layout: Layout = self.header.layout
+        self._check_companions()
         if not self.header.single and not self.header.frames:
             ends = [b.extent[1] for b in self.blocks if b.kind in (BLOCK_SAMPLES, BLOCK_BYTES)]
             self.header.frames = max(ends, default=0)
@@ -143,6 +158,18 @@ class Reader:
         self._room = max(CACHED_SAMPLES, min(stretch + stretch // 4, MOST_CACHED))
         if self.header.single and self.frames == 0:
             self._content(self.blocks[0])  # nobody else would ever check its sum
+
+    def _check_companions(self) -> None:
+        """A file coded with others, or a copy of one, can be read only where those are."""
+        record = self.header.record(COMPANIONS)
+        if record is None:
+            return
+        if self.companions is None:
+            raise DataError(
+                f"{self.name}: was coded together with other recordings, and can be read only in the archive with them"
+            )
+        if Cursor(record, self.name).varint() != self.companions.count:
+            raise DataError(f"{self.name}: was coded with other companions than the archive states")
 
     def _read_front(self) -> None:
         """The header at the beginning."""
@@ -231,7 +258,8 @@ class Reader:
 
     def _fetch(self, ranges: list[tuple[int, int]]) -> None:
         """Have a remote file fetch byte ranges (start, end) in as few requests as it takes; for others do nothing."""
-        if isinstance(self._file, Remote):
+        if self._remote:
+            assert isinstance(self._file, Remote | Window)
             with self._lock:
                 self._file.ahead(ranges)
 
@@ -324,6 +352,11 @@ class Reader:
         if payload[:1] == PACKED_BYTE:
             data = unpack_bytes(payload[1:], block.frames * layout.frame_bytes, what)
             return unpack(data, layout), data
+        if payload[:1] == COPIED_BYTE:
+            if self.companions is None or len(payload) > 1:
+                raise DataError(f"{what}: refers to another recording badly")
+            copied = self.companions.copied(block.extent, self.layout)
+            return copied, pack(copied, layout)
         wanted = Payload(payload, block.frames, block.channels, self.layout.memory_dtype, what)
         samples = self._ahead.pop(block.offset, None)
         if samples is None:
@@ -332,6 +365,10 @@ class Reader:
             return samples, pack(samples, layout)
         except UsageError:  # a damaged 24-bit block
             raise DataError(f"{what}: decodes to samples that its type cannot hold") from None
+
+    def keep(self, samples: int) -> None:
+        """Keep at most so many decoded samples for the next slice, and one block if that is more."""
+        self._room = samples
 
     def give(self, block: Block, samples: np.ndarray) -> None:
         """Take what a block has been decoded to elsewhere; its check sum is still looked at."""
@@ -465,7 +502,7 @@ class Reader:
         batch: list[Block] = []
         size = 0
         for block in blocks:
-            if batch and (len(batch) == most or (size + block.size > AHEAD and isinstance(self._file, Remote))):
+            if batch and (len(batch) == most or (size + block.size > AHEAD and self._remote)):
                 yield batch
                 batch, size = [], 0
             batch.append(block)

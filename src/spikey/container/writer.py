@@ -24,6 +24,8 @@ from spikey.container.layout import (
     BYTES,
     CALIBRATION,
     CANONICAL,
+    COMPANIONS,
+    COPIED_BYTE,
     HEAD,
     LARGEST_RECORD,
     METADATA,
@@ -38,6 +40,7 @@ from spikey.container.layout import (
     write_index,
 )
 from spikey.container.packed_bytes import PIECE, pack_bytes
+from spikey.container.window import Companions
 from spikey.errors import UsageError
 from spikey.model.calibration import Calibration
 from spikey.model.trained import Model
@@ -125,11 +128,16 @@ def _longest(source: Readable, block_frames: int | None) -> int:
 
 
 def encode_samples(
-    blocks: list[np.ndarray], layouts: list[Layout], method: Method, calibration: Calibration | None
+    blocks: list[np.ndarray],
+    layouts: list[Layout],
+    method: Method,
+    calibration: Calibration | None,
+    companions: list[np.ndarray] | None = None,
 ) -> list[bytes]:
     """The payloads of sample blocks: coded, or as the file has them where that is not larger; floats are packed then.
 
     A trained network is used for a block only where it saves more, over the adaptive predictors, than naming it takes.
+    companions: for each block the samples (frames, channels) of other recordings.
     """
     coded = [block for block in blocks if block.size]
     payloads = encode_blocks(coded, method, calibration)
@@ -185,13 +193,15 @@ def write_file(
     coded: Iterator[Coded] | None = None,
     extra: Extra | None = None,
     block_frames: int | None = None,
+    companions: Companions | None = None,
 ) -> int:
     """Compress `source` into `out`, sequentially; return the bytes written.
 
     embed: the calibration's own bytes, to travel with the file. embed_model: whether the model travels as well.
     jobs: threads, or 0 for the calling one alone. progress: called with the samples done since. payload: the only
     block's, when it is known already. coded: all blocks of samples, where others make them. extra: metadata and side
-    files that travel along. block_frames: of a full block; None for the usual number.
+    files that travel along. block_frames: of a full block; None for the usual number. companions: of the recordings to
+    code this one with, or to refer to as its original.
     """
     layout = source.layout
     short = source.head_size + source.tail_size <= RECORD_BYTES
@@ -205,13 +215,16 @@ def write_file(
             records.append((kind, packed_record(data)))
     if extra is not None:
         records.append((METADATA, _metadata_record(extra)))
+    if companions is not None:
+        records.append((COMPANIONS, varint(companions.count)))
     files = extra is not None and bool(extra.files)
     single = short and is_single(source, block_frames) and not files
     header = Header(layout, source.frames, wrapper, single, b"" if calibration is None else calibration.id, records)
     if single:
         samples = source.read(0, source.frames)
         if payload is None:
-            payload = encode_samples([samples], [layout], method, calibration)[0]
+            part: Part = (0, source.frames, 0, layout.channels), samples
+            payload = _payloads([part], layout, method, calibration, companions)[0]
         calibrated, learned = needs(payload, layout.channels)
         idle = ([] if calibrated else [CALIBRATION]) + ([] if learned else [MODEL])
         header.records = [record for record in records if record[0] not in idle]
@@ -224,7 +237,7 @@ def write_file(
             blocks.write_bytes(BLOCK_HEAD, source.head_chunks(PIECE))
         shape = block_shape(layout, _longest(source, block_frames))
         parts = parts_of(source.read, shape, range(source.frames))
-        for block, made in coded or _in_order(parts, layout, method, calibration, jobs):
+        for block, made in coded or _in_order(parts, layout, method, calibration, jobs, companions):
             blocks.add(block, made)
             if progress is not None:
                 progress(block.frames * block.channels)
@@ -248,13 +261,36 @@ def parts_of(
         del chunk, part
 
 
-def encode_parts(parts: list[Part], layout: Layout, method: Method, calibration: Calibration | None) -> list[Coded]:
+def encode_parts(
+    parts: list[Part],
+    layout: Layout,
+    method: Method,
+    calibration: Calibration | None,
+    companions: Companions | None = None,
+) -> list[Coded]:
     """The blocks of parts of a recording: the same ones wherever, whenever and in whatever company they are made."""
-    payloads = encode_samples([samples for _, samples in parts], [layout] * len(parts), method, calibration)
+    payloads = _payloads(parts, layout, method, calibration, companions)
     return [
         (_block(BLOCK_SAMPLES, extent, payload, _packed(samples, layout)), payload)
         for (extent, samples), payload in zip(parts, payloads, strict=True)
     ]
+
+
+def _payloads(
+    parts: list[Part],
+    layout: Layout,
+    method: Method,
+    calibration: Calibration | None,
+    companions: Companions | None,
+) -> list[bytes]:
+    """The payloads of parts of a recording; those of a copy say no more than that."""
+    blocks = [samples for _, samples in parts]
+    if companions is None:
+        return encode_samples(blocks, [layout] * len(parts), method, calibration)
+    if companions.count == 0:
+        return [COPIED_BYTE if samples.size else STORED_BYTE for samples in blocks]
+    others = [companions.columns(first, frames) for (first, frames, *_), _ in parts]
+    return encode_samples(blocks, [layout] * len(parts), method, calibration, others)
 
 
 def batches(parts: Iterator[Part], method: Method, layout: Layout) -> Iterator[list[Part]]:
@@ -265,7 +301,12 @@ def batches(parts: Iterator[Part], method: Method, layout: Layout) -> Iterator[l
 
 
 def _in_order(
-    parts: Iterator[Part], layout: Layout, method: Method, calibration: Calibration | None, jobs: int
+    parts: Iterator[Part],
+    layout: Layout,
+    method: Method,
+    calibration: Calibration | None,
+    jobs: int,
+    companions: Companions | None = None,
 ) -> Iterator[Coded]:
     """The blocks of parts, encoded by `jobs` threads that run only a little ahead.
 
@@ -273,13 +314,13 @@ def _in_order(
     """
     if not jobs:
         for batch in batches(parts, method, layout):
-            yield from encode_parts(batch, layout, method, calibration)
+            yield from encode_parts(batch, layout, method, calibration, companions)
         return
     waiting: deque[Future[list[Coded]]] = deque()
     with ThreadPoolExecutor(jobs) as pool:
         try:
             for batch in batches(parts, method, layout):
-                waiting.append(pool.submit(encode_parts, batch, layout, method, calibration))
+                waiting.append(pool.submit(encode_parts, batch, layout, method, calibration, companions))
                 if len(waiting) > jobs:
                     yield from waiting.popleft().result()
             while waiting:

@@ -1,0 +1,216 @@
+"""The structures of an archive as bytes: what it says of each recording, its directory, its footer.
+
+An archive is a magic number, then for each recording an entry and a whole `.spky` file, then the directory, which holds
+the entries once more, and a footer. See `docs/format.md`, section 28.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from spikey.container.extra import safe_name
+from spikey.container.packed_bytes import PIECE, pack_bytes, unpack_bytes
+from spikey.errors import DataError
+from spikey.wire import Cursor, varint, zigzag
+
+MAGIC = b"SPKA"
+VERSION = 1
+FRONT = MAGIC + bytes([VERSION, 0])
+ENTRY_SYNC = b"\xb5SE\n"
+DIRECTORY_SYNC = b"\xb5SD\n"
+FOOTER = struct.Struct("<QI4s")  # offset of the directory, CRC-32 of it, magic
+FOOTER_MAGIC = b"AKPS"
+ALONE, TOGETHER, COPY = range(3)  # how a member is coded
+KINDS = ("alone", "together", "copy")
+MOST_MEMBERS = 1 << 20
+MOST_CHANNELS = 4  # companions of a member
+LONGEST_NAME = 4000  # bytes
+LONGEST_ENTRY = 5000  # bytes of fields
+LARGEST_DIRECTORY = 1 << 26  # bytes, unpacked
+FINE = 1000  # steps of a stated correlation
+
+
+class Reference(NamedTuple):
+    """A channel of another member, by the member's number, and its correlation, from -1 to 1, for people only."""
+
+    number: int
+    channel: int
+    correlation: float
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What an archive says of a member.
+
+    number: 0 for the first. name: a path with slashes. size: bytes of its `.spky` file. check: CRC-32 of those.
+    kind: ALONE, TOGETHER (with companions) or COPY (of its only companion's samples). bond: CRC-32 over the checks of
+    the companions, u32 each. offset: of its file in the archive.
+    """
+
+    number: int
+    name: str
+    size: int
+    check: int
+    kind: int = ALONE
+    companions: tuple[Reference, ...] = ()
+    bond: int = 0
+    offset: int = 0
+
+    def fields(self) -> bytes:
+        """The entry's fields."""
+        name = self.name.encode()
+        out = bytes([self.kind]) + varint(self.number) + varint(len(name)) + name + varint(self.size)
+        out += struct.pack("<I", self.check)
+        if self.kind != ALONE:
+            out += varint(len(self.companions))
+            for number, channel, correlation in self.companions:
+                out += varint(self.number - number) + varint(channel) + varint(zigzag(round(correlation * FINE)))
+            out += struct.pack("<I", self.bond)
+        return out
+
+    def write(self) -> bytes:
+        """Sync, length, fields, CRC-32 of them."""
+        body = self.fields()
+        return ENTRY_SYNC + varint(len(body)) + body + struct.pack("<I", zlib.crc32(body))
+
+
+def bond_of(checks: list[int]) -> int:
+    """The CRC-32 that ties a member to its companions, from their checks."""
+    return zlib.crc32(b"".join(struct.pack("<I", check) for check in checks))
+
+
+def _read_fields(body: bytes, what: str) -> Entry:
+    cursor = Cursor(body, what)
+    kind, number = cursor.byte(), cursor.varint(MOST_MEMBERS)
+    try:
+        name = safe_name(cursor.take(cursor.varint(LONGEST_NAME)).decode())
+    except UnicodeDecodeError:
+        raise DataError(f"{what}: names a member by what is no text") from None
+    size, check = cursor.varint(), struct.unpack("<I", cursor.take(4))[0]
+    if kind >= len(KINDS):
+        raise DataError(f"{what}: keeps {name} in a way that this version does not know")
+    if kind == ALONE:
+        entry = Entry(number, name, size, check)
+    else:
+        count = cursor.varint(MOST_CHANNELS)
+        if count < 1 or (kind == COPY and count > 1):
+            raise DataError(f"{what}: states {count} companions of {name}, which is impossible")
+        companions = []
+        for _ in range(count):
+            back, channel, correlation = cursor.varint(), cursor.varint(1 << 24), cursor.signed()
+            if not 1 <= back <= number:
+                raise DataError(f"{what}: has {name} depend on what does not come before it")
+            companions.append(Reference(number - back, channel, min(max(correlation / FINE, -1.0), 1.0)))
+        bond = struct.unpack("<I", cursor.take(4))[0]
+        entry = Entry(number, name, size, check, kind, tuple(companions), bond)
+    if cursor.rest():
+        raise DataError(f"{what}: says more of {name} than this version knows")
+    return entry
+
+
+def read_entry(data: bytes, offset: int, what: str) -> Entry:
+    """The entry that `data` begins with; `offset` is where that is in the archive."""
+    cursor = Cursor(data, what)
+    if cursor.take(4) != ENTRY_SYNC:
+        raise DataError(f"{what}: has no member at byte {offset}, where one should be")
+    body = cursor.take(cursor.varint(LONGEST_ENTRY))
+    if struct.unpack("<I", cursor.take(4))[0] != zlib.crc32(body):
+        raise DataError(f"{what}: what it says of a member at byte {offset} is damaged")
+    return replace(_read_fields(body, what), offset=offset + cursor.at)
+
+
+def write_directory(entries: list[Entry], offset: int) -> bytes:
+    """The directory, which begins at `offset`, and the footer."""
+    fields = b"".join(varint(len(body)) + body for body in (entry.fields() for entry in entries))
+    body = DIRECTORY_SYNC + varint(len(entries)) + varint(len(fields)) + pack_bytes(fields)
+    return body + FOOTER.pack(offset, zlib.crc32(body), FOOTER_MAGIC)
+
+
+def read_directory(read_at: Callable[[int, int], bytes], size: int, what: str) -> list[Entry]:
+    """The entries that the directory of an archive of `size` bytes lists, with the places that follow from them.
+
+    Raises DataError where it is not whole or does not fit the archive.
+    """
+    if size < len(FRONT) + FOOTER.size or not (footer := read_at(size - FOOTER.size, FOOTER.size)).endswith(
+        FOOTER_MAGIC
+    ):
+        raise DataError(
+            f"{what}: has no directory at its end: it is truncated, or something follows it; "
+            "decompressing with --salvage recovers what is whole"
+        )
+    offset, check, _ = FOOTER.unpack(footer)
+    damaged = DataError(f"{what}: its directory is damaged; decompressing with --salvage recovers what is whole")
+    if not len(FRONT) <= offset <= size - FOOTER.size:
+        raise damaged
+    body = read_at(offset, size - FOOTER.size - offset)
+    if zlib.crc32(body) != check or not body.startswith(DIRECTORY_SYNC):
+        raise damaged
+    cursor = Cursor(body, what)
+    cursor.take(len(DIRECTORY_SYNC))
+    count, unpacked = cursor.varint(MOST_MEMBERS), cursor.varint(LARGEST_DIRECTORY)
+    inner = Cursor(unpack_bytes(cursor.rest(), unpacked, what), what)
+    entries = []
+    at = len(FRONT)
+    for number in range(count):
+        entry = _read_fields(inner.take(inner.varint(LONGEST_ENTRY)), what)
+        at += len(entry.write())
+        if entry.number != number or entry.size > offset - at:
+            raise DataError(f"{what}: its members do not fit together at {entry.name}")
+        entries.append(replace(entry, offset=at))
+        at += entry.size
+    if inner.rest() or at != offset:
+        raise DataError(f"{what}: its directory does not fit its members")
+    _check_names(entries, what)
+    return entries
+
+
+def find_entries(read_at: Callable[[int, int], bytes], size: int, what: str) -> list[Entry]:
+    """Members whose entries are whole, by their numbers, wherever they are in an archive of `size` bytes."""
+    found: dict[int, Entry] = {}
+    names: set[str] = set()
+    starts: list[int] = []
+    at = 0
+    while at < size:
+        window = read_at(at, min(PIECE, size - at))
+        hit = window.find(ENTRY_SYNC)
+        if hit < 0:
+            at += max(len(window) - len(ENTRY_SYNC) + 1, 1)
+            continue
+        at += hit
+        try:
+            entry = read_entry(read_at(at, min(LONGEST_ENTRY + 20, size - at)), at, what)
+        except DataError:
+            at += 1
+            continue
+        starts.append(at)
+        if entry.number not in found and entry.name not in names:
+            found[entry.number] = entry
+            names.add(entry.name)
+        end = entry.offset + entry.size
+        whole = end < size and read_at(end, min(len(ENTRY_SYNC), size - end)) in (ENTRY_SYNC, DIRECTORY_SYNC)
+        at = end if whole or end >= size else entry.offset  # bytes may be missing between this one and the next
+    for number, entry in found.items():
+        # Where another begins this one ends, or blocks of the other would be taken for its own.
+        limit = min((start for start in starts if start >= entry.offset), default=size)
+        found[number] = replace(entry, size=max(min(entry.size, limit - entry.offset), 0))
+    return [found[number] for number in sorted(found)]
+
+
+def _check_names(entries: list[Entry], what: str) -> None:
+    seen: set[str] = set()
+    for entry in entries:
+        if entry.name in seen:
+            raise DataError(f"{what}: has two members called {entry.name}")
+        seen.add(entry.name)
+    for entry in entries:
+        if any(parent in seen for parent in _parents(entry.name)):
+            raise DataError(f"{what}: has {entry.name} lie below a member, which is no folder")
+
+
+def _parents(name: str) -> Iterator[str]:
+    parts = name.split("/")
+    return ("/".join(parts[:end]) for end in range(1, len(parts)))
