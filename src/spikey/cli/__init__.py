@@ -27,6 +27,7 @@ from spikey.cli import (
     models,
     simulate,
     stream,
+    topology,
     train,
     verify,
 )
@@ -55,7 +56,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (compress, decompress, info, verify, train, models, calibrate, simulate, bench, budget, doctor, demo):
+for command in (
+    compress,
+    decompress,
+    info,
+    verify,
+    topology,
+    train,
+    models,
+    calibrate,
+    simulate,
+    bench,
+    budget,
+    doctor,
+    demo,
+):
     app.command(command.__name__.rsplit(".", 1)[1])(_interruptible(command.command))
 app.add_typer(stream.app, name="stream")
 

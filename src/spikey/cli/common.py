@@ -138,12 +138,16 @@ def settings_from(
     else:
         chosen = load(wanted)
         embed = chosen.to_bytes()
-    channels, rate, dtype = raw
-    stated_raw = [value is not None for value in raw]
-    if any(stated_raw) and not all(stated_raw):
-        raise UsageError("a raw input needs all three of --channels, --rate and --dtype")
-    layout = (channels, rate, dtype) if channels is not None and rate is not None and dtype is not None else None
+    layout = raw_layout(*raw)
     return Settings(calibration=chosen, embed=embed, estimate=wanted in (None, "auto"), raw=layout, **options)
+
+
+def raw_layout(channels: int | None, rate: float | None, dtype: str | None) -> tuple[int, float, str] | None:
+    """What the options say of a raw input, or None where they say nothing."""
+    stated = [value is not None for value in (channels, rate, dtype)]
+    if any(stated) and not all(stated):
+        raise UsageError("a raw input needs all three of --channels, --rate and --dtype")
+    return (channels, rate, dtype) if channels is not None and rate is not None and dtype is not None else None
 
 
 def trained_file(stated: Config) -> Path:

@@ -71,7 +71,9 @@ def read_header(cursor: Cursor) -> Header:
     name = cursor.what
     magic = cursor.data[:4].tobytes()
     if magic == b"SPKA":
-        raise DataError(f"{name}: is an archive of recordings: decompress it by itself, or open it with spikey.open_archive")
+        raise DataError(
+            f"{name}: is an archive of recordings: decompress it by itself, or open it with spikey.open_archive"
+        )
     if magic != MAGIC:
         raise DataError(f"{name}: is not a Spikey file (it begins with {magic!r})")
     cursor.take(4)

@@ -592,10 +592,13 @@ class Reader:
         """The first two bytes of a block's payload, which state its method."""
         return self._read_at(block.offset, min(2, block.size))
 
+    def payload(self, block: Block) -> bytes:
+        """A block's payload as it lies in the file, unchecked."""
+        return self._read_at(block.offset, block.size)
+
     def levels(self, block: Block) -> list[str]:
         """In words, what values each channel of a block of samples can take; nothing where they are kept as is."""
-        payload = self._read_at(block.offset, block.size)
-        return [channel.levels.words() for channel in described_in(payload, block.channels, self.name)]
+        return [channel.levels.words() for channel in described_in(self.payload(block), block.channels, self.name)]
 
     def close(self) -> None:
         """Close the file."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spikey.recording.simultaneous import FRAMES, Opener, correlations, families, least
+from spikey.recording.simultaneous import FRAMES, Family, Opener, correlations, families, least
 from spikey.recording.wav import open_wav
 
 MOST_COMPANIONS = 4  # channels of other recordings that one is coded with
@@ -37,15 +37,16 @@ class Planned(NamedTuple):
     copy: bool = False
 
 
-def plan(paths: Sequence[Path], opened: Opener = open_wav) -> list[list[Planned]]:
+def plan(paths: Sequence[Path], opened: Opener = open_wav, found: list[Family] | None = None) -> list[list[Planned]]:
     """The files in groups of recordings made at once, each in the order in which they are to be coded.
 
     A recording has up to four companions: the channels before it that correlate most, in magnitude, with any of its
     own; so many that at most 32 recordings are needed for it. One that holds another's samples is a copy of it. Floats
-    are never companions and have none. Raises DataError, naming the file, for one that cannot be read.
+    are never companions and have none. found: `families` of the files, where they are known. Raises DataError, naming
+    the file, for one that cannot be read.
     """
     planned = []
-    for family in families(paths, opened):
+    for family in families(paths, opened) if found is None else found:
         if len(family.members) == 1:
             planned.append([Planned(family.members[0])])
             continue
