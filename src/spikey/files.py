@@ -338,7 +338,8 @@ def decompress_file(
     (first frame, end frame, first channel, end channel); otherwise they raise DamagedError and nothing is written.
     opened: the file's reader, where there is one already; it is closed.
     """
-    with opened or Reader(path, salvage=salvage) as reader, complete_file(out_path, path) as (out, _):
+    reader = Reader(path, salvage=salvage) if opened is None else opened
+    with reader, complete_file(out_path, path) as (out, _):
         written = 0
         if reader.header.wrapper == BYTES:
             for chunk in reader.around(BLOCK_BYTES):

@@ -13,7 +13,9 @@ from spikey.analysis.topology import Topology
 
 MOST_NAMED = 40  # nodes whose names fit beside a matrix
 MOST_SHOWN = 1000  # nodes in a matrix
+MANY, SMALL = 100, 8  # nodes from which on a matrix of groups as small as that is but a thin line
 MOST_GROUPS = 400
+RADIUS = 0.22  # of a group in its cell
 LONGEST = 18  # letters of a name
 _COLOURS = "RdBu_r"
 _NODE, _LINK, _COPY = "#00798c", "#d1495b", "#edae49"
@@ -22,7 +24,8 @@ _NODE, _LINK, _COPY = "#00798c", "#d1495b", "#edae49"
 def draw_topology(path: str | os.PathLike[str], found: Topology, title: str) -> None:
     """Write a PNG, SVG or PDF, by the name of `path`.
 
-    Left the correlations of everything that is in a group, right each group with its links, or the probe with them.
+    Left the correlations of everything that is in a group (of many small groups, in order of size), right each group
+    with its links, or the probe with them.
     Raises UsageError when matplotlib is missing or the file cannot be written.
     """
     check_picture(path)
@@ -37,7 +40,10 @@ def draw_topology(path: str | os.PathLike[str], found: Topology, title: str) -> 
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     figure.suptitle(title, fontsize=16)
-    _matrix(figure, left, found, shown[:MOST_SHOWN])
+    if len(shown) > MANY and len(groups[0]) <= SMALL:
+        _strengths(left, found)
+    else:
+        _matrix(figure, left, found, shown[:MOST_SHOWN])
     if found.positions is not None:
         _probe(right, found)
     else:
@@ -65,6 +71,18 @@ def _matrix(figure: Any, axes: Any, found: Topology, shown: list[int]) -> None:
         axes.set_xlabel(f"{len(shown):,} {found.of}")
 
 
+def _strengths(axes: Any, found: Topology) -> None:
+    """The correlation of every link, the largest first."""
+    sizes = np.sort([abs(link.correlation) for link in found.links])[::-1]
+    axes.plot(np.arange(1, len(sizes) + 1), sizes, color=_LINK, lw=2)
+    axes.set_title("Correlation of the first differences of each two that are coded together")
+    axes.set_xlabel(f"{len(sizes):,} links, in order")
+    axes.set_ylabel("correlation, magnitude")
+    axes.set_ylim(0, None)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
 def _short(name: str) -> str:
     stem = Path(name).stem
     return stem if len(stem) <= LONGEST else stem[: LONGEST - 1] + "…"
@@ -73,16 +91,17 @@ def _short(name: str) -> str:
 def _graph(axes: Any, found: Topology, groups: list[list[int]]) -> None:
     """Every group in a cell of its own, its nodes on a circle."""
     axes.set_axis_off()
-    axes.set_title(f"What is coded with what ({len(groups):,} group{'s' * (len(groups) != 1)})")
+    what = "Which channel refers to which" if found.of == "channels" else "What is coded with what"
+    axes.set_title(f"{what} ({len(groups):,} group{'s' * (len(groups) != 1)})")
     if not groups:
         return
     across = int(np.ceil(np.sqrt(len(groups))))
     places: dict[int, tuple[float, float]] = {}
     for cell, group in enumerate(groups):
-        angles = 2 * np.pi * np.arange(len(group)) / len(group) + np.pi / 2
+        angles = 2 * np.pi * np.arange(len(group)) / len(group)
         row, column = divmod(cell, across)
         for node, angle in zip(group, angles, strict=True):
-            places[node] = column + 0.32 * float(np.cos(angle)), -row + 0.32 * float(np.sin(angle))
+            places[node] = column + RADIUS * float(np.cos(angle)), -row + RADIUS * float(np.sin(angle))
     _links(axes, found, places)
     total = sum(map(len, groups))
     x, y = zip(*places.values(), strict=True)
@@ -110,9 +129,10 @@ def _probe(axes: Any, found: Topology) -> None:
 
 
 def _links(axes: Any, found: Topology, places: dict[int, tuple[float, float]]) -> None:
+    most = max((abs(link.correlation) for link in found.links), default=1.0) or 1.0
     for link in found.links:
         if link.node in places and link.other in places:
             (x0, y0), (x1, y1) = places[link.other], places[link.node]
-            strength = abs(link.correlation)
+            strength = abs(link.correlation) / most
             colour = _COPY if link.channel is None else _LINK
-            axes.plot([x0, x1], [y0, y1], color=colour, lw=0.6 + 2.4 * strength, alpha=0.35 + 0.65 * min(strength, 1))
+            axes.plot([x0, x1], [y0, y1], color=colour, lw=0.5 + 2.5 * strength, alpha=0.3 + 0.7 * strength)
