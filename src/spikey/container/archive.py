@@ -137,7 +137,8 @@ class Archive:
 
     def _numbered(self, name: str) -> int:
         if name not in self._numbers:
-            near = difflib.get_close_matches(str(name), self._numbers, n=1)
+            near = [known for known in self._numbers if known.endswith(f"/{name}")]
+            near += difflib.get_close_matches(str(name), self._numbers, n=1)
             raise UsageError(f"{self.name}: holds no {name}" + (f"; did you mean {near[0]}?" if near else ""))
         return self._numbers[name]
 
