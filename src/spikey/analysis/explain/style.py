@@ -35,9 +35,16 @@ def png(figure: Any) -> bytes:
         axes.tick_params(labelsize=11)
         for text in (axes.xaxis.label, axes.yaxis.label, axes.title):
             text.set_fontsize(12)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png")
+    return small(drawn.getvalue())
+
+
+def small(drawn: bytes) -> bytes:
+    """A PNG with a palette."""
     from PIL import Image  # which matplotlib needs itself
 
-    drawn, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png")
-    Image.open(drawn).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
-    return small.getvalue()
+    image = Image.open(io.BytesIO(drawn)).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+    packed = io.BytesIO()
+    image.save(packed, "PNG", optimize=True)
+    return packed.getvalue()
