@@ -23,7 +23,6 @@ from spikey.model.calibration import Calibration, n1
 from spikey.recording.levels import find_levels
 
 PAGE = (ROOT / "docs" / "how-it-works.md").read_text(encoding="utf-8")
-SHARED = ROOT.parent / "shared" / "data" / "neuralink"
 PNG = b"\x89PNG\r\n"
 
 
@@ -51,15 +50,13 @@ def test_the_command_makes_the_pictures_and_the_figures_of_the_page(tmp_path, ca
     assert agrees(stated.text, printed, tolerance(stated.note)), printed
 
 
-def test_a_real_recording(tmp_path, capsys):
+def test_a_real_recording(real_recordings, tmp_path, capsys):
     pytest.importorskip("matplotlib")
-    found = sorted(SHARED.glob("*.wav"))
-    if len(found) < 2:
-        pytest.skip(f"needs the recordings of the challenge in {SHARED}")
-    assert main([str(tmp_path), str(found[1])]) == 0
+    assert main([str(tmp_path), str(real_recordings[0])]) == 0
     assert all((tmp_path / name).read_bytes().startswith(PNG) for name in PICTURES)
     said = capsys.readouterr().out
-    assert found[1].name in said and "as calibrated from 412 recordings" in said and "noise alone" not in said
+    assert real_recordings[0].name in said and "as calibrated from 412 recordings" in said
+    assert "noise alone" not in said
 
 
 def test_another_converter(tmp_path, capsys):
