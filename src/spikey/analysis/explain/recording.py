@@ -34,7 +34,8 @@ PIECE, PIECE_EVERY = 2048, 512  # frames that a learning curve covers, and betwe
 SETTLED = 19_531  # frames after which a predictor knows the signal: a second
 TRIED_NOISE = (1.0, 2.0, 3.0, 4.0, 5.5, 7.5, 10.0, 13.0)  # codes
 TRIED_FRAMES = 40_000
-WORK = 14  # steps that `explain` reports
+SHOWN_PRESETS = ("realtime", "balanced")
+WORK = 4 + len(SHOWN_PRESETS) + len(TRIED_NOISE)  # steps that `explain` reports
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +90,8 @@ def explain(recording: Path | None = None, progress: Progress = lambda amount, n
     even, known = follow(codes, levels.codes), follow(codes, levels.codes, calibration)
     progress(1, "prediction")
     payloads = {}
-    for preset, method in PRESETS.items():
-        coded = encode_block(samples[:, None], method, calibration)
+    for preset in SHOWN_PRESETS:
+        coded = encode_block(samples[:, None], PRESETS[preset], calibration)
         payloads[preset] = samples.nbytes if coded is None else len(coded)
         progress(1, preset)
     start, start_prior = (_mean_start(codes, levels.codes, calibration, prior) for prior in (False, True))
