@@ -52,7 +52,7 @@ def draw_curves(path: Path, title: str, steps: list[tuple[int, float]], history:
         axes.set_ylim(min(near) - room, max(near) + room)
         axes.set_xlabel("steps of the optimiser")
         axes.set_ylabel("bits per sample")
-        axes.legend(frameon=False, fontsize=11)
+        axes.legend(framealpha=0.9, edgecolor="none", fontsize=11)
 
 
 def draw_recordings(path: Path, title: str, base: np.ndarray, network: np.ndarray) -> None:
