@@ -71,8 +71,8 @@ def compress_archive(
 ) -> Packing:
     """Compress recordings, given as names in the archive and files, into one archive.
 
-    Those made at the same instant are found and coded with each other, `settings.jobs` groups at a time. Each is
-    decoded and compared before the archive takes its name, unless told not to. done: called for each. A recording that
+    Those made at the same instant are found and coded with each other, `settings.jobs` at a time. Each is decoded and
+    compared before the archive takes its name, unless told not to. done: called for each. A recording that
     cannot be read is left out and named in the result; UsageError or DataError where nothing is left.
     """
     settings = _with_preset(settings or Settings())
@@ -84,20 +84,30 @@ def compress_archive(
     if not groups and not plain:
         raise failures[0] if failures else UsageError("there is nothing to compress")
     packing = Packing(groups=sum(len(group) > 1 for group in groups), failures=failures)
-    work = sorted([*groups, *([Planned(index)] for index in plain)], key=lambda group: group[0].place)
-    job = _Job([name for name, _ in members], paths, settings, frozenset(plain), len(work) == 1)
+    work = [
+        planned
+        for group in sorted([*groups, *([Planned(place)] for place in plain)], key=lambda group: group[0].place)
+        for planned in group
+    ]
     if any(_same_file(path, out_path) for path in paths):
         raise UsageError(f"{out_path}: would be read and written at once; name another output")
     with complete_file(out_path) as (out, passing):
+        job = _Job([name for name, _ in members], paths, settings, frozenset(plain), os.path.dirname(passing))
         with ArchiveWriter(out) as archive:
             numbers: dict[int, int] = {}
-            for group in _in_order(work, job, done):
-                packing.failures += group.failures
-                for member in group.members:
-                    entry = archive.add(member.entry(numbers), _pieces(group.file, member.start, member.size))
-                    numbers[member.place] = entry.number
-                    packing.outcomes[entry.name] = member.outcome
-                group.file.close()
+            for planned, packed in _in_order(work, job):
+                if isinstance(packed, _Packed) and any(c.place not in numbers for c in packed.companions):
+                    packed.file.close()  # what it was coded with failed
+                    packed = _pack(_without_lost(planned, numbers), job, _nothing)
+                if isinstance(packed, SpikeyError):
+                    packing.failures.append(packed)
+                    continue
+                with packed.file as file:
+                    entry = archive.add(packed.entry(numbers), _pieces(file))
+                numbers[planned.place] = entry.number
+                packing.outcomes[entry.name] = packed.outcome
+                if done is not None:
+                    done(packed.outcome)
         if not archive.entries:
             raise packing.failures[0]
         out.close()
@@ -163,21 +173,21 @@ def _planned(
 
 
 class _Job(NamedTuple):
-    """What is the same for all groups."""
+    """What is the same for all recordings."""
 
     names: list[str]
     paths: list[Path]
     settings: Settings
     plain: frozenset[int]
-    alone: bool  # one group only, which then has all threads
+    folder: str  # of passing files
+    jobs: int = 0  # threads of one recording; 0 for the calling one alone
 
 
-class _Member(NamedTuple):
-    """A compressed recording in its group's passing file."""
+class _Packed(NamedTuple):
+    """A compressed recording in a passing file of its own."""
 
-    place: int
     name: str
-    start: int
+    file: Any
     size: int
     check: int
     kind: int
@@ -190,76 +200,64 @@ class _Member(NamedTuple):
         return Entry(0, self.name, self.size, self.check, self.kind, references)
 
 
-class _Group(NamedTuple):
-    file: Any
-    members: list[_Member]
-    failures: list[SpikeyError]
+Result = _Packed | SpikeyError
 
 
-def _in_order(work: list[list[Planned]], job: _Job, done: Callable[[Outcome], None] | None) -> Iterator[_Group]:
-    """The groups compressed, by as many threads as the settings say, which run only a little ahead."""
+def _in_order(work: list[Planned], job: _Job) -> Iterator[tuple[Planned, Result]]:
+    """The recordings compressed, or why not, by as many threads as the settings say, which run only a little ahead."""
     stop = threading.Event()
-    waiting: deque[Future[_Group]] = deque()
     jobs = max(job.settings.jobs, 1)
-    with ThreadPoolExecutor(jobs) as pool:
-        try:
-            for group in work:
-                waiting.append(pool.submit(_compress_group, group, job, stop, done))
-                if len(waiting) > 2 * jobs:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            stop.set()
-            pool.shutdown(cancel_futures=True)
-
-
-def _compress_group(
-    group: list[Planned], job: _Job, stop: threading.Event, done: Callable[[Outcome], None] | None
-) -> _Group:
-    """Compress the recordings of a group in order, one after another in one passing file."""
-    file: Any = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 (whoever takes the group closes it)
-    members: dict[int, _Member] = {}
-    failures: list[SpikeyError] = []
+    if len(work) < jobs:
+        job = job._replace(jobs=jobs // len(work))
 
     def go_on(_: int) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
 
+    waiting: deque[tuple[Planned, Future[Result]]] = deque()
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            for planned in work:
+                waiting.append((planned, pool.submit(_pack, planned, job, go_on)))
+                if len(waiting) > 2 * jobs:
+                    ready, future = waiting.popleft()
+                    yield ready, future.result()
+            while waiting:
+                ready, future = waiting.popleft()
+                yield ready, future.result()
+        finally:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+
+
+def _nothing(_: int) -> None:
+    pass
+
+
+def _without_lost(planned: Planned, there: dict[int, int]) -> Planned:
+    """A plan without the companions that could not be compressed themselves."""
+    return Planned(planned.place, tuple(c for c in planned.companions if c.place in there))
+
+
+def _pack(planned: Planned, job: _Job, go_on: Callable[[int], None]) -> Result:
+    """Compress one recording, and compare it; whoever takes it closes its file."""
+    file: Any = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=job.folder)  # noqa: SIM115
     try:
-        for planned in group:
-            go_on(0)
-            there = _without_lost(planned, members)
-            file.seek(0, os.SEEK_END)
-            start = file.tell()
-            try:
-                if planned.place in job.plain:
-                    member = _pack_bytes(planned.place, job, file, start)
-                else:
-                    member = _pack(there, job, file, start, go_on)
-            except SpikeyError as error:
-                failures.append(error)
-                file.seek(start)
-                file.truncate()
-                continue
-            members[planned.place] = member
-            if done is not None:
-                done(member.outcome)
+        go_on(0)
+        return (_pack_bytes if planned.place in job.plain else _pack_samples)(planned, job, file, go_on)
+    except SpikeyError as error:
+        file.close()
+        return error
+    except OSError as error:
+        file.close()
+        raise UsageError(f"{job.folder}: cannot hold what is being written ({error.strerror or error})") from None
     except BaseException:
         file.close()
         raise
-    return _Group(file, list(members.values()), failures)
 
 
-def _without_lost(planned: Planned, there: dict[int, Any]) -> Planned:
-    """A plan without the companions that could not be compressed themselves."""
-    kept = tuple(c for c in planned.companions if c.place in there)
-    return planned if len(kept) == len(planned.companions) else Planned(planned.place, kept)
-
-
-def _pack(planned: Planned, job: _Job, file: Any, start: int, go_on: Callable[[int], None]) -> _Member:
-    """Compress one recording to the end of `file`, and compare it."""
-    settings = job.settings
+def _pack_samples(planned: Planned, job: _Job, file: Any, go_on: Callable[[int], None]) -> _Packed:
+    settings, name = job.settings, job.names[planned.place]
     with ExitStack() as stack:
         source = stack.enter_context(open_recording(job.paths[planned.place], settings))
         method = settings.method(size_of(source))
@@ -278,43 +276,37 @@ def _pack(planned: Planned, job: _Job, file: Any, start: int, go_on: Callable[[i
             calibration,
             embed=embed,
             embed_model=settings.embed_model,
-            jobs=settings.jobs if job.alone else 0,
+            jobs=job.jobs,
             progress=go_on,
             block_frames=settings.block_frames,
             companions=others,
         )
-        name = job.names[planned.place]
-        window = Window(file, name, start, written)
-        with Reader(window, companions=others) as reader:
+        with Reader(Window(file, name, 0, written), companions=others) as reader:
             used = reader.header.record(COMPANIONS) is not None
             if settings.verify:
-                compare(source, reader, settings.jobs if job.alone else 1)
+                compare(source, reader, max(job.jobs, 1))
             note = note_on_floats(reader, name) if source.layout.memory_dtype.kind == "f" and not planned.copy else ""
         outcome = Outcome(size_of(source), written, source.frames * source.layout.channels, note)
         kind = ALONE if not used else COPY if planned.copy else TOGETHER
-        companions = planned.companions if used else ()
-        return _Member(planned.place, name, start, written, _check(file, start, written), kind, companions, outcome)
+        return _Packed(name, file, written, crc_of(_pieces(file)), kind, planned.companions if used else (), outcome)
 
 
-def _pack_bytes(index: int, job: _Job, file: Any, start: int) -> _Member:
+def _pack_bytes(planned: Planned, job: _Job, file: Any, _: Callable[[int], None]) -> _Packed:
     """Keep a file that is no recording."""
-    size, written = write_bytes(job.paths[index], file)
-    name = job.names[index]
+    path, name = job.paths[planned.place], job.names[planned.place]
+    size, written = write_bytes(path, file)
     if job.settings.verify:
-        with Reader(Window(file, name, start, written)) as reader:
-            compare_bytes(job.paths[index], reader)
+        with Reader(Window(file, name, 0, written)) as reader:
+            compare_bytes(path, reader)
     outcome = Outcome(size, written, 0, f"{name} holds no samples that can be modelled")
-    return _Member(index, name, start, written, _check(file, start, written), ALONE, (), outcome)
+    return _Packed(name, file, written, crc_of(_pieces(file)), ALONE, (), outcome)
 
 
-def _pieces(file: BinaryIO, start: int, size: int) -> Iterator[bytes]:
-    file.seek(start)
-    for at in range(0, size, PIECE):
-        yield file.read(min(PIECE, size - at))
-
-
-def _check(file: BinaryIO, start: int, size: int) -> int:
-    return crc_of(_pieces(file, start, size))
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    """All bytes of a file."""
+    file.seek(0)
+    while piece := file.read(PIECE):
+        yield piece
 
 
 def crc_of(pieces: Iterable[bytes]) -> int:

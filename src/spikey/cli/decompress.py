@@ -58,6 +58,8 @@ def command(
     if archives:
         if len(inputs) > 1:
             raise UsageError(f"{archives[0]}: is an archive of recordings; restore it by itself")
+        if config is not None:
+            _consult(config, name, [])
         restore_archive(archives[0], output, member or [], into, salvage, jobs)
         return
     if member:

@@ -18,6 +18,7 @@ from spikey.container.entries import (
     COPY,
     FOOTER_MAGIC,
     FRONT,
+    LONGEST_ENTRY,
     MAGIC,
     VERSION,
     Entry,
@@ -26,7 +27,7 @@ from spikey.container.entries import (
     read_directory,
     write_directory,
 )
-from spikey.container.reader import Reader
+from spikey.container.reader import GLANCE, Reader
 from spikey.container.window import Window
 from spikey.container.writer import Writable
 from spikey.errors import DamagedError, DataError, SpikeyError, UsageError
@@ -77,6 +78,7 @@ class Archive:
             raise
 
     def _read_structure(self) -> None:
+        self._fetch([(0, min(GLANCE, self.file_size)), (max(self.file_size - GLANCE, 0), self.file_size)])
         try:
             front = self._read_at(0, min(len(FRONT), self.file_size))
             if front[:4] != MAGIC:
@@ -102,6 +104,12 @@ class Archive:
         if not entries:
             raise DataError(f"{self.name}: holds no recording that could be salvaged")
         return entries
+
+    def _fetch(self, ranges: list[tuple[int, int]]) -> None:
+        """Have a remote archive fetch byte ranges (start, end) at once; for others do nothing."""
+        if isinstance(self._file, Remote):
+            with self._lock:
+                self._file.ahead(ranges)
 
     def _read_at(self, offset: int, count: int) -> bytes:
         with self._lock:
@@ -195,6 +203,7 @@ class Archive:
         entry = self._entries[number]
         what = f"{self.name}, {entry.name}"
         self._needed(number)
+        self._fetch([(max(entry.offset - LONGEST_ENTRY, 0), entry.offset + min(GLANCE, entry.size))])
         if not self.salvage:
             head = entry.write()
             if self._read_at(entry.offset - len(head), len(head)) != head:
