@@ -289,9 +289,7 @@ def test_a_companion_that_is_another_is_noticed(archive, tmp_path):
 
     def change(held):
         return [
-            (replace(e, size=len(other), check=zlib.crc32(other), kind=0, companions=()), other)
-            if e.name == "a1.wav"
-            else (e, c)
+            (replace(e, size=len(other), kind=0, companions=()), other) if e.name == "a1.wav" else (e, c)
             for e, c in held
         ]
 
@@ -333,7 +331,7 @@ def test_names_that_meet_are_refused(archive, tmp_path):
 def test_cycles_cannot_be_stated(archive, tmp_path):
     """A companion is named by how far before it lies, so one that is later or the recording itself is refused."""
     for back in (0, 1, 5):
-        entry = Entry(0, "a.wav", 0, 0, TOGETHER, (Reference(-back, 0, 0.5),), 0)
+        entry = Entry(0, "a.wav", 0, TOGETHER, (Reference(-back, 0, 0.5),), 0)
         with pytest.raises(DataError, match="depend on what does not come before it"):
             read_entry(entry.write(), 0, "x")
 
@@ -350,7 +348,7 @@ def test_long_chains_and_many_paths_are_refused(tmp_path):
     with ArchiveWriter(out) as writer:
         for number in range(2 * MOST_NEEDED):
             before = tuple(Reference(other, 0, 0.5) for other in range(max(number - 4, 0), number))
-            writer.add(Entry(0, f"{number}", len(content), 0, TOGETHER if number else 0, before), [content])
+            writer.add(Entry(0, f"{number}", len(content), TOGETHER if number else 0, before), [content])
     with Archive(out.getvalue()) as opened:
         assert opened["20"].frames == FRAMES
         with pytest.raises(DataError, match=f"depends on more than {MOST_NEEDED} other recordings"):
@@ -490,7 +488,9 @@ def test_a_missing_companion_is_named(small):
 
 def test_entries_and_directory_are_inverses():
     references = (Reference(3, 0, -0.25), Reference(1, 7, 0.5))
-    entries = [Entry(n, f"ä/{n}.wav", 0, n, *((TOGETHER, references, 9) if n == 4 else ())) for n in range(5)]
+    uuid = "0052503c-2849-4f41-ab51-db382103690c"
+    names = ["ä/1.wav", f"{uuid}.wav", f"x/{uuid}", f"{uuid}-{uuid}.wav", uuid.upper()]
+    entries = [Entry(n, name, 0, *((TOGETHER, references, 9) if n == 4 else ())) for n, name in enumerate(names)]
     data = FRONT
     placed = []
     for entry in entries:
@@ -499,7 +499,7 @@ def test_entries_and_directory_are_inverses():
     assert find_entries(lambda at, count: data[at : at + count], len(data), "x") == placed
     data += write_directory(entries, len(data))
     assert read_directory(lambda at, count: data[at : at + count], len(data), "x") == placed
-    assert data.count(ENTRY_SYNC) == 5
+    assert data.count(ENTRY_SYNC) == 5 and data.count(bytes.fromhex(uuid.replace("-", ""))) >= 3
 
 
 def test_a_recording_that_cannot_be_read_is_left_out_and_named(folder, tmp_path):
@@ -597,3 +597,14 @@ def test_companions_are_used_and_single_recordings_decode_their_chain_only(folde
         monkeypatch.setattr(Reader, "_content", lambda self, block: decoded.append(self.name) or real(self, block))
         opened[together[0]][:10]
         assert {name.split(", ")[1] for name in decoded} == {together[0], *chain[together[0]]}
+
+
+def test_an_archive_at_an_address(archive):
+    """Only parts of it are fetched."""
+    fsspec = pytest.importorskip("fsspec")
+    data = archive.read_bytes()
+    fsspec.filesystem("memory").pipe("/archive/all.spky", data)
+    with spikey.open_archive("memory://archive/all.spky") as opened, Archive(data) as local:
+        assert opened.names == local.names
+        for name in ("two.wav", "deep/er/tail.wav"):
+            assert (opened[name][10:20] == local[name][10:20]).all()

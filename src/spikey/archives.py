@@ -95,6 +95,7 @@ def compress_archive(
         job = _Job([name for name, _ in members], paths, settings, frozenset(plain), os.path.dirname(passing))
         with ArchiveWriter(out) as archive:
             numbers: dict[int, int] = {}
+            checks: list[int] = []
             for planned, packed in _in_order(work, job):
                 if isinstance(packed, _Packed) and any(c.place not in numbers for c in packed.companions):
                     packed.file.close()  # what it was coded with failed
@@ -105,6 +106,7 @@ def compress_archive(
                 with packed.file as file:
                     entry = archive.add(packed.entry(numbers), _pieces(file))
                 numbers[planned.place] = entry.number
+                checks.append(packed.check)
                 packing.outcomes[entry.name] = packed.outcome
                 if done is not None:
                     done(packed.outcome)
@@ -113,7 +115,7 @@ def compress_archive(
         out.close()
         packing.entries, packing.written = archive.entries, archive.written
         if settings.verify:
-            _check_written(passing, packing.entries)
+            _check_written(passing, packing.entries, checks)
     return packing
 
 
@@ -197,7 +199,7 @@ class _Packed(NamedTuple):
     def entry(self, numbers: dict[int, int]) -> Entry:
         """What the archive is to say of it."""
         references = tuple(Reference(numbers[c.place], c.channel, c.correlation) for c in self.companions)
-        return Entry(0, self.name, self.size, self.check, self.kind, references)
+        return Entry(0, self.name, self.size, self.kind, references)
 
 
 Result = _Packed | SpikeyError
@@ -317,10 +319,10 @@ def crc_of(pieces: Iterable[bytes]) -> int:
     return check
 
 
-def _check_written(path: str, entries: list[Entry]) -> None:
+def _check_written(path: str, entries: list[Entry], checks: list[int]) -> None:
     """Read an archive back: every recording was decoded before it was copied into it."""
     with Archive(path) as archive:
-        if archive.entries != entries or any(crc_of(archive.bytes_of(e.name)) != e.check for e in entries):
+        if archive.entries != entries or checks != [crc_of(archive.bytes_of(entry.name)) for entry in entries]:
             raise SpikeyError("the archive reads back as something else than was written; nothing was kept")
 
 

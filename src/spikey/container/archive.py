@@ -16,6 +16,7 @@ import numpy as np
 from spikey.container.entries import (
     ALONE,
     COPY,
+    ENDING,
     FOOTER_MAGIC,
     FRONT,
     LONGEST_ENTRY,
@@ -217,6 +218,15 @@ class Archive:
         for at in range(0, entry.size, 1 << 20):
             yield self._read_at(entry.offset + at, min(1 << 20, entry.size - at))
 
+    def has(self, number: int) -> bool:
+        """Whether a recording is there, by its place."""
+        return number in self._entries
+
+    def ending(self, number: int) -> bytes:
+        """The last 16 bytes of a recording's file, by its place."""
+        entry = self._entries[number]
+        return self._read_at(entry.offset + max(entry.size - ENDING, 0), min(entry.size, ENDING))
+
     def spend(self, frames: int) -> None:
         """Count what is read of companions for one block; DataError where it is more than any archive needs."""
         self._work.spent = getattr(self._work, "spent", 0) + frames + EACH
@@ -286,9 +296,10 @@ class Others:
 
     def _check_bond(self) -> None:
         """DataError where the companions are not the ones that the recording was coded with."""
-        entries = [self._archive._entries.get(number) for number, *_ in self._entry.companions]
-        known = [entry.check for entry in entries if entry is not None]
-        if len(known) == len(entries) and bond_of(known) != self._entry.bond:
+        numbers = [number for number, *_ in self._entry.companions]
+        if all(self._archive.has(number) for number in numbers) and self._entry.bond != bond_of(
+            [self._archive.ending(number) for number in numbers]
+        ):
             raise DataError("the archive holds another recording in its place than at first")
 
 
@@ -299,6 +310,7 @@ class ArchiveWriter:
         self._out = out
         self.entries: list[Entry] = []
         self.written = 0
+        self._ends: list[bytes] = []
 
     def __enter__(self) -> Self:
         self._write(FRONT)
@@ -310,14 +322,17 @@ class ArchiveWriter:
 
     def add(self, entry: Entry, pieces: Iterable[bytes]) -> Entry:
         """Append a recording, whose `.spky` file comes in pieces; number, bond and offset are filled in."""
-        checks = [self.entries[number].check for number, *_ in entry.companions]
-        entry = replace(entry, number=len(self.entries), bond=bond_of(checks) if checks else 0)
+        ends = [self._ends[number] for number, *_ in entry.companions]
+        entry = replace(entry, number=len(self.entries), bond=bond_of(ends) if ends else 0)
         head = entry.write()
         self._write(head)
         entry = replace(entry, offset=self.written)
+        end = b""
         for piece in pieces:
             self._write(piece)
+            end = (end + piece)[-ENDING:]
         self.entries.append(entry)
+        self._ends.append(end)
         return entry
 
     def _write(self, data: bytes) -> None:

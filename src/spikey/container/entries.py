@@ -6,6 +6,7 @@ the entries once more, and a footer. See `docs/format.md`, section 28.
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -31,6 +32,8 @@ MOST_CHANNELS = 4  # companions of a member
 LONGEST_NAME = 4000  # bytes
 LONGEST_ENTRY = 5000  # bytes of fields
 LARGEST_DIRECTORY = 1 << 26  # bytes, unpacked
+ENDING = 16  # bytes at the end of a member that tell it from others
+UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 FINE = 1000  # steps of a stated correlation
 
 
@@ -46,15 +49,14 @@ class Reference(NamedTuple):
 class Entry:
     """What an archive says of a member.
 
-    number: 0 for the first. name: a path with slashes. size: bytes of its `.spky` file. check: CRC-32 of those.
-    kind: ALONE, TOGETHER (with companions) or COPY (of its only companion's samples). bond: CRC-32 over the checks of
-    the companions, u32 each. offset: of its file in the archive.
+    number: 0 for the first. name: a path with slashes. size: bytes of its `.spky` file. kind: ALONE, TOGETHER (with
+    companions) or COPY (of its only companion's samples). bond: `bond_of` the companions. offset: of its file in the
+    archive.
     """
 
     number: int
     name: str
     size: int
-    check: int
     kind: int = ALONE
     companions: tuple[Reference, ...] = ()
     bond: int = 0
@@ -62,9 +64,8 @@ class Entry:
 
     def fields(self) -> bytes:
         """The entry's fields."""
-        name = self.name.encode()
+        name = _pack_name(self.name)
         out = bytes([self.kind]) + varint(self.number) + varint(len(name)) + name + varint(self.size)
-        out += struct.pack("<I", self.check)
         if self.kind != ALONE:
             out += varint(len(self.companions))
             for number, channel, correlation in self.companions:
@@ -78,23 +79,48 @@ class Entry:
         return ENTRY_SYNC + varint(len(body)) + body + struct.pack("<I", zlib.crc32(body))
 
 
-def bond_of(checks: list[int]) -> int:
-    """The CRC-32 that ties a member to its companions, from their checks."""
-    return zlib.crc32(b"".join(struct.pack("<I", check) for check in checks))
+def bond_of(ends: list[bytes]) -> int:
+    """The CRC-32 that ties a member to its companions, from the last 16 bytes of their files.
+
+    These hold a check sum that covers, by way of others, all samples.
+    """
+    return zlib.crc32(b"".join(ends))
+
+
+def _pack_name(name: str) -> bytes:
+    """A name's bytes; those of a UUID in it, if any, as a zero and 16 bytes."""
+    found = UUID.search(name)
+    if found is None:
+        return name.encode()
+    return (
+        name[: found.start()].encode() + b"\0" + bytes.fromhex(found[0].replace("-", "")) + name[found.end() :].encode()
+    )
+
+
+def _unpack_name(data: bytes) -> str:
+    before, zero, rest = data.partition(b"\0")
+    if not zero:
+        return before.decode()
+    digits = rest[:16].hex()
+    parts = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
+    return before.decode() + "-".join(parts) + rest[16:].decode()
 
 
 def _read_fields(body: bytes, what: str) -> Entry:
     cursor = Cursor(body, what)
     kind, number = cursor.byte(), cursor.varint(MOST_MEMBERS)
     try:
-        name = safe_name(cursor.take(cursor.varint(LONGEST_NAME)).decode())
+        packed = cursor.take(cursor.varint(LONGEST_NAME))
+        name = safe_name(_unpack_name(packed))
     except UnicodeDecodeError:
         raise DataError(f"{what}: names a member by what is no text") from None
-    size, check = cursor.varint(), struct.unpack("<I", cursor.take(4))[0]
+    if _pack_name(name) != packed:
+        raise DataError(f"{what}: names {name} in a way that no archive does")
+    size = cursor.varint()
     if kind >= len(KINDS):
         raise DataError(f"{what}: keeps {name} in a way that this version does not know")
     if kind == ALONE:
-        entry = Entry(number, name, size, check)
+        entry = Entry(number, name, size)
     else:
         count = cursor.varint(MOST_CHANNELS)
         if count < 1 or (kind == COPY and count > 1):
@@ -106,7 +132,7 @@ def _read_fields(body: bytes, what: str) -> Entry:
                 raise DataError(f"{what}: has {name} depend on what does not come before it")
             companions.append(Reference(number - back, channel, min(max(correlation / FINE, -1.0), 1.0)))
         bond = struct.unpack("<I", cursor.take(4))[0]
-        entry = Entry(number, name, size, check, kind, tuple(companions), bond)
+        entry = Entry(number, name, size, kind, tuple(companions), bond)
     if cursor.rest():
         raise DataError(f"{what}: says more of {name} than this version knows")
     return entry
