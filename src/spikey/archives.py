@@ -335,12 +335,10 @@ class Sources:
         self._lock = threading.Lock()
 
     def columns(self, first_frame: int, count: int) -> np.ndarray:
-        """Samples (count, companions), int64."""
-        out = np.empty((count, len(self._opened)), dtype=np.int64)
+        """Samples (count, companions), of their common type."""
         with self._lock:
-            for place, (source, channel) in enumerate(self._opened):
-                out[:, place] = source.read(first_frame, count)[:, channel]
-        return out
+            columns = [source.read(first_frame, count)[:, channel] for source, channel in self._opened]
+        return np.stack(columns, axis=1)
 
     def copied(self, extent: Extent, layout: Layout) -> np.ndarray:
         """Samples of the original: first frame, end frame, first channel, end channel."""

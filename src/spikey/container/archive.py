@@ -260,14 +260,14 @@ class Others:
         self._entry = entry
 
     def columns(self, first_frame: int, count: int) -> np.ndarray:
-        """Samples (count, companions) of all companion channels, int64; DataError, naming the recording, if lost."""
-        out = np.empty((count, self.count), dtype=np.int64)
-        for place, (number, channel, _) in enumerate(self._entry.companions):
+        """Samples (count, companions), of their common type; DataError, naming the recording, if one is lost."""
+        columns = []
+        for number, channel, _ in self._entry.companions:
             reader, samples = self._read(number, first_frame, first_frame + count, [channel])
             if reader.dtype.kind == "f":
                 raise DataError(f"{reader.name}: holds floats, which nothing is coded with")
-            out[:, place] = samples[:, 0]
-        return out
+            columns.append(samples[:, 0])
+        return np.stack(columns, axis=1)
 
     def copied(self, extent: tuple[int, int, int, int], layout: Layout) -> np.ndarray:
         """Samples of the original: first frame, end frame, first channel, end channel; DataError if lost."""

@@ -52,7 +52,10 @@ class Companions(Protocol):
     count: int
 
     def columns(self, first_frame: int, count: int) -> np.ndarray:
-        """Samples (count, companions) of all companion channels, int64; DataError, naming the recording, if lost."""
+        """Samples (count, companions) of all companion channels, of the integer type that holds the types of all.
+
+        Raises DataError, naming the recording, where one is lost.
+        """
 
     def copied(self, extent: tuple[int, int, int, int], layout: Layout) -> np.ndarray:
         """Samples of a copy's original: first frame, end frame, first channel, end channel; DataError if lost."""
