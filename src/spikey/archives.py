@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from spikey.container.archive import Archive, ArchiveWriter
-from spikey.container.entries import ALONE, COPY, TOGETHER, Entry, Reference
+from spikey.container.entries import ALONE, COPY, FINE, TOGETHER, Entry, Reference
 from spikey.container.extra import safe_name
 from spikey.container.layout import COMPANIONS
 from spikey.container.reader import Reader
@@ -198,7 +198,9 @@ class _Packed(NamedTuple):
 
     def entry(self, numbers: dict[int, int]) -> Entry:
         """What the archive is to say of it."""
-        references = tuple(Reference(numbers[c.place], c.channel, c.correlation) for c in self.companions)
+        references = tuple(
+            Reference(numbers[c.place], c.channel, round(c.correlation * FINE) / FINE) for c in self.companions
+        )
         return Entry(0, self.name, self.size, self.kind, references)
 
 
