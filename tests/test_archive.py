@@ -596,7 +596,11 @@ def test_companions_are_used_and_single_recordings_decode_their_chain_only(folde
         real = Reader._content
         monkeypatch.setattr(Reader, "_content", lambda self, block: decoded.append(self.name) or real(self, block))
         opened[together[0]][:10]
-        assert {name.split(", ")[1] for name in decoded} == {together[0], *chain[together[0]]}
+        assert sorted(name.split(", ")[1] for name in decoded) == sorted([together[0], *chain[together[0]]])
+        decoded.clear()
+        for name in together:
+            opened[name][:]
+        assert len(decoded) == len(set(decoded))  # what one needed is kept for the next
 
 
 def test_an_archive_at_an_address(archive):

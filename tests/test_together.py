@@ -149,7 +149,7 @@ def test_raw_files(run, tmp_path):
     (tmp_path / "in").mkdir()
     content = noise(1, channels=2).astype("<i2").tobytes() + b"!"
     (tmp_path / "in" / "a.dat").write_bytes(content)
-    raw = ("--channels", 2, "--rate", 30_000, "--dtype", "int16")
+    raw = ("--channels", 2, "--rate", 30_000, "--dtype", "int16", "--preset", "realtime")
     assert run("compress", tmp_path / "in", tmp_path / "x.spky", "--together", *raw)[0] == 0
     assert run("decompress", tmp_path / "x.spky", tmp_path / "back")[0] == 0
     assert files(tmp_path / "back") == {"a.dat": content}
@@ -202,7 +202,19 @@ def test_an_interrupted_run_leaves_nothing(tmp_path):
     for index in range(40):
         (tmp_path / "in" / f"{index}.wav").write_bytes(wav(noise(index, 100_000)))
     environment = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[2])}
-    arguments = [sys.executable, "-m", "spikey", "compress", "in", "x.spky", "--together", "--jobs", "2"]
+    arguments = [
+        sys.executable,
+        "-m",
+        "spikey",
+        "compress",
+        "in",
+        "x.spky",
+        "--together",
+        "--jobs",
+        "2",
+        "--preset",
+        "realtime",
+    ]
     run = subprocess.Popen(arguments, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and len(list(tmp_path.iterdir())) < 2:
