@@ -122,7 +122,7 @@ class Config(_Section):
     training: Training = Training()
     bitstream_encoding: BitstreamEncoding = BitstreamEncoding()
     data: Data = Data()
-    preset: Literal["realtime", "balanced"] | None = None
+    preset: Literal["realtime", "balanced", "archive", "archive-max"] | None = None
     calibration: _PathText = "auto"
 
 

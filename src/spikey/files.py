@@ -39,6 +39,8 @@ from spikey.recording.wav import open_wav
 PRESETS = {
     "realtime": Method("lpc", lanes=2),
     "balanced": Method("balanced", lanes=1, references=MOST_REFERENCES),
+    "archive": Method("archive", lanes=1, references=MOST_REFERENCES),
+    "archive-max": Method("archive-max", lanes=1, references=MOST_REFERENCES),
 }
 LARGE = 100_000_000  # bytes from which the default preset is realtime
 Progress = Callable[[int], None]

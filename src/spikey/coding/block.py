@@ -8,23 +8,27 @@ both directions.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from spikey.coding.coders import CODERS
+from spikey.coding.known import known
 from spikey.coding.loop import run
 from spikey.coding.together import run_together
 from spikey.errors import DataError
+from spikey.model.archive import ORDER as LONG_ORDER
+from spikey.model.archive import archive_predictor
 from spikey.model.calibration import Calibration
 from spikey.model.cross import choose_references, crossed
-from spikey.model.density import narrow, uniform_edges, wide
+from spikey.model.density import Narrow, narrow, uniform_edges, wide
 from spikey.model.ensemble import balanced_predictor
 from spikey.model.fixed import NARROW, UNIT
 from spikey.model.lms import lms
 from spikey.model.lpc import SEGMENT, lpc
+from spikey.model.mixture import mixed
 from spikey.model.scale import deviation, scale
 from spikey.model.trained import Model
 from spikey.recording.levels import AFFINE, N1, Levels, find_levels
@@ -32,12 +36,21 @@ from spikey.recording.scaled import SCALED, Scaled, find_scale, read_any_levels
 from spikey.wire import Cursor, varint
 
 LARGEST = 1 << 22  # samples in a block
-STORED, LPC, LMS, BALANCED, LEARNED, PACKED = range(6)
+STORED, LPC, LMS, BALANCED, LEARNED, PACKED, ARCHIVE, ARCHIVE_MAX = range(8)
 COPIED = 15  # the samples are another recording's
-PREDICTORS = {"lpc": LPC, "lms": LMS, "balanced": BALANCED, "learned": LEARNED}
+PREDICTORS = {
+    "lpc": LPC,
+    "lms": LMS,
+    "balanced": BALANCED,
+    "learned": LEARNED,
+    "archive": ARCHIVE,
+    "archive-max": ARCHIVE_MAX,
+}
+WITH_COMPANIONS = ("archive", "archive-max")  # predictors that may look at other recordings of the same instant
 CODER_NAMES = ("arithmetic", "rice", "huffman")
 ORDER = 20
 MOST_REFERENCES = 4
+MOST_COMPANIONS = 4  # channels of other recordings
 MOST_TOGETHER = 256  # channels side by side
 SAMPLED = 1 << 14  # codes that tell what a channel is like
 NEIGHBOURS = 64  # channels among which references are looked for
@@ -100,21 +113,28 @@ def learned(model: Model, coder: str = "arithmetic") -> Method:
     return Method("learned", coder, model.architecture.delta, lanes=1, model=model)
 
 
-def encode_block(samples: np.ndarray, method: Method, calibration: Calibration | None = None) -> bytes | None:
+def encode_block(
+    samples: np.ndarray, method: Method, calibration: Calibration | None = None, companions: np.ndarray | None = None
+) -> bytes | None:
     """The payload of samples (frames, channels), any integer or float type; None where it would not be smaller than
     they are, and for floats that are no scaled integers.
 
-    `calibration` is used for the channels it fits.
+    `calibration` is used for the channels it fits. companions: integers (frames, at most 4), what other recordings
+    have at the same instants; only predictors of `WITH_COMPANIONS` look at them, and decoding needs the same again.
     """
-    return encode_blocks([samples], method, calibration)[0]
+    return encode_blocks([samples], method, calibration, [companions])[0]
 
 
 def encode_blocks(
-    blocks: list[np.ndarray], method: Method, calibration: Calibration | None = None
+    blocks: list[np.ndarray],
+    method: Method,
+    calibration: Calibration | None = None,
+    companions: Sequence[np.ndarray | None] | None = None,
 ) -> list[bytes | None]:
     """The payloads of several blocks: the same as one by one, and faster with a large trained network."""
     payloads: list[bytes | None] = [None] * len(blocks)
-    tried = [_describe(samples, method, calibration) for samples in blocks]
+    besides = companions or [None] * len(blocks)
+    tried = [_describe(*each, method, calibration) for each in zip(blocks, besides, strict=True)]
     places = [place for place, block in enumerate(tried) if block is not None]
     described = [block for block in tried if block is not None]
     if method.model is not None:
@@ -126,6 +146,7 @@ def encode_blocks(
         payload = b"".join(
             [
                 method.write(),
+                bytes([block.companions]) if method.predictor in WITH_COMPANIONS else b"",
                 *(channel.write() for channel in block.channels),
                 *(varint(len(stream)) for stream in coded[:-1]),
                 *block.lows,
@@ -138,15 +159,41 @@ def encode_blocks(
 
 @dataclass
 class Described:
-    """A block's channels, their codes int32 (channels, frames), and the packed low bits of those that have any."""
+    """A block's channels, their codes int32 (channels, frames), and the packed low bits of those that have any.
+
+    companions: how many of the channels, the first ones, belong to other recordings and are known already.
+    """
 
     channels: list[Channel]
     codes: np.ndarray
     lows: list[bytes]
+    companions: int = 0
 
 
-def _describe(samples: np.ndarray, method: Method, calibration: Calibration | None) -> Described | None:
+def _describe(
+    samples: np.ndarray, companions: np.ndarray | None, method: Method, calibration: Calibration | None
+) -> Described | None:
     """What is to be coded of a block; None where a channel has no levels."""
+    block = _describe_alone(samples, replace(method, references=0) if companions is not None else method, calibration)
+    if companions is None or block is None or method.predictor not in WITH_COMPANIONS:
+        return block
+    beside = _describe_alone(companions, replace(method, references=0), calibration)
+    if beside is None or beside.lows:
+        return _describe_alone(samples, method, calibration)
+    count = len(beside.channels)
+    codes = np.concatenate([beside.codes, block.codes])
+    channels = beside.channels + block.channels
+    for first in range(count, len(channels), NEIGHBOURS):
+        near = [*range(count), *range(first, min(first + NEIGHBOURS, len(channels)))]
+        chosen = choose_references(codes[near].T, method.references)
+        for index, references in zip(near[count:], chosen[count:], strict=True):
+            channels[index].references = [near[reference] for reference in references]
+    if not any(reference < count for channel in block.channels for reference in channel.references):
+        return _describe_alone(samples, method, calibration)  # what tells nothing need not be there to decode
+    return Described(channels, codes, block.lows, count)
+
+
+def _describe_alone(samples: np.ndarray, method: Method, calibration: Calibration | None) -> Described | None:
     frames, count = samples.shape
     columns = np.ascontiguousarray(samples.T)
     codes = np.empty((count, frames), dtype=np.int32)
@@ -178,7 +225,7 @@ def _encode_channels(block: Described, method: Method, calibration: Calibration 
     start, finish, _ = CODERS[method.coder]
     capacity = size // method.lanes + 64
     encoder = start(method.lanes, capacity)
-    _run_channels(encoder, block.codes, block.channels, method, calibration)
+    _run_channels(encoder, block, method, calibration)
     return finish(encoder) if int(encoder.at.max()) <= capacity else []
 
 
@@ -201,13 +248,17 @@ def _encode_learned(blocks: list[Described], method: Method, calibration: Calibr
 
 @dataclass(frozen=True)
 class Payload:
-    """What there is to know of a block before it is decoded."""
+    """What there is to know of a block before it is decoded.
+
+    companions: gives what `encode_block` was given; called only where the block was coded with it.
+    """
 
     data: bytes | memoryview
     frames: int
     count: int
     dtype: np.dtype
     what: str = "the block"
+    companions: Callable[[], np.ndarray] | None = None
 
 
 def decode_block(
@@ -222,7 +273,7 @@ def decode_block(
     parsed = _Parsed(payload, find_calibration, find_model)
     if parsed.method.model is None:
         coder = CODERS[parsed.method.coder].decoder(parsed.streams)
-        _run_channels(coder, parsed.codes, parsed.channels, parsed.method, parsed.calibration, payload.what)
+        _run_channels(coder, parsed, parsed.method, parsed.calibration, payload.what)
     else:
         _decode_learned([parsed])
     return parsed.samples()
@@ -259,9 +310,14 @@ class _Parsed(Described):
         if first & 15 == LEARNED and model is None:
             raise DataError(f"{what}: refers to a model that the file does not name")
         self.method = Method(names[0], CODER_NAMES[coder], bool(first >> 6 & 1), lanes, model=model)
-        channels = [_read_channel(cursor, index) for index in range(count)]
-        if any((channel.levels.kind == SCALED) != (payload.dtype.kind == "f") for channel in channels):
+        known = cursor.byte() if names[0] in WITH_COMPANIONS else 0
+        if names[0] in WITH_COMPANIONS and (known > MOST_COMPANIONS or lanes != 1):
+            raise DataError(f"{what}: is coded with companions, or lanes, that cannot be")
+        channels = [_read_channel(cursor, index) for index in range(known + count)]
+        if any((channel.levels.kind == SCALED) != (payload.dtype.kind == "f") for channel in channels[known:]):
             raise DataError(f"{what}: describes a channel of samples of another type")
+        if any(c.levels.kind == SCALED or c.levels.low_bits or c.references for c in channels[:known]):
+            raise DataError(f"{what}: describes a companion in a way that cannot be")
         if model is not None:
             if model.architecture.delta != self.method.delta or lanes != 1 or any(c.references for c in channels):
                 raise DataError(f"{what}: is coded in a way that its model is not for")
@@ -272,17 +328,37 @@ class _Parsed(Described):
         self.calibration = find_calibration() if any(channel.calibrated for channel in channels) else None
         if any(channel.calibrated for channel in channels) and self.calibration is None:
             raise DataError(f"{what}: refers to a calibration that the file does not name")
-        super().__init__(channels, np.zeros((count, frames), dtype=np.int32), lows)
+        super().__init__(channels, np.zeros((known + count, frames), dtype=np.int32), lows, known)
         self.payload = payload
+        if known:
+            self._take_companions()
+
+    def _take_companions(self) -> None:
+        """Fill in the codes of the other recordings."""
+        payload = self.payload
+        if payload.companions is None:
+            raise DataError(f"{payload.what}: was coded together with other recordings, which are not at hand")
+        samples = payload.companions()
+        if samples.shape != (payload.frames, self.companions) or samples.dtype.kind not in "iu":
+            raise DataError(f"{payload.what}: was coded together with other recordings than those at hand")
+        for index, channel in enumerate(self.channels[: self.companions]):
+            values = np.ascontiguousarray(samples[:, index])
+            levels = channel.levels
+            assert isinstance(levels, Levels)
+            self.codes[index] = levels.to_codes(values)[0] % levels.codes
+            if (levels.to_values(self.codes[index], None, values.dtype) != values).any():
+                raise DataError(f"{payload.what}: was coded together with other recordings than those at hand")
 
     def samples(self) -> np.ndarray:
         """The decoded block (frames, channels)."""
         frames, count = self.payload.frames, self.payload.count
         samples = np.empty((frames, count), dtype=self.payload.dtype)
-        for index, channel in enumerate(self.channels):
+        lows = self.lows[-count:]
+        for index, channel in enumerate(self.channels[self.companions :]):
             bits = channel.levels.low_bits
-            low = _unpack_bits(self.lows[index], frames, bits) if bits else None
-            samples[:, index] = channel.levels.to_values(self.codes[index], low, self.payload.dtype)
+            low = _unpack_bits(lows[index], frames, bits) if bits else None
+            codes = self.codes[self.companions + index]
+            samples[:, index] = channel.levels.to_values(codes, low, self.payload.dtype)
         return samples
 
 
@@ -347,23 +423,34 @@ def described_in(payload: bytes, count: int, what: str = "the block") -> list[Ch
         return []
     cursor = Cursor(payload, what)
     cursor.take(2)
-    return [_read_channel(cursor, index) for index in range(count)]
+    known = companions_in(payload)
+    if payload[0] & 15 in (ARCHIVE, ARCHIVE_MAX):
+        cursor.byte()
+    return [_read_channel(cursor, index) for index in range(known + count)]
+
+
+def companions_in(payload: bytes | memoryview) -> int:
+    """How many channels of other recordings a payload was coded with."""
+    with_some = len(payload) > 2 and payload[0] & 15 in (ARCHIVE, ARCHIVE_MAX)
+    return payload[2] if with_some else 0
 
 
 def _run_channels(
     coder: Any,
-    codes: np.ndarray,
-    channels: list[Channel],
+    block: Described,
     method: Method,
     calibration: Calibration | None,
     what: str = "the block",
 ) -> None:
-    """Run the loop over each channel in turn; `codes` (channels, frames) are read or written as the coder asks."""
+    """Run the loop over each channel in turn; the codes are read or written as the coder asks."""
+    codes, channels = block.codes, block.channels
     frames = codes.shape[1]
     steps = -(-frames // method.lanes)
     referred = {index for channel in channels for index in channel.references}
     residuals: dict[int, np.ndarray] = {}
     for index, channel in enumerate(channels):
+        if index < block.companions and index not in referred:
+            continue
         size = channel.levels.codes
         if size == 1 or frames == 0:
             residuals[index] = np.zeros(frames, dtype=np.int32)
@@ -375,8 +462,31 @@ def _run_channels(
         options: dict[str, Any] = {"delta": method.delta, "prior": prior}
         spread = deviation(channel.initial)
         running: Any = scale(method.lanes, size, channel.initial)
+        predictor: Any
+        if index < block.companions:
+            whitened = crossed(lpc(LONG_ORDER, 1, frames, size, scale=spread, **options), [], frames, 1)
+            run(known(), whitened, density, running, codes[index], SEGMENT)
+            residuals[index] = whitened.residual
+            continue
+        if method.predictor in WITH_COMPANIONS:
+            others = [residuals[j] for j in channel.references] if channel.references or index in referred else None
+            predictor = running = archive_predictor(
+                frames,
+                size,
+                channel.initial,
+                delta=method.delta,
+                prior_correlations=prior,
+                residuals=others,
+                name=method.predictor,
+            )
+            if isinstance(density, Narrow) and method.coder == "arithmetic":
+                density = mixed(density)
+            if others is not None:
+                residuals[index] = predictor.inner.base.residual
+            run(coder, predictor, density, running, codes[index], SEGMENT)
+            continue
         if method.predictor == "lpc":
-            predictor: Any = lpc(ORDER, method.lanes, steps, size, scale=spread, **options)
+            predictor = lpc(ORDER, method.lanes, steps, size, scale=spread, **options)
         elif method.predictor == "lms":
             predictor = lms(method.lanes, steps, size, scale=spread, **options)
         else:

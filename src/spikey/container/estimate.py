@@ -4,9 +4,11 @@ where storing them pays for itself, else none.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from spikey.coding.block import Method, encode_block, suits
+from spikey.coding.block import WITH_COMPANIONS, Method, encode_block, suits
 from spikey.coding.calibrate import calibrate
 from spikey.container.packed_bytes import pack_bytes
 from spikey.container.writer import Readable, block_shape
@@ -41,6 +43,8 @@ def choose_calibration(source: Readable, method: Method) -> tuple[Calibration | 
     levels = _common_levels([find_levels(column) for column in columns])
     if levels is None:
         return None, None
+    if method.predictor in WITH_COMPANIONS:
+        method = replace(method, predictor="balanced")  # which says as much of a calibration, and is fast
     half = min(frames // 2, LEARNED_FROM // len(columns))
     learned = [levels.to_codes(column[:half])[0] for column in columns]
     estimated = calibrate(learned, levels.codes, ROUNDS, metadata={"device": "unknown", **levels.describe()})

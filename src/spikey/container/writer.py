@@ -13,7 +13,15 @@ from typing import Protocol
 
 import numpy as np
 
-from spikey.coding.block import MOST_REFERENCES, MOST_TOGETHER, Method, encode_blocks, needs, needs_model
+from spikey.coding.block import (
+    MOST_REFERENCES,
+    MOST_TOGETHER,
+    WITH_COMPANIONS,
+    Method,
+    encode_blocks,
+    needs,
+    needs_model,
+)
 from spikey.container.extra import Extra
 from spikey.container.layout import (
     BLOCK_BYTES,
@@ -141,7 +149,7 @@ def encode_samples(
     """
     coded = [block for block in blocks if block.size]
     payloads = encode_blocks(coded, method, calibration)
-    for name, lanes in _guards(method.model):
+    for name, lanes in _guards(method):
         guard = replace(method, predictor=name, lanes=lanes, references=MOST_REFERENCES, model=None)
         others = encode_blocks(coded, guard, calibration)
         payloads = [_smaller(one, other) for one, other in zip(payloads, others, strict=True)]
@@ -159,11 +167,12 @@ def encode_samples(
     return out
 
 
-def _guards(model: Model | None) -> list[tuple[str, int]]:
+def _guards(method: Method) -> list[tuple[str, int]]:
     """The predictors, with their lanes, that a network must beat: those that are fast beside it."""
-    if model is None:
-        return []
-    return [("lpc", 2), ("balanced", 1)] if model.architecture.type == "lstm" else [("lpc", 2)]
+    recurrent = method.model is not None and method.model.architecture.type == "lstm"
+    if recurrent or method.predictor in WITH_COMPANIONS:
+        return [("lpc", 2), ("balanced", 1)]
+    return [("lpc", 2)] if method.model is not None else []
 
 
 def _smaller(one: bytes | None, other: bytes | None) -> bytes | None:

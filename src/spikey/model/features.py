@@ -55,7 +55,7 @@ def features(lags: int, initials: list[int]) -> Features:
 
 
 @inlined
-def _relative(distance, reciprocal):
+def relative(distance, reciprocal):
     """A distance as an input: in units of the scale, in 1/256 and within 4."""
     return min(max((distance * reciprocal) >> (32 - ACTIVATION_BITS), -ACTIVATION_MAX), ACTIVATION_MAX)
 
@@ -78,12 +78,12 @@ def fill(features, lane, mixed, location, last, middle, inputs):
     rates, lags = values.shape[0], errors.shape[0]
     for i in range(rates):
         inputs[i] = min(max((values[i] - mixed) >> (SCALE_BITS - ACTIVATION_BITS - 1), -ACTIVATION_MAX), ACTIVATION_MAX)
-    inputs[rates] = _relative(location - last, reciprocal)
-    inputs[rates + 1] = _relative((location - middle) >> 3, reciprocal)
+    inputs[rates] = relative(location - last, reciprocal)
+    inputs[rates + 1] = relative((location - middle) >> 3, reciprocal)
     for i in range(lags):
-        inputs[rates + 2 + i] = _relative(errors[i], reciprocal)
+        inputs[rates + 2 + i] = relative(errors[i], reciprocal)
     for i in range(lags):
-        inputs[rates + 2 + lags + i] = _relative(changes[i] >> 1, reciprocal)
+        inputs[rates + 2 + lags + i] = relative(changes[i] >> 1, reciprocal)
 
 
 @inlined
@@ -92,7 +92,7 @@ def fill_alone(features, lane, mixed, inputs):
     changes = features.changes[lane]
     reciprocal = entry(features.reciprocal, step_of(mixed))
     for i in range(changes.shape[0]):
-        inputs[i] = _relative(changes[i] >> 1, reciprocal)
+        inputs[i] = relative(changes[i] >> 1, reciprocal)
 
 
 @inlined

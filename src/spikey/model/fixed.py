@@ -24,6 +24,7 @@ WIDEST = 1 << 20  # the largest alphabet that is modelled at all
 
 _tables = np.load(Path(__file__).with_name("tables.npz"), allow_pickle=False)
 CUMULATIVE: np.ndarray = _tables["cumulative"]  # int32 (2049,)
+NORMAL: np.ndarray = _tables["normal"]  # int32 (2049,)
 RECIPROCAL: np.ndarray = _tables["reciprocal"]  # int64 (768,)
 SPREAD: np.ndarray = (1 << 38) // RECIPROCAL  # the scale itself in 1/4096 LSB, for guesses
 UPDATE: np.ndarray = _tables["update"]  # int32 (rates, 97)

@@ -94,25 +94,28 @@ def learned_predictor(
     initials: list[int],
     *,
     prior: np.ndarray | None = None,
+    delta: bool | None = None,
+    base: Any = None,
 ) -> Learned:
     """Start predicting recordings of at most `steps` samples over an alphabet of `codes`, each a lane of its own.
 
     network: of `network_of`, for as many lanes, or a `Given`. initials: the headers' bytes of the scales.
-    prior: as for `lpc`.
+    prior: as for `lpc`. delta, base: other than the architecture's.
     """
     lanes = len(initials)
     middle = np.array([codes * UNIT // 2], dtype=np.int64)
-    delta = np.array([architecture.delta], dtype=np.int64)
-    if architecture.alone:
-        base: Any = Previous(np.full(lanes, middle[0], dtype=np.int64), middle, delta)
-    else:
-        base = separate(ORDER, steps, codes, map(deviation, initials), delta=architecture.delta, prior=prior)
+    delta = architecture.delta if delta is None else delta
+    deltas = np.array([delta], dtype=np.int64)
+    if base is None and architecture.alone:
+        base = Previous(np.full(lanes, middle[0], dtype=np.int64), middle, deltas)
+    elif base is None:
+        base = separate(ORDER, steps, codes, map(deviation, initials), delta=delta, prior=prior)
     return Learned(
         base,
         features(architecture.lags, initials),
         network,
         np.array([architecture.alone], dtype=np.int64),
-        delta,
+        deltas,
         np.zeros((lanes, architecture.inputs), dtype=np.int16),
         np.zeros((lanes, 2), dtype=np.int64),
         np.zeros(lanes, dtype=np.int64),

@@ -18,6 +18,7 @@ STEPS_PER_OCTAVE = 32
 OCTAVES = (2, 26)  # of the scale, in 1/64 LSB: from 1/16 LSB to 2^20 LSB
 # The half-width mixture that fits the residuals of real recordings best: weight and relative scale.
 COMPONENTS = ((Decimal("0.9"), Decimal("0.97")), (Decimal("0.1"), Decimal("1.4")))
+NORMAL = ((Decimal(1), Decimal(1)),)
 RATES = tuple(Decimal(rate) for rate in ("0.03", "0.01", "0.004", "0.001", "0.1"))
 UPDATE_STEPS_PER_SIGMA = 32
 UPDATE_SIGMAS = 3
@@ -38,13 +39,13 @@ def normal_distribution(z: Decimal) -> Decimal:
     return Decimal("0.5") + total * (-z * z / 2).exp() / (2 * pi).sqrt()
 
 
-def cumulative_table() -> np.ndarray:
+def cumulative_table(components: tuple[tuple[Decimal, Decimal], ...] = COMPONENTS) -> np.ndarray:
     """F at every 1/128 sigma from -8 to 8 sigma, with F(8 sigma) = 2^24."""
     cells = CELLS_PER_SIGMA * SIGMAS
     upper = []
     for i in range(cells + 1):
         z = Decimal(i) / CELLS_PER_SIGMA
-        upper.append(sum((w * normal_distribution(z / s) for w, s in COMPONENTS), Decimal(0)))
+        upper.append(sum((w * normal_distribution(z / s) for w, s in components), Decimal(0)))
     top = upper[-1]
     half = [
         int(((u - Decimal("0.5")) / (top - Decimal("0.5")) * 2 ** (MASS_BITS - 1)).to_integral_value()) for u in upper
@@ -90,6 +91,7 @@ def make() -> dict[str, np.ndarray]:
         sigmoid, tangent = gate_tables()
         return {
             "cumulative": cumulative_table(),
+            "normal": cumulative_table(NORMAL),
             "reciprocal": reciprocal_table(),
             "update": np.stack([update_table(rate) for rate in RATES]),
             "sigmoid": sigmoid,
