@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
+from spikey.coding.block import WITH_COMPANIONS
 from spikey.container.archive import Archive, ArchiveWriter
 from spikey.container.entries import ALONE, COPY, FINE, TOGETHER, Entry, Reference
 from spikey.container.extra import safe_name
@@ -42,7 +43,6 @@ from spikey.model.trained import use
 from spikey.recording.companions import Companion, Planned, plan
 from spikey.recording.source import Layout, NotPCM, Source
 
-COMPANIED = {"archive"}  # predictors that make use of companions
 IN_MEMORY = 1 << 25  # bytes of a compressed group that are not put into a passing file
 PIECE = 1 << 20
 
@@ -266,7 +266,7 @@ def _pack_samples(planned: Planned, job: _Job, file: Any, go_on: Callable[[int],
         source = stack.enter_context(open_recording(job.paths[planned.place], settings))
         method = settings.method(size_of(source))
         others: Sources | None = None
-        if planned.companions and (planned.copy or method.predictor in COMPANIED):
+        if planned.companions and (planned.copy or method.predictor in WITH_COMPANIONS):
             opened = [
                 (stack.enter_context(open_recording(job.paths[c.place], settings)), c.channel)
                 for c in planned.companions

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spikey.coding.block import MOST_REFERENCES, described_in
+from spikey.coding.block import MOST_REFERENCES, companions_in, described_in
 from spikey.container.archive import Archive
 from spikey.container.entries import COPY
 from spikey.container.layout import BLOCK_SAMPLES, BYTES
@@ -198,8 +198,11 @@ def _references(reader: Reader) -> list[list[int]]:
         if block.kind != BLOCK_SAMPLES or block.first_frame:
             continue
         payload = reader.payload(block)
-        for index, channel in enumerate(described_in(payload, block.channels, reader.name) if payload else ()):
-            found[block.first_channel + index] = [block.first_channel + other for other in channel.references]
+        known = companions_in(payload)  # channels of other recordings, which come first
+        described = described_in(payload, block.channels, reader.name)[known:] if payload else []
+        for index, channel in enumerate(described):
+            own = [other - known for other in channel.references if other >= known]
+            found[block.first_channel + index] = [block.first_channel + other for other in own]
     return found
 
 

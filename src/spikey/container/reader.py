@@ -357,7 +357,7 @@ class Reader:
                 raise DataError(f"{what}: refers to another recording badly")
             copied = self.companions.copied(block.extent, self.layout)
             return copied, pack(copied, layout)
-        wanted = Payload(payload, block.frames, block.channels, self.layout.memory_dtype, what)
+        wanted = Payload(payload, block.frames, block.channels, self.layout.memory_dtype, what, self._beside(block))
         samples = self._ahead.pop(block.offset, None)
         if samples is None:
             samples = decode_block(wanted, self._find_calibration, self._find_model)
@@ -365,6 +365,11 @@ class Reader:
             return samples, pack(samples, layout)
         except UsageError:  # a damaged 24-bit block
             raise DataError(f"{what}: decodes to samples that its type cannot hold") from None
+
+    def _beside(self, block: Block) -> Callable[[], np.ndarray] | None:
+        """What gives the samples of companions in a block's frames, where there are any."""
+        companions = self.companions
+        return None if companions is None else lambda: companions.columns(block.first_frame, block.frames)
 
     def keep(self, samples: int) -> None:
         """Keep at most so many decoded samples for the next slice, and one block if that is more."""

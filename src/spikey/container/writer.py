@@ -18,6 +18,7 @@ from spikey.coding.block import (
     MOST_TOGETHER,
     WITH_COMPANIONS,
     Method,
+    companions_in,
     encode_blocks,
     needs,
     needs_model,
@@ -148,7 +149,10 @@ def encode_samples(
     companions: for each block the samples (frames, channels) of other recordings.
     """
     coded = [block for block in blocks if block.size]
-    payloads = encode_blocks(coded, method, calibration)
+    beside = None
+    if companions is not None:
+        beside = [each for block, each in zip(blocks, companions, strict=True) if block.size]
+    payloads = encode_blocks(coded, method, calibration, beside)
     for name, lanes in _guards(method):
         guard = replace(method, predictor=name, lanes=lanes, references=MOST_REFERENCES, model=None)
         others = encode_blocks(coded, guard, calibration)
@@ -236,6 +240,8 @@ def write_file(
             payload = _payloads([part], layout, method, calibration, companions)[0]
         calibrated, learned = needs(payload, layout.channels)
         idle = ([] if calibrated else [CALIBRATION]) + ([] if learned else [MODEL])
+        if not companions_in(payload) and payload != COPIED_BYTE:
+            idle.append(COMPANIONS)
         header.records = [record for record in records if record[0] not in idle]
         header.calibration = header.calibration if calibrated else b""
         if progress is not None:
