@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import lzma
 import shutil
 import struct
+import time
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 import spikey
 from spikey import archives as archives_module
 from spikey.archives import compress_archive
+from spikey.container import archive as archive_module
 from spikey.container.archive import Archive, ArchiveWriter
 from spikey.container.entries import (
     COPY,
@@ -612,3 +615,116 @@ def test_an_archive_at_an_address(archive):
         assert opened.names == local.names
         for name in ("two.wav", "deep/er/tail.wav"):
             assert (opened[name][10:20] == local[name][10:20]).all()
+
+
+@pytest.mark.skipif("archive" not in PRESETS, reason="this version has no preset archive")
+def test_companions_of_several_channels_in_blocks(tmp_path):
+    """A damaged block of one loses the same frames of the other, and no others."""
+    common = noise(1, 2500, 2)
+    root = tmp_path / "in"
+    root.mkdir()
+    (root / "a.wav").write_bytes(wav(common + noise(2, 2500, 2) / 2))
+    (root / "b.wav").write_bytes(wav(np.concatenate([common, noise(3, 2500)], axis=1)))
+    (root / "c.wav").write_bytes(floats(common[:, 0]))
+    settings = replace(REALTIME, preset="archive", block_frames=1000, jobs=2)
+    compress_archive(members(root), tmp_path / "x.spky", settings)
+    with Archive(tmp_path / "x.spky") as opened:
+        assert opened.names == ["a.wav", "b.wav", "c.wav"]
+        assert {(c.name, c.channel) for c in opened.companions("b.wav")} == {("a.wav", 0), ("a.wav", 1)}
+        assert opened.companions("c.wav") == []
+        assert contents(opened, tmp_path) == {name: path.read_bytes() for name, path in members(root)}
+        assert (opened["b.wav"][900:1100, 2] == opened["b.wav"][:][900:1100, 2]).all()
+        entry, block = opened.entry("a.wav"), opened["a.wav"].blocks[1]
+    with Archive(damaged(tmp_path / "x.spky", tmp_path, entry.offset + block.offset + 50)) as opened:
+        for name, channels in (("a.wav", 2), ("b.wav", 3)):
+            with pytest.raises(DamagedError, match="lost with a.wav" if name == "b.wav" else "damaged") as error:
+                verify_member(opened, name)
+            assert error.value.ranges == [(1000, 2000, 0, channels)]
+        verify_member(opened, "c.wav")
+    alone = replace(settings, block_frames=None)
+    compress_archive([("b.wav", root / "b.wav")], tmp_path / "y.spky", alone)
+    compress_archive(members(root), tmp_path / "z.spky", alone)
+    with Archive(tmp_path / "y.spky") as one, Archive(tmp_path / "z.spky") as other:
+        assert other.entry("b.wav").size < 0.97 * one.entry("b.wav").size
+
+
+def numbers(data: bytes):
+    """A reader of `varint`s as docs/format.md has them, and of bytes: returns (varint, take)."""
+    at = 0
+
+    def take(count: int) -> bytes:
+        nonlocal at
+        at += count
+        assert at <= len(data)
+        return data[at - count : at]
+
+    def varint() -> int:
+        value = shift = 0
+        while True:
+            byte = take(1)[0]
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+
+    return varint, take
+
+
+def test_the_format_is_as_it_is_written(archive, folder):
+    """An archive taken apart by docs/format.md, section 28, without the package's own reader of archives."""
+    data = archive.read_bytes()
+    assert data[:6] == b"SPKA\1\0" and data[-4:] == b"AKPS"
+    offset, check = struct.unpack("<QI", data[-16:-4])
+    directory = data[offset:-16]
+    assert zlib.crc32(directory) == check and directory[:4] == b"\xb5SD\n"
+    varint, _ = numbers(directory[4:])
+    count, size = varint(), varint()
+    head = 4 + sum(1 + (value > 127) + (value > 16383) for value in (count, size))
+    method, body = directory[head], directory[head + 1 :]
+    if method:
+        filters = [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": 1 << 22}]
+        body = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=filters).decompress(body)
+    assert len(body) == size
+    inner, cut = numbers(body)
+    at, files = 6, []
+    for number in range(count):
+        fields = cut(inner())
+        assert data[at : at + 4] == b"\xb5SE\n"
+        length, _ = numbers(data[at + 4 : at + 14])
+        assert length() == len(fields)
+        at += 4 + 1 + (len(fields) > 127)
+        assert data[at : at + len(fields)] == fields
+        assert struct.unpack("<I", data[at + len(fields) :][:4])[0] == zlib.crc32(fields)
+        at += len(fields) + 4
+        value, piece = numbers(fields)
+        kind, own, name = piece(1)[0], value(), piece(value()).decode()
+        member = data[at : at + value()]
+        at += len(member)
+        files.append(member)
+        assert own == number and (folder / name).exists()
+        if kind == 0:
+            assert len(spikey.open(member)) >= 0
+            continue
+        backs = [(value(), value(), value()) for _ in range(value())]
+        ends = b"".join(files[number - back][-16:] for back, _, _ in backs)
+        assert kind == 2 and len(backs) == 1 and struct.unpack("<I", piece(4))[0] == zlib.crc32(ends)
+        original = spikey.decompress(files[number - backs[0][0]]).samples
+        assert (folder / name).read_bytes()[44:].startswith(original.tobytes())
+    assert at == offset
+
+
+def test_marks_without_end_do_not_hang():
+    data = FRONT + ENTRY_SYNC * 50_000
+    start = time.perf_counter()
+    with pytest.raises(DataError, match="no recording that could be salvaged"):
+        Archive(data, salvage=True)
+    assert time.perf_counter() - start < 5
+
+
+def test_a_reading_without_end_is_refused(archive, monkeypatch):
+    """As where recordings depend on each other in so many ways that following them all would take for ever."""
+    monkeypatch.setattr(archive_module, "MOST_WORK", 10)
+    with Archive(archive) as opened:
+        assert len(opened["a1.wav"][:]) == FRAMES
+        with pytest.raises(DamagedError, match="in a way that no archive needs"):
+            opened["deep/same.wav"][:]

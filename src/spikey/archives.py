@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from spikey.coding.block import WITH_COMPANIONS
+from spikey.coding.block import WITH_COMPANIONS, Method
 from spikey.container.archive import Archive, ArchiveWriter
 from spikey.container.entries import ALONE, COPY, FINE, TOGETHER, Entry, Reference
 from spikey.container.extra import safe_name
@@ -27,7 +27,7 @@ from spikey.container.window import Window
 from spikey.container.writer import write_file
 from spikey.errors import DataError, SpikeyError, UsageError
 from spikey.files import (
-    PRESETS,
+    LARGE,
     Outcome,
     Settings,
     calibration_for,
@@ -75,7 +75,7 @@ def compress_archive(
     compared before the archive takes its name, unless told not to. done: called for each. A recording that
     cannot be read is left out and named in the result; UsageError or DataError where nothing is left.
     """
-    settings = _with_preset(settings or Settings())
+    settings = settings or Settings()
     if settings.model is not None:
         use(settings.model)  # what is written is read again
     _check_names(members)
@@ -119,11 +119,10 @@ def compress_archive(
     return packing
 
 
-def _with_preset(settings: Settings) -> Settings:
-    """The settings with the preset that makes use of other recordings, where none is asked for."""
-    if settings.preset is None and settings.model is None and settings.predictor is None and "archive" in PRESETS:
-        return replace(settings, preset="archive")
-    return settings
+def _method(settings: Settings, size: int) -> Method:
+    """The method for a recording of `size` bytes: by default, unless it is large, the one that looks at others most."""
+    free = settings.preset is None and settings.model is None and settings.predictor is None
+    return (replace(settings, preset="archive") if free and size <= LARGE else settings).method(size)
 
 
 def _check_names(members: Sequence[tuple[str, Path]]) -> None:
@@ -264,7 +263,7 @@ def _pack_samples(planned: Planned, job: _Job, file: Any, go_on: Callable[[int],
     settings, name = job.settings, job.names[planned.place]
     with ExitStack() as stack:
         source = stack.enter_context(open_recording(job.paths[planned.place], settings))
-        method = settings.method(size_of(source))
+        method = _method(settings, size_of(source))
         others: Sources | None = None
         if planned.companions and (planned.copy or method.predictor in WITH_COMPANIONS):
             opened = [

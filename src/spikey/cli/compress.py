@@ -51,7 +51,9 @@ def command(
     ] = None,
     together: Annotated[
         bool,
-        typer.Option("--together", help="One archive; recordings made at the same instant are coded with each other."),
+        typer.Option(
+            "--together", help="One archive; recordings made at the same instant help each other (preset archive)."
+        ),
     ] = False,
     verify: Annotated[bool, typer.Option(help="Decode what was written and compare.")] = True,
 ) -> None:

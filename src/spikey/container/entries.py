@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import struct
 import zlib
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -199,14 +200,16 @@ def find_entries(read_at: Callable[[int, int], bytes], size: int, what: str) -> 
     found: dict[int, Entry] = {}
     names: set[str] = set()
     starts: list[int] = []
-    at = 0
+    at = base = 0
+    window = b""
     while at < size:
-        window = read_at(at, min(PIECE, size - at))
-        hit = window.find(ENTRY_SYNC)
+        if not base <= at <= base + len(window) - len(ENTRY_SYNC):
+            base, window = at, read_at(at, min(PIECE, size - at))
+        hit = window.find(ENTRY_SYNC, at - base)
         if hit < 0:
-            at += max(len(window) - len(ENTRY_SYNC) + 1, 1)
+            at = max(base + len(window) - len(ENTRY_SYNC) + 1, at + 1)
             continue
-        at += hit
+        at = base + hit
         try:
             entry = read_entry(read_at(at, min(LONGEST_ENTRY + 20, size - at)), at, what)
         except DataError:
@@ -219,9 +222,10 @@ def find_entries(read_at: Callable[[int, int], bytes], size: int, what: str) -> 
         end = entry.offset + entry.size
         whole = end < size and read_at(end, min(len(ENTRY_SYNC), size - end)) in (ENTRY_SYNC, DIRECTORY_SYNC)
         at = end if whole or end >= size else entry.offset  # bytes may be missing between this one and the next
+    starts.append(size)
     for number, entry in found.items():
         # Where another begins this one ends, or blocks of the other would be taken for its own.
-        limit = min((start for start in starts if start >= entry.offset), default=size)
+        limit = starts[bisect_left(starts, entry.offset)]
         found[number] = replace(entry, size=max(min(entry.size, limit - entry.offset), 0))
     return [found[number] for number in sorted(found)]
 
