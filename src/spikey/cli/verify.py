@@ -44,7 +44,7 @@ def command(
         whole, damaged = verify_archive(addresses.get(archive, archive), jobs)
         done += whole
         if damaged:
-            say(f"spikey: {archive}: {damaged} of its recordings or its directory are damaged; {len(whole)} are whole")
+            say(f"spikey: {archive}: {damaged:,} damaged, its directory counted; {len(whole):,} whole")
             failures += 1
     if done:
         typer.echo(summary(done, time.perf_counter() - start, "verified"))

@@ -1,4 +1,5 @@
 """The `.spky` file: header, blocks, index, check sums. `docs/format.md` is its specification.
 
-`layout` holds the structures, `writer` and `reader` are a pair. Imports `coding` and `recording`.
+`layout` holds the structures, `writer` and `reader` are a pair; `entries` and `archive` likewise for many recordings in
+one file. Imports `coding` and `recording`.
 """
