@@ -18,7 +18,7 @@ from spikey.analysis.devices import training_files
 from spikey.coding.block import SEGMENT, density_of, initial_scale, levels_of
 from spikey.coding.loop import run
 from spikey.coding.range_coder import range_encoder
-from spikey.model.archive import LAGS, OTHERS, archive_predictor, network
+from spikey.model.archive import LAGS, OTHERS, Prior, archive_predictor, network, prior
 from spikey.model.calibration import Calibration, n1
 from spikey.model.mixture import mixed
 from spikey.model.regression import NOISE
@@ -29,7 +29,7 @@ LOUDEST = 80  # header byte of the scale: recordings louder than about 64 codes 
 Sums = tuple[np.ndarray, np.ndarray]  # gram and moment, over NOISE
 
 
-def sums(path: Path, calibration: Calibration, inputs: int, name: str = "archive") -> Sums | None:
+def sums(path: Path, calibration: Calibration, pairs: np.ndarray, name: str = "archive") -> Sums | None:
     """A recording's sums of products over all of its samples; None for one unlike the others."""
     with open_wav(path) as source:
         samples = source.read(0, source.frames)[:, 0]
@@ -38,12 +38,13 @@ def sums(path: Path, calibration: Calibration, inputs: int, name: str = "archive
         return None
     codes = levels.to_codes(samples)[0].astype(np.int32)
     initial = initial_scale(codes)
+    inputs = inputs_of(name) + len(pairs)
     model = archive_predictor(
         len(codes),
         calibration.codes,
         initial,
         prior_correlations=calibration.prior,
-        weights=(np.zeros(inputs), np.eye(inputs)),
+        weights=Prior(np.zeros(inputs), np.eye(inputs), pairs),
         name=name,
     )
     model.regression.kept[0] = 1.0
@@ -75,18 +76,18 @@ def fit(recordings: Iterable[Sums], rounds: int = ROUNDS) -> tuple[np.ndarray, n
 
 
 def inputs_of(name: str) -> int:
-    """How many inputs the regression has, without other channels."""
+    """How many inputs the regression has, without products and other channels."""
     return network(name).architecture.hidden + 2 + 2 * LAGS + OTHERS
 
 
 def main(name: str, folder: str, out: str, every: str) -> None:
     """Fit and write."""
-    inputs = inputs_of(name)
+    pairs = prior(name).pairs
     files = training_files(sorted(Path(folder).rglob("*.wav")), int(every))
-    found = [each for each in (sums(file, n1(), inputs, name) for file in files) if each is not None]
+    found = [each for each in (sums(file, n1(), pairs, name) for file in files) if each is not None]
     mean, precision = fit(found)
-    np.savez_compressed(out, mean=mean.astype(np.float32), precision=precision.astype(np.float32))
-    print(f"{len(found)} recordings, {inputs} inputs")
+    np.savez_compressed(out, mean=mean.astype(np.float32), precision=precision.astype(np.float32), pairs=pairs)
+    print(f"{len(found)} recordings, {len(mean)} inputs")
 
 
 if __name__ == "__main__":

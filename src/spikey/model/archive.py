@@ -33,6 +33,7 @@ LAGS = 8  # recent errors and changes
 SHORT, LONG = 16, 64  # orders of the other linear predictors; longer ones could overflow
 ORDER = 32  # of the base
 OTHERS = 3  # predictors beside it
+PRODUCT_BITS = 7  # dropped from products of two units
 ONE = 1 << ACTIVATION_BITS - 2  # the input that stands for a constant
 FINE_BITS = ACTIVATION_BITS + 3  # of inputs that are small
 SHARE_MAX = 2 << Z_BITS  # of the scale, by which the regression moves the location at most
@@ -45,7 +46,7 @@ class Archive(NamedTuple):
     inner: the network and its base. short, long, quick: the other predictors.
     regression: its inputs are in the order of `_fill`.
     errors, changes int64 (LAGS,): the latest first, 1/64 LSB; the errors are those of the inner location.
-    location int64 (1,): the inner one. quickly int64 (1,): that of `quick`.
+    location int64 (1,): the inner one. quickly int64 (1,): that of `quick`. pairs: see `Prior`.
     """
 
     inner: Learned
@@ -57,6 +58,7 @@ class Archive(NamedTuple):
     changes: np.ndarray
     location: np.ndarray
     quickly: np.ndarray
+    pairs: np.ndarray
     spread: np.ndarray
 
 
@@ -66,11 +68,22 @@ def network(name: str = "archive") -> Model:
     return load(SHIPPED / f"{NETWORKS[name]}.safetensors")
 
 
+class Prior(NamedTuple):
+    """What the regression starts from: of its weights mean float64 (n,) and precision float64 (n, n); and pairs int64
+    (m, 2) of units whose products are inputs.
+    """
+
+    mean: np.ndarray
+    precision: np.ndarray
+    pairs: np.ndarray
+
+
 @cache
-def prior(name: str = "archive") -> tuple[np.ndarray, np.ndarray]:
-    """Mean float64 (n,) and precision float64 (n, n) of the weights that the regression starts from."""
+def prior(name: str = "archive") -> Prior:
+    """The one that comes with the package."""
     with np.load(Path(__file__).with_name(f"{name}.npz"), allow_pickle=False) as tables:
-        return tables["mean"].astype(np.float64), tables["precision"].astype(np.float64)
+        numbers = (tables[key].astype(np.float64) for key in ("mean", "precision"))
+        return Prior(*numbers, tables["pairs"].astype(np.int64))
 
 
 def archive_predictor(
@@ -81,7 +94,7 @@ def archive_predictor(
     delta: bool = True,
     prior_correlations: np.ndarray | None = None,
     residuals: list[np.ndarray] | None = None,
-    weights: tuple[np.ndarray, np.ndarray] | None = None,
+    weights: Prior | None = None,
     name: str = "archive",
 ) -> Archive:
     """Start predicting at most `steps` samples over an alphabet of `codes`.
@@ -106,7 +119,7 @@ def archive_predictor(
         base=base,
         delta=delta,
     )
-    mean, precision = weights or prior(name)
+    mean, precision, pairs = weights or prior(name)
     own, count = len(mean), len(mean) + TERMS * len(residuals or ())
     means, precisions = np.zeros(count), np.eye(count) * CROSS_PRECISION
     means[:own], precisions[:own, :own] = mean, precision
@@ -120,6 +133,7 @@ def archive_predictor(
         np.zeros(LAGS, dtype=np.int64),
         np.zeros(1, dtype=np.int64),
         np.zeros(1, dtype=np.int64),
+        pairs,
         SPREAD,
     )
 
@@ -181,7 +195,9 @@ def _predict_archive(model, lane, at):
 
 @inlined
 def _fill(model, at, short, long, quick, reciprocal):
-    """Set all inputs: units, the network's share, a constant, errors, changes, other predictors, other channels."""
+    """Set all inputs: units, the network's share, a constant, errors, changes, other predictors, products of units,
+    other channels.
+    """
     inner, target = model.inner, model.regression
     units = inner.network.units[0, inner.network.units.shape[1] - 1]
     hidden = inner.network.cells.shape[2]
@@ -197,7 +213,10 @@ def _fill(model, at, short, long, quick, reciprocal):
     offer(target, first, ((short - base) * reciprocal) >> (32 - FINE_BITS))
     offer(target, first + 1, ((long - base) * reciprocal) >> (32 - FINE_BITS))
     offer(target, first + 2, ((quick - base) * reciprocal) >> (32 - FINE_BITS))
-    offer_others(inner.base, target, at, first + 3, reciprocal)
+    first += OTHERS
+    for i in range(model.pairs.shape[0]):
+        offer(target, first + i, entry(units, model.pairs[i, 0]) * entry(units, model.pairs[i, 1]) >> PRODUCT_BITS)
+    offer_others(inner.base, target, at, first + model.pairs.shape[0], reciprocal)
 
 
 @observe.register(Archive, small=False)
