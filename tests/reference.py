@@ -8,6 +8,7 @@ import hashlib
 import heapq
 import json
 import lzma
+import math
 import struct
 import zlib
 from itertools import pairwise
@@ -17,7 +18,7 @@ import numpy as np
 
 MODEL = Path(__file__).parents[1] / "src" / "spikey" / "model"
 _tables = np.load(MODEL / "tables.npz")
-C, R, U = (_tables[name].tolist() for name in ("cumulative", "reciprocal", "update"))
+C, N, R, U = (_tables[name].tolist() for name in ("cumulative", "normal", "reciprocal", "update"))
 L, H = (_tables[name].astype(np.int64) for name in ("sigmoid", "tangent"))
 S = [2**38 // r for r in R]
 NETWORK = {name: table.tolist() for name, table in np.load(MODEL / "network.npz").items()}
@@ -25,6 +26,7 @@ SMIN, SMAX = 131072, 26 * 65536 - 1
 SIZES = (1, 1, 2, 2, 3, 4, 4, 4, 8)
 SIGNED = (True, False, True, False, True, True, False)
 FLOATS = {7: np.float32, 8: np.float64}
+ARCHIVES = {6: ("n1-lstm-small", "archive"), 7: ("n1-lstm", "archive-max")}  # network, prior
 
 
 def clamp(x, low, high):
@@ -65,8 +67,10 @@ class Fields:
 # ---------------------------------------------------------------- the file
 
 
-def decode(data, calibrations=(), models=()):
-    """The restored file's bytes. calibrations, models: the bytes of those that are not in the file."""
+def decode(data, calibrations=(), models=(), companions=None):
+    """The restored file's bytes. calibrations, models: the bytes of those that are not in the file. companions: of all
+    frames, a list of samples for each channel of other recordings.
+    """
     fields = Fields(data)
     assert fields.take(4) == b"SPKY" and fields.u8() == 1
     flags, kind, channels, rate = fields.u8(), fields.u8(), fields.varint(), fields.varint()
@@ -85,14 +89,15 @@ def decode(data, calibrations=(), models=()):
     sample_type, wrapper = kind & 15, kind >> 4
     front = data[: fields.at]
 
-    def content(kind, frames, channels, payload):
+    def content(kind, frames, channels, payload, first=0):
         if kind != 0:
             return unpack_bytes(payload, frames)
         if payload[0] & 15 == 0:
             return payload[1:]
         if payload[0] & 15 == 5:
             return unpack_bytes(payload[1:], frames * channels * SIZES[sample_type])
-        values = decode_payload(payload, frames, channels, tables, model, sample_type)
+        beside = [samples[first : first + frames] for samples in companions or ()]
+        values = decode_payload(payload, frames, channels, tables, model, sample_type, beside)
         if sample_type in FLOATS:
             kind = FLOATS[sample_type]
             return b"".join(
@@ -122,7 +127,7 @@ def decode(data, calibrations=(), models=()):
             mark = body + struct.pack("<I", check)
             mark = b"\xb5SB\n" + bytes([len(mark)]) + mark + struct.pack("<I", zlib.crc32(mark))
             assert data[place - len(mark) : place] == mark
-            inside = content(kind, count, some, payload)
+            inside = content(kind, count, some, payload, first)
             assert zlib.crc32(body + payload + inside) == check
             if kind in parts:
                 parts[kind].append((first, count, first_channel, some, inside))
@@ -206,12 +211,15 @@ def read_arrays(data, kind):
 # ---------------------------------------------------------------- a payload
 
 
-def decode_payload(payload, frames, count, tables, model, sample_type):
+def decode_payload(payload, frames, count, tables, model, sample_type, beside=()):
     fields = Fields(payload)
     method, lanes = fields.u8(), fields.u8()
     predictor, coder, delta = method & 15, method >> 4 & 3, bool(method & 64)
+    known = fields.u8() if predictor in ARCHIVES else 0
+    assert predictor not in ARCHIVES or lanes == 1
+    assert known in (0, len(beside))
     channels = []
-    for _ in range(count):
+    for _ in range(known + count):
         flags = fields.u8()
         channel = read_levels(flags & 7, fields)
         channel["calibrated"], channel["start"] = bool(flags & 8), fields.u8()
@@ -229,6 +237,13 @@ def decode_payload(payload, frames, count, tables, model, sample_type):
     residuals, values = {}, []
     for index, channel in enumerate(channels):
         codes, residuals[index] = [0] * frames, [0] * frames
+        if index < known:
+            assert channel["bits"] == 0 and not channel["references"]
+            codes = codes_of(beside[index], channel)
+            if channel["codes"] > 1:
+                used = tables if channel["calibrated"] else None
+                whiten(codes, residuals[index], channel, delta, used)
+            continue
         if channel["codes"] > 1:
             crossing = index in referred or channel["references"]
             others = [residuals[r] for r in channel["references"]] if crossing else None
@@ -241,6 +256,11 @@ def decode_payload(payload, frames, count, tables, model, sample_type):
         for frame, patch in channel.get("patches", {}).items():
             values[-1][frame] = patch.to_bytes(8, "little")[: SIZES[sample_type]]
     return values
+
+
+def codes_of(samples, channel):
+    by_value = {channel["value"](c, 0): c for c in range(channel["codes"])}
+    return [by_value[sample] for sample in samples]
 
 
 def read_levels(kind, fields):
@@ -318,12 +338,29 @@ def run(coder, codes, residual, others, channel, kind, delta, lanes, tables, mod
         predictor = Lms(lanes, steps, n, delta, prior, start_scale)
     elif kind == 3:
         predictor = scale = Balanced(lanes, steps, n, delta, prior, start_scale)
-    else:
-        assert kind == 4
+    elif kind == 4:
         predictor = scale = Learned(model, steps, n, prior, start_scale)
-    if others is not None:
+    else:
+        predictor = scale = Archive(ARCHIVES[kind], steps, n, delta, prior, start_scale, residual, others)
+    if others is not None and kind not in ARCHIVES:
         predictor = Crossed(predictor, residual, others, lanes, steps)
     density = Wide(n) if n > 4096 else Narrow(n, used)
+    if kind in ARCHIVES and n <= 4096 and isinstance(coder[0], RangeDecoder):
+        density = Mixed(n, used)
+    loop(coder, codes, predictor, scale, density, lanes)
+
+
+def whiten(codes, residual, channel, delta, used):
+    """Residuals of a companion, whose codes are known."""
+    frames, n, start = len(codes), channel["codes"], channel["start"]
+    base = Linear(32, 1, frames, n, delta, used["prior"] if used else None, start)
+    density = Wide(n) if n > 4096 else Narrow(n, used)
+    loop([Known(codes)], codes, Crossed(base, residual, [], 1, frames), Scale(1, n, start), density, 1)
+
+
+def loop(coder, codes, predictor, scale, density, lanes):
+    frames = len(codes)
+    steps = -(-frames // lanes)
     whole = 256 // lanes
     length, start = min(max(32 // lanes, 1), whole), 0
     while start < steps:
@@ -520,6 +557,7 @@ class Learned:
         self.last = self.middle = 32 * codes
         self.values, self.errors, self.changes = [stated(start)] * 5, [0] * lags, [0] * lags
         self.opening = opening(codes)
+        self.share = 0
 
     def predict(self, lane, t):
         self.location = base = self.last if self.alone else self.base.predict(0, t)
@@ -539,9 +577,9 @@ class Learned:
             inputs = [clamp((v - mixed) >> 7, -1024, 1024) for v in self.values]
             inputs += [rel(base - self.last), rel((base - self.middle) >> 3)]
             inputs += [rel(error) for error in self.errors] + changes
-        octaves, share = self.network(inputs)
+        octaves, self.share = self.network(inputs)
         self.refined = clamp(mixed + octaves, SMIN, SMAX)
-        return clamp(base + ((share * S[j]) >> 22), -(2**28), 2**28)
+        return clamp(base + ((self.share * S[j]) >> 22), -(2**28), 2**28)
 
     def observe(self, lane, t, p, location, r):
         change = p - self.last
@@ -666,6 +704,135 @@ class Crossed:
                 self.correction[lane][t] = clamp((32768 + total) >> 16, -(2**26), 2**26)
 
 
+class Archive:
+    def __init__(self, name, steps, codes, delta, prior, start, residual, others):
+        built, arrays = archive_network(name)
+        self.inner = Learned(({**built, "delta": delta}, arrays), steps, codes, prior, start)
+        self.linear = self.inner.base
+        if others is not None:
+            self.inner.base = Crossed(self.linear, residual, others, 1, steps)
+        self.others, self.delta = others or [], delta
+        self.short, self.long = (Linear(order, 1, steps, codes, delta, prior, start) for order in (16, 64))
+        self.quick = Lms(1, steps, codes, delta, prior, start)
+        self.errors, self.changes, self.x = [0] * 8, [0] * 8, None
+        mean, precision, self.pairs = archive_prior(name)
+        self.regression = Regression(mean, precision, 7 * len(self.others))
+
+    def predict(self, lane, t):
+        self.inside = inside = self.inner.predict(0, t)
+        a, b, self.c = self.short.predict(0, t), self.long.predict(0, t), self.quick.predict(0, t)
+        if t == 0:
+            return inside
+        k = step(self.inner.scale(0, t))
+        r = R[k]
+
+        def small(d):
+            return clamp(d, -2047, 2047)
+
+        def rel(d):
+            return clamp((d * r) >> 24, -1024, 1024)
+
+        alone = self.inner.location if self.inner.base is self.linear else self.inner.base.location[0]
+        units = self.inner.network.own[-1].tolist()
+        x = [small(unit) for unit in units] + [small(self.inner.share >> 8), 64]
+        x += [rel(d) for d in self.errors] + [rel(d) for d in self.changes]
+        x += [small(((other - alone) * r) >> 21) for other in (a, b, self.c)]
+        x += [small((units[i] * units[j]) >> 7) for i, j in self.pairs]
+        for other in self.others:
+            x += [rel(other[f]) if 0 <= (f := t - 3 + i) < len(other) else 0 for i in range(7)]
+        self.x = x
+        told = sum(w * v for w, v in zip(self.regression.weights, x, strict=True))
+        return clamp(inside + ((clamp(told >> 8, -131072, 131072) * S[k]) >> 22), -(2**28), 2**28)
+
+    def observe(self, lane, t, p, location, r):
+        change = p - self.inner.last
+        if self.delta and t == 0:
+            change = 0
+        self.inner.observe(0, t, p, self.inside, r)
+        self.short.observe(0, t, p, location, r)
+        self.long.observe(0, t, p, location, r)
+        self.quick.observe(0, t, p, self.c, r)
+        self.changes = [change, *self.changes[:-1]]
+        if t > 0:
+            d = p - self.inside
+            self.errors = [d, *self.errors[:-1]]
+            self.regression.samples.append((self.x, clamp((d * r) >> 24, -768, 768)))
+
+    def adapt(self, start, end, full):
+        for part in (self.inner, self.short, self.long, self.regression):
+            part.adapt(start, end, full)
+
+    def scale(self, lane, t):
+        return self.inner.scale(0, t)
+
+    def rescale(self, lane, t, d, r):
+        pass
+
+
+@functools.cache
+def archive_network(name):
+    return read_model((MODEL.parent / "models" / f"{name[0]}.safetensors").read_bytes())
+
+
+@functools.cache
+def archive_prior(name):
+    with np.load(MODEL / f"{name[1]}.npz") as arrays:
+        return tuple(arrays[key].tolist() for key in ("mean", "precision", "pairs"))
+
+
+class Regression:
+    def __init__(self, mean, precision, more):
+        own = len(mean)
+        self.n = n = own + more
+        mean = mean + [0.0] * more
+        precision = [row + [0.0] * more for row in precision]
+        precision += [[400.0 if i == j else 0.0 for j in range(n)] for i in range(own, n)]
+        self.gram, self.moment = [[0.0] * n for _ in range(n)], [0.0] * n
+        self.pull = [0.0] * n
+        for i in range(n):
+            for j in range(n):
+                self.pull[i] = self.pull[i] + precision[i][j] * mean[j]
+        self.precision = [[value * 65536 for value in row] for row in precision]
+        self.pull = [value * 65536 for value in self.pull]
+        self.samples = []
+        self.solve()
+
+    def adapt(self, start, end, full):
+        kept = 1 - 1 / 512 if full else 1
+        if self.samples:
+            x, target = (np.array(part, dtype=np.int64) for part in zip(*self.samples, strict=True))
+            products, moments = (x.T @ x).tolist(), (target @ x).tolist()
+        else:
+            products, moments = [[0] * self.n for _ in range(self.n)], [0] * self.n
+        for i in range(self.n):
+            for j in range(i + 1):
+                self.gram[i][j] = self.gram[i][j] * kept + float(products[i][j])
+            self.moment[i] = self.moment[i] * kept + float(moments[i])
+        self.samples = []
+        self.solve()
+
+    def solve(self):
+        n = self.n
+        w = [[self.gram[i][j] + self.precision[i][j] for j in range(i + 1)] for i in range(n)]
+        y = [self.moment[i] + self.pull[i] for i in range(n)]
+        for k in range(n):
+            w[k][k] = math.sqrt(max(w[k][k], 1.0))
+            for i in range(k + 1, n):
+                w[i][k] = w[i][k] / w[k][k]
+            for i in range(k + 1, n):
+                row, factor = w[i], w[i][k]
+                for j in range(k + 1, i + 1):
+                    row[j] = row[j] - factor * w[j][k]
+            y[k] = y[k] / w[k][k]
+            for i in range(k + 1, n):
+                y[i] = y[i] - w[i][k] * y[k]
+        for k in reversed(range(n)):
+            y[k] = y[k] / w[k][k]
+            for i in range(k):
+                y[i] = y[i] - w[k][i] * y[k]
+        self.weights = [math.trunc(clamp(value * 65536, -(2**20), 2**20)) for value in y]
+
+
 # ---------------------------------------------------------------- densities and coders
 
 
@@ -692,6 +859,47 @@ class Narrow:
         low = self.below(code, location, R[k])
         coder.take(low, self.below(code + 1, location, R[k]) - low)
         return code
+
+
+class Mixed(Narrow):
+    offsets = (-10, -1, 6, 19, 42)
+
+    def __init__(self, n, used):
+        super().__init__(n, used)
+        self.table = [(value * (2**24 - n)) >> 24 for value in N]
+        self.shares = [1174405, 11408509, 3774873, 385875, 33554]
+
+    def parts(self, c, location, k):
+        d = self.edges[c] - location
+        return [cumulative(self.table, standard(d, R[clamp(k + offset, 0, 767)])) for offset in self.offsets]
+
+    def counts(self, c, location, k):
+        return (sum(s * part for s, part in zip(self.shares, self.parts(c, location, k), strict=True)) >> 24) + c
+
+    def decode(self, coder, location, k):
+        target = coder.target()
+        code = bisect.bisect_right(range(self.n), target, key=lambda c: self.counts(c, location, k)) - 1
+        low = self.counts(code, location, k)
+        coder.take(low, self.counts(code + 1, location, k) - low)
+        lows, highs = self.parts(code, location, k), self.parts(code + 1, location, k)
+        own = [high - low for low, high in zip(lows, highs, strict=True)]
+        evidence = sum(s * counts for s, counts in zip(self.shares, own, strict=True))
+        if evidence >= 2**24:
+            evidence >>= 10
+            for q in (0, 2, 3, 4):
+                share = self.shares[q]
+                explained = ((share * own[q]) << 14) // evidence
+                self.shares[q] = max(share + ((explained - share - (share >> 8)) >> 7), 1024)
+            self.shares[1] = 2**24 - sum(self.shares[:1] + self.shares[2:])
+        return code
+
+
+class Known:
+    def __init__(self, codes):
+        self.codes = iter(codes)
+
+    def transfer(self, density, location, k):
+        return next(self.codes)
 
 
 class Wide:
