@@ -11,12 +11,14 @@ import numpy as np
 
 from spikey.coding.coders import CODERS
 from spikey.coding.loop import run
+from spikey.model.archive import LAGS, OTHERS, Archive, Prior, archive_predictor, network
 from spikey.model.cross import crossed
 from spikey.model.dense import dense
-from spikey.model.density import narrow, uniform_edges, wide
+from spikey.model.density import Narrow, narrow, uniform_edges, wide
 from spikey.model.learned import Learned, learned_predictor
 from spikey.model.lms import lms
 from spikey.model.lpc import SEGMENT, lpc
+from spikey.model.mixture import mixed
 from spikey.model.scale import scale
 from spikey.model.trained import Architecture, Model
 
@@ -65,6 +67,19 @@ def with_learned(lanes, steps, frames, codes):
     return learned_predictor(built, network, steps, codes, [40] * lanes, prior=PRIOR.astype(np.int64))
 
 
+PAIRS = np.array([[0, 31], [5, 5], [7, 2]])
+
+
+def with_archive(lanes, steps, frames, codes):
+    """The archive's predictor with a prior of few products, so that it is quick without compilation too."""
+    assert lanes == 1
+    inputs = network().architecture.hidden + 2 + 2 * LAGS + OTHERS + len(PAIRS)
+    mean = np.sin(np.arange(inputs)) / 32
+    precision = np.eye(inputs) * 300 + np.outer(mean, mean)
+    weights = Prior(mean, precision, PAIRS)
+    return archive_predictor(steps, codes, 40, prior_correlations=PRIOR.astype(np.int64), weights=weights)
+
+
 PREDICTORS = {
     "lpc": with_lpc,
     "lms": with_lms,
@@ -72,7 +87,9 @@ PREDICTORS = {
     "lpc direct": with_lpc_direct,
     "lms direct": with_lms_direct,
     "learned": with_learned,
+    "archive": with_archive,
 }
+SIDE_BY_SIDE = {"archive": 1}  # lanes at most
 DENSITIES = {
     "narrow": (NARROW_CODES, narrow(uneven_edges(NARROW_CODES))),
     "wide": (WIDE_CODES, wide(WIDE_CODES)),
@@ -89,7 +106,13 @@ COMBINATIONS = [
     ("crossed", "arithmetic", "narrow"),
     ("crossed", "huffman", "wide"),
     ("learned", "arithmetic", "narrow"),
+    ("archive", "arithmetic", "narrow"),
 ]
+
+
+def lanes_for(predictor, lanes):
+    """As many lanes, or those that the predictor can have."""
+    return min(lanes, SIDE_BY_SIDE.get(predictor, lanes))
 
 
 def _coloured(random, frames, codes):
@@ -122,17 +145,19 @@ def signal(name, frames, codes, seed=0):
     return np.clip(np.rint(values), 0, codes - 1).astype(np.int32)
 
 
-def _states(predictor, density, frames, lanes):
+def _states(predictor, coder, density, frames, lanes):
     codes, state = DENSITIES[density]
     model = PREDICTORS[predictor](lanes, -(-frames // lanes), frames, codes)
-    return model, state, model if isinstance(model, Learned) else scale(lanes, codes, 40)
+    if predictor == "archive" and coder == "arithmetic" and isinstance(state, Narrow):
+        state = mixed(state)
+    return model, state, model if isinstance(model, Learned | Archive) else scale(lanes, codes, 40)
 
 
 def encode(codes, predictor="lpc", coder="arithmetic", density="narrow", lanes=1):
     """The streams of one channel of codes."""
     encoder = CODERS[coder].encoder(lanes, 8 * len(codes) + 64)
     before = codes.copy()
-    run(encoder, *_states(predictor, density, len(codes), lanes), codes, SEGMENT)
+    run(encoder, *_states(predictor, coder, density, len(codes), lanes), codes, SEGMENT)
     np.testing.assert_array_equal(codes, before)
     return CODERS[coder].finish(encoder)
 
@@ -140,7 +165,7 @@ def encode(codes, predictor="lpc", coder="arithmetic", density="narrow", lanes=1
 def decode(streams, frames, predictor="lpc", coder="arithmetic", density="narrow", lanes=1):
     """The codes of the streams of one channel."""
     codes = np.full(frames, -1, dtype=np.int32)
-    run(CODERS[coder].decoder(streams), *_states(predictor, density, frames, lanes), codes, SEGMENT)
+    run(CODERS[coder].decoder(streams), *_states(predictor, coder, density, frames, lanes), codes, SEGMENT)
     return codes
 
 
@@ -168,22 +193,23 @@ def witness(full):
     lines = []
     for predictor, coder, density in COMBINATIONS:
         for name in ("coloured", "square", "smooth then alternating"):
-            codes = signal(name, 150, DENSITIES[density][0])
-            streams = encode(codes, predictor, coder, density, 2)
+            codes, lanes = signal(name, 150, DENSITIES[density][0]), lanes_for(predictor, 2)
+            streams = encode(codes, predictor, coder, density, lanes)
             lines.append(f"{predictor} {coder} {density} {name} {' '.join(stream.hex() for stream in streams)}")
             wrong = damage(streams, len(lines))
-            got = decode(wrong, 150, predictor, coder, density, 2)
+            got = decode(wrong, 150, predictor, coder, density, lanes)
             lines.append(f"damaged {got.tolist()}")
     if full:
         names = list(SIGNALS)
         for predictor in PREDICTORS:
-            for coder in CODERS:
+            lanes = lanes_for(predictor, 2)
+            for coder in CODERS if predictor != "archive" else ["arithmetic"]:  # which is slow without compilation
                 for density, (size, _) in DENSITIES.items():
                     names.append(names.pop(0))
                     codes = signal(names[0], 70, size)
-                    streams = encode(codes, predictor, coder, density, 2)
-                    np.testing.assert_array_equal(decode(streams, 70, predictor, coder, density, 2), codes)
-                    got = decode(damage(streams, len(names[0])), 70, predictor, coder, density, 2)
+                    streams = encode(codes, predictor, coder, density, lanes)
+                    np.testing.assert_array_equal(decode(streams, 70, predictor, coder, density, lanes), codes)
+                    got = decode(damage(streams, len(names[0])), 70, predictor, coder, density, lanes)
                     assert got.min() >= 0 and got.max() < size
     return lines
 
