@@ -15,13 +15,15 @@ from golden import FOLDER
 
 import spikey
 from spikey.analysis.self_test import known_signal
-from spikey.coding.block import CODER_NAMES, Method
+from spikey.coding.block import CODER_NAMES, Method, companions_in, described_in, encode_block
 from spikey.container import writer as writer_module
 from spikey.container.writer import ArraySource, write_bytes_file, write_file
 from spikey.files import Settings, compress_file, decompress_file
-from spikey.model import fixed
+from spikey.model import archive, fixed, mixture
 from spikey.model.calibration import SHIPPED, Calibration, n1
+from spikey.model.density import narrow, uniform_edges
 from spikey.model.ensemble import network
+from spikey.model.trained import SHIPPED as SHIPPED_MODELS
 
 SPECIFICATION = (Path(__file__).parents[1] / "docs" / "format.md").read_text(encoding="utf-8")
 FRAMES = 700
@@ -80,6 +82,84 @@ def test_levels_of_all_kinds():
         check(samples, Method("lpc", lanes=2))
 
 
+def check_archive(
+    samples: np.ndarray,
+    calibration: Calibration | None = None,
+    companions: np.ndarray | None = None,
+    **how: str | bool,
+) -> bytes:
+    """Whether it pays or not: a file would be coded in another way where that is smaller. The payload."""
+    method = Method(**{"predictor": "archive", "lanes": 1, "references": 4} | how)  # type: ignore[arg-type]
+    payload = encode_block(samples, method, calibration, companions)
+    assert payload is not None
+    beside = None if companions is None else companions.T.tolist()
+    if companions is None:
+        out = io.BytesIO()
+        write_file(ArraySource(samples, 20_000), out, method, calibration, payload=payload)
+        known = [] if calibration is None else [calibration.to_bytes()]
+        assert reference.decode(out.getvalue(), known) == samples.tobytes()
+    else:
+        tables = None if calibration is None else reference.read_calibration(calibration.to_bytes())
+        got = reference.decode_payload(payload, *samples.shape, tables, None, 2, beside)
+        assert np.array(got).T.tolist() == samples.tolist()
+    return payload
+
+
+@pytest.mark.parametrize("name", list(SIGNALS))
+def test_archive(name):
+    check_archive(*SIGNALS[name])
+
+
+@pytest.mark.parametrize("frames", [5, 31, 32, 33, 97])
+def test_archive_of_a_few_samples(frames):
+    check_archive((np.arange(300)[:frames, None] * 7 // 3 % 4).repeat(2, axis=1).astype(np.int32) * 9)
+
+
+def test_archive_with_references():
+    samples = known_signal(FRAMES)
+    three = np.concatenate([samples, samples[:, :1], np.zeros_like(samples[:, :1])], axis=1)
+    payload = check_archive(three[:420], n1())
+    assert any(channel.references for channel in described_in(payload, 4))
+
+
+@pytest.mark.parametrize("beside", ["n1", "even", "shocks and constant", "wide"])
+def test_archive_with_companions(beside):
+    """Some of which are referred to, some not; of one kind of levels and of others."""
+    first, second = known_signal(400).T[:, :, None]
+    companions = {
+        "n1": first,
+        "even": first // 64,
+        "shocks and constant": np.concatenate([np.full_like(first, 7), SHOCKS[:400], first // 32], axis=1),
+        "wide": first.astype(np.int32) * 7 + np.arange(400)[:, None] % 5,
+    }[beside]
+    payload = check_archive(second, n1(), companions)
+    assert companions_in(payload) == companions.shape[1]
+    assert check_archive(np.concatenate([second, second[::-1]], axis=1)[:300], n1(), companions[:300])
+
+
+def test_archive_with_another_coder():
+    check_archive(N1[:300], n1(), coder="rice")
+
+
+def test_archive_without_deltas():
+    check_archive(EVEN[:400], delta=False)
+    check_archive(np.concatenate([EVEN, EVEN[::-1]], axis=1)[:300], delta=False)
+
+
+def test_archive_of_two_codes():
+    check_archive((EVEN % 5 == 0).astype(np.int16) * 1000)
+
+
+def test_archive_max():
+    check_archive(N1[:300], n1(), predictor="archive-max")
+    check_archive(known_signal(150) // 64, predictor="archive-max")
+
+
+def test_archive_over_whole_segments():
+    """Long enough that the regression forgets."""
+    check_archive(known_signal(1500)[:, :1], n1())
+
+
 @pytest.mark.parametrize("blocks", [False, True])
 def test_files_of_all_kinds(tmp_path, monkeypatch, blocks):
     if blocks:
@@ -118,10 +198,37 @@ def test_golden_files(path):
 
 def test_the_specification_states_the_tables():
     tables = {"C": fixed.CUMULATIVE, "R": fixed.RECIPROCAL, "U": fixed.UPDATE, **network()}
-    tables |= {"L": fixed.SIGMOID, "H": fixed.TANGENT}
+    tables |= {"L": fixed.SIGMOID, "H": fixed.TANGENT, "N": fixed.NORMAL}
     for name, table in tables.items():
         digest = hashlib.sha256(table.astype(table.dtype.newbyteorder("<")).tobytes()).hexdigest()
         assert re.search(rf"\| `{name}`.* \| `{digest}` \|", SPECIFICATION), f"{name}: {digest}"
+
+
+@pytest.mark.parametrize("name", ["archive", "archive-max"])
+def test_the_specification_states_what_the_archive_is_made_of(name):
+    network = SHIPPED_MODELS / f"{archive.NETWORKS[name]}.safetensors"
+    digests = {f"`{network.name}`": network.read_bytes()}
+    with np.load(Path(archive.__file__).with_name(f"{name}.npz"), allow_pickle=False) as arrays:
+        assert sorted(arrays.files) == ["mean", "pairs", "precision"]
+        for key, array in arrays.items():
+            shape = ", ".join(map(str, array.shape))
+            content = array.astype(array.dtype.newbyteorder("<")).tobytes()
+            digests[f"`{name}.npz`: `{key}`, {array.dtype} ({shape})"] = content
+        facts = [archive.network(name).architecture.hidden, len(arrays["pairs"]), len(arrays["mean"])]
+    for what, content in digests.items():
+        digest = hashlib.sha256(content).hexdigest()
+        assert f"| {what} | `{digest}` |" in SPECIFICATION, f"{what}: {digest}"
+    rows = ["units of the network's last layer, `hidden`", "products of units, m", "inputs of the regression"]
+    column = ["archive", "archive-max"].index(name)
+    for row, fact in zip(rows, facts, strict=True):
+        stated = next(line for line in SPECIFICATION.splitlines() if line.startswith(f"| {row}"))
+        assert int(stated.split("|")[2 + column]) == fact
+
+
+def test_the_specification_states_the_mixture():
+    shares = mixture.mixed(narrow(uniform_edges(2))).shares
+    assert f"shares  = {', '.join(map(str, shares))}  " in SPECIFICATION
+    assert f"offsets = {', '.join(map(str, mixture.OFFSETS))}  " in SPECIFICATION
 
 
 def test_the_specifications_example():
