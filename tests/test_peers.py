@@ -1,0 +1,81 @@
+"""Every peer restores every kind of recording, or says that it does not apply."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spikey.analysis.loaded import Loaded, load
+from spikey.analysis.peers import choose, known, programs
+from spikey.analysis.peers.contract import DoesNotApply, Shape, wanted
+from spikey.analysis.peers.forms import from_codes, from_delta8, read_maps, to_codes, to_delta8
+from spikey.errors import DataError, UsageError
+from spikey.recording.levels import N1_VALUES
+from spikey.recording.source import Layout
+
+MIXED = ("uint8", "int8", "int16", "uint16", "int24", "int32", "uint32")
+
+
+def loaded(samples: np.ndarray, dtype: str, rate: float = 19_531) -> Loaded:
+    """Samples (frames, channels) in memory, as if out of a file with a head of 44 bytes."""
+    return Loaded("a.wav", Layout(samples.shape[1], rate, dtype), samples, bytes(range(44)), b"tail", False)
+
+
+def noise(frames: int, channels: int, deviation: float = 6, seed: int = 1) -> np.ndarray:
+    """Coloured noise (frames, channels), int64."""
+    white = np.random.default_rng(seed).normal(0, deviation, (frames + 3, channels))
+    return np.rint(white[3:] + white[2:-1] + 0.5 * white[1:-2]).astype(np.int64)
+
+
+def recordings() -> dict[str, Loaded]:
+    """One of every kind."""
+    found = {
+        "n1": loaded(N1_VALUES[np.clip(noise(3000, 1) + 500, 0, 1023)], "int16"),
+        "one frame": loaded(np.array([[-7]], np.int16), "int16"),
+        "two frames": loaded(np.array([[-32768, 5], [32767, 5]], np.int16), "int16"),
+        "constant": loaded(np.full((500, 2), 1234, np.int16), "int16"),
+        "rails": loaded(np.where(noise(999, 1) > 0, 32767, -32768).astype(np.int16), "int16"),
+        "steps of 12, 5 channels": loaded((12 * noise(700, 5)).astype(np.int16), "int16", 30_000),
+        "11 channels, rate unknown": loaded(noise(333, 11).astype(np.int16), "int16", 0),
+        "wild": loaded(np.random.default_rng(2).integers(-32768, 32768, (4000, 3)).astype(np.int16), "int16", 25_000.5),
+    }
+    for dtype in MIXED:
+        kind = Layout(1, 1, dtype).memory_dtype
+        low = 0 if kind.kind == "u" else -(1 << 23) if dtype == "int24" else int(np.iinfo(kind).min)
+        high = (1 << 23) - 1 if dtype == "int24" else int(np.iinfo(kind).max)
+        middle = (low + high + 1) // 2
+        quiet = np.clip(noise(600, 2, 20) + middle, low, high)
+        found[dtype] = loaded(quiet.astype(kind), dtype)
+        full = np.random.default_rng(3).integers(low, high + 1, (300, 2))
+        full[:2] = [[low, high], [high, low]]
+        found[f"{dtype}, all values"] = loaded(full.astype(kind), dtype)
+    return found
+
+
+KINDS = recordings()
+
+
+@pytest.mark.parametrize("title", known())
+def test_peers_restore_every_kind_of_recording_or_do_not_apply(title, tmp_path, monkeypatch):
+    peer = known()[title]
+    if peer.missing():
+        pytest.skip(f"{', '.join(peer.missing())} is not installed")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    applied = 0
+    for name, recording in KINDS.items():
+        try:
+            data = peer.encode(recording)
+        except DoesNotApply as error:
+            assert str(error).startswith("only for "), name
+            assert name not in ("n1", "steps of 12, 5 channels", "rails"), name
+            continue
+        applied += 1
+        restored = peer.decode(data, Shape(recording.layout, recording.frames))
+        assert restored == wanted(peer, recording), name
+    assert applied >= 7
+    assert len(peer.encode(KINDS["n1"])) < len(KINDS["n1"].payload)
+    assert not list(tmp_path.iterdir())  # of files written in passing
