@@ -52,8 +52,19 @@ def sentence(results: list[Result], facts: dict[str, Any]) -> str:
     if floor and floor["bits_per_sample"] > 0:
         above = 100 * (8 * best.compressed / best.samples / floor["bits_per_sample"] - 1)
         side = f"{above:.1f} % above" if above >= 0 else f"{-above:.1f} % below"
-        text += f"; that is {side} the estimate of the noise floor, {floor['bits_per_sample']:.4f} bits per sample"
+        text += (
+            f"; the smallest is {side} the estimate of the noise floor, {floor['bits_per_sample']:.4f} bits per sample"
+        )
     return text + "."
+
+
+def counted(recordings: int) -> str:
+    """So many recordings, in words.
+
+    >>> counted(1)
+    '1 recording'
+    """
+    return f"{recordings:,} recording{'s' if recordings != 1 else ''}"
 
 
 def notes(result: Result) -> str:

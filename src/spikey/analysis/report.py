@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from spikey.analysis.answer import notes, ranked, sentence
+from spikey.analysis.answer import counted, notes, ranked, sentence
 from spikey.analysis.bench import Result
 from spikey.errors import UsageError
 from spikey.files import complete_file
@@ -25,10 +25,10 @@ tr.ours { font-weight: 600; } tr.failed { color: #b00020; }
 img { max-width: 100%; height: auto; }
 """
 _METHOD = (
-    "Every codec worked in one thread of a process of its own, on recordings in memory, after a warm-up; everything was "
+    "Every codec worked in one thread of a process of its own, on recordings in memory, after a warm-up; all was "
     "decoded and compared, and a codec that lost a sample is reported as failed. Ratio: bytes of the recordings' files "
-    "over compressed bytes. Speeds: the best of {repeats} for each recording, programs with the time that starting them "
-    "takes. Memory: the most held at once beyond what the process held before; of programs, all that they held. What "
+    "over compressed bytes. Speeds: the best of {repeats} for each recording, programs with what starting them takes. "
+    "Memory: the most held at once beyond what the process held before; of programs, all that they held. What "
     "codecs were given: file, its bytes; samples, integers; codes, the converter's codes without the gaps between "
     "values; delta8, one byte for each difference of codes. Whoever decodes is taken to know the layout and the number "
     "of frames, which is not counted against the other codecs; of Spikey every byte of the file counts."
@@ -64,7 +64,7 @@ def _page(facts: dict[str, Any], results: list[Result], pictures: list[tuple[str
     yield '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Which codec?</title>'
     yield f"<style>{_STYLE}</style></head><body>\n"
     yield f'<p class="answer">{html.escape(sentence(results, facts))}</p>\n'
-    yield f"<p>{facts['recordings']:,} recordings, {facts['original']:,} bytes, {facts['samples']:,} samples"
+    yield f"<p>{counted(facts['recordings'])}, {facts['original']:,} bytes, {facts['samples']:,} samples"
     yield f" ({html.escape(kinds + more)}).</p>\n"
     if facts["left_out"] or facts["cut"]:
         yield f"<p>{facts['left_out']:,} files are no recordings of integers and were left out; of {facts['cut']:,} "

@@ -122,7 +122,9 @@ def _orders(preset: list[str] | None, coder: list[str] | None, model: list[str] 
     here, missing = choose(peers)
     lacking = sorted({name for peer in missing for name in peer.missing() if name in peer.packages})
     if lacking:
-        say(f'note: {", ".join(lacking)}: not installed; pip install "spikey-codec[bench]" measures them side by side')
+        say(
+            f'note: {", ".join(lacking)}: not installed; pip install "spikey-codec[bench,stores]" has them measured too'
+        )
     programs = sorted({name for peer in missing for name in peer.missing() if name in peer.programs})
     if programs:
         say(f"note: {', '.join(programs)}: no such program was found, so what needs it is not measured")
@@ -152,7 +154,9 @@ def _usable(files: list[Path], raw: Raw | None, seconds: float | None) -> tuple[
     if not usable:
         raise DataError(f"none of {len(files)} files is a recording of integers")
     if cut:
-        say(f"note: of {cut} of {len(usable)} recordings only the beginning is measured")
+        say(f"note: {cut} of {len(usable)} recordings are measured on their beginning alone")
+    from spikey.analysis.machine import machine
+
     facts = {
         "recordings": len(usable),
         "left_out": len(files) - len(usable),
@@ -162,8 +166,6 @@ def _usable(files: list[Path], raw: Raw | None, seconds: float | None) -> tuple[
         "samples_each": samples,
         "kinds": [{"channels": c, "rate": r, "dtype": d} for c, r, d in sorted(kinds)],
     }
-    from spikey.analysis.machine import machine
-
     return usable, facts | machine()
 
 
@@ -192,9 +194,9 @@ def _write_csv(path: Path, results: list[Result], floor: Floor | None) -> None:
 
 def _say(answer: dict[str, Any], results: list[Result], floor: Floor | None, together: bool) -> None:
     """The table for a person, smallest first."""
-    from spikey.analysis.answer import notes, ranked, sentence
+    from spikey.analysis.answer import counted, notes, ranked, sentence
 
-    head = f"{answer['recordings']:,} recordings, {answer['original']:,} bytes; one thread"
+    head = f"{counted(answer['recordings'])}, {answer['original']:,} bytes; one thread"
     typer.echo(head if together else f"{head}, best of {answer['repeats']}; million samples/s; MB held at most")
     wide = max(28, *(len(result.codec) + 1 for result in results))
     typer.echo(f"{'':{wide}}{'ratio':>8}{'bits/sample':>13}{'encode':>9}{'decode':>9}{'memory':>9}")

@@ -27,7 +27,7 @@ def choose(selection: str) -> tuple[list[Peer], list[Peer]]:
     """The peers of a selection that can be used here, and those that are missing.
 
     selection: "fast" for the Python packages that keep up, "all" for the slow ones and other programs too, "none", or
-    parts of names with commas between them, as in "pcodec, flac". Raises UsageError where such a part names no peer.
+    parts of names with commas between them, as in "pcodec, flac -8 codes". Raises UsageError where a part names none.
     """
     if selection == "none":
         return [], []
@@ -37,11 +37,16 @@ def choose(selection: str) -> tuple[list[Peer], list[Peer]]:
     elif selection == "all":
         wanted = peers
     else:
-        parts = [part.strip().lower() for part in selection.split(",") if part.strip()]
-        for part in parts or [selection]:
-            if not any(part in peer.title.lower() for peer in peers) or not part:
+        parts = [part.strip().lower() for part in selection.split(",")]
+        for part in parts:
+            if not part or not any(part in _plain(peer) for peer in peers):
                 names = ", ".join(sorted({peer.title.split()[0] for peer in peers}))
                 raise UsageError(f"--peers {selection}: give {', '.join(SELECTIONS)} or names of {names}")
-        wanted = [peer for peer in peers if any(part in peer.title.lower() for part in parts)]
+        wanted = [peer for peer in peers if any(part in _plain(peer) for part in parts)]
     here = [peer for peer in wanted if not peer.missing()]
     return here, [peer for peer in wanted if peer.missing()]
+
+
+def _plain(peer: Peer) -> str:
+    """A peer's title as it is looked for: without the commas that part names."""
+    return peer.title.lower().replace(",", "")

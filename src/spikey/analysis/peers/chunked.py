@@ -11,7 +11,7 @@ import numpy as np
 
 from spikey.analysis.loaded import Loaded
 from spikey.analysis.peers.contract import CODES, SAMPLES, DoesNotApply, Peer, Shape
-from spikey.analysis.peers.forms import from_codes, joined, parted, read_maps, to_codes
+from spikey.analysis.peers.forms import from_centred, joined, parted, read_maps, to_centred
 from spikey.recording.source import pack
 
 Make = Callable[[], Any]  # a numcodecs codec
@@ -99,8 +99,7 @@ def _on_codes(name: str, make: Make, differences: bool, most: int, package: str)
     """The same on codes of 16 bits; differences: of consecutive codes of a channel, which wrap around."""
 
     def encode(recording: Loaded) -> bytes:
-        head, channels = to_codes(recording)
-        codes = np.stack(channels, axis=1)
+        head, codes = to_centred(recording)
         if codes.dtype != np.int16:
             raise DoesNotApply("only for channels of at most 2^15 different values")
         if differences:
@@ -112,7 +111,7 @@ def _on_codes(name: str, make: Make, differences: bool, most: int, package: str)
         codes = _ungrouped(parted(rest), make(), np.dtype(np.int16), shape.frames)
         if differences:
             codes = np.cumsum(codes, axis=0, dtype=np.int16)
-        return from_codes(maps, list(codes.T), shape)
+        return from_centred(maps, codes, shape)
 
     return Peer(name, CODES, encode, decode, (package,))
 

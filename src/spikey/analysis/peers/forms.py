@@ -53,6 +53,25 @@ def from_codes(maps: list[Levels], channels: list[np.ndarray], shape: Shape) -> 
     return pack(np.stack(values, axis=1), shape.layout)
 
 
+def to_centred(recording: Loaded) -> tuple[bytes, np.ndarray]:
+    """The maps, and codes (frames, channels) around zero, where audio coders expect a signal to be."""
+    head, channels = to_codes(recording)
+    maps, _ = read_maps(head, Shape(recording.layout, recording.frames))
+    return head, np.stack(
+        [codes - _middle(levels, codes) for codes, levels in zip(channels, maps, strict=True)], axis=1
+    )
+
+
+def from_centred(maps: list[Levels], array: np.ndarray, shape: Shape) -> bytes:
+    """The bytes of the samples, of what `to_centred` gave."""
+    codes = [column + _middle(levels, array) for column, levels in zip(array.T, maps, strict=True)]
+    return from_codes(maps, codes, shape)
+
+
+def _middle(levels: Levels, codes: np.ndarray) -> np.generic:
+    return codes.dtype.type(levels.codes // 2)
+
+
 def to_delta8(recording: Loaded) -> bytes:
     """Maps, then of every channel the differences of its codes, zig-zag, one byte each; wide ones follow behind."""
     head, channels = to_codes(recording)

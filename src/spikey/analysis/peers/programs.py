@@ -16,7 +16,7 @@ import numpy as np
 
 from spikey.analysis.loaded import Loaded
 from spikey.analysis.peers.contract import CODES, SAMPLES, DoesNotApply, Peer, Shape
-from spikey.analysis.peers.forms import from_codes, joined, parted, read_maps, to_codes
+from spikey.analysis.peers.forms import from_centred, joined, parted, read_maps, to_centred
 from spikey.errors import DataError
 from spikey.recording.source import pack
 
@@ -60,10 +60,7 @@ def _of(
     """A program that is given at most so many channels in a file."""
 
     def encode(recording: Loaded) -> bytes:
-        head, array = b"", recording.samples
-        if given == CODES:
-            head, channels = to_codes(recording)
-            array = np.stack(channels, axis=1)
+        head, array = to_centred(recording) if given == CODES else (b"", recording.samples)
         array = _signed(array)
         rate = min(max(round(recording.layout.rate), 1), 192_000)  # not every format has all rates
         parts = []
@@ -88,7 +85,7 @@ def _of(
                 restore(packed, plain)
                 groups.append(np.frombuffer(plain.read_bytes(), signed).reshape(shape.frames, -1))
         array = _unsigned(np.concatenate(groups, axis=1), kind)
-        return from_codes(maps, list(array.T), shape) if given == CODES else pack(array, shape.layout)
+        return from_centred(maps, array, shape) if given == CODES else pack(array, shape.layout)
 
     return Peer(name, given, encode, decode, (), programs, fast=False)
 
@@ -124,7 +121,7 @@ def _unflac(packed: Path, plain: Path) -> None:
 def _wavpack(plain: Path, packed: Path, array: np.ndarray, rate: int) -> None:
     plain.write_bytes(array.astype(array.dtype.newbyteorder("<")).tobytes())
     kind = f"--raw-pcm={rate},{8 * array.dtype.itemsize}s,{array.shape[1]},le"
-    run("wavpack", "-hh", "-x6", "-q", "-y", kind, plain, "-o", packed)
+    run("wavpack", "-hh", "-x6", "--blocksize=131072", "-q", "-y", kind, plain, "-o", packed)
 
 
 def _unwavpack(packed: Path, plain: Path) -> None:
