@@ -72,6 +72,17 @@ def test_widths_of_codes_count():
     assert bits < entropy(5) - 0.02  # which it would be if all codes were equally wide
 
 
+def test_of_large_recordings_a_part_is_looked_at(monkeypatch):
+    monkeypatch.setattr("spikey.analysis.floor.STRETCH", 8192)
+    monkeypatch.setattr("spikey.analysis.floor.MOST_SAMPLES", 1 << 16)
+    noise = np.random.default_rng(5).normal(0, 7, (5 * 8192, 12)).round()
+    bits, looked_at = floor(loaded(noise))
+    assert looked_at == 6 * 8192  # half of the channels in a stretch
+    assert bits == pytest.approx(entropy(7), rel=0.01)
+    bits, looked_at = floor(loaded(noise[:, :2]))
+    assert looked_at == 2 * 3 * 8192 and bits == pytest.approx(entropy(7), rel=0.01)
+
+
 @pytest.mark.parametrize(
     "samples",
     [

@@ -26,6 +26,7 @@ from spikey.analysis.loaded import Loaded, load
 from spikey.analysis.peers import known, programs
 from spikey.errors import DataError, SpikeyError
 from spikey.files import PRESETS, Settings
+from spikey.kernels import announce_compilation
 from spikey.model.trained import named
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "BLOSC_NTHREADS")
@@ -100,6 +101,9 @@ def _measure(paths: list[Path], order: Order, options: tuple[Any, ...], progress
                 result.add(said)
                 if progress is not None:
                     progress(1, order.title)
+            elif isinstance(said, str):
+                if progress is not None:
+                    progress(0, said)
             else:
                 memory = said
         worker.join()
@@ -174,6 +178,8 @@ def _work(
     tempfile.tempdir = folder
     if order.given:  # what other packages have to say is none of the table's
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    else:
+        announce_compilation(lambda: out.send("compiling the kernels, once on this machine (up to a minute)"))
     try:
         codec, largest = order.codec(), None
         for index, path in enumerate(paths):

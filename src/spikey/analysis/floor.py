@@ -36,7 +36,7 @@ STRETCH = 1 << 16  # frames
 ORDER = 32  # past frames of the channel itself
 REFERENCES, REACH = 4, 16  # channels coded earlier, and frames on either side of now
 WINDOWS = (64, 256, 1024, 4096)
-MOST_SAMPLES = 1 << 23  # that are looked at in one recording, in stretches spread over it
+MOST_SAMPLES = 1 << 22  # that are looked at in one recording: stretches and channels spread over it
 RIDGE = 1e-9  # of the mean power, so that silence can be solved for
 RARE = 1e-6  # share of samples that may be anything, so that an artifact costs no more than its bits
 _REACH, _CELLS = 9.0, 1 << 15
@@ -94,34 +94,34 @@ def floor_of_files(
 def floor(recording: Loaded) -> tuple[float, int]:
     """Bits per sample of one recording, and the number of samples that this is estimated from."""
     calibration, _ = choose_calibration(recording, PRESETS["realtime"])
-    channels = recording.layout.channels
-    stretches = range(0, recording.frames, STRETCH)
-    kept = max(MOST_SAMPLES // (STRETCH * channels), 1)
-    step = -(-len(stretches) // kept)
-    total, looked = 0.0, 0
     levels = [find_levels(channel) for channel in np.ascontiguousarray(recording.samples.T)]
-    for first in stretches[::step]:
+    chosen = range(0, len(levels), -(-len(levels) * STRETCH // MOST_SAMPLES))
+    stretches = range(0, recording.frames, STRETCH)
+    kept = max(MOST_SAMPLES // (STRETCH * len(chosen)), 1)
+    total, looked = 0.0, 0
+    for first in stretches[:: -(-len(stretches) // kept)]:
         part = recording.samples[first : first + STRETCH]
-        total += _stretch(part, levels, calibration)
-        looked += part.size
+        total += _stretch(part, levels, calibration, chosen)
+        looked += len(part) * len(chosen)
     return total / looked, looked
 
 
-def _stretch(part: np.ndarray, levels: list[Levels], calibration: Calibration | None) -> float:
-    """Bits of a stretch of samples (frames, channels)."""
+def _stretch(part: np.ndarray, levels: list[Levels], calibration: Calibration | None, chosen: range) -> float:
+    """Bits of the chosen channels in a stretch of samples (frames, channels)."""
     bits, earlier = 0.0, list[np.ndarray]()
-    for channel, its in zip(np.ascontiguousarray(part.T), levels, strict=True):
+    for index, (channel, its) in enumerate(zip(np.ascontiguousarray(part.T), levels, strict=True)):
         codes, low = its.to_codes(channel)
-        if low is not None:
-            bits += its.low_bits * len(codes)  # which are noise
         if its.codes == 1:
             continue
         lower, upper = edges(codes, its, calibration)
         positions = (lower + upper) / 2
-        errors = residual(positions, _nearest(positions, earlier))
-        below = np.where(codes == 0, -np.inf, lower - positions + errors)
-        above = np.where(codes == its.codes - 1, np.inf, upper - positions + errors)
-        bits += _entropy(errors, below, above, its.codes)
+        if index in chosen:
+            errors = residual(positions, _nearest(positions, earlier))
+            below = np.where(codes == 0, -np.inf, lower - positions + errors)
+            above = np.where(codes == its.codes - 1, np.inf, upper - positions + errors)
+            bits += _entropy(errors, below, above, its.codes)
+            if low is not None:
+                bits += its.low_bits * len(codes)  # which are noise
         earlier.append(positions)
     return bits
 

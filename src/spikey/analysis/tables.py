@@ -76,16 +76,15 @@ def rendered(text: str, runs: dict[str, Any], published: dict[str, Any], documen
 def disagreeing(root: Path, write: bool = False) -> list[str]:
     """The documents whose tables are not what the figures give; with `write` they are afterwards."""
     runs, published = (json.loads((root / name).read_text()) for name in (RUNS, PUBLISHED))
-    found = []
-    for document in DOCUMENTS:
-        text = (root / document).read_text()
+    texts = {document: (root / document).read_text() for document in DOCUMENTS}
+    for document, text in texts.items():
         if text.count("<!-- table:") != len(_TABLE.findall(text)):
             raise DataError(f"{document}: a table begins that does not end with <!-- end -->")
-        wanted = rendered(text, runs, published, document)
-        if wanted != text:
-            found.append(document)
-            if write:
-                _write(root / document, wanted)
+    wanted = {document: rendered(text, runs, published, document) for document, text in texts.items()}
+    found = [document for document in DOCUMENTS if wanted[document] != texts[document]]
+    if write:
+        for document in found:
+            _write(root / document, wanted[document])
     return found
 
 
@@ -113,7 +112,10 @@ def _name(row: Row) -> str:
 
 
 def _speed(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}" if value < 99.95 else f"{value:.0f}"
+    """Million samples a second; whole numbers as they are published."""
+    if value is None or isinstance(value, int):
+        return "-" if value is None else str(value)
+    return f"{value:.1f}" if value < 99.95 else f"{value:.0f}"
 
 
 def _results(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
@@ -152,6 +154,16 @@ def _validation(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _machine(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
+    """How each run was made."""
+    lines = []
+    for name, run in runs.items():
+        versions = ", ".join(f"{package} {version}" for package, version in run["versions"].items())
+        times = f"best of {run['repeats']}, " if name != "together" else ""
+        lines.append(f"- {name}: `{run['command']}`, {times}{run['processor']}; {versions}")
+    return lines
+
+
 def _line(row: Row, memory: bool = False) -> str:
     bold = "**" if _ours(row) else ""
     cells = [f"{bold}{row['ratio']:.4f}{bold}", f"{row['bits_per_sample']:.4f}"]
@@ -163,8 +175,9 @@ def _line(row: Row, memory: bool = False) -> str:
 
 def _models(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
     """Trained networks and the presets beside them; those that were run side by side say so."""
+    rows = [row for row in runs["models"]["rows"] + runs["together"]["rows"] if row["codec"] != "spikey lms"]
     lines = ["| model | ratio | bits per sample | encode, million samples/s | decode |", "|---|---:|---:|---:|---:|"]
-    return lines + [_line(row) for row in _by_ratio(runs["models"]["rows"] + runs["together"]["rows"])]
+    return lines + [_line(row) for row in _by_ratio(rows)]
 
 
 def _coders(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
@@ -193,6 +206,7 @@ def _published(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
 TABLES: dict[str, Callable[[dict[str, Any], dict[str, Any]], list[str]]] = {
     "results": _results,
     "validation": _validation,
+    "machine": _machine,
     "models": _models,
     "coders": _coders,
     "published": _published,

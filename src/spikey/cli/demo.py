@@ -64,7 +64,7 @@ def command(
     for result in measure([wav], codecs(list(PRESETS), ["arithmetic"], "pcodec conv1(16)")):
         row = result.row()
         typer.echo(
-            f"  {row['codec']:25} ratio {row['ratio']:.3f}, encode {row['encode_ms_s']:5.1f} and "
+            f"  {row['codec']:34} ratio {row['ratio']:.3f}, encode {row['encode_ms_s']:5.1f} and "
             f"decode {row['decode_ms_s']:5.1f} million samples/s"
         )
     typer.echo(f"picture of signal, prediction and residual: {picture}")
