@@ -30,7 +30,7 @@ from spikey.container.estimate import choose_calibration
 from spikey.files import PRESETS
 from spikey.model.calibration import Calibration
 from spikey.model.fixed import UNIT
-from spikey.recording.levels import N1, Levels, find_levels
+from spikey.recording.levels import AFFINE, N1, Levels, find_levels
 
 STRETCH = 1 << 16  # frames
 ORDER = 32  # past frames of the channel itself
@@ -128,28 +128,25 @@ def _stretch(part: np.ndarray, levels: list[Levels], calibration: Calibration | 
 
 def edges(codes: np.ndarray, levels: Levels, calibration: Calibration | None) -> tuple[np.ndarray, np.ndarray]:
     """Where each sample's code begins and ends, in codes: float64 (frames,) twice."""
-    fits = calibration is not None and _suits(levels, calibration)
-    if not fits or calibration is None:
+    known = None if calibration is None else aligned(codes, levels, calibration)
+    if calibration is None or known is None:
         return codes - 0.5, codes + 0.5
-    known = calibration.edges.astype(np.float64) / UNIT
-    if levels.kind != N1:
-        shift = (levels.offset - calibration.metadata["offset"]) // calibration.metadata["step"]
-        codes = codes * (levels.step // calibration.metadata["step"]) + shift
-    return known[codes], known[codes + 1]
+    ends = calibration.edges.astype(np.float64) / UNIT
+    return ends[known], ends[known + 1]
 
 
-def _suits(levels: Levels, calibration: Calibration) -> bool:
-    """Whether a calibration is for a channel of such levels."""
-    about = calibration.metadata
+def aligned(codes: np.ndarray, levels: Levels, calibration: Calibration) -> np.ndarray | None:
+    """A channel's codes in the alphabet of a calibration; None where it is for other levels."""
     if levels.kind == N1:
-        return calibration.codes == levels.codes
-    if about.get("levels") != "affine" or levels.describe().get("levels") != "affine" or levels.low_bits:
-        return False
+        return codes if calibration.codes == levels.codes else None
+    about = calibration.metadata
+    if levels.kind != AFFINE or levels.low_bits or about.get("levels") != "affine":
+        return None
     step, apart = int(about["step"]), levels.offset - int(about["offset"])
-    if levels.step != step or apart % step:
-        return False
-    first = apart // step
-    return first >= 0 and first + levels.codes <= calibration.codes
+    first, times = apart // step, levels.step // step
+    if apart % step or levels.step % step or first < 0 or first + times * (levels.codes - 1) >= calibration.codes:
+        return None
+    return codes * times + first
 
 
 def _nearest(positions: np.ndarray, earlier: list[np.ndarray]) -> list[np.ndarray]:

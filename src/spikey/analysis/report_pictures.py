@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from spikey.analysis.answer import frontier
+from spikey.analysis.answer import counted, frontier
 from spikey.analysis.bench import Result
+from spikey.analysis.floor import aligned
 from spikey.analysis.loaded import Loaded, load
 from spikey.analysis.trace import trace
 from spikey.container.estimate import choose_calibration
@@ -84,7 +85,7 @@ def _speeds(results: list[Result], numbers: list[int], facts: dict[str, Any]) ->
         one.set_xscale("log")
         one.set_xlabel(f"{which.split('_')[0]}, million samples/s", fontsize=13)
         one.set_ylabel("compression ratio", fontsize=13)
-        one.legend(frameon=False, fontsize=11, loc="lower left")
+        one.legend(frameon=False, fontsize=11, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
     caption = "Numbers are those of the table's rows; Spikey in teal, other codecs in grey. Up and right is better."
     return "Ratio against speed", caption, _png(figure)
 
@@ -129,7 +130,6 @@ def _spread_out(results: list[Result]) -> list[Result]:
 
 def _widths(recordings: list[Loaded]) -> Picture:
     """The widths of the converter's codes, where they are known, and how often each code occurs."""
-    figure, (left, right) = _figure(2)
     calibration, its = None, recordings[0]
     for its in recordings:
         calibration, _ = choose_calibration(its, PRESETS["realtime"])
@@ -138,8 +138,15 @@ def _widths(recordings: list[Loaded]) -> Picture:
     values = its.samples[:FRAMES, 0]
     levels = find_levels(values)
     codes = levels.to_codes(values)[0]
+    known = None if calibration is None else aligned(codes, levels, calibration)
+    if known is None:
+        calibration = None
+    else:
+        codes = known
     first, last = (int(end) for end in np.percentile(codes, [0.5, 99.5]))
+    figure, panels = _figure(1 if calibration is None else 2)
     if calibration is not None:
+        left = panels[0]
         widths = np.diff(calibration.edges) / UNIT
         shown = np.arange(max(first, 0), min(last + 1, len(widths)))
         left.bar(shown, widths[shown], width=1.0, color=OURS)
@@ -147,13 +154,16 @@ def _widths(recordings: list[Loaded]) -> Picture:
         caption = (
             f"Widths of the codes of the converter (calibration {calibration.id.hex()}), and how often codes occur."
         )
+        left.axhline(1, color="#222222", lw=1)
+        left.set_xlabel("code", fontsize=13)
+        left.set_ylabel("width, LSB", fontsize=13)
     else:
-        left.text(0.5, 0.5, "all taken to be equal", ha="center", transform=left.transAxes, fontsize=14)
-        caption = "Widths of this converter's codes are not known, or do not pay for being stored."
-    left.axhline(1, color="#222222", lw=1)
-    left.set_xlabel("code", fontsize=13)
-    left.set_ylabel("width, LSB", fontsize=13)
+        caption = (
+            "This converter's widths are not known, or do not pay for being stored, so that all codes are taken to "
+        )
+        caption += "be equally wide. How often they occur:"
     found, counts = np.unique(codes[(codes >= first) & (codes <= last)], return_counts=True)
+    right = panels[-1]
     right.bar(found, counts, width=1.0, color=OTHERS)
     right.set_xlabel(f"code; {levels.words()}", fontsize=13)
     right.set_ylabel("samples of one recording", fontsize=13)
@@ -181,9 +191,7 @@ def _residuals(recordings: list[Loaded]) -> Iterator[Picture]:
     axes.set_xlabel("frequency, Hz", fontsize=13)
     axes.set_ylabel("dB of codes squared per Hz", fontsize=13)
     axes.legend(frameon=False, fontsize=12)
-    caption = (
-        f"Median and middle 80 % of {len(traced)} recordings, first channels. A flat line holds nothing to predict."
-    )
+    caption = f"Median and middle 80 % of {counted(len(traced))}, first channels. A flat line holds nothing to predict."
     yield "Spectra", caption, _png(figure)
     chosen = [traced[at] for at in sorted({0, len(traced) // 2, len(traced) - 1})]
     figure, each = _figure(len(chosen), 4.5)

@@ -135,6 +135,7 @@ def _orders(preset: list[str] | None, coder: list[str] | None, model: list[str] 
 
 def _usable(files: list[Path], raw: Raw | None, seconds: float | None) -> tuple[list[Path], dict[str, Any]]:
     """The files that are recordings, and what they are altogether; others are said. DataError where none is one."""
+    from spikey.analysis.answer import counted
     from spikey.analysis.loaded import load
 
     usable, kinds, original, samples, cut = [], set[tuple[int, float, str]](), 0, list[int](), 0
@@ -154,7 +155,7 @@ def _usable(files: list[Path], raw: Raw | None, seconds: float | None) -> tuple[
     if not usable:
         raise DataError(f"none of {len(files)} files is a recording of integers")
     if cut:
-        say(f"note: {cut} of {len(usable)} recordings are measured on their beginning alone")
+        say(f"note: measured on the beginning alone: {cut} of {counted(len(usable))}")
     from spikey.analysis.machine import machine
 
     facts = {

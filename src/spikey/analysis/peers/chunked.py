@@ -11,7 +11,16 @@ import numpy as np
 
 from spikey.analysis.loaded import Loaded
 from spikey.analysis.peers.contract import CODES, SAMPLES, DoesNotApply, Peer, Shape
-from spikey.analysis.peers.forms import from_centred, joined, parted, read_maps, to_centred
+from spikey.analysis.peers.forms import (
+    from_centred,
+    from_codes,
+    joined,
+    parted,
+    read_maps,
+    to_centred,
+    to_codes,
+    type_of,
+)
 from spikey.recording.source import pack
 
 Make = Callable[[], Any]  # a numcodecs codec
@@ -26,7 +35,8 @@ def peers() -> Iterator[Peer]:
     yield _on_codes("flac-numcodecs 8", _flac, False, 2, "flac_numcodecs")
     yield _on_samples("wavpack-numcodecs 4", _wavpack, 1 << 30, "wavpack_numcodecs")
     yield _on_codes("wavpack-numcodecs 4", _wavpack, False, 1 << 30, "wavpack_numcodecs")
-    yield Peer("mtscomp", SAMPLES, _to_mtscomp, _from_mtscomp, ("mtscomp",))
+    yield _mtscomp(SAMPLES)
+    yield _mtscomp(CODES)
 
 
 def _blosc(name: str, level: int) -> Make:
@@ -126,35 +136,51 @@ def _quiet_mtscomp() -> Any:
     return mtscomp
 
 
-def _to_mtscomp(recording: Loaded) -> bytes:
+def _mtscomp(given: str) -> Peer:
     """Its two files, in chunks of a second, as its users have them."""
-    mtscomp = _quiet_mtscomp()
-    if recording.layout.dtype == "int24" or recording.layout.rate < 1:
-        raise DoesNotApply("only for samples of 8, 16 or 32 bits of a known rate")
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "a.bin").write_bytes(recording.payload)
-        mtscomp.compress(
-            folder / "a.bin",
-            folder / "a.cbin",
-            folder / "a.ch",
-            sample_rate=float(recording.layout.rate),
-            n_channels=recording.layout.channels,
-            dtype=recording.layout.memory_dtype,
-            check_after_compress=False,
-            n_threads=1,
-            quiet=True,
-        )
-        return joined([(folder / "a.cbin").read_bytes(), (folder / "a.ch").read_bytes()])
 
+    def encode(recording: Loaded) -> bytes:
+        if recording.layout.rate < 1:
+            raise DoesNotApply("only for samples of a known rate")
+        head, array = b"", recording.samples
+        if given == CODES:
+            head, channels = to_codes(recording)
+            array = np.stack(channels, axis=1)
+        mtscomp = _quiet_mtscomp()
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            (folder / "a.bin").write_bytes(array.tobytes())
+            mtscomp.compress(
+                folder / "a.bin",
+                folder / "a.cbin",
+                folder / "a.ch",
+                sample_rate=float(recording.layout.rate),
+                n_channels=array.shape[1],
+                dtype=array.dtype,
+                check_after_compress=False,
+                n_threads=1,
+                quiet=True,
+            )
+            return head + joined([(folder / "a.cbin").read_bytes(), (folder / "a.ch").read_bytes()])
 
-def _from_mtscomp(data: bytes, shape: Shape) -> bytes:
-    mtscomp = _quiet_mtscomp()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for part, suffix in zip(parted(data), (".cbin", ".ch"), strict=True):
-            (folder / f"a{suffix}").write_bytes(part)
-        mtscomp.decompress(
-            folder / "a.cbin", folder / "a.ch", folder / "a.bin", check_after_decompress=False, n_threads=1, quiet=True
-        )
-        return (folder / "a.bin").read_bytes()
+    def decode(data: bytes, shape: Shape) -> bytes:
+        maps, rest = read_maps(data, shape) if given == CODES else ([], data)
+        mtscomp = _quiet_mtscomp()
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            for part, suffix in zip(parted(rest), (".cbin", ".ch"), strict=True):
+                (folder / f"a{suffix}").write_bytes(part)
+            mtscomp.decompress(
+                folder / "a.cbin",
+                folder / "a.ch",
+                folder / "a.bin",
+                check_after_decompress=False,
+                n_threads=1,
+                quiet=True,
+            )
+            plain = (folder / "a.bin").read_bytes()
+        kind = max(map(type_of, maps), key=lambda each: each.itemsize) if maps else shape.layout.memory_dtype
+        array = np.frombuffer(plain, kind).reshape(shape.frames, -1)
+        return from_codes(maps, list(array.T), shape) if maps else pack(array, shape.layout)
+
+    return Peer("mtscomp", given, encode, decode, ("mtscomp",))
