@@ -26,7 +26,7 @@ from spikey.analysis.peers import known
 from spikey.analysis.peers.contract import DoesNotApply
 from spikey.cli import app
 from spikey.cli.bench import _say
-from spikey.errors import DataError, UsageError
+from spikey.errors import DataError, SpikeyError, UsageError
 
 runner = CliRunner()
 QUICK = ["--preset", "realtime", "--repeats", "1"]
@@ -193,6 +193,8 @@ def test_a_process_that_dies_takes_nothing_along(folder):
     dead, alive = measure_apart(files, [Order("there is no such peer", "codes"), Order("gzip -9, file", "file")], 1)
     assert dead.failed == {"its process ended with status 1": 2} and dead.sizes == [None, None]
     assert alive.complete
+    with pytest.raises(SpikeyError, match="there is no preset 'best'"):
+        measure_apart(files, [Order("spikey best", preset="best")], 1)
 
 
 def test_an_interrupted_run_leaves_nothing(folder, tmp_path):

@@ -197,6 +197,10 @@ def _work(
         out.send(DataError(str(error)))
     except KeyboardInterrupt:
         sys.exit(1)
+    except Exception as error:  # a traceback of another process would say no more to whoever waits for the table
+        if order.given:
+            raise
+        out.send(SpikeyError(f"{order.title}: {type(error).__name__}: {error}; please report this"))
     finally:
         out.close()
 
