@@ -1,7 +1,7 @@
 # Two commands do all the set-up on a fresh machine with Python 3.11 or newer: `make demo` and `make test`.
 PYTHON ?= python3
 
-.PHONY: demo test test-zarr3 clean
+.PHONY: demo test test-zarr3 results clean
 
 demo: env/.ready
 	env/bin/python cli.py demo
@@ -26,6 +26,20 @@ env/.ready: requirements.txt pyproject.toml
 	$(PYTHON) -m venv env
 	env/bin/python -m pip install -q -r requirements.txt
 	touch $@
+
+# The figures of README.md and docs/results.md anew, half an hour on a quiet machine: make results DATA=path/to/data
+BENCH = env/bin/python -m spikey bench $(DATA) --every 5 --json
+TABLES = env/bin/python -m spikey.analysis.tables
+
+results: env/.ready
+	$(BENCH) --peers all > validation.json && $(TABLES) --take validation validation.json && rm validation.json
+	$(BENCH) --no-peers --no-floor --preset realtime --preset balanced --coder rice --coder huffman > coders.json && \
+		$(TABLES) --take coders coders.json && rm coders.json
+	$(BENCH) --no-peers --no-floor --preset realtime --preset balanced --model n1-fixed --model n1-lstm-small \
+		> models.json && $(TABLES) --take models models.json && rm models.json
+	$(BENCH) --together 119 --model n1-lstm --model n1-lstm-alone > together.json && \
+		$(TABLES) --take together together.json && rm together.json
+	$(TABLES)
 
 clean:
 	rm -rf env demo build dist

@@ -250,7 +250,7 @@ def test_other_forms_are_read(programs, tmp_path, monkeypatch, kind):
     """Wrapped recordings, and blocks of a few frames and channels."""
     samples = np.stack([neural(350, seed) for seed in range(5)], axis=1)
     if kind != "single":
-        monkeypatch.setattr(writer, "block_shape", lambda layout, frames=0: (100, 2))
+        monkeypatch.setattr(writer, "block_shape", lambda layout, frames=0, longest=0: (100, 2))
     if kind == "blocks all around":
         monkeypatch.setattr(writer, "RECORD_BYTES", 10)
     out, path = io.BytesIO(), tmp_path / "a.spky"

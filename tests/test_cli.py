@@ -326,7 +326,7 @@ def test_bad_inputs_of_the_other_commands(tmp_path, run, monkeypatch):
     assert run("decompress", packed, out)[0] == 0  # it travels with the file
     out.unlink()
     data = packed.read_bytes()
-    monkeypatch.setattr(writer_module, "block_shape", lambda layout, frames: (30, 1))
+    monkeypatch.setattr(writer_module, "block_shape", lambda layout, frames, longest=0: (30, 1))
     assert run("compress", tmp_path / "a.wav", packed, "--preset", "realtime")[0] == 0
     blocks = packed.read_bytes()
     with Reader(packed) as reader:

@@ -69,7 +69,7 @@ def test_calibrate_finds_the_widths_of_the_simulated_converter(folder, tmp_path)
 def test_bench_measures_what_files_take(folder, tmp_path):
     done = runner.invoke(app, ["bench", str(folder), "--preset", "realtime", "--repeats", "1", "--json", "--no-peers"])
     assert done.exit_code == 0, done.output
-    (row,) = json.loads(done.stdout)
+    (row,) = json.loads(done.stdout)["rows"]
     assert row["recordings"] == 2 and row["original"] == sum(f.stat().st_size for f in folder.glob("*.wav"))
     runner.invoke(app, ["compress", str(folder), str(tmp_path), "--preset", "realtime"])
     assert row["compressed"] == sum(f.stat().st_size for f in tmp_path.glob("*.spky"))
@@ -78,8 +78,9 @@ def test_bench_measures_what_files_take(folder, tmp_path):
 
 def test_bench_measures_pcodec_side_by_side(folder):
     pytest.importorskip("pcodec")
-    results = {r.codec: r for r in measure([folder / "1.wav"], codecs(["realtime"], ["arithmetic"], True), 1)}
-    assert results["spikey realtime"].compressed < results["pcodec conv1(16) on codes"].compressed
+    chosen = codecs(["realtime"], ["arithmetic"], "pcodec conv1(16)")
+    results = {result.codec: result for result in measure([folder / "1.wav"], chosen, 1)}
+    assert results["spikey realtime"].compressed < results["pcodec conv1(16), level 12, codes"].compressed
 
 
 def test_bench_measures_models(folder, tmp_path):
@@ -87,14 +88,14 @@ def test_bench_measures_models(folder, tmp_path):
     options = ["--model", "n1-fixed", "--preset", "realtime", "--repeats", "1", "--json", "--no-peers"]
     done = runner.invoke(app, ["bench", str(folder), *options, "--picture", str(picture)])
     assert done.exit_code == 0, done.output
-    alone, realtime = json.loads(done.stdout)
+    alone, realtime = json.loads(done.stdout)["rows"]
     assert alone["codec"] == "spikey n1-fixed" and alone["compressed"] <= realtime["compressed"]
     assert picture.read_bytes()[1:4] == b"PNG"
     sizes = {}
     for option in ("--fallback", "--no-fallback"):
         done = runner.invoke(app, ["bench", str(folder), "--model", "n1-fixed", "--together", "2", option, "--json"])
         assert done.exit_code == 0, done.output
-        sizes[option] = json.loads(done.stdout)[0]["sizes"]
+        sizes[option] = json.loads(done.stdout)["rows"][0]["sizes"]
     assert sizes["--fallback"] == alone["sizes"]
     assert all(one <= other for one, other in zip(sizes["--fallback"], sizes["--no-fallback"], strict=True))
 

@@ -46,7 +46,7 @@ def packed(samples: np.ndarray, method: Method = REALTIME, calibration: Calibrat
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Blocks of 100 frames of 2 channels, so that small files have many."""
-    monkeypatch.setattr(writer_module, "block_shape", lambda layout, frames: (100, min(2, layout.channels)))
+    monkeypatch.setattr(writer_module, "block_shape", lambda layout, frames, longest=0: (100, min(2, layout.channels)))
 
 
 def many_blocks(frames: int = 350, channels: int = 5) -> tuple[np.ndarray, bytes]:
@@ -138,7 +138,7 @@ INDEX = st.one_of(
 @pytest.fixture(scope="module")
 def sliced() -> tuple[np.ndarray, Reader]:
     patch = pytest.MonkeyPatch()
-    patch.setattr(writer_module, "block_shape", lambda layout, frames: (5, 4))
+    patch.setattr(writer_module, "block_shape", lambda layout, frames, longest=0: (5, 4))
     samples = np.arange(12 * 11, dtype=np.int16).reshape(12, 11) ** 2 % 97
     data = packed(samples)
     patch.undo()

@@ -163,7 +163,7 @@ def test_archive_over_whole_segments():
 @pytest.mark.parametrize("blocks", [False, True])
 def test_files_of_all_kinds(tmp_path, monkeypatch, blocks):
     if blocks:
-        monkeypatch.setattr(writer_module, "block_shape", lambda layout, frames: (64, 1))
+        monkeypatch.setattr(writer_module, "block_shape", lambda layout, frames, longest=0: (64, 1))
         monkeypatch.setattr(writer_module, "RECORD_BYTES", 10)
         monkeypatch.setattr(writer_module, "PIECE", 100)
     pcm = EVEN[:200].tobytes()

@@ -589,7 +589,7 @@ def test_a_model_too_large_to_embed(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_blocks_of_several_channels(tmp_path, monkeypatch, jobs):
-    monkeypatch.setattr(writer, "block_shape", lambda layout, frames: (64, 2))
+    monkeypatch.setattr(writer, "block_shape", lambda layout, frames, longest=0: (64, 2))
     path, packed, out = tmp_path / "a.wav", tmp_path / "a.spky", tmp_path / "b.wav"
     samples = simulate(300, 3, seed=2)
     path.write_bytes(wav(samples))
@@ -605,7 +605,7 @@ def test_blocks_of_several_channels(tmp_path, monkeypatch, jobs):
 
 
 def test_a_damaged_block_harms_no_other(tmp_path, monkeypatch, unguarded):
-    monkeypatch.setattr(writer, "block_shape", lambda layout, frames: (64, 2))
+    monkeypatch.setattr(writer, "block_shape", lambda layout, frames, longest=0: (64, 2))
     ahead = []
     monkeypatch.setattr(reader_module.Reader, "give", _counted(Reader.give, ahead))
     path, packed, out = tmp_path / "a.wav", tmp_path / "a.spky", tmp_path / "b.wav"

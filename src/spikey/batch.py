@@ -41,7 +41,7 @@ def compress_together(work: list[tuple[Path, Path]], settings: Settings) -> list
         for path, out_path in work:
             try:
                 source = stack.enter_context(open_recording(path, settings))
-                if is_single(source) and source.frames:
+                if is_single(source, settings.method(0)) and source.frames:
                     calibration, embed = calibration_for(source, settings)
                     key = b"" if calibration is None else calibration.id
                     samples = source.read(0, source.frames)

@@ -36,11 +36,12 @@ from spikey.recording.source import NotPCM, Sink, Source, open_file, read_at
 from spikey.recording.store import complete_address, unfinished
 from spikey.recording.wav import open_wav
 
+LONG = 1 << 19  # frames of a block where what has been learned counts for more than quick access
 PRESETS = {
     "realtime": Method("lpc", lanes=2),
     "balanced": Method("balanced", lanes=1, references=MOST_REFERENCES),
-    "archive": Method("archive", lanes=1, references=MOST_REFERENCES),
-    "archive-max": Method("archive-max", lanes=1, references=MOST_REFERENCES),
+    "archive": Method("archive", lanes=1, references=MOST_REFERENCES, longest=LONG),
+    "archive-max": Method("archive-max", lanes=1, references=MOST_REFERENCES, longest=LONG),
 }
 LARGE = 100_000_000  # bytes from which the default preset is realtime
 Progress = Callable[[int], None]

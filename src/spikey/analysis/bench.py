@@ -1,32 +1,67 @@
-"""Measures ratio and speed of every preset and coder on recordings, one process, one thread, after a warm-up."""
+"""Measures ratio and speed of codecs on recordings, one process, one thread, after a warm-up.
+
+`spikey.analysis.apart` does the same with a process of its own for each codec, which tells its memory as well.
+"""
 
 from __future__ import annotations
 
 import io
-import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from spikey.analysis.loaded import Loaded, load
+from spikey.analysis.peers import choose
+from spikey.analysis.peers.contract import FILE, DoesNotApply, Peer, Shape
 from spikey.coding.block import Method, encode_blocks
 from spikey.container.estimate import choose_calibration
 from spikey.container.layout import STORED_BYTE
 from spikey.container.reader import Reader, decode_ahead
-from spikey.container.writer import encode_samples, write_file
+from spikey.container.writer import Readable, encode_samples, write_file
 from spikey.errors import DataError
-from spikey.files import PRESETS, Settings
+from spikey.files import Settings, size_of
 from spikey.model.calibration import Calibration
 from spikey.model.trained import Model
 from spikey.recording.source import NotPCM, Source, pack
 from spikey.recording.wav import open_wav
 
+WARM_UP = 1 << 20  # samples: as many as have a calibration estimated
+
+
+@dataclass(frozen=True)
+class Codec:
+    """Encoder and decoder of recordings in memory; given: as in `Peer`, empty for Spikey, which is given the file."""
+
+    encode: Callable[[Loaded], bytes]
+    decode: Callable[[bytes, Shape], bytes]
+    given: str = ""
+
+
+@dataclass(frozen=True)
+class One:
+    """What became of one recording: its bytes and samples, the seconds each way; or why it does not count."""
+
+    name: str
+    original: int = 0
+    compressed: int = 0
+    samples: int = 0
+    encode_seconds: float = 0.0
+    decode_seconds: float = 0.0
+    memory: int | None = None  # bytes held at once beyond what was held before
+    skipped: str = ""
+    failed: str = ""
+
 
 @dataclass
 class Result:
-    """One codec on all recordings: bytes and samples in all, the seconds each way, and every recording's bytes."""
+    """One codec on all recordings: bytes and samples in all, the seconds each way, and every recording's bytes.
+
+    sizes: None for recordings that do not count. skipped, failed: how many do not, by the reason: the codec is not for
+    such recordings, or it failed or lost samples. memory: bytes, the most that it held for a recording; None: unknown.
+    """
 
     codec: str
     recordings: int
@@ -35,7 +70,34 @@ class Result:
     samples: int
     encode_seconds: float
     decode_seconds: float
-    sizes: list[int] = field(default_factory=list)
+    sizes: list[int | None] = field(default_factory=list)
+    given: str = ""
+    memory: int | None = None
+    skipped: dict[str, int] = field(default_factory=dict)
+    failed: dict[str, int] = field(default_factory=dict)
+
+    def add(self, one: One) -> None:
+        """Count one recording."""
+        for reasons, reason in ((self.skipped, one.skipped), (self.failed, one.failed)):
+            if reason:
+                reasons[reason] = reasons.get(reason, 0) + 1
+        if one.skipped or one.failed:
+            self.sizes.append(None)
+            return
+        self.recordings += 1
+        self.original += one.original
+        self.compressed += one.compressed
+        self.sizes.append(one.compressed)
+        self.samples += one.samples
+        self.encode_seconds += one.encode_seconds
+        self.decode_seconds += one.decode_seconds
+        if one.memory is not None:
+            self.memory = max(self.memory or 0, one.memory)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every recording counts, so that the ratio can be compared with others."""
+        return bool(self.recordings) and not self.skipped and not self.failed
 
     def row(self) -> dict[str, Any]:
         """With the figures that follow from the counts."""
@@ -47,21 +109,17 @@ class Result:
         }
 
 
-Codec = tuple[Callable[[Source], bytes], Callable[[bytes], bytes]]
-
-
 def spikey_codec(settings: Settings) -> Codec:
     """Encoder to the bytes of a file, decoder to the bytes of the samples."""
 
-    def encode(source: Source) -> bytes:
+    def encode(source: Readable) -> bytes:
         out = io.BytesIO()
-        size = source.frames * source.layout.frame_bytes
-        method = settings.method(size)
+        method = settings.method(size_of(source))
         calibration, embed = choose_calibration(source, method)
         write_file(source, out, method, calibration, embed=embed)
         return out.getvalue()
 
-    return encode, _decoded
+    return Codec(encode, lambda data, shape: _decoded(data))
 
 
 def _decoded(data: bytes | Reader) -> bytes:
@@ -70,98 +128,85 @@ def _decoded(data: bytes | Reader) -> bytes:
         return b"".join(pack(samples, reader.layout) for samples in reader.chunks())
 
 
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Keep what native code writes to standard error, a panic's trace, from the terminal."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+def peer_codec(peer: Peer) -> Codec:
+    """A peer as a codec."""
+    return Codec(peer.encode, peer.decode, peer.given)
 
 
-def pcodec_codec() -> Codec | None:
-    """pcodec with 16-tap convolution on dense codes, as in its best published form; None when it is not installed."""
-    try:
-        from pcodec import ChunkConfig, DeltaSpec, standalone
-    except ImportError:
-        return None
-    import numpy as np
-
-    from spikey.recording.levels import find_levels
-
-    best = ChunkConfig(compression_level=12, delta_spec=DeltaSpec.try_conv1(16))
-    safe = ChunkConfig(compression_level=8)
-
-    def encode(source: Source) -> bytes:
-        out = []
-        samples = source.read(0, source.frames)
-        for channel in np.ascontiguousarray(samples.T):
-            codes = find_levels(channel).to_codes(channel)[0].astype(np.int16)
-            try:
-                with _silence():
-                    out.append(standalone.simple_compress(codes, best))
-            except BaseException as error:  # its panics are no Exceptions; it panics on a few lengths
-                if isinstance(error, KeyboardInterrupt):
-                    raise
-                out.append(standalone.simple_compress(codes, safe))
-        return b"".join(len(part).to_bytes(4, "little") + part for part in out)
-
-    def decode(data: bytes) -> bytes:
-        at, parts = 0, []
-        while at < len(data):
-            size = int.from_bytes(data[at : at + 4], "little")
-            parts.append(standalone.simple_decompress(data[at + 4 : at + 4 + size]))
-            at += 4 + size
-        return b"".join(part.tobytes() for part in parts)
-
-    return encode, decode
-
-
-def codecs(presets: list[str], coders: list[str], peers: bool, models: Sequence[Model] = ()) -> dict[str, Codec]:
-    """The codecs to measure, by name."""
-    found: dict[str, Codec] = {}
-    for model in models:
-        found[f"spikey {model.name}"] = spikey_codec(Settings(model=model))
+def codecs(
+    presets: list[str], coders: list[str], peers: str = "none", models: Sequence[Model] = ()
+) -> dict[str, Codec]:
+    """The codecs to measure in this process, by name. peers: as `spikey.analysis.peers.choose` takes it."""
+    found = {f"spikey {model.name}": spikey_codec(Settings(model=model)) for model in models}
     for preset in presets:
         for coder in coders:
             name = f"spikey {preset}" + (f", {coder}" if coder != "arithmetic" else "")
             found[name] = spikey_codec(Settings(preset=preset, coder=coder))
-    lms = Settings(predictor="lms")
-    if len(presets) == len(PRESETS):
-        found["spikey lms"] = spikey_codec(lms)
-    pco = pcodec_codec() if peers else None
-    if pco is not None:
-        found["pcodec conv1(16) on codes"] = pco
-    return found
+    return found | {peer.title: peer_codec(peer) for peer in choose(peers)[0]}
 
 
 def measure(
     paths: list[Path], chosen: dict[str, Codec], repeats: int = 3, progress: Callable[[int], None] | None = None
 ) -> list[Result]:
-    """Each codec on all recordings, one codec after the other; times are the best of `repeats`. Spikey's is verified.
+    """Each codec on all WAV files, one codec after the other; times are the best of `repeats`; all is decoded.
 
-    Raises DataError when nothing could be read or a codec does not restore the samples.
+    Raises DataError when nothing could be read or a codec of Spikey's does not restore the samples.
     """
     results = []
-    for name, (encode, decode) in chosen.items():
-        result = Result(name, 0, 0, 0, 0, 0.0, 0.0)
-        for path in paths:
+    for name, codec in chosen.items():
+        result = Result(name, 0, 0, 0, 0, 0.0, 0.0, given=codec.given)
+        for index, path in enumerate(paths):
             try:
-                source = open_wav(path)
+                recording = load(path)
             except NotPCM:
                 continue
-            with source:
-                _measure_one(source, encode, decode, repeats, result)
+            if not index:
+                warm_up(recording, codec)
+            result.add(measure_one(recording, name, codec, repeats))
             if progress is not None:
                 progress(1)
         results.append(result)
-    if results and not results[0].recordings:
+    if results and not results[0].sizes:
         raise DataError(f"none of {len(paths)} files is an integer recording")
     return results
+
+
+def warm_up(recording: Loaded, codec: Codec) -> None:
+    """Have everything imported and compiled on a recording's beginning; failures show when it is measured."""
+    part = recording.beginning(max(WARM_UP // recording.layout.channels, 1))
+    try:
+        codec.decode(codec.encode(part), Shape(part.layout, part.frames))
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
+
+
+def measure_one(recording: Loaded, name: str, codec: Codec, repeats: int) -> One:
+    """One codec on one recording; DataError where Spikey fails, while a peer's failure is part of the result."""
+    wanted = recording.file_bytes() if codec.given == FILE else recording.payload
+    shape = Shape(recording.layout, recording.frames)
+    encode_time = decode_time = float("inf")
+    data, restored = b"", b""
+    try:
+        for _ in range(repeats):
+            start = time.perf_counter()
+            data = codec.encode(recording)
+            middle = time.perf_counter()
+            restored = codec.decode(data, shape)
+            end = time.perf_counter()
+            encode_time, decode_time = min(encode_time, middle - start), min(decode_time, end - middle)
+    except DoesNotApply as error:
+        return One(recording.name, skipped=str(error))
+    except BaseException as error:  # pcodec's panics are no Exceptions
+        if not codec.given or isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
+        return One(recording.name, failed=" ".join(f"{type(error).__name__}: {error}".split())[:200])
+    if restored != wanted:
+        if not codec.given:
+            raise DataError(f"{recording.name}: {name} does not restore it; please report this")
+        return One(recording.name, failed="what it decodes is not what it was given")
+    samples = recording.frames * recording.layout.channels
+    return One(recording.name, recording.size, len(data), samples, encode_time, decode_time)
 
 
 def measure_together(
@@ -214,29 +259,3 @@ def _file_of(source: Source, method: Method, calibration: Calibration | None, pa
     out = io.BytesIO()
     write_file(source, out, method, calibration, payload=payload)
     return out.getvalue()
-
-
-def _measure_one(
-    source: Source, encode: Callable[[Source], bytes], decode: Callable[[bytes], bytes], repeats: int, result: Result
-) -> None:
-    """Add one recording to `result`."""
-    wanted = pack(source.read(0, source.frames), source.layout)
-    if not result.recordings:
-        decode(encode(source))
-    encode_time = decode_time = float("inf")
-    for _ in range(repeats):
-        start = time.perf_counter()
-        data = encode(source)
-        middle = time.perf_counter()
-        restored = decode(data)
-        end = time.perf_counter()
-        encode_time, decode_time = min(encode_time, middle - start), min(decode_time, end - middle)
-    if result.codec.startswith("spikey") and restored != wanted:
-        raise DataError(f"{source.name}: {result.codec} does not restore it; please report this")
-    result.recordings += 1
-    result.original += source.head_size + len(wanted) + source.tail_size
-    result.compressed += len(data)
-    result.sizes.append(len(data))
-    result.samples += source.frames * source.layout.channels
-    result.encode_seconds += encode_time
-    result.decode_seconds += decode_time

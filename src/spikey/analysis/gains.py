@@ -25,7 +25,8 @@ def draw_gains(path: str | os.PathLike[str], results: list[Result], base: str) -
         raise UsageError(
             f'{path}: a picture needs matplotlib, which is missing; install it with pip install "spikey-codec[plot]"'
         ) from None
-    sizes = {result.codec: np.array(result.sizes, dtype=np.float64) for result in results}
+    whole = [result for result in results if None not in result.sizes]  # others are not comparable
+    sizes = {result.codec: np.array(result.sizes, dtype=np.float64) for result in whole}
     if base not in sizes or len(sizes) < 2:
         raise UsageError(f"{path}: gains are drawn over {base}, which was not measured beside another codec")
     figure = Figure(figsize=(12, 6), dpi=100, layout="constrained")

@@ -3,69 +3,216 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spikey.cli.common import prepare_kernels, progress_bar, say
-from spikey.errors import UsageError
+from spikey.cli.common import prepare_kernels, progress_bar, recordings_in, say
+from spikey.errors import DataError, SpikeyError, UsageError
+
+if TYPE_CHECKING:
+    from spikey.analysis.apart import Order
+    from spikey.analysis.bench import Result
+    from spikey.analysis.floor import Floor
+
+Raw = tuple[int, float, str]
 
 
 def command(
-    paths: Annotated[list[Path], typer.Argument(help="WAV files or folders of them.")],
+    paths: Annotated[list[Path], typer.Argument(help="WAV, raw or .spky files, or folders of them.")],
     preset: Annotated[list[str] | None, typer.Option(help="Only these presets.")] = None,
     coder: Annotated[list[str] | None, typer.Option(help="arithmetic, rice, huffman; default: arithmetic.")] = None,
     model: Annotated[list[str] | None, typer.Option(help="Trained models too, by name or file.")] = None,
-    together: Annotated[int, typer.Option(help="Only the models, on so many recordings at once.", min=0)] = 0,
+    together: Annotated[int, typer.Option(help="Only the models, on so many WAV files at once.", min=0)] = 0,
     fallback: Annotated[
         bool, typer.Option(help="With --together: the adaptive predictors where they are better, as usual.")
     ] = True,
     every: Annotated[int, typer.Option(help="Every Nth file, from the first, of the sorted names.", min=1)] = 1,
     repeats: Annotated[int, typer.Option(help="Times each is timed; the best counts.", min=1)] = 3,
-    peers: Annotated[bool, typer.Option(help="Measure pcodec too, when it is installed.")] = True,
+    peers: Annotated[
+        str,
+        typer.Option(help="Other codecs that are installed: fast, all (slow ones and programs too), none, or names."),
+    ] = "fast",
+    no_peers: Annotated[bool, typer.Option("--no-peers", help="The same as --peers none.")] = False,
+    channels: Annotated[int | None, typer.Option(help="Channels of raw inputs.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Sampling rate of raw inputs in Hz.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="Type of raw inputs: int16, uint16, ...")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Only so much of each recording, from its beginning.")] = None,
+    floor: Annotated[bool, typer.Option(help="Estimate the noise floor too.")] = True,
     picture: Annotated[Path | None, typer.Option(help="Draw each recording's gain over realtime, as PNG.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write a report with pictures, one file that needs no other.")
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the table for spreadsheets.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Measure ratio and speed on recordings: one process, one thread, after a warm-up, decoded and compared."""
-    files = sorted(f for p in paths for f in (p.rglob("*.wav") if p.is_dir() else [p]))[::every]
-    if not files:
-        raise UsageError(f"{', '.join(map(str, paths))}: no WAV files")
-    from spikey.analysis.bench import codecs, measure, measure_together
+    """Which codec for these recordings? Measure ratio, speed and memory of every preset and of other codecs.
+
+    Each codec works in one thread of a process of its own, after a warm-up; everything is decoded and compared.
+    """
+    from spikey.analysis.bench import measure_together
     from spikey.coding.block import CODER_NAMES
     from spikey.files import PRESETS
     from spikey.model.trained import named
 
+    raw = _raw(channels, rate, dtype)
+    if seconds is not None and not seconds > 0:
+        raise UsageError(f"--seconds {seconds}: give a positive number")
+    files = sorted(f for p in paths for f in (recordings_in(p, raw is not None) if p.is_dir() else [p]))[::every]
     for names, known, what in ((preset, tuple(PRESETS), "preset"), (coder, CODER_NAMES, "coder")):
         for name in names or ():
             if name not in known:
                 raise UsageError(f"there is no {what} {name!r}; there are {', '.join(known)}")
-    prepare_kernels()
+    if html is not None:
+        from spikey.analysis.report import check_report
+
+        check_report(html)
     models = [named(name) for name in model or ()]
     if together and not models:
         raise UsageError("--together is for trained models: name one with --model")
-    chosen = {} if together else codecs(preset or list(PRESETS), coder or ["arithmetic"], peers, models)
-    if chosen and peers and not any(name.startswith("pcodec") for name in chosen):
-        say('note: pcodec is not installed; pip install "spikey-codec[bench]" measures it side by side')
-    with progress_bar(len(files) * max(len(chosen), len(models)), "files") as advance:
-        results = measure(files, chosen, repeats, advance)
+    if together and (raw is not None or html is not None):
+        raise UsageError("--together is for WAV files, and without --html")
+    orders = [] if together else _orders(preset, coder, model, "none" if no_peers else peers)
+    files, facts = _usable(files, raw, seconds)
+    prepare_kernels()
+    found: Floor | None = None
+    with progress_bar(len(files) * (len(models) if together else len(orders) + floor), "files") as advance:
         if together:
             results = [measure_together(files, each, together, fallback, advance) for each in models]
+        else:
+            from spikey.analysis.apart import measure_apart
+            from spikey.analysis.floor import floor_of_files
+
+            results = measure_apart(files, orders, repeats, raw, seconds, advance)
+            if floor:
+                found = floor_of_files(files, raw, seconds, advance)
+    answer = facts | {"repeats": repeats, "rows": [result.row() for result in results]}
+    answer["floor"] = None if found is None else found.row(facts["original"])
     if picture is not None:
         from spikey.analysis.gains import draw_gains
 
         draw_gains(picture, results, "spikey realtime")
-    rows = [result.row() for result in results]
+    if csv is not None:
+        _write_csv(csv, results, found)
+    if html is not None:
+        from spikey.analysis.report import write_report
+
+        write_report(html, answer, results, files, raw, seconds)
     if as_json:
-        json.dump(rows, sys.stdout, indent=2)
-        typer.echo("")
-        return
-    head = f"{rows[0]['recordings']:,} recordings, {rows[0]['original']:,} bytes; one thread"
-    typer.echo(head if together else f"{head}, best of {repeats}")
-    typer.echo(f"{'':28}{'ratio':>8}{'bits/sample':>13}{'encode':>9}{'decode':>9}  million samples/s")
-    for row in rows:
-        typer.echo(
-            f"{row['codec']:28}{row['ratio']:8.4f}{row['bits_per_sample']:13.4f}"
-            f"{row['encode_ms_s']:9.2f}{row['decode_ms_s']:9.2f}"
+        typer.echo(json.dumps(answer, indent=2))
+    else:
+        _say(answer, results, found, bool(together))
+
+
+def _raw(channels: int | None, rate: float | None, dtype: str | None) -> Raw | None:
+    if channels is not None and rate is not None and dtype is not None:
+        return channels, rate, dtype
+    if (channels, rate, dtype) != (None, None, None):
+        raise UsageError("raw inputs need all three of --channels, --rate and --dtype")
+    return None
+
+
+def _orders(preset: list[str] | None, coder: list[str] | None, model: list[str] | None, peers: str) -> list[Order]:
+    """What is measured, in order; what is missing is said."""
+    from spikey.analysis.apart import Order, orders_of
+    from spikey.analysis.peers import choose
+    from spikey.files import PRESETS
+
+    here, missing = choose(peers)
+    lacking = sorted({name for peer in missing for name in peer.missing() if name in peer.packages})
+    if lacking:
+        say(
+            f'note: {", ".join(lacking)}: not installed; pip install "spikey-codec[bench,stores]" has them measured too'
         )
+    programs = sorted({name for peer in missing for name in peer.missing() if name in peer.programs})
+    if programs:
+        say(f"note: {', '.join(programs)}: no such program was found, so what needs it is not measured")
+    return orders_of(preset or list(PRESETS), coder or ["arithmetic"], model or []) + [
+        Order(peer.title, peer.given) for peer in here
+    ]
+
+
+def _usable(files: list[Path], raw: Raw | None, seconds: float | None) -> tuple[list[Path], dict[str, Any]]:
+    """The files that are recordings, and what they are altogether; others are said. DataError where none is one."""
+    from spikey.analysis.answer import counted
+    from spikey.analysis.loaded import load
+
+    usable, kinds, original, samples, cut = [], set[tuple[int, float, str]](), 0, list[int](), 0
+    for file in files:
+        try:
+            recording = load(file, raw, seconds)
+        except SpikeyError as error:
+            if len(files) == 1:
+                raise
+            say(f"note: left out: {error}")
+            continue
+        usable.append(file)
+        kinds.add((recording.layout.channels, recording.layout.rate, recording.layout.dtype))
+        original += recording.size
+        samples.append(recording.samples.size)
+        cut += recording.cut
+    if not usable:
+        raise DataError(f"none of {len(files)} files is a recording of integers")
+    if cut:
+        say(f"note: measured on the beginning alone: {cut} of {counted(len(usable))}")
+    from spikey.analysis.machine import machine
+
+    facts = {
+        "recordings": len(usable),
+        "left_out": len(files) - len(usable),
+        "cut": cut,
+        "original": original,
+        "samples": sum(samples),
+        "samples_each": samples,
+        "kinds": [{"channels": c, "rate": r, "dtype": d} for c, r, d in sorted(kinds)],
+    }
+    return usable, facts | machine()
+
+
+def _write_csv(path: Path, results: list[Result], floor: Floor | None) -> None:
+    import csv
+    import io
+
+    from spikey.files import complete_file
+
+    columns = ["codec", "given", "recordings", "original", "compressed", "samples", "ratio", "bits_per_sample"]
+    columns += ["encode_ms_s", "decode_ms_s", "memory", "skipped", "failed"]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for result in results:
+        row = result.row()
+        for name in ("skipped", "failed"):
+            row[name] = "; ".join(f"{count}: {reason}" for reason, count in row[name].items())
+        writer.writerow(row)
+    if floor is not None:
+        original = max(result.original for result in results)
+        writer.writerow({"codec": "estimate of the noise floor"} | floor.row(original))
+    with complete_file(path) as (file, _):
+        file.write(text.getvalue().encode())
+
+
+def _say(answer: dict[str, Any], results: list[Result], floor: Floor | None, together: bool) -> None:
+    """The table for a person, smallest first."""
+    from spikey.analysis.answer import counted, notes, ranked, sentence
+
+    head = f"{counted(answer['recordings'])}, {answer['original']:,} bytes; one thread"
+    typer.echo(head if together else f"{head}, best of {answer['repeats']}; million samples/s; MB held at most")
+    wide = max(28, *(len(result.codec) + 1 for result in results))
+    typer.echo(f"{'':{wide}}{'ratio':>8}{'bits/sample':>13}{'encode':>9}{'decode':>9}{'memory':>9}")
+    if floor is not None:
+        row = answer["floor"]
+        ratio = "-" if row["ratio"] is None else f"{row['ratio']:.4f}"
+        typer.echo(f"{'estimate of the noise floor':{wide}}{ratio:>8}{row['bits_per_sample']:13.4f}")
+    for result in ranked(results):
+        row = result.row()
+        if not result.recordings:
+            typer.echo(f"{result.codec:{wide}}{'-':>8}{'-':>13}{'-':>9}{'-':>9}{'-':>9}  {notes(result)}")
+            continue
+        memory = "-" if result.memory is None else f"{result.memory / 1e6:.1f}"
+        typer.echo(
+            f"{result.codec:{wide}}{row['ratio']:8.4f}{row['bits_per_sample']:13.4f}"
+            f"{row['encode_ms_s']:9.2f}{row['decode_ms_s']:9.2f}{memory:>9}  {notes(result)}".rstrip()
+        )
+    typer.echo(sentence(results, answer))

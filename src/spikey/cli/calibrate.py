@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spikey.cli.common import in_and_out, prepare_kernels, progress_bar
+from spikey.cli.common import in_and_out, prepare_kernels, progress_bar, recordings_in
 from spikey.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def command(
     if any(value is None for value in (channels, rate, dtype)) and (channels, rate, dtype) != (None, None, None):
         raise UsageError("raw inputs need all three of --channels, --rate and --dtype")
     raw = (channels, rate, dtype) if channels is not None and rate is not None and dtype is not None else None
-    files = [file for path in inputs for file in (_recordings(path, raw is not None) if path.is_dir() else [path])]
+    files = [file for path in inputs for file in (recordings_in(path, raw is not None) if path.is_dir() else [path])]
     if picture is not None:
         from spikey.analysis.calibration_picture import check_picture
 
@@ -75,16 +75,6 @@ def command(
         typer.echo(json.dumps(facts, indent=2))
     else:
         _say(output, calibration, report)
-
-
-def _recordings(folder: Path, raw: bool) -> list[Path]:
-    """The recordings in a folder, of one kind, so that none counts twice: raw ones if so described, WAV, else .spky."""
-    for suffixes in ((".raw", ".dat", ".bin"),) if raw else ((".wav",), (".spky",)):
-        found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
-        if found:
-            return found
-    wanted = ".raw, .dat or .bin" if raw else "WAV or .spky"
-    raise UsageError(f"{folder}: no {wanted} files to learn from")
 
 
 def _say(output: Path, calibration: Calibration, report: Report) -> None:

@@ -48,6 +48,15 @@ def some(files: list[Any], folder: Path | str, suffixes: tuple[str, ...]) -> Non
         raise UsageError(f"{folder}: holds no files that end in {' or '.join(suffixes)}")
 
 
+def recordings_in(folder: Path, raw: bool) -> list[Path]:
+    """The recordings in a folder, of one kind, so that none counts twice: raw ones if so described, WAV, else .spky."""
+    for suffixes in ((".raw", ".dat", ".bin"),) if raw else ((".wav",), (".spky",)):
+        found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
+        if found:
+            return found
+    raise UsageError(f"{folder}: holds no {'.raw, .dat or .bin' if raw else 'WAV or .spky'} files")
+
+
 def pairs(
     inputs: list[Path], output: Path, suffixes: tuple[str, ...], rename: Callable[[Path], str]
 ) -> list[tuple[Path, Path]]:

@@ -63,6 +63,7 @@ class Method:
 
     references: of a channel to others, at most; each channel's description states its own. model: the trained network
     of the predictor "learned", which has no lanes and no references and knows itself whether it predicts differences.
+    longest: frames of a full block of several channels, and half of those of one.
     """
 
     predictor: str = "lpc"
@@ -71,6 +72,7 @@ class Method:
     lanes: int = 2
     references: int = 0
     model: Model | None = None
+    longest: int = 1 << 16
 
     def write(self) -> bytes:
         """Two bytes."""

@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from spikey.coding.block import (
+    LARGEST,
     MOST_REFERENCES,
     MOST_TOGETHER,
     WITH_COMPANIONS,
@@ -110,8 +111,10 @@ class ArraySource:
     tail_chunks = head_chunks
 
 
-def block_shape(layout: Layout, frames: int = 1 << 20) -> tuple[int, int]:
+def block_shape(layout: Layout, frames: int = 1 << 20, longest: int = Method.longest) -> tuple[int, int]:
     """Frames and channels of a full block: a few seconds of 16 channels, in bounded memory; more where they are short.
+
+    longest: see `Method`.
 
     >>> block_shape(Layout(1, 19531, "int16")), block_shape(Layout(384, 30000, "int16"))
     ((131072, 1), (65536, 16))
@@ -119,15 +122,15 @@ def block_shape(layout: Layout, frames: int = 1 << 20) -> tuple[int, int]:
     (1000, 65)
     """
     if layout.channels == 1:
-        return min(1 << 17, max(frames, 1)), 1
+        return min(2 * longest, max(frames, 1)), 1
     fitting = CHUNK_BYTES // (layout.channels * layout.memory_dtype.itemsize) // 256 * 256
-    longest = min(1 << 16, max(fitting, 256), max(frames, 1))
+    longest = min(longest, LARGEST // min(layout.channels, 16), max(fitting, 256), max(frames, 1))
     return longest, min(layout.channels, max(16, (1 << 16) // longest))
 
 
-def is_single(source: Readable, block_frames: int | None = None) -> bool:
+def is_single(source: Readable, method: Method, block_frames: int | None = None) -> bool:
     """Whether a recording is one block."""
-    frames, channels = block_shape(source.layout, _longest(source, block_frames))
+    frames, channels = block_shape(source.layout, _longest(source, block_frames), method.longest)
     return source.frames <= frames and source.layout.channels <= channels
 
 
@@ -231,7 +234,7 @@ def write_file(
     if companions is not None:
         records.append((COMPANIONS, varint(companions.count)))
     files = extra is not None and bool(extra.files)
-    single = short and is_single(source, block_frames) and not files
+    single = short and is_single(source, method, block_frames) and not files
     header = Header(layout, source.frames, wrapper, single, b"" if calibration is None else calibration.id, records)
     if single:
         samples = source.read(0, source.frames)
@@ -250,7 +253,7 @@ def write_file(
     with BlockWriter(out, header) as blocks:
         if wrapper == WRAPPED and not short:
             blocks.write_bytes(BLOCK_HEAD, source.head_chunks(PIECE))
-        shape = block_shape(layout, _longest(source, block_frames))
+        shape = block_shape(layout, _longest(source, block_frames), method.longest)
         parts = parts_of(source.read, shape, range(source.frames))
         for block, made in coded or _in_order(parts, layout, method, calibration, jobs, companions):
             blocks.add(block, made)

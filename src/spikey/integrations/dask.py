@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 import spikey
+from spikey.coding.block import Method
 from spikey.container.packed_bytes import PIECE
 from spikey.container.reader import Reader
 from spikey.container.writer import ArraySource, Coded, Readable, block_shape, is_single, write_file
@@ -162,7 +163,8 @@ class _Job:
                         return
             self._opened = self.source if self.path is None else open_recording(self.path, self._settings)
             self._calibration = calibration_for(self._opened, self._settings)
-            self._spread = not is_single(self._opened)
+            method = self._settings.method(size_of(self._opened))
+            self._spread = not is_single(self._opened, method)
             if self._spread:
                 yield from self._stretches(self._opened, threads, ship or self.path is None)
         except NotPCM:
@@ -173,7 +175,7 @@ class _Job:
     def _stretches(self, source: Readable, threads: int, ship: bool) -> Iterator[Call]:
         recording = Recording.of(source, self.name, self._settings)
         shared = self._settings.method(size_of(source)), self._calibration[0], self._settings.verify
-        for frames, channels in stretches(source.layout, source.frames, threads):
+        for frames, channels in stretches(source.layout, source.frames, threads, shared[0].longest):
             if self.error is not None:
                 return
             samples = None
@@ -244,7 +246,7 @@ class _Job:
             self._opened.close()
 
 
-def stretches(layout: Layout, frames: int, threads: int) -> Iterator[tuple[range, range]]:
+def stretches(layout: Layout, frames: int, threads: int, block: int = Method.longest) -> Iterator[tuple[range, range]]:
     """Frames and channels of each task, at the edges of blocks: some stretches of all channels where these are few and
     the recording is long, and some of the channels where it is short.
 
@@ -252,7 +254,7 @@ def stretches(layout: Layout, frames: int, threads: int) -> Iterator[tuple[range
     [(range(0, 65536), range(0, 32)), (range(0, 65536), range(32, 64)), (range(65536, 70000), range(0, 32)), \
 (range(65536, 70000), range(32, 64))]
     """
-    longest, together = block_shape(layout, frames)
+    longest, together = block_shape(layout, frames, block)
     rows, groups = -(-frames // longest), -(-layout.channels // together)
     wanted = AHEAD * max(threads, 1)
     many = max(min(TASK_SAMPLES // (longest * layout.channels), rows // wanted), 1) * longest

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spikey.kernels import entry, generic, inlined
-from spikey.model.cross import TERMS, Crossed, crossed
+from spikey.model.cross import REACH, Crossed, crossed
 from spikey.model.density import step_of
 from spikey.model.features import relative
 from spikey.model.fixed import ACTIVATION_BITS, FARTHEST, POSITION_BITS, SPREAD, WEIGHT_BITS, Z_BITS
@@ -33,6 +33,8 @@ LAGS = 8  # recent errors and changes
 SHORT, LONG = 16, 64  # orders of the other linear predictors; longer ones could overflow
 ORDER = 32  # of the base
 OTHERS = 3  # predictors beside it
+BEFORE, AFTER = 16, 8  # samples of other channels' errors before and after the instant
+SPAN = BEFORE + 1 + AFTER
 PRODUCT_BITS = 7  # dropped from products of two units
 ONE = 1 << ACTIVATION_BITS - 2  # the input that stands for a constant
 FINE_BITS = ACTIVATION_BITS + 3  # of inputs that are small
@@ -82,8 +84,8 @@ class Prior(NamedTuple):
 def prior(name: str = "archive") -> Prior:
     """The one that comes with the package."""
     with np.load(Path(__file__).with_name(f"{name}.npz"), allow_pickle=False) as tables:
-        numbers = (tables[key].astype(np.float64) for key in ("mean", "precision"))
-        return Prior(*numbers, tables["pairs"].astype(np.int64))
+        mean, precision = tables["mean"].astype(np.float64), tables["precision"].astype(np.float64)
+        return Prior(mean, precision, tables["pairs"].astype(np.int64))
 
 
 def archive_predictor(
@@ -120,7 +122,7 @@ def archive_predictor(
         delta=delta,
     )
     mean, precision, pairs = weights or prior(name)
-    own, count = len(mean), len(mean) + TERMS * len(residuals or ())
+    own, count = len(mean), len(mean) + SPAN * len(residuals or ())
     means, precisions = np.zeros(count), np.eye(count) * CROSS_PRECISION
     means[:own], precisions[:own, :own] = mean, precision
     return Archive(
@@ -166,9 +168,14 @@ def _offer_others_separate(base, regression, at, first, reciprocal):
 @offer_others.register(Crossed)
 def _offer_others_crossed(base, regression, at, first, reciprocal):
     others = base.others
+    frames = others.shape[1] - 2 * REACH
     for j in range(others.shape[0]):
-        for i in range(TERMS):
-            offer(regression, first + j * TERMS + i, relative(np.int64(others[j, at + i]), reciprocal))
+        for i in range(SPAN):
+            frame = at + AFTER - i
+            other = np.int64(0)
+            if 0 <= frame < frames:
+                other = np.int64(others[j, REACH + frame])
+            offer(regression, first + j * SPAN + i, relative(other, reciprocal))
 
 
 @foresee.register(Archive, small=False)

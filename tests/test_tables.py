@@ -1,0 +1,74 @@
+"""The tables of the documents are what the stored figures give."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from spikey.analysis import tables
+from spikey.errors import DataError, UsageError
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A copy of the documents and figures."""
+    (tmp_path / "docs").mkdir()
+    for name in (*tables.DOCUMENTS, tables.RUNS, tables.PUBLISHED):
+        shutil.copyfile(tables.ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def test_documents_agree_with_the_figures():
+    assert tables.disagreeing(tables.ROOT) == [], "python -m spikey.analysis.tables writes the tables anew"
+
+
+def test_every_table_is_used():
+    text = "".join((tables.ROOT / name).read_text() for name in tables.DOCUMENTS)
+    for name in tables.TABLES:
+        assert f"<!-- table: {name} -->" in text
+
+
+def test_a_changed_figure_is_noticed_and_written(checkout):
+    runs = json.loads((checkout / tables.RUNS).read_text())
+    row = next(row for row in runs["validation"]["rows"] if row["codec"] == "spikey balanced")
+    row["ratio"] = 3.9876
+    (checkout / tables.RUNS).write_text(json.dumps(runs))
+    check = [sys.executable, "-m", "spikey.analysis.tables", "--root", str(checkout)]
+    done = subprocess.run([*check, "--check"], capture_output=True, text=True)
+    assert done.returncode == 1 and "README.md, docs/results.md disagree" in done.stderr
+    assert subprocess.run(check).returncode == 0
+    assert "**3.9876**" in (checkout / "README.md").read_text()
+    assert subprocess.run([*check, "--check"]).returncode == 0
+
+
+def test_a_changed_document_is_noticed(checkout):
+    path = checkout / "docs/results.md"
+    path.write_text(path.read_text().replace("| spikey `balanced` |", "| spikey `balanced`! |", 1))
+    assert tables.disagreeing(checkout) == ["docs/results.md"]
+
+
+def test_tables_that_cannot_be_made_are_refused(checkout):
+    path = checkout / "README.md"
+    whole = path.read_text()
+    path.write_text(whole.replace("table: results", "table: result"))
+    with pytest.raises(UsageError, match="'result'; there are results"):
+        tables.disagreeing(checkout)
+    path.write_text(whole.replace("<!-- end -->", ""))
+    with pytest.raises(DataError, match="does not end"):
+        tables.disagreeing(checkout)
+    path.write_text(whole)
+    (checkout / tables.RUNS).write_text("{}")
+    with pytest.raises(UsageError, match="--take"):
+        tables.disagreeing(checkout)
+
+
+def test_only_answers_of_bench_are_taken(checkout):
+    path = checkout / "bench.json"
+    for text in ("", "[]", '{"rows": [{}]}'):
+        path.write_text(text)
+        with pytest.raises(DataError, match=r"bench\.json"):
+            tables.take(checkout, "validation", path)
