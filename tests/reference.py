@@ -716,7 +716,7 @@ class Archive:
         self.quick = Lms(1, steps, codes, delta, prior, start)
         self.errors, self.changes, self.x = [0] * 8, [0] * 8, None
         mean, precision, self.pairs = archive_prior(name)
-        self.regression = Regression(mean, precision, 7 * len(self.others))
+        self.regression = Regression(mean, precision, 25 * len(self.others))
 
     def predict(self, lane, t):
         self.inside = inside = self.inner.predict(0, t)
@@ -739,7 +739,7 @@ class Archive:
         x += [small(((other - alone) * r) >> 21) for other in (a, b, self.c)]
         x += [small((units[i] * units[j]) >> 7) for i, j in self.pairs]
         for other in self.others:
-            x += [rel(other[f]) if 0 <= (f := t - 3 + i) < len(other) else 0 for i in range(7)]
+            x += [rel(other[f]) if 0 <= f < len(other) else 0 for f in range(t + 8, t - 17, -1)]
         self.x = x
         told = sum(w * v for w, v in zip(self.regression.weights, x, strict=True))
         return clamp(inside + ((clamp(told >> 8, -131072, 131072) * S[k]) >> 22), -(2**28), 2**28)
@@ -889,7 +889,7 @@ class Mixed(Narrow):
             for q in (0, 2, 3, 4):
                 share = self.shares[q]
                 explained = ((share * own[q]) << 14) // evidence
-                self.shares[q] = max(share + ((explained - share - (share >> 8)) >> 7), 1024)
+                self.shares[q] = max(share + ((explained - share - (share >> 8)) >> 8), 1024)
             self.shares[1] = 2**24 - sum(self.shares[:1] + self.shares[2:])
         return code
 
