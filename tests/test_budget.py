@@ -144,6 +144,7 @@ def test_command_answers(tmp_path):
     assert out.exit_code == 0, out.output
     assert "A lossless stream cannot meet 1 Mbit/s: that needs a ratio of 205" in out.output
     assert "lstm 128x2" in out.output
+    assert "archive and archive-max are not for implants" in out.output
     assert (tmp_path / "power.png").read_bytes()[1:4] == b"PNG"
     answer = json.loads(CliRunner().invoke(app, ["--json"]).stdout)
     assert len(answer["rows"]) == len(PREDICTORS) * len(CODER_NAMES)

@@ -208,7 +208,7 @@ def test_another_codec_and_a_newer_version():
     with pytest.raises(UsageError, match="pip install -U spikey-codec"):
         options_from({"transform": "wavelet"})
     with pytest.raises(UsageError, match="pip install -U spikey-codec"):
-        options_from({"preset": "archive"})
+        options_from({"preset": "museum"})
     assert FILE_VERSION == chunk.VERSION == 1  # another version of files needs another one of chunks
 
 

@@ -129,7 +129,7 @@ MISTAKES = {
     "predictor: {type: 3}": "config.yaml: predictor.type must be one of lpc, lms, lstm, fixed_input_nn, not 3",
     "bitstream_encoding: {type: arithmetik}": "config.yaml: bitstream_encoding.type must be one of arithmetic, rice, "
     "huffman, not 'arithmetik'; did you mean arithmetic?",
-    "preset: fast": "config.yaml: preset must be one of realtime, balanced, not 'fast'",
+    "preset: fast": "config.yaml: preset must be one of realtime, balanced, archive, archive-max, not 'fast'",
     "preset: realtme": "did you mean realtime?",
     "training: {epochs: '3'}": "config.yaml: training.epochs must be a whole number, not '3'",
     "training: {epochs: 3.0}": "config.yaml: training.epochs must be a whole number, not 3.0",

@@ -49,8 +49,9 @@ def compress(samples: Any, rate: float, preset: str | None = None, calibration: 
     """Compress samples (frames, channels) or (frames,) of an integer type of up to 32 bits, or float32 or float64,
     sampled at `rate` Hz. Floats that are integers times a gain are coded like those, bit for bit; others hardly shrink.
 
-    preset: "realtime", "balanced", or None to choose by size. calibration: "auto" (the N1's where it suits, or one
-    estimated from the samples where that pays), None, or a `spikey.model.calibration.Calibration`. jobs: threads.
+    preset: "realtime", "balanced", "archive", "archive-max", each smaller and slower than the one before, or None for
+    one of the first two, by size. calibration: "auto" (the N1's where it suits, or one estimated from the samples where
+    that pays), None, or a `spikey.model.calibration.Calibration`. jobs: threads.
     Raises UsageError for samples that are of another kind.
 
     >>> import numpy, spikey

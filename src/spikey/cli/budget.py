@@ -49,7 +49,7 @@ def command(
 def _measured(paths: list[Path], models: list[str], every: int) -> dict[tuple[str, str], float | None]:
     """Bits per sample of recordings, by predictor and coder."""
     from spikey.analysis.bench import Codec, measure, spikey_codec
-    from spikey.analysis.count_operations import NETWORKS
+    from spikey.analysis.count_operations import NETWORKS, PREDICTORS
     from spikey.coding.block import CODER_NAMES
     from spikey.files import PRESETS, Settings
     from spikey.model.trained import named
@@ -59,7 +59,7 @@ def _measured(paths: list[Path], models: list[str], every: int) -> dict[tuple[st
         raise UsageError(f"{', '.join(map(str, paths))}: no WAV files")
     names, chosen = {}, dict[str, Codec]()
     for coder in CODER_NAMES:
-        settings = {preset: Settings(preset=preset, coder=coder) for preset in PRESETS}
+        settings = {preset: Settings(preset=preset, coder=coder) for preset in PRESETS if preset in PREDICTORS}
         settings["lms"] = Settings(predictor="lms", coder=coder)
         for each in map(named, models):
             network = next((name for name, built in NETWORKS.items() if built == each.architecture), None)
@@ -150,6 +150,10 @@ def _conclusions(table: list[Row]) -> list[str]:
                 what = "does not fit" if layout == "no" else f"fits with {layout}"
                 listed = "; ".join(f"{name} ({', '.join(coders)})" for name, coders in answers[layout].items())
                 lines.append(f"At {node} {what}: {listed}.")
+    lines.append(
+        "The presets archive and archive-max are not for implants: their regression is solved anew every 256 samples "
+        "of each channel, in float64."
+    )
     best = min((row.bits for row in table if row.bits), default=None)
     if best is None:
         return lines

@@ -33,7 +33,10 @@ def command(
     input_file: Annotated[Path | None, typer.Option("--input_file", help="The same as IN.")] = None,
     output_file: Annotated[Path | None, typer.Option("--output_file", help="The same as OUT.")] = None,
     preset: Annotated[
-        str | None, typer.Option(help="realtime or balanced; default: balanced, realtime for inputs over 100 MB.")
+        str | None,
+        typer.Option(
+            help="realtime, balanced, archive or archive-max; default: balanced, realtime for inputs over 100 MB."
+        ),
     ] = None,
     model: Annotated[str | None, typer.Option(help="A trained model by name (spikey models) or file.")] = None,
     embed_model: Annotated[bool, typer.Option("--embed-model", help="Write the model into the output.")] = False,

@@ -43,10 +43,11 @@ NEWER = "it was written by a newer version of Spikey: pip install -U spikey-code
 class Options:
     """How chunks are written; nothing of it is needed to read them.
 
-    preset: "realtime" or "balanced". model: name or path of a trained network, which then takes the preset's place.
-    calibration: "auto" for the N1's where it suits and else none, "none", or a calibration file's path, whose bytes
-    travel with every chunk. jobs: threads within a chunk, for writing and for reading. verify: whether a chunk is
-    decoded and compared before it is handed over. Raises UsageError for anything else.
+    preset: "realtime", "balanced", "archive" or "archive-max", each smaller and slower than the one before. model: name
+    or path of a trained network, which then takes the preset's place. calibration: "auto" for the N1's where it suits
+    and else none, "none", or a calibration file's path, whose bytes travel with every chunk. jobs: threads within a
+    chunk, for writing and for reading. verify: whether a chunk is decoded and compared before it is handed over.
+    Raises UsageError for anything else.
     """
 
     preset: str = "realtime"

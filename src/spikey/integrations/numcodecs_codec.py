@@ -22,8 +22,9 @@ from spikey.integrations.chunk import DEFAULTS, Options, decode_chunk, encode_ch
 class Spikey(Codec):
     """Lossless compression of recordings, chunk by chunk; chunks have the shape (time, channels).
 
-    preset: "realtime" or "balanced". model: name or path of a trained network to use instead. calibration: "auto",
-    "none" or the path of a calibration. jobs: threads within a chunk. verify: decode what was encoded and compare.
+    preset: "realtime", "balanced", "archive" or "archive-max", each smaller and slower than the one before. model: name
+    or path of a trained network to use instead. calibration: "auto", "none" or the path of a calibration. jobs: threads
+    within a chunk. verify: decode what was encoded and compare.
     See `spikey.integrations.chunk.Options`; a configuration states what differs from these defaults.
     Raises UsageError for options that cannot be.
 
