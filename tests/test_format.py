@@ -155,6 +155,16 @@ def test_archive_max():
     check_archive(known_signal(150) // 64, predictor="archive-max")
 
 
+@pytest.mark.parametrize("dtype", ["int16", "int32"])
+def test_archive_of_the_largest_numbers(dtype):
+    """Plain Python's integers cannot overflow, so nothing else did."""
+    limits, time = np.iinfo(dtype), np.arange(450)
+    square = np.where(time // 37 % 2, limits.max, limits.min)
+    alternating = np.where(time % 2, limits.max - time % 5, limits.min + time % 3)
+    shocks = np.where(time % 50 == 0, alternating, time % 7)
+    check_archive(np.stack([alternating, shocks, square, alternating // 3], axis=1).astype(dtype))
+
+
 def test_archive_over_whole_segments():
     """Long enough that the regression forgets."""
     check_archive(known_signal(1500)[:, :1], n1())
