@@ -213,10 +213,9 @@ def read_arrays(data, kind):
 
 def decode_payload(payload, frames, count, tables, model, sample_type, beside=()):
     fields = Fields(payload)
-    method, lanes = fields.u8(), fields.u8()
+    method, second = fields.u8(), fields.u8()
     predictor, coder, delta = method & 15, method >> 4 & 3, bool(method & 64)
-    known = fields.u8() if predictor in ARCHIVES else 0
-    assert predictor not in ARCHIVES or lanes == 1
+    known, lanes = (second, 1) if predictor in ARCHIVES else (0, second)
     assert known in (0, len(beside))
     channels = []
     for _ in range(known + count):

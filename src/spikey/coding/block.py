@@ -74,10 +74,10 @@ class Method:
     model: Model | None = None
     longest: int = 1 << 16
 
-    def write(self) -> bytes:
-        """Two bytes."""
+    def write(self, companions: int = 0) -> bytes:
+        """Two bytes; the second counts the companions where there may be some, and lanes where there may be several."""
         first = PREDICTORS[self.predictor] | CODER_NAMES.index(self.coder) << 4 | self.delta << 6
-        return bytes([first, self.lanes])
+        return bytes([first, companions if self.predictor in WITH_COMPANIONS else self.lanes])
 
 
 @dataclass
@@ -147,8 +147,7 @@ def encode_blocks(
     for place, block, coded in zip(places, described, streams, strict=True):
         payload = b"".join(
             [
-                method.write(),
-                bytes([block.companions]) if method.predictor in WITH_COMPANIONS else b"",
+                method.write(block.companions),
                 *(channel.write() for channel in block.channels),
                 *(varint(len(stream)) for stream in coded[:-1]),
                 *block.lows,
@@ -303,18 +302,18 @@ class _Parsed(Described):
     ):
         frames, count, what = payload.frames, payload.count, payload.what
         cursor = Cursor(payload.data, what)
-        first, lanes = cursor.byte(), cursor.byte()
+        first, second = cursor.byte(), cursor.byte()
         names = [name for name, number in PREDICTORS.items() if number == first & 15]
         coder = first >> 4 & 3
+        known, lanes = (second, 1) if names and names[0] in WITH_COMPANIONS else (0, second)
         if not names or coder >= len(CODER_NAMES) or first >> 7 or not 1 <= lanes <= 16:
             raise DataError(f"{what}: is coded by a method that this version does not know")
         model = find_model() if first & 15 == LEARNED else None
         if first & 15 == LEARNED and model is None:
             raise DataError(f"{what}: refers to a model that the file does not name")
         self.method = Method(names[0], CODER_NAMES[coder], bool(first >> 6 & 1), lanes, model=model)
-        known = cursor.byte() if names[0] in WITH_COMPANIONS else 0
-        if names[0] in WITH_COMPANIONS and (known > MOST_COMPANIONS or lanes != 1):
-            raise DataError(f"{what}: is coded with companions, or lanes, that cannot be")
+        if known > MOST_COMPANIONS:
+            raise DataError(f"{what}: is coded with more companions than can be")
         channels = [_read_channel(cursor, index) for index in range(known + count)]
         if any((channel.levels.kind == SCALED) != (payload.dtype.kind == "f") for channel in channels[known:]):
             raise DataError(f"{what}: describes a channel of samples of another type")
@@ -426,15 +425,13 @@ def described_in(payload: bytes, count: int, what: str = "the block") -> list[Ch
     cursor = Cursor(payload, what)
     cursor.take(2)
     known = companions_in(payload)
-    if payload[0] & 15 in (ARCHIVE, ARCHIVE_MAX):
-        cursor.byte()
     return [_read_channel(cursor, index) for index in range(known + count)]
 
 
 def companions_in(payload: bytes | memoryview) -> int:
     """How many channels of other recordings a payload was coded with."""
-    with_some = len(payload) > 2 and payload[0] & 15 in (ARCHIVE, ARCHIVE_MAX)
-    return payload[2] if with_some else 0
+    with_some = len(payload) > 1 and payload[0] & 15 in (ARCHIVE, ARCHIVE_MAX)
+    return payload[1] if with_some else 0
 
 
 def _run_channels(

@@ -22,6 +22,7 @@ WEIGHT_MAX = 16 << WEIGHT_BITS
 TARGET_MAX = 3 << ACTIVATION_BITS
 NOISE = float(1 << 2 * ACTIVATION_BITS)  # variance of the target about what can be told: one squared scale
 KEPT = 1 - 1 / 512  # of the sums, each full segment
+EAGER, EVERY = 16, 4  # full segments after each of which the weights are solved for, and then how often
 
 
 class Regression(NamedTuple):
@@ -31,7 +32,7 @@ class Regression(NamedTuple):
     turned int16 (n, ROOM): the inputs again, for sums over the segment.
     gram float64 (n, n), moment float64 (n,): sums of products, of which the lower triangle counts.
     precision float64 (n, n), pull float64 (n,): of the prior, times NOISE; pull = precision @ mean.
-    kept float64 (1,): the part of the sums that a full segment leaves.
+    kept float64 (1,): the part of the sums that a full segment leaves. segments int64 (1,): full ones so far.
     weights int32 (n,): 1/65536. work float64 (n, n), column, solution float64 (n,): room.
     """
 
@@ -44,6 +45,7 @@ class Regression(NamedTuple):
     precision: np.ndarray
     pull: np.ndarray
     kept: np.ndarray
+    segments: np.ndarray
     weights: np.ndarray
     work: np.ndarray
     column: np.ndarray
@@ -67,6 +69,7 @@ def regression(mean: np.ndarray, precision: np.ndarray, kept: float = KEPT) -> R
         np.ascontiguousarray(precision) * NOISE,
         pull * NOISE,
         np.array([kept]),
+        np.zeros(1, dtype=np.int64),
         np.zeros(n, dtype=np.int32),
         np.zeros((n, n)),
         np.zeros(n),
@@ -101,7 +104,9 @@ def settle(state, target):
 
 @kernel
 def learn_segment(state, full):
-    """Bring the weights up to date with the samples since the last call, at most ROOM; `full`: forget some before."""
+    """Learn from the samples since the last call, at most ROOM; `full`: forget some before. The weights follow at once
+    in the beginning and every few segments later, when they hardly change.
+    """
     count = state.filled[0]
     n = state.weights.shape[0]
     kept = state.kept[0] if full else 1.0
@@ -122,7 +127,10 @@ def learn_segment(state, full):
             total = np.int32(total + np.int32(np.int32(row[t]) * np.int32(targets[t])))
         state.moment[i] = state.moment[i] * kept + np.float64(total)
     state.filled[0] = 0
-    solve_ridge(state)
+    if full:
+        state.segments[0] += 1
+    if state.segments[0] <= EAGER or state.segments[0] % EVERY == 0:
+        solve_ridge(state)
 
 
 @kernel
