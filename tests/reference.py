@@ -793,7 +793,7 @@ class Regression:
                 self.pull[i] = self.pull[i] + precision[i][j] * mean[j]
         self.precision = [[value * 65536 for value in row] for row in precision]
         self.pull = [value * 65536 for value in self.pull]
-        self.samples = []
+        self.samples, self.segments = [], 0
         self.solve()
 
     def adapt(self, start, end, full):
@@ -808,7 +808,9 @@ class Regression:
                 self.gram[i][j] = self.gram[i][j] * kept + float(products[i][j])
             self.moment[i] = self.moment[i] * kept + float(moments[i])
         self.samples = []
-        self.solve()
+        self.segments += full
+        if self.segments <= 16 or self.segments % 4 == 0:
+            self.solve()
 
     def solve(self):
         n = self.n

@@ -140,6 +140,22 @@ def test_it_is_exact_on_anything(seed, bits, wholes):
     assert state.weights.tolist() == plain.weights
 
 
+def test_weights_are_solved_for_again_and_again():
+    """After each of the first 16 full segments, then every fourth; what came between counts then as well."""
+    state = regression(*usual())
+    plain = reference.Regression(*(part.tolist() for part in usual()), 0)
+    changed, exact = [], []
+    for inputs, targets, full in segments(2, (31, *[ROOM] * 30)):
+        before = state.weights.copy()
+        take(state, inputs, targets, full)
+        changed.append((state.weights != before).any())
+        plain.samples = list(zip(inputs.tolist(), targets.tolist(), strict=True))
+        plain.adapt(0, len(targets), full)
+        exact.append(state.weights.tolist() == plain.weights)
+    assert all(exact)
+    assert changed == [True] * 17 + [segment % 4 == 0 for segment in range(17, 31)]
+
+
 def test_what_is_forgotten_counts_less():
     """A recording that changes is followed: after 2,000 full segments of the new, the old is all but gone."""
     state = regression(np.zeros(1), np.eye(1))

@@ -151,8 +151,8 @@ def _conclusions(table: list[Row]) -> list[str]:
                 listed = "; ".join(f"{name} ({', '.join(coders)})" for name, coders in answers[layout].items())
                 lines.append(f"At {node} {what}: {listed}.")
     lines.append(
-        "The presets archive and archive-max are not for implants: their regression is solved anew every 256 samples "
-        "of each channel, in float64."
+        "The presets archive and archive-max are not for implants: their regression is solved anew every 1,024 "
+        "samples of each channel or more often, in float64."
     )
     best = min((row.bits for row in table if row.bits), default=None)
     if best is None:
