@@ -61,6 +61,14 @@ def _learn(samples: np.ndarray, architecture: Architecture, coder: str = "arithm
     return out.getvalue()
 
 
+def _archive(samples: np.ndarray, *, calibrated: bool = True) -> bytes:
+    """With this predictor, whether it pays or not."""
+    out, method, calibration = io.BytesIO(), Method("archive", lanes=1, references=4), n1() if calibrated else None
+    payload = encode_block(samples, method, calibration)
+    write_file(ArraySource(samples, 20_000), out, method, calibration, payload=payload)
+    return out.getvalue()
+
+
 def _three() -> np.ndarray:
     """Three channels: one of the N1, one that is silent, one of other codes."""
     one, other = known_signal(500).T
@@ -151,6 +159,9 @@ CASES: dict[str, tuple[Callable[[], np.ndarray | bytes], Callable[[], bytes]]] =
     "learned_dense": (_three, lambda: _learn(_three(), DENSE)),
     "learned_alone_rice": (lambda: known_signal(500), lambda: _learn(known_signal(500), ALONE, "rice")),
     "learned_many": (lambda: _nine(), lambda: _learn(_nine(), LSTM)),
+    "archive": (lambda: known_signal(500)[:, :1], lambda: _archive(known_signal(500)[:, :1])),
+    "archive_crossed": (lambda: known_signal(120), lambda: _archive(known_signal(120))),
+    "archive_wide": (lambda: _wide()[:500, None], lambda: _archive(_wide()[:500, None], calibrated=False)),
 }
 
 

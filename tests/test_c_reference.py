@@ -43,6 +43,7 @@ NOT_COVERED = {
     "*balanced*": "another predictor",
     "lms": "another predictor",
     "learned*": "another predictor",
+    "archive*": "another predictor",
     "*rice": "another coder",
     "huffman": "another coder",
     "*crossed": "references between channels",
