@@ -1,7 +1,7 @@
 """The structures of an archive as bytes: what it says of each recording, its directory, its footer.
 
-An archive is a magic number, then for each recording an entry and a whole `.spky` file, then the directory, which holds
-the entries once more, and a footer. See `docs/format.md`, section 28.
+An archive is a magic number, then for each recording an entry and a whole `.spky` file, then the directory, which says
+how long these are, and a footer. See `docs/format.md`, section 28.
 """
 
 from __future__ import annotations
@@ -141,26 +141,33 @@ def _read_fields(body: bytes, what: str) -> Entry:
 
 def read_entry(data: bytes, offset: int, what: str) -> Entry:
     """The entry that `data` begins with; `offset` is where that is in the archive."""
+    body, length = _whole_fields(data, offset, what)
+    return replace(_read_fields(body, what), offset=offset + length)
+
+
+def _whole_fields(data: bytes, offset: int, what: str) -> tuple[bytes, int]:
+    """The fields of an entry that is as it was written, and how long the entry is."""
     cursor = Cursor(data, what)
     if cursor.take(4) != ENTRY_SYNC:
         raise DataError(f"{what}: has no member at byte {offset}, where one should be")
     body = cursor.take(cursor.varint(LONGEST_ENTRY))
     if struct.unpack("<I", cursor.take(4))[0] != zlib.crc32(body):
         raise DataError(f"{what}: what it says of a member at byte {offset} is damaged")
-    return replace(_read_fields(body, what), offset=offset + cursor.at)
+    return body, cursor.at
 
 
 def write_directory(entries: list[Entry], offset: int) -> bytes:
-    """The directory, which begins at `offset`, and the footer."""
-    fields = b"".join(varint(len(body)) + body for body in (entry.fields() for entry in entries))
-    body = DIRECTORY_SYNC + varint(len(entries)) + varint(len(fields)) + pack_bytes(fields)
+    """The directory, which begins at `offset`, and the footer: for each member the sizes of its entry and its file."""
+    sizes = b"".join(varint(len(entry.write())) + varint(entry.size) for entry in entries)
+    body = DIRECTORY_SYNC + varint(len(entries)) + varint(len(sizes)) + pack_bytes(sizes)
     return body + FOOTER.pack(offset, zlib.crc32(body), FOOTER_MAGIC)
 
 
 def read_directory(read_at: Callable[[int, int], bytes], size: int, what: str) -> list[Entry]:
-    """The entries that the directory of an archive of `size` bytes lists, with the places that follow from them.
+    """The entries of an archive of `size` bytes, where its directory says that they are.
 
-    Raises DataError where it is not whole or does not fit the archive.
+    Where an entry is damaged, another with an invented name stands for it, whose member cannot be read. Raises
+    DataError where the directory is not whole or does not fit the archive.
     """
     if size < len(FRONT) + FOOTER.size or not (footer := read_at(size - FOOTER.size, FOOTER.size)).endswith(
         FOOTER_MAGIC
@@ -183,16 +190,27 @@ def read_directory(read_at: Callable[[int, int], bytes], size: int, what: str) -
     entries = []
     at = len(FRONT)
     for number in range(count):
-        entry = _read_fields(inner.take(inner.varint(LONGEST_ENTRY)), what)
-        at += len(entry.write())
-        if entry.number != number or entry.size > offset - at:
-            raise DataError(f"{what}: its members do not fit together at {entry.name}")
-        entries.append(replace(entry, offset=at))
-        at += entry.size
+        head, length = inner.varint(LONGEST_ENTRY + 20), inner.varint()
+        if head + length > offset - at:
+            raise DataError(f"{what}: its members do not fit together at number {number}")
+        entries.append(_entry_at(read_at, at, head, length, number, what))
+        at += head + length
     if inner.rest() or at != offset:
         raise DataError(f"{what}: its directory does not fit its members")
     _check_names(entries, what)
     return entries
+
+
+def _entry_at(read_at: Callable[[int, int], bytes], at: int, head: int, size: int, number: int, what: str) -> Entry:
+    """The entry of `head` bytes at `at`, of a file of `size` bytes; where it is damaged, one with an invented name."""
+    try:
+        body, length = _whole_fields(read_at(at, head), at, what)
+    except DataError:
+        return Entry(number, f"member {number}, whose name is damaged", size, offset=at + head)
+    entry = replace(_read_fields(body, what), offset=at + head)
+    if (length, entry.size, entry.number) != (head, size, number):
+        raise DataError(f"{what}: its members do not fit together at {entry.name}")
+    return entry
 
 
 def find_entries(read_at: Callable[[int, int], bytes], size: int, what: str) -> list[Entry]:
