@@ -205,10 +205,8 @@ class Archive:
         what = f"{self.name}, {entry.name}"
         self._needed(number)
         self._fetch([(max(entry.offset - LONGEST_ENTRY, 0), entry.offset + min(GLANCE, entry.size))])
-        if not self.salvage:
-            head = entry.write()
-            if self._read_at(entry.offset - len(head), len(head)) != head:
-                raise DamagedError(f"{what}: what the archive says of it is damaged; --salvage may restore it")
+        if entry.damaged and not self.salvage:
+            raise DamagedError(f"{what}: what the archive says of it is damaged; --salvage may restore it")
         window = Window(self._file, what, entry.offset, entry.size, self._lock)
         return Reader(window, salvage=salvage, companions=None if entry.kind == ALONE else Others(self, entry))
 

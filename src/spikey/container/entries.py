@@ -52,7 +52,7 @@ class Entry:
 
     number: 0 for the first. name: a path with slashes. size: bytes of its `.spky` file. kind: ALONE, TOGETHER (with
     companions) or COPY (of its only companion's samples). bond: `bond_of` the companions. offset: of its file in the
-    archive.
+    archive. damaged: whether all that is known of it is where its file lies; its name is invented then.
     """
 
     number: int
@@ -62,6 +62,7 @@ class Entry:
     companions: tuple[Reference, ...] = ()
     bond: int = 0
     offset: int = 0
+    damaged: bool = False
 
     def fields(self) -> bytes:
         """The entry's fields."""
@@ -206,7 +207,7 @@ def _entry_at(read_at: Callable[[int, int], bytes], at: int, head: int, size: in
     try:
         body, length = _whole_fields(read_at(at, head), at, what)
     except DataError:
-        return Entry(number, f"member {number}, whose name is damaged", size, offset=at + head)
+        return Entry(number, f"recording-{number}", size, offset=at + head, damaged=True)
     entry = replace(_read_fields(body, what), offset=at + head)
     if (length, entry.size, entry.number) != (head, size, number):
         raise DataError(f"{what}: its members do not fit together at {entry.name}")
