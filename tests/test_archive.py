@@ -303,9 +303,7 @@ def test_a_companion_that_is_another_is_noticed(archive, tmp_path):
         verify_member(opened, "two.wav")
 
 
-@pytest.mark.parametrize(
-    "name", ["../a.wav", "/etc/a.wav", "a/../b.wav", "C:/a.wav", "a\\b.wav", "con.wav", "", "a//b"]
-)
+@pytest.mark.parametrize("name", ["../a.wav", "/etc/a.wav", "a/../b.wav", "C:/a.wav", "a\\b.wav", "con.wav", "a//b"])
 def test_names_that_lead_elsewhere_are_refused(archive, tmp_path, name):
     def change(held):
         return [(replace(e, name=name) if e.number == 0 else e, c) for e, c in held]
@@ -504,7 +502,7 @@ def test_entries_and_directory_are_inverses():
     assert find_entries(lambda at, count: data[at : at + count], len(data), "x") == placed
     data += write_directory(entries, len(data))
     assert read_directory(lambda at, count: data[at : at + count], len(data), "x") == placed
-    assert data.count(ENTRY_SYNC) == 5 and data.count(bytes.fromhex(uuid.replace("-", ""))) >= 3
+    assert data.count(ENTRY_SYNC) == 5 and data.count(bytes.fromhex(uuid.replace("-", ""))) == 1
 
 
 def test_a_recording_that_cannot_be_read_is_left_out_and_named(folder, tmp_path):

@@ -139,9 +139,9 @@ def _results(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _validation(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
-    """Everything of the run on the validation set, with the noise floor."""
-    run = runs["validation"]
+def _all_of(name: str, runs: dict[str, Any]) -> list[str]:
+    """Everything of a run, with the noise floor."""
+    run = runs[name]
     lines = ["| codec | ratio | bits per sample | encode, million samples/s | decode | memory, MB |"]
     lines.append("|---|---:|---:|---:|---:|---:|")
     if floor := run.get("floor"):
@@ -208,7 +208,9 @@ def _published(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
 
 TABLES: dict[str, Callable[[dict[str, Any], dict[str, Any]], list[str]]] = {
     "results": _results,
-    "validation": _validation,
+    "validation": lambda runs, published: _all_of("validation", runs),
+    "locust": lambda runs, published: _all_of("locust", runs),
+    "generated": lambda runs, published: _all_of("generated", runs),
     "machine": _machine,
     "models": _models,
     "coders": _coders,

@@ -34,7 +34,7 @@ LONGEST_NAME = 4000  # bytes
 LONGEST_ENTRY = 5000  # bytes of fields
 LARGEST_DIRECTORY = 1 << 26  # bytes, unpacked
 ENDING = 16  # bytes at the end of a member that tell it from others
-UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+UUID_NAME = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.wav")
 FINE = 1000  # steps of a stated correlation
 
 
@@ -66,8 +66,7 @@ class Entry:
 
     def fields(self) -> bytes:
         """The entry's fields."""
-        name = _pack_name(self.name)
-        out = bytes([self.kind]) + varint(self.number) + varint(len(name)) + name + varint(self.size)
+        out = bytes([self.kind]) + varint(self.number) + _pack_name(self.name) + varint(self.size)
         if self.kind != ALONE:
             out += varint(len(self.companions))
             for number, channel, correlation in self.companions:
@@ -90,34 +89,28 @@ def bond_of(ends: list[bytes]) -> int:
 
 
 def _pack_name(name: str) -> bytes:
-    """A name's bytes; those of a UUID in it, if any, as a zero and 16 bytes."""
-    found = UUID.search(name)
-    if found is None:
-        return name.encode()
-    return (
-        name[: found.start()].encode() + b"\0" + bytes.fromhex(found[0].replace("-", "")) + name[found.end() :].encode()
-    )
+    """A name's length and bytes; of a WAV file called by a UUID a zero and the 16 bytes of that."""
+    if UUID_NAME.fullmatch(name):
+        return b"\0" + bytes.fromhex(name.removesuffix(".wav").replace("-", ""))
+    return varint(len(name.encode())) + name.encode()
 
 
-def _unpack_name(data: bytes) -> str:
-    before, zero, rest = data.partition(b"\0")
-    if not zero:
-        return before.decode()
-    digits = rest[:16].hex()
-    parts = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
-    return before.decode() + "-".join(parts) + rest[16:].decode()
+def _read_name(cursor: Cursor) -> str:
+    """What `_pack_name` packed."""
+    length = cursor.varint(LONGEST_NAME)
+    if length:
+        return cursor.take(length).decode()
+    digits = cursor.take(16).hex()
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])) + ".wav"
 
 
 def _read_fields(body: bytes, what: str) -> Entry:
     cursor = Cursor(body, what)
     kind, number = cursor.byte(), cursor.varint(MOST_MEMBERS)
     try:
-        packed = cursor.take(cursor.varint(LONGEST_NAME))
-        name = safe_name(_unpack_name(packed))
+        name = safe_name(_read_name(cursor))
     except UnicodeDecodeError:
         raise DataError(f"{what}: names a member by what is no text") from None
-    if _pack_name(name) != packed:
-        raise DataError(f"{what}: names {name} in a way that no archive does")
     size = cursor.varint()
     if kind >= len(KINDS):
         raise DataError(f"{what}: keeps {name} in a way that this version does not know")
