@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from spikey.coding.known import known
 from spikey.coding.loop import run
 from spikey.coding.together import run_together
 from spikey.errors import DataError
-from spikey.model.archive import ORDER as LONG_ORDER
+from spikey.model.archive import ORDER as ARCHIVE_ORDER
 from spikey.model.archive import archive_predictor
 from spikey.model.calibration import Calibration
 from spikey.model.cross import choose_references, crossed
@@ -442,13 +442,12 @@ def _run_channels(
     what: str = "the block",
 ) -> None:
     """Run the loop over each channel in turn; the codes are read or written as the coder asks."""
-    codes, channels = block.codes, block.channels
-    frames = codes.shape[1]
-    steps = -(-frames // method.lanes)
-    referred = {index for channel in channels for index in channel.references}
+    frames = block.codes.shape[1]
+    referred = {index for channel in block.channels for index in channel.references}
     residuals: dict[int, np.ndarray] = {}
-    for index, channel in enumerate(channels):
-        if index < block.companions and index not in referred:
+    for index, channel in enumerate(block.channels):
+        theirs = index < block.companions
+        if theirs and index not in referred:
             continue
         size = channel.levels.codes
         if size == 1 or frames == 0:
@@ -456,44 +455,73 @@ def _run_channels(
             continue
         used = calibration if channel.calibrated else None
         _check_size(size, used, what)
-        density = density_of(size, used)
-        prior = None if used is None else used.prior
-        options: dict[str, Any] = {"delta": method.delta, "prior": prior}
-        spread = deviation(channel.initial)
-        running: Any = scale(method.lanes, size, channel.initial)
-        predictor: Any
-        if index < block.companions:
-            whitened = crossed(lpc(LONG_ORDER, 1, frames, size, scale=spread, **options), [], frames, 1)
-            run(known(), whitened, density, running, codes[index], SEGMENT)
-            residuals[index] = whitened.residual
-            continue
-        if method.predictor in WITH_COMPANIONS:
-            others = [residuals[j] for j in channel.references] if channel.references or index in referred else None
-            predictor = running = archive_predictor(
-                frames,
-                size,
-                channel.initial,
-                delta=method.delta,
-                prior_correlations=prior,
-                residuals=others,
-                name=method.predictor,
-            )
-            if isinstance(density, Narrow) and method.coder == "arithmetic":
-                density = mixed(density)
-            if others is not None:
-                residuals[index] = predictor.inner.base.residual
-            run(coder, predictor, density, running, codes[index], SEGMENT)
-            continue
-        if method.predictor == "lpc":
-            predictor = lpc(ORDER, method.lanes, steps, size, scale=spread, **options)
-        elif method.predictor == "lms":
-            predictor = lms(method.lanes, steps, size, scale=spread, **options)
-        else:
-            predictor = running = balanced_predictor(method.lanes, steps, size, channel.initial, **options)
-        if channel.references or index in referred:
-            predictor = crossed(predictor, [residuals[j] for j in channel.references], frames, method.lanes)
-            residuals[index] = predictor.residual
-        run(coder, predictor, density, running, codes[index], SEGMENT)
+        others = [residuals[j] for j in channel.references] if channel.references or index in referred else None
+        start = _start_companion if theirs else _start_archive if method.predictor in WITH_COMPANIONS else _start
+        started = start(method, channel, frames, used, others)
+        if others is not None:
+            residuals[index] = started.residual
+        coded = known() if theirs else coder
+        run(coded, started.predictor, started.density, started.scale, block.codes[index], SEGMENT)
+
+
+class _Started(NamedTuple):
+    """What the loop needs of a channel, and its errors int32 (frames,), which fill up, for others to refer to."""
+
+    predictor: Any
+    density: Any
+    scale: Any
+    residual: Any = None
+
+
+def _start(
+    method: Method, channel: Channel, frames: int, calibration: Calibration | None, others: list[np.ndarray] | None
+) -> _Started:
+    """others: errors of the channels that this one refers to; None where it refers to none and none refers to it."""
+    size, steps = channel.levels.codes, -(-frames // method.lanes)
+    options: dict[str, Any] = {"delta": method.delta, "prior": None if calibration is None else calibration.prior}
+    spread = deviation(channel.initial)
+    running: Any = scale(method.lanes, size, channel.initial)
+    if method.predictor == "lpc":
+        predictor: Any = lpc(ORDER, method.lanes, steps, size, scale=spread, **options)
+    elif method.predictor == "lms":
+        predictor = lms(method.lanes, steps, size, scale=spread, **options)
+    else:
+        predictor = running = balanced_predictor(method.lanes, steps, size, channel.initial, **options)
+    if others is None:
+        return _Started(predictor, density_of(size, calibration), running)
+    predictor = crossed(predictor, others, frames, method.lanes)
+    return _Started(predictor, density_of(size, calibration), running, predictor.residual)
+
+
+def _start_archive(
+    method: Method, channel: Channel, frames: int, calibration: Calibration | None, others: list[np.ndarray] | None
+) -> _Started:
+    size = channel.levels.codes
+    predictor = archive_predictor(
+        frames,
+        size,
+        channel.initial,
+        delta=method.delta,
+        prior_correlations=None if calibration is None else calibration.prior,
+        residuals=others,
+        name=method.predictor,
+    )
+    density = density_of(size, calibration)
+    if isinstance(density, Narrow) and method.coder == "arithmetic":
+        density = mixed(density)
+    return _Started(predictor, density, predictor, None if others is None else predictor.inner.base.residual)
+
+
+def _start_companion(
+    method: Method, channel: Channel, frames: int, calibration: Calibration | None, others: list[np.ndarray] | None
+) -> _Started:
+    """Of another recording, whose codes are known, only the errors are wanted."""
+    size = channel.levels.codes
+    prior = None if calibration is None else calibration.prior
+    spread = deviation(channel.initial)
+    base = lpc(ARCHIVE_ORDER, 1, frames, size, delta=method.delta, prior=prior, scale=spread)
+    predictor = crossed(base, [], frames, 1)
+    return _Started(predictor, density_of(size, calibration), scale(1, size, channel.initial), predictor.residual)
 
 
 def density_of(size: int, calibration: Calibration | None) -> Any:

@@ -39,7 +39,7 @@ def peers() -> Iterator[Peer]:
     """Each with its strongest settings that are practical, on samples and on codes."""
     for given in (SAMPLES, CODES):
         yield _of("FLAC -8", given, _flac, _unflac, ".flac", 8, ("flac",))
-        yield _of("WavPack -hh -x6", given, _wavpack, _unwavpack, ".wv", 1024, ("wavpack", "wvunpack"))
+        yield _of("WavPack -hh -x6", given, _wavpack, _unwavpack, ".wv", 256, ("wavpack", "wvunpack"))
         yield _of("Monkey's Audio -c4000", given, _monkey, _unmonkey, ".ape", 2, ("mac",))
 
 
