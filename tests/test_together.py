@@ -92,7 +92,7 @@ def test_there_and_back(folder, run, tmp_path):
     out = tmp_path / "all.spky"
     status, said, err = run("compress", folder, out, "--together", "--preset", "realtime", "--jobs", 2)
     assert status == 0 and "4 files (1 group made at once)" in said
-    assert err == "note: 1 other file left out, which do not end in .wav\n"
+    assert err == "note: 1 other file left out: only .wav are taken\n"
     size = sum(map(len, recordings(folder).values()))
     assert f"{size:,} bytes as {out.stat().st_size:,}" in said
     status, said, err = run("decompress", out, tmp_path / "back", "--jobs", 2)

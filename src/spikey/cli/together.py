@@ -26,7 +26,7 @@ def compress(inputs: list[Path], output: Path, settings: Settings, suffixes: tup
     if output.is_dir():
         raise UsageError(f"{output}: is a folder; name a file for the archive")
     if others:
-        say(f"note: {others:,} other file{'s' * (others > 1)} left out, which do not end in {' or '.join(suffixes)}")
+        say(f"note: {others:,} other file{'s' * (others > 1)} left out: only {' and '.join(suffixes)} are taken")
     prepare_kernels()
     start = time.perf_counter()
     with progress_bar(len(members), "files") as advance:

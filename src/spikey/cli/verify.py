@@ -44,7 +44,7 @@ def command(
         whole, damaged = verify_archive(addresses.get(archive, archive), jobs)
         done += whole
         if damaged:
-            say(f"spikey: {archive}: {damaged:,} damaged, its directory counted; {len(whole):,} whole")
+            say(f"spikey: {archive}: {damaged:,} damaged; {len(whole):,} whole")
             failures += 1
     if done:
         typer.echo(summary(done, time.perf_counter() - start, "verified"))
