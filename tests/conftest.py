@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -18,3 +19,7 @@ def real_recordings() -> list[Path]:
     if not files:
         pytest.skip("no real recordings beside this checkout (../shared/data/neuralink)")
     return [file for index, file in enumerate(files) if index % 5]
+
+
+# A shell has what it runs in the background ignore interrupts, and programs that tests start and interrupt would as well.
+signal.signal(signal.SIGINT, signal.default_int_handler)
