@@ -21,5 +21,5 @@ def real_recordings() -> list[Path]:
     return [file for index, file in enumerate(files) if index % 5]
 
 
-# A shell has what it runs in the background ignore interrupts, and programs that tests start and interrupt would as well.
+# A shell has what it runs in the background ignore interrupts; programs that tests start and interrupt would as well.
 signal.signal(signal.SIGINT, signal.default_int_handler)
