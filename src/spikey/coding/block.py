@@ -175,11 +175,11 @@ def _describe(
     samples: np.ndarray, companions: np.ndarray | None, method: Method, calibration: Calibration | None
 ) -> Described | None:
     """What is to be coded of a block; None where a channel has no levels."""
-    block = _describe_alone(samples, replace(method, references=0) if companions is not None else method, calibration)
-    if companions is None or block is None or method.predictor not in WITH_COMPANIONS:
-        return block
-    beside = _describe_alone(companions, replace(method, references=0), calibration)
-    if beside is None or beside.lows:
+    if companions is None or method.predictor not in WITH_COMPANIONS:
+        return _describe_alone(samples, method, calibration)
+    unreferred = replace(method, references=0)  # until all channels are known
+    block, beside = (_describe_alone(each, unreferred, calibration) for each in (samples, companions))
+    if block is None or beside is None or beside.lows:
         return _describe_alone(samples, method, calibration)
     count = len(beside.channels)
     codes = np.concatenate([beside.codes, block.codes])
