@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from spikey.container.reader import Reader
     from spikey.stream.decoder import Decoder, Gap, Segment
     from spikey.stream.encoder import Encoder
+    from spikey.telemetry.decoder import Missing, TelemetryDecoder, Told
+    from spikey.telemetry.encoder import TelemetryEncoder
+    from spikey.telemetry.file import read_telemetry
+    from spikey.telemetry.record import Telemetry
+    from spikey.telemetry.settings import Settings as TelemetrySettings
 
 __version__ = "0.1.0"
 __all__ = [
@@ -26,14 +31,21 @@ __all__ = [
     "Decoder",
     "Encoder",
     "Gap",
+    "Missing",
     "Recording",
     "Segment",
     "SpikeyError",
+    "Telemetry",
+    "TelemetryDecoder",
+    "TelemetryEncoder",
+    "TelemetrySettings",
+    "Told",
     "UsageError",
     "compress",
     "decompress",
     "open",
     "open_archive",
+    "read_telemetry",
 ]
 
 
@@ -111,14 +123,27 @@ def open_archive(path: str | os.PathLike[str] | bytes) -> Archive:
     return Archive(path)
 
 
+# Names that are imported when they are first asked for: where each lies, and what it is called there.
+_LATER = {
+    "Encoder": ("spikey.stream.encoder", "Encoder"),
+    "Decoder": ("spikey.stream.decoder", "Decoder"),
+    "Segment": ("spikey.stream.decoder", "Segment"),
+    "Gap": ("spikey.stream.decoder", "Gap"),
+    "TelemetryEncoder": ("spikey.telemetry.encoder", "TelemetryEncoder"),
+    "TelemetrySettings": ("spikey.telemetry.settings", "Settings"),
+    "TelemetryDecoder": ("spikey.telemetry.decoder", "TelemetryDecoder"),
+    "Told": ("spikey.telemetry.decoder", "Told"),
+    "Missing": ("spikey.telemetry.decoder", "Missing"),
+    "Telemetry": ("spikey.telemetry.record", "Telemetry"),
+    "read_telemetry": ("spikey.telemetry.file", "read_telemetry"),
+}
+
+
 def __getattr__(name: str) -> Any:
-    """`Encoder`, `Decoder`, `Segment` and `Gap` of a stream, imported when they are first asked for."""
-    if name == "Encoder":
-        from spikey.stream.encoder import Encoder
+    """What of streams and telemetry is imported late."""
+    if name not in _LATER:
+        raise AttributeError(f"module 'spikey' has no attribute {name!r}")
+    from importlib import import_module
 
-        return Encoder
-    if name in ("Decoder", "Segment", "Gap"):
-        from spikey.stream import decoder
-
-        return getattr(decoder, name)
-    raise AttributeError(f"module 'spikey' has no attribute {name!r}")
+    module, attribute = _LATER[name]
+    return getattr(import_module(module), attribute)

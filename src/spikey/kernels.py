@@ -32,7 +32,7 @@ def _stamp() -> str:
     """A digest of what cached kernels depend on: Numba alone looks at a kernel's own file, not at those it calls."""
     root = Path(__file__).parent
     digest = hashlib.sha256()
-    parts = (root / part for part in ("model", "coding", "stream"))
+    parts = (root / part for part in ("model", "coding", "stream", "telemetry"))
     for file in sorted([Path(__file__), *(file for part in parts for file in part.glob("*.py"))]):
         status = file.stat()
         digest.update(f"{file.relative_to(root)} {status.st_mtime_ns} {status.st_size};".encode())

@@ -1,0 +1,184 @@
+"""The waveforms' basis and the transforms of blocks: between signals and whole-numbered multiples of a step."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from spikey.kernels import inlined, kernel
+from spikey.telemetry.logarithm import exp2
+from spikey.telemetry.sections import NOISE, OFFSET, POWER, SCALE
+from spikey.telemetry.settings import BLOCK, Shape
+from spikey.telemetry.symbols import Tables, tables_of
+
+TABLES = Path(__file__).with_name("tables.npz")
+BASIS_BITS = 13
+COSINE_BITS = 14
+BASIS_RATE = 20_000.0  # Hz, at which the basis was learned
+MIDDLE = 64  # the low band's units in a code
+NOISE_EIGHTHS = 5  # of the noise's standard deviation above its median, in 1/8 octaves
+FINEST_WAVE = -12  # steps of quality 0, in 1/8 octaves of the noise
+FINEST_LOW = -32  # steps of size 0, in 1/8 octaves of the low band's deviation
+DEADZONE = 26  # of 64: a value rounds up from 0.6 steps on
+
+
+class Transforms(NamedTuple):
+    """waves int32 (components, snippet), times 2^13, rows orthonormal; cosines int32 (coefficients, 64), times 2^14."""
+
+    waves: np.ndarray
+    cosines: np.ndarray
+
+
+@cache
+def shipped() -> dict[str, np.ndarray]:
+    """What comes with the package: `counts` of the tables, `basis`, `cosines`."""
+    with np.load(TABLES, allow_pickle=False) as stored:
+        return dict(stored)
+
+
+@cache
+def tables() -> Tables:
+    """The tables that symbols are coded with."""
+    return tables_of(shipped()["counts"])
+
+
+def transforms(shape: Shape) -> Transforms:
+    """For a shape; the basis is stretched to the rate, and made orthonormal again."""
+    stored = shipped()
+    return Transforms(stretched(stored["basis"], shape), np.ascontiguousarray(stored["cosines"][: shape.coefficients]))
+
+
+def stretched(basis: np.ndarray, shape: Shape) -> np.ndarray:
+    """A basis int32 (components, 28) learned at 20 kHz, for a shape's rate: int32 (components, snippet)."""
+    factor = BASIS_RATE / shape.rate
+    if abs(factor - 1) < 0.04 and basis.shape[1] == shape.snippet:
+        return basis.astype(np.int32)
+    trough = basis.shape[1] * 10 // 28
+    rows: list[np.ndarray] = []
+    for row in basis.astype(np.float64):
+        vector = np.zeros(shape.snippet)
+        for i in range(shape.snippet):
+            at = min(max((i - shape.pre) * factor + trough, 0.0), basis.shape[1] - 1.0)
+            low = min(int(at), basis.shape[1] - 2)
+            vector[i] = row[low] + (at - low) * (row[low + 1] - row[low])
+        for other in rows:  # Gram and Schmidt
+            vector = vector - other * _sum(vector, other)
+        length = _sum(vector, vector) ** 0.5
+        rows.append(vector / length if length > 1e-6 else vector * 0)
+    return np.floor(np.array(rows) * (1 << BASIS_BITS) + 0.5).astype(np.int32)
+
+
+def _sum(first: np.ndarray, second: np.ndarray) -> float:
+    """Of the products, in order."""
+    total = 0.0
+    for a, b in zip(first.tolist(), second.tolist(), strict=True):
+        total += a * b
+    return total
+
+
+@kernel
+def analyse_waves(waves, snippets, coefficients):
+    """Coefficients int32 (n, components), in 2^-10 codes, of snippets int32 (n, length)."""
+    for e in range(snippets.shape[0]):
+        for k in range(waves.shape[0]):
+            total = np.int64(1) << (BASIS_BITS - 1)
+            for i in range(waves.shape[1]):
+                total += np.int64(waves[k, i]) * np.int64(snippets[e, i])
+            coefficients[e, k] = total >> BASIS_BITS
+
+
+@kernel
+def analyse_low(cosines, low, ends, channels, levels, coefficients):
+    """Coefficients int32 (n, kept), in 1/64 codes, of blocks of the low band.
+
+    low int32 (channels, ring): its samples. ends int64 (n,): samples before the end of each block. channels int64 (n,):
+    whose. levels int64 (n,): to take away from each. What lies before the stream's first sample is as that is.
+    """
+    ring = low.shape[1] - 1
+    for b in range(ends.shape[0]):
+        c = channels[b]
+        for k in range(cosines.shape[0]):
+            total = np.int64(1) << (COSINE_BITS - 1)
+            for i in range(BLOCK):
+                at = ends[b] - BLOCK + i
+                sample = np.int64(low[c, max(at, 0) & ring]) if ends[b] > 0 else np.int64(0)
+                total += np.int64(cosines[k, i]) * (sample - levels[b])
+            coefficients[b, k] = total >> COSINE_BITS
+
+
+@inlined
+def wave_step(profile, quality):
+    """The step of a channel's waveforms, in 2^-10 codes."""
+    return exp2(2 * profile[NOISE] + NOISE_EIGHTHS + FINEST_WAVE + 4 * quality)
+
+
+@inlined
+def low_step(profile, step):
+    """The step of a channel's low band, in 1/64 codes."""
+    return exp2(2 * profile[SCALE] + FINEST_LOW + 2 * step)
+
+
+@kernel
+def level_of(profile, middle):
+    """The level of a channel's low band, in 1/64 codes; middle: the alphabet's middle code."""
+    return middle * MIDDLE + profile[OFFSET] * exp2(2 * profile[SCALE])
+
+
+@inlined
+def _rounded(value, step):
+    """How many steps a value is, less those that are hardly worth their bits."""
+    steps = (abs(value) * 64 + DEADZONE * step) // (64 * step)
+    return steps if value >= 0 else -steps
+
+
+@kernel
+def quantise_waves(profile, channels, coefficients, quality, steps):
+    """Steps int32 (n, components) of waveforms' coefficients int32; profile int32 (channels, 6), channels (n,)."""
+    for e in range(coefficients.shape[0]):
+        size = wave_step(profile[channels[e]], quality)
+        for k in range(coefficients.shape[1]):
+            steps[e, k] = _rounded(np.int64(coefficients[e, k]), size)
+
+
+@kernel
+def quantise_low(profile, channels, coefficients, step, steps):
+    """Steps int32 (n, kept) of blocks' coefficients int32."""
+    for b in range(coefficients.shape[0]):
+        size = low_step(profile[channels[b]], step)
+        for k in range(coefficients.shape[1]):
+            steps[b, k] = _rounded(np.int64(coefficients[b, k]), size)
+
+
+@kernel
+def restore_waves(waves, profile, channels, steps, quality, snippets):
+    """Snippets int32 (n, length), in 2^-10 codes, of steps int32 (n, components)."""
+    for e in range(steps.shape[0]):
+        size = wave_step(profile[channels[e]], quality)
+        for i in range(waves.shape[1]):
+            total = np.int64(1) << (BASIS_BITS - 1)
+            for k in range(waves.shape[0]):
+                total += np.int64(waves[k, i]) * (np.int64(steps[e, k]) * size)
+            snippets[e, i] = total >> BASIS_BITS
+
+
+@kernel
+def restore_low(cosines, profile, channels, steps, step, middle, samples):
+    """Samples int64 (n, 64), in 1/64 codes, of blocks' steps int32 (n, kept)."""
+    for b in range(steps.shape[0]):
+        own = profile[channels[b]]
+        size, level = low_step(own, step), level_of(own, middle)
+        for i in range(BLOCK):
+            total = np.int64(1) << (COSINE_BITS - 1)
+            for k in range(cosines.shape[0]):
+                total += np.int64(cosines[k, i]) * (np.int64(steps[b, k]) * size)
+            samples[b, i] = (total >> COSINE_BITS) + level
+
+
+@kernel
+def restore_power(profile, channels, values, squares):
+    """Mean squares int64 (n,), in 2^-12 squared codes, of values int32 (n,): the middle of each eighth of an octave."""
+    for i in range(values.shape[0]):
+        squares[i] = (exp2(min(np.int64(profile[channels[i], POWER]) + values[i], 8 * 44)) * 1069) >> 10

@@ -1,0 +1,282 @@
+"""Telemetry packets in; events, waveforms, spike-band power and low band out, with what is missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spikey.coding.range_coder import range_decoder
+from spikey.errors import DataError
+from spikey.telemetry.basis import restore_low, restore_power, restore_waves, tables, transforms
+from spikey.telemetry.packet import DROPPED, LAST, NUMBERS, Description, Packet, read_packet
+from spikey.telemetry.payload import Payload, code_detail, code_keys, code_news
+from spikey.telemetry.profile import bounded, usual
+from spikey.telemetry.schedule import PART, Schedule, channels_of
+from spikey.telemetry.sections import COMPONENTS, FIELDS
+from spikey.telemetry.settings import BLOCK
+
+POWER_FRACTION = 12  # bits of squares below one code
+
+HOLD = 8  # packets that wait for a missing one
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a packet says.
+
+    first_frame, end_frame: that it covers. dropped: events that the encoder left out of it.
+    event_frames, event_channels int64 (n,): crossings. power_bins, power_channels int64 (m,), power float64 (m,): mean
+    squares, in codes. low_ends, low_channels int64 (k,), low int64 (k, 64): samples of the low band in 1/64 codes, and
+    how many of these there are before each block's end. wave_frames, wave_channels int64 (w,): the crossings that
+    waveforms belong to; trough_frames int64 (w,); waves int32 (w, snippet): in 1/1024 codes, `Shape.pre` before the
+    trough. left_out_waves, left_out_power, left_out_low: waveforms, values of power and blocks that were due.
+    """
+
+    first_frame: int
+    end_frame: int
+    dropped: int
+    event_frames: np.ndarray
+    event_channels: np.ndarray
+    power_bins: np.ndarray
+    power_channels: np.ndarray
+    power: np.ndarray
+    low_ends: np.ndarray
+    low_channels: np.ndarray
+    low: np.ndarray
+    wave_frames: np.ndarray
+    wave_channels: np.ndarray
+    trough_frames: np.ndarray
+    waves: np.ndarray
+    left_out_waves: int
+    left_out_power: int
+    left_out_low: int
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Frames of which nothing is known: their packet did not come, or the key that it needs did not."""
+
+    first_frame: int
+    end_frame: int
+
+
+@dataclass
+class Counts:
+    """Packets that came, that could be read, were lost, came too late or twice, were damaged, and came before a key."""
+
+    packets: int = 0
+    read: int = 0
+    lost: int = 0
+    late: int = 0
+    damaged: int = 0
+    early: int = 0
+    unreadable: int = 0
+
+
+class TelemetryDecoder:
+    """Decodes telemetry packets, in order or nearly so; nothing that arrives raises an error.
+
+    `description` is the stream's, once a key has come; `counts` says what became of packets; `ended` is the number of
+    frames, once the last packet has been read.
+
+    >>> import numpy, spikey
+    >>> encoder, decoder = spikey.TelemetryEncoder(2, 20000), spikey.TelemetryDecoder()
+    >>> packets = encoder.push(numpy.zeros((300, 2), dtype="int16")) + encoder.close()
+    >>> sum(told.end_frame - told.first_frame for packet in packets for told in decoder.push(packet))
+    300
+    """
+
+    def __init__(self) -> None:
+        self.description: Description | None = None
+        self.counts = Counts()
+        self.ended: int | None = None
+        self._held: dict[int, Packet] = {}
+        self._next_packet = 0
+
+    def push(self, data: bytes | memoryview) -> list[Told | Missing]:
+        """What is known with a packet."""
+        self.counts.packets += 1
+        try:
+            packet = read_packet(data)
+        except DataError:
+            self.counts.damaged += 1
+            return []
+        if self.description is None:
+            if packet.description is None:
+                self.counts.early += 1
+                return []
+            self._begin(packet.description)
+        assert self.description is not None
+        if packet.description is not None and packet.description.stream != self.description.stream:
+            self.counts.damaged += 1
+            return []
+        number = self._next_packet + (packet.number - self._next_packet + NUMBERS // 2) % NUMBERS - NUMBERS // 2
+        if number < self._next_packet or number in self._held or self.ended is not None:
+            self.counts.late += 1
+            return []
+        self._held[number] = packet
+        return self._release(HOLD)
+
+    def finish(self) -> list[Told | Missing]:
+        """What is known with the packets that still waited for missing ones."""
+        return self._release(0)
+
+    def _begin(self, description: Description) -> None:
+        self.description = description
+        self.shape = shape = description.shape
+        self._turns, self._tables, self._transforms = Schedule(shape), tables(), transforms(shape)
+        self._next_packet = description.packet
+        self._epoch = -1
+        self._profile: np.ndarray | None = None
+        self._coming = usual(shape.channels)
+        self._parts: set[int] = set()
+        self._due, self._frames, self._channels = np.zeros((3, 0), dtype=np.int64)  # of waveforms that are to come
+        self._blind = description.packet * shape.frames + shape.wait + shape.resolution if description.packet else 0
+
+    def _release(self, hold: int) -> list[Told | Missing]:
+        items: list[Told | Missing] = []
+        while self._held:
+            if self._next_packet not in self._held:
+                if len(self._held) <= hold:
+                    break
+                until = min(self._held)
+                items.append(self._miss(self._next_packet, until))
+                self.counts.lost += until - self._next_packet
+                self._next_packet = until
+            packet = self._held.pop(self._next_packet)
+            items.append(self._read(self._next_packet, packet))
+            self._next_packet += 1
+        return items
+
+    def _miss(self, first: int, end: int) -> Missing:
+        """Packets of which nothing can be read."""
+        frames = self.shape.frames
+        self._blind = end * frames + self.shape.wait + self.shape.resolution
+        return Missing(first * frames, end * frames)
+
+    def _turn(self, number: int) -> None:
+        """Take the next profile where a new epoch begins."""
+        epoch = self._turns.epoch(number)[0]
+        if epoch == self._epoch:
+            return
+        whole = epoch == self._epoch + 1 and len(self._parts) == self._turns.parts
+        if epoch == 0:
+            self._profile = usual(self.shape.channels)
+        else:
+            self._profile = self._coming.copy() if whole and self._epoch >= 0 else None
+        self._epoch = epoch
+        self._parts = set()
+
+    def _read(self, number: int, packet: Packet) -> Told | Missing:
+        shape, turns = self.shape, self._turns
+        self._turn(number)
+        coder = range_decoder([packet.payload])
+        payload = Payload(np.zeros((shape.slots, shape.channels), dtype=np.int16))
+        at_once = number == 0 and turns.at_once
+        parts = list(range(turns.parts)) if at_once else turns.profiles(number)
+        spans = [slice(part * PART, min((part + 1) * PART, shape.channels)) for part in parts]
+        payload.profiles = np.zeros((sum(span.stop - span.start for span in spans), FIELDS), dtype=np.int32)
+        code_keys(coder, self._tables, shape, packet.flags, payload)
+        at = 0
+        for part, span in zip(parts, spans, strict=True):
+            self._coming[span] = bounded(payload.profiles[at : at + span.stop - span.start])
+            at += span.stop - span.start
+            self._parts.add(part)
+        if at_once:
+            self._profile = self._coming.copy()
+        last = bool(packet.flags & LAST)
+        end = number * shape.frames + (int(payload.length[0]) if last else shape.frames)
+        if last:
+            self.ended = end
+        if self._profile is None:
+            self.counts.unreadable += 1
+            missing = self._miss(number, number + 1)
+            return Missing(missing.first_frame, end)
+        self.counts.read += 1
+        code_news(coder, self._tables, shape, payload, self._profile)
+        told = self._events(number, payload)
+        waves = self._expect(number * shape.frames, end, payload)
+        power, bins = channels_of(turns.power(number, end))
+        low, turn = channels_of(turns.blocks(number, end))
+        payload.power_channels, payload.power = power, np.zeros(len(power), dtype=np.int32)
+        payload.low_channels = low
+        payload.low = np.zeros((len(low), shape.coefficients), dtype=np.int32)
+        code_detail(coder, self._tables, payload, self._profile)
+        no_power, no_low = int(payload.no_power[0]) * len(power), int(payload.no_low[0]) * len(low)
+        if no_power:
+            power, bins, payload.power = power[:0], bins[:0], payload.power[:0]
+        if no_low:
+            low, turn, payload.low = low[:0], turn[:0], payload.low[:0]
+        return Told(
+            number * shape.frames,
+            end,
+            int(payload.dropped[0]) if packet.flags & DROPPED else 0,
+            *told,
+            bins - 1,
+            power,
+            self._power(payload, power),
+            turns.block_ends(turn, low),
+            low,
+            self._low(payload, low),
+            *self._waves(payload, waves),
+            int(payload.absent.sum()),
+            no_power,
+            no_low,
+        )
+
+    def _events(self, number: int, payload: Payload) -> tuple[np.ndarray, np.ndarray]:
+        """Frames and channels of a packet's events; notes that their waveforms are to come."""
+        shape = self.shape
+        slots, channels = np.nonzero(payload.found)
+        start = number * shape.frames + slots * shape.slot
+        frames = start + (payload.found[slots, channels].astype(np.int64) - 1) * shape.resolution
+        if shape.waveforms:
+            self._due = np.concatenate([self._due, frames + shape.resolution - 1 + shape.wait])
+            self._frames = np.concatenate([self._frames, frames])
+            self._channels = np.concatenate([self._channels, channels])
+        return frames + shape.resolution // 2, channels
+
+    def _expect(self, start: int, end: int, payload: Payload) -> np.ndarray:
+        """Frames of the events whose waveforms are in a packet, which need all events before to be known."""
+        ready = self._due < end
+        frames, channels = self._frames[ready], self._channels[ready]
+        self._due, self._frames, self._channels = (each[~ready] for each in (self._due, self._frames, self._channels))
+        if start < self._blind:
+            frames, channels = frames[:0], channels[:0]
+        payload.wave_channels = channels
+        payload.absent, payload.offsets = np.zeros((2, len(frames)), dtype=np.uint8)
+        payload.waves = np.zeros((len(frames), COMPONENTS), dtype=np.int32)
+        return frames
+
+    def _power(self, payload: Payload, channels: np.ndarray) -> np.ndarray:
+        """Mean squares, in codes."""
+        assert self._profile is not None
+        squares = np.zeros(len(channels), dtype=np.int64)
+        restore_power(self._profile, channels, payload.power, squares)
+        return squares / (1 << POWER_FRACTION)
+
+    def _low(self, payload: Payload, channels: np.ndarray) -> np.ndarray:
+        """Samples of blocks, in 1/64 codes."""
+        assert self._profile is not None and self.description is not None
+        samples = np.zeros((len(channels), BLOCK), dtype=np.int64)
+        restore_low(
+            self._transforms.cosines,
+            self._profile,
+            channels,
+            payload.low,
+            int(payload.step[0]),
+            self.description.middle,
+            samples,
+        )
+        return samples
+
+    def _waves(self, payload: Payload, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Frames of crossings, channels, frames of troughs, and snippets."""
+        assert self._profile is not None
+        there = payload.absent == 0
+        channels, steps = payload.wave_channels[there], payload.waves[there]
+        snippets = np.zeros((len(channels), self.shape.snippet), dtype=np.int32)
+        restore_waves(self._transforms.waves, self._profile, channels, steps, int(payload.quality[0]), snippets)
+        crossings = frames[there] + self.shape.resolution // 2
+        return crossings, channels, crossings + payload.offsets[there], snippets

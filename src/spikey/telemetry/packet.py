@@ -1,0 +1,171 @@
+"""The bytes of a telemetry packet: at most 8 beyond its payload; key packets also describe the stream.
+
+u8   0x90 + flags: 1 key, 2 last, 4 events of it were dropped
+u16  number, modulo 2^16
+     length of the rest without the check, varint
+     in a key packet, the description, after its length, varint
+     payload
+u24  CRC-32 of all before it, without its highest byte
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from spikey.errors import DataError, UsageError
+from spikey.recording.levels import AFFINE, N1, Levels, read_levels
+from spikey.recording.source import DTYPES
+from spikey.stream.packet import STREAMED
+from spikey.telemetry.settings import Settings, Shape, shape_of
+from spikey.wire import Cursor, varint
+
+MAGIC = b"SPKT"  # of a file
+MARK = 0x90
+KEY, LAST, DROPPED = 1, 2, 4
+NUMBERS = 1 << 16
+VERSION = 1
+MOST_BYTES = 1 << 20  # of a packet
+CHECK_BYTES = 3
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a key packet says of the stream: all that a receiver must know to begin, and what was left out so far.
+
+    stream: random, of this stream. dtype, levels: of the samples. packet: the number of this one, not modulo anything.
+    dropped: events, waveforms, values of power and blocks of the low band that were left out before this packet.
+    """
+
+    stream: int
+    channels: int
+    rate: float
+    dtype: str
+    levels: Levels
+    settings: Settings
+    packet: int
+    dropped: tuple[int, int, int, int]
+
+    @property
+    def shape(self) -> Shape:
+        """In frames and counts."""
+        return shape_of(self.settings, self.channels, self.rate)
+
+    @property
+    def middle(self) -> int:
+        """The alphabet's middle code."""
+        return self.levels.codes // 2
+
+    def write(self) -> bytes:
+        """As bytes."""
+        kept = self.settings
+        kinds = list(DTYPES).index(self.dtype) | self.levels.kind << 4 | kept.waveforms << 7
+        numbers = (kept.threshold, kept.refractory_ms, *kept.band, kept.resolution_ms, kept.power_ms, kept.power_high)
+        shape = self.shape
+        return b"".join(
+            [
+                bytes([VERSION]),
+                struct.pack("<If", self.stream, self.rate),
+                bytes([kinds, ("negative", "positive", "both").index(kept.polarity)]),
+                varint(self.channels),
+                varint(self.packet),
+                varint(shape.slots),
+                varint(shape.epoch),
+                struct.pack("<9f", kept.budget, *numbers, kept.low_high),
+                b"".join(map(varint, self.dropped)),
+                self.levels.write(),
+            ]
+        )
+
+
+class Packet(NamedTuple):
+    """A packet taken apart."""
+
+    flags: int
+    number: int
+    description: Description | None
+    payload: bytes
+
+
+def described(wanted: Description) -> Description:
+    """A description as a receiver will read it, so that both ends reckon with the same numbers."""
+    return _read_description(Cursor(wanted.write(), "a telemetry key"))
+
+
+def head_bytes(payload: int) -> int:
+    """Bytes of a packet beyond a payload of so many bytes, description included in that."""
+    return 3 + len(varint(payload)) + CHECK_BYTES
+
+
+def write_packet(flags: int, number: int, payload: bytes, description: bytes = b"") -> bytes:
+    """The bytes of a packet."""
+    rest = (varint(len(description)) + description if flags & KEY else b"") + payload
+    data = struct.pack("<BH", MARK | flags, number % NUMBERS) + varint(len(rest)) + rest
+    return data + zlib.crc32(data).to_bytes(4, "little")[:CHECK_BYTES]
+
+
+def packet_length(data: bytes | memoryview) -> int:
+    """Bytes of the packet that begins here, as far as its first 6 bytes tell; DataError where none does."""
+    cursor = Cursor(data[:6], "a packet")
+    if cursor.byte() & 0xF8 != MARK:
+        raise DataError("no telemetry packet begins here")
+    cursor.take(2)
+    length = cursor.varint(MOST_BYTES)
+    return cursor.at + length + CHECK_BYTES
+
+
+def read_packet(data: bytes | memoryview) -> Packet:
+    """Take a packet apart; DataError for anything that is not one, or not whole."""
+    view = memoryview(data)
+    if packet_length(view) != len(view):
+        raise DataError("a telemetry packet is not of the length that it states")
+    check = zlib.crc32(view[:-CHECK_BYTES]).to_bytes(4, "little")[:CHECK_BYTES]
+    if check != view[-CHECK_BYTES:]:
+        raise DataError("a telemetry packet fails its check sum")
+    cursor = Cursor(view[:-CHECK_BYTES], "a telemetry packet")
+    flags = cursor.byte() & 7
+    (number,) = struct.unpack("<H", cursor.take(2))
+    cursor.varint()
+    description = None
+    if flags & KEY:
+        description = _read_description(Cursor(cursor.take(cursor.varint(1 << 16)), "a telemetry key"))
+    return Packet(flags, number, description, cursor.rest())
+
+
+def _read_description(cursor: Cursor) -> Description:
+    version = cursor.byte()
+    if version != VERSION:
+        raise DataError(f"a telemetry stream is of version {version}, which this version does not know")
+    stream, rate = struct.unpack("<If", cursor.take(8))
+    kinds, polarity = cursor.byte(), cursor.byte()
+    channels, packet = cursor.varint(1 << 16), cursor.varint(1 << 48)
+    slots, epoch = cursor.varint(1 << 20), cursor.varint(1 << 32)
+    budget, threshold, refractory, low, high, resolution, power, power_high, low_high = struct.unpack(
+        "<9f", cursor.take(36)
+    )
+    dropped = tuple(cursor.varint() for _ in range(4))
+    if kinds & 15 not in STREAMED or kinds >> 4 & 7 not in (N1, AFFINE) or polarity > 2:
+        raise DataError("a telemetry key describes an impossible stream")
+    levels = read_levels(kinds >> 4 & 7, cursor)
+    try:
+        slot = shape_of(Settings(), 1, rate).slot
+        settings = Settings(
+            budget=budget,
+            threshold=threshold,
+            polarity=("negative", "positive", "both")[polarity],
+            refractory_ms=refractory,
+            band=(low, high),
+            resolution_ms=resolution,
+            waveforms=bool(kinds >> 7),
+            power_ms=power,
+            power_high=power_high,
+            low_high=low_high,
+            packet_ms=slots * slot / rate * 1000,
+            key_s=epoch * slots * slot / rate,
+        )
+        shape_of(settings, channels, rate)
+    except (UsageError, OverflowError) as error:
+        raise DataError(f"a telemetry key describes an impossible stream: {error}") from None
+    return Description(stream, channels, rate, STREAMED[kinds & 15], levels, settings, packet, dropped)  # type: ignore[arg-type]

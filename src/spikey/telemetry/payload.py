@@ -1,0 +1,98 @@
+"""A packet's payload as arrays, and the order in which its parts are coded: the same for both directions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from spikey.telemetry.packet import DROPPED, LAST
+from spikey.telemetry.sections import (
+    COMPONENTS,
+    FIELDS,
+    RATE,
+    SPREAD,
+    code_dropped,
+    code_events,
+    code_length,
+    code_low,
+    code_omitted,
+    code_power,
+    code_profile,
+    code_waves,
+)
+from spikey.telemetry.settings import Shape
+from spikey.telemetry.symbols import Tables
+
+
+def _one() -> np.ndarray:
+    return np.zeros(1, dtype=np.int64)
+
+
+def _none(*columns: int, dtype: type = np.int32) -> np.ndarray:
+    return np.zeros((0, *columns), dtype=dtype)
+
+
+@dataclass
+class Payload:
+    """What a packet says. Single numbers are int64 (1,), so that a decoder can set them.
+
+    found int16 (slots, channels): events, as in `code_events`. length: frames of the last packet. profiles int32
+    (n, 6): of the next epoch. dropped: events that were left out. burst: as in `code_events`.
+    power_channels int64 (n,), power int32 (n,), no_power: whether that is left out.
+    low_channels int64 (m,), low int32 (m, coefficients), step, no_low. wave_channels int64 (w,), absent uint8 (w,),
+    offsets uint8 (w,), waves int32 (w, components), quality.
+    """
+
+    found: np.ndarray
+    length: np.ndarray = field(default_factory=_one)
+    profiles: np.ndarray = field(default_factory=lambda: _none(FIELDS))
+    dropped: np.ndarray = field(default_factory=_one)
+    burst: np.ndarray = field(default_factory=_one)
+    power_channels: np.ndarray = field(default_factory=lambda: _none(dtype=np.int64))
+    power: np.ndarray = field(default_factory=_none)
+    no_power: np.ndarray = field(default_factory=_one)
+    low_channels: np.ndarray = field(default_factory=lambda: _none(dtype=np.int64))
+    low: np.ndarray = field(default_factory=_none)
+    step: np.ndarray = field(default_factory=_one)
+    no_low: np.ndarray = field(default_factory=_one)
+    wave_channels: np.ndarray = field(default_factory=lambda: _none(dtype=np.int64))
+    absent: np.ndarray = field(default_factory=lambda: _none(dtype=np.uint8))
+    offsets: np.ndarray = field(default_factory=lambda: _none(dtype=np.uint8))
+    waves: np.ndarray = field(default_factory=lambda: _none(COMPONENTS))
+    quality: np.ndarray = field(default_factory=_one)
+
+
+def places(shape: Shape) -> int:
+    """Where in a slot an event can be told to be."""
+    return -(-shape.slot // shape.resolution)
+
+
+def code_keys(coder: Any, tables: Tables, shape: Shape, flags: int, payload: Payload) -> None:
+    """What can be read without any profile: the length, profiles, what was dropped."""
+    if flags & LAST:
+        code_length(coder, payload.length, shape.frames)
+    if len(payload.profiles):
+        code_profile(coder, tables, payload.profiles)
+    if flags & DROPPED:
+        code_dropped(coder, payload.dropped)
+
+
+def code_news(coder: Any, tables: Tables, shape: Shape, payload: Payload, profile: np.ndarray) -> None:
+    """The events."""
+    code_events(coder, tables, profile[:, RATE], payload.burst, places(shape), payload.found)
+
+
+def code_detail(coder: Any, tables: Tables, payload: Payload, profile: np.ndarray) -> None:
+    """Power, low band and waveforms."""
+    if len(payload.power):
+        code_omitted(coder, tables, payload.no_power)
+        if not payload.no_power[0]:
+            code_power(coder, tables, profile[:, SPREAD], payload.power_channels, payload.power)
+    if len(payload.low):
+        code_omitted(coder, tables, payload.no_low)
+        if not payload.no_low[0]:
+            code_low(coder, tables, payload.step, payload.low)
+    if len(payload.absent):
+        code_waves(coder, tables, payload.quality, payload.absent, payload.offsets, payload.waves)

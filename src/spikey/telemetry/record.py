@@ -1,0 +1,173 @@
+"""A whole telemetry stream, decoded: its events, waveforms, power and low band as arrays, and a signal for the eye."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from spikey.errors import DataError
+from spikey.telemetry.decoder import Counts, Missing, TelemetryDecoder, Told
+from spikey.telemetry.filters import BOXCARS, FRACTION, LOW_FRACTION
+from spikey.telemetry.packet import Description
+from spikey.telemetry.settings import BLOCK
+
+LEFT_OUT = ("dropped", "left_out_waves", "left_out_power", "left_out_low")
+
+
+@dataclass(frozen=True)
+class Telemetry:
+    """What a telemetry stream tells. It is lossy: what it says of a recording, not the recording.
+
+    description: of the stream, with its settings. frames: its length. event_frames, event_channels int64 (n,):
+    threshold crossings, in order. waveform_of int64 (n,): the row in `waveforms` of each event, or -1.
+    waveforms float32 (w, snippet): in codes, band-passed; sample `pre` is the trough. trough_frames int64 (w,).
+    power float32 (bins, channels): mean square in the spike band's lower part, in squared codes; NaN where it was left
+    out. low float32 (samples, channels): the low band in codes, sample i at frame `low_frames[i]`; NaN likewise.
+    missing: spans of frames of which nothing is known. counts: of packets. dropped: events, waveforms, values of power
+    and blocks of the low band that the encoder left out for want of bits.
+    """
+
+    description: Description
+    frames: int
+    event_frames: np.ndarray
+    event_channels: np.ndarray
+    waveform_of: np.ndarray
+    waveforms: np.ndarray
+    trough_frames: np.ndarray
+    power: np.ndarray
+    low: np.ndarray
+    low_frames: np.ndarray
+    missing: tuple[tuple[int, int], ...]
+    counts: Counts
+    dropped: tuple[int, int, int, int]
+
+    @property
+    def channels(self) -> int:
+        """Of the stream."""
+        return self.description.channels
+
+    @property
+    def rate(self) -> float:
+        """Frames per second."""
+        return self.description.rate
+
+    @property
+    def pre(self) -> int:
+        """Samples of a waveform before its trough."""
+        return self.description.shape.pre
+
+    def signal(self, first: int = 0, end: int | None = None) -> np.ndarray:
+        """A signal for viewing, float32 (frames, channels) in codes: the low band, and waveforms where events were.
+
+        What is not known is the low band's level. This is not the recording: there is no noise in it.
+        """
+        end = self.frames if end is None else end
+        signal = self._low_signal(first, end)
+        shape = self.description.shape
+        time = np.arange(shape.snippet) - shape.pre
+        rows = self.trough_frames[:, None] + time
+        with_waves = self.waveform_of >= 0
+        channels = np.empty(len(self.waveforms), dtype=np.int64)
+        channels[self.waveform_of[with_waves]] = self.event_channels[with_waves]
+        near = (rows[:, -1] >= first) & (rows[:, 0] < end) if len(rows) else np.zeros(0, dtype=bool)
+        for row, channel, wave in zip(rows[near], channels[near], self.waveforms[near], strict=True):
+            inside = (row >= first) & (row < end)
+            signal[row[inside] - first, channel] += wave[inside]
+        return signal
+
+    def samples(self, first: int = 0, end: int | None = None) -> np.ndarray:
+        """The same as samples of the recording's type (frames, channels)."""
+        levels = self.description.levels
+        codes = np.clip(np.rint(self.signal(first, end)), 0, levels.codes - 1).astype(np.int32)
+        dtype = np.dtype(self.description.dtype)
+        return levels.to_values(codes.ravel(), None, dtype).reshape(codes.shape)
+
+    def _low_signal(self, first: int, end: int) -> np.ndarray:
+        """The low band at the recording's rate, by cubic interpolation (Catmull and Rom, 1974)."""
+        if not len(self.low):
+            return np.full((end - first, self.channels), self.description.middle, dtype=np.float32)
+        known = _filled(self.low, self.description.middle)
+        step = self.description.shape.decimation
+        at = (np.arange(first, end) - self.low_frames[0]) / step
+        base = np.clip(np.floor(at).astype(np.int64), 0, len(known) - 1)
+        t = np.clip(at - base, 0, 1).astype(np.float32)[:, None]
+        before, here, after, later = (known[np.clip(base + i, 0, len(known) - 1)] for i in (-1, 0, 1, 2))
+        slope, curve = after - before, 2 * before - 5 * here + 4 * after - later
+        result: np.ndarray = here + 0.5 * t * (slope + t * (curve + t * (3 * (here - after) + later - before)))
+        return result
+
+
+def _filled(low: np.ndarray, middle: int) -> np.ndarray:
+    """Samples (n, channels) in which what is missing is the channel's mean, or the middle code."""
+    known = np.isfinite(low)
+    count = known.sum(axis=0)
+    mean = np.where(count > 0, np.where(known, low, 0).sum(axis=0) / np.maximum(count, 1), middle)
+    return np.where(known, low, mean.astype(np.float32))
+
+
+def collect(packets: Iterable[bytes], what: str = "the stream") -> Telemetry:
+    """Decode all packets of a stream; DataError where there is no key among them."""
+    decoder = TelemetryDecoder()
+    items: list[Told | Missing] = []
+    for packet in packets:
+        items += decoder.push(packet)
+    items += decoder.finish()
+    if decoder.description is None:
+        raise DataError(f"{what}: holds no telemetry key, so nothing of it can be read")
+    return _joined(decoder, items)
+
+
+def _joined(decoder: TelemetryDecoder, items: list[Told | Missing]) -> Telemetry:
+    assert decoder.description is not None
+    description, shape = decoder.description, decoder.shape
+    told = [item for item in items if isinstance(item, Told)]
+    frames = decoder.ended if decoder.ended is not None else max((item.end_frame for item in items), default=0)
+
+    def all_of(name: str, empty: np.ndarray) -> np.ndarray:
+        return np.concatenate([empty, *(getattr(item, name) for item in told)])
+
+    none = np.zeros(0, dtype=np.int64)
+    event_frames, event_channels = all_of("event_frames", none), all_of("event_channels", none)
+    order = np.lexsort((event_channels, event_frames))
+    event_frames, event_channels = event_frames[order], event_channels[order]
+    wave_frames, wave_channels = all_of("wave_frames", none), all_of("wave_channels", none)
+    waves = all_of("waves", np.zeros((0, shape.snippet), dtype=np.int32))
+    troughs = all_of("trough_frames", none)
+    order = np.lexsort((wave_channels, wave_frames))
+    where = np.searchsorted(_key(event_frames, event_channels), _key(wave_frames[order], wave_channels[order]))
+    waveform_of = np.full(len(event_frames), -1, dtype=np.int64)
+    waveform_of[where] = np.arange(len(where))
+
+    power = np.full((frames // shape.bin if shape.bin else 0, shape.channels), np.nan, dtype=np.float32)
+    bins = all_of("power_bins", none)
+    power[bins, all_of("power_channels", none)] = all_of("power", np.zeros(0))
+    samples = frames // shape.decimation if shape.coefficients else 0
+    low = np.full((samples, shape.channels), np.nan, dtype=np.float32)
+    ends, channels = all_of("low_ends", none), all_of("low_channels", none)
+    blocks = all_of("low", np.zeros((0, BLOCK), dtype=np.int64))
+    at = ends[:, None] + np.arange(-BLOCK, 0)
+    inside = (at >= 0) & (at < samples)
+    low[at[inside], np.broadcast_to(channels[:, None], at.shape)[inside]] = blocks[inside] / (1 << LOW_FRACTION)
+    # A sample of the decimator tells of the frame in the middle of its taps.
+    delay = (BOXCARS * (shape.decimation - 1) + 2 * shape.decimation) / 2
+    return Telemetry(
+        description,
+        frames,
+        event_frames,
+        event_channels,
+        waveform_of,
+        (waves[order] / (1 << FRACTION)).astype(np.float32),
+        troughs[order],
+        power,
+        low,
+        (np.arange(samples) + 1) * shape.decimation - 1 - delay,
+        tuple((item.first_frame, item.end_frame) for item in items if isinstance(item, Missing)),
+        decoder.counts,
+        tuple(sum(getattr(item, name) for item in told) for name in LEFT_OUT),  # type: ignore[arg-type]
+    )
+
+
+def _key(frames: np.ndarray, channels: np.ndarray) -> np.ndarray:
+    return frames << 20 | channels

@@ -1,0 +1,127 @@
+"""What each packet of a telemetry stream must hold, by its number alone: no packet needs to say it.
+
+Packet n covers frames n * F to (n + 1) * F. Channels take turns, so that packets are of like size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from spikey.telemetry.settings import Shape
+
+PART = 64  # channels whose profiles go together
+COPIES = 2  # of each profile
+LONG = 0.1  # seconds
+FIRST_EPOCH = 1 / 16  # of an epoch; each is twice as long as the one before, up to the full length
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The turns of a stream of a shape."""
+
+    shape: Shape
+
+    @cached_property
+    def parts(self) -> int:
+        """In which the channels' profiles are sent."""
+        return -(-self.shape.channels // PART)
+
+    def epoch(self, packet: int) -> tuple[int, int, int]:
+        """Number, first packet and length in packets of the epoch that a packet is in.
+
+        >>> from spikey.telemetry.settings import Settings, shape_of
+        >>> schedule = Schedule(shape_of(Settings(), 64, 20_000))
+        >>> schedule.epoch(0), schedule.epoch(1000)
+        ((0, 0, 333), (1, 333, 666))
+        """
+        whole = self.shape.epoch
+        length = min(max(int(whole * FIRST_EPOCH), 2 * COPIES * self.parts), whole)
+        number, start = 0, 0
+        while length < whole:
+            if packet < start + length:
+                return number, start, length
+            number, start, length = number + 1, start + length, min(2 * length, whole)
+        later = (packet - start) // whole
+        return number + later, start + later * whole, whole
+
+    def profiles(self, packet: int) -> list[int]:
+        """The parts of the next epoch's profile that are in a packet: each twice, in the second half of an epoch."""
+        _, start, length = self.epoch(packet)
+        at, total = packet - start - length // 2, COPIES * self.parts
+        if at < 0:
+            return []
+        left = length - length // 2
+        first, end = -(-at * total // left), -(-(at + 1) * total // left)
+        return [i % self.parts for i in range(first, min(end, total))]
+
+    def measures(self, packet: int) -> bool:
+        """Whether the next epoch's profile is measured before this packet: in the middle of each epoch."""
+        _, start, length = self.epoch(packet)
+        return packet == start + length // 2
+
+    def opens(self, packet: int) -> bool:
+        """Whether a packet begins an epoch, and is a key."""
+        return packet == self.epoch(packet)[1]
+
+    @property
+    def at_once(self) -> bool:
+        """Whether packets last so long that the first one holds a profile of its own."""
+        return self.shape.frames >= LONG * self.shape.rate
+
+    def power(self, packet: int, end: int) -> list[tuple[int, int, int]]:
+        """Bins of spike-band power of which a packet that ends with a frame holds channels: bin, first, end channel.
+
+        The channels of a bin follow each other over half of the next one.
+        """
+        width = self.shape.bin
+        if width == 0:
+            return []
+        return self._turns(packet, end, width, width // 2)
+
+    def blocks(self, packet: int, end: int) -> list[tuple[int, int, int]]:
+        """Blocks of the low band that such a packet holds: turn, first and end channel; the turn ends the block.
+
+        Channel c's blocks end c / channels of a block's length after those of channel 0.
+        """
+        if self.shape.coefficients == 0:
+            return []
+        return self._turns(packet, end, self.shape.block, self.shape.block)
+
+    def _turns(self, packet: int, end: int, period: int, spread: int) -> list[tuple[int, int, int]]:
+        """Of turns 1, 2, ... at multiples of a period, the channels that come in a packet; c is due c / channels of
+        `spread` later.
+        """
+        channels, frames = self.shape.channels, self.shape.frames
+        begin = packet * frames  # what is due after this, up to `end`
+        found = []
+        for turn in range(max((begin - spread) // period, 0), end // period + 1):
+            if turn == 0 and spread < period:
+                continue
+
+            def until(frame: int, turn: int = turn) -> int:
+                return min(max(((frame - turn * period) * channels) // spread + 1, 0), channels)
+
+            first, last = until(begin), until(end)
+            if turn == 0:
+                first = max(first, until(0))
+            if first < last:
+                found.append((turn, first, last))
+        return found
+
+    def block_ends(self, turn: np.ndarray, channel: np.ndarray) -> np.ndarray:
+        """Samples of the low band before the end of channels' blocks, int64 (n,) each."""
+        shape = self.shape
+        due = turn * shape.block + (channel * shape.block + shape.channels - 1) // shape.channels
+        return due // shape.decimation
+
+
+def channels_of(spans: list[tuple[int, int, int]]) -> tuple[np.ndarray, np.ndarray]:
+    """The channels of spans (turn, first, end), int64 (n,), and the turn of each."""
+    if not spans:
+        nothing = np.zeros(0, dtype=np.int64)
+        return nothing, nothing
+    channels = np.concatenate([np.arange(first, end) for _, first, end in spans])
+    return channels, np.repeat([turn for turn, _, _ in spans], [end - first for _, first, end in spans])

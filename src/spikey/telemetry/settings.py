@@ -1,0 +1,172 @@
+"""What a telemetry stream carries, and the whole numbers that follow from it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from spikey.errors import UsageError
+
+MEGABIT = 1_000_000.0
+SLOT_MS = 0.75  # at most one event of a channel is told per slot
+HEADER_BYTES = 8  # of a packet, at most
+HEADER_SHARE = 0.086  # of the budget that headers may take; packets last as long as that needs
+PRE_MS, POST_MS = 0.5, 0.9  # of a waveform, before and from the trough on
+TROUGH_MS = 0.15  # after the crossing, in which the trough is looked for
+DECIMATED = 625.0  # Hz, about the rate of the low band
+BLOCK = 64  # samples of the low band that are transformed together
+BUFFER_MS = 10.0
+LEAST_PACKETS = 4  # that the buffer holds
+KEY_SECONDS = 4.0
+KEY_SHARE = 0.01  # of the budget that keys and profiles may take
+PROFILE_BITS = 40  # of a channel, both copies, about
+KEY_BITS = 400
+MOST_FRAMES = 1 << 17  # of a packet
+MOST_CHANNELS = 1 << 16
+POLARITIES = ("negative", "positive", "both")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to keep and how many bits it may take.
+
+    budget: bit/s for all channels together. threshold: in standard deviations of the noise, estimated by the running
+    median (Quiroga et al., 2004). polarity: of the crossings: negative, positive or both. refractory_ms: without a
+    further event of the channel. band: Hz, of events and waveforms. resolution_ms: of the times of events; 0: to the
+    sample. waveforms: whether events have some. power_ms: bins of spike-band power, 0: none. power_high: Hz, its upper
+    edge. low_high: Hz, upper edge of the low band, 0: none. packet_ms: of a packet; None: as the budget allows.
+    buffer_ms: how far packets may run ahead of the budget. key_s: seconds between keys; None: as the budget allows.
+
+    >>> Settings().budget
+    1000000.0
+    """
+
+    budget: float = MEGABIT
+    threshold: float = 4.5
+    polarity: str = "negative"
+    refractory_ms: float = 1.0
+    band: tuple[float, float] = (300.0, 5000.0)
+    resolution_ms: float = 0.0
+    waveforms: bool = True
+    power_ms: float = 50.0
+    power_high: float = 1000.0
+    low_high: float = 250.0
+    packet_ms: float | None = None
+    buffer_ms: float = BUFFER_MS
+    key_s: float | None = None
+
+    def __post_init__(self) -> None:
+        def check(name: str, value: float, low: float, high: float) -> None:
+            if not low <= value <= high:
+                raise UsageError(f"{name} of a telemetry stream must lie from {low:g} to {high:g}, not {value:g}")
+
+        check("budget", self.budget, 100, 1e12)
+        check("threshold", self.threshold, 1, 100)
+        check("refractory_ms", self.refractory_ms, SLOT_MS, 100)
+        check("resolution_ms", self.resolution_ms, 0, SLOT_MS)
+        check("band's lower edge", self.band[0], 1, 1e6)
+        check("band's upper edge", self.band[1], self.band[0] * 1.5, 1e6)
+        check("power_ms", self.power_ms, 0, 1000)
+        check("power_high", self.power_high, self.band[0] * 1.2, self.band[1])
+        check("low_high", self.low_high, 0, 0.45 * DECIMATED)
+        check("buffer_ms", self.buffer_ms, 0, 10_000)
+        if 0 < self.power_ms < 10:
+            raise UsageError(f"bins of spike-band power must last 10 ms or more, not {self.power_ms:g}")
+        if self.polarity not in POLARITIES:
+            raise UsageError(f"polarity must be {', '.join(POLARITIES)}, not {self.polarity}")
+        if self.packet_ms is not None:
+            check("packet_ms", self.packet_ms, 0.01, 5000)
+        if self.key_s is not None:
+            check("key_s", self.key_s, 0.1, 3600)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Settings in frames and counts, for so many channels at a rate (Hz); both ends of a stream agree on these.
+
+    slot: frames. slots: of a packet. resolution: frames. refractory: frames. pre, post, trough: frames of a waveform
+    before and from the trough on, and after the crossing within which that is. bin: frames of a bin of power, or 0.
+    decimation: frames of a sample of the low band. coefficients: that are kept of a block's 64, or 0.
+    epoch: packets between two keys.
+    """
+
+    channels: int
+    rate: float
+    slot: int
+    slots: int
+    resolution: int
+    refractory: int
+    pre: int
+    post: int
+    trough: int
+    bin: int
+    decimation: int
+    coefficients: int
+    epoch: int
+    waveforms: bool = field(default=True)
+
+    @property
+    def frames(self) -> int:
+        """Of a packet."""
+        return self.slot * self.slots
+
+    @property
+    def snippet(self) -> int:
+        """Frames of a waveform."""
+        return self.pre + self.post
+
+    @property
+    def wait(self) -> int:
+        """Frames after a crossing when its waveform is over, wherever the trough is."""
+        return self.trough + self.post
+
+    @property
+    def block(self) -> int:
+        """Frames of a block of the low band."""
+        return self.decimation * BLOCK
+
+
+def shape_of(settings: Settings, channels: int, rate: float) -> Shape:
+    """The numbers for a stream; UsageError where they make no sense.
+
+    >>> shape = shape_of(Settings(), 1024, 20_000)
+    >>> shape.frames, shape.snippet, shape.bin, shape.decimation
+    (15, 28, 1000, 32)
+    """
+    if not 1 <= channels <= MOST_CHANNELS:
+        raise UsageError(f"telemetry takes 1 to {MOST_CHANNELS:,} channels, not {channels}")
+    if not 2000 <= rate <= 200_000:
+        raise UsageError(f"telemetry takes rates from 2,000 to 200,000 Hz, not {rate:g}")
+    if settings.band[1] > 0.45 * rate:
+        raise UsageError(f"at {rate:g} Hz the band must end below {0.45 * rate:g} Hz, not at {settings.band[1]:g}")
+    slot = max(math.floor(SLOT_MS * rate / 1000 + 1e-9), 1)
+    if settings.packet_ms is None:
+        seconds = 8 * HEADER_BYTES / (HEADER_SHARE * settings.budget)
+    else:
+        seconds = settings.packet_ms / 1000
+    slots = max(math.ceil(seconds * rate / slot - 0.5), 1)
+    if slot * slots > MOST_FRAMES:
+        raise UsageError(f"a budget of {settings.budget:g} bit/s is too small: packets would last {seconds:.0f} s")
+    if settings.key_s is None:
+        key_bits = KEY_BITS + PROFILE_BITS * channels
+        key_seconds = max(KEY_SECONDS, key_bits / (KEY_SHARE * settings.budget))
+    else:
+        key_seconds = settings.key_s
+    decimation = max(round(rate / DECIMATED), 1)
+    step = rate / decimation / (2 * BLOCK)  # Hz, between two coefficients
+    return Shape(
+        channels,
+        rate,
+        slot,
+        slots,
+        max(round(settings.resolution_ms * rate / 1000), 1),
+        max(round(settings.refractory_ms * rate / 1000), slot),
+        math.ceil(PRE_MS * rate / 1000 - 1e-9),
+        math.ceil(POST_MS * rate / 1000 - 1e-9),
+        max(round(TROUGH_MS * rate / 1000), 1) - 1,
+        round(settings.power_ms * rate / 1000),
+        decimation,
+        min(math.ceil(settings.low_high / step), BLOCK),
+        max(round(key_seconds * rate / (slot * slots)), 1),
+        settings.waveforms,
+    )
