@@ -106,7 +106,9 @@ class _Counting(TelemetryEncoder):
             only.absent = np.zeros(len(joined.keys), dtype=np.uint8)
             only.waves = np.zeros((len(joined.keys), COMPONENTS), dtype=np.int32)
             only.quality[0] = quality
-            basis.quantise_waves(self._profile, only.wave_channels, joined.coefficients, quality, only.waves)
+            basis.quantise_waves(
+                self._tables, self._profile, only.wave_channels, joined.coefficients, quality, only.waves
+            )
             code_detail(self.tally, self._tables, only, self._profile)
         only = Payload(payload.found, power=payload.power, power_channels=payload.power_channels)
         code_detail(self.tally, self._tables, only, self._profile)

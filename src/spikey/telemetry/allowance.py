@@ -20,11 +20,10 @@ AIM = 0.3  # how full it should be
 class Allowance:
     """Bits of packets of `Shape.frames`, for a budget.
 
-        >>> from spikey.telemetry.packet import MAGIC
-    from spikey.telemetry.settings import shape_of
-        >>> allowance = Allowance(Settings(), shape_of(Settings(), 1024, 20_000))
-        >>> allowance.room(EVENTS), allowance.most
-        (718, 10000)
+    >>> from spikey.telemetry.settings import shape_of
+    >>> allowance = Allowance(Settings(), shape_of(Settings(), 1024, 20_000))
+    >>> allowance.room(EVENTS), allowance.most
+    (718, 10000)
     """
 
     def __init__(self, settings: Settings, shape: Shape):

@@ -10,9 +10,9 @@ import numpy as np
 
 from spikey.kernels import inlined, kernel
 from spikey.telemetry.logarithm import exp2
-from spikey.telemetry.sections import NOISE, OFFSET, POWER, SCALE
+from spikey.telemetry.sections import LOW_CONTEXTS, NOISE, OFFSET, POWER, SCALE, low_row, wave_row
 from spikey.telemetry.settings import BLOCK, Shape
-from spikey.telemetry.symbols import Tables, tables_of
+from spikey.telemetry.symbols import ESCAPE, Tables, tables_of
 
 TABLES = Path(__file__).with_name("tables.npz")
 BASIS_BITS = 13
@@ -22,7 +22,7 @@ MIDDLE = 64  # the low band's units in a code
 NOISE_EIGHTHS = 5  # of the noise's standard deviation above its median, in 1/8 octaves
 FINEST_WAVE = -12  # steps of quality 0, in 1/8 octaves of the noise
 FINEST_LOW = -32  # steps of size 0, in 1/8 octaves of the low band's deviation
-DEADZONE = 26  # of 64: a value rounds up from 0.6 steps on
+WORTH = 38  # what 1/256 bit is worth, in 2^-16 squared steps
 
 
 class Transforms(NamedTuple):
@@ -128,28 +128,48 @@ def level_of(profile, middle):
 
 
 @inlined
-def _rounded(value, step):
-    """How many steps a value is, less those that are hardly worth their bits."""
-    steps = (abs(value) * 64 + DEADZONE * step) // (64 * step)
-    return steps if value >= 0 else -steps
+def _worth(tables, row, value, size):
+    """How many steps of a size a value is, or one less where the error that this makes is worth the bits it saves.
+
+    After Sullivan and Wiegand, "Rate-distortion optimization for video compression" (1998).
+    """
+    exact = (abs(value) << 8) // size
+    near = (exact + 128) >> 8
+    if near == 0:
+        return near
+    sign = 1 if value >= 0 else -1
+    if near >= ESCAPE:
+        return sign * near
+    away, away_less = exact - (near << 8), exact - ((near - 1) << 8)
+    cost = away * away + WORTH * np.int64(tables.cost[row, ESCAPE + sign * near])
+    cost_less = away_less * away_less + WORTH * np.int64(tables.cost[row, ESCAPE + sign * (near - 1)])
+    return sign * near if cost <= cost_less else sign * (near - 1)
 
 
 @kernel
-def quantise_waves(profile, channels, coefficients, quality, steps):
+def quantise_waves(tables, profile, channels, coefficients, quality, steps):
     """Steps int32 (n, components) of waveforms' coefficients int32; profile int32 (channels, 6), channels (n,)."""
     for e in range(coefficients.shape[0]):
         size = wave_step(profile[channels[e]], quality)
+        largest, last, before = 0, 0, 0
         for k in range(coefficients.shape[1]):
-            steps[e, k] = _rounded(np.int64(coefficients[e, k]), size)
+            row = wave_row(quality, k, largest, last + before)
+            value = _worth(tables, row, np.int64(coefficients[e, k]), size)
+            steps[e, k] = value
+            before, last = last, min(abs(value), 4)
+            largest = max(largest, min(abs(value), 8))
 
 
 @kernel
-def quantise_low(profile, channels, coefficients, step, steps):
+def quantise_low(tables, profile, channels, coefficients, step, steps):
     """Steps int32 (n, kept) of blocks' coefficients int32."""
     for b in range(coefficients.shape[0]):
         size = low_step(profile[channels[b]], step)
+        last, before = 0, 0
         for k in range(coefficients.shape[1]):
-            steps[b, k] = _rounded(np.int64(coefficients[b, k]), size)
+            value = _worth(tables, low_row(step, k, last, before), np.int64(coefficients[b, k]), size)
+            steps[b, k] = value
+            before, last = last, min(abs(value), LOW_CONTEXTS)
 
 
 @kernel

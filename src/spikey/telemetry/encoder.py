@@ -383,11 +383,18 @@ class TelemetryEncoder:
         if waves is not None:
             # What a bit buys is about the same for both then.
             payload.quality[0] = min(max((3 * size - 11) // 10, 0), QUALITIES - 1)
-            quantise_waves(self._profile, payload.wave_channels, waves.coefficients, payload.quality[0], payload.waves)
+            quantise_waves(
+                self._tables,
+                self._profile,
+                payload.wave_channels,
+                waves.coefficients,
+                payload.quality[0],
+                payload.waves,
+            )
             cost[0] = self._measure_waves(payload)
         if len(low):
             payload.step[0] = size
-            quantise_low(self._profile, payload.low_channels, low, size, payload.low)
+            quantise_low(self._tables, self._profile, payload.low_channels, low, size, payload.low)
             code_omitted(self._meter, self._tables, payload.no_low)
             code_low(self._meter, self._tables, payload.step, payload.low)
             cost[1] = spent(self._meter)

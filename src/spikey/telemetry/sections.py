@@ -92,20 +92,20 @@ def code_power(coder, tables, spreads, which, values):
 def code_low(coder, tables, step, blocks):
     """Code blocks of the low band; step int64 (1,): the size of all steps. blocks int32 (n, coefficients)."""
     step[0] = even(coder, STEPS, step[0])
-    first = LOW_ROWS + min(step[0] // 5, STEP_CLASSES - 1) * BANDS * LOW_CONTEXTS
     for b in range(blocks.shape[0]):
         last, before = 0, 0  # magnitudes
         for k in range(blocks.shape[1]):
-            row = first + band_of(k) * LOW_CONTEXTS + min(2 * last + before, LOW_CONTEXTS - 1)
-            value = signed(coder, tables, row, blocks[b, k])
+            value = signed(coder, tables, low_row(step[0], k, last, before), blocks[b, k])
             blocks[b, k] = value
             before, last = last, min(abs(value), LOW_CONTEXTS)
 
 
 @inlined
-def band_of(k):
-    """The band of a coefficient, of which there are more at low frequencies."""
-    return k if k < 4 else (4 + (k - 4) // 3 if k < 10 else min(6 + (k - 10) // 8, BANDS - 1))
+def low_row(step, k, last, before):
+    """The row for coefficient k of a block, after two of some magnitudes; bands are narrower at low frequencies."""
+    band = k if k < 4 else (4 + (k - 4) // 3 if k < 10 else min(6 + (k - 10) // 8, BANDS - 1))
+    first = (min(step // 5, STEP_CLASSES - 1) * BANDS + band) * LOW_CONTEXTS
+    return LOW_ROWS + first + min(2 * last + before, LOW_CONTEXTS - 1)
 
 
 @kernel
@@ -115,19 +115,23 @@ def code_waves(coder, tables, quality, absent, offsets, waves):
     absent uint8 (n,): 1 where a waveform is left out. offsets uint8 (n,): of the trough. waves int32 (n, components).
     """
     quality[0] = even(coder, QUALITIES, quality[0])
-    first = WAVE_ROWS + quality[0] * COMPONENTS * WAVE_CONTEXTS
     for e in range(absent.shape[0]):
         absent[e] = flag(coder, tables, ABSENT, absent[e])
         if absent[e] == 0:
             offsets[e] = symbol(coder, tables, TROUGH_ROW, offsets[e])
             largest, last, before = 0, 0, 0
             for k in range(waves.shape[1]):
-                size = 0 if largest < 2 else (1 if largest < 4 else (2 if largest < 8 else 3))
-                row = first + k * WAVE_CONTEXTS + 4 * size + min(last + before, 3)
-                value = signed(coder, tables, row, waves[e, k])
+                value = signed(coder, tables, wave_row(quality[0], k, largest, last + before), waves[e, k])
                 waves[e, k] = value
                 before, last = last, min(abs(value), 4)
                 largest = max(largest, min(abs(value), 8))
+
+
+@inlined
+def wave_row(quality, k, largest, latest):
+    """The row for component k of a waveform, by the largest of those before and the sum of the last two."""
+    size = 0 if largest < 2 else (1 if largest < 4 else (2 if largest < 8 else 3))
+    return WAVE_ROWS + (quality * COMPONENTS + k) * WAVE_CONTEXTS + 4 * size + min(latest, 3)
 
 
 @kernel
