@@ -111,7 +111,7 @@ class Bins:
         return self._each(values, first_frame, first_channel, lambda axis, v, step: axis.moved(v, step) // step)
 
     def rests(self, values: np.ndarray, first_frame: int = 0, first_channel: int = 0) -> np.ndarray:
-        """Where in their bins values lie, from 0 on: what a correction file keeps."""
+        """Where in their bins values lie, from 0 on: what a correction file keeps. Steps must fit into the type."""
         return self._each(values, first_frame, first_channel, lambda axis, v, step: axis.moved(v, step) % step)
 
     def values(self, bins: np.ndarray, first_frame: int = 0, first_channel: int = 0) -> np.ndarray:
@@ -274,7 +274,7 @@ def find_axes(source: Readable) -> tuple[Axis, ...]:
 
 
 def _found(layout: Layout, low: int, high: int, step: int, n1: bool) -> Axis:
-    if n1:
-        return _axis(layout, N1_CODES, (high >> 6) - (low >> 6) < FEW, n1=True)
     codes = (high - low) // max(step, 1) + 1
+    if n1 and codes > FEW:
+        return _axis(layout, N1_CODES, (high >> 6) - (low >> 6) < FEW, n1=True)
     return _axis(layout, codes, codes <= FEW, offset=low, step=max(step, 1))

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 Path = str | os.PathLike[str]
 RESTS = Method("lpc", lanes=1, delta=False)  # what lies within bins is close to noise: nothing else codes it better
 PIECE = 1 << 22  # samples compared together
+MOST_BITS = 64  # per sample that can be asked for; with as many nothing is lost
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,8 @@ def hybrid(
     be one step finer, with the bits that are left over. correction: where to write what restores the original.
     Raises UsageError, with the least that is possible, where `bits` is too little; else as `near_lossless`.
     """
-    if not 0 < bits <= 64:
-        raise UsageError(f"the bits per sample must be above 0 and at most 64, not {bits}")
+    if not 0 < bits <= MOST_BITS:
+        raise UsageError(f"the bits per sample must be above 0 and at most {MOST_BITS}, not {bits}")
     if correction is not None and os.path.realpath(correction) == os.path.realpath(out_path):
         raise UsageError(f"{os.fspath(correction)}: cannot be both the output and its correction file")
     settings = settings or Settings()
