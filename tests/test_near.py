@@ -309,6 +309,7 @@ def lossy_file(record: bytes, kind: int = lay.BINS, twice: bool = False) -> byte
         GOOD[:-1],
         GOOD[:3] + b"\2\0\4\0\4" + GOOD[6:],  # two runs from frame 0 on
         GOOD[:3] + b"\0" + GOOD[6:],  # no runs
+        GOOD[:3] + b"\xff\x7f" + b"\1\4" * 16_383 + GOOD[6:],  # more runs than there can be
         b"\1\2\2\1\0\4" + bytes([9]) * 3,  # codes of an unknown kind
         b"\1\2\2\1\0\4" + b"\1\0\0\xff\xff\x03" * 3,  # values beyond int16
         b"\1\2\2\1\0\xff\xff\xff\xff\x7f" + bytes(3),  # a step without bounds

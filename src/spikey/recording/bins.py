@@ -23,7 +23,7 @@ NUMBERS = {name: number for number, name in MODES.items()}
 GIVEN = 1000  # parts of a bit per sample that a hybrid file states
 FEW = 8  # codes of a channel that is kept as it is: a digital line is no signal, and takes next to nothing
 MOST_STEP = 1 << 30
-MOST_RUNS = 1 << 16
+MOST_RUNS = 1 << 10
 SMALLEST_AXIS = 1  # bytes that a channel's description takes at least
 N1, AFFINE, EXACT = 0, 1, 2  # of the byte that describes a channel: its kind, and that it is kept as it is
 READ = 1 << 22  # samples looked at together
@@ -200,7 +200,8 @@ def read_bins(data: bytes, layout: Layout, what: str) -> Bins:
         runs.append((runs[-1][0] + gap if runs else 0, step))
     if not runs or len(data) - cursor.at < layout.channels * SMALLEST_AXIS:
         raise DataError(f"{what}: does not state the bins of all its channels")
-    axes = tuple(_read_axis(cursor, layout) for _ in range(layout.channels))
+    known: dict[Axis, Axis] = {}  # one object for all channels that are alike, of which a file can state very many
+    axes = tuple(known.setdefault(axis, axis) for axis in (_read_axis(cursor, layout) for _ in range(layout.channels)))
     bins = Bins(MODES[number], given / (1 if number == 1 else GIVEN), tuple(runs), axes)
     if cursor.rest() or bins.largest_error != error:
         raise DataError(f"{what}: contradicts itself about its largest error")
