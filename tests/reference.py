@@ -67,9 +67,9 @@ class Fields:
 # ---------------------------------------------------------------- the file
 
 
-def decode(data, calibrations=(), models=(), companions=None):
+def decode(data, calibrations=(), models=(), companions=None, correction=None):
     """The restored file's bytes. calibrations, models: the bytes of those that are not in the file. companions: of all
-    frames, a list of samples for each channel of other recordings.
+    frames, a list of samples for each channel of other recordings. correction: of a lossy file, its correction file.
     """
     fields = Fields(data)
     assert fields.take(4) == b"SPKY" and fields.u8() == 1
@@ -139,6 +139,13 @@ def decode(data, calibrations=(), models=(), companions=None):
         for frame in range(count):
             at = ((first + frame) * channels + first_channel) * size
             samples[at : at + some * size] = inside[frame * some * size : (frame + 1) * some * size]
+    assert bool(flags & 4) == (7 in records or 8 in records)
+    if 7 in records:
+        rests = None
+        if correction is not None:
+            assert hashlib.sha256(data).digest()[:16] in correction[:200]
+            rests = decode(correction)
+        samples = unbinned(samples, unpack_record(records[7]), channels, size, SIGNED[sample_type], rests)
     head, tail = (b"".join(part[-1] for part in parts[kind]) for kind in (1, 2))
     for number in (3, 4):
         if number in records and wrapper == 2:
@@ -150,6 +157,32 @@ def decode(data, calibrations=(), models=(), companions=None):
         head = b"RIFF" + struct.pack("<I", 36 + len(samples)) + b"WAVE" + fmt + b"data"
         head += struct.pack("<I", len(samples))
     return head + bytes(samples) + tail
+
+
+def unbinned(samples, record, channels, size, signed, rests):
+    """The samples that bins stand for; with rests, the original ones. All are bytes as in the file."""
+    fields, starts, steps, axes = Fields(record), [], [], []
+    fields.u8(), fields.varint(), fields.varint()
+    for _ in range(fields.varint()):
+        starts.append(fields.varint() + (starts[-1] if starts else 0))
+        steps.append(fields.varint() + 1)
+    for _ in range(channels):
+        kind = fields.u8()
+        affine = (fields.signed(), fields.varint() + 1, fields.varint() + 1) if kind & 1 else (None, 0, 1024)
+        axes.append((*affine, bool(kind & 2)))
+    out = bytearray()
+    for at in range(0, len(samples), size):
+        frame, channel = divmod(at // size, channels)
+        offset, between, codes, exact = axes[channel]
+        step = 1 if exact else [s for start, s in zip(starts, steps, strict=True) if start <= frame][-1]
+        bin_ = int.from_bytes(samples[at : at + size], "little", signed=signed)
+        code = bin_ * step + (codes // 2 if signed else 0)
+        if rests is not None:
+            code += int.from_bytes(rests[at : at + size], "little", signed=signed) - step // 2
+        code = min(max(code, 0), codes - 1)
+        value = int((65535 * code - 32768 * 1023) / 1023) if offset is None else offset + between * code
+        out += value.to_bytes(size, "little", signed=signed)
+    return out
 
 
 def unpack_record(record):

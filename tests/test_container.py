@@ -385,7 +385,7 @@ def test_other_versions_and_features_are_refused_by_name():
             Reader(with_header(change))
 
     refused(lambda d: d.__setitem__(4, 2), "format version 2")
-    refused(lambda d: d.__setitem__(5, d[5] | lay.LOSSY), "flags 0x05")
+    refused(lambda d: d.__setitem__(5, d[5] | lay.LOSSY), "lossy in a way that this version does not know")
     refused(lambda d: d.__setitem__(5, d[5] | 0x40), "flags 0x41")
     refused(lambda d: d.__setitem__(6, 0x0F), "type of samples")
     refused(lambda d: d.__setitem__(6, 0x42), "type of samples")

@@ -93,24 +93,25 @@ def compress(samples: Any, rate: float, preset: str | None = None, calibration: 
     return out.getvalue()
 
 
-def decompress(data: bytes | str | os.PathLike[str], jobs: int = 1) -> Recording:
+def decompress(data: bytes | str | os.PathLike[str], jobs: int = 1, lossy: bool = False) -> Recording:
     """Restore all samples of a compressed file, given as bytes or as a path.
 
+    lossy: whether a lossy file (`spikey telemetry`) will do, which otherwise is refused.
     Raises DamagedError, with the extents that are lost, or DataError.
     """
-    with open(data) as reader:
+    with open(data, lossy=lossy) as reader:
         samples = reader.read(0, reader.frames, jobs=jobs)
         return Recording(samples, reader.rate, reader.layout.channels)
 
 
-def open(path: str | os.PathLike[str] | bytes) -> Reader:
+def open(path: str | os.PathLike[str] | bytes, lossy: bool = False) -> Reader:
     """Open a compressed file for slicing: a path, an address that fsspec opens (`https://...`, `s3://...`), or bytes.
 
-    See `spikey.container.reader.Reader`.
+    lossy: whether a lossy file will do; `reader.lossy` then says what was lost. See `spikey.container.reader.Reader`.
     """
     from spikey.container.reader import Reader
 
-    return Reader(path)
+    return Reader(path, lossy=lossy)
 
 
 def open_archive(path: str | os.PathLike[str] | bytes) -> Archive:

@@ -91,8 +91,8 @@ class Settings:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file: sizes in bytes, samples, and why it was not modelled, if it was not (0 samples: kept as
-    plain bytes).
+    """What became of one file: sizes in bytes, samples, and what else is to be said of it, such as why it was not
+    modelled (0 samples: kept as plain bytes).
     """
 
     original: int
@@ -365,7 +365,7 @@ def decompress_file(
 
 def verify_file(path: str | os.PathLike[str], jobs: int = 1, progress: Progress | None = None) -> Outcome:
     """Decode everything and check every sum; DamagedError lists all that is lost."""
-    with Reader(path) as reader:
+    with Reader(path, lossy=True, correction=True) as reader:
         reader.salvage = True
         kinds = (BLOCK_HEAD, BLOCK_TAIL, BLOCK_BYTES, BLOCK_FILES)
         total = sum(len(chunk) for kind in kinds for chunk in reader.around(kind))
@@ -377,7 +377,9 @@ def verify_file(path: str | os.PathLike[str], jobs: int = 1, progress: Progress 
         if reader.lost:
             lost = sorted(set(reader.lost))
             raise DamagedError(f"{os.fspath(path)}: {describe_lost(lost)}", lost)
-        return Outcome(total, reader.file_size, samples_of(reader))
+        note = f"is lossy: {reader.lossy.words()}" if reader.lossy is not None else ""
+        note = "is no recording but corrects a lossy one" if reader.corrects else note
+        return Outcome(total, reader.file_size, samples_of(reader), note)
 
 
 def samples_of(reader: Reader) -> int:

@@ -27,6 +27,7 @@ from spikey.cli import (
     models,
     simulate,
     stream,
+    telemetry,
     topology,
     train,
     verify,
@@ -73,6 +74,7 @@ for command in (
 ):
     app.command(command.__name__.rsplit(".", 1)[1])(_interruptible(command.command))
 app.add_typer(stream.app, name="stream")
+app.add_typer(telemetry.app, name="telemetry")
 
 
 def main() -> None:

@@ -45,6 +45,8 @@ def _shown(value: object) -> str:
         return ", ".join(f"{key} {_shown(each)}" for key, each in value.items()) or "none"
     if value is None or isinstance(value, bool):
         return {True: "yes", False: "no", None: "none"}[value]
+    if isinstance(value, list):
+        return " ".join(map(_shown, value))
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
@@ -55,12 +57,12 @@ def describe(path: str | Path) -> dict[str, Any]:
     from spikey.container.reader import Reader
     from spikey.errors import DataError
 
-    with Reader(path) as reader:
+    with Reader(path, lossy=True, correction=True) as reader:
         header = reader.header
         facts: dict[str, Any] = {
             "file": str(path),
             "format_version": VERSION,
-            "lossless": True,
+            "lossless": reader.lossy is None and not reader.corrects,
             "holds": WRAPPERS[header.wrapper],
             "compressed_bytes": reader.file_size,
             "blocks": len(reader.blocks),
@@ -87,6 +89,10 @@ def describe(path: str | Path) -> dict[str, Any]:
             "model": reader.model_id.hex() or None,
             "model_embedded": len(header.record(MODEL) or b"") > 4,
         }
+        if reader.lossy is not None:
+            facts["lossy"] = reader.lossy.facts()
+        if reader.corrects:
+            facts["corrects"] = reader.corrects.hex()
         if reader.metadata:
             facts["source"] = reader.metadata.get("source")
             facts["streams"] = _streams(reader.metadata)

@@ -46,6 +46,9 @@ def command(
         if damaged:
             say(f"spikey: {archive}: {damaged:,} damaged; {len(whole):,} whole")
             failures += 1
+    for source, outcome in done:
+        if outcome.note:
+            say(f"note: {source} {outcome.note}")
     if done:
         typer.echo(summary(done, time.perf_counter() - start, "verified"))
     if failures:

@@ -21,7 +21,9 @@ SINGLE, RECORDS, LOSSY, NAMED = 1, 2, 4, 8  # flags of the header
 WRAPPERS = ("samples", "canonical wav", "wrapped samples", "bytes")
 SAMPLES, CANONICAL, WRAPPED, BYTES = range(4)
 CALIBRATION, MODEL, HEAD, TAIL, METADATA, COMPANIONS = 1, 2, 3, 4, 5, 6  # types of extension records
-CRITICAL_RECORDS = {CALIBRATION, MODEL, HEAD, TAIL, COMPANIONS}  # without which the file cannot be restored
+BINS, CORRECTION = 7, 8  # of files that hold other samples than the recording's: a lossy one, what corrects it
+LOSSY_RECORDS = {BINS, CORRECTION}
+CRITICAL_RECORDS = {CALIBRATION, MODEL, HEAD, TAIL, COMPANIONS} | LOSSY_RECORDS  # needed to restore the file
 KNOWN_RECORDS = CRITICAL_RECORDS | {METADATA}
 LARGEST_RECORD = 1 << 20
 STORED_BYTE = bytes([STORED])  # the first byte of a payload that holds the samples as the file has them
@@ -48,7 +50,8 @@ class Header:
 
     def write(self) -> bytes:
         """The header without its CRC-32."""
-        flags = SINGLE * self.single | RECORDS * bool(self.records) | NAMED * bool(self.calibration)
+        lossy = any(kind in LOSSY_RECORDS for kind, _ in self.records)
+        flags = SINGLE * self.single | RECORDS * bool(self.records) | LOSSY * lossy | NAMED * bool(self.calibration)
         rate = self.layout.rate
         whole = float(rate).is_integer() and rate < 1 << 32
         out = MAGIC + bytes([VERSION, flags, list(DTYPES).index(self.layout.dtype) | self.wrapper << 4])
@@ -81,7 +84,7 @@ def read_header(cursor: Cursor) -> Header:
     if version != VERSION:
         raise DataError(f"{name}: is of format version {version}, and this program reads version {VERSION}: update it")
     flags = cursor.byte()
-    if flags & LOSSY or flags >> 4:
+    if flags >> 4:
         raise DataError(f"{name}: uses features (flags {flags:#04x}) that this version does not know: update it")
     kinds = cursor.byte()
     dtype, wrapper = kinds & 15, kinds >> 4
@@ -100,8 +103,18 @@ def read_header(cursor: Cursor) -> Header:
     frames = cursor.varint()
     calibration = cursor.take(4) if flags & NAMED else b""
     records = _read_records(cursor) if flags & RECORDS else []
+    _check_lossy(bool(flags & LOSSY), wrapper, [kind for kind, _ in records], name)
     layout = Layout(channels, rate, list(DTYPES)[dtype])
     return Header(layout, frames, wrapper, bool(flags & SINGLE), calibration, records)
+
+
+def _check_lossy(flagged: bool, wrapper: int, kinds: list[int], name: str) -> None:
+    """The flag and one record belong together, so that no program that looks at either takes one for the other."""
+    found = [kind for kind in kinds if kind in LOSSY_RECORDS]
+    if flagged and not found:
+        raise DataError(f"{name}: is lossy in a way that this version does not know: update it")
+    if len(found) > 1 or (found and (not flagged or wrapper == BYTES)):
+        raise DataError(f"{name}: contradicts itself about what it has lost")
 
 
 def _read_records(cursor: Cursor) -> list[tuple[int, bytes]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import struct
@@ -28,6 +29,7 @@ from spikey.coding.block import (
 from spikey.container.extra import read_metadata
 from spikey.container.indexing import as_slice, chosen, count_below, is_index
 from spikey.container.layout import (
+    BINS,
     BLOCK_BYTES,
     BLOCK_FILES,
     BLOCK_HEAD,
@@ -38,6 +40,7 @@ from spikey.container.layout import (
     CANONICAL,
     COMPANIONS,
     COPIED_BYTE,
+    CORRECTION,
     FOOTER,
     FOOTER_MAGIC,
     HEAD,
@@ -62,6 +65,7 @@ from spikey.model.trained import LARGEST_FILE as LARGEST_MODEL
 from spikey.model.trained import Model
 from spikey.model.trained import find as find_model
 from spikey.model.trained import load as load_model
+from spikey.recording.bins import Bins, read_bins
 from spikey.recording.remote import Remote, is_address, open_address
 from spikey.recording.source import Layout, open_file, pack, read_at, unpack
 from spikey.recording.wav import canonical_head
@@ -72,6 +76,7 @@ GLANCE = 1 << 16  # bytes at either end of a remote file that are fetched first:
 CACHED_SAMPLES = 1 << 23  # decoded samples kept for the next slice, or
 MOST_CACHED = 1 << 26  # up to this, where the blocks of all channels at one time are more
 AHEAD = 1 << 25  # bytes of blocks fetched from a remote file before they are decoded
+DIGEST = 16  # bytes of a file's SHA-256 by which a correction file names it
 
 
 class _Missing(DataError):
@@ -85,6 +90,8 @@ class Reader:
     fetched), a file's bytes, or a part of an opened file. With `salvage`, damaged blocks read as zeros and are listed
     in `lost`, and a missing index is made up for by looking for blocks; else either raises DamagedError or DataError.
     companions: gives the samples of the recordings that this one was coded with; without them such a file is refused.
+    lossy: whether a lossy recording will do; otherwise it is refused, as what it restores is not the original.
+    correction: whether to open a file that corrects a lossy one, of which the samples are no recording.
 
     >>> import numpy, spikey
     >>> data = spikey.compress(numpy.arange(6, dtype="int16").reshape(3, 2), rate=20000)
@@ -101,6 +108,8 @@ class Reader:
         *,
         salvage: bool = False,
         companions: Companions | None = None,
+        lossy: bool = False,
+        correction: bool = False,
     ):
         self._file: io.BufferedReader | Remote | Window
         if isinstance(path, Window):
@@ -114,6 +123,8 @@ class Reader:
             self._file, self.name, self.file_size = open_file(path)
         self._remote = isinstance(self._file, Remote) or (isinstance(self._file, Window) and self._file.remote)
         self.companions = companions
+        self.lossy: Bins | None = None
+        self._rests: Reader | None = None
         self.salvage = self._rescuing = salvage
         self.lost: list[Extent] = []
         self._lock = threading.Lock()
@@ -125,6 +136,7 @@ class Reader:
         self._ahead: dict[int, np.ndarray] = {}  # samples of blocks that were decoded together, not yet checked
         try:
             self._read_structure()
+            self._check_lossy(lossy, correction)
         except BaseException:
             self.close()
             raise
@@ -170,6 +182,50 @@ class Reader:
             )
         if Cursor(record, self.name).varint() != self.companions.count:
             raise DataError(f"{self.name}: was coded with other companions than the archive states")
+
+    def _check_lossy(self, lossy: bool, correction: bool) -> None:
+        """A file that does not hold the original's samples is read only by who asks for such a one."""
+        if self.corrects and not correction:
+            raise DataError(
+                f"{self.name}: is no recording but corrects a lossy one; use it with: spikey telemetry restore"
+            )
+        record = self._record(BINS)
+        if record is None:
+            return
+        self.lossy = read_bins(record, self.layout, self.name)
+        if not lossy:
+            raise DataError(
+                f"{self.name}: is a lossy recording ({self.lossy.words()}), from which the original does not come "
+                "back; spikey telemetry restore decodes it, in Python lossy=True"
+            )
+
+    @property
+    def corrects(self) -> bytes:
+        """The beginning of the SHA-256 of the lossy file that this one corrects; empty where it is no correction."""
+        return self.header.record(CORRECTION) or b""
+
+    @property
+    def digest(self) -> bytes:
+        """The name that a correction file uses for this file: the beginning of its SHA-256."""
+        total = hashlib.sha256()
+        for at in range(0, self.file_size, PIECE):
+            total.update(self._read_at(at, min(PIECE, self.file_size - at)))
+        return total.digest()[:DIGEST]
+
+    def correct(self, rests: Reader) -> None:
+        """Read the original's samples from now on, with the correction file of this lossy one.
+
+        Raises DataError where `rests` is the correction of another file.
+        """
+        if (
+            self.lossy is None
+            or rests.corrects != self.digest
+            or (rests.shape, rests.dtype) != (self.shape, self.dtype)
+        ):
+            raise DataError(f"{rests.name}: is not the correction of {self.name}; the two must be made together")
+        self._rests = rests
+        self._cache.clear()
+        self._cached = 0
 
     def _read_front(self) -> None:
         """The header at the beginning."""
@@ -389,6 +445,7 @@ class Reader:
         try:
             samples = self._content(block)
             assert isinstance(samples, np.ndarray)
+            samples = self._restored(samples, block)
         except DamagedError as error:
             if not self.salvage or self.header.single:
                 raise
@@ -400,6 +457,17 @@ class Reader:
             while self._cached > self._room and len(self._cache) > 1:
                 self._cached -= self._cache.popitem(last=False)[1].size
         return samples
+
+    def _restored(self, samples: np.ndarray, block: Block) -> np.ndarray:
+        """The recording's samples of what a block holds: of a lossy file, those its bins stand for."""
+        if self.lossy is None:
+            return samples
+        samples = self.lossy.values(samples, block.first_frame, block.first_channel)
+        if self._rests is None:
+            return samples
+        beside = range(block.first_channel, block.extent[3])
+        rests = self._rests.read(block.first_frame, block.frames, beside)
+        return self.lossy.corrected(samples, rests, block.first_frame, block.first_channel)
 
     @property
     def metadata(self) -> dict[str, Any]:

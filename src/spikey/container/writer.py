@@ -210,6 +210,7 @@ def write_file(
     extra: Extra | None = None,
     block_frames: int | None = None,
     companions: Companions | None = None,
+    stated: tuple[tuple[int, bytes], ...] = (),
 ) -> int:
     """Compress `source` into `out`, sequentially; return the bytes written.
 
@@ -217,7 +218,7 @@ def write_file(
     jobs: threads, or 0 for the calling one alone. progress: called with the samples done since. payload: the only
     block's, when it is known already. coded: all blocks of samples, where others make them. extra: metadata and side
     files that travel along. block_frames: of a full block; None for the usual number. companions: of the recordings to
-    code this one with, or to refer to as its original.
+    code this one with, or to refer to as its original. stated: more extension records, as they are written.
     """
     layout = source.layout
     short = source.head_size + source.tail_size <= RECORD_BYTES
@@ -233,6 +234,7 @@ def write_file(
         records.append((METADATA, _metadata_record(extra)))
     if companions is not None:
         records.append((COMPANIONS, varint(companions.count)))
+    records += stated
     files = extra is not None and bool(extra.files)
     single = short and is_single(source, method, block_frames) and not files
     header = Header(layout, source.frames, wrapper, single, b"" if calibration is None else calibration.id, records)

@@ -1,5 +1,6 @@
-"""Lossy telemetry: events, waveforms, spike-band power and a low band of many channels, within a budget of bits.
+"""Everything lossy: recordings with a guarantee, and events, waveforms, power and a low band within a bit budget.
 
-A mode of its own, apart from everything lossless: nothing in here is used unless a telemetry command or class is
-called. It may import `recording`, `model`, `coding` and `stream`; only `analysis`, `integrations` and `cli` import it.
+Apart from all that is lossless: nothing in here is used unless a telemetry command or class is called, and its files
+say so to every reader. It may import `recording`, `model`, `coding`, `container` and `stream`; only `analysis`,
+`integrations` and `cli` import it.
 """
