@@ -22,7 +22,7 @@ MIDDLE = 64  # the low band's units in a code
 NOISE_EIGHTHS = 5  # of the noise's standard deviation above its median, in 1/8 octaves
 FINEST_WAVE = -12  # steps of quality 0, in 1/8 octaves of the noise
 FINEST_LOW = -32  # steps of size 0, in 1/8 octaves of the low band's deviation
-WORTH = 38  # what 1/256 bit is worth, in 2^-16 squared steps
+WORTH = 25  # what 1/256 bit is worth, in 2^-16 squared steps
 
 
 class Transforms(NamedTuple):
@@ -124,7 +124,7 @@ def low_step(profile, step):
 @kernel
 def level_of(profile, middle):
     """The level of a channel's low band, in 1/64 codes; middle: the alphabet's middle code."""
-    return middle * MIDDLE + profile[OFFSET] * exp2(2 * profile[SCALE])
+    return middle * MIDDLE + ((profile[OFFSET] * exp2(2 * profile[SCALE])) >> 2)
 
 
 @inlined

@@ -85,7 +85,7 @@ class Habits:
             made[:, SCALE] = _logarithm(np.maximum(self._squares // self._samples - mean * mean, 1), 3) // 4
             deviation = _powers(made[:, SCALE])
             mean += (front.first.astype(np.int64) - middle) * 64
-            made[:, OFFSET] = (mean + deviation // 2) // deviation
+            made[:, OFFSET] = (4 * mean + deviation // 2) // deviation  # quarters of the deviation
         for name in ("_slots", "_bins", "_samples"):
             setattr(self, name, getattr(self, name) // 2)
         for sums in (self._events, self._power, self._spread, self._low, self._squares):

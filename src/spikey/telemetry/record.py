@@ -13,6 +13,7 @@ from spikey.telemetry.filters import BOXCARS, FRACTION, LOW_FRACTION
 from spikey.telemetry.packet import Description
 from spikey.telemetry.settings import BLOCK
 
+TAPS = 16  # of the interpolation of the low band
 LEFT_OUT = ("dropped", "left_out_waves", "left_out_power", "left_out_low")
 
 
@@ -85,18 +86,28 @@ class Telemetry:
         return levels.to_values(codes.ravel(), None, dtype).reshape(codes.shape)
 
     def _low_signal(self, first: int, end: int) -> np.ndarray:
-        """The low band at the recording's rate, by cubic interpolation (Catmull and Rom, 1974)."""
+        """The low band at the recording's rate, interpolated by a windowed sinc of 16 taps."""
         if not len(self.low):
             return np.full((end - first, self.channels), self.description.middle, dtype=np.float32)
-        known = _filled(self.low, self.description.middle)
+        known = _filled(self.low, self.description.middle).astype(np.float64)
         step = self.description.shape.decimation
-        at = (np.arange(first, end) - self.low_frames[0]) / step
-        base = np.clip(np.floor(at).astype(np.int64), 0, len(known) - 1)
-        t = np.clip(at - base, 0, 1).astype(np.float32)[:, None]
-        before, here, after, later = (known[np.clip(base + i, 0, len(known) - 1)] for i in (-1, 0, 1, 2))
-        slope, curve = after - before, 2 * before - 5 * here + 4 * after - later
-        result: np.ndarray = here + 0.5 * t * (slope + t * (curve + t * (3 * (here - after) + later - before)))
-        return result
+        # Positions in half frames are whole numbers, so that there are few phases.
+        at = 2 * np.arange(first, end) - round(2 * self.low_frames[0])
+        base, phase = at // (2 * step), at % (2 * step)
+        weights = _interpolator(2 * step)[phase]
+        result = np.zeros((end - first, self.channels))
+        for tap in range(TAPS):
+            rows = np.clip(base + tap + 1 - TAPS // 2, 0, len(known) - 1)
+            result += weights[:, tap, None] * known[rows]
+        return result.astype(np.float32)
+
+
+def _interpolator(phases: int) -> np.ndarray:
+    """Weights float64 (phases, 16), multiples of 2^-20 that add up to 1: then sums are exact, whatever the machine."""
+    distance = np.arange(phases)[:, None] / phases - (np.arange(TAPS) + 1 - TAPS // 2)
+    weights = np.rint(np.sinc(distance) * np.cos(np.pi * distance / TAPS) ** 2 * (1 << 20))
+    weights[:, TAPS // 2 - 1] += (1 << 20) - weights.sum(axis=1)
+    return weights / (1 << 20)
 
 
 def _filled(low: np.ndarray, middle: int) -> np.ndarray:

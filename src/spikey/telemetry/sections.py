@@ -18,7 +18,7 @@ POWER_LEVEL = 64  # power's level lies near 16 log2(noise) - 64
 SPREADS = 4  # classes of how much a channel's power varies
 BURSTS = 4  # times 1, 4, 16, 64: how much likelier events are in a packet than the profiles say
 STEPS = 40  # sizes of the low band's steps, four an octave
-STEP_CLASSES, BANDS, LOW_CONTEXTS = 8, 12, 9
+STEP_CLASSES, STEPS_OF_CLASS, BANDS, LOW_CONTEXTS = 14, 3, 14, 9
 QUALITIES = 10  # sizes of the waveforms' steps, two an octave
 COMPONENTS = 12  # of the waveforms' basis
 WAVE_CONTEXTS = 16
@@ -103,8 +103,8 @@ def code_low(coder, tables, step, blocks):
 @inlined
 def low_row(step, k, last, before):
     """The row for coefficient k of a block, after two of some magnitudes; bands are narrower at low frequencies."""
-    band = k if k < 4 else (4 + (k - 4) // 3 if k < 10 else min(6 + (k - 10) // 8, BANDS - 1))
-    first = (min(step // 5, STEP_CLASSES - 1) * BANDS + band) * LOW_CONTEXTS
+    band = k if k < 5 else (5 + (k - 5) // 3 if k < 14 else min(8 + (k - 14) // 7, BANDS - 1))
+    first = (min(step // STEPS_OF_CLASS, STEP_CLASSES - 1) * BANDS + band) * LOW_CONTEXTS
     return LOW_ROWS + first + min(2 * last + before, LOW_CONTEXTS - 1)
 
 
