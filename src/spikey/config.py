@@ -105,6 +105,28 @@ class Data(_Section):
     split_ratio: Annotated[float, Field(gt=0, lt=1)] = 0.8
 
 
+class Telemetry(_Section):
+    """What a telemetry stream carries; `spikey.telemetry.settings.Settings` says what the keys mean.
+
+    `budget` is in bit/s for all channels; None leaves it to the command.
+    """
+
+    budget: Annotated[float, Field(ge=100)] | None = None
+    threshold: Annotated[float, Field(ge=1, le=100)] = 4.5
+    polarity: Literal["negative", "positive", "both"] = "negative"
+    refractory_ms: Annotated[float, Field(ge=0.75, le=100)] = 1.0
+    band_low: Annotated[float, Field(ge=1)] = 300.0
+    band_high: Annotated[float, Field(ge=2)] = 5000.0
+    resolution_ms: Annotated[float, Field(ge=0, le=0.75)] = 0.0
+    waveforms: bool = True
+    power_ms: Annotated[float, Field(ge=0, le=1000)] = 50.0
+    power_high: Annotated[float, Field(ge=2)] = 1000.0
+    low_high: Annotated[float, Field(ge=0, le=281)] = 250.0
+    packet_ms: Annotated[float, Field(gt=0, le=5000)] | None = None
+    buffer_ms: Annotated[float, Field(ge=0, le=10_000)] = 10.0
+    key_s: Annotated[float, Field(ge=0.1, le=3600)] | None = None
+
+
 class Config(_Section):
     """One document of a configuration file, complete and checked; it cannot be changed, only copied.
 
@@ -122,6 +144,7 @@ class Config(_Section):
     training: Training = Training()
     bitstream_encoding: BitstreamEncoding = BitstreamEncoding()
     data: Data = Data()
+    telemetry: Telemetry = Telemetry()
     preset: Literal["realtime", "balanced", "archive", "archive-max"] | None = None
     calibration: _PathText = "auto"
 

@@ -9,6 +9,8 @@ every size of steps.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +18,19 @@ import numpy as np
 
 from spikey.analysis.devices import training_files
 from spikey.model.fixed import MASS
+from spikey.recording.levels import N1_CODES
 from spikey.recording.wav import open_wav
-from spikey.telemetry import basis, encoder, sections
-from spikey.telemetry.basis import BASIS_BITS, COSINE_BITS
-from spikey.telemetry.encoder import TelemetryEncoder, Waves
+from spikey.telemetry import basis, sections
+from spikey.telemetry.basis import BASIS_BITS, COSINE_BITS, transforms
+from spikey.telemetry.choice import Chooser
+from spikey.telemetry.encoder import TelemetryEncoder
+from spikey.telemetry.front import MEDIAN_BITS, NORMAL
+from spikey.telemetry.intake import Intake
 from spikey.telemetry.payload import Payload, code_detail, code_keys, code_news
+from spikey.telemetry.profile import usual
 from spikey.telemetry.sections import COMPONENTS, QUALITIES, ROWS, STEPS
-from spikey.telemetry.settings import BLOCK, Settings
-from spikey.telemetry.symbols import SYMBOLS, Tally, tables_of
+from spikey.telemetry.settings import BLOCK, Settings, shape_of
+from spikey.telemetry.symbols import SYMBOLS, Tally
 
 RATE = 20_000.0  # as if all were of it, which changes next to nothing
 CHANNELS = 64  # at a time
@@ -57,66 +64,54 @@ def plain_tables() -> dict[str, np.ndarray]:
     }
 
 
-class _Waveforms(TelemetryEncoder):
-    """Keeps the waveforms, as a basis of single samples gives them."""
-
-    def __init__(self, channels: int):
-        super().__init__(channels, RATE, settings=SETTINGS)
-        shape = self.shape
-        self._transforms = self._transforms._replace(waves=np.eye(shape.snippet, dtype=np.int32) << BASIS_BITS)
-        self.kept: list[tuple[np.ndarray, np.ndarray]] = []
-
-    def _cut(self) -> None:
-        before = len(self._waves)
-        encoder.COMPONENTS = self.shape.snippet
-        super()._cut()
-        encoder.COMPONENTS = COMPONENTS
-        for waves in self._waves[before:]:
-            deviation = self._front.median[waves.keys % self.channels] / 0.6745 / 1024
-            self.kept.append((waves.keys % self.channels, waves.coefficients / deviation[:, None]))
-        del self._waves[before:]
+SETTINGS = Settings(budget=1e9, packet_ms=0.75)
 
 
-class _Counting(TelemetryEncoder):
-    """Tallies what it codes, the detail with every size of steps."""
+def _waveforms(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Channels int64 (n,) of waveforms float64 (n, 28), over the noise's deviation."""
+    shape = shape_of(SETTINGS, batch.shape[1], RATE)
+    same = np.eye(shape.snippet, dtype=np.int32) << BASIS_BITS
+    intake = Intake(SETTINGS, shape, transforms(shape)._replace(waves=same))
+    codes = (batch >> 6).astype(np.int32) + N1_CODES // 2
+    channels, kept = [np.zeros(0, dtype=np.int64)], [np.zeros((0, shape.snippet))]
+    for at in range(0, len(codes) - shape.frames, shape.frames):
+        intake.take(codes[at : at + shape.frames], usual(shape.channels))
+        waves = intake.waves()
+        intake.begin_packet()
+        channels.append(waves.keys % shape.channels)
+        deviation = intake.front.median[channels[-1]] / NORMAL / (1 << MEDIAN_BITS)
+        kept.append(waves.coefficients / deviation[:, None])
+    return np.concatenate(channels), np.concatenate(kept)
 
-    def __init__(self, channels: int, tally: Tally):
-        super().__init__(channels, RATE, settings=SETTINGS)
+
+class _Counting(Chooser):
+    """Tallies what is coded, the detail with every size of steps."""
+
+    def __init__(self, encoder: TelemetryEncoder, tally: Tally):
+        super().__init__(basis.tables(), encoder.shape)
         self.tally = tally
 
-    def _choose_detail(self, payload: Payload, bits: dict[str, int], room: int) -> None:
-        code_keys(self.tally, self._tables, self.shape, 0, payload)
-        code_news(self.tally, self._tables, self.shape, payload, self._profile)
-        low = np.zeros_like(payload.low)
-        if len(low):
-            self._analyse_low(payload, low)
-        waves = [each for each in self._waves if len(each.keys)]
-        self._waves = []
-        joined = Waves(*map(np.concatenate, zip(*waves, strict=True))) if waves else None
-        if joined is not None:
-            payload.wave_channels = joined.keys % self.channels
-            payload.offsets = joined.offsets
-        for size in range(STEPS):
-            only = Payload(payload.found, low=payload.low, low_channels=payload.low_channels)
-            self._quantise(only, None, low, size)
-            code_detail(self.tally, self._tables, only, self._profile)
-        for quality in range(QUALITIES if joined is not None else 0):
-            assert joined is not None
-            only = Payload(payload.found, wave_channels=payload.wave_channels, offsets=joined.offsets)
-            only.absent = np.zeros(len(joined.keys), dtype=np.uint8)
-            only.waves = np.zeros((len(joined.keys), COMPONENTS), dtype=np.int32)
-            only.quality[0] = quality
-            basis.quantise_waves(
-                self._tables, self._profile, only.wave_channels, joined.coefficients, quality, only.waves
-            )
-            code_detail(self.tally, self._tables, only, self._profile)
+    def detail(
+        self, payload: Payload, waves: np.ndarray, low: np.ndarray, profile: np.ndarray, size: int, left: int
+    ) -> tuple[int, int]:
+        """Tally a packet, with all sizes of steps."""
+        code_keys(self.tally, self.tables, self.shape, 0, payload)
+        code_news(self.tally, self.tables, self.shape, payload, profile)
         only = Payload(payload.found, power=payload.power, power_channels=payload.power_channels)
-        code_detail(self.tally, self._tables, only, self._profile)
-        payload.low = payload.low[:0]
-        payload.power = payload.power[:0]
-
-
-SETTINGS = Settings(budget=1e9, packet_ms=0.75)
+        code_detail(self.tally, self.tables, only, profile)
+        for step in range(STEPS):
+            only = Payload(payload.found, low=np.zeros_like(low), low_channels=payload.low_channels)
+            only.step[0] = step
+            basis.quantise_low(self.tables, profile, only.low_channels, low, step, only.low)
+            code_detail(self.tally, self.tables, only, profile)
+        for quality in range(QUALITIES):
+            only = Payload(payload.found, wave_channels=payload.wave_channels, offsets=payload.offsets)
+            only.absent, only.waves = payload.absent, np.zeros((len(waves), COMPONENTS), dtype=np.int32)
+            only.quality[0] = quality
+            basis.quantise_waves(self.tables, profile, only.wave_channels, waves, quality, only.waves)
+            code_detail(self.tally, self.tables, only, profile)
+        payload.low, payload.power, payload.absent = payload.low[:0], payload.power[:0], payload.absent[:0]
+        return 0, 0
 
 
 def principal_components(batches: list[np.ndarray]) -> np.ndarray:
@@ -124,10 +119,7 @@ def principal_components(batches: list[np.ndarray]) -> np.ndarray:
     length = 28
     total = np.zeros((length, length))
     for batch in batches:
-        cutting = _Waveforms(batch.shape[1])
-        cutting.push(batch)
-        channels = np.concatenate([each for each, _ in cutting.kept])
-        waves = np.concatenate([each for _, each in cutting.kept])
+        channels, waves = _waveforms(batch)
         weights = np.minimum(1.0, MOST_WAVES / np.bincount(channels)[channels])
         total += (waves * weights[:, None]).T @ waves
     _, vectors = np.linalg.eigh(total)
@@ -160,25 +152,24 @@ def fit(batches: list[np.ndarray]) -> dict[str, np.ndarray]:
     tally = Tally(np.zeros((ROWS, SYMBOLS), dtype=np.int64))
     with _shipping(learned):
         for batch in batches:
-            _Counting(batch.shape[1], tally).push(batch)
+            encoder = TelemetryEncoder(batch.shape[1], RATE, settings=SETTINGS)
+            encoder._chooser = _Counting(encoder, tally)
+            encoder.push(batch)
     learned["counts"] = smoothed(tally.seen)
     return learned
 
 
-class _shipping:
-    """Has the encoder use these tables for a while."""
-
-    def __init__(self, learned: dict[str, np.ndarray]):
-        self.learned = learned
-
-    def __enter__(self) -> None:
-        tables = tables_of(self.learned["counts"])
-        self.before = basis.shipped, encoder.tables
-        basis.shipped = lambda: self.learned  # type: ignore[assignment]
-        encoder.tables = lambda: tables  # type: ignore[assignment]
-
-    def __exit__(self, *_: object) -> None:
-        basis.shipped, encoder.tables = self.before
+@contextmanager
+def _shipping(learned: dict[str, np.ndarray]) -> Iterator[None]:
+    """Has telemetry use these tables for a while."""
+    before = basis.shipped
+    basis.shipped = lambda: learned  # type: ignore[assignment]
+    basis.tables.cache_clear()
+    try:
+        yield
+    finally:
+        basis.shipped = before
+        basis.tables.cache_clear()
 
 
 def main(folder: str, out: str, leave_out: str = "5") -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import typer
 
-from spikey.cli import near
+from spikey.cli import near, telemetry_encode
 
 app = typer.Typer(
     help="Lossy modes, for where lossless is too much; their files say so and are restored by these commands only.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("encode")(telemetry_encode.command)
 app.command("near-lossless")(near.near_lossless)
 app.command("hybrid")(near.hybrid)
 app.command("restore")(near.restore)

@@ -1,8 +1,9 @@
 """The budget: how many bits the next packet may have.
 
-Three bounds hold after every packet: bits may run ahead of the budget by the buffer's bits and no more (a leaky
-bucket: a radio of the budget's rate that begins with a full buffer would send them in time), every second has no more
-bits than the budget gives for a second, and so has the stream from its beginning.
+Three bounds hold after every packet: bits run ahead of the budget by the buffer's bits and no more (a leaky bucket: a
+radio of the budget's rate sends them in time), every second has no more bits than the budget gives for a second, and so
+has the stream since its beginning. Keys and what a packet needs in any case go out whatever the bounds say, which is
+why the rest keeps away from them.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from __future__ import annotations
 from collections import deque
 
 from spikey.telemetry.packet import MAGIC
-from spikey.telemetry.settings import LEAST_PACKETS, Settings, Shape
+from spikey.telemetry.schedule import COPIES, PART
+from spikey.telemetry.settings import LEAST_PACKETS, PROFILE_BITS, Settings, Shape
 
 # Up to how full the buffer may get with each purpose: detail goes before events do.
 DETAIL, POWER, EVENTS = 0.5, 0.75, 1.0
+LAST_BITS = 100  # of a packet that holds nothing
 AIM = 0.3  # how full it should be
 
 
@@ -22,28 +25,31 @@ class Allowance:
 
     >>> from spikey.telemetry.settings import shape_of
     >>> allowance = Allowance(Settings(), shape_of(Settings(), 1024, 20_000))
-    >>> allowance.room(EVENTS), allowance.most
-    (718, 10000)
+    >>> allowance.room(EVENTS, 15), allowance.room(DETAIL, 15)
+    (718, -662)
     """
 
     def __init__(self, settings: Settings, shape: Shape):
-        seconds = shape.frames / shape.rate
-        self.packet = settings.budget * seconds  # bits in the time of a packet
-        self.most = int(max(settings.budget * settings.buffer_ms / 1000, LEAST_PACKETS * self.packet))
-        self.held = float(self.most) + 8 * len(MAGIC)  # bits in the buffer, a file's first ones included
-        count = max(int(1 / seconds), LEAST_PACKETS)
+        self._rate = settings.budget / shape.rate  # bits a frame
+        self._packet = self._rate * shape.frames
+        self.most = int(max(settings.budget * settings.buffer_ms / 1000, LEAST_PACKETS * self._packet))  # of the buffer
+        self.held = AIM * self.most  # bits in it
+        count = max(int(shape.rate / shape.frames), LEAST_PACKETS)
         self._window: deque[int] = deque(maxlen=count - 1)
         self._recent = 0
-        self._second = max(int(settings.budget), int(count * self.packet))
+        self._second = max(int(settings.budget), int(count * self._packet))
+        self._total = 8 * len(MAGIC)
+        self._keep = 2 * (PROFILE_BITS // COPIES * min(PART, shape.channels) + LAST_BITS)
 
-    def room(self, purpose: float) -> int:
-        """Bits that the next packet may have with what it says for a purpose."""
-        kept = (1 - purpose) * self.most  # for what goes before it
-        return int(min(self.packet + self.most - self.held, self._second - self._recent) - kept)
+    def room(self, purpose: float, frames: int) -> int:
+        """Bits that the next packet, the stream's until so many frames, may have with what it says for a purpose."""
+        ahead = min(self._packet + self.most - self.held, self._second - self._recent) - (1 - purpose) * self.most
+        return int(min(ahead, self._rate * frames - self._total - (1 - purpose) * self._keep))
 
     def spend(self, bits: int) -> None:
         """A packet of so many bits goes out."""
-        self.held = max(self.held + bits - self.packet, 0.0)
+        self._total += bits
+        self.held = max(self.held + bits - self._packet, 0.0)
         if len(self._window) == self._window.maxlen:
             self._recent -= self._window[0]
         self._window.append(bits)

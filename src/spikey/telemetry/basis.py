@@ -18,6 +18,7 @@ TABLES = Path(__file__).with_name("tables.npz")
 BASIS_BITS = 13
 COSINE_BITS = 14
 BASIS_RATE = 20_000.0  # Hz, at which the basis was learned
+LEAST_SQUARE = 64  # of the power, in 2^-12 squared codes: an eighth of a code
 MIDDLE = 64  # the low band's units in a code
 NOISE_EIGHTHS = 5  # of the noise's standard deviation above its median, in 1/8 octaves
 FINEST_WAVE = -12  # steps of quality 0, in 1/8 octaves of the noise
@@ -91,21 +92,28 @@ def analyse_waves(waves, snippets, coefficients):
 
 
 @kernel
-def analyse_low(cosines, low, ends, channels, levels, coefficients):
-    """Coefficients int32 (n, kept), in 1/64 codes, of blocks of the low band.
+def level_of(profile, middle):
+    """The level of a channel's low band, in 1/64 codes; middle: the alphabet's middle code."""
+    return middle * MIDDLE + ((profile[OFFSET] * exp2(2 * profile[SCALE])) >> 2)
 
-    low int32 (channels, ring): its samples. ends int64 (n,): samples before the end of each block. channels int64 (n,):
-    whose. levels int64 (n,): to take away from each. What lies before the stream's first sample is as that is.
+
+@kernel
+def analyse_low(cosines, low, first, ends, channels, profile, middle, coefficients):
+    """Coefficients int32 (n, kept), in 1/64 codes, of blocks of the low band, from the level in the profile.
+
+    low int32 (channels, ring): its samples, from the channels' first codes, int32 (channels,). ends int64 (n,): samples
+    before the end of each block. channels int64 (n,): whose. What lies before the stream's first sample is as that is.
     """
     ring = low.shape[1] - 1
     for b in range(ends.shape[0]):
         c = channels[b]
+        level = level_of(profile[c], middle) - np.int64(first[c]) * MIDDLE
         for k in range(cosines.shape[0]):
             total = np.int64(1) << (COSINE_BITS - 1)
             for i in range(BLOCK):
                 at = ends[b] - BLOCK + i
                 sample = np.int64(low[c, max(at, 0) & ring]) if ends[b] > 0 else np.int64(0)
-                total += np.int64(cosines[k, i]) * (sample - levels[b])
+                total += np.int64(cosines[k, i]) * (sample - level)
             coefficients[b, k] = total >> COSINE_BITS
 
 
@@ -119,12 +127,6 @@ def wave_step(profile, quality):
 def low_step(profile, step):
     """The step of a channel's low band, in 1/64 codes."""
     return exp2(2 * profile[SCALE] + FINEST_LOW + 2 * step)
-
-
-@kernel
-def level_of(profile, middle):
-    """The level of a channel's low band, in 1/64 codes; middle: the alphabet's middle code."""
-    return middle * MIDDLE + ((profile[OFFSET] * exp2(2 * profile[SCALE])) >> 2)
 
 
 @inlined

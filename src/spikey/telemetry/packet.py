@@ -19,7 +19,7 @@ from spikey.errors import DataError, UsageError
 from spikey.recording.levels import AFFINE, N1, Levels, read_levels
 from spikey.recording.source import DTYPES
 from spikey.stream.packet import STREAMED
-from spikey.telemetry.settings import Settings, Shape, shape_of
+from spikey.telemetry.settings import POLARITIES, Settings, Shape, shape_of
 from spikey.wire import Cursor, varint
 
 MAGIC = b"SPKT"  # of a file
@@ -60,24 +60,38 @@ class Description:
 
     def write(self) -> bytes:
         """As bytes."""
-        kept = self.settings
-        kinds = list(DTYPES).index(self.dtype) | self.levels.kind << 4 | kept.waveforms << 7
-        numbers = (kept.threshold, kept.refractory_ms, *kept.band, kept.resolution_ms, kept.power_ms, kept.power_high)
-        shape = self.shape
+        shape, settings = self.shape, self.settings
+        unusual = [(at, _value(settings, name)) for at, name in enumerate(NUMBERED)]
+        unusual = [(at, value) for at, value in unusual if value != _value(Settings(), NUMBERED[at])]
         return b"".join(
             [
                 bytes([VERSION]),
-                struct.pack("<If", self.stream, self.rate),
-                bytes([kinds, ("negative", "positive", "both").index(kept.polarity)]),
+                struct.pack("<Iff", self.stream, self.rate, settings.budget),
+                bytes([list(DTYPES).index(self.dtype) | self.levels.kind << 4]),
                 varint(self.channels),
                 varint(self.packet),
                 varint(shape.slots),
                 varint(shape.epoch),
-                struct.pack("<9f", kept.budget, *numbers, kept.low_high),
+                varint(sum(1 << at for at, _ in unusual)),
+                b"".join(struct.pack("<f", value) for _, value in unusual),
                 b"".join(map(varint, self.dropped)),
                 self.levels.write(),
             ]
         )
+
+
+# Settings that a key states where they are not the usual ones, each as a number, by its bit.
+NUMBERED = (
+    "threshold", "refractory_ms", "band_low", "band_high", "resolution_ms", "power_ms", "power_high", "low_high",
+    "polarity", "waveforms",
+)  # fmt: skip
+
+
+def _value(settings: Settings, name: str) -> float:
+    if name.startswith("band_"):
+        return settings.band[name == "band_high"]
+    value = getattr(settings, name)
+    return float(POLARITIES.index(value) if name == "polarity" else value)
 
 
 class Packet(NamedTuple):
@@ -138,34 +152,31 @@ def _read_description(cursor: Cursor) -> Description:
     version = cursor.byte()
     if version != VERSION:
         raise DataError(f"a telemetry stream is of version {version}, which this version does not know")
-    stream, rate = struct.unpack("<If", cursor.take(8))
-    kinds, polarity = cursor.byte(), cursor.byte()
+    stream, rate, budget = struct.unpack("<Iff", cursor.take(12))
+    kinds = cursor.byte()
     channels, packet = cursor.varint(1 << 16), cursor.varint(1 << 48)
     slots, epoch = cursor.varint(1 << 20), cursor.varint(1 << 32)
-    budget, threshold, refractory, low, high, resolution, power, power_high, low_high = struct.unpack(
-        "<9f", cursor.take(36)
-    )
-    dropped = tuple(cursor.varint() for _ in range(4))
-    if kinds & 15 not in STREAMED or kinds >> 4 & 7 not in (N1, AFFINE) or polarity > 2:
+    mask = cursor.varint((1 << len(NUMBERED)) - 1)
+    told = {name: _value(Settings(), name) for name in NUMBERED}
+    for at, name in enumerate(NUMBERED):
+        if mask >> at & 1:
+            (told[name],) = struct.unpack("<f", cursor.take(4))
+    dropped = (cursor.varint(), cursor.varint(), cursor.varint(), cursor.varint())
+    if kinds & 15 not in STREAMED or kinds >> 4 not in (N1, AFFINE) or told["polarity"] not in (0, 1, 2):
         raise DataError("a telemetry key describes an impossible stream")
-    levels = read_levels(kinds >> 4 & 7, cursor)
+    levels = read_levels(kinds >> 4, cursor)
     try:
         slot = shape_of(Settings(), 1, rate).slot
         settings = Settings(
             budget=budget,
-            threshold=threshold,
-            polarity=("negative", "positive", "both")[polarity],
-            refractory_ms=refractory,
-            band=(low, high),
-            resolution_ms=resolution,
-            waveforms=bool(kinds >> 7),
-            power_ms=power,
-            power_high=power_high,
-            low_high=low_high,
+            polarity=POLARITIES[int(told.pop("polarity"))],
+            waveforms=bool(told.pop("waveforms")),
+            band=(told.pop("band_low"), told.pop("band_high")),
             packet_ms=slots * slot / rate * 1000,
             key_s=epoch * slots * slot / rate,
+            **told,
         )
         shape_of(settings, channels, rate)
-    except (UsageError, OverflowError) as error:
+    except (UsageError, OverflowError, ValueError, ZeroDivisionError) as error:
         raise DataError(f"a telemetry key describes an impossible stream: {error}") from None
-    return Description(stream, channels, rate, STREAMED[kinds & 15], levels, settings, packet, dropped)  # type: ignore[arg-type]
+    return Description(stream, channels, rate, STREAMED[kinds & 15], levels, settings, packet, dropped)

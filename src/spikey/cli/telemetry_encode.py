@@ -1,0 +1,157 @@
+"""`spikey telemetry encode`."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spikey.cli.common import prepare_kernels, progress_bar, raw_layout
+from spikey.errors import UsageError
+
+if TYPE_CHECKING:
+    from spikey.telemetry.settings import Settings
+    from spikey.telemetry.write import Encoded
+
+_UNITS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
+LEFT_OUT = ("events", "waveforms", "values of power", "blocks of the low band")
+
+
+def bit_rate(text: str) -> float:
+    """A bit rate as a person writes it, in bit/s; UsageError where it is none.
+
+    >>> bit_rate("1Mbit/s"), bit_rate("500 kbit/s"), bit_rate("1e6")
+    (1000000.0, 500000.0, 1000000.0)
+    """
+    found = re.fullmatch(r"\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*([kmg]?)(?:bit/s|bits/s|bps|b/s)?\s*", text, re.IGNORECASE)
+    try:
+        assert found is not None
+        return float(found[1]) * _UNITS[found[2].lower()]
+    except (AssertionError, ValueError):
+        raise UsageError(f"--budget must be a bit rate such as 1Mbit/s or 500kbit/s, not {text}") from None
+
+
+def command(
+    path: Annotated[Path, typer.Argument(metavar="IN", help="WAV, or raw with --channels, --rate and --dtype.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT.spkt", help="The telemetry file.")],
+    budget: Annotated[
+        str | None, typer.Option(help="For all channels together, such as 1Mbit/s; default: 977 bit/s a channel.")
+    ] = None,
+    ratio: Annotated[
+        float | None, typer.Option(help="Or how many times less than the converter gives: 10 bits a sample for the N1.")
+    ] = None,
+    threshold: Annotated[float | None, typer.Option(help="Of events, in deviations of the noise (4.5).")] = None,
+    polarity: Annotated[str | None, typer.Option(help="Of events: negative, positive, both (negative).")] = None,
+    refractory_ms: Annotated[float | None, typer.Option(help="After an event (1).")] = None,
+    band: Annotated[tuple[float, float] | None, typer.Option(help="Hz, of events and waveforms (300 5000).")] = None,
+    resolution_ms: Annotated[float | None, typer.Option(help="Of events' times; 0: to the sample (0).")] = None,
+    waveforms: Annotated[bool | None, typer.Option(help="Whether events come with waveforms (yes).")] = None,
+    power_ms: Annotated[float | None, typer.Option(help="Bins of spike-band power; 0: none (50).")] = None,
+    low_high: Annotated[float | None, typer.Option(help="Hz, upper edge of the low band; 0: none (250).")] = None,
+    packet_ms: Annotated[float | None, typer.Option(help="Of a packet (as the budget allows).")] = None,
+    buffer_ms: Annotated[float | None, typer.Option(help="How far packets may run ahead of the budget (10).")] = None,
+    config: Annotated[Path | None, typer.Option(help="A configuration; its section telemetry counts.")] = None,
+    name: Annotated[str | None, typer.Option(help="The configuration's document.")] = None,
+    channels: Annotated[int | None, typer.Option(help="Channels of a raw input.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Sampling rate of a raw input in Hz.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="Type of a raw input.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="A summary for programs.")] = False,
+) -> None:
+    """LOSSY: keep events, waveforms, spike-band power and a low band of a recording, within a budget of bits.
+
+    Options come before the configuration. What is decoded again are events and waveforms, not the recording.
+    """
+    from spikey.files import Settings as Recordings
+    from spikey.telemetry.write import encode_file
+
+    if budget is not None and ratio is not None:
+        raise UsageError("give either --budget or --ratio")
+    given = {
+        "budget": bit_rate(budget) if budget is not None else None,
+        "threshold": threshold,
+        "polarity": polarity,
+        "refractory_ms": refractory_ms,
+        "band": band,
+        "resolution_ms": resolution_ms,
+        "waveforms": waveforms,
+        "power_ms": power_ms,
+        "low_high": low_high,
+        "packet_ms": packet_ms,
+        "buffer_ms": buffer_ms,
+    }
+    settings, stated = settings_of(config, name, given)
+    prepare_kernels()
+    start = time.perf_counter()
+    with progress_bar(None, "samples") as advance:
+        encoded = encode_file(
+            path,
+            output,
+            settings,
+            ratio=ratio,
+            usual_budget=not stated,
+            recordings=Recordings(raw=raw_layout(channels, rate, dtype)),
+            progress=lambda n: advance(n),
+        )
+    if as_json:
+        typer.echo(json.dumps(facts(encoded), indent=2))
+        return
+    typer.echo("\n".join(_lines(output, encoded, time.perf_counter() - start)))
+
+
+def settings_of(config: Path | None, name: str | None, given: dict[str, Any]) -> tuple[Settings, bool]:
+    """Settings of a configuration, with what else is given; and whether any of them states a budget."""
+    from spikey.config import load
+    from spikey.telemetry.settings import Settings
+
+    wanted: dict[str, Any] = {}
+    if config is not None:
+        wanted = load(config, name).telemetry.model_dump()
+        wanted["band"] = wanted.pop("band_low"), wanted.pop("band_high")
+    elif name is not None:
+        raise UsageError("--name chooses a document of a configuration, which --config gives")
+    wanted |= {key: value for key, value in given.items() if value is not None}
+    stated = wanted.get("budget") is not None
+    if not stated:
+        wanted.pop("budget", None)
+    return Settings(**wanted), stated
+
+
+def facts(encoded: Encoded) -> dict[str, Any]:
+    """For programs."""
+    bits = (
+        {purpose: round(each / encoded.seconds, 1) for purpose, each in encoded.spent.items()} if encoded.frames else {}
+    )
+    return {
+        "lossy": True,
+        "channels": encoded.shape.channels,
+        "rate": encoded.shape.rate,
+        "seconds": encoded.seconds,
+        "budget_bits_per_second": encoded.settings.budget,
+        "bits_per_second": 8 * encoded.size / encoded.seconds if encoded.frames else None,
+        "bytes": encoded.size,
+        "original_bits_per_sample": encoded.bits,
+        "ratio": encoded.ratio,
+        "packet_ms": 1000 * encoded.shape.frames / encoded.shape.rate,
+        "events": encoded.events,
+        "bits_per_second_by_purpose": bits,
+        "left_out": dict(zip(LEFT_OUT, encoded.dropped, strict=True)),
+    }
+
+
+def _lines(output: Path, encoded: Encoded, seconds: float) -> list[str]:
+    """For a person."""
+    of_all = sum(encoded.spent.values()) or 1
+    shares = ", ".join(f"{purpose} {100 * bits / of_all:.0f} %" for purpose, bits in encoded.spent.items())
+    left_out = ", ".join(f"{n:,} {what}" for n, what in zip(encoded.dropped, LEFT_OUT, strict=True) if n)
+    rate = 8 * encoded.size / encoded.seconds if encoded.frames else 0.0
+    return [
+        f"{output}: LOSSY telemetry of {encoded.seconds:.2f} s of {encoded.shape.channels:,} channels, "
+        f"{encoded.size:,} bytes: {rate:,.0f} bit/s of {encoded.settings.budget:,.0f}, "
+        f"ratio {encoded.ratio:.1f} against {encoded.bits} bits a sample; {seconds:.2f} s",
+        f"{encoded.events:,} events; packets of {1000 * encoded.shape.frames / encoded.shape.rate:.2f} ms; {shares}",
+        f"left out for want of bits: {left_out or 'nothing'}",
+    ]

@@ -1,0 +1,130 @@
+"""A recording's file into a telemetry file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from spikey.errors import DataError, UsageError
+from spikey.files import Settings as Recordings
+from spikey.files import complete_file, open_recording
+from spikey.recording.levels import N1_VALUES
+from spikey.stream.encoder import DTYPES
+from spikey.telemetry.decoder import Missing, TelemetryDecoder
+from spikey.telemetry.encoder import TelemetryEncoder
+from spikey.telemetry.packet import MAGIC
+from spikey.telemetry.settings import Settings, Shape
+
+N1_BITS = 10  # that the device's converter gives, whatever its samples are stretched to
+USUAL_BUDGET = 1e6 / 1024  # bit/s of a channel
+PIECE_BYTES = 1 << 22
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What became of a recording.
+
+    bits: of a sample, of which the ratio is. size: bytes of the file. spent: bits by purpose. dropped: events,
+    waveforms, values of power and blocks of the low band that were left out.
+    """
+
+    settings: Settings
+    shape: Shape
+    frames: int
+    bits: int
+    size: int
+    events: int
+    spent: dict[str, int]
+    dropped: tuple[int, int, int, int]
+
+    @property
+    def seconds(self) -> float:
+        """Of the recording."""
+        return self.frames / self.shape.rate
+
+    @property
+    def ratio(self) -> float:
+        """Bits of the converter over bits of the file."""
+        return self.frames * self.shape.channels * self.bits / (8 * self.size)
+
+
+def encode_file(
+    path: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    settings: Settings | None = None,
+    *,
+    ratio: float | None = None,
+    usual_budget: bool = False,
+    recordings: Recordings | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Encoded:
+    """Encode a recording as telemetry, LOSSY, and decode every packet to see that it says what was to be said.
+
+    ratio: sets the budget, to the rate of the converter's bits over this: 10 bits a sample for the N1, else those of
+    the type. usual_budget: sets it to 976.5625 bit/s a channel, as it is without settings. recordings: how to open the
+    file.
+    progress: called with numbers of samples. Raises UsageError or DataError, and then leaves no output.
+    """
+    with open_recording(Path(path), recordings or Recordings()) as source:
+        layout = source.layout
+        if layout.dtype not in DTYPES:
+            raise UsageError(f"{path}: telemetry takes samples of {', '.join(DTYPES)}, not {layout.dtype}")
+        if not layout.rate:
+            raise UsageError(f"{path}: telemetry needs to know the sampling rate")
+        first = source.read(0, min(source.frames, 4096)) if source.frames else np.zeros((0, layout.channels))
+        stretched = layout.dtype == "int16" and bool((N1_VALUES.take((first.astype(int) >> 6) + 512) == first).all())
+        bits = N1_BITS if stretched else 8 * layout.itemsize
+        if settings is None or usual_budget:
+            settings = replace(settings or Settings(), budget=USUAL_BUDGET * layout.channels)
+        if ratio is not None:
+            if not 1 < ratio <= 1e6:
+                raise UsageError(f"the ratio must lie from 1 to 1,000,000, not {ratio:g}")
+            settings = replace(settings, budget=layout.channels * layout.rate * bits / ratio)
+        encoder = TelemetryEncoder(layout.channels, layout.rate, layout.dtype, settings=settings)
+        check = _Check(str(path))
+        with complete_file(output, str(path)) as (out, _):
+            out.write(MAGIC)
+            size = len(MAGIC)
+            piece = max(PIECE_BYTES // layout.frame_bytes, 1)
+            for at in range(0, source.frames, piece):
+                frames = source.read(at, min(piece, source.frames - at))
+                for packet in encoder.push(frames):
+                    check.take(packet)
+                    size += out.write(packet)
+                if progress is not None:
+                    progress(frames.size)
+            for packet in encoder.close():
+                check.take(packet)
+                size += out.write(packet)
+            check.done(encoder)
+    a, b, c, d = map(int, encoder.dropped)
+    return Encoded(
+        encoder.settings, encoder.shape, encoder.frames, bits, size, encoder.events, encoder.spent, (a, b, c, d)
+    )
+
+
+class _Check:
+    """A decoder beside the encoder."""
+
+    def __init__(self, name: str):
+        self._decoder, self._name = TelemetryDecoder(), name
+        self._events = 0
+        self._whole = True
+
+    def take(self, packet: bytes) -> None:
+        """Decode a packet."""
+        for item in self._decoder.push(packet):
+            if isinstance(item, Missing):
+                self._whole = False
+            else:
+                self._events += len(item.event_frames)
+
+    def done(self, encoder: TelemetryEncoder) -> None:
+        """DataError unless everything was told."""
+        same = self._whole and self._events == encoder.events and self._decoder.ended == encoder.frames
+        if not same:
+            raise DataError(f"{self._name}: the telemetry does not decode to what was encoded; please report this")
