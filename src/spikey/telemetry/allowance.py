@@ -43,8 +43,9 @@ class Allowance:
 
     def room(self, purpose: float, frames: int) -> int:
         """Bits that the next packet, the stream's until so many frames, may have with what it says for a purpose."""
-        ahead = min(self._packet + self.most - self.held, self._second - self._recent) - (1 - purpose) * self.most
-        return int(min(ahead, self._rate * frames - self._total - (1 - purpose) * self._keep))
+        ahead = self._packet + purpose * self.most - self.held
+        limit = min(self._second - self._recent, self._rate * frames - self._total)
+        return int(min(ahead, limit - (1 - purpose) * self._keep))
 
     def spend(self, bits: int) -> None:
         """A packet of so many bits goes out."""
