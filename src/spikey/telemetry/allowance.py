@@ -17,6 +17,7 @@ from spikey.telemetry.settings import LEAST_PACKETS, PROFILE_BITS, Settings, Sha
 # Up to how full the buffer may get with each purpose: detail goes before events do.
 DETAIL, POWER, EVENTS = 0.5, 0.75, 1.0
 LAST_BITS = 100  # of a packet that holds nothing
+DRAINED = 0.995  # of the budget: what the buffer gives off, so that the bound on a second hardly ever binds
 AIM = 0.3  # how full it should be
 
 
@@ -43,14 +44,14 @@ class Allowance:
 
     def room(self, purpose: float, frames: int) -> int:
         """Bits that the next packet, the stream's until so many frames, may have with what it says for a purpose."""
-        ahead = self._packet + purpose * self.most - self.held
+        ahead = DRAINED * self._packet + purpose * self.most - self.held
         limit = min(self._second - self._recent, self._rate * frames - self._total)
         return int(min(ahead, limit - (1 - purpose) * self._keep))
 
     def spend(self, bits: int) -> None:
         """A packet of so many bits goes out."""
         self._total += bits
-        self.held = max(self.held + bits - self._packet, 0.0)
+        self.held = max(self.held + bits - DRAINED * self._packet, 0.0)
         if len(self._window) == self._window.maxlen:
             self._recent -= self._window[0]
         self._window.append(bits)
