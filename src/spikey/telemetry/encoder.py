@@ -141,10 +141,10 @@ class TelemetryEncoder:
         if payload.dropped[0]:
             flags |= DROPPED
             waves, low = self._place(payload, events=False)
-        bits["power"] = chooser.power(payload, self._profile, left(POWER))
         # Packets of many blocks are as fine as they can be; small ones vary, and are steered together.
         size = 0 if self._turns.at_once else round(self._size + PULL * (allowance.fullness - AIM))
         size = min(max(size, 0), STEPS - 1)
+        bits["power"] = chooser.power(payload, self._profile, size, left(POWER))
         detail = chooser.detail(payload, waves, low, self._profile, size, left(DETAIL))
         bits["waveforms"], bits["low"] = detail
 
