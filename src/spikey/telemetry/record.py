@@ -78,13 +78,17 @@ class Telemetry:
         sums = np.where(known, self.low, 0).sum(axis=0)
         return np.where(count > 0, sums / np.maximum(count, 1), self.description.middle).astype(np.float32)
 
-    def signal(self, first: int = 0, end: int | None = None) -> np.ndarray:
+    def signal(self, first: int = 0, end: int | None = None, low: bool = True) -> np.ndarray:
         """A signal for viewing, float32 (frames, channels) in codes: the low band, and waveforms where events were.
 
+        low: whether with the low band; without it there is 0 where no waveform is.
         What is not known is the low band's level. This is not the recording: there is no noise in it.
         """
         end = self.frames if end is None else end
-        signal = self._low_signal(first, end)
+        if low:
+            signal = self._low_signal(first, end)
+        else:
+            signal = np.zeros((max(end - first, 0), self.channels), dtype=np.float32)
         shape = self.description.shape
         troughs = self.trough_frames
         near = np.flatnonzero((troughs + shape.post > first) & (troughs - shape.pre < end))
