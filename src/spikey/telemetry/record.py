@@ -15,7 +15,8 @@ from spikey.telemetry.packet import Description
 from spikey.telemetry.settings import BLOCK
 
 TAPS = 16  # of the interpolation of the low band
-# Values of the low band that a stream of so many bytes may tell of, more than any: a false number takes no memory.
+# Values of power and low band that a stream of so many bytes may have, more than any needs: a false number must not
+# take all memory.
 LEAST_VALUES, VALUES_PER_BYTE = 1 << 24, 1 << 12
 LEFT_OUT = ("dropped", "left_out_waves", "left_out_power", "left_out_low")
 
@@ -144,8 +145,9 @@ def collect(packets: Iterable[bytes], what: str = "the stream") -> Telemetry:
     items += decoder.finish()
     if decoder.description is None:
         raise DataError(f"{what}: holds no telemetry key, so nothing of it can be read")
-    frames = max((item.end_frame for item in items), default=0)
-    if frames * decoder.description.channels / decoder.shape.decimation > LEAST_VALUES + VALUES_PER_BYTE * size:
+    shape, frames = decoder.shape, max((item.end_frame for item in items), default=0)
+    rows = (frames // shape.decimation if shape.coefficients else 0) + (frames // shape.bin if shape.bin else 0)
+    if rows * shape.channels > LEAST_VALUES + VALUES_PER_BYTE * size:
         raise DataError(f"{what}: states {frames:,} frames, more than its {size:,} bytes can tell of")
     return _joined(decoder, items)
 
