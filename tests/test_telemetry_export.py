@@ -134,6 +134,15 @@ def test_wav_is_the_signal_and_says_what_it_is(told, tmp_path, monkeypatch, piec
     assert int.from_bytes(head[4:8], "little") == (tmp_path / "a.wav").stat().st_size - 8
 
 
+def test_wav_beyond_what_riff_can_state(told, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "MOST_RIFF", 4000)
+    export.write_wav(told, tmp_path / "a.wav")
+    data = (tmp_path / "a.wav").read_bytes()
+    assert data[:4] == b"RF64" and int.from_bytes(data[20:28], "little") == len(data) - 8
+    with open_wav(tmp_path / "a.wav") as source:
+        assert source.tail_size == 0 and np.array_equal(source.read(0, source.frames), told.samples())
+
+
 def test_wav_of_odd_size_and_wav_that_cannot_be(tmp_path):
     samples = np.random.default_rng(0).integers(100, 156, (3001, 1)).astype(np.uint8)
     export.write_wav(collect(encoded(samples)), tmp_path / "a.wav")
@@ -141,7 +150,7 @@ def test_wav_of_odd_size_and_wav_that_cannot_be(tmp_path):
     assert len(data) % 2 == 0 and int.from_bytes(data[4:8], "little") == len(data) - 8
     with open_wav(tmp_path / "a.wav") as source:
         assert source.frames == 3001
-    with pytest.raises(UsageError, match="WAV header cannot state"):
+    with pytest.raises(UsageError, match="WAV header cannot state .*write .npz instead"):
         export.write_wav(collect(encoded(samples.astype(np.uint16))), tmp_path / "b.wav")
     assert rest(tmp_path) == {"a.wav"}
 
@@ -316,6 +325,20 @@ def test_calls_that_make_no_sense(path, decode, tmp_path, monkeypatch, arguments
     with pytest.raises(UsageError, match=said):
         decode("a.spkt", *arguments)
     assert rest(tmp_path) == set()
+
+
+def test_addresses(path, told, decode):
+    fsspec = pytest.importorskip("fsspec")
+    fsspec.filesystem("memory").pipe_file("/t/a.spkt", path.read_bytes())
+    decode("memory://t/a.spkt", "memory://t/a.npz", "--csv", "memory://t/a.csv", "--wav", "memory://t/a.wav")
+    with fsspec.open("memory://t/a.npz") as file, np.load(file) as held:
+        assert np.array_equal(held["event_frames"], told.event_frames)
+    with open_wav("memory://t/a.wav") as source:
+        assert source.frames == FRAMES
+    with fsspec.open("memory://t/a.csv", "rt") as file:
+        assert len(file.readlines()) == len(told.event_frames) + 1
+    with pytest.raises(DataError):
+        decode("memory://t/none.spkt")
 
 
 def test_nothing_is_left_of_what_fails(path, told, tmp_path, monkeypatch):

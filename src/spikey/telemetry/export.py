@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from spikey.telemetry.record import Telemetry
 
 COMMENT = b"Lossy reconstruction from Spikey telemetry, not the recording"  # in a WAV
+MOST_RIFF = (1 << 32) - 2  # bytes that a WAV states in 32 bits
+UNKNOWN = b"\xff\xff\xff\xff"  # in place of a size that does not fit
 FORMAT_BYTES = 24  # of a WAV's chunk `fmt `
 PIECE = 1 << 21  # samples that are reconstructed together
 UNITS = {
@@ -131,10 +133,13 @@ def write_wav(
     """Write the reconstructed signal, `Telemetry.samples`, as a WAV with a comment that says what it is.
 
     progress: called with the samples done since. UsageError where `path` cannot be written, or a WAV cannot state the
-    rate, type or length.
+    rate or type.
     """
     layout = Layout(telemetry.channels, telemetry.rate, telemetry.description.dtype)
-    head = _head(layout, telemetry.frames)
+    try:
+        head = _head(layout, telemetry.frames)
+    except UsageError as error:
+        raise UsageError(f"{os.fspath(path)}: {error}; write .npz instead") from None
     rows = max(PIECE // layout.channels, 1)
     with complete_file(path, source) as (file, _):
         sink = Sink(file, layout)
@@ -148,14 +153,14 @@ def write_wav(
 
 
 def _head(layout: Layout, frames: int) -> bytes:
-    """The bytes before the samples: as `canonical_head`, with a list of one comment (RIFF's INFO, ICMT)."""
-    plain = canonical_head(layout, frames)
+    """The bytes before the samples, with a list of one comment (RIFF's INFO, ICMT); RF64 from 4 GiB on."""
+    plain = canonical_head(layout, 0)
     text = COMMENT + b"\0" * (2 - len(COMMENT) % 2)
     comment = b"INFOICMT" + struct.pack("<I", len(COMMENT) + 1) + text
-    chunk = b"LIST" + struct.pack("<I", len(comment)) + comment
-    (size,) = struct.unpack_from("<I", plain, 4)
-    size += len(chunk) + size % 2
-    if size >> 32:
-        raise UsageError(f"{frames:,} frames of {layout.channels} channels are too many for a WAV, which ends at 4 GiB")
-    end = 12 + FORMAT_BYTES
-    return plain[:4] + struct.pack("<I", size) + plain[8:end] + chunk + plain[end:]
+    chunks = plain[12 : 12 + FORMAT_BYTES] + b"LIST" + struct.pack("<I", len(comment)) + comment
+    size = frames * layout.frame_bytes
+    whole = 4 + len(chunks) + 8 + size + size % 2
+    if whole <= MOST_RIFF:
+        return b"RIFF" + struct.pack("<I", whole) + b"WAVE" + chunks + b"data" + struct.pack("<I", size)
+    sizes = struct.pack("<IQQQI", 28, whole + 36, size, frames, 0)
+    return b"RF64" + UNKNOWN + b"WAVEds64" + sizes + chunks + b"data" + UNKNOWN
