@@ -140,7 +140,7 @@ def test_a_large_spike_looks_like_itself():
     telemetry = collect(encode(samples, budget=4000.0, refractory_ms=2.0)[1])
     assert len(telemetry.event_frames) == pytest.approx(len(spikes), abs=2)
     assert (np.abs(telemetry.trough_frames[:, None] - spikes).min(axis=0) <= 2).all()
-    assert np.median(telemetry.waveforms.min(axis=1)) < -90
+    assert np.median(telemetry.waveforms.min(axis=1)) < -80
 
 
 @pytest.mark.parametrize("polarity", ["negative", "positive", "both"])
@@ -266,7 +266,7 @@ def test_a_burst_in_all_channels_is_told_of_as_far_as_there_is_room():
     assert len(telemetry.event_frames) == encoder.events
     assert 8 * sum(map(len, packets)) <= 200.0 * 256 * 2 + 200
     # One artifact, however, is told of in full: that events come together makes them cheap.
-    codes[10_026:] = 512 + 5 * rng.normal(size=(29_974, 256))
+    codes[10_010:] = 512 + 5 * rng.normal(size=(29_990, 256))
     encoder, packets = encode(N1_VALUES[np.clip(np.rint(codes), 0, 1023).astype(int)], budget=977.0 * 256)
     told = collect(packets)
     assert encoder.dropped[0] == 0
