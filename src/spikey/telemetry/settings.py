@@ -23,6 +23,7 @@ PROFILE_BITS = 40  # of a channel, both copies, about
 KEY_BITS = 400
 MOST_FRAMES = 1 << 17  # of a packet
 MOST_CHANNELS = 1 << 16
+MOST_PLACES = 1 << 22  # slots of a packet times channels
 POLARITIES = ("negative", "positive", "both")
 
 
@@ -145,6 +146,8 @@ def shape_of(settings: Settings, channels: int, rate: float) -> Shape:
     else:
         seconds = settings.packet_ms / 1000
     slots = max(math.ceil(seconds * rate / slot - 0.5), 1)
+    if slots * channels > MOST_PLACES:
+        raise UsageError(f"packets of {1000 * slot * slots / rate:.4g} ms are too long for {channels:,} channels")
     if slot * slots > MOST_FRAMES:
         raise UsageError(f"a budget of {settings.budget:g} bit/s is too small: packets would last {seconds:.0f} s")
     if settings.key_s is None:
