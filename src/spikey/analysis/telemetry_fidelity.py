@@ -131,7 +131,9 @@ def encode(original: Original, settings: Settings) -> Encoded:
     for packet in packets:
         items.append(decoder.push(packet))
     decoded = time.perf_counter() - start
-    told = [(item, moment) for each, moment in zip(items, ready, strict=True) for item in each if isinstance(item, Told)]
+    told = [
+        (item, moment) for each, moment in zip(items, ready, strict=True) for item in each if isinstance(item, Told)
+    ]
     spans = np.array([(item.first_frame, item.end_frame, item.dropped) for item, _ in told], dtype=np.int64)
     latency = _latencies(told, rate)
     return Encoded(collect(packets), spans.reshape(-1, 3), work, decoded, *latency, dict(encoder.spent))
@@ -242,9 +244,7 @@ def _one(
     return encoded, waves
 
 
-def _events(
-    tally: Tally, encoded: Encoded, events: Events, own: Events, reference: Reference, rate: float
-) -> None:
+def _events(tally: Tally, encoded: Encoded, events: Events, own: Events, reference: Reference, rate: float) -> None:
     kept = matched(own, events, ON_TIME * rate)
     tally.count("own", len(kept))
     tally.count("kept", kept.sum())

@@ -54,9 +54,11 @@ ROWS: dict[str, Row] = {
     "rand_mean": Row("  mean of channels", "{:.3f}"),
     "rand_again": Row("  original waveforms, clustered again", "{:.3f}"),
     "rand_noisy": Row("  original waveforms with 2 % of noise", "{:.3f}"),
+    "several": Row("  channels of more than one cluster", "{:.1%}"),
     "accuracy_lost": Row("sorter's accuracy lost", "{:+.2%}", "2 %", _most("accuracy_lost", 0.02)),
     "accuracy": Row("  accuracy on known units, telemetry", "{:.2%}"),
     "accuracy_original": Row("  original", "{:.2%}"),
+    "accuracy_unlimited": Row("  telemetry without a budget", "{:.2%}"),
     "power_mean": Row("spike-band power, correlation, mean", "{:.4f}", "0.98", _least("power_mean", 0.98)),
     "power_median": Row("  median", "{:.4f}"),
     "power_tenth": Row("  10th percentile", "{:.4f}"),
@@ -127,11 +129,11 @@ def facts_of(tally: Tally) -> dict[str, Any]:
         facts |= {f"{kind}_ms_p{at}": _at(values, at) for at in (50, 99)} | {f"{kind}_ms_max": _at(values, 100)}
     rand, events = tally.all("rand"), tally.all("rand_events")
     facts["rand"] = float(rand @ events / events.sum()) if len(rand) else None
-    facts |= {"rand_mean": _mean(rand), "rand_channels": len(rand)}
+    facts |= {"rand_mean": _mean(rand), "rand_channels": len(rand), "several": _mean(tally.all("clusters") > 1)}
     for kind in ("again", "noisy"):
         values = tally.all(f"rand_{kind}")
         facts[f"rand_{kind}"] = float(values @ events / events.sum()) if len(values) else None
-    for kind in ("accuracy", "accuracy_original"):
+    for kind in ("accuracy", "accuracy_original", "accuracy_unlimited"):
         facts[kind] = _mean(tally.all(kind))
     lost = None if facts["accuracy"] is None else facts["accuracy_original"] - facts["accuracy"]
     facts["accuracy_lost"] = lost

@@ -32,7 +32,9 @@ def command(
     ratio: Annotated[
         list[float] | None, typer.Option(help="Times less than 10-bit samples take; give it several times.", min=1)
     ] = None,
-    simulated: Annotated[bool, typer.Option("--simulated", help="Also simulated recordings with known spikes.")] = False,
+    simulated: Annotated[
+        bool, typer.Option("--simulated", help="Also simulated recordings with known spikes.")
+    ] = False,
     sort: Annotated[bool, typer.Option("--sort/--no-sort", help="Cluster waveforms, and sort known spikes.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     page: Annotated[Path | None, typer.Option("--html", help="Write a page with pictures.")] = None,
@@ -109,6 +111,8 @@ def _text(result: dict[str, Any]) -> list[str]:
         cells = table(about["ratios"])
         widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
         for line in cells:
-            lines.append(line[0].ljust(widths[0]) + "".join(f"  {c:>{w}}" for c, w in zip(line[1:], widths[1:], strict=True)))
+            lines.append(
+                line[0].ljust(widths[0]) + "".join(f"  {c:>{w}}" for c, w in zip(line[1:], widths[1:], strict=True))
+            )
         lines.append("")
     return lines[:-1]
