@@ -259,10 +259,10 @@ def _add_spikes(
         np.add.at(trace, position[inside], depth * shape[inside])
         troughs.append(onsets + _TROUGH * rate)
         numbers.append(np.full(onsets.size, unit))
-    frames, units = np.concatenate(troughs), np.concatenate(numbers)
-    order = np.argsort(frames, kind="stable")
-    order = order[frames[order] < trace.size]
-    return Spikes(frames[order], units[order])
+    when, whose = np.concatenate(troughs), np.concatenate(numbers)
+    order = np.argsort(when, kind="stable")
+    order = order[when[order] < trace.size]
+    return Spikes(when[order], whose[order])
 
 
 def _poisson(rng: np.random.Generator, spikes_per_second: float, duration: float) -> Floats:

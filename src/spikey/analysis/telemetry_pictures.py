@@ -79,10 +79,10 @@ def _bits(results: dict[str, Any]) -> Picture:
     figure, axes = new_figure(len(results), 5)
     for one, (label, about) in zip(axes, results.items(), strict=True):
         ratios = about["ratios"]
-        totals = np.array([sum(facts["bits"].values()) for facts in ratios], dtype=np.float64)
+        # What was set aside and not used is taken off the headers', which may leave less than nothing of these.
+        totals = np.array([sum(max(bits, 0) for bits in facts["bits"].values()) for facts in ratios], dtype=np.float64)
         bottom = np.zeros(len(ratios))
         for purpose, colour in PURPOSES.items():
-            # What was set aside and not used is taken off the headers', which may leave less than nothing of these.
             part = np.array([max(facts["bits"].get(purpose, 0), 0) for facts in ratios]) / np.maximum(totals, 1)
             one.bar(np.arange(len(ratios)), 100 * part, bottom=bottom, color=colour, label=purpose, width=0.7)
             bottom += 100 * part
@@ -144,7 +144,7 @@ def _clusters(shown: Shown, ratio: float, waves: Waves) -> Picture:
     counts = np.bincount(waves.channels)
     order = [int(c) for c in np.argsort(-counts, kind="stable")[:24] if counts[c] >= FEWEST]
     found = [(c, cluster(waves.original[waves.channels == c])) for c in order]
-    found = sorted(found, key=lambda each: -len(np.unique(each[1])))[:3]
+    found = sorted(found, key=lambda each: -_large(each[1]))[:3]
     if not found:
         figure, (axes,) = new_figure(1, 2)
         axes.text(0.5, 0.5, f"no channel has {FEWEST} waveforms", ha="center")
@@ -178,6 +178,11 @@ def _clusters(shown: Shown, ratio: float, waves: Waves) -> Picture:
     )
     caption += " clusters and their numbers of events. Drawn are, of the busiest 24 channels, those with most clusters."
     return "Waveform clusters", caption, png(figure)
+
+
+def _large(labels: np.ndarray) -> int:
+    """How many clusters hold a twentieth of the events or more."""
+    return int((np.unique(labels, return_counts=True)[1] * 20 >= len(labels)).sum())
 
 
 def _by_size(waves: np.ndarray, labels: np.ndarray, pre: int) -> list[int]:

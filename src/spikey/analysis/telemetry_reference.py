@@ -168,7 +168,7 @@ def low_errors(code: np.ndarray, low: np.ndarray, first: float, step: int, rate:
     place = np.arange(length) / length
     window = np.sin(np.pi * place) ** 2
     original = code[start : start + length].astype(np.float64)
-    original = np.fft.rfft((original - original.mean()) * window)
+    wanted = np.fft.rfft((original - original.mean()) * window)
     window = np.sin(np.pi * (np.arange(len(low)) * step + offset) / length) ** 2
     told = np.fft.rfft((low - low.mean()) * window) * step
     order = np.arange(len(told))
@@ -176,7 +176,7 @@ def low_errors(code: np.ndarray, low: np.ndarray, first: float, step: int, rate:
     result = []
     for edge in edges:
         last = min(int(edge * length / rate), len(told) - 1) + 1
-        error = np.abs(original[1:last] - told[1:last]) ** 2
-        energy = float((np.abs(original[1:last]) ** 2).sum())
+        error = np.abs(wanted[1:last] - told[1:last]) ** 2
+        energy = float((np.abs(wanted[1:last]) ** 2).sum())
         result.append(10 * math.log10(max(energy, 1e-9) / max(float(error.sum()), 1e-9)))
     return np.array(result)

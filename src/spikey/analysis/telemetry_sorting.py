@@ -28,7 +28,7 @@ from spikey.telemetry.settings import Settings
 FEWEST = 30  # events of a channel that are clustered
 COMPONENTS = 3
 MOST_CLUSTERS = 4
-MOST_CHANNELS = 200  # of all that have enough events, evenly spread, at each ratio
+MOST_CHANNELS = 100  # of all that have enough events, evenly spread, at each ratio
 NOISE = 0.02  # of the waveforms' energy, about what telemetry's error is at 200x
 SORTER = "tridesclous2"
 UNITS, SORTED_CHANNELS, SORTED_SECONDS, SORTED_RATE = 40, 32, 30.0, 20_000.0

@@ -111,8 +111,7 @@ def _text(result: dict[str, Any]) -> list[str]:
         cells = table(about["ratios"])
         widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
         for line in cells:
-            lines.append(
-                line[0].ljust(widths[0]) + "".join(f"  {c:>{w}}" for c, w in zip(line[1:], widths[1:], strict=True))
-            )
+            columns = zip(line[1:], widths[1:], strict=True)
+            lines.append((line[0].ljust(widths[0]) + "".join(f"  {cell:>{width}}" for cell, width in columns)).rstrip())
         lines.append("")
     return lines[:-1]
