@@ -20,7 +20,7 @@ from spikey.stream.latency import settle
 from spikey.telemetry.decoder import TelemetryDecoder, Told
 from spikey.telemetry.encoder import TelemetryEncoder
 from spikey.telemetry.record import Telemetry, collect
-from spikey.telemetry.settings import Settings, shape_of
+from spikey.telemetry.settings import BLOCK, Settings, shape_of
 
 BITS = 10  # of a sample, of which ratios count
 UNLIMITED = 1e12  # bit/s
@@ -291,7 +291,7 @@ def _waves(tally: Tally, told: Telemetry, reference: Reference) -> Waves:
 
 
 def _power(tally: Tally, told: Telemetry, reference: Reference, rate: float) -> None:
-    """Correlate each channel's bins, once filters have settled, with the original's."""
+    """Correlate each channel's bins, once filters have settled, with the original's; 0 where too few are told."""
     size = told.description.shape.bin
     if not size:
         return
@@ -301,18 +301,19 @@ def _power(tally: Tally, told: Telemetry, reference: Reference, rate: float) -> 
     tally.count("power_told", np.isfinite(ours).sum())
     for column, truth in zip(ours.T, theirs.T, strict=True):
         known = np.isfinite(column)
-        if known.sum() >= FEWEST_BINS and truth[known].std() > 0:
-            flat = column[known].std() == 0
-            tally.add("power", 0.0 if flat else np.corrcoef(column[known], truth[known])[0, 1])
+        if len(truth) < FEWEST_BINS or truth.std() == 0:
+            continue
+        told_enough = known.sum() >= FEWEST_BINS and column[known].std() > 0 and truth[known].std() > 0
+        tally.add("power", np.corrcoef(column[known], truth[known])[0, 1] if told_enough else 0.0)
 
 
 def _low(tally: Tally, told: Telemetry, reference: Reference, rate: float) -> None:
     """Signal over error of each channel's low band, from the first block told to the last; what is left out between
-    counts as the channel's mean.
+    counts as the channel's mean. 0 dB where less than a block is told.
     """
     step, frames = told.description.shape.decimation, told.low_frames
     inside = np.flatnonzero((frames >= SETTLED * rate) & (frames + step < told.frames))
-    if not len(inside):
+    if len(inside) < 2 * BLOCK:
         return
     tally.count("low_samples", len(inside) * told.channels)
     for channel in range(told.channels):
@@ -320,7 +321,9 @@ def _low(tally: Tally, told: Telemetry, reference: Reference, rate: float) -> No
         known = np.isfinite(low)
         tally.count("low_told", known.sum())
         there = np.flatnonzero(known)
-        if len(there) < 64:
+        if len(there) < BLOCK:
+            for edge in EDGES:
+                tally.add(f"low_{edge:g}", 0.0)
             continue
         low = np.where(known, low, low[known].mean())[there[0] : there[-1] + 1]
         errors = low_errors(reference.codes[channel], low, frames[inside[there[0]]], step, rate, EDGES)

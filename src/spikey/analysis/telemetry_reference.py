@@ -88,7 +88,7 @@ def refer(samples: np.ndarray, rate: float, settings: Settings) -> Reference:
         frames.append(found)
         channels.append(np.full(len(found), channel))
         biquad(power, signal)
-        squares[:, channel] = (signal[: bins * size] ** 2).reshape(bins, -1).mean(axis=1)
+        squares[:, channel] = (signal[: bins * size] ** 2).reshape(bins, size).mean(axis=1) if bins else 0.0
     none = np.zeros(0, dtype=np.int64)
     events = Events(np.concatenate([none, *frames]), np.concatenate([none, *channels]))
     return Reference(codes, band, events, noise, squares)
