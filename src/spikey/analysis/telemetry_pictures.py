@@ -8,7 +8,7 @@ import numpy as np
 
 from spikey.analysis.report_pictures import FIT, FLOOR, OTHERS, OURS, Picture, new_figure, png
 from spikey.analysis.telemetry_fidelity import Shown, Waves
-from spikey.analysis.telemetry_table import TARGET
+from spikey.analysis.telemetry_table import TARGET, from_target
 
 TRACE = 0.25  # s of a channel that are drawn
 WAVEFORMS = 6
@@ -36,7 +36,7 @@ PANELS = (
 
 def draw_telemetry(results: dict[str, Any], shown: Shown, sort: bool) -> list[Picture]:
     """All pictures. results: what the report says, by set; shown: of the first set's first recording."""
-    ratio = min(shown.telemetry, key=lambda each: abs(each - TARGET))
+    ratio = min(shown.telemetry, key=from_target)
     waves = shown.waves[ratio]
     pictures = [_rates(results), _bits(results)]
     if len(waves.frames):

@@ -9,7 +9,7 @@ from typing import Any
 from spikey.analysis.report import check_report as check_page
 from spikey.analysis.telemetry_fidelity import Original, Shown, Tally, Waves, measure
 from spikey.analysis.telemetry_reference import Reference
-from spikey.analysis.telemetry_table import TARGET, facts_of
+from spikey.analysis.telemetry_table import facts_of, from_target
 
 
 def check_report(page: Path | None, sort: bool) -> None:
@@ -45,7 +45,7 @@ def report(
         if sort and name == "simulated":
             from spikey.analysis.telemetry_sorting import sort_known
 
-            sort_known(min(tallies, key=lambda tally: abs(tally.ratio - TARGET)))
+            sort_known(min(tallies, key=lambda tally: from_target(tally.ratio)))
             advance(1, "sorted")
         result[name] = {
             "what": originals[0].name if len(originals) == 1 else f"{len(originals)} recordings",

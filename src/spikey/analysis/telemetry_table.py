@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -82,6 +83,15 @@ ROWS: dict[str, Row] = {
 }
 
 
+def from_target(ratio: float) -> float:
+    """How far a ratio is from the one that targets are for; targets count at the nearest of several.
+
+    >>> from_target(200), from_target(400) == from_target(100)
+    (0.0, True)
+    """
+    return abs(math.log2(ratio / TARGET))
+
+
 def facts_of(tally: Tally) -> dict[str, Any]:
     """Everything measured at one ratio, for programs; None where there was nothing to measure."""
     total = sum(tally.bits.values())
@@ -150,7 +160,7 @@ def _at(values: np.ndarray, percentile: float) -> float | None:
 
 def table(results: list[dict[str, Any]]) -> list[list[str]]:
     """Lines of cells: names, one column a ratio, the target, and whether it is met at 200x; first the heads."""
-    aimed = min(results, key=lambda facts: abs(facts["ratio"] - TARGET))
+    aimed = min(results, key=lambda facts: from_target(facts["ratio"]))
     lines = [["", *(f"{facts['ratio']:g}x" for facts in results), "target", f"at {aimed['ratio']:g}x"]]
     for key, row in ROWS.items():
         values = [facts.get(key) for facts in results]
