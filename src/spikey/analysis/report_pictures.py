@@ -47,13 +47,21 @@ def draw_all(
     return [*pictures, _widths(looked), *_residuals(looked)]
 
 
-def _figure(columns: int, height: float = 5.5) -> tuple[Any, list[Any]]:
+def new_figure(columns: int, height: float = 5.5, rows: int = 1, top: int | None = None) -> tuple[Any, list[Any]]:
+    """A figure and its panels, row by row; the first row has `top` panels where that is given."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(14, height), dpi=90, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = list(np.ravel(figure.subplots(1, columns)))
+    if top is None:
+        axes = list(np.ravel(figure.subplots(rows, columns)))
+    else:
+        grid = figure.add_gridspec(rows, columns * top)
+        axes = [figure.add_subplot(grid[0, at * columns : (at + 1) * columns]) for at in range(top)]
+        axes += [
+            figure.add_subplot(grid[row, at * top : (at + 1) * top]) for row in range(1, rows) for at in range(columns)
+        ]
     for one in axes:
         one.grid(alpha=0.25)
         one.spines[["top", "right"]].set_visible(False)
@@ -61,7 +69,8 @@ def _figure(columns: int, height: float = 5.5) -> tuple[Any, list[Any]]:
     return figure, axes
 
 
-def _png(figure: Any) -> bytes:
+def png(figure: Any) -> bytes:
+    """The figure as a file."""
     out = io.BytesIO()
     figure.savefig(out, format="png")
     return out.getvalue()
@@ -69,7 +78,7 @@ def _png(figure: Any) -> bytes:
 
 def _speeds(results: list[Result], numbers: list[int], facts: dict[str, Any]) -> Picture:
     """Ratio against speed, both ways."""
-    figure, axes = _figure(2, 7)
+    figure, axes = new_figure(2, 7)
     ratios = [result.original / result.compressed for result in results]
     for one, which in zip(axes, ("encode_seconds", "decode_seconds"), strict=True):
         speeds = [result.samples / max(getattr(result, which), 1e-9) / 1e6 for result in results]
@@ -87,12 +96,12 @@ def _speeds(results: list[Result], numbers: list[int], facts: dict[str, Any]) ->
         one.set_ylabel("compression ratio", fontsize=13)
         one.legend(frameon=False, fontsize=11, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
     caption = "Numbers are those of the table's rows; Spikey in teal, other codecs in grey. Up and right is better."
-    return "Ratio against speed", caption, _png(figure)
+    return "Ratio against speed", caption, png(figure)
 
 
 def _recordings(results: list[Result], facts: dict[str, Any]) -> Picture:
     """Bits per sample of every recording, and how codecs compare on each."""
-    figure, (left, right) = _figure(2)
+    figure, (left, right) = new_figure(2)
     shown = _spread_out(results)
     samples = np.array(facts["samples_each"], dtype=np.float64)
     bits = {result.codec: 8 * np.array(result.sizes, dtype=np.float64) / samples for result in shown}
@@ -117,7 +126,7 @@ def _recordings(results: list[Result], facts: dict[str, Any]) -> Picture:
     caption = (
         "The smallest codec, and others from the table, on every single recording. Boxes hold the middle half of the "
     )
-    return "Each recording", caption + "recordings, lines the middle 90 %.", _png(figure)
+    return "Each recording", caption + "recordings, lines the middle 90 %.", png(figure)
 
 
 def _spread_out(results: list[Result]) -> list[Result]:
@@ -144,7 +153,7 @@ def _widths(recordings: list[Loaded]) -> Picture:
     else:
         codes = known
     first, last = (int(end) for end in np.percentile(codes, [0.5, 99.5]))
-    figure, panels = _figure(1 if calibration is None else 2)
+    figure, panels = new_figure(1 if calibration is None else 2)
     if calibration is not None:
         left = panels[0]
         widths = np.diff(calibration.edges) / UNIT
@@ -167,7 +176,7 @@ def _widths(recordings: list[Loaded]) -> Picture:
     right.bar(found, counts, width=1.0, color=OTHERS)
     right.set_xlabel(f"code; {levels.words()}", fontsize=13)
     right.set_ylabel("samples of one recording", fontsize=13)
-    return "Code widths", f"{caption} Drawn: {Path(its.name).name}, its first channel.", _png(figure)
+    return "Code widths", f"{caption} Drawn: {Path(its.name).name}, its first channel.", png(figure)
 
 
 def _residuals(recordings: list[Loaded]) -> Iterator[Picture]:
@@ -181,7 +190,7 @@ def _residuals(recordings: list[Loaded]) -> Iterator[Picture]:
             traced.append((recording, residuals[len(residuals) // 10 :]))
     if not traced:
         return
-    figure, (axes,) = _figure(1)
+    figure, (axes,) = new_figure(1)
     rate = recordings[0].layout.rate or 1.0
     frequencies = np.fft.rfftfreq(SEGMENT, 1 / rate)
     for spectra, colour, label in ((signal, "#222222", "signal"), (left_over, OURS, "residual of realtime")):
@@ -192,9 +201,9 @@ def _residuals(recordings: list[Loaded]) -> Iterator[Picture]:
     axes.set_ylabel("dB of codes squared per Hz", fontsize=13)
     axes.legend(frameon=False, fontsize=12)
     caption = f"Median and middle 80 % of {counted(len(traced))}, first channels. A flat line holds nothing to predict."
-    yield "Spectra", caption, _png(figure)
+    yield "Spectra", caption, png(figure)
     chosen = [traced[at] for at in sorted({0, len(traced) // 2, len(traced) - 1})]
-    figure, each = _figure(len(chosen), 4.5)
+    figure, each = new_figure(len(chosen), 4.5)
     for axes, (recording, residuals) in zip(each, chosen, strict=True):
         deviation = float(residuals.std())
         reach = 6 * deviation
@@ -208,7 +217,7 @@ def _residuals(recordings: list[Loaded]) -> Iterator[Picture]:
         axes.set_xlabel("residual, codes", fontsize=12)
         axes.legend(frameon=False, fontsize=10, loc="upper right")
     caption = "What prediction leaves, in recordings that become small, average and large. A Gaussian cannot be shrunk."
-    yield "Residuals", caption, _png(figure)
+    yield "Residuals", caption, png(figure)
 
 
 def _spectrum(values: np.ndarray) -> np.ndarray:

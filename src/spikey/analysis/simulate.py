@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,17 @@ _AR_RATE = 19_531.0
 _FIELD_CORNER = 28.0  # Hz; the field potential falls as 1/f^2 above it
 _HIGH_PASS = 2.0  # Hz; the amplifier passes no DC
 _REFRACTORY = 2e-3  # s
+_TROUGH = 0.3e-3  # s, from where a spike begins
+
+
+class Spikes(NamedTuple):
+    """The spikes of a channel's own units: frames float64 (n,), ascending, of their troughs; units int64 (n,), from 0.
+
+    What a channel sees of its neighbours' units is not among them.
+    """
+
+    frames: Floats
+    units: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -71,6 +83,7 @@ def simulate(
     step: int | None = None,
     artifacts: bool = False,
     rails: bool = False,
+    spikes_into: list[Spikes] | None = None,
 ) -> NDArray[np.int16]:
     """Make an int16 recording of shape (frames, channels), C-contiguous.
 
@@ -94,6 +107,7 @@ def simulate(
     step: by default 3 (`neuropixels`), 12 (`openephys`) or 1 (`intan`); nothing to `n1`.
     artifacts: add rare steps of hundreds of codes that decay within 20 ms.
     rails: add a slow drift that drives the converter into both rails.
+    spikes_into: a list to which the spikes of every channel are added, which changes no sample.
 
     Raises UsageError for arguments outside these ranges.
 
@@ -143,7 +157,9 @@ def simulate(
     for channel, (rng, analog) in enumerate(noise):
         # Spikes fade along the probe like everything else, so that neighbours see the same ones, smaller.
         spikes *= correlation
-        _add_spikes(spikes, rng, rate, spikes_per_second, noise_sd)
+        known = _add_spikes(spikes, rng, rate, spikes_per_second, noise_sd)
+        if spikes_into is not None:
+            spikes_into.append(known)
         analog += spikes
         analog += shared
         codes = np.searchsorted(edges[1:-1], analog, side="right")
@@ -220,13 +236,14 @@ def _white(rng: np.random.Generator, size: int) -> NDArray[np.complex128]:
 
 def _add_spikes(
     trace: Floats, rng: np.random.Generator, rate: float, spikes_per_second: float, noise_sd: float
-) -> None:
+) -> Spikes:
     """Add, in place, one to four units that fire at random: a trough 3 to 9 times the noise's sd deep, then a hump."""
     units = int(rng.integers(1, 5))
     background_sd = noise_sd / np.sqrt(1 - _AR**2)
     shares = rng.dirichlet(np.ones(units)) * spikes_per_second
     time = np.arange(np.ceil(1.5e-3 * rate)) / rate  # a template lasts 1.5 ms
-    for share in shares:
+    troughs, numbers = [np.zeros(0)], [np.zeros(0, dtype=np.int64)]
+    for unit, share in enumerate(shares):
         depth = rng.uniform(3, 9) * background_sd
         width = rng.uniform(0.08e-3, 0.15e-3)
         hump = rng.uniform(0.2, 0.5)
@@ -235,11 +252,17 @@ def _add_spikes(
         # Spikes begin between samples: each is computed at its own offset.
         shifted = time + ((first - onsets) / rate)[:, None]
         shape = hump * np.exp(-(((shifted - 0.7e-3) / (2.5 * width)) ** 2)) - np.exp(
-            -(((shifted - 0.3e-3) / width) ** 2)
+            -(((shifted - _TROUGH) / width) ** 2)
         )
         position = first[:, None] + np.arange(time.size)
         inside = position < trace.size
         np.add.at(trace, position[inside], depth * shape[inside])
+        troughs.append(onsets + _TROUGH * rate)
+        numbers.append(np.full(onsets.size, unit))
+    when, whose = np.concatenate(troughs), np.concatenate(numbers)
+    order = np.argsort(when, kind="stable")
+    order = order[when[order] < trace.size]
+    return Spikes(when[order], whose[order])
 
 
 def _poisson(rng: np.random.Generator, spikes_per_second: float, duration: float) -> Floats:

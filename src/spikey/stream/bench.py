@@ -92,10 +92,10 @@ class Stage:
         self.late = end - due
 
 
-def channels_of(paths: list[Path], plan: Plan) -> np.ndarray:
+def channels_of(paths: list[Path], plan: Plan, most: int = LOOP_BYTES) -> np.ndarray:
     """Samples int16 (frames, channels) to send over and over: each channel a recording, shifted by its own offset.
 
-    Without paths, simulated recordings.
+    Without paths, simulated recordings. most: bytes.
     """
     if paths:
         parts = []
@@ -108,7 +108,7 @@ def channels_of(paths: list[Path], plan: Plan) -> np.ndarray:
     else:
         parts = list(simulate(98_304, min(SIMULATED, plan.channels), plan.rate).T)
     wanted = (plan.pushes(plan.seconds) + plan.pushes(WARM_UP)) * plan.part
-    length = min(wanted, max(LOOP_BYTES // (2 * plan.channels), plan.part)) // plan.part * plan.part
+    length = min(wanted, max(most // (2 * plan.channels), plan.part)) // plan.part * plan.part
     loop = np.empty((length, plan.channels), dtype=np.int16)
     for channel in range(plan.channels):
         part = parts[channel % len(parts)]

@@ -1,0 +1,117 @@
+"""`spikey telemetry report`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spikey.cli.common import prepare_kernels, progress_bar, some
+from spikey.errors import UsageError
+
+if TYPE_CHECKING:
+    from spikey.analysis.telemetry_fidelity import Original
+
+RATIOS = (50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0)
+SIMULATED = 256  # channels, unless told
+
+
+def command(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="[IN]...", help="WAV files or folders; without, simulated ones.")
+    ] = None,
+    every: Annotated[int, typer.Option(help="Every Nth file, from the first, of the sorted names.", min=1)] = 1,
+    channels: Annotated[
+        int | None,
+        typer.Option(help="Tile the recordings to so many channels, each shifted by its own offset.", min=1),
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="Of each recording.", min=0.5)] = 5.0,
+    ratio: Annotated[
+        list[float] | None, typer.Option(help="Times less than 10-bit samples take; give it several times.", min=1)
+    ] = None,
+    simulated: Annotated[
+        bool, typer.Option("--simulated", help="Also simulated recordings with known spikes.")
+    ] = False,
+    sort: Annotated[bool, typer.Option("--sort/--no-sort", help="Cluster waveforms, and sort known spikes.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    page: Annotated[Path | None, typer.Option("--html", help="Write a page with pictures.")] = None,
+) -> None:
+    """Say how faithful telemetry is: encode at several rates, decode, and compare with the original."""
+    from spikey.analysis.telemetry_report import check_report, report
+
+    check_report(page, sort)
+    ratios = sorted(set(ratio or RATIOS))
+    sets: dict[str, Callable[[], list[Original]]] = {}
+    if paths:
+        files = _files(paths, every)
+        sets["recordings"] = lambda: _tiled(files, channels, seconds) if channels else _each(files, seconds)
+    if simulated or not paths:
+        sets["simulated"] = lambda: [_simulated(channels or SIMULATED, seconds)]
+    prepare_kernels()
+    with progress_bar(None, "steps") as advance:
+        result = report(sets, ratios, sort, page, advance)
+    typer.echo(json.dumps(result, indent=2) if as_json else "\n".join(_text(result)))
+
+
+def _files(paths: list[Path], every: int) -> list[Path]:
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() == ".wav" and file.is_file())
+            some(inside, path, (".wav",))
+            found += inside
+        else:
+            found.append(path)
+    return sorted(found)[::every]
+
+
+def _tiled(files: list[Path], channels: int, seconds: float) -> list[Original]:
+    from spikey.analysis.telemetry_fidelity import Original
+    from spikey.stream.bench import Plan, channels_of
+
+    plan = Plan(channels=channels, seconds=seconds)
+    samples = channels_of(files, plan, most=1 << 40)[: round(seconds * plan.rate)]
+    return [Original(f"{len(files)} recordings tiled to {channels} channels", samples, plan.rate)]
+
+
+def _each(files: list[Path], seconds: float) -> list[Original]:
+    from spikey.analysis.telemetry_fidelity import Original
+    from spikey.recording.wav import open_wav
+
+    found = []
+    for file in files:
+        with open_wav(file) as source:
+            rate = source.layout.rate
+            if rate is None or source.layout.memory_dtype.kind == "f":
+                raise UsageError(f"{file}: telemetry takes integer samples at a known rate")
+            found.append(Original(file.name, source.read(0, min(source.frames, round(seconds * rate))), rate))
+    return found
+
+
+def _simulated(channels: int, seconds: float) -> Original:
+    from spikey.analysis.simulate import Spikes, simulate
+    from spikey.analysis.telemetry_fidelity import Original
+
+    rate = 20_000.0
+    spikes: list[Spikes] = []
+    samples = simulate(round(seconds * rate), channels, rate, spikes_into=spikes)
+    return Original(f"{channels} simulated channels", samples, rate, spikes)
+
+
+def _text(result: dict[str, Any]) -> list[str]:
+    """Tables for a person."""
+    from spikey.analysis.telemetry_table import table
+
+    lines = []
+    for about in result.values():
+        lines += [f"{about['what']}: {about['channels']:,} channels, {about['seconds']:.4g} s", ""]
+        cells = table(about["ratios"])
+        widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
+        for line in cells:
+            columns = zip(line[1:], widths[1:], strict=True)
+            lines.append((line[0].ljust(widths[0]) + "".join(f"  {cell:>{width}}" for cell, width in columns)).rstrip())
+        lines.append("")
+    return lines[:-1]
