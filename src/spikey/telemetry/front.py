@@ -19,7 +19,7 @@ from spikey.telemetry.filters import COEFFICIENT_BITS, FRACTION, LOW_FRACTION, d
 from spikey.telemetry.settings import BLOCK, POLARITIES, Settings, Shape
 
 MEDIAN_BITS = 10  # of the running median below a unit of the spike band
-SLOWEST = 13  # its steps are 1/2^13 of itself, once it has settled
+SLOWEST = 14  # its steps are 1/2^14 of itself, once it has settled
 QUICKEST = 3
 WARM_UP = 1024  # frames before the first event
 LEAST_NOISE = 1 << (FRACTION - 2)  # a quarter of a code: below that, channels are as good as silent
