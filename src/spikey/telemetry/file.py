@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from spikey.errors import DataError
-from spikey.telemetry.packet import CHECK_BYTES, MAGIC, packet_length, read_packet
+from spikey.telemetry.packet import MAGIC, SHORTEST, packet_length, read_packet
 from spikey.telemetry.record import Telemetry, collect
-
-SHORTEST = 4 + CHECK_BYTES  # bytes of a packet
 
 
 def packets_in(data: bytes, what: str) -> Iterator[bytes]:

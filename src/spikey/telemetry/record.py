@@ -13,6 +13,7 @@ from spikey.telemetry.filters import BOXCARS, FRACTION, LOW_FRACTION
 from spikey.telemetry.packet import Description
 from spikey.telemetry.settings import BLOCK
 
+MOST_EMPTY = 1 << 28  # values of which nothing may be known, beyond 1,000 for each that is
 TAPS = 16  # of the interpolation of the low band
 LEFT_OUT = ("dropped", "left_out_waves", "left_out_power", "left_out_low")
 
@@ -127,10 +128,10 @@ def collect(packets: Iterable[bytes], what: str = "the stream") -> Telemetry:
     items += decoder.finish()
     if decoder.description is None:
         raise DataError(f"{what}: holds no telemetry key, so nothing of it can be read")
-    return _joined(decoder, items)
+    return _joined(decoder, items, what)
 
 
-def _joined(decoder: TelemetryDecoder, items: list[Told | Missing]) -> Telemetry:
+def _joined(decoder: TelemetryDecoder, items: list[Told | Missing], what: str) -> Telemetry:
     assert decoder.description is not None
     description, shape = decoder.description, decoder.shape
     told = [item for item in items if isinstance(item, Told)]
@@ -151,10 +152,13 @@ def _joined(decoder: TelemetryDecoder, items: list[Told | Missing]) -> Telemetry
     waveform_of = np.full(len(event_frames), -1, dtype=np.int64)
     waveform_of[where] = np.arange(len(where))
 
-    power = np.full((frames // shape.bin if shape.bin else 0, shape.channels), np.nan, dtype=np.float32)
+    height = frames // shape.bin if shape.bin else 0
+    samples = frames // shape.decimation if shape.coefficients else 0
+    if (height + samples) * shape.channels > MOST_EMPTY + 1000 * sum(map(_known, told)):
+        raise DataError(f"{what}: states a length of {frames:,} frames, of which next to nothing came")
+    power = np.full((height, shape.channels), np.nan, dtype=np.float32)
     bins = all_of("power_bins", none)
     power[bins, all_of("power_channels", none)] = all_of("power", np.zeros(0))
-    samples = frames // shape.decimation if shape.coefficients else 0
     low = np.full((samples, shape.channels), np.nan, dtype=np.float32)
     ends, channels = all_of("low_ends", none), all_of("low_channels", none)
     blocks = all_of("low", np.zeros((0, BLOCK), dtype=np.int64))
@@ -174,10 +178,25 @@ def _joined(decoder: TelemetryDecoder, items: list[Told | Missing]) -> Telemetry
         power,
         low,
         (np.arange(samples) + 1) * shape.decimation - 1 - delay,
-        tuple((item.first_frame, item.end_frame) for item in items if isinstance(item, Missing)),
+        missing_spans(items),
         decoder.counts,
         tuple(sum(getattr(item, name) for item in told) for name in LEFT_OUT),  # type: ignore[arg-type]
     )
+
+
+def _known(told: Told) -> int:
+    return len(told.power) + told.low.size
+
+
+def missing_spans(items: Iterable[Told | Missing]) -> tuple[tuple[int, int], ...]:
+    """First and end frames of what is missing; what follows each other is one span."""
+    spans: list[tuple[int, int]] = []
+    for item in items:
+        if isinstance(item, Missing) and item.first_frame < item.end_frame:
+            follows = bool(spans) and spans[-1][1] == item.first_frame
+            first = spans.pop()[0] if follows else item.first_frame
+            spans.append((first, item.end_frame))
+    return tuple(spans)
 
 
 def _key(frames: np.ndarray, channels: np.ndarray) -> np.ndarray:

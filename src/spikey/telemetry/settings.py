@@ -23,6 +23,7 @@ PROFILE_BITS = 40  # of a channel, both copies, about
 KEY_BITS = 400
 MOST_FRAMES = 1 << 17  # of a packet
 MOST_CHANNELS = 1 << 16
+MOST_PLACES = 1 << 22  # slots of a packet times channels
 POLARITIES = ("negative", "positive", "both")
 
 
@@ -147,6 +148,8 @@ def shape_of(settings: Settings, channels: int, rate: float) -> Shape:
     slots = max(math.ceil(seconds * rate / slot - 0.5), 1)
     if slot * slots > MOST_FRAMES:
         raise UsageError(f"a budget of {settings.budget:g} bit/s is too small: packets would last {seconds:.0f} s")
+    if slots * channels > MOST_PLACES:
+        raise UsageError(f"packets of {slots * slot / rate:.3g} s are too long for {channels:,} channels")
     if settings.key_s is None:
         key_bits = KEY_BITS + PROFILE_BITS * channels
         key_seconds = max(KEY_SECONDS, key_bits / (KEY_SHARE * settings.budget))
