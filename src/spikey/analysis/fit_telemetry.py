@@ -28,7 +28,7 @@ from spikey.telemetry.front import MEDIAN_BITS, NORMAL
 from spikey.telemetry.intake import Intake
 from spikey.telemetry.payload import Payload, code_detail, code_keys, code_news
 from spikey.telemetry.profile import usual
-from spikey.telemetry.sections import COMPONENTS, QUALITIES, ROWS, STEPS
+from spikey.telemetry.sections import COARSEST, COMPONENTS, QUALITIES, ROWS, STEPS
 from spikey.telemetry.settings import BLOCK, Settings, shape_of
 from spikey.telemetry.symbols import SYMBOLS, Tally
 
@@ -78,6 +78,8 @@ def _waveforms(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         intake.take(codes[at : at + shape.frames], usual(shape.channels))
         waves = intake.waves()
         intake.begin_packet()
+        if not len(waves.keys):
+            continue
         channels.append(waves.keys % shape.channels)
         deviation = intake.front.median[channels[-1]] / NORMAL / (1 << MEDIAN_BITS)
         kept.append(waves.coefficients / deviation[:, None])
@@ -91,14 +93,22 @@ class _Counting(Chooser):
         super().__init__(basis.tables(), encoder.shape)
         self.tally = tally
 
+    def power(self, payload: Payload, profile: np.ndarray, size: int, left: int) -> int:
+        """Keep the power as it is."""
+        self.fine = payload.power
+        return 0
+
     def detail(
         self, payload: Payload, waves: np.ndarray, low: np.ndarray, profile: np.ndarray, size: int, left: int
     ) -> tuple[int, int]:
         """Tally a packet, with all sizes of steps."""
         code_keys(self.tally, self.tables, self.shape, 0, payload)
         code_news(self.tally, self.tables, self.shape, payload, profile)
-        only = Payload(payload.found, power=payload.power, power_channels=payload.power_channels)
-        code_detail(self.tally, self.tables, only, profile)
+        for coarse in range(COARSEST):
+            power = self.fine >> coarse
+            only = Payload(payload.found, power=power, power_channels=payload.power_channels)
+            only.coarse[0] = coarse
+            code_detail(self.tally, self.tables, only, profile)
         for step in range(STEPS):
             only = Payload(payload.found, low=np.zeros_like(low), low_channels=payload.low_channels)
             only.step[0] = step

@@ -17,22 +17,35 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="For programs: one JSON array.")] = False,
 ) -> None:
     """Say what compressed files hold, without decoding them."""
+    from spikey.cli.telemetry_decode import describe as describe_telemetry
+    from spikey.cli.telemetry_decode import words as telemetry_words
     from spikey.cli.together import describe as describe_archive
     from spikey.cli.together import show_members
     from spikey.container.archive import is_archive
+    from spikey.telemetry.file import is_telemetry
 
-    facts = [describe_archive(path) if is_archive(path) else describe(path) for path in paths]
+    def facts_of(path: str) -> dict[str, Any]:
+        if is_telemetry(path):
+            return describe_telemetry(path)
+        return describe_archive(path) if is_archive(path) else describe(path)
+
+    facts = [facts_of(path) for path in paths]
     if as_json:
         typer.echo(json.dumps(facts, indent=2))
         return
     for entry in facts:
         members = entry.pop("members", [])
-        for key, value in entry.items():
-            typer.echo(f"{key.replace('_', ' '):>20}  {_shown(value)}")
+        show(telemetry_words(entry) if "missing_spans" in entry else entry)
         typer.echo("")
         if members:
             show_members(members)
             typer.echo("")
+
+
+def show(facts: dict[str, Any]) -> None:
+    """Facts for a person, a line each."""
+    for key, value in facts.items():
+        typer.echo(f"{key.replace('_', ' '):>20}  {_shown(value)}")
 
 
 def _streams(metadata: dict[str, Any]) -> dict[str, int]:
@@ -46,7 +59,7 @@ def _shown(value: object) -> str:
     if value is None or isinstance(value, bool):
         return {True: "yes", False: "no", None: "none"}[value]
     if isinstance(value, list):
-        return " ".join(map(_shown, value))
+        return " ".join(map(_shown, value)) or "none"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 

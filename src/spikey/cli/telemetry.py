@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from spikey.cli import near, telemetry_encode, telemetry_link
+from spikey.cli import near, telemetry_decode, telemetry_encode, telemetry_link
 
 app = typer.Typer(
     help="Lossy modes, for where lossless is too much; their files say so and are restored by these commands only.",
@@ -12,6 +12,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("encode")(telemetry_encode.command)
+app.command("decode")(telemetry_decode.command)
 app.command("send")(telemetry_link.send)
 app.command("receive")(telemetry_link.receive)
 app.command("near-lossless")(near.near_lossless)

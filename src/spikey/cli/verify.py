@@ -25,11 +25,13 @@ def command(
 ) -> None:
     """Decode compressed files and check every sum; exit status 1 when anything is damaged."""
     addresses = {Path(path): path for path in paths if is_address(path)}
-    files = [f for p in map(Path, paths) for f in (sorted(p.rglob("*.spky")) if p.is_dir() else [p])]
+    files = [f for p in map(Path, paths) for f in (sorted(p.rglob("*.spk[yt]")) if p.is_dir() else [p])]
     if not files:
-        raise UsageError(f"{', '.join(paths)}: no files that end in .spky")
+        raise UsageError(f"{', '.join(paths)}: no files that end in .spky or .spkt")
+    from spikey.cli.telemetry_decode import verify as verify_telemetry
     from spikey.container.archive import is_archive
     from spikey.files import verify_file
+    from spikey.telemetry.file import is_telemetry
 
     within = jobs if len(files) == 1 else 1
 
@@ -38,7 +40,8 @@ def command(
 
     start = time.perf_counter()
     archives = [file for file in files if is_archive(addresses.get(file, file))]
-    single = [file for file in files if file not in archives]
+    telemetry = [file for file in files if is_telemetry(addresses.get(file, file))]
+    single = [file for file in files if file not in archives and file not in telemetry]
     done, failures = run_files([(file, file) for file in single], one, jobs) if single else ([], 0)
     for archive in archives:
         whole, damaged = verify_archive(addresses.get(archive, archive), jobs)
@@ -46,6 +49,7 @@ def command(
         if damaged:
             say(f"spikey: {archive}: {damaged:,} damaged; {len(whole):,} whole")
             failures += 1
+    failures += sum(not verify_telemetry(addresses.get(file, file)) for file in telemetry)
     for source, outcome in done:
         if outcome.note:
             say(f"note: {source} {outcome.note}")

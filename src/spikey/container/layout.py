@@ -77,6 +77,8 @@ def read_header(cursor: Cursor) -> Header:
         raise DataError(
             f"{name}: is an archive of recordings: decompress it by itself, or open it with spikey.open_archive"
         )
+    if magic == b"SPKT":
+        raise DataError(f"{name}: is lossy telemetry, not a recording: use spikey telemetry decode")
     if magic != MAGIC:
         raise DataError(f"{name}: is not a Spikey file (it begins with {magic!r})")
     cursor.take(4)

@@ -2,8 +2,8 @@
 
 Three bounds hold after every packet: bits run ahead of the budget by the buffer's bits and no more (a leaky bucket: a
 radio of the budget's rate sends them in time), every second has no more bits than the budget gives for a second, and so
-has the stream since its beginning. Keys and what a packet needs in any case go out whatever the bounds say, which is
-why the rest keeps away from them.
+has the stream since its beginning, but for a burst of events, which later packets make up for. Keys and what a packet
+needs in any case go out whatever the bounds say, which is why the rest keeps away from them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from spikey.telemetry.settings import LEAST_PACKETS, PROFILE_BITS, Settings, Sha
 # Up to how full the buffer may get with each purpose: detail goes before events do.
 DETAIL, POWER, EVENTS = 0.5, 0.75, 1.0
 LAST_BITS = 100  # of a packet that holds nothing
-DRAINED = 0.995  # of the budget: what the buffer gives off, so that the bound on a second hardly ever binds
+DRAINED = 0.99  # of the budget: what the buffer gives off, so that the bound on a second hardly ever binds
 AIM = 0.3  # how full it should be
 
 
@@ -27,7 +27,7 @@ class Allowance:
     >>> from spikey.telemetry.settings import shape_of
     >>> allowance = Allowance(Settings(), shape_of(Settings(), 1024, 20_000))
     >>> allowance.room(EVENTS, 15), allowance.room(DETAIL, 15)
-    (718, -662)
+    (7425, -22)
     """
 
     def __init__(self, settings: Settings, shape: Shape):
@@ -45,7 +45,9 @@ class Allowance:
     def room(self, purpose: float, frames: int) -> int:
         """Bits that the next packet, the stream's until so many frames, may have with what it says for a purpose."""
         ahead = DRAINED * self._packet + purpose * self.most - self.held
-        limit = min(self._second - self._recent, self._rate * frames - self._total)
+        limit = self._second - self._recent
+        if purpose < EVENTS:
+            limit = min(limit, self._rate * frames - self._total)
         return int(min(ahead, limit - (1 - purpose) * self._keep))
 
     def spend(self, bits: int) -> None:

@@ -12,18 +12,19 @@ from spikey.kernels import inlined, kernel
 from spikey.telemetry.logarithm import exp2
 from spikey.telemetry.sections import LOW_CONTEXTS, NOISE, OFFSET, POWER, SCALE, low_row, wave_row
 from spikey.telemetry.settings import BLOCK, Shape
-from spikey.telemetry.symbols import ESCAPE, Tables, tables_of
+from spikey.telemetry.symbols import COST_BITS, ESCAPE, Tables, tables_of
 
 TABLES = Path(__file__).with_name("tables.npz")
 BASIS_BITS = 13
 COSINE_BITS = 14
 BASIS_RATE = 20_000.0  # Hz, at which the basis was learned
+HALF_EIGHTH = 1069  # 2^(1 / 16), times 2^10
 LEAST_SQUARE = 64  # of the power, in 2^-12 squared codes: an eighth of a code
 MIDDLE = 64  # the low band's units in a code
 NOISE_EIGHTHS = 5  # of the noise's standard deviation above its median, in 1/8 octaves
 FINEST_WAVE = -12  # steps of quality 0, in 1/8 octaves of the noise
 FINEST_LOW = -32  # steps of size 0, in 1/8 octaves of the low band's deviation
-WORTH = 25  # what 1/256 bit is worth, in 2^-16 squared steps
+WORTH = 6400  # what a bit is worth, in 2^-16 squared steps
 
 
 class Transforms(NamedTuple):
@@ -143,8 +144,8 @@ def _worth(tables, row, value, size):
     if near >= ESCAPE:
         return sign * near
     away, away_less = exact - (near << 8), exact - ((near - 1) << 8)
-    cost = away * away + WORTH * np.int64(tables.cost[row, ESCAPE + sign * near])
-    cost_less = away_less * away_less + WORTH * np.int64(tables.cost[row, ESCAPE + sign * (near - 1)])
+    cost = away * away + ((WORTH * np.int64(tables.cost[row, ESCAPE + sign * near])) >> COST_BITS)
+    cost_less = away_less * away_less + ((WORTH * np.int64(tables.cost[row, ESCAPE + sign * (near - 1)])) >> COST_BITS)
     return sign * near if cost <= cost_less else sign * (near - 1)
 
 
@@ -200,7 +201,10 @@ def restore_low(cosines, profile, channels, steps, step, middle, samples):
 
 
 @kernel
-def restore_power(profile, channels, values, squares):
-    """Mean squares int64 (n,), in 2^-12 squared codes, of values int32 (n,): the middle of each eighth of an octave."""
+def restore_power(profile, channels, values, coarse, squares):
+    """Mean squares int64 (n,), in 2^-12 squared codes, of values int32 (n,): the middle of each step."""
     for i in range(values.shape[0]):
-        squares[i] = (exp2(min(np.int64(profile[channels[i], POWER]) + values[i], 8 * 44)) * 1069) >> 10
+        eighths = np.int64(profile[channels[i], POWER]) + (np.int64(values[i]) << coarse) + coarse
+        squares[i] = exp2(min(eighths, 8 * 44))
+        if coarse == 0:
+            squares[i] = (squares[i] * HALF_EIGHTH) >> 10

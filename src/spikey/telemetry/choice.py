@@ -9,6 +9,7 @@ from spikey.telemetry.basis import quantise_low, quantise_waves
 from spikey.telemetry.intake import Intake
 from spikey.telemetry.payload import Payload, code_detail, code_news
 from spikey.telemetry.sections import (
+    ABSENT,
     BURSTS,
     COMPONENTS,
     QUALITIES,
@@ -22,6 +23,8 @@ from spikey.telemetry.settings import Shape
 from spikey.telemetry.symbols import Meter, Tables, spent
 
 OMITTED_BITS = 9
+QUALITY_BITS = 4
+COARSER_FROM, COARSEST_FROM = 25, 32  # sizes from which power comes in steps of a quarter and half of an octave
 MANY = 3  # times more events than there usually are: then it is tried whether a burst explains them
 
 
@@ -73,11 +76,18 @@ class Chooser:
             self._many = profile, MANY * (1 + self.shape.slots * float((0.5 ** (profile[:, RATE] + 1.0)).sum()))
         return self._many[1]
 
-    def power(self, payload: Payload, profile: np.ndarray, left: int) -> int:
-        """Choose whether the power that is due goes out; returns the bits."""
+    def least(self, waves: int) -> int:
+        """Bits to say that so many waveforms are left out."""
+        return QUALITY_BITS + (ABSENT + 2) * waves if waves else 0
+
+    def power(self, payload: Payload, profile: np.ndarray, size: int, left: int) -> int:
+        """Choose whether the power that is due goes out, in steps that go with a size; returns the bits."""
         if not len(payload.power):
             return 0
+        payload.coarse[0] = (size >= COARSER_FROM) + (size >= COARSEST_FROM)
+        payload.power >>= payload.coarse[0]
         only = Payload(payload.found, power_channels=payload.power_channels, power=payload.power)
+        only.coarse[0] = payload.coarse[0]
         code_detail(self.meter, self.tables, only, profile)
         cost = int(spent(self.meter))
         if cost > left:

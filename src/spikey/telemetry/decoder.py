@@ -267,7 +267,7 @@ class TelemetryDecoder:
         """Mean squares, in codes."""
         assert self._profile is not None
         squares = np.zeros(len(channels), dtype=np.int64)
-        restore_power(self._profile, channels, payload.power, squares)
+        restore_power(self._profile, channels, payload.power, int(payload.coarse[0]), squares)
         return squares / (1 << POWER_FRACTION)
 
     def _low(self, payload: Payload, channels: np.ndarray) -> np.ndarray:

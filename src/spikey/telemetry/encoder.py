@@ -14,7 +14,7 @@ from spikey.stream.encoder import DTYPES
 from spikey.telemetry import sections
 from spikey.telemetry.allowance import AIM, DETAIL, EVENTS, POWER, Allowance
 from spikey.telemetry.basis import tables, transforms
-from spikey.telemetry.choice import Chooser
+from spikey.telemetry.choice import OMITTED_BITS, Chooser
 from spikey.telemetry.intake import Intake
 from spikey.telemetry.packet import DROPPED, KEY, LAST, Description, described, head_bytes, write_packet
 from spikey.telemetry.payload import Payload, code_detail, code_keys, code_news
@@ -69,7 +69,7 @@ class TelemetryEncoder:
         self.channels, self.rate = channels, self.shape.rate
         self.packets = self.events = 0
         self.dropped = np.zeros(4, dtype=np.int64)
-        self.spent = dict.fromkeys(PURPOSES, 0)
+        self.spent = dict.fromkeys(PURPOSES, 0.0)
         self._allowance = Allowance(self.settings, shape)
         self._turns, self._tables = Schedule(shape), tables()
         self._intake = Intake(self.settings, shape, transforms(shape))
@@ -134,17 +134,19 @@ class TelemetryEncoder:
         code_keys(chooser.meter, self._tables, self.shape, flags, payload)
         bits = {"header": head, "keys": int(spent(chooser.meter))}
 
+        least = 2 * OMITTED_BITS + chooser.least(len(waves))  # to say that the rest is left out
+
         def left(purpose: float) -> int:
             return allowance.room(purpose, self.frames) - sum(bits.values())
 
-        bits["events"] = chooser.events(payload, intake, self._profile, left(EVENTS))
+        bits["events"] = chooser.events(payload, intake, self._profile, left(EVENTS) - least)
         if payload.dropped[0]:
             flags |= DROPPED
             waves, low = self._place(payload, events=False)
-        bits["power"] = chooser.power(payload, self._profile, left(POWER))
         # Packets of many blocks are as fine as they can be; small ones vary, and are steered together.
         size = 0 if self._turns.at_once else round(self._size + PULL * (allowance.fullness - AIM))
         size = min(max(size, 0), STEPS - 1)
+        bits["power"] = chooser.power(payload, self._profile, size, left(POWER) - least)
         detail = chooser.detail(payload, waves, low, self._profile, size, left(DETAIL))
         bits["waveforms"], bits["low"] = detail
 
@@ -152,8 +154,10 @@ class TelemetryEncoder:
         code_keys(coder, self._tables, self.shape, flags, payload)
         code_news(coder, self._tables, self.shape, payload, self._profile)
         code_detail(coder, self._tables, payload, self._profile)
-        packet = write_packet(flags, number, finish_lane(coder, 0), description)
-        self._account(payload, packet, bits)
+        coded = finish_lane(coder, 0)
+        packet = write_packet(flags, number, coded, description)
+        self._allowance.spend(8 * len(packet))
+        self._account(payload, bits, 8 * (len(packet) - len(coded)), 8 * len(coded))
         intake.begin_packet()
         self.packets += 1
         return packet
@@ -194,14 +198,17 @@ class TelemetryEncoder:
         ends = self._turns.block_ends(turn, payload.low_channels)
         return waves.coefficients, intake.blocks(self._profile, payload.low_channels, ends, self._levels.codes // 2)
 
-    def _account(self, payload: Payload, packet: bytes, bits: dict[str, int]) -> None:
-        """Count what a packet took and what was left out of it, and steer the size of steps."""
-        allowance = self._allowance
-        allowance.spend(8 * len(packet))
-        self._size = min(max(self._size + DRIFT * (allowance.fullness - AIM), 0.0), STEPS - 1.0)
-        bits["header"] += 8 * len(packet) - sum(bits.values())
+    def _account(self, payload: Payload, bits: dict[str, int], head: int, coded: int) -> None:
+        """Count what a packet took and what was left out of it, and steer the size of steps.
+
+        head, coded: bits of the packet outside and inside of its payload, over whose purposes rounding is spread.
+        """
+        self._size = min(max(self._size + DRIFT * (self._allowance.fullness - AIM), 0.0), STEPS - 1.0)
+        del bits["header"]
+        metered = max(sum(bits.values()), 1)
         for purpose, each in bits.items():
-            self.spent[purpose] += each
+            self.spent[purpose] += each * coded / metered
+        self.spent["header"] += head
         dropped = int(payload.dropped[0])
         self.events += len(self._intake.events) - dropped
         no_power, no_low = int(payload.no_power[0]), int(payload.no_low[0])

@@ -2,37 +2,61 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator
-from pathlib import Path
 
-from spikey.errors import DataError
+from spikey.errors import DataError, SpikeyError
+from spikey.recording.source import open_file, read_at
 from spikey.telemetry.packet import MAGIC, SHORTEST, packet_length, read_packet
 from spikey.telemetry.record import Telemetry, collect
+
+MARKS = re.compile(b"[\x90-\x97]")  # that a packet may begin with
+MOST_SUMMED = 1 << 33  # bytes that are summed in vain while a whole packet is looked for
+
+
+def is_telemetry(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is a telemetry file, by its beginning; False if it cannot be read."""
+    try:
+        file, name, size = open_file(path)
+        with file:
+            return size >= len(MAGIC) and read_at(file, name, 0, len(MAGIC)) == MAGIC
+    except SpikeyError:
+        return False
 
 
 def packets_in(data: bytes, what: str) -> Iterator[bytes]:
     """The packets of a file's bytes; what is damaged is passed over. DataError where it is no telemetry file."""
     if data[: len(MAGIC)] != MAGIC:
         raise DataError(f"{what}: is no telemetry file")
-    view, at = memoryview(data), len(MAGIC)
-    while at <= len(view) - SHORTEST:
+    view, at, summed = memoryview(data), len(MAGIC), 0
+    while at <= len(view) - SHORTEST and summed < MOST_SUMMED:
+        end = at
         try:
-            end = at + packet_length(view[at : at + SHORTEST])
+            end += packet_length(view[at : at + SHORTEST])
             read_packet(view[at:end])
         except DataError:
-            at += 1  # until a whole packet begins
+            summed += min(end, len(view)) - at
+            found = MARKS.search(data, at + 1)  # until a whole packet begins
+            at = found.start() if found else len(view)
             continue
         yield bytes(view[at:end])
         at = end
 
 
-def read_telemetry(path: str | Path) -> Telemetry:
-    """Decode a telemetry file; DataError where it is none, or holds no key.
+def read_file(path: str | os.PathLike[str]) -> tuple[bytes, str]:
+    """The bytes of a telemetry file, or of one at an address, and its name; DataError where it is none."""
+    file, name, size = open_file(path)
+    with file:
+        if size < len(MAGIC) or read_at(file, name, 0, len(MAGIC)) != MAGIC:
+            raise DataError(f"{name}: is no telemetry file")
+        return bytes(read_at(file, name, 0, size)), name
+
+
+def read_telemetry(path: str | os.PathLike[str]) -> Telemetry:
+    """Decode a telemetry file, or one at an address; DataError where it is none, or holds no key.
 
     What is damaged or missing is in `missing` and `counts`.
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-    return collect(packets_in(data, str(path)), str(path))
+    data, name = read_file(path)
+    return collect(packets_in(data, name), name)

@@ -80,10 +80,9 @@ class Intake:
             front.power[:] = 0
             self.bins[self.frames // shape.bin] = logarithm
             self.habits.saw_power(logarithm, profile[:, POWER])
-        samples = self.frames // shape.decimation
-        if samples // BLOCK > before // BLOCK:
-            ring = front.low.shape[1]
-            self.habits.saw_low(front.low[:, np.arange(samples - BLOCK, samples) % ring])
+        end = self.frames // shape.decimation // BLOCK * BLOCK
+        if end > before:
+            self.habits.saw_low(front.low[:, np.arange(end - BLOCK, end) % front.low.shape[1]])
 
     def _note(self, events: np.ndarray) -> None:
         shape = self.shape

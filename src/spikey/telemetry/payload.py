@@ -40,7 +40,8 @@ class Payload:
 
     found int16 (slots, channels): events, as in `code_events`. length: frames of the last packet. profiles int32
     (n, 6): of the next epoch. dropped: events that were left out. burst: as in `code_events`.
-    power_channels int64 (n,), power int32 (n,), no_power: whether that is left out.
+    power_channels int64 (n,), power int32 (n,), coarse: how much of its steps, no_power: whether it is
+    left out.
     low_channels int64 (m,), low int32 (m, coefficients), step, no_low. wave_channels int64 (w,), absent uint8 (w,),
     offsets uint8 (w,), waves int32 (w, components), quality.
     """
@@ -53,6 +54,7 @@ class Payload:
     power_channels: np.ndarray = field(default_factory=lambda: _none(dtype=np.int64))
     power: np.ndarray = field(default_factory=_none)
     no_power: np.ndarray = field(default_factory=_one)
+    coarse: np.ndarray = field(default_factory=_one)
     low_channels: np.ndarray = field(default_factory=lambda: _none(dtype=np.int64))
     low: np.ndarray = field(default_factory=_none)
     step: np.ndarray = field(default_factory=_one)
@@ -89,7 +91,7 @@ def code_detail(coder: Any, tables: Tables, payload: Payload, profile: np.ndarra
     if len(payload.power):
         code_omitted(coder, tables, payload.no_power)
         if not payload.no_power[0]:
-            code_power(coder, tables, profile[:, SPREAD], payload.power_channels, payload.power)
+            code_power(coder, tables, payload.coarse, profile[:, SPREAD], payload.power_channels, payload.power)
     if len(payload.low):
         code_omitted(coder, tables, payload.no_low)
         if not payload.no_low[0]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -13,8 +14,10 @@ from spikey.telemetry.filters import BOXCARS, FRACTION, LOW_FRACTION
 from spikey.telemetry.packet import Description
 from spikey.telemetry.settings import BLOCK
 
-MOST_EMPTY = 1 << 28  # values of which nothing may be known, beyond 1,000 for each that is
 TAPS = 16  # of the interpolation of the low band
+# Values of power and low band that a stream of so many bytes may have, more than any needs: a false number must not
+# take all memory.
+LEAST_VALUES, VALUES_PER_BYTE = 1 << 24, 1 << 12
 LEFT_OUT = ("dropped", "left_out_waves", "left_out_power", "left_out_low")
 
 
@@ -60,21 +63,38 @@ class Telemetry:
         """Samples of a waveform before its trough."""
         return self.description.shape.pre
 
-    def signal(self, first: int = 0, end: int | None = None) -> np.ndarray:
+    @cached_property
+    def waveform_channels(self) -> np.ndarray:
+        """The channel of each waveform, int64 (w,)."""
+        there = self.waveform_of >= 0
+        channels = np.zeros(len(self.waveforms), dtype=np.int64)
+        channels[self.waveform_of[there]] = self.event_channels[there]
+        return channels
+
+    @cached_property
+    def _means(self) -> np.ndarray:
+        """Of the low band, float32 (channels,); the middle code where nothing of it is known."""
+        known = np.isfinite(self.low)
+        count = known.sum(axis=0)
+        sums = np.where(known, self.low, 0).sum(axis=0)
+        return np.where(count > 0, sums / np.maximum(count, 1), self.description.middle).astype(np.float32)
+
+    def signal(self, first: int = 0, end: int | None = None, low: bool = True) -> np.ndarray:
         """A signal for viewing, float32 (frames, channels) in codes: the low band, and waveforms where events were.
 
+        low: whether with the low band; without it there is 0 where no waveform is.
         What is not known is the low band's level. This is not the recording: there is no noise in it.
         """
         end = self.frames if end is None else end
-        signal = self._low_signal(first, end)
+        if low:
+            signal = self._low_signal(first, end)
+        else:
+            signal = np.zeros((max(end - first, 0), self.channels), dtype=np.float32)
         shape = self.description.shape
-        time = np.arange(shape.snippet) - shape.pre
-        rows = self.trough_frames[:, None] + time
-        with_waves = self.waveform_of >= 0
-        channels = np.empty(len(self.waveforms), dtype=np.int64)
-        channels[self.waveform_of[with_waves]] = self.event_channels[with_waves]
-        near = (rows[:, -1] >= first) & (rows[:, 0] < end) if len(rows) else np.zeros(0, dtype=bool)
-        for row, channel, wave in zip(rows[near], channels[near], self.waveforms[near], strict=True):
+        troughs = self.trough_frames
+        near = np.flatnonzero((troughs + shape.post > first) & (troughs - shape.pre < end))
+        rows = troughs[near, None] + np.arange(shape.snippet) - shape.pre
+        for row, channel, wave in zip(rows, self.waveform_channels[near], self.waveforms[near], strict=True):
             inside = (row >= first) & (row < end)
             signal[row[inside] - first, channel] += wave[inside]
         return signal
@@ -88,17 +108,20 @@ class Telemetry:
 
     def _low_signal(self, first: int, end: int) -> np.ndarray:
         """The low band at the recording's rate, interpolated by a windowed sinc of 16 taps."""
-        if not len(self.low):
-            return np.full((end - first, self.channels), self.description.middle, dtype=np.float32)
-        known = _filled(self.low, self.description.middle).astype(np.float64)
+        if not len(self.low) or end <= first:
+            return np.full((max(end - first, 0), self.channels), self.description.middle, dtype=np.float32)
         step = self.description.shape.decimation
         # Positions in half frames are whole numbers, so that there are few phases.
         at = 2 * np.arange(first, end) - round(2 * self.low_frames[0])
         base, phase = at // (2 * step), at % (2 * step)
         weights = _interpolator(2 * step)[phase]
+        last = len(self.low) - 1
+        start, stop = np.clip([base[0] + 1 - TAPS // 2, base[-1] + TAPS // 2], 0, last)
+        known = self.low[start : stop + 1]
+        known = np.where(np.isfinite(known), known, self._means).astype(np.float64)
         result = np.zeros((end - first, self.channels))
         for tap in range(TAPS):
-            rows = np.clip(base + tap + 1 - TAPS // 2, 0, len(known) - 1)
+            rows = np.clip(base + tap + 1 - TAPS // 2, 0, last) - start
             result += weights[:, tap, None] * known[rows]
         return result.astype(np.float32)
 
@@ -111,27 +134,25 @@ def _interpolator(phases: int) -> np.ndarray:
     return weights / (1 << 20)
 
 
-def _filled(low: np.ndarray, middle: int) -> np.ndarray:
-    """Samples (n, channels) in which what is missing is the channel's mean, or the middle code."""
-    known = np.isfinite(low)
-    count = known.sum(axis=0)
-    mean = np.where(count > 0, np.where(known, low, 0).sum(axis=0) / np.maximum(count, 1), middle)
-    return np.where(known, low, mean.astype(np.float32))
-
-
 def collect(packets: Iterable[bytes], what: str = "the stream") -> Telemetry:
     """Decode all packets of a stream; DataError where there is no key among them."""
     decoder = TelemetryDecoder()
     items: list[Told | Missing] = []
+    size = 0
     for packet in packets:
+        size += len(packet)
         items += decoder.push(packet)
     items += decoder.finish()
     if decoder.description is None:
         raise DataError(f"{what}: holds no telemetry key, so nothing of it can be read")
-    return _joined(decoder, items, what)
+    shape, frames = decoder.shape, max((item.end_frame for item in items), default=0)
+    rows = (frames // shape.decimation if shape.coefficients else 0) + (frames // shape.bin if shape.bin else 0)
+    if rows * shape.channels > LEAST_VALUES + VALUES_PER_BYTE * size:
+        raise DataError(f"{what}: states {frames:,} frames, more than its {size:,} bytes can tell of")
+    return _joined(decoder, items)
 
 
-def _joined(decoder: TelemetryDecoder, items: list[Told | Missing], what: str) -> Telemetry:
+def _joined(decoder: TelemetryDecoder, items: list[Told | Missing]) -> Telemetry:
     assert decoder.description is not None
     description, shape = decoder.description, decoder.shape
     told = [item for item in items if isinstance(item, Told)]
@@ -154,8 +175,6 @@ def _joined(decoder: TelemetryDecoder, items: list[Told | Missing], what: str) -
 
     height = frames // shape.bin if shape.bin else 0
     samples = frames // shape.decimation if shape.coefficients else 0
-    if (height + samples) * shape.channels > MOST_EMPTY + 1000 * sum(map(_known, told)):
-        raise DataError(f"{what}: states a length of {frames:,} frames, of which next to nothing came")
     power = np.full((height, shape.channels), np.nan, dtype=np.float32)
     bins = all_of("power_bins", none)
     power[bins, all_of("power_channels", none)] = all_of("power", np.zeros(0))
@@ -182,10 +201,6 @@ def _joined(decoder: TelemetryDecoder, items: list[Told | Missing], what: str) -
         decoder.counts,
         tuple(sum(getattr(item, name) for item in told) for name in LEFT_OUT),  # type: ignore[arg-type]
     )
-
-
-def _known(told: Told) -> int:
-    return len(told.power) + told.low.size
 
 
 def missing_spans(items: Iterable[Told | Missing]) -> tuple[tuple[int, int], ...]:

@@ -16,13 +16,15 @@ QUARTERS = 4  # steps an octave of noise and scale
 EIGHTHS = 8  # and of power
 POWER_LEVEL = 64  # power's level lies near 16 log2(noise) - 64
 SPREADS = 4  # classes of how much a channel's power varies
-BURSTS = 4  # times 1, 4, 16, 64: how much likelier events are in a packet than the profiles say
+BURSTS = 8  # times 1, 4, 16, ...: how much likelier events are in a packet than the profiles say
 STEPS = 40  # sizes of the low band's steps, four an octave
 STEP_CLASSES, STEPS_OF_CLASS, BANDS, LOW_CONTEXTS = 14, 3, 14, 9
 QUALITIES = 10  # sizes of the waveforms' steps, two an octave
 COMPONENTS = 12  # of the waveforms' basis
 WAVE_CONTEXTS = 16
 ABSENT = 6  # class of the chance that an event's waveform was left out
+COARSE = 2  # class of the chance that power comes in coarser steps
+COARSEST = 3  # steps of power
 OMITTED = 7  # and of that of the power or the low band of a packet
 
 # Rows of the tables.
@@ -30,7 +32,7 @@ PROFILE_ROWS = 0
 BURST_ROW = PROFILE_ROWS + FIELDS
 TROUGH_ROW = BURST_ROW + 1
 POWER_ROWS = TROUGH_ROW + 1
-LOW_ROWS = POWER_ROWS + SPREADS
+LOW_ROWS = POWER_ROWS + COARSEST * SPREADS
 WAVE_ROWS = LOW_ROWS + STEP_CLASSES * BANDS * LOW_CONTEXTS
 ROWS = WAVE_ROWS + QUALITIES * COMPONENTS * WAVE_CONTEXTS
 
@@ -79,13 +81,17 @@ def code_events(coder, tables, rates, burst, places, found):
 
 
 @kernel
-def code_power(coder, tables, spreads, which, values):
-    """Code the power of some channels less its level in the profile, in 1/8 octaves.
+def code_power(coder, tables, coarse, spreads, which, values):
+    """Code the power of some channels less its level in the profile, in steps of 1/8, 1/4 or 1/2 octave.
 
-    spreads int32 (channels,): classes. which int64 (n,): channels. values int32 (n,).
+    coarse int64 (1,): 0, 1 or 2. spreads int32 (channels,): classes. which int64 (n,): channels. values int32 (n,).
     """
+    more = flag(coder, tables, COARSE, min(coarse[0], 1))
+    if more != 0:
+        more += flag(coder, tables, 0, max(coarse[0], 1) - 1)
+    coarse[0] = more
     for i in range(values.shape[0]):
-        values[i] = signed(coder, tables, POWER_ROWS + spreads[which[i]], values[i])
+        values[i] = signed(coder, tables, POWER_ROWS + coarse[0] * SPREADS + spreads[which[i]], values[i])
 
 
 @kernel

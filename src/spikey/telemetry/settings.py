@@ -146,6 +146,8 @@ def shape_of(settings: Settings, channels: int, rate: float) -> Shape:
     else:
         seconds = settings.packet_ms / 1000
     slots = max(math.ceil(seconds * rate / slot - 0.5), 1)
+    if slots * channels > MOST_PLACES:
+        raise UsageError(f"packets of {1000 * slot * slots / rate:.4g} ms are too long for {channels:,} channels")
     if slot * slots > MOST_FRAMES:
         raise UsageError(f"a budget of {settings.budget:g} bit/s is too small: packets would last {seconds:.0f} s")
     if slots * channels > MOST_PLACES:

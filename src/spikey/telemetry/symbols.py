@@ -15,7 +15,7 @@ from spikey.kernels import generic, inlined, kernel
 from spikey.model.fixed import MASS, MASS_BITS
 from spikey.telemetry.logarithm import log2
 
-COST_BITS = 8  # costs are in 1/256 bits
+COST_BITS = 16  # costs are in 2^-16 bits
 SYMBOLS = 33  # of a row: -16 to 16 or 0 to 32, of which the outermost stand for all beyond
 ESCAPE = 16
 FLAG_CLASSES = 16  # chances of 1/2, 1/4, ... 1/2^16
@@ -23,7 +23,7 @@ LARGEST = 20  # bits of what an escape may add
 
 
 class Tables(NamedTuple):
-    """cum int32 (rows, 34): cumulative counts out of 2^24. cost int32 (rows, 33): of each symbol, in 1/256 bits.
+    """cum int32 (rows, 34): cumulative counts out of 2^24. cost int32 (rows, 33): of each symbol, in 2^-16 bits.
     no int32 (16,): the cost of an event that does not happen, by class.
     """
 
@@ -33,7 +33,7 @@ class Tables(NamedTuple):
 
 
 class Meter(NamedTuple):
-    """spent int64 (1,): 1/256 bits."""
+    """spent int64 (1,): 2^-16 bits."""
 
     spent: np.ndarray
 
@@ -122,10 +122,7 @@ def _even_decoder(coder, choices, value):
 
 @even.register(Meter)
 def _even_meter(coder, choices, value):
-    left = choices - 1
-    while left > 0:  # rounded up to whole bits
-        coder.spent[0] += 1 << COST_BITS
-        left >>= 1
+    coder.spent[0] += log2(np.int64(choices), COST_BITS)
     return value
 
 
@@ -203,7 +200,7 @@ def unsigned(coder, tables, row, value):
 
 @kernel
 def spent(coder):
-    """The bits that a meter has counted, rounded up, and sets it back to nothing."""
-    bits = (coder.spent[0] + (1 << COST_BITS) - 1) >> COST_BITS
+    """The bits that a meter has counted, rounded, and sets it back to nothing."""
+    bits = (coder.spent[0] + (1 << (COST_BITS - 1))) >> COST_BITS
     coder.spent[0] = 0
     return bits

@@ -39,7 +39,7 @@ class Encoded:
     bits: int
     size: int
     events: int
-    spent: dict[str, int]
+    spent: dict[str, float]
     dropped: tuple[int, int, int, int]
 
     @property

@@ -1,0 +1,137 @@
+"""`spikey telemetry decode`, and what `spikey info` and `spikey verify` say of telemetry files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spikey.cli.common import prepare_kernels, progress_bar, say
+from spikey.errors import UsageError
+from spikey.recording.remote import is_address
+
+if TYPE_CHECKING:
+    from spikey.telemetry.record import Telemetry
+
+FORMS = ("npz", "csv", "nwb", "wav")
+NAMED = 3  # spans of missing frames that are named
+
+
+def command(
+    path: Annotated[str, typer.Argument(metavar="IN.spkt", help="A telemetry file, or an address of one.")],
+    output: Annotated[
+        str | None, typer.Argument(metavar="OUT", help="Where to; .npz, .csv, .nwb or .wav says what it becomes.")
+    ] = None,
+    npz: Annotated[str | None, typer.Option(help="Write all that is known as NumPy arrays.")] = None,
+    csv: Annotated[str | None, typer.Option(help="Write a table of events, each with its waveform.")] = None,
+    nwb: Annotated[str | None, typer.Option(help="Write NWB: units, spike-band power, low band.")] = None,
+    wav: Annotated[str | None, typer.Option(help="Write the signal as it can be reconstructed, to look at.")] = None,
+    volts_per_code: Annotated[float | None, typer.Option(help="With which NWB is in volts; else in codes.")] = None,
+    start: Annotated[datetime | None, typer.Option(help="When the recording began, for NWB.")] = None,
+    summary: Annotated[bool, typer.Option("--summary", help="Say what the file holds; also done without OUT.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Say it for programs: one JSON object.")] = False,
+) -> None:
+    """Turn a telemetry file (lossy) into files of other kinds, or say what it holds.
+
+    Events, waveforms, spike-band power and the low band are what was kept of a recording; no form has more than these.
+    """
+    targets = _targets(output, {"npz": npz, "csv": csv, "nwb": nwb, "wav": wav})
+    if "nwb" in targets:
+        from spikey.integrations.telemetry_nwb import need_pynwb
+
+        need_pynwb()
+    elif volts_per_code is not None or start is not None:
+        raise UsageError("--volts-per-code and --start are for NWB; add --nwb FILE")
+    if volts_per_code is not None and not 0 < volts_per_code < float("inf"):
+        raise UsageError(f"--volts-per-code must be more than 0, not {volts_per_code:g}")
+    from spikey.telemetry.check import facts, inspect
+
+    prepare_kernels()
+    telemetry, counted = inspect(path)
+    for form, target in targets.items():
+        _writer(form, volts_per_code, start)(telemetry, target, path)
+        say(f"{target}: written; lossy, {len(telemetry.event_frames):,} events of {telemetry.channels:,} channels")
+    if as_json:
+        typer.echo(json.dumps(facts(path, telemetry, counted), indent=2))
+    elif summary or not targets:
+        _show(facts(path, telemetry, counted))
+    if not counted.whole:
+        say(f"note: {path}: {counted.words()}")
+
+
+def describe(path: str) -> dict[str, Any]:
+    """The facts about one file, by name."""
+    from spikey.telemetry.check import facts, inspect
+
+    prepare_kernels()
+    return facts(path, *inspect(path))
+
+
+def verify(path: str | Path) -> bool:
+    """Check every packet of a file, and say what was found; whether it is whole."""
+    from spikey.telemetry.check import check
+
+    counted = check(path)
+    if counted.whole:
+        typer.echo(f"{path}: lossy telemetry; {counted.words()}")
+    else:
+        say(f"spikey: {path}: lossy telemetry; {counted.words()}")
+    return counted.whole
+
+
+def _targets(output: str | None, options: dict[str, str | None]) -> dict[str, str]:
+    """Each form that is asked for, with its file."""
+    targets = {form: target for form, target in options.items() if target is not None}
+    if output is not None:
+        form = Path(output).suffix.lower().removeprefix(".")
+        if form not in FORMS:
+            raise UsageError(f"{output}: must end in .npz, .csv, .nwb or .wav, or be given as --npz, --csv, …")
+        if form in targets:
+            raise UsageError(f"{output} and {targets[form]} are both to be {form.upper()}; give one")
+        targets[form] = output
+    places = [target if is_address(target) else str(Path(target).resolve()) for target in targets.values()]
+    twice = next((place for place in places if places.count(place) > 1), None)
+    if twice is not None:
+        raise UsageError(f"{twice}: cannot be of two kinds; give each its own name")
+    return targets
+
+
+def _writer(form: str, volts_per_code: float | None, start: datetime | None) -> Callable[[Telemetry, str, str], None]:
+    """What writes a form: of telemetry, to a file, from a file."""
+    from spikey.telemetry import export
+
+    def nwb(telemetry: Telemetry, target: str, source: str) -> None:
+        from spikey.integrations.telemetry_nwb import write_nwb
+
+        write_nwb(telemetry, target, volts_per_code, start, source)
+
+    def wav(telemetry: Telemetry, target: str, source: str) -> None:
+        with progress_bar(telemetry.frames * telemetry.channels, "samples") as advance:
+            export.write_wav(telemetry, target, source, lambda count: advance(count))
+
+    writers: dict[str, Callable[[Telemetry, str, str], None]] = {
+        "npz": export.write_npz,
+        "csv": export.write_csv,
+        "nwb": nwb,
+        "wav": wav,
+    }
+    return writers[form]
+
+
+def _show(facts: dict[str, Any]) -> None:
+    """Facts for a person."""
+    from spikey.cli.info import show
+
+    show(words(facts))
+
+
+def words(facts: dict[str, Any]) -> dict[str, Any]:
+    """The same facts with the first of the missing spans in words."""
+    spans = facts["missing_spans"]
+    shown = [f"{first} to {end}" for first, end in spans[:NAMED]]
+    more = [f"and {len(spans) - NAMED} more"] if len(spans) > NAMED else []
+    return facts | {"missing_spans": ", ".join(shown + more) or "none"}

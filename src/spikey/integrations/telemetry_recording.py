@@ -1,0 +1,63 @@
+"""The recording class of `spikey.integrations.telemetry`, in a module of its own so that it can be pickled."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+try:
+    from spikeinterface.core import BaseRecording, BaseRecordingSegment
+except ImportError:
+    raise ImportError('this needs SpikeInterface: pip install "spikey-codec[spikeinterface]"') from None
+
+from spikey.errors import UsageError
+from spikey.recording.remote import full
+from spikey.telemetry.check import NOTE
+from spikey.telemetry.file import read_telemetry
+from spikey.telemetry.record import Telemetry
+
+KINDS = ("samples", "codes", "waveforms")
+
+
+class TelemetryRecordingExtractor(BaseRecording):
+    """What a telemetry file tells of a recording, as a recording of one segment; see `read_telemetry_recording`.
+
+    `telemetry`: what was decoded.
+    """
+
+    def __init__(self, file_path: str | os.PathLike[str], kind: str = KINDS[0]):
+        if kind not in KINDS:
+            raise UsageError(f"a telemetry recording is of {', '.join(KINDS)}, not of {kind!r}")
+        name = full(file_path)
+        self.telemetry = telemetry = read_telemetry(name)
+        dtype = telemetry.description.dtype if kind == KINDS[0] else "float32"
+        BaseRecording.__init__(self, telemetry.rate, np.arange(telemetry.channels), dtype)
+        self.annotate(note=NOTE)
+        self.add_recording_segment(TelemetryRecordingSegment(telemetry, kind))
+        self._kwargs = {"file_path": name, "kind": kind}
+
+
+class TelemetryRecordingSegment(BaseRecordingSegment):
+    """All frames of a telemetry file."""
+
+    def __init__(self, telemetry: Telemetry, kind: str):
+        BaseRecordingSegment.__init__(self, sampling_frequency=telemetry.rate)
+        self._telemetry, self._kind = telemetry, kind
+
+    def get_num_samples(self) -> int:
+        """Frames."""
+        return self._telemetry.frames
+
+    def get_traces(
+        self, start_frame: int | None = None, end_frame: int | None = None, channel_indices: Any = None
+    ) -> np.ndarray:
+        """Samples (frames, channels)."""
+        first = 0 if start_frame is None else int(start_frame)
+        end = self._telemetry.frames if end_frame is None else int(end_frame)
+        if self._kind == KINDS[0]:
+            traces = self._telemetry.samples(first, end)
+        else:
+            traces = self._telemetry.signal(first, end, low=self._kind == "codes")
+        return traces if channel_indices is None else traces[:, channel_indices]
