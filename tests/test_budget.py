@@ -13,11 +13,14 @@ from typer.testing import CliRunner
 from spikey.analysis import bench, budget
 from spikey.analysis.bench import Result
 from spikey.analysis.count_operations import NETWORKS, PREDICTORS, count_all
+from spikey.analysis.count_telemetry import count_apart
 from spikey.analysis.counted import Counted, CountedArray, CountingNumpy, quick_dot, start, wrapped
 from spikey.cli.budget import command
 from spikey.coding.block import CODER_NAMES
 from spikey.errors import SpikeyError, UsageError
 from spikey.model import network
+from spikey.telemetry.filters import decimator
+from spikey.telemetry.settings import Settings, shape_of
 
 app = typer.Typer()
 app.command()(command)
@@ -79,6 +82,42 @@ def test_stored_counts_are_those_of_the_code():
         for node in budget.constants()["nodes"].values():
             energy = budget.arithmetic(node, stored)
             assert budget.arithmetic(node, counts) == pytest.approx(energy, rel=0.1), name
+
+
+def test_stored_counts_of_telemetry_are_those_of_the_code():
+    """Of a short piece: what is done of every sample costs the same there, what is done of every packet more."""
+    stored, counts = budget.telemetry_counts(), count_apart(4, 0.1)
+    for kind, times in _totals(stored).items():
+        assert times < _totals(counts)[kind] < 2 * times + 3, kind
+    assert counts["operations"]["multiply"]["24"] == pytest.approx(stored["operations"]["multiply"]["24"], rel=0.05)
+    assert counts["memory"]["table"] == stored["memory"]["table"]
+    assert counts["memory"]["state"] == pytest.approx(stored["memory"]["state"], rel=0.1)
+    for way in ("state reads", "state writes"):
+        assert counts["bytes"][way] == pytest.approx(stored["bytes"][way], rel=0.1)
+
+
+def test_telemetry_costs_what_its_filters_say():
+    counts = budget.telemetry_counts()
+    shape = shape_of(Settings(), 1024, 20_000)
+    # Three sections of three products (doubling counts as one), a square, the decimator, and the low band's transform.
+    taps = len(decimator(shape.decimation)[0]) / shape.decimation
+    least = 3 * 3 + 1 + taps + shape.coefficients / shape.decimation
+    assert least < _totals(counts)["multiply"] < 2 * least
+    history = 4 * len(decimator(shape.decimation)[0])
+    assert history < counts["memory"]["state"] < 4 * history
+
+
+def test_telemetry_meets_the_power_with_radios_that_are_cheap_enough():
+    row, limit = budget.telemetry(), budget.constants()["device"]["power"]
+    assert row.ratio == pytest.approx(204.8)
+    wholes = budget.wholes()
+    assert {whole.link for whole in wholes} == set(budget.constants()["links"])
+    for whole in wholes:
+        assert whole.fits == "no" or whole.milliwatts[whole.fits] <= limit
+        assert whole.milliwatts["registers"] == row.power[whole.node].milliwatts["registers"] + whole.radio
+        if whole.link.startswith("Bluetooth"):
+            assert whole.radio > limit and whole.fits == "no"
+    assert {whole.link for whole in wholes if whole.fits != "no"} == {"inductive", "ultra-wideband"}
 
 
 def test_every_predictor_and_coder_is_counted():
@@ -145,9 +184,12 @@ def test_command_answers(tmp_path):
     assert "A lossless stream cannot meet 1 Mbit/s: that needs a ratio of 205" in out.output
     assert "lstm 128x2" in out.output
     assert "archive and archive-max are not for implants" in out.output
+    assert "Telemetry, which is lossy, is where 10 mW and 1 Mbit/s can be met: with inductive " in out.output
+    assert "not with Bluetooth LE, CC2340R2 (15.3 mW alone) or Bluetooth LE, nRF52840 (19.2 mW alone)." in out.output
     assert (tmp_path / "power.png").read_bytes()[1:4] == b"PNG"
     answer = json.loads(CliRunner().invoke(app, ["--json"]).stdout)
     assert len(answer["rows"]) == len(PREDICTORS) * len(CODER_NAMES)
+    assert len(answer["telemetry"]["with_radios"]) == 8 and answer["telemetry"]["state_bytes_per_channel"] > 0
     assert answer["ratio_needed"] == pytest.approx(204.8)
 
 

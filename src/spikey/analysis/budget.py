@@ -1,8 +1,9 @@
-"""Would this run on the implant? Energy, power and memory of every predictor and coder, from counts of the code itself.
+"""Would this run on the implant? Energy, power and memory of every predictor and coder, and of telemetry, from counts.
 
-The counts are those of `spikey.analysis.count_operations`, in `operations.json`; what an operation, a byte or a bit
-costs is in `energy.yaml`, with sources. The circuit that is reckoned with computes one sample of one channel after
-another and does nothing else: no instructions are fetched, addresses cost nothing, nothing leaks.
+The counts are those of `spikey.analysis.count_operations` and `count_telemetry`, of the code itself, in
+`operations.json`; what an operation, a byte or a bit costs is in `energy.yaml`, with sources. The circuit that is
+reckoned with computes one sample of one channel after another and does nothing else: no instructions are fetched,
+addresses cost nothing, nothing leaks.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import yaml
 
 COUNTS = Path(__file__).with_name("operations.json")
 CONSTANTS = Path(__file__).with_name("energy.yaml")
+TELEMETRY = "telemetry"
 SMALLEST = 8192  # bytes; no figures are known of smaller memories
 WORD = 8  # bytes of an access
 # How the state of the channels is kept, the dearest first.
@@ -41,7 +43,13 @@ def constants() -> dict[str, Any]:
 def operation_counts() -> dict[tuple[str, str], dict[str, Any]]:
     """Counts per sample by predictor and coder."""
     counts = json.loads(COUNTS.read_text())
+    del counts[TELEMETRY]
     return {tuple(name.split(", ")): each for name, each in counts.items()}  # type: ignore[misc]
+
+
+def telemetry_counts() -> dict[str, Any]:
+    """The same of telemetry."""
+    return dict(json.loads(COUNTS.read_text())[TELEMETRY])
 
 
 def stored_bits() -> dict[tuple[str, str], float | None]:
@@ -160,17 +168,29 @@ def samples_a_second() -> float:
 def rows(bits: Bits | None = None) -> list[Row]:
     """The budget of every predictor and coder; `bits`: per sample, measured elsewhere than on the stored recordings."""
     known = stored_bits() if bits is None else bits
+    return [
+        Row(*names, known.get(names), counts, _power(counts))  # type: ignore[call-arg]
+        for names, counts in operation_counts().items()
+    ]
+
+
+def telemetry() -> Row:
+    """The budget of telemetry, LOSSY, whose bits are those of the device's radio."""
+    counts = telemetry_counts()
+    bits = constants()["device"]["radio"] / samples_a_second()
+    return Row(TELEMETRY, "arithmetic", bits, counts, _power(counts))
+
+
+def _power(counts: Mapping[str, Any]) -> dict[str, Power]:
+    """By node."""
     scale = samples_a_second() * 1e-9  # from pJ a sample to mW
-    found = []
-    for (predictor, coder), counts in operation_counts().items():
-        power = {}
-        for name, node in constants()["nodes"].items():
-            computing = arithmetic(node, counts)
-            milliwatts = {layout: (computing + traffic(node, counts, layout)) * scale for layout in LAYOUTS}
-            shared = traffic(node, counts, "registers", sharing=constants()["device"]["electrodes"])
-            power[name] = Power(computing, milliwatts, (computing + shared) * scale)
-        found.append(Row(predictor, coder, known.get((predictor, coder)), counts, power))
-    return found
+    power = {}
+    for name, node in constants()["nodes"].items():
+        computing = arithmetic(node, counts)
+        milliwatts = {layout: (computing + traffic(node, counts, layout)) * scale for layout in LAYOUTS}
+        shared = traffic(node, counts, "registers", sharing=constants()["device"]["electrodes"])
+        power[name] = Power(computing, milliwatts, (computing + shared) * scale)
+    return power
 
 
 @dataclass(frozen=True)
@@ -211,6 +231,28 @@ def verdict(row: Row, node: str) -> str:
     return row.power[node].fits(constants()["device"]["power"] - radio_power(row.bits))
 
 
+@dataclass(frozen=True)
+class Whole:
+    """Telemetry with a radio that carries it: mW at a node, by layout, and the first layout that fits, or "no"."""
+
+    node: str
+    link: str
+    radio: float
+    milliwatts: dict[str, float]
+    fits: str
+
+
+def wholes() -> list[Whole]:
+    """Telemetry at every node with every radio that carries the device's bit rate."""
+    limit, found = constants()["device"]["power"], []
+    for node, power in telemetry().power.items():
+        for link in links(None):
+            if link.stream == "1 Mbit/s" and link.carries:
+                totals = {layout: mw + link.milliwatts for layout, mw in power.milliwatts.items()}
+                found.append(Whole(node, link.name, link.milliwatts, totals, power.fits(limit - link.milliwatts)))
+    return found
+
+
 def as_json(table: list[Row]) -> dict[str, Any]:
     """Everything for programs, in pJ, mW, bytes and bits."""
     best = min((row.bits for row in table if row.bits), default=None)
@@ -239,6 +281,13 @@ def as_json(table: list[Row]) -> dict[str, Any]:
             }
             for row in table
         ],
+        "telemetry": {
+            "bits_per_sample": telemetry().bits,
+            "state_bytes_per_channel": telemetry().channel_bytes,
+            "bytes": telemetry().bytes,
+            "counts_per_sample": telemetry().counts,
+            "with_radios": [vars(whole) for whole in wholes()],
+        },
         "links": [vars(link) for link in links(best)],
         "ratio_needed": samples_a_second() * constants()["device"]["bits"] / constants()["device"]["radio"],
         "lossless_stream_fits_the_radio": best is not None

@@ -8,11 +8,12 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from spikey.analysis.budget import Row, constants, samples_a_second
+from spikey.analysis.budget import TELEMETRY, Row, constants, samples_a_second, telemetry
 from spikey.errors import UsageError
 
 _COLOURS = ("#00798c", "#3a9d5d", "#edae49", "#d1495b", "#8f5db7", "#222222")
 _MARKERS = {"arithmetic": "o", "huffman": "s", "rice": "^"}
+_TELEMETRY = "#1f5fd0"
 _LIMIT = "#b00020"
 
 
@@ -20,9 +21,9 @@ def draw_budget(path: str | os.PathLike[str], table: list[Row]) -> None:
     """Write a PNG of 1500 x 1200 pixels to `path`.
 
     A line of panels for each process node: left, power against ratio, with the arithmetic coder, and what the radio
-    needs; right, every predictor with every coder. A bar reaches from the operations alone to the state of all channels
-    in one memory; the mark on it is a bank for each channel with registers. Rows of an unknown ratio are hollow and at
-    the best known one.
+    needs, with telemetry there; right, every predictor with every coder. A bar reaches from the operations alone to the
+    state of all channels in one memory; the mark on it is a bank for each channel with registers. Rows of an unknown
+    ratio are hollow and at the best known one.
 
     Raises UsageError when matplotlib is missing, no ratio is known, or the file cannot be written.
     """
@@ -54,6 +55,7 @@ def draw_budget(path: str | os.PathLike[str], table: list[Row]) -> None:
             side = list(_MARKERS).index(row.coder) - 1
             _draw_row(near, predictors.index(row.predictor) + 0.2 * side, row, node, colour)
         _draw_whole(whole, node, max(ratios))
+        _draw_telemetry(whole, node)
         _name_marks(whole, [row for row in table if row.coder == "arithmetic"], node, max(ratios))
         near.set_xticks(range(len(predictors)), [_named(name, table) for name in predictors])
         near.set_title(f"{node}: every predictor and coder", fontsize=13)
@@ -63,7 +65,7 @@ def draw_budget(path: str | os.PathLike[str], table: list[Row]) -> None:
             axes.grid(alpha=0.25, axis="y")
             axes.spines[["top", "right"]].set_visible(False)
             axes.tick_params(labelsize=11)
-    _legend(figure, colours)
+    _legend(figure, colours | {f"{TELEMETRY}, lossy": _TELEMETRY})
     rendered = io.BytesIO()
     figure.savefig(rendered, format="png")
     try:
@@ -84,6 +86,22 @@ def _draw_row(axes: Any, at: float, row: Row, node: str, colour: str) -> None:
     axes.plot([at, at], [alone, power.milliwatts["memory"]], color=colour, lw=1.6, alpha=0.6, marker="_", ms=9)
     filled, marker = colour if row.ratio else "white", _MARKERS[row.coder]
     axes.plot([at], [power.milliwatts["registers"]], marker=marker, color=colour, mfc=filled, ms=8, mew=1.6)
+
+
+def _draw_telemetry(axes: Any, node: str) -> None:
+    """Telemetry, at the ratio that the radio needs."""
+    row = telemetry()
+    _draw_row(axes, row.ratio or 1.0, row, node, _TELEMETRY)
+    at = row.ratio or 1.0, row.power[node].milliwatts["registers"]
+    axes.annotate(
+        f"{TELEMETRY},\nlossy",
+        at,
+        xytext=(9, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=10.5,
+        color=_TELEMETRY,
+    )
 
 
 def _name_marks(axes: Any, table: list[Row], node: str, best: float) -> None:
@@ -112,14 +130,14 @@ def _draw_whole(axes: Any, node: str, best: float) -> None:
     needed = samples_a_second() * device["bits"] / device["radio"]
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_xlim(1, 500)
+    axes.set_xlim(1, 1000)
     axes.set_ylim(0.5, 5e5)
     powers = [1, 10, 100, 1e3, 1e4, 1e5]
     axes.set_yticks(powers, ["1 mW", "10 mW", "100 mW", "1 W", "10 W", "100 W"])
     axes.set_xticks([1, 2, 5, 10, 20, 50, 100, 200], ["1", "2", "5", "10", "20", "50", "100", "200"])
     axes.minorticks_off()
     axes.axvline(needed, color=_LIMIT, lw=1.6)
-    axes.fill_between([needed, 500], 0.5, device["power"], color=_LIMIT, alpha=0.12)
+    axes.fill_between([needed, 1000], 0.5, device["power"], color=_LIMIT, alpha=0.12)
     axes.annotate(
         f"{device['radio'] / 1e6:g} Mbit/s:\nratio {needed:.0f}",
         (needed, 2e5), xytext=(-6, 0), textcoords="offset points", ha="right", va="top", color=_LIMIT, fontsize=11,
@@ -130,7 +148,7 @@ def _draw_whole(axes: Any, node: str, best: float) -> None:
     )  # fmt: skip
     axes.annotate("", (needed, 2), xytext=(best * 1.15, 2), arrowprops={"arrowstyle": "<->", "color": "0.45"})
     axes.annotate(
-        f"still {needed / best:.0f} times too much", (12, 2), xytext=(0, 5),
+        f"lossless: still {needed / best:.0f} times too much", (5, 2), xytext=(0, 5),
         textcoords="offset points", ha="left", color="0.35", fontsize=11,
     )  # fmt: skip
     axes.set_xlabel(f"compression ratio, of {device['bits']}-bit samples", fontsize=12)

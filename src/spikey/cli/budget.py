@@ -43,7 +43,11 @@ def command(
     if as_json:
         typer.echo(json.dumps(table_as_json(table), indent=2))
         return
-    typer.echo("\n".join([*_table(table), "", *_shared(table), "", *_links(table), "", *_conclusions(table)]))
+    typer.echo(
+        "\n".join(
+            [*_table(table), "", *_shared(table), "", *_links(table), "", *_telemetry(), "", *_conclusions(table)]
+        )
+    )
 
 
 def _measured(paths: list[Path], models: list[str], every: int) -> dict[tuple[str, str], float | None]:
@@ -135,6 +139,48 @@ def _links(table: list[Row]) -> list[str]:
     return lines
 
 
+def _telemetry() -> list[str]:
+    """What the lossy mode takes, with every radio."""
+    from spikey.analysis.budget import LAYOUTS, constants, telemetry, wholes
+
+    row, device = telemetry(), constants()["device"]
+    computing = ", ".join(f"{power.arithmetic:.0f} pJ at {node}" for node, power in row.power.items())
+    lines = [
+        f"telemetry, LOSSY, at {device['radio'] / 1e6:g} Mbit/s: {row.bits:.4f} bits a sample, ratio {row.ratio:.0f}",
+        f"  {row.multiplications:.0f} multiplications and {row.others:.0f} other operations a sample: {computing}",
+        f"  state of {row.channel_bytes:,} bytes a channel; {row.bytes / 1024:,.0f} KB of memory",
+        f"{'mW with the radio':42}" + "".join(f"{layout:>11}" for layout in LAYOUTS) + f"{'radio':>8}   fits",
+    ]
+    for whole in wholes():
+        powers = "".join(f"{_short(power):>11}" for power in whole.milliwatts.values())
+        lines.append(f"{whole.link:28}{whole.node:14}{powers}{whole.radio:8.2f}   {_FITS[whole.fits]}")
+    return lines
+
+
+def _met() -> str:
+    """With which radio telemetry meets the device's power."""
+    from spikey.analysis.budget import constants, wholes
+
+    device = constants()["device"]
+    both = f"{device['power']:g} mW and {device['radio'] / 1e6:g} Mbit/s"
+    fitting: dict[str, list[str]] = {}
+    alone = dict[str, float]()
+    for whole in wholes():
+        if whole.fits != "no":
+            fitting.setdefault(whole.link, []).append(f"{whole.milliwatts['registers']:.2f} mW at {whole.node}")
+        elif whole.radio > device["power"]:
+            alone[whole.link] = whole.radio
+    if not fitting:
+        return f"Telemetry, which is lossy, does not meet {both} with any radio here."
+    how = "; ".join(f"with {link} {', '.join(each)}" for link, each in fitting.items())
+    beyond = " or ".join(f"{link} ({power:.1f} mW alone)" for link, power in alone.items())
+    return (
+        f"Telemetry, which is lossy, is where {both} can be met: {how}, with registers"
+        + (f"; not with {beyond}" if beyond else "")
+        + "."
+    )
+
+
 def _conclusions(table: list[Row]) -> list[str]:
     """What follows, in sentences."""
     from spikey.analysis.budget import constants, radio_power, samples_a_second, verdict
@@ -154,6 +200,7 @@ def _conclusions(table: list[Row]) -> list[str]:
         "The presets archive and archive-max are not for implants: their regression is solved anew every 1,024 "
         "samples of each channel or more often, in float64."
     )
+    lines.append(_met())
     best = min((row.bits for row in table if row.bits), default=None)
     if best is None:
         return lines

@@ -85,7 +85,7 @@ def send(
         raise UsageError("a raw input needs all three of --channels, --rate and --dtype")
     _prepare()
     settings = Settings(raw=(channels, rate, dtype) if channels and rate and dtype else None)
-    with open_recording(file, settings) as source, _stopping() as stop, _live() as live:
+    with open_recording(file, settings) as source, stopping() as stop, live_view() as live:
         layout = source.layout
         encoder = Encoder(
             layout.channels,
@@ -145,8 +145,8 @@ def receive(
     from spikey.stream.transport import Source, parse
 
     _prepare()
-    with Source(parse(address)) as source, _stopping() as stop:
-        with Receiver(output, jobs=jobs) as receiver, _live() as live:
+    with Source(parse(address)) as source, stopping() as stop:
+        with Receiver(output, jobs=jobs) as receiver, live_view() as live:
             say(f"listening to {source.address}")
             _record(source, receiver, repair, idle, stop, live)
         facts_of = [facts(stream) for stream in receiver.streams]
@@ -290,7 +290,7 @@ def _tell(facts: dict[str, Any], as_json: bool) -> None:
 
 
 @contextmanager
-def _stopping() -> Iterator[threading.Event]:
+def stopping() -> Iterator[threading.Event]:
     """An event that the first interrupt or request to end sets; the second ends the program at once."""
     stop = threading.Event()
 
@@ -308,7 +308,7 @@ def _stopping() -> Iterator[threading.Event]:
 
 
 @contextmanager
-def _live() -> Iterator[Callable[[Callable[[], Rows]], None]]:
+def live_view() -> Iterator[Callable[[Callable[[], Rows]], None]]:
     """A view on standard error where a person sees it: call it, often, with what makes its rows; silent elsewhere."""
     if not sys.stderr.isatty():
         yield lambda rows: None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from spikey.cli import near, telemetry_decode, telemetry_encode, telemetry_report
+from spikey.cli import near, telemetry_decode, telemetry_encode, telemetry_link, telemetry_report
 
 app = typer.Typer(
     help="Lossy modes, for where lossless is too much; their files say so and are restored by these commands only.",
@@ -14,6 +14,8 @@ app = typer.Typer(
 app.command("encode")(telemetry_encode.command)
 app.command("decode")(telemetry_decode.command)
 app.command("report")(telemetry_report.command)
+app.command("send")(telemetry_link.send)
+app.command("receive")(telemetry_link.receive)
 app.command("near-lossless")(near.near_lossless)
 app.command("hybrid")(near.hybrid)
 app.command("restore")(near.restore)

@@ -18,6 +18,27 @@ if TYPE_CHECKING:
     from spikey.telemetry.write import Encoded
 
 _UNITS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
+
+# Options of every command that makes telemetry.
+Budget = Annotated[
+    str | None, typer.Option(help="For all channels together, such as 1Mbit/s; default: 977 bit/s a channel.")
+]
+Ratio = Annotated[
+    float | None, typer.Option(help="Or how many times less than the converter gives: 10 bits a sample for the N1.")
+]
+Threshold = Annotated[float | None, typer.Option(help="Of events, in deviations of the noise (4.5).")]
+Polarity = Annotated[str | None, typer.Option(help="Of events: negative, positive, both (negative).")]
+RefractoryMs = Annotated[float | None, typer.Option(help="After an event (1).")]
+Band = Annotated[tuple[float, float] | None, typer.Option(help="Hz, of events and waveforms (300 5000).")]
+ResolutionMs = Annotated[float | None, typer.Option(help="Of events' times; 0: to the sample (0).")]
+Waveforms = Annotated[bool | None, typer.Option(help="Whether events come with waveforms (yes).")]
+PowerMs = Annotated[float | None, typer.Option(help="Bins of spike-band power; 0: none (50).")]
+LowHigh = Annotated[float | None, typer.Option(help="Hz, upper edge of the low band; 0: none (250).")]
+PacketMs = Annotated[float | None, typer.Option(help="Of a packet (as the budget allows).")]
+BufferMs = Annotated[float | None, typer.Option(help="How far packets may run ahead of the budget (10).")]
+Config = Annotated[Path | None, typer.Option(help="A configuration; its section telemetry counts.")]
+Name = Annotated[str | None, typer.Option(help="The configuration's document.")]
+
 LEFT_OUT = ("events", "waveforms", "values of power", "blocks of the low band")
 
 
@@ -38,24 +59,20 @@ def bit_rate(text: str) -> float:
 def command(
     path: Annotated[Path, typer.Argument(metavar="IN", help="WAV, or raw with --channels, --rate and --dtype.")],
     output: Annotated[Path, typer.Argument(metavar="OUT.spkt", help="The telemetry file.")],
-    budget: Annotated[
-        str | None, typer.Option(help="For all channels together, such as 1Mbit/s; default: 977 bit/s a channel.")
-    ] = None,
-    ratio: Annotated[
-        float | None, typer.Option(help="Or how many times less than the converter gives: 10 bits a sample for the N1.")
-    ] = None,
-    threshold: Annotated[float | None, typer.Option(help="Of events, in deviations of the noise (4.5).")] = None,
-    polarity: Annotated[str | None, typer.Option(help="Of events: negative, positive, both (negative).")] = None,
-    refractory_ms: Annotated[float | None, typer.Option(help="After an event (1).")] = None,
-    band: Annotated[tuple[float, float] | None, typer.Option(help="Hz, of events and waveforms (300 5000).")] = None,
-    resolution_ms: Annotated[float | None, typer.Option(help="Of events' times; 0: to the sample (0).")] = None,
-    waveforms: Annotated[bool | None, typer.Option(help="Whether events come with waveforms (yes).")] = None,
-    power_ms: Annotated[float | None, typer.Option(help="Bins of spike-band power; 0: none (50).")] = None,
-    low_high: Annotated[float | None, typer.Option(help="Hz, upper edge of the low band; 0: none (250).")] = None,
-    packet_ms: Annotated[float | None, typer.Option(help="Of a packet (as the budget allows).")] = None,
-    buffer_ms: Annotated[float | None, typer.Option(help="How far packets may run ahead of the budget (10).")] = None,
-    config: Annotated[Path | None, typer.Option(help="A configuration; its section telemetry counts.")] = None,
-    name: Annotated[str | None, typer.Option(help="The configuration's document.")] = None,
+    budget: Budget = None,
+    ratio: Ratio = None,
+    threshold: Threshold = None,
+    polarity: Polarity = None,
+    refractory_ms: RefractoryMs = None,
+    band: Band = None,
+    resolution_ms: ResolutionMs = None,
+    waveforms: Waveforms = None,
+    power_ms: PowerMs = None,
+    low_high: LowHigh = None,
+    packet_ms: PacketMs = None,
+    buffer_ms: BufferMs = None,
+    config: Config = None,
+    name: Name = None,
     channels: Annotated[int | None, typer.Option(help="Channels of a raw input.")] = None,
     rate: Annotated[float | None, typer.Option(help="Sampling rate of a raw input in Hz.")] = None,
     dtype: Annotated[str | None, typer.Option(help="Type of a raw input.")] = None,

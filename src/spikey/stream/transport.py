@@ -210,11 +210,13 @@ class Source:
     """Packets that arrive, read by a thread of its own into a bounded buffer; a context manager.
 
     `foreign` counts what is no packet, `dropped` the packets for which there was no room. Of a connection or a pipe
-    nothing is dropped: the sender has to wait.
+    nothing is dropped: the sender has to wait. mark, least: the upper half of every packet's first byte, and the bytes
+    of the shortest packet.
     """
 
-    def __init__(self, address: Address):
+    def __init__(self, address: Address, *, mark: int = MARK, least: int = OVERHEAD):
         self.address = address
+        self._mark, self._least = mark, least
         self.foreign = self.dropped = 0
         self.buffer = Buffer(BUFFER_BYTES)
         self._ending = threading.Event()
@@ -271,7 +273,7 @@ class Source:
                 if self._ending.is_set():
                     return
                 continue  # another host's refusal of a request
-            if len(data) < OVERHEAD or data[0] & 0xF0 != MARK:
+            if len(data) < self._least or data[0] & 0xF0 != self._mark:
                 self.foreign += 1
             elif not self.buffer.put((data, sender), len(data), wait=False):
                 self.dropped += 1
@@ -302,7 +304,7 @@ class Source:
             at = 0
             while len(pending) - at >= LENGTH.size:
                 (size,) = LENGTH.unpack_from(pending, at)
-                if not OVERHEAD <= size <= LARGEST:
+                if not self._least <= size <= LARGEST:
                     self.foreign += 1
                     return
                 if len(pending) - at < LENGTH.size + size:

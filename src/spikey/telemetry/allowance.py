@@ -47,7 +47,7 @@ class Allowance:
         ahead = DRAINED * self._packet + purpose * self.most - self.held
         limit = self._second - self._recent
         if purpose < EVENTS:
-            limit = min(limit, self._rate * frames - self._total)
+            limit = min(limit, int(self._rate * frames) - self._total)
         return int(min(ahead, limit - (1 - purpose) * self._keep))
 
     def spend(self, bits: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,8 @@ import numpy as np
 from spikey.coding.range_coder import range_decoder
 from spikey.errors import DataError
 from spikey.telemetry.basis import restore_low, restore_power, restore_waves, tables, transforms
-from spikey.telemetry.packet import DROPPED, LAST, NUMBERS, Description, Packet, read_packet
+from spikey.telemetry.order import Order
+from spikey.telemetry.packet import DROPPED, LAST, Description, Packet, read_packet
 from spikey.telemetry.payload import Payload, code_detail, code_keys, code_news
 from spikey.telemetry.profile import bounded, usual
 from spikey.telemetry.schedule import PART, Schedule, channels_of
@@ -18,7 +20,7 @@ from spikey.telemetry.settings import BLOCK
 
 POWER_FRACTION = 12  # bits of squares below one code
 
-HOLD = 8  # packets that wait for a missing one
+HOLD = 8  # packets that wait for a missing one, or for the first key
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,9 @@ class Missing:
 
 @dataclass
 class Counts:
-    """Packets that came, that could be read, were lost, came too late or twice, were damaged, and came before a key."""
+    """Packets that came, that could be read, were lost, came too late or twice, were damaged or of another stream, came
+    before the first key, and those that could not be read for want of a profile.
+    """
 
     packets: int = 0
     read: int = 0
@@ -91,8 +95,8 @@ class TelemetryDecoder:
         self.description: Description | None = None
         self.counts = Counts()
         self.ended: int | None = None
-        self._held: dict[int, Packet] = {}
-        self._next_packet = 0
+        self._order: Order[Packet] = Order(HOLD)
+        self._early: deque[Packet] = deque(maxlen=HOLD)
 
     def push(self, data: bytes | memoryview) -> list[Told | Missing]:
         """What is known with a packet."""
@@ -105,48 +109,58 @@ class TelemetryDecoder:
         if self.description is None:
             if packet.description is None:
                 self.counts.early += 1
+                self._early.append(packet)
                 return []
-            self._begin(packet.description)
-        assert self.description is not None
+            return self._begin(packet, packet.description)
         if packet.description is not None and packet.description.stream != self.description.stream:
             self.counts.damaged += 1
             return []
-        number = self._next_packet + (packet.number - self._next_packet + NUMBERS // 2) % NUMBERS - NUMBERS // 2
-        if number < self._next_packet or number in self._held or self.ended is not None:
+        if self.ended is not None:
             self.counts.late += 1
             return []
-        self._held[number] = packet
-        return self._release(HOLD)
+        if not self._order.put(self._order.number(packet), packet):
+            self.counts.late += 1
+            return []
+        return self._release()
 
     def finish(self) -> list[Told | Missing]:
         """What is known with the packets that still waited for missing ones."""
-        return self._release(0)
+        return self._release(everything=True)
 
-    def _begin(self, description: Description) -> None:
+    def _begin(self, key: Packet, description: Description) -> list[Told | Missing]:
+        """Begin at a key; of the packets before it, those count that it has overtaken."""
         self.description = description
         self.shape = shape = description.shape
         self._turns, self._tables, self._transforms = Schedule(shape), tables(), transforms(shape)
-        self._next_packet = description.packet
+        self._order = Order(HOLD, description.packet)
         self._epoch = -1
         self._profile: np.ndarray | None = None
         self._coming = usual(shape.channels)
         self._parts: set[int] = set()
         self._due, self._frames, self._channels = np.zeros((3, 0), dtype=np.int64)  # of waveforms that are to come
-        self._blind = description.packet * shape.frames + shape.wait + shape.resolution if description.packet else 0
+        self._blind = 0
+        items: list[Told | Missing] = [self._miss(0, description.packet)] if description.packet else []
+        self._order.put(description.packet, key)
+        for packet in self._early:
+            number = self._order.number(packet)
+            if number > description.packet and self._order.put(number, packet):
+                self.counts.early -= 1
+        self._early.clear()
+        return items + self._release()
 
-    def _release(self, hold: int) -> list[Told | Missing]:
+    def _release(self, *, everything: bool = False) -> list[Told | Missing]:
         items: list[Told | Missing] = []
-        while self._held:
-            if self._next_packet not in self._held:
-                if len(self._held) <= hold:
-                    break
-                until = min(self._held)
-                items.append(self._miss(self._next_packet, until))
-                self.counts.lost += until - self._next_packet
-                self._next_packet = until
-            packet = self._held.pop(self._next_packet)
-            items.append(self._read(self._next_packet, packet))
-            self._next_packet += 1
+        if self.ended is not None or self.description is None:
+            return items
+        due = self._order.next
+        for number, packet in self._order.take(everything=everything):
+            if number > due:
+                items.append(self._miss(due, number))
+                self.counts.lost += number - due
+            items.append(self._read(number, packet))
+            due = number + 1
+            if self.ended is not None:
+                break  # what claims to come after the end does not count
         return items
 
     def _miss(self, first: int, end: int) -> Missing:

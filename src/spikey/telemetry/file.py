@@ -8,10 +8,9 @@ from collections.abc import Iterator
 
 from spikey.errors import DataError, SpikeyError
 from spikey.recording.source import open_file, read_at
-from spikey.telemetry.packet import CHECK_BYTES, MAGIC, packet_length, read_packet
+from spikey.telemetry.packet import MAGIC, SHORTEST, packet_length, read_packet
 from spikey.telemetry.record import Telemetry, collect
 
-SHORTEST = 4 + CHECK_BYTES  # bytes of a packet
 MARKS = re.compile(b"[\x90-\x97]")  # that a packet may begin with
 MOST_SUMMED = 1 << 33  # bytes that are summed in vain while a whole packet is looked for
 

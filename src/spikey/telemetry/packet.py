@@ -29,6 +29,8 @@ NUMBERS = 1 << 16
 VERSION = 1
 MOST_BYTES = 1 << 20  # of a packet
 CHECK_BYTES = 3
+SHORTEST = 4 + CHECK_BYTES  # bytes of a packet
+LATEST = 1 << 50  # frame at which a packet may begin
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,8 @@ def read_packet(data: bytes | memoryview) -> Packet:
     description = None
     if flags & KEY:
         description = _read_description(Cursor(cursor.take(cursor.varint(1 << 16)), "a telemetry key"))
+        if description.packet % NUMBERS != number:
+            raise DataError("a telemetry key is numbered in two ways")
     return Packet(flags, number, description, cursor.rest())
 
 
@@ -176,7 +180,8 @@ def _read_description(cursor: Cursor) -> Description:
             key_s=epoch * slots * slot / rate,
             **told,
         )
-        shape_of(settings, channels, rate)
+        if packet * shape_of(settings, channels, rate).frames > LATEST:
+            raise UsageError("it has lasted too long")
     except (UsageError, OverflowError, ValueError, ZeroDivisionError) as error:
         raise DataError(f"a telemetry key describes an impossible stream: {error}") from None
     return Description(stream, channels, rate, STREAMED[kinds & 15], levels, settings, packet, dropped)

@@ -173,10 +173,11 @@ def _joined(decoder: TelemetryDecoder, items: list[Told | Missing]) -> Telemetry
     waveform_of = np.full(len(event_frames), -1, dtype=np.int64)
     waveform_of[where] = np.arange(len(where))
 
-    power = np.full((frames // shape.bin if shape.bin else 0, shape.channels), np.nan, dtype=np.float32)
+    height = frames // shape.bin if shape.bin else 0
+    samples = frames // shape.decimation if shape.coefficients else 0
+    power = np.full((height, shape.channels), np.nan, dtype=np.float32)
     bins = all_of("power_bins", none)
     power[bins, all_of("power_channels", none)] = all_of("power", np.zeros(0))
-    samples = frames // shape.decimation if shape.coefficients else 0
     low = np.full((samples, shape.channels), np.nan, dtype=np.float32)
     ends, channels = all_of("low_ends", none), all_of("low_channels", none)
     blocks = all_of("low", np.zeros((0, BLOCK), dtype=np.int64))
@@ -196,10 +197,21 @@ def _joined(decoder: TelemetryDecoder, items: list[Told | Missing]) -> Telemetry
         power,
         low,
         (np.arange(samples) + 1) * shape.decimation - 1 - delay,
-        tuple((item.first_frame, item.end_frame) for item in items if isinstance(item, Missing)),
+        missing_spans(items),
         decoder.counts,
         tuple(sum(getattr(item, name) for item in told) for name in LEFT_OUT),  # type: ignore[arg-type]
     )
+
+
+def missing_spans(items: Iterable[Told | Missing]) -> tuple[tuple[int, int], ...]:
+    """First and end frames of what is missing; what follows each other is one span."""
+    spans: list[tuple[int, int]] = []
+    for item in items:
+        if isinstance(item, Missing) and item.first_frame < item.end_frame:
+            follows = bool(spans) and spans[-1][1] == item.first_frame
+            first = spans.pop()[0] if follows else item.first_frame
+            spans.append((first, item.end_frame))
+    return tuple(spans)
 
 
 def _key(frames: np.ndarray, channels: np.ndarray) -> np.ndarray:

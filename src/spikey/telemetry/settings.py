@@ -150,6 +150,8 @@ def shape_of(settings: Settings, channels: int, rate: float) -> Shape:
         raise UsageError(f"packets of {1000 * slot * slots / rate:.4g} ms are too long for {channels:,} channels")
     if slot * slots > MOST_FRAMES:
         raise UsageError(f"a budget of {settings.budget:g} bit/s is too small: packets would last {seconds:.0f} s")
+    if slots * channels > MOST_PLACES:
+        raise UsageError(f"packets of {slots * slot / rate:.3g} s are too long for {channels:,} channels")
     if settings.key_s is None:
         key_bits = KEY_BITS + PROFILE_BITS * channels
         key_seconds = max(KEY_SECONDS, key_bits / (KEY_SHARE * settings.budget))

@@ -13,6 +13,7 @@ from spikey.errors import DataError, UsageError
 from spikey.files import Settings as Recordings
 from spikey.files import complete_file, open_recording
 from spikey.recording.levels import N1_VALUES
+from spikey.recording.source import Source
 from spikey.stream.encoder import DTYPES
 from spikey.telemetry.decoder import Missing, TelemetryDecoder
 from spikey.telemetry.encoder import TelemetryEncoder
@@ -71,19 +72,7 @@ def encode_file(
     """
     with open_recording(Path(path), recordings or Recordings()) as source:
         layout = source.layout
-        if layout.dtype not in DTYPES:
-            raise UsageError(f"{path}: telemetry takes samples of {', '.join(DTYPES)}, not {layout.dtype}")
-        if not layout.rate:
-            raise UsageError(f"{path}: telemetry needs to know the sampling rate")
-        first = source.read(0, min(source.frames, 4096)) if source.frames else np.zeros((0, layout.channels))
-        stretched = layout.dtype == "int16" and bool((N1_VALUES.take((first.astype(int) >> 6) + 512) == first).all())
-        bits = N1_BITS if stretched else 8 * layout.itemsize
-        if settings is None or usual_budget:
-            settings = replace(settings or Settings(), budget=USUAL_BUDGET * layout.channels)
-        if ratio is not None:
-            if not 1 < ratio <= 1e6:
-                raise UsageError(f"the ratio must lie from 1 to 1,000,000, not {ratio:g}")
-            settings = replace(settings, budget=layout.channels * layout.rate * bits / ratio)
+        settings, bits = budgeted(source, str(path), settings, ratio=ratio, usual_budget=usual_budget)
         encoder = TelemetryEncoder(layout.channels, layout.rate, layout.dtype, settings=settings)
         check = _Check(str(path))
         with complete_file(output, str(path)) as (out, _):
@@ -105,6 +94,27 @@ def encode_file(
     return Encoded(
         encoder.settings, encoder.shape, encoder.frames, bits, size, encoder.events, encoder.spent, (a, b, c, d)
     )
+
+
+def budgeted(
+    source: Source, what: str, settings: Settings | None, *, ratio: float | None = None, usual_budget: bool = False
+) -> tuple[Settings, int]:
+    """Settings with the budget for a recording, and the bits of its samples; options as of `encode_file`."""
+    layout = source.layout
+    if layout.dtype not in DTYPES:
+        raise UsageError(f"{what}: telemetry takes samples of {', '.join(DTYPES)}, not {layout.dtype}")
+    if not layout.rate:
+        raise UsageError(f"{what}: telemetry needs to know the sampling rate")
+    first = source.read(0, min(source.frames, 4096)) if source.frames else np.zeros((0, layout.channels))
+    stretched = layout.dtype == "int16" and bool((N1_VALUES.take((first.astype(int) >> 6) + 512) == first).all())
+    bits = N1_BITS if stretched else 8 * layout.itemsize
+    if settings is None or usual_budget:
+        settings = replace(settings or Settings(), budget=USUAL_BUDGET * layout.channels)
+    if ratio is not None:
+        if not 1 < ratio <= 1e6:
+            raise UsageError(f"the ratio must lie from 1 to 1,000,000, not {ratio:g}")
+        settings = replace(settings, budget=layout.channels * layout.rate * bits / ratio)
+    return settings, bits
 
 
 class _Check:

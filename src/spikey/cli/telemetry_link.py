@@ -1,0 +1,267 @@
+"""`spikey telemetry send` and `receive`."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spikey.cli.common import prepare_kernels, raw_layout, say
+from spikey.cli.stream import Rows, live_view, stopping
+from spikey.cli.telemetry_encode import (
+    Band,
+    Budget,
+    BufferMs,
+    Config,
+    LowHigh,
+    Name,
+    PacketMs,
+    Polarity,
+    PowerMs,
+    Ratio,
+    RefractoryMs,
+    ResolutionMs,
+    Threshold,
+    Waveforms,
+    bit_rate,
+    settings_of,
+)
+from spikey.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from spikey.stream.sender import Sent
+    from spikey.stream.transport import Source
+    from spikey.telemetry.link import Receiver
+
+MOST_LISTED = 10  # missing spans
+
+
+def send(
+    path: Annotated[Path, typer.Argument(metavar="IN", help="WAV, or raw with --channels, --rate and --dtype.")],
+    to: Annotated[str, typer.Option(help="udp://host:port, tcp://host:port or - for standard output.")],
+    speed: Annotated[
+        float | None,
+        typer.Option(help="Times the recording's rate; 0: as fast as possible; default: 1 for udp, else 0.", min=0.0),
+    ] = None,
+    budget: Budget = None,
+    ratio: Ratio = None,
+    threshold: Threshold = None,
+    polarity: Polarity = None,
+    refractory_ms: RefractoryMs = None,
+    band: Band = None,
+    resolution_ms: ResolutionMs = None,
+    waveforms: Waveforms = None,
+    power_ms: PowerMs = None,
+    low_high: LowHigh = None,
+    packet_ms: PacketMs = None,
+    buffer_ms: BufferMs = None,
+    config: Config = None,
+    name: Name = None,
+    channels: Annotated[int | None, typer.Option(help="Channels of a raw input.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Sampling rate of a raw input in Hz.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="Type of a raw input.")] = None,
+    loss: Annotated[float, typer.Option(help="Share of packets to lose, for trying.", min=0.0, max=1.0)] = 0.0,
+    seed: Annotated[int, typer.Option(help="Seed of --loss.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="A summary for programs.")] = False,
+) -> None:
+    """LOSSY: send telemetry of a recording over a link, as `encode` makes it. Options come before the configuration."""
+    from spikey.files import Settings as Recordings
+    from spikey.files import open_recording
+    from spikey.stream.sender import LAST_COPIES, Link, Sent
+    from spikey.stream.transport import open_sink, parse
+    from spikey.telemetry.encoder import TelemetryEncoder
+    from spikey.telemetry.link import send as send_all
+    from spikey.telemetry.write import budgeted
+
+    address = parse(to)
+    if as_json and address.kind == "pipe":
+        raise UsageError("--json and packets cannot both go to standard output")
+    if budget is not None and ratio is not None:
+        raise UsageError("give either --budget or --ratio")
+    given = {
+        "budget": bit_rate(budget) if budget is not None else None,
+        "threshold": threshold,
+        "polarity": polarity,
+        "refractory_ms": refractory_ms,
+        "band": band,
+        "resolution_ms": resolution_ms,
+        "waveforms": waveforms,
+        "power_ms": power_ms,
+        "low_high": low_high,
+        "packet_ms": packet_ms,
+        "buffer_ms": buffer_ms,
+    }
+    settings, stated = settings_of(config, name, given)
+    datagrams = address.kind == "udp"
+    speed = float(datagrams) if speed is None else speed
+    _prepare()
+    with open_recording(path, Recordings(raw=raw_layout(channels, rate, dtype))) as source, stopping() as stop:
+        settings, bits = budgeted(source, str(path), settings, ratio=ratio, usual_budget=not stated)
+        layout = source.layout
+        encoder = TelemetryEncoder(layout.channels, layout.rate, layout.dtype, settings=settings)
+        sink, report = open_sink(address), Sent()
+        try:
+            with live_view() as live:
+                send_all(
+                    source,
+                    encoder,
+                    Link(sink, report, loss=loss, seed=seed),
+                    speed=speed,
+                    copies=LAST_COPIES if datagrams else 1,
+                    stop=stop,
+                    watch=lambda report: live(lambda: _sending(report, layout.rate)),
+                )
+        finally:
+            sink.close()
+        whole = not stop.is_set()
+    facts = _sent(report, encoder, bits) | {"complete": whole}
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2))
+    else:
+        say(
+            f"sent LOSSY telemetry of {facts['seconds']:.2f} s of {layout.channels:,} channels in "
+            f"{report.packets:,} packets, {report.sent:,} bytes: {facts['bits_per_second'] or 0:,.0f} bit/s of "
+            f"{encoder.settings.budget:,.0f}; {encoder.events:,} events; {_losses(report)}"
+        )
+    if not whole:
+        say("spikey: interrupted; the stream was ended there")
+        raise typer.Exit(1)
+
+
+def receive(
+    address: Annotated[str, typer.Argument(metavar="FROM", help="udp://host:port, tcp://host:port or -.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT.spkt", help="The telemetry file.")],
+    idle: Annotated[float, typer.Option(help="Ends after so many seconds without packets, once any came.")] = 10.0,
+    as_json: Annotated[bool, typer.Option("--json", help="A summary for programs.")] = False,
+) -> None:
+    """LOSSY: write telemetry that arrives to a file; ends with the stream, after a pause, or by Ctrl-C.
+
+    The file holds what has come, whatever was lost on the way.
+    """
+    from spikey.files import complete_file
+    from spikey.stream.transport import Source, parse
+    from spikey.telemetry.link import Receiver, facts
+    from spikey.telemetry.packet import MARK, SHORTEST
+
+    _prepare()
+    with Source(parse(address), mark=MARK, least=SHORTEST) as source, stopping() as stop:
+        with complete_file(output) as (file, _), live_view() as live:
+            receiver = Receiver(file)
+            say(f"listening to {source.address}")
+            record(source, receiver, idle, stop, live)
+            if receiver.description is None:
+                raise DataError(f"{address}: no telemetry key arrived, so nothing could be kept")
+        found = facts(receiver)
+    found["packets"]["foreign"] += source.foreign
+    found["packets"]["dropped"] = source.dropped
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+    else:
+        typer.echo("\n".join(_lines(output, found)))
+
+
+def record(
+    source: Source,
+    receiver: Receiver,
+    idle: float,
+    stop: threading.Event,
+    live: Callable[[Callable[[], Rows]], None],
+) -> None:
+    """Take packets until the stream is over."""
+    heard, known = time.monotonic(), 0
+    while not stop.is_set() and not receiver.done and not source.buffer.finished:
+        receiver.take(source.take(0.05))
+        if receiver.description is None or receiver.written > known:
+            heard, known = time.monotonic(), receiver.written
+        elif time.monotonic() - heard > idle:
+            break
+        live(lambda: _receiving(receiver, source))
+    receiver.finish()
+
+
+def _prepare() -> None:
+    """Have the kernels compiled, or loaded, before time counts."""
+    prepare_kernels()
+    import numpy as np
+
+    from spikey.stream.latency import settle
+    from spikey.telemetry.decoder import TelemetryDecoder
+    from spikey.telemetry.encoder import TelemetryEncoder
+
+    encoder, decoder = TelemetryEncoder(2, 2e4), TelemetryDecoder()
+    noise = np.random.default_rng(0).normal(0, 200, (4000, 2)).astype(np.int16)
+    for packet in encoder.push(noise) + encoder.close():
+        decoder.push(packet)
+    settle()
+
+
+def _sent(report: Sent, encoder: Any, bits: int) -> dict[str, Any]:
+    """For programs."""
+    seconds = report.frames / encoder.rate
+    samples = report.frames * encoder.channels
+    return {
+        "lossy": True,
+        "stream": encoder.stream,
+        "channels": encoder.channels,
+        "rate": encoder.rate,
+        "frames": report.frames,
+        "seconds": seconds,
+        "budget_bits_per_second": encoder.settings.budget,
+        "bits_per_second": 8 * report.sent / seconds if seconds else None,
+        "ratio": samples * bits / (8 * report.sent) if samples else None,
+        "events": encoder.events,
+        "packets": report.packets,
+        "bytes": report.sent,
+        "lost_on_purpose": report.lost_on_purpose,
+        "refused": report.refused,
+        "encode_ms": report.encode.milliseconds(),
+    }
+
+
+def _losses(report: Sent) -> str:
+    lost = f", {report.lost_on_purpose:,} lost on purpose" if report.lost_on_purpose else ""
+    return f"{report.refused:,} packets refused{lost}"
+
+
+def _sending(report: Sent, rate: float) -> Rows:
+    took = report.encode.milliseconds()
+    return [
+        ("sent", f"{report.frames / rate:.1f} s, {report.packets:,} packets, {report.sent / 1e6:.2f} MB"),
+        ("encoding", f"{took['p50']:.2f} ms a packet, {took['p99']:.2f} ms for 99 %, {took['max']:.1f} ms at most"),
+        ("losses", _losses(report)),
+    ]
+
+
+def _receiving(receiver: Receiver, source: Source) -> Rows:
+    known = receiver.description
+    if known is None:
+        return [("waiting", f"for a key at {source.address}; {receiver.early:,} packets before one")]
+    return [
+        ("received", f"{receiver.last_frame / known.rate:.1f} s of {known.channels:,} channels"),
+        ("events", f"{receiver.events:,}, {receiver.waves:,} waveforms"),
+        ("packets", f"{receiver.written:,}, {receiver.decoder.counts.lost:,} lost, {receiver.late:,} late"),
+        ("others", f"{source.foreign + receiver.foreign:,} foreign, {receiver.damaged:,} damaged"),
+    ]
+
+
+def _lines(output: Path, found: dict[str, Any]) -> list[str]:
+    """For a person."""
+    packets, rate, budget = found["packets"], found["rate"], found["budget_bits_per_second"]
+    lines = [
+        f"{output}: LOSSY telemetry of {found['seconds']:.2f} s of {found['channels']:,} channels, "
+        f"{found['bytes']:,} bytes: {found['bits_per_second'] or 0:,.0f} bit/s of {budget:,.0f}",
+        f"{found['events']:,} events, {found['waveforms']:,} waveforms; "
+        + ("whole" if found["complete"] else "the end did not come"),
+        f"{packets['written']:,} packets kept; "
+        + ", ".join(f"{packets[n]:,} {n}" for n in ("lost", "late", "damaged", "foreign", "early", "dropped")),
+    ]
+    for first, end in found["missing"][:MOST_LISTED]:
+        lines.append(f"missing: {first / rate:.4f} to {end / rate:.4f} s")
+    if len(found["missing"]) > MOST_LISTED:
+        lines.append(f"and {len(found['missing']) - MOST_LISTED:,} more; --json lists them")
+    return lines

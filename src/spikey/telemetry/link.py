@@ -1,0 +1,218 @@
+"""Telemetry over links: a recording sent as packets at its own pace, and packets received into a telemetry file."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any, BinaryIO
+
+from spikey.errors import DataError
+from spikey.recording.source import Source
+from spikey.stream.sender import LAST_COPIES, PART, READ_BYTES, Link, Sent
+from spikey.telemetry.decoder import Missing, TelemetryDecoder, Told
+from spikey.telemetry.encoder import TelemetryEncoder
+from spikey.telemetry.order import Order
+from spikey.telemetry.packet import LAST, MAGIC, NUMBERS, Description, Packet, read_packet
+from spikey.telemetry.record import LEFT_OUT
+
+HOLD = 64  # packets that wait for a missing one
+QUIET = 0.3  # seconds without packets after which a stream that has said its end is over, whatever is missing
+SURE = NUMBERS // 4  # packets that a silence may last until only a key says which number comes next
+NOBODY = object()
+
+
+def send(
+    source: Source,
+    encoder: TelemetryEncoder,
+    link: Link,
+    *,
+    speed: float,
+    copies: int = LAST_COPIES,
+    stop: threading.Event,
+    watch: Callable[[Sent], None],
+) -> Sent:
+    """Send a recording as telemetry, each packet when its frames are over, and the packet that ends it.
+
+    speed: times the recording's rate; 0 for as fast as possible. copies: of the last packet. stop: ends it early.
+    watch: called after each packet's frames. Where the encoder is slower than the pace, the link falls behind.
+    """
+    report, step = link.report, encoder.shape.frames
+    pace, start = speed * source.layout.rate, time.perf_counter()
+    once = max(READ_BYTES // source.layout.frame_bytes // step, 1) * step
+    for at in range(0, source.frames, once):
+        samples = source.read(at, min(once, source.frames - at))
+        for begin in range(0, len(samples), step):
+            part = samples[begin : begin + step]
+            due = start + (at + begin + len(part)) / pace if pace else 0.0
+            while (left := due - time.perf_counter()) > 0 and not stop.wait(min(left, PART)):
+                pass
+            if stop.is_set():
+                break
+            handed = time.perf_counter()
+            packets = encoder.push(part)
+            report.encode.add(time.perf_counter() - handed)
+            report.frames += len(part)
+            report.original += part.nbytes
+            link.send(packets)
+            watch(report)
+        if stop.is_set():
+            break
+    last = encoder.close()
+    for _ in range(copies):
+        link.send(last)
+    return report
+
+
+class Receiver:
+    """Writes the packets of one stream to a file, in order, and counts what they say.
+
+    It waits for a key. Then it takes packets from whoever sent that, and counts all others as `foreign`, `damaged` ones
+    apart; `late` ones came twice or when their turn was over. `early` ones came before the key.
+    """
+
+    def __init__(self, file: BinaryIO):
+        self.foreign = self.damaged = self.late = self.early = self.written = 0
+        self.decoder = TelemetryDecoder()
+        self.bytes = file.write(MAGIC)
+        self.events = self.waves = self.last_frame = self.latest = 0  # latest: frames
+        self.left_out = dict.fromkeys(LEFT_OUT, 0)
+        self.missing: list[tuple[int, int]] = []
+        self._file = file
+        self._order: Order[bytes] = Order(HOLD)
+        self._waiting: deque[tuple[Packet, bytes, Any]] = deque(maxlen=HOLD)  # for the first key
+        self._sender: Any = NOBODY  # who may send packets that do not say to which stream they belong
+        self._ending = False
+        self._heard = 0.0
+
+    @property
+    def description(self) -> Description | None:
+        """Of the stream, once a key has come."""
+        return self.decoder.description
+
+    @property
+    def done(self) -> bool:
+        """Whether the stream is over."""
+        return self.decoder.ended is not None or (self._ending and time.monotonic() - self._heard > QUIET)
+
+    def take(self, arrived: Sequence[tuple[bytes, Any]]) -> None:
+        """Packets, whatever they are, each with who sent it."""
+        for data, sender in arrived:
+            try:
+                packet = read_packet(data)
+            except DataError:
+                self.damaged += 1
+                continue
+            if self._belongs(packet, data, sender):
+                self._put(packet, data)
+        self._write(everything=False)
+
+    def finish(self) -> None:
+        """Nothing comes any more."""
+        self._write(everything=True)
+        self._count(self.decoder.finish())
+
+    def _belongs(self, packet: Packet, data: bytes, sender: Any) -> bool:
+        """Whether a packet is of this stream, as far as that can be known; a key says it."""
+        now, key, known = time.monotonic(), packet.description, self.description
+        if key is None and known is None:
+            self.early += 1
+            self._waiting.append((packet, data, sender))
+            return False
+        if key is not None and known is None:
+            self._begin(packet, data, sender)
+            return False
+        assert known is not None
+        silence = (now - self._heard) * known.rate / known.shape.frames  # packets
+        if silence > SURE:
+            self._sender = NOBODY
+        if key is not None and key.stream == known.stream:
+            self._sender = sender
+        elif key is not None and sender == self._sender:
+            self._sender = NOBODY  # another stream begins there
+        mine = sender == self._sender and (key is None or key.stream == known.stream)
+        if mine:
+            self._heard = now
+        else:
+            self.foreign += 1
+        return mine
+
+    def _begin(self, key: Packet, data: bytes, sender: Any) -> None:
+        """Begin at a key, with the packets after it that it has been overtaken by."""
+        assert key.description is not None
+        self._order = Order(HOLD, key.description.packet)
+        self._sender, self._heard = sender, time.monotonic()
+        self._put(key, data)
+        for packet, early, who in self._waiting:
+            if who == sender and self._order.number(packet) > key.description.packet:
+                self.early -= 1
+                self._put(packet, early)
+        self._waiting.clear()
+        self._write(everything=False)
+
+    def _put(self, packet: Packet, data: bytes) -> None:
+        last = bool(packet.flags & LAST)
+        if not self.done and self._order.put(self._order.number(packet), data):
+            self._ending |= last
+        elif not last:  # that one is sent several times
+            self.late += 1
+
+    def _write(self, *, everything: bool) -> None:
+        """Write and decode what is in order."""
+        for _, data in self._order.take(everything=everything):
+            if self.decoder.ended is not None:
+                return
+            self.bytes += self._file.write(data)
+            self.written += 1
+            self._count(self.decoder.push(data))
+
+    def _count(self, items: list[Told | Missing]) -> None:
+        for item in items:
+            self.last_frame, self.latest = item.end_frame, item.end_frame - item.first_frame
+            if isinstance(item, Told):
+                self.events += len(item.event_frames)
+                self.waves += len(item.waves)
+                for name in LEFT_OUT:
+                    self.left_out[name] += getattr(item, name)
+            elif item.first_frame == item.end_frame:
+                continue
+            elif self.missing and self.missing[-1][1] == item.first_frame:
+                self.missing[-1] = self.missing[-1][0], item.end_frame
+            else:
+                self.missing.append((item.first_frame, item.end_frame))
+
+
+def facts(receiver: Receiver) -> dict[str, Any]:
+    """What became of a stream, for programs; DataError where none came. missing: [first frame, end frame].
+
+    bits_per_second: of the packets that came, for the time that these cover.
+    """
+    known, counts = receiver.description, receiver.decoder.counts
+    if known is None:
+        raise DataError("no telemetry key arrived")
+    shape = known.shape
+    heard = receiver.written * shape.frames
+    if receiver.decoder.ended is not None:
+        heard += receiver.latest - shape.frames  # the last packet may cover fewer frames, or none
+    missing = sum(end - first for first, end in receiver.missing)
+    return {
+        "lossy": True,
+        "stream": known.stream,
+        "channels": known.channels,
+        "rate": known.rate,
+        "budget_bits_per_second": known.settings.budget,
+        "frames": receiver.last_frame,
+        "seconds": receiver.last_frame / known.rate,
+        "complete": receiver.decoder.ended is not None,
+        "bytes": receiver.bytes,
+        "bits_per_second": 8 * (receiver.bytes - len(MAGIC)) * known.rate / heard if heard > 0 else None,
+        "events": receiver.events,
+        "waveforms": receiver.waves,
+        "left_out": dict(receiver.left_out),
+        "missing_frames": missing,
+        "missing": receiver.missing,
+        "packets": asdict(counts)
+        | {name: getattr(receiver, name) for name in ("written", "late", "damaged", "early", "foreign")},
+    }

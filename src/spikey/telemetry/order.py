@@ -1,0 +1,53 @@
+"""Packets by number: those that came too soon wait a little, those that came twice are left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+from spikey.telemetry.packet import NUMBERS, Packet
+
+Item = TypeVar("Item")
+
+
+class Order(Generic[Item]):
+    """Items in the order of their packets' numbers. At most `hold` wait for a missing one, which then is given up.
+
+    next: the number of the packet that comes next.
+
+    >>> order = Order(hold=1)
+    >>> order.put(0, "a"), order.put(2, "c"), list(order.take())
+    (True, True, [(0, 'a')])
+    >>> order.put(3, "d"), list(order.take())
+    (True, [(2, 'c'), (3, 'd')])
+    """
+
+    def __init__(self, hold: int, first: int = 0):
+        self.next = first
+        self._hold = hold
+        self._held: dict[int, Item] = {}
+
+    def number(self, packet: Packet) -> int:
+        """A packet's number, not modulo anything: keys state it, others are taken to be near the next one."""
+        if packet.description is not None:
+            return packet.description.packet
+        return self.next + (packet.number - self.next + NUMBERS // 2) % NUMBERS - NUMBERS // 2
+
+    def put(self, number: int, item: Item) -> bool:
+        """Whether an item is taken: not where its turn is over, or it came before."""
+        if number < self.next or number in self._held:
+            return False
+        self._held[number] = item
+        return True
+
+    def take(self, *, everything: bool = False) -> Iterator[tuple[int, Item]]:
+        """Numbers and items whose turn it is; `everything`: nothing waits any more."""
+        while self._held:
+            number = self.next
+            if number not in self._held:
+                if len(self._held) <= self._hold and not everything:
+                    return
+                number = min(self._held)
+            item = self._held.pop(number)
+            self.next = number + 1
+            yield number, item
