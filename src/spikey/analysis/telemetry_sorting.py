@@ -47,15 +47,15 @@ def check_sorting() -> None:
         )
 
 
-def cluster(waveforms: np.ndarray, seed: int = 0) -> np.ndarray:
-    """A number of its cluster, int64 (n,), for each waveform (n, samples)."""
+def cluster(waveforms: np.ndarray, seed: int = 0, only: int | None = None) -> np.ndarray:
+    """A number of its cluster, int64 (n,), for each waveform (n, samples). only: so many clusters, not the best."""
     from sklearn.mixture import GaussianMixture
 
     points = components(waveforms)
     scale = float(points[:, 0].std())
     points = points / (scale or 1.0)
     best, labels = math.inf, np.zeros(len(points), dtype=np.int64)
-    for count in range(1, MOST_CLUSTERS + 1):
+    for count in range(1, MOST_CLUSTERS + 1) if only is None else (only,):
         if 10 * count > len(points):
             break
         with warnings.catch_warnings():
@@ -112,6 +112,7 @@ def compare_clusters(tally: Tally, waves: Waves, channels: int) -> None:
             noisy = original + rng.normal(0, math.sqrt(NOISE * float((original**2).mean())), original.shape)
             labels = cluster(original)
             tally.add("rand", rand_index(labels, cluster(told)))
+            tally.add("rand_same", rand_index(labels, cluster(told, only=len(np.unique(labels)))))
             tally.add("rand_again", rand_index(labels, cluster(original, seed=1)))
             tally.add("rand_noisy", rand_index(labels, cluster(noisy)))
             tally.add("rand_events", at.sum())
