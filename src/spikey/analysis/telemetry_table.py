@@ -54,6 +54,7 @@ ROWS: dict[str, Row] = {
     "wave_error_median": Row("  median", "{:.2%}"),
     "rand": Row("clusters, adjusted Rand index, by events", "{:.3f}", "0.9", _least("rand", 0.9)),
     "rand_mean": Row("  mean of channels", "{:.3f}"),
+    "rand_same": Row("  with the original's number of clusters", "{:.3f}"),
     "rand_again": Row("  original waveforms, clustered again", "{:.3f}"),
     "rand_noisy": Row("  original waveforms with 2 % of noise", "{:.3f}"),
     "several": Row("  channels of more than one cluster", "{:.1%}"),
@@ -61,6 +62,8 @@ ROWS: dict[str, Row] = {
     "accuracy": Row("  accuracy on known units, telemetry", "{:.2%}"),
     "accuracy_original": Row("  original", "{:.2%}"),
     "accuracy_unlimited": Row("  telemetry without a budget", "{:.2%}"),
+    "clear": Row("  clear units, of 6 standard deviations, telemetry", "{:.2%}"),
+    "clear_original": Row("  clear units, original", "{:.2%}"),
     "power_mean": Row("spike-band power, correlation, mean", "{:.4f}", "0.98", _least("power_mean", 0.98)),
     "power_median": Row("  median", "{:.4f}"),
     "power_tenth": Row("  10th percentile", "{:.4f}"),
@@ -141,10 +144,10 @@ def facts_of(tally: Tally) -> dict[str, Any]:
     rand, events = tally.all("rand"), tally.all("rand_events")
     facts["rand"] = float(rand @ events / events.sum()) if len(rand) else None
     facts |= {"rand_mean": _mean(rand), "rand_channels": len(rand), "several": _mean(tally.all("clusters") > 1)}
-    for kind in ("again", "noisy"):
+    for kind in ("same", "again", "noisy"):
         values = tally.all(f"rand_{kind}")
         facts[f"rand_{kind}"] = float(values @ events / events.sum()) if len(values) else None
-    for kind in ("accuracy", "accuracy_original", "accuracy_unlimited"):
+    for kind in ("accuracy", "accuracy_original", "accuracy_unlimited", "clear", "clear_original"):
         facts[kind] = _mean(tally.all(kind))
     lost = None if facts["accuracy"] is None else facts["accuracy_original"] - facts["accuracy"]
     facts["accuracy_lost"] = lost
