@@ -54,7 +54,7 @@ class Encoded(NamedTuple):
     decode_seconds: float
     event_latency: np.ndarray
     wave_latency: np.ndarray
-    bits: dict[str, int]
+    bits: dict[str, float]
 
 
 class Waves(NamedTuple):
@@ -75,7 +75,7 @@ class Tally:
     seconds: float = 0.0
     channel_seconds: float = 0.0
     counts: dict[str, int] = field(default_factory=dict)
-    bits: dict[str, int] = field(default_factory=dict)
+    bits: dict[str, float] = field(default_factory=dict)
     arrays: dict[str, list[np.ndarray]] = field(default_factory=dict)
     encode_seconds: float = 0.0
     decode_seconds: float = 0.0
