@@ -313,7 +313,7 @@ def golden_samples() -> np.ndarray:
 
 
 def golden_packets() -> bytes:
-    encoder = TelemetryEncoder(2, RATE, settings=Settings(budget=20_000.0, packet_ms=39.0), stream=1)
+    encoder = TelemetryEncoder(2, RATE, settings=Settings(budget=60_000.0, packet_ms=15.0), stream=1)
     return MAGIC + b"".join(encoder.push(golden_samples()) + encoder.close())
 
 

@@ -2,6 +2,8 @@
 
     spikey bench data --every 5 --peers all --json > bench.json
     python -m spikey.analysis.tables --take validation bench.json     # keeps the figures in docs/results.json
+    spikey telemetry report data --every 5 --channels 1024 --simulated --json > telemetry.json
+    python -m spikey.analysis.tables --take telemetry telemetry.json  # in docs/telemetry.json
     python -m spikey.analysis.tables                                  # writes the tables
     python -m spikey.analysis.tables --check                          # says which do not agree, exit status 1
 
@@ -23,8 +25,8 @@ from spikey.errors import DataError, SpikeyError, UsageError
 from spikey.files import complete_file
 
 ROOT = Path(__file__).parents[3]
-DOCUMENTS = ("README.md", "docs/results.md")
-RUNS, PUBLISHED = "docs/results.json", "docs/published.json"
+DOCUMENTS = ("README.md", "docs/results.md", "docs/telemetry.md")
+RUNS, PUBLISHED, TELEMETRY = "docs/results.json", "docs/published.json", "docs/telemetry.json"
 KEPT = {"ratio": 4, "bits_per_sample": 4, "encode_ms_s": 2, "decode_ms_s": 2}  # and decimals
 _TABLE = re.compile(r"(<!-- table: ([\w-]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 Row = dict[str, Any]
@@ -46,10 +48,32 @@ def reduced(answer: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def reduced_report(answer: dict[str, Any]) -> dict[str, Any]:
+    """What is kept of an answer of `spikey telemetry report --json`: everything, to four or five digits."""
+
+    def short(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: short(each) for key, each in value.items()}
+        if isinstance(value, list):
+            return [short(each) for each in value]
+        return float(f"{value:.5g}") if isinstance(value, float) else value
+
+    if not isinstance(answer, dict) or not all(isinstance(each, dict) and "ratios" in each for each in answer.values()):
+        raise DataError("is not what `spikey telemetry report --json` says")
+    return dict(short(answer))
+
+
 def take(root: Path, name: str, path: Path) -> None:
-    """Keep a run under a name in docs/results.json. DataError for a file that is no answer of `spikey bench --json`."""
+    """Keep a run under a name in docs/results.json. DataError for a file that is no answer of `spikey bench --json`.
+
+    The run `telemetry` is an answer of `spikey telemetry report --json`, and has a file of its own.
+    """
     try:
-        run = reduced(json.loads(path.read_text()))
+        answer = json.loads(path.read_text())
+        if name == "telemetry":
+            _write(root / TELEMETRY, json.dumps(reduced_report(answer), indent=1) + "\n")
+            return
+        run = reduced(answer)
     except (OSError, ValueError, KeyError, SpikeyError) as error:
         raise DataError(f"{path}: {error}") from None
     file = root / RUNS
@@ -76,6 +100,7 @@ def rendered(text: str, runs: dict[str, Any], published: dict[str, Any], documen
 def disagreeing(root: Path, write: bool = False) -> list[str]:
     """The documents whose tables are not what the figures give; with `write` they are afterwards."""
     runs, published = (json.loads((root / name).read_text()) for name in (RUNS, PUBLISHED))
+    runs["telemetry"] = json.loads((root / TELEMETRY).read_text())
     texts = {document: (root / document).read_text() for document in DOCUMENTS}
     for document, text in texts.items():
         if text.count("<!-- table:") != len(_TABLE.findall(text)):
@@ -158,6 +183,8 @@ def _machine(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
     """How each run was made."""
     lines = []
     for name, run in runs.items():
+        if name == "telemetry":
+            continue
         versions = ", ".join(f"{package} {version}" for package, version in run["versions"].items())
         times = f"best of {run['repeats']}, " if name != "together" else ""
         lines.append(f"- {name}: `{run['command']}`, {times}{run['processor']}; {versions}")
@@ -206,6 +233,46 @@ def _published(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
     return lines
 
 
+# Of a telemetry report, what the README says.
+SHORT = (
+    "kept", "recall_lost", "precision_lost", "wave_error", "rand", "accuracy_lost", "power_mean", "low_100_mean",
+    "low_250_mean", "event_ms_p99", "wave_ms_p99", "encode_s", "decode_s",
+)  # fmt: skip
+
+
+def _telemetry(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
+    """The README's: real and simulated recordings at the ratio that targets are for."""
+    from spikey.analysis.telemetry_table import ROWS, from_target
+
+    found = {name: min(run["ratios"], key=lambda facts: from_target(facts["ratio"])) for name, run in _sets(runs)}
+    lines = [f"| | {' | '.join(found)} | target |", "|---|" + "---:|" * (len(found) + 1)]
+    for key in SHORT:
+        row = ROWS[key]
+        values = [facts.get(key) for facts in found.values()]
+        cells = ["" if value is None else row.written.format(value) for value in values]
+        target = {"low_250_mean": "or 5", "low_100_mean": "10"}.get(key, row.target)
+        lines.append(f"| {row.name.strip()} | {' | '.join(cells)} | {target} |")
+    return lines
+
+
+def _telemetry_set(name: str, runs: dict[str, Any]) -> list[str]:
+    """Everything of one set of recordings, at every ratio."""
+    from spikey.analysis.telemetry_table import table
+
+    cells = table(dict(_sets(runs))[name]["ratios"])
+    lines = [f"| {' | '.join(cells[0])} |", "|---|" + "---:|" * (len(cells[0]) - 1)]
+    for first, *others in cells[1:]:
+        indent = "&nbsp;&nbsp;" if first.startswith(" ") else ""
+        lines.append(f"| {indent}{first.strip()} | {' | '.join(others)} |")
+    return lines
+
+
+def _sets(runs: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Real recordings first."""
+    names = {"recordings": "real", "simulated": "simulated"}
+    return [(names[key], run) for key, run in sorted(runs["telemetry"].items())]
+
+
 TABLES: dict[str, Callable[[dict[str, Any], dict[str, Any]], list[str]]] = {
     "results": _results,
     "validation": lambda runs, published: _all_of("validation", runs),
@@ -215,6 +282,9 @@ TABLES: dict[str, Callable[[dict[str, Any], dict[str, Any]], list[str]]] = {
     "models": _models,
     "coders": _coders,
     "published": _published,
+    "telemetry": _telemetry,
+    "telemetry-real": lambda runs, published: _telemetry_set("real", runs),
+    "telemetry-simulated": lambda runs, published: _telemetry_set("simulated", runs),
 }
 
 
