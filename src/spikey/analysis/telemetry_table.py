@@ -62,6 +62,7 @@ ROWS: dict[str, Row] = {
     "accuracy": Row("  accuracy on known units, telemetry", "{:.2%}"),
     "accuracy_original": Row("  original", "{:.2%}"),
     "accuracy_unlimited": Row("  telemetry without a budget", "{:.2%}"),
+    "accuracy_lower": Row("  telemetry of events alone, from 3.5 deviations", "{:.2%}"),
     "clear": Row("  clear units, of 6 standard deviations, telemetry", "{:.2%}"),
     "clear_original": Row("  clear units, original", "{:.2%}"),
     "power_mean": Row("spike-band power, correlation, mean", "{:.4f}", "0.98", _least("power_mean", 0.98)),
@@ -147,7 +148,7 @@ def facts_of(tally: Tally) -> dict[str, Any]:
     for kind in ("same", "again", "noisy"):
         values = tally.all(f"rand_{kind}")
         facts[f"rand_{kind}"] = float(values @ events / events.sum()) if len(values) else None
-    for kind in ("accuracy", "accuracy_original", "accuracy_unlimited", "clear", "clear_original"):
+    for kind in ("accuracy", "accuracy_original", "accuracy_unlimited", "accuracy_lower", "clear", "clear_original"):
         facts[kind] = _mean(tally.all(kind))
     lost = None if facts["accuracy"] is None else facts["accuracy_original"] - facts["accuracy"]
     facts["accuracy_lost"] = lost

@@ -28,6 +28,7 @@ SLACK = 24  # bits that ending a payload may take beyond what the meter says
 LENGTH_BITS = 20
 PULL = 6.0  # how strongly a full buffer coarsens the steps at once,
 DRIFT = 0.05  # and how strongly with every packet
+UNUSED = -0.25  # with a packet after which the buffer is empty
 START = 20.0  # the first size of steps
 PURPOSES = ("header", "keys", "events", "waveforms", "power", "low")
 
@@ -203,7 +204,9 @@ class TelemetryEncoder:
 
         head, coded: bits of the packet outside and inside of its payload, over whose purposes rounding is spread.
         """
-        self._size = min(max(self._size + DRIFT * (self._allowance.fullness - AIM), 0.0), STEPS - 1.0)
+        fullness = self._allowance.fullness
+        drift = DRIFT * (fullness - AIM) if fullness > 0 else UNUSED
+        self._size = min(max(self._size + drift, 0.0), STEPS - 1.0)
         del bits["header"]
         metered = max(sum(bits.values()), 1)
         for purpose, each in bits.items():
