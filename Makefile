@@ -39,6 +39,9 @@ results: env/.ready
 		> models.json && $(TABLES) --take models models.json && rm models.json
 	$(BENCH) --together 119 --model n1-lstm --model n1-lstm-alone > together.json && \
 		$(TABLES) --take together together.json && rm together.json
+	env/bin/python -m spikey telemetry report $(DATA) --every 5 --channels 1024 --simulated --ratio 50 --ratio 100 \
+		--ratio 204.8 --ratio 500 --ratio 1000 --json > telemetry.json && \
+		$(TABLES) --take telemetry telemetry.json && rm telemetry.json
 	$(TABLES)
 
 clean:
