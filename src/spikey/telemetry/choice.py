@@ -124,8 +124,11 @@ class Chooser:
 
 @inlined
 def quality_of(size):
-    """The quality of waveforms that goes with a size of the low band's steps: a bit buys about as much of either."""
-    return min(max((3 * size - 11) // 10, 0), QUALITIES - 1)
+    """The quality of waveforms that goes with a size of the low band's steps.
+
+    Finer than the squared error alone would have it, as clusters of waveforms hang on it; at the coarse end all go.
+    """
+    return min(max((3 * size - 31) // 10, (size - 21) // 2, 0), QUALITIES - 1)
 
 
 @kernel
