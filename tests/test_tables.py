@@ -17,7 +17,7 @@ from spikey.errors import DataError, UsageError
 def checkout(tmp_path):
     """A copy of the documents and figures."""
     (tmp_path / "docs").mkdir()
-    for name in (*tables.DOCUMENTS, tables.RUNS, tables.PUBLISHED):
+    for name in (*tables.DOCUMENTS, tables.RUNS, tables.PUBLISHED, tables.TELEMETRY):
         shutil.copyfile(tables.ROOT / name, tmp_path / name)
     return tmp_path
 
@@ -72,3 +72,19 @@ def test_only_answers_of_bench_are_taken(checkout):
         path.write_text(text)
         with pytest.raises(DataError, match=r"bench\.json"):
             tables.take(checkout, "validation", path)
+
+
+def test_telemetry_has_a_file_of_its_own(checkout):
+    path = checkout / "report.json"
+    for text in ("[]", '{"recordings": {}}', '{"recordings": 3}'):
+        path.write_text(text)
+        with pytest.raises(DataError, match=r"report\.json"):
+            tables.take(checkout, "telemetry", path)
+    report = json.loads((checkout / tables.TELEMETRY).read_text())
+    facts = report["recordings"]["ratios"]
+    facts[0]["wave_error"] = 0.123456789
+    path.write_text(json.dumps(report))
+    tables.take(checkout, "telemetry", path)
+    assert json.loads((checkout / tables.TELEMETRY).read_text())["recordings"]["ratios"][0]["wave_error"] == 0.12346
+    assert tables.disagreeing(checkout) == ["docs/telemetry.md"]
+    assert tables.disagreeing(checkout, write=True) and "12.35%" in (checkout / "docs/telemetry.md").read_text()
