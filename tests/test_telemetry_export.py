@@ -441,7 +441,7 @@ def test_false_numbers_take_no_memory(packets, tmp_path):
         false = dataclasses.replace(packet.description, packet=number).write()
         path = tmp_path / "a.spkt"
         path.write_bytes(b"SPKT" + write_packet(KEY, number, packet.payload, false) + packets[-1])
-        with pytest.raises(DataError, match="more than its"):
+        with pytest.raises(DataError, match="more than its|holds no telemetry key"):
             inspect(path)
         assert not check(path).whole
 

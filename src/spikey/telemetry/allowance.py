@@ -27,7 +27,7 @@ class Allowance:
     >>> from spikey.telemetry.settings import shape_of
     >>> allowance = Allowance(Settings(), shape_of(Settings(), 1024, 20_000))
     >>> allowance.room(EVENTS, 15), allowance.room(DETAIL, 15)
-    (7425, -22)
+    (7742, -22)
     """
 
     def __init__(self, settings: Settings, shape: Shape):
