@@ -194,8 +194,9 @@ def _prepare() -> None:
     from spikey.telemetry.encoder import TelemetryEncoder
 
     encoder, decoder = TelemetryEncoder(2, 2e4), TelemetryDecoder()
-    noise = np.random.default_rng(0).normal(0, 200, (4000, 2)).astype(np.int16)
-    for packet in encoder.push(noise) + encoder.close():
+    frames = np.random.default_rng(0).normal(0, 200, (4000, 2)).astype(np.int16)
+    frames[1500::400] -= 8000  # events, so that everything is gone through
+    for packet in encoder.push(frames) + encoder.close():
         decoder.push(packet)
     settle()
 
