@@ -19,7 +19,7 @@ from spikey.analysis.telemetry_reference import SETTLED, Events, Reference, cut,
 from spikey.stream.latency import settle
 from spikey.telemetry.decoder import TelemetryDecoder, Told
 from spikey.telemetry.encoder import TelemetryEncoder
-from spikey.telemetry.record import Telemetry, collect
+from spikey.telemetry.record import Telemetry, collect, joined
 from spikey.telemetry.settings import BLOCK, Settings, shape_of
 
 BITS = 10  # of a sample, of which ratios count
@@ -136,7 +136,8 @@ def encode(original: Original, settings: Settings) -> Encoded:
     ]
     spans = np.array([(item.first_frame, item.end_frame, item.dropped) for item, _ in told], dtype=np.int64)
     latency = _latencies(told, rate)
-    return Encoded(collect(packets), spans.reshape(-1, 3), work, decoded, *latency, dict(encoder.spent))
+    telemetry = joined(decoder, [item for each in items for item in each])
+    return Encoded(telemetry, spans.reshape(-1, 3), work, decoded, *latency, dict(encoder.spent))
 
 
 def _latencies(told: list[tuple[Told, float]], rate: float) -> tuple[np.ndarray, np.ndarray]:

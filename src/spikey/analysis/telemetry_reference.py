@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spikey.kernels import kernel
-from spikey.recording.levels import AFFINE, N1, N1_CODES, N1_VALUES, Levels
+from spikey.recording.levels import levels_at_once
 from spikey.telemetry.settings import Settings
 
 SETTLED = 0.06  # s from the start in which nothing is compared: filters and thresholds settle
@@ -46,12 +46,8 @@ def codes_of(samples: np.ndarray) -> np.ndarray:
     >>> codes_of(np.array([[-32768, 32767]], dtype="int16")).tolist()
     [[0], [1023]]
     """
-    n1 = samples.dtype == np.int16 and bool((N1_VALUES.take((samples >> 6) + 512) == samples).all())
-    info = np.iinfo(samples.dtype)
-    levels = Levels(N1, N1_CODES) if n1 else Levels(AFFINE, info.max - info.min + 1, int(info.min))
-    offset = -512 if n1 else levels.offset
-    values = samples >> 6 if n1 else samples
-    return np.ascontiguousarray(values.T, dtype=np.int32) - np.int32(offset)
+    codes, _ = levels_at_once(samples).to_codes(samples.T)
+    return np.ascontiguousarray(codes)
 
 
 def butterworth(kind: str, corner: float, rate: float) -> np.ndarray:

@@ -85,22 +85,22 @@ def command(
     from spikey.files import Settings as Recordings
     from spikey.telemetry.write import encode_file
 
-    if budget is not None and ratio is not None:
-        raise UsageError("give either --budget or --ratio")
-    given = {
-        "budget": bit_rate(budget) if budget is not None else None,
-        "threshold": threshold,
-        "polarity": polarity,
-        "refractory_ms": refractory_ms,
-        "band": band,
-        "resolution_ms": resolution_ms,
-        "waveforms": waveforms,
-        "power_ms": power_ms,
-        "low_high": low_high,
-        "packet_ms": packet_ms,
-        "buffer_ms": buffer_ms,
-    }
-    settings, stated = settings_of(config, name, given)
+    settings, stated = settings_of(
+        config,
+        name,
+        budget,
+        ratio,
+        threshold=threshold,
+        polarity=polarity,
+        refractory_ms=refractory_ms,
+        band=band,
+        resolution_ms=resolution_ms,
+        waveforms=waveforms,
+        power_ms=power_ms,
+        low_high=low_high,
+        packet_ms=packet_ms,
+        buffer_ms=buffer_ms,
+    )
     prepare_kernels()
     start = time.perf_counter()
     with progress_bar(None, "samples") as advance:
@@ -119,11 +119,16 @@ def command(
     typer.echo("\n".join(_lines(output, encoded, time.perf_counter() - start)))
 
 
-def settings_of(config: Path | None, name: str | None, given: dict[str, Any]) -> tuple[Settings, bool]:
-    """Settings of a configuration, with what else is given; and whether any of them states a budget."""
+def settings_of(
+    config: Path | None, name: str | None, budget: str | None, ratio: float | None, **given: Any
+) -> tuple[Settings, bool]:
+    """Settings of a configuration, with what options give; and whether any of them states a budget."""
     from spikey.config import load
     from spikey.telemetry.settings import Settings
 
+    if budget is not None and ratio is not None:
+        raise UsageError("give either --budget or --ratio")
+    given["budget"] = bit_rate(budget) if budget is not None else None
     wanted: dict[str, Any] = {}
     if config is not None:
         wanted = load(config, name).telemetry.model_dump()

@@ -28,7 +28,6 @@ from spikey.cli.telemetry_encode import (
     ResolutionMs,
     Threshold,
     Waveforms,
-    bit_rate,
     settings_of,
 )
 from spikey.errors import DataError, UsageError
@@ -81,22 +80,22 @@ def send(
     address = parse(to)
     if as_json and address.kind == "pipe":
         raise UsageError("--json and packets cannot both go to standard output")
-    if budget is not None and ratio is not None:
-        raise UsageError("give either --budget or --ratio")
-    given = {
-        "budget": bit_rate(budget) if budget is not None else None,
-        "threshold": threshold,
-        "polarity": polarity,
-        "refractory_ms": refractory_ms,
-        "band": band,
-        "resolution_ms": resolution_ms,
-        "waveforms": waveforms,
-        "power_ms": power_ms,
-        "low_high": low_high,
-        "packet_ms": packet_ms,
-        "buffer_ms": buffer_ms,
-    }
-    settings, stated = settings_of(config, name, given)
+    settings, stated = settings_of(
+        config,
+        name,
+        budget,
+        ratio,
+        threshold=threshold,
+        polarity=polarity,
+        refractory_ms=refractory_ms,
+        band=band,
+        resolution_ms=resolution_ms,
+        waveforms=waveforms,
+        power_ms=power_ms,
+        low_high=low_high,
+        packet_ms=packet_ms,
+        buffer_ms=buffer_ms,
+    )
     datagrams = address.kind == "udp"
     speed = float(datagrams) if speed is None else speed
     _prepare()

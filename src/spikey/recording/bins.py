@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from spikey.errors import DataError, UsageError
-from spikey.recording.levels import N1_CODES, N1_VALUES
+from spikey.recording.levels import N1_CODES, N1_VALUES, fits_n1
 from spikey.recording.source import Layout
 from spikey.wire import Cursor, varint, zigzag
 
@@ -264,7 +264,7 @@ def find_axes(source: Readable) -> tuple[Axis, ...]:
         for channel in range(channels):
             values = chunk[:, channel]
             if stretched[channel]:
-                stretched[channel] = bool((N1_VALUES.take((values >> 6) + N1_CODES // 2) == values).all())
+                stretched[channel] = fits_n1(values)
             if steps[channel] != 1:
                 distances = values.astype(np.int64) - start[channel]
                 steps[channel] = int(np.gcd.reduce(distances, initial=steps[channel]))

@@ -151,7 +151,7 @@ def find_levels(values: np.ndarray) -> Levels:
     True
     """
     first = values[:64]
-    if values.dtype == np.int16 and _fits_n1(first) and len(values) > 16 and _fits_n1(values):
+    if fits_n1(first) and len(values) > 16 and fits_n1(values):
         return Levels(N1, N1_CODES)
     low, high = int(values.min()), int(values.max())
     span = high - low
@@ -166,8 +166,24 @@ def find_levels(values: np.ndarray) -> Levels:
     return Levels(AFFINE, ((levels - 1) >> low_bits) + 1, low, step, low_bits)
 
 
-def _fits_n1(values: np.ndarray) -> bool:
-    return bool((N1_VALUES.take((values >> 6) + 512) == values).all())
+def fits_n1(values: np.ndarray) -> bool:
+    """Whether all values, of any shape, are int16 and among the N1's."""
+    return values.dtype == np.int16 and bool((N1_VALUES.take((values >> 6) + N1_CODES // 2) == values).all())
+
+
+def levels_of_type(dtype: np.dtype) -> Levels:
+    """The map that holds every value of a type of integers.
+
+    >>> levels_of_type(np.dtype("int8")).codes, levels_of_type(np.dtype("int8")).offset
+    (256, -128)
+    """
+    info = np.iinfo(dtype)
+    return Levels(AFFINE, int(info.max) - int(info.min) + 1, int(info.min))
+
+
+def levels_at_once(first: np.ndarray) -> Levels:
+    """The map for a stream of which only the first values are known: the N1's, or every value of their type."""
+    return Levels(N1, N1_CODES) if fits_n1(first) else levels_of_type(first.dtype)
 
 
 def _common_step(values: np.ndarray, low: int) -> int:

@@ -17,7 +17,7 @@ from spikey.errors import UsageError
 from spikey.model.calibration import Calibration, n1
 from spikey.model.fixed import SCALE_MIN
 from spikey.model.scale import BYTE_BITS
-from spikey.recording.levels import AFFINE, N1, N1_CODES, N1_VALUES, Levels
+from spikey.recording.levels import AFFINE, N1, Levels, levels_at_once, levels_of_type
 from spikey.stream.bank import MOST_GROUPS, Bank, bank, reset
 from spikey.stream.codes import codes_of
 from spikey.stream.packet import KEY, LAST, MOST_CHANNELS, MOST_FRAMES, OVERHEAD, RAW, Description, write_packet
@@ -179,8 +179,7 @@ class Encoder:
         codes = codes_of(self._levels, frames)
         if codes is None and self._found:  # they were found too narrow: start anew with all
             packets += self.flush()
-            info = np.iinfo(self.dtype)
-            self._levels, self._found = Levels(AFFINE, info.max - info.min + 1, int(info.min)), False
+            self._levels, self._found = levels_of_type(self.dtype), False
             self._bank = self._begin(frames)
             for group in self._groups:
                 group.next_key = 0
@@ -285,9 +284,7 @@ class Encoder:
     def _begin(self, frames: np.ndarray) -> Bank:
         """Settle levels and calibration by the first frames."""
         if self._levels is None:
-            stretched = self.dtype == np.int16 and bool((N1_VALUES.take((frames >> 6) + 512) == frames).all())
-            info = np.iinfo(self.dtype)
-            self._levels = Levels(N1, N1_CODES) if stretched else Levels(AFFINE, info.max - info.min + 1, int(info.min))
+            self._levels = levels_at_once(frames)
         if self._calibration == "auto":
             alike = self._levels.kind == N1 and suits(self._levels.to_codes(frames.ravel())[0], n1())
             self._calibration = n1() if alike else None

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spikey.kernels import inlined, kernel
+from spikey.telemetry.filters import LOW_FRACTION
 from spikey.telemetry.logarithm import exp2
 from spikey.telemetry.sections import LOW_CONTEXTS, NOISE, OFFSET, POWER, SCALE, low_row, wave_row
 from spikey.telemetry.settings import BLOCK, Shape
@@ -20,7 +21,6 @@ COSINE_BITS = 14
 BASIS_RATE = 20_000.0  # Hz, at which the basis was learned
 HALF_EIGHTH = 1069  # 2^(1 / 16), times 2^10
 LEAST_SQUARE = 64  # of the power, in 2^-12 squared codes: an eighth of a code
-MIDDLE = 64  # the low band's units in a code
 NOISE_EIGHTHS = 5  # of the noise's standard deviation above its median, in 1/8 octaves
 FINEST_WAVE = -12  # steps of quality 0, in 1/8 octaves of the noise
 FINEST_LOW = -32  # steps of size 0, in 1/8 octaves of the low band's deviation
@@ -95,7 +95,7 @@ def analyse_waves(waves, snippets, coefficients):
 @kernel
 def level_of(profile, middle):
     """The level of a channel's low band, in 1/64 codes; middle: the alphabet's middle code."""
-    return middle * MIDDLE + ((profile[OFFSET] * exp2(2 * profile[SCALE])) >> 2)
+    return (middle << LOW_FRACTION) + ((profile[OFFSET] * exp2(2 * profile[SCALE])) >> 2)
 
 
 @kernel
@@ -108,7 +108,7 @@ def analyse_low(cosines, low, first, ends, channels, profile, middle, coefficien
     ring = low.shape[1] - 1
     for b in range(ends.shape[0]):
         c = channels[b]
-        level = level_of(profile[c], middle) - np.int64(first[c]) * MIDDLE
+        level = level_of(profile[c], middle) - (np.int64(first[c]) << LOW_FRACTION)
         for k in range(cosines.shape[0]):
             total = np.int64(1) << (COSINE_BITS - 1)
             for i in range(BLOCK):

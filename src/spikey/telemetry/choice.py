@@ -20,7 +20,7 @@ from spikey.telemetry.sections import (
     code_waves,
 )
 from spikey.telemetry.settings import Shape
-from spikey.telemetry.symbols import Meter, Tables, spent
+from spikey.telemetry.symbols import Tables, meter, spent
 
 OMITTED_BITS = 9
 QUALITY_BITS = 4
@@ -33,7 +33,7 @@ class Chooser:
 
     def __init__(self, tables: Tables, shape: Shape):
         self.tables, self.shape = tables, shape
-        self.meter = Meter(np.zeros(1, dtype=np.int64))
+        self.meter = meter()
         self._bits = np.zeros(2, dtype=np.int64)
         self._many = np.zeros(0), 0.0  # a profile, and how many events need no explanation with it
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from spikey.coding.range_coder import finish_lane, range_encoder
 from spikey.errors import UsageError
-from spikey.recording.levels import AFFINE, N1, N1_CODES, N1_VALUES, Levels
+from spikey.recording.levels import N1, levels_at_once, levels_of_type
 from spikey.stream.encoder import DTYPES
 from spikey.telemetry import sections
 from spikey.telemetry.allowance import AIM, DETAIL, EVENTS, POWER, Allowance
@@ -60,8 +60,7 @@ class TelemetryEncoder:
             raise UsageError(f"telemetry takes samples of {', '.join(DTYPES)}, not {dtype}")
         self.dtype = np.dtype(dtype)
         self.stream = secrets.randbits(32) if stream is None else stream
-        info = np.iinfo(self.dtype)
-        self._levels = Levels(AFFINE, info.max - info.min + 1, int(info.min))
+        self._levels = levels_of_type(self.dtype)
         self._described = described(
             Description(self.stream, channels, rate, dtype, self._levels, settings or Settings(), 0, (0, 0, 0, 0))
         )
@@ -92,9 +91,8 @@ class TelemetryEncoder:
             raise UsageError(f"frames must be {self.dtype} (n, {self.channels}), not {array.dtype} {array.shape}")
         if self._closed:
             raise UsageError("the telemetry stream was closed")
-        if self.frames == 0 and len(array) and self.dtype == np.int16:
-            stretched = bool((N1_VALUES.take((array >> 6) + 512) == array).all())
-            self._levels = Levels(N1, N1_CODES) if stretched else self._levels
+        if self.frames == 0 and len(array):
+            self._levels = levels_at_once(array)
         packets, at = [], 0
         while at < len(array):
             part = array[at : at + self._intake.room()]
@@ -126,10 +124,11 @@ class TelemetryEncoder:
         if self._turns.opens(number):
             flags |= KEY
             a, b, c, d = map(int, self.dropped)
-            described = replace(self._described, levels=self._levels, packet=number, dropped=(a, b, c, d))
-            description = described.write()
+            description = replace(self._described, levels=self._levels, packet=number, dropped=(a, b, c, d)).write()
         payload.profiles = self._profiles(number)
-        waves, low = self._place(payload)
+        self._place_events(payload)
+        self._place_power(payload)
+        waves, low = self._place_waves(payload), self._place_low(payload)
         head = 8 * (head_bytes(1 << 7) + len(description) + (1 if description else 0)) + SLACK
         head += LENGTH_BITS if flags & LAST else 0
         code_keys(chooser.meter, self._tables, self.shape, flags, payload)
@@ -143,7 +142,7 @@ class TelemetryEncoder:
         bits["events"] = chooser.events(payload, intake, self._profile, left(EVENTS) - least)
         if payload.dropped[0]:
             flags |= DROPPED
-            waves, low = self._place(payload, events=False)
+            waves = self._place_waves(payload)
         # Packets of many blocks are as fine as they can be; small ones vary, and are steered together.
         size = 0 if self._turns.at_once else round(self._size + PULL * (allowance.fullness - AIM))
         size = min(max(size, 0), STEPS - 1)
@@ -180,24 +179,32 @@ class TelemetryEncoder:
             [np.zeros((0, FIELDS), dtype=np.int32), *(coming[p * PART : (p + 1) * PART] for p in parts)]
         )
 
-    def _place(self, payload: Payload, events: bool = True) -> tuple[np.ndarray, np.ndarray]:
-        """Set what the packet would say if there were no budget; returns coefficients of waveforms and low band."""
-        shape, intake = self.shape, self._intake
-        if events:
-            frames, channels = intake.events.T
-            payload.found[:] = 0
-            payload.found[frames // shape.slot, channels] = 1 + frames % shape.slot // shape.resolution
+    def _place_events(self, payload: Payload) -> None:
+        """Set the events that the packet would tell of if there were no budget."""
+        frames, channels = self._intake.events.T
+        payload.found[:] = 0
+        payload.found[frames // self.shape.slot, channels] = 1 + frames % self.shape.slot // self.shape.resolution
+
+    def _place_power(self, payload: Payload) -> None:
+        """Set the power that is due, in the finest steps."""
         payload.power_channels, turn = channels_of(self._turns.power(self.packets, self.frames))
         payload.power = np.zeros(len(turn), dtype=np.int32)
         for each in set(turn.tolist()):
             own = payload.power_channels[turn == each]
-            payload.power[turn == each] = intake.bins[each][own] - self._profile[own, sections.POWER]
-        waves = intake.waves()
+            payload.power[turn == each] = self._intake.bins[each][own] - self._profile[own, sections.POWER]
+
+    def _place_waves(self, payload: Payload) -> np.ndarray:
+        """Set whose waveforms are due; returns their coefficients."""
+        waves = self._intake.waves()
         payload.wave_channels, payload.offsets = waves.keys % self.channels, waves.offsets
         payload.absent = np.zeros(len(waves.keys), dtype=np.uint8)
+        return waves.coefficients
+
+    def _place_low(self, payload: Payload) -> np.ndarray:
+        """Set whose blocks of the low band are due; returns their coefficients."""
         payload.low_channels, turn = channels_of(self._turns.blocks(self.packets, self.frames))
         ends = self._turns.block_ends(turn, payload.low_channels)
-        return waves.coefficients, intake.blocks(self._profile, payload.low_channels, ends, self._levels.codes // 2)
+        return self._intake.blocks(self._profile, payload.low_channels, ends, self._levels.codes // 2)
 
     def _account(self, payload: Payload, bits: dict[str, int], head: int, coded: int) -> None:
         """Count what a packet took and what was left out of it, and steer the size of steps.

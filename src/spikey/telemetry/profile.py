@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from spikey.telemetry.filters import LOW_FRACTION
 from spikey.telemetry.front import MEDIAN_BITS, Front
 from spikey.telemetry.logarithm import exp2, logarithms
 from spikey.telemetry.sections import (
@@ -84,7 +85,7 @@ class Habits:
             mean = self._low // self._samples
             made[:, SCALE] = _logarithm(np.maximum(self._squares // self._samples - mean * mean, 1), 3) // 4
             deviation = _powers(made[:, SCALE])
-            mean += (front.first.astype(np.int64) - middle) * 64
+            mean += (front.first.astype(np.int64) - middle) << LOW_FRACTION
             made[:, OFFSET] = (4 * mean + deviation // 2) // deviation  # quarters of the deviation
         for name in ("_slots", "_bins", "_samples"):
             setattr(self, name, getattr(self, name) // 2)

@@ -149,10 +149,11 @@ def collect(packets: Iterable[bytes], what: str = "the stream") -> Telemetry:
     rows = (frames // shape.decimation if shape.coefficients else 0) + (frames // shape.bin if shape.bin else 0)
     if rows * shape.channels > LEAST_VALUES + VALUES_PER_BYTE * size:
         raise DataError(f"{what}: states {frames:,} frames, more than its {size:,} bytes can tell of")
-    return _joined(decoder, items)
+    return joined(decoder, items)
 
 
-def _joined(decoder: TelemetryDecoder, items: list[Told | Missing]) -> Telemetry:
+def joined(decoder: TelemetryDecoder, items: list[Told | Missing]) -> Telemetry:
+    """What a decoder that has seen a key has told, as arrays."""
     assert decoder.description is not None
     description, shape = decoder.description, decoder.shape
     told = [item for item in items if isinstance(item, Told)]

@@ -7,12 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from spikey.errors import DataError, UsageError
 from spikey.files import Settings as Recordings
 from spikey.files import complete_file, open_recording
-from spikey.recording.levels import N1_VALUES
+from spikey.recording.levels import fits_n1
 from spikey.recording.source import Source
 from spikey.stream.encoder import DTYPES
 from spikey.telemetry.decoder import Missing, TelemetryDecoder
@@ -105,8 +103,7 @@ def budgeted(
         raise UsageError(f"{what}: telemetry takes samples of {', '.join(DTYPES)}, not {layout.dtype}")
     if not layout.rate:
         raise UsageError(f"{what}: telemetry needs to know the sampling rate")
-    first = source.read(0, min(source.frames, 4096)) if source.frames else np.zeros((0, layout.channels))
-    stretched = layout.dtype == "int16" and bool((N1_VALUES.take((first.astype(int) >> 6) + 512) == first).all())
+    stretched = layout.dtype == "int16" and (source.frames == 0 or fits_n1(source.read(0, min(source.frames, 4096))))
     bits = N1_BITS if stretched else 8 * layout.itemsize
     if settings is None or usual_budget:
         settings = replace(settings or Settings(), budget=USUAL_BUDGET * layout.channels)
