@@ -28,3 +28,11 @@ class UsageError(SpikeyError, ValueError):
     """The call is at fault: an argument, an option or a configuration that cannot work."""
 
     exit_status = 2
+
+
+class OutputExistsError(UsageError):
+    """An output exists and was not to be replaced; `path` names it."""
+
+    def __init__(self, path: str, more: str = ""):
+        super().__init__(f"{path}: exists{more}; -f or --force replaces it (in Python: overwrite=True)")
+        self.path = path

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spikey.errors import UsageError
+from spikey.recording.output import write_report
 
 if TYPE_CHECKING:
     from spikey.analysis.calibration_report import Report
@@ -68,10 +69,7 @@ def draw_calibration(path: str | os.PathLike[str], report: Report, title: str = 
             text.set_fontsize(13)
     rendered = io.BytesIO()
     figure.savefig(rendered, format=Path(path).suffix[1:].lower())
-    try:
-        Path(path).write_bytes(rendered.getvalue())
-    except OSError as error:
-        raise UsageError(f"{path}: the picture cannot be written ({error.strerror})") from None
+    write_report(path, rendered.getvalue())
 
 
 def _draw_widths(axes: Any, report: Report) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from spikey.errors import DataError, SpikeyError, UsageError
-from spikey.files import complete_file
+from spikey.recording.output import report_output
 
 ROOT = Path(__file__).parents[3]
 DOCUMENTS = ("README.md", "docs/results.md", "docs/telemetry.md")
@@ -114,7 +114,7 @@ def disagreeing(root: Path, write: bool = False) -> list[str]:
 
 
 def _write(path: Path, text: str) -> None:
-    with complete_file(path) as (file, _):
+    with report_output(path) as (file, _):
         file.write(text.encode())
 
 

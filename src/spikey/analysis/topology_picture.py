@@ -32,7 +32,7 @@ def draw_topology(path: str | os.PathLike[str], found: Topology, title: str) -> 
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from spikey.files import complete_file
+    from spikey.recording.output import report_output
 
     groups = found.groups()
     shown = list(range(len(found.names))) if found.of == "channels" else [node for group in groups for node in group]
@@ -48,7 +48,7 @@ def draw_topology(path: str | os.PathLike[str], found: Topology, title: str) -> 
         _probe(right, found)
     else:
         _graph(right, found, groups[:MOST_GROUPS])
-    with complete_file(path) as (out, _):
+    with report_output(path) as (out, _):
         figure.savefig(out, format=Path(path).suffix[1:].lower())
 
 

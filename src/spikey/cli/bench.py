@@ -174,7 +174,7 @@ def _write_csv(path: Path, results: list[Result], floor: Floor | None) -> None:
     import csv
     import io
 
-    from spikey.files import complete_file
+    from spikey.recording.output import report_output
 
     columns = ["codec", "given", "recordings", "original", "compressed", "samples", "ratio", "bits_per_sample"]
     columns += ["encode_ms_s", "decode_ms_s", "memory", "skipped", "failed"]
@@ -189,7 +189,7 @@ def _write_csv(path: Path, results: list[Result], floor: Floor | None) -> None:
     if floor is not None:
         original = max(result.original for result in results)
         writer.writerow({"codec": "estimate of the noise floor"} | floor.row(original))
-    with complete_file(path) as (file, _):
+    with report_output(path) as (file, _):
         file.write(text.getvalue().encode())
 
 

@@ -71,13 +71,14 @@ def describe(path: str) -> dict[str, Any]:
     return facts(path, *inspect(path))
 
 
-def verify(path: str | Path) -> bool:
-    """Check every packet of a file, and say what was found; whether it is whole."""
+def verify(path: str | Path, quiet: bool = False) -> bool:
+    """Check every packet of a file, and say what was found, unless quiet; whether it is whole."""
     from spikey.telemetry.check import check
 
     counted = check(path)
     if counted.whole:
-        typer.echo(f"{path}: lossy telemetry; {counted.words()}")
+        if not quiet:
+            typer.echo(f"{path}: lossy telemetry; {counted.words()}")
     else:
         say(f"spikey: {path}: lossy telemetry; {counted.words()}")
     return counted.whole

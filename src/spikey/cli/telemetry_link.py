@@ -142,14 +142,14 @@ def receive(
 
     The file holds what has come, whatever was lost on the way.
     """
-    from spikey.files import complete_file
+    from spikey.recording.output import atomic_output
     from spikey.stream.transport import Source, parse
     from spikey.telemetry.link import Receiver, facts
     from spikey.telemetry.packet import MARK, SHORTEST
 
     _prepare()
     with Source(parse(address), mark=MARK, least=SHORTEST) as source, stopping() as stop:
-        with complete_file(output) as (file, _), live_view() as live:
+        with atomic_output(output) as (file, _), live_view() as live:
             receiver = Receiver(file)
             say(f"listening to {source.address}")
             record(source, receiver, idle, stop, live)

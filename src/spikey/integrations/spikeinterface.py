@@ -18,7 +18,7 @@ except ImportError:
 
 from spikey.container.extra import Extra
 from spikey.container.reader import Reader
-from spikey.errors import DataError, UsageError
+from spikey.errors import DataError, OutputExistsError, UsageError
 from spikey.files import Progress, Settings, calibration_for, write_recording
 from spikey.integrations.description import apply, describe, unpacked
 from spikey.recording.remote import full, is_address
@@ -221,13 +221,14 @@ def write_spikey(
     block_frames: int | None = None,
     verify: bool = True,
     progress: Progress | None = None,
+    overwrite: bool = False,
 ) -> list[Path]:
     """Compress a recording of integers of up to 32 bits, with channel ids, properties, annotations and probe.
 
     A recording of one segment is written to `path`, one of several to `a_seg0.spky`, `a_seg1.spky`, … where `path` is
     `a.spky`; what was written is returned, for `read_spikey`. verify: decode what was written and compare.
     block_frames: frames that are decoded together, by default those of a second; fewer make short reads faster and
-    files larger.
+    files larger. overwrite: whether to replace files that exist.
     Raises DataError for samples of other types, UsageError where `path` cannot be written.
     """
     target = Path(path)
@@ -241,10 +242,15 @@ def write_spikey(
     count = recording.get_num_segments()
     paths = [target] if count == 1 else [target.with_name(f"{target.stem}_seg{i}{target.suffix}") for i in range(count)]
     name = recording.get_annotation("name") or ""
+    for each in paths:
+        if each.exists() and not overwrite:
+            raise OutputExistsError(str(each))
     for segment, each in enumerate(paths):
         source = RecordingSource(recording, segment, f"segment {segment} of {recording.name}")
         stream = describe(recording, segment, name, list(range(recording.get_num_channels())))
         metadata = {"streams": [stream], "source": {"segment": segment}}
         calibration, embed = calibration_for(source, settings)
-        write_recording(source, each, settings, calibration, embed, progress, extra=Extra(metadata))
+        write_recording(
+            source, each, settings, calibration, embed, progress, extra=Extra(metadata), overwrite=overwrite
+        )
     return paths

@@ -37,6 +37,7 @@ DTYPES: dict[str, tuple[int, str]] = {
     "float32": (4, "float32"),
     "float64": (8, "float64"),
 }
+MOST_CHANNELS = 1 << 24
 PIECE_BYTES = 1 << 20
 BUFFER_BYTES = 1 << 16  # of a remote file: headers are read in small steps, samples in steps larger than this
 
@@ -62,8 +63,8 @@ class Layout:
     dtype: str
 
     def __post_init__(self) -> None:
-        if self.channels < 1:
-            raise UsageError(f"a recording needs at least one channel, not {self.channels}")
+        if not 1 <= self.channels <= MOST_CHANNELS:
+            raise UsageError(f"a recording has 1 to {MOST_CHANNELS:,} channels, not {self.channels:,}")
         if not (math.isfinite(self.rate) and self.rate >= 0):
             raise UsageError(f"a sampling rate is a finite number of Hz, not {self.rate}")
         if self.dtype not in DTYPES:
@@ -245,6 +246,13 @@ class Source:
             raise UsageError(f"{self.name} has {self.frames} frames; asked for {count} from frame {first_frame} on")
         size = self.layout.frame_bytes
         return unpack(read_at(self._file, self.name, self.head_size + first_frame * size, count * size), self.layout)
+
+    def size_now(self) -> int:
+        """The file's size in bytes at this moment, which differs from when it was opened if it is still written."""
+        try:
+            return os.fstat(self._file.fileno()).st_size
+        except (OSError, ValueError):  # a remote file
+            return self._tail_start + self.tail_size
 
     def head(self) -> bytes:
         """All bytes before the samples. Use `head_chunks` where they may be many."""

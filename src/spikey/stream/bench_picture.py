@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from spikey.errors import UsageError
+from spikey.recording.output import report_output
 
 
 def draw(row: dict[str, Any], path: Path) -> None:
@@ -35,6 +36,7 @@ def draw(row: dict[str, Any], path: Path) -> None:
     axes.set_title(f"{row['channels']:,} channels at {row['rate']:,g} Hz for {row['seconds']:g} s (dashed: a packet)")
     axes.legend()
     try:
-        figure.savefig(path)
-    except (OSError, ValueError) as error:
+        with report_output(path) as (out, _):
+            figure.savefig(out, format=Path(path).suffix[1:].lower() or "png")
+    except ValueError as error:
         raise UsageError(f"{path}: cannot be drawn to ({error})") from None

@@ -15,8 +15,9 @@ import numpy as np
 from spikey.coding.block import LARGEST
 from spikey.container.layout import BLOCK_SAMPLES, CALIBRATION, SAMPLES, STORED_BYTE, Header
 from spikey.container.writer import BlockWriter, encode_samples, packed_record
-from spikey.files import PRESETS, complete_file
+from spikey.files import PRESETS
 from spikey.model.calibration import Calibration, find
+from spikey.recording.output import atomic_output
 from spikey.recording.source import Layout, pack
 from spikey.stream.decoder import Gap, Segment
 from spikey.stream.packet import Description
@@ -58,9 +59,10 @@ class _Slice:
 
 
 class Recorder:
-    """A file of one stream, for use in a `with` statement; it takes its name at the end, unless there is an error.
+    """A file of one stream, for use in a `with` statement; it is renamed to `path` at the end, if there is no error.
 
     description: any key packet's. calibration: the stream's, where it is not a shipped one. jobs: threads.
+    overwrite: whether to replace `path` where it exists.
 
     `gaps` lists what is missing, `missing` counts its samples and `samples` those that came; `frames` is the end.
     """
@@ -72,8 +74,10 @@ class Recorder:
         *,
         calibration: Calibration | None = None,
         jobs: int = 1,
+        overwrite: bool = False,
     ):
         self.path = path
+        self._overwrite = overwrite
         self.layout = Layout(description.channels, description.rate, description.dtype)
         self.gaps: list[Gap] = []
         self.frames = self.samples = self.missing = 0
@@ -95,7 +99,7 @@ class Recorder:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            out, _ = stack.enter_context(complete_file(self.path))
+            out, _ = stack.enter_context(atomic_output(self.path, overwrite=self._overwrite))
             self._blocks = stack.enter_context(BlockWriter(out, self._header))
             self._pool = stack.enter_context(ThreadPoolExecutor(self._jobs))
             self._stack = stack.pop_all()
