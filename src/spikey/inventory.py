@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+import os
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spikey.errors import DataError
-from spikey.recording.tree import is_own, tree_of
+from spikey.errors import DataError, UsageError
+from spikey.integrations.discovery import RAW, WHOLE, Unit, unit_of, units_in
+from spikey.recording.tree import Tree, is_own, tree_of
 
 if TYPE_CHECKING:
     from spikey.integrations.vendors import Part
 
-RAW = (".raw", ".dat", ".bin")
+INSTALL = 'pip install -e ".[spikeinterface]" from a checkout'
+MISSING = f"needs SpikeInterface: {INSTALL}"
+SAMPLES = "only its samples are stored"
+WAV = (b"RIFF", b"RIFX", b"RF64", b"BW64")
 
 
 @dataclass(frozen=True)
 class Unstored:
-    """A file below the root that the outputs will not restore, and why; `failed`: it is a recording, but unreadable."""
+    """A file below the root that the outputs will not restore, and why; `failed`: a recording that cannot be read."""
 
     path: Path
     size: int
@@ -34,7 +40,7 @@ class Item:
     path: the one file that `files.compress_file` compresses; else None, and `part` is the vendors' part.
     kind: "wav", "raw", "vendor" or "bytes" (a file that is kept byte for byte, without a model).
     covers: the input files whose bytes the output restores; none where only samples are kept.
-    size: bytes of the files that are covered or read.
+    size: bytes of the files that are covered, or of the samples.
     """
 
     name: str
@@ -67,37 +73,200 @@ def take(
     complete: bool = False,
     exclude: Collection[Path] = (),
 ) -> Inventory:
-    """Decide what becomes of a file or of everything in a folder.
+    """Decide what becomes of a file, or of everything in a folder; nothing is written.
 
-    raw: .raw, .dat and .bin files are samples that the caller describes. stream, reader: only this stream of a vendor's
-    recording; SpikeInterface's name of its format. complete: store derived files and all others as well.
-    exclude: files and folders that are not part of the input, such as the outputs.
-    Raises DataError for a file that is no recording and for a folder without any, UsageError for a stream or reader
-    that there is not.
+    Parameters
+    ----------
+    path : Path
+        A recording, or a folder of recordings of any kinds.
+    raw : bool
+        Whether .raw, .dat and .bin files that are no vendor's are samples that the caller describes.
+    stream, reader : str, optional
+        Only the parts of vendors' recordings that contain this stream; SpikeInterface's name of the format.
+    complete : bool
+        Whether derived files and all others are stored as well.
+    exclude : collection of Path
+        Files and folders that are not part of the input, such as the outputs.
+
+    Returns
+    -------
+    Inventory
+        What of a folder cannot be read is in `unstored`, with the reason, and does not hinder the rest.
+
+    Raises
+    ------
+    DataError
+        For a file that is not a recording, and for a folder in which nothing can be stored.
+    UsageError
+        For a stream or reader that does not exist, and where SpikeInterface is missing and nothing else is there.
     """
     if not path.exists():
         raise DataError(f"{path} does not exist")
-    if not path.is_dir():
-        size = path.stat().st_size
-        if is_own(path):
-            raise DataError(f"{path}: is compressed already")
-        item = Item(path.name, path, None, "raw" if raw else "wav", (path,), size)
-        return Inventory(path.parent, (item,), ())
-    tree = tree_of(path, exclude)
-    items = []
-    left: list[Unstored] = []
-    for file, size in tree.files.items():
-        suffix = file.suffix.lower()
-        kind = "wav" if suffix == ".wav" else "raw" if raw and suffix in RAW else "bytes" if complete else ""
-        if kind:
-            items.append(Item(file.relative_to(path).as_posix(), file, None, kind, (file,), size))
-        else:
-            left.append(Unstored(file, size, "not a recording"))
-    for file, (size, folder) in tree.derived.items():
-        if complete:
-            items.append(Item(file.relative_to(path).as_posix(), file, None, "bytes", (file,), size))
-        else:
-            left.append(Unstored(file, size, f"derived ({folder})"))
-    left += [Unstored(file, size, "compressed already") for file, size in tree.own.items()]
-    left += [Unstored(file, size, why) for file, (size, why) in tree.others.items()]
-    return Inventory(path, tuple(items), tuple(sorted(left, key=lambda each: each.path)))
+    taken = _Taken(path if path.is_dir() else path.parent, stream)
+    if path.is_dir():
+        _take_folder(path, tree_of(path, exclude), taken, raw, reader, complete)
+    else:
+        _take_file(path, taken, raw, reader, complete)
+    return taken.inventory(path)
+
+
+@dataclass
+class _Taken:
+    """What has been decided so far."""
+
+    root: Path
+    stream: str | None
+    items: list[Item] = field(default_factory=list)
+    unstored: dict[Path, Unstored] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+    streams: set[str] = field(default_factory=set)
+
+    def add_file(self, path: Path, size: int, kind: str) -> None:
+        """A file to be compressed by itself."""
+        self.items.append(Item(path.relative_to(self.root).as_posix(), path, None, kind, (path,), size))
+
+    def add_unit(self, unit: Unit, sizes: dict[Path, int], only: Path | None = None) -> None:
+        """The parts of a vendor's recording, or why there are none; `only`: those in this file."""
+        if find_spec("spikeinterface") is None:
+            self.leave(unit.members, sizes, MISSING, unit.sure)
+            self.errors += [MISSING] if unit.sure else []
+            return
+        from spikey.integrations.belonging import with_side_files
+        from spikey.integrations.vendors import read
+
+        try:
+            found = read(unit, self.root)
+        except DataError as error:
+            for smaller in unit.smaller:
+                self.add_unit(smaller, sizes, only)
+            if not unit.smaller:
+                self.errors += [str(error)] if unit.sure else []
+                self.leave(unit.members, sizes, f"cannot be read ({error})" if unit.sure else "not a recording", unit.sure)
+            return
+
+        def chosen(part: Part) -> bool:
+            return only in (None, part.file) and self.stream in (None, *part.streams)
+
+        self.streams.update(name for part in found for name in part.streams if name)
+        parts = with_side_files(found, unit, self.root, sizes, chosen)
+        for part in parts:
+            covers = () if part.file is None else (part.file, *(Path(file.path) for file in part.files))
+            size = sum(sizes[each] for each in covers) or part.sample_bytes
+            self.items.append(Item(self._free(part.name), None, part, "vendor", covers, size))
+        if only is None or not parts:
+            other = {part.file for part in found if part.file is not None} if self.stream is not None else set()
+            self.leave(other, sizes, f"does not contain the stream {self.stream!r}")
+            self.leave(unit.members, sizes, SAMPLES if parts else f"does not contain the stream {self.stream!r}")
+
+    def leave(self, paths: Iterable[Path], sizes: dict[Path, int], reason: str, failed: bool = False) -> None:
+        """Note that files are not stored, unless there is a reason already; what is covered is taken out at the end."""
+        for path in paths:
+            if path in sizes:
+                self.unstored.setdefault(path, Unstored(path, sizes[path], reason, failed))
+
+    def _free(self, name: str) -> str:
+        """A name that no output has yet."""
+        taken, free, number = {item.name for item in self.items}, name, 2
+        while free in taken:
+            free, number = f"{name}-{number}", number + 1
+        return free
+
+    def inventory(self, path: Path) -> Inventory:
+        """All that was decided; DataError or UsageError where nothing is to be written."""
+        if not self.items:
+            self._refuse(path)
+        covered = {each for item in self.items for each in item.covers}
+        left = tuple(each for file, each in sorted(self.unstored.items()) if file not in covered)
+        items = sorted(self.items, key=lambda item: item.name)
+        first = next((place for place, item in enumerate(items) if item.part is not None), None)
+        if first is not None and (part := items[first].part) is not None:
+            names = tuple(each.path.relative_to(self.root).as_posix() for each in left)
+            items[first] = replace(items[first], part=replace(part, not_stored=names))
+        return Inventory(self.root, tuple(items), left)
+
+    def _refuse(self, path: Path) -> None:
+        if self.stream is not None and (self.streams or not self.errors):
+            listed = ", ".join(sorted(self.streams)) or "none"
+            raise UsageError(f"{path}: has no stream {self.stream!r}; there are: {listed}")
+        if MISSING in self.errors:
+            raise UsageError(f"{path}: {MISSING}")
+        if self.errors:
+            raise DataError(f"{path}: cannot be read as a recording ({'; '.join(dict.fromkeys(self.errors))})")
+        raise DataError(f"{path}: holds no recording that can be read; --reader names its format")
+
+
+def _take_folder(path: Path, tree: Tree, taken: _Taken, raw: bool, reader: str | None, complete: bool) -> None:
+    wav = {file for file in tree.files if file.suffix.lower() == ".wav"}
+    others = [file for file in tree.files if file not in wav]
+    if reader is None:
+        units = units_in(path, others, raw)
+    else:
+        units = [Unit((reader,), path, tuple(others), (path,) if reader in WHOLE else ())]
+    derived = {file: size for file, (size, _) in tree.derived.items()}
+    claimed: set[Path] = set()
+    for unit in units:
+        claimed.update(unit.members)
+    for unit in units:
+        mine = set(unit.members)
+        free = {file: size for file, size in tree.files.items() if file not in wav and (file in mine or file not in claimed)}
+        taken.add_unit(unit, free | derived if complete else free)
+        claimed.update(each for item in taken.items for each in item.covers)
+    for file in wav if taken.stream is None else ():
+        taken.add_file(file, tree.files[file], "wav" if not complete or _is_wav(file) else "bytes")
+    described = [file for file in others if raw and file.suffix.lower() in RAW and file not in claimed]
+    for file in described if taken.stream is None else ():
+        taken.add_file(file, tree.files[file], "raw")
+    taken.leave(wav, tree.files, f"does not contain the stream {taken.stream!r}")
+    for file in others:
+        hint = "; raw samples need --channels, --rate and --dtype" if file.suffix.lower() in RAW else ""
+        taken.leave([file], tree.files, f"not a recording{hint}")
+    for file, (size, name) in tree.derived.items():
+        taken.leave([file], {file: size}, f"derived ({name})")
+    if complete:
+        covered = {each for item in taken.items for each in item.covers}
+        for each in list(taken.unstored.values()):
+            if each.path not in covered and each.reason != SAMPLES:
+                taken.add_file(each.path, each.size, "bytes")
+    for file, size in tree.own.items():
+        taken.leave([file], {file: size}, "compressed already")
+    for file, (size, why) in tree.others.items():
+        taken.leave([file], {file: size}, why)
+
+
+def _take_file(path: Path, taken: _Taken, raw: bool, reader: str | None, complete: bool) -> None:
+    size = os.stat(path).st_size
+    if reader is None and (raw or path.suffix.lower() == ".wav"):
+        taken.add_file(path, size, "raw" if raw else "wav")
+        return
+    if is_own(path):
+        raise DataError(f"{path}: is compressed already")
+    unit = Unit((reader,), path, (path,)) if reader is not None else unit_of(path)
+    if unit is None and path.suffix.lower() in RAW and not complete:
+        raise DataError(
+            f"{path}: cannot be read as a recording; give --channels, --rate and --dtype to read it as raw samples"
+        )
+    if unit is None:
+        taken.add_file(path, size, "bytes" if complete and not _is_wav(path) else "wav")
+        return
+    if unit.homes:
+        taken.root = unit.homes[0]
+        sizes = tree_of(taken.root).files
+    else:
+        beside = sorted(p for p in path.parent.iterdir() if p.stem == path.stem and p.is_file() and not p.is_symlink())
+        sizes = {each: each.stat().st_size for each in (*unit.members, *beside) if not is_own(each)}
+    unit = replace(unit, members=tuple(sizes)) if unit.homes else unit
+    taken.add_unit(unit, sizes, path if path.suffix == ".dat" and unit.readers == ("openephysbinary",) else None)
+
+
+def _is_wav(path: Path) -> bool:
+    """Whether a file can be compressed as a WAV file, if only as bytes."""
+    from spikey.recording.source import NotPCM
+    from spikey.recording.wav import open_wav
+
+    try:
+        open_wav(path, floats=True).close()
+    except NotPCM:
+        return True
+    except DataError:
+        return False
+    return True
