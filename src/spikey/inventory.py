@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spikey.errors import DataError, UsageError
-from spikey.integrations.discovery import RAW, WHOLE, Unit, unit_of, units_in
+from spikey.integrations.discovery import FILES, RAW, WHOLE, Unit, unit_of, units_in
 from spikey.recording.tree import Tree, is_own, tree_of
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 INSTALL = 'pip install -e ".[spikeinterface]" from a checkout'
 MISSING = f"needs SpikeInterface: {INSTALL}"
 SAMPLES = "only its samples are stored"
-WAV = (b"RIFF", b"RIFX", b"RF64", b"BW64")
+NAME = "cannot be restored under its name on every system"
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,9 @@ class _Taken:
                 self.add_unit(smaller, sizes, only)
             if not unit.smaller:
                 self.errors += [str(error)] if unit.sure else []
-                self.leave(unit.members, sizes, f"cannot be read ({error})" if unit.sure else "not a recording", unit.sure)
+                self.leave(
+                    unit.members, sizes, f"cannot be read ({error})" if unit.sure else "not a recording", unit.sure
+                )
             return
 
         def chosen(part: Part) -> bool:
@@ -153,16 +155,28 @@ class _Taken:
             covers = () if part.file is None else (part.file, *(Path(file.path) for file in part.files))
             size = sum(sizes[each] for each in covers) or part.sample_bytes
             self.items.append(Item(self._free(part.name), None, part, "vendor", covers, size))
-        if only is None or not parts:
-            other = {part.file for part in found if part.file is not None} if self.stream is not None else set()
-            self.leave(other, sizes, f"does not contain the stream {self.stream!r}")
-            self.leave(unit.members, sizes, SAMPLES if parts else f"does not contain the stream {self.stream!r}")
+        if only is None:
+            kept = any(part.file is None for part in parts)
+            other = f"does not contain the stream {self.stream!r}"
+            reason = SAMPLES if kept else NAME if self.stream is None else other
+            self.leave((*unit.members, *(part.file for part in found if part.file is not None)), sizes, reason)
 
     def leave(self, paths: Iterable[Path], sizes: dict[Path, int], reason: str, failed: bool = False) -> None:
         """Note that files are not stored, unless there is a reason already; what is covered is taken out at the end."""
         for path in paths:
             if path in sizes:
                 self.unstored.setdefault(path, Unstored(path, sizes[path], reason, failed))
+
+    def add_rest(self) -> None:
+        """Files that are not stored so far, each by itself; but for those of which the samples are kept."""
+        covered = self.covered()
+        for each in self.unstored.values():
+            if each.path not in covered and each.reason != SAMPLES:
+                self.add_file(each.path, each.size, "bytes")
+
+    def covered(self) -> set[Path]:
+        """The files that will be restored."""
+        return {file for item in self.items for file in item.covers}
 
     def _free(self, name: str) -> str:
         """A name that no output has yet."""
@@ -175,7 +189,7 @@ class _Taken:
         """All that was decided; DataError or UsageError where nothing is to be written."""
         if not self.items:
             self._refuse(path)
-        covered = {each for item in self.items for each in item.covers}
+        covered = self.covered()
         left = tuple(each for file, each in sorted(self.unstored.items()) if file not in covered)
         items = sorted(self.items, key=lambda item: item.name)
         first = next((place for place, item in enumerate(items) if item.part is not None), None)
@@ -190,43 +204,45 @@ class _Taken:
             raise UsageError(f"{path}: has no stream {self.stream!r}; there are: {listed}")
         if MISSING in self.errors:
             raise UsageError(f"{path}: {MISSING}")
+        hint = "--reader names its format"
+        if path.suffix.lower() in RAW:
+            hint = "give --channels, --rate and --dtype to read it as raw samples"
         if self.errors:
-            raise DataError(f"{path}: cannot be read as a recording ({'; '.join(dict.fromkeys(self.errors))})")
-        raise DataError(f"{path}: holds no recording that can be read; --reader names its format")
+            raise DataError(f"{path}: cannot be read as a recording ({'; '.join(dict.fromkeys(self.errors))}); {hint}")
+        raise DataError(f"{path}: contains no recording that can be read; {hint}")
 
 
 def _take_folder(path: Path, tree: Tree, taken: _Taken, raw: bool, reader: str | None, complete: bool) -> None:
-    wav = {file for file in tree.files if file.suffix.lower() == ".wav"}
-    others = [file for file in tree.files if file not in wav]
+    wav = [file for file in tree.files if file.suffix.lower() == ".wav"]
+    others = [file for file in tree.files if file.suffix.lower() != ".wav"]
     if reader is None:
         units = units_in(path, others, raw)
     else:
         units = [Unit((reader,), path, tuple(others), (path,) if reader in WHOLE else ())]
-    derived = {file: size for file, (size, _) in tree.derived.items()}
-    claimed: set[Path] = set()
-    for unit in units:
-        claimed.update(unit.members)
-    for unit in units:
-        mine = set(unit.members)
-        free = {file: size for file, size in tree.files.items() if file not in wav and (file in mine or file not in claimed)}
-        taken.add_unit(unit, free | derived if complete else free)
-        claimed.update(each for item in taken.items for each in item.covers)
-    for file in wav if taken.stream is None else ():
-        taken.add_file(file, tree.files[file], "wav" if not complete or _is_wav(file) else "bytes")
+    claimed = {file for unit in units for file in unit.members}
     described = [file for file in others if raw and file.suffix.lower() in RAW and file not in claimed]
-    for file in described if taken.stream is None else ():
-        taken.add_file(file, tree.files[file], "raw")
-    taken.leave(wav, tree.files, f"does not contain the stream {taken.stream!r}")
+    apart = claimed.union(wav, described)
+    free = {file: size for file, size in tree.files.items() if file not in apart}
+    if complete:
+        free |= {file: size for file, (size, _) in tree.derived.items()}
+    for unit in units:
+        taken.add_unit(unit, free | {file: tree.files[file] for file in unit.members})
+        for file in taken.covered():
+            free.pop(file, None)  # so that it is stored once
+    if taken.stream is None:
+        for file in wav:
+            taken.add_file(file, tree.files[file], "wav" if not complete or _is_wav(file) else "bytes")
+        for file in described:
+            taken.add_file(file, tree.files[file], "raw")
+    else:
+        taken.leave((*wav, *described), tree.files, f"does not contain the stream {taken.stream!r}")
     for file in others:
         hint = "; raw samples need --channels, --rate and --dtype" if file.suffix.lower() in RAW else ""
         taken.leave([file], tree.files, f"not a recording{hint}")
     for file, (size, name) in tree.derived.items():
         taken.leave([file], {file: size}, f"derived ({name})")
-    if complete:
-        covered = {each for item in taken.items for each in item.covers}
-        for each in list(taken.unstored.values()):
-            if each.path not in covered and each.reason != SAMPLES:
-                taken.add_file(each.path, each.size, "bytes")
+    if complete and taken.stream is None:
+        taken.add_rest()
     for file, size in tree.own.items():
         taken.leave([file], {file: size}, "compressed already")
     for file, (size, why) in tree.others.items():
@@ -236,26 +252,33 @@ def _take_folder(path: Path, tree: Tree, taken: _Taken, raw: bool, reader: str |
 def _take_file(path: Path, taken: _Taken, raw: bool, reader: str | None, complete: bool) -> None:
     size = os.stat(path).st_size
     if reader is None and (raw or path.suffix.lower() == ".wav"):
-        taken.add_file(path, size, "raw" if raw else "wav")
+        taken.add_file(path, size, "raw" if raw else "bytes" if complete and not _is_wav(path) else "wav")
         return
     if is_own(path):
         raise DataError(f"{path}: is compressed already")
     unit = Unit((reader,), path, (path,)) if reader is not None else unit_of(path)
-    if unit is None and path.suffix.lower() in RAW and not complete:
-        raise DataError(
-            f"{path}: cannot be read as a recording; give --channels, --rate and --dtype to read it as raw samples"
-        )
     if unit is None:
-        taken.add_file(path, size, "bytes" if complete and not _is_wav(path) else "wav")
+        if complete and not _is_wav(path):
+            taken.add_file(path, size, "bytes")
+        elif path.suffix.lower() not in RAW:
+            taken.add_file(path, size, "wav")
         return
     if unit.homes:
         taken.root = unit.homes[0]
         sizes = tree_of(taken.root).files
+        unit = replace(unit, members=tuple(sizes))
     else:
-        beside = sorted(p for p in path.parent.iterdir() if p.stem == path.stem and p.is_file() and not p.is_symlink())
-        sizes = {each: each.stat().st_size for each in (*unit.members, *beside) if not is_own(each)}
-    unit = replace(unit, members=tuple(sizes)) if unit.homes else unit
-    taken.add_unit(unit, sizes, path if path.suffix == ".dat" and unit.readers == ("openephysbinary",) else None)
+        sizes = {file: file.stat().st_size for file in unit.members} | _beside(path)
+    only = path if path.suffix == ".dat" and unit.readers == ("openephysbinary",) else None
+    taken.add_unit(replace(unit, sure=True), sizes, only)
+    if complete and not taken.items:
+        taken.add_rest()
+
+
+def _beside(path: Path) -> dict[Path, int]:
+    """Files of the same name with another ending that are no recordings, with their sizes."""
+    found = [p for p in path.parent.iterdir() if p.stem == path.stem and p.is_file() and not p.is_symlink()]
+    return {p: p.stat().st_size for p in found if p.suffix.lower() not in (".wav", *FILES) and not is_own(p)}
 
 
 def _is_wav(path: Path) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 
 SAVED = ("binary.json", "si_folder.json", "spikeinterface_info.json")  # by SpikeInterface
@@ -63,7 +63,7 @@ class Unit:
 
 
 def units_in(root: Path, files: Iterable[Path], raw: bool = False) -> list[Unit]:
-    """The recordings among the files below a folder; `raw`: .raw, .dat and .bin files by themselves are none of these."""
+    """The recordings among the files below a folder; `raw`: .raw, .dat and .bin files by themselves are none."""
     left = set(files)
     found: list[Unit] = []
     for search in (_saved, _spikeglx, _single, _open_ephys, _folders, _guessed):
@@ -84,7 +84,7 @@ def unit_of(path: Path) -> Unit | None:
     if path.name.lower() in ("info.rhd", "info.rhs"):
         return Unit(("intan",), path, (path,), (path.parent,))
     beside = [path, *(p for p in (path.with_suffix(".xml"), path.with_suffix(".set")) if p != path and p.is_file())]
-    return next((*_single(path.parent, [path]), *_guessed(path.parent, beside)), None)
+    return next(chain(_single(path.parent, [path]), _guessed(path.parent, beside)), None)
 
 
 def _saved(root: Path, files: list[Path]) -> Iterator[Unit]:
@@ -130,14 +130,18 @@ def _single(root: Path, files: list[Path]) -> Iterator[Unit]:
             yield Unit(FILES[path.suffix.lower()], path, (path,))
         elif path.name.endswith(".xdat.json"):
             stem = path.name.removesuffix(".xdat.json")
-            beside = (p for p in files if p.parent == path.parent and p.name.startswith(f"{stem}") and ".xdat" in p.name)
+            beside = (
+                p for p in files if p.parent == path.parent and p.name.startswith(f"{stem}") and ".xdat" in p.name
+            )
             yield Unit(("neuronexus",), path, tuple(dict.fromkeys((path, *beside))))
 
 
 def _open_ephys(root: Path, files: list[Path]) -> Iterator[Unit]:
     """Sessions of Open Ephys' binary format: the folders that hold `structure.oebin`, and the settings above them."""
     marks = [p.parent for p in files if p.name == "structure.oebin"]
-    for session, group in groupby(sorted(marks, key=lambda home: (_session(home, root), home)), lambda home: _session(home, root)):
+    for session, group in groupby(
+        sorted(marks, key=lambda home: (_session(home, root), home)), lambda home: _session(home, root)
+    ):
         homes = tuple(group)
         inside = {home: tuple(p for p in files if home in p.parents) for home in homes}
         above = {p for home in homes for p in home.parents if p.is_relative_to(session)}

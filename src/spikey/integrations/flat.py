@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,7 +42,7 @@ class FlatFile:
         rest = os.path.getsize(self.path) - self.offset - self.frames * self.layout.frame_bytes
         if not rest or (self.offset and rest >= self.layout.frame_bytes):
             return ""
-        return f"{name}: {rest:,} bytes after the last whole frame are no samples; they are kept as they are"
+        return f"{name}: {rest:,} byte{'s' * (rest > 1)} after the last whole frame, which are kept as they are"
 
 
 def flat_file(recording: BaseRecording, segment: int) -> FlatFile | None:

@@ -8,13 +8,13 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from spikey.container.extra import Extra, SideFile
-from spikey.errors import DataError, SpikeyError, UsageError
+from spikey.container.extra import Extra, SideFile, safe_name
+from spikey.errors import DataError, UsageError
 from spikey.files import Outcome, Progress, Settings, calibration_for, write_recording
 from spikey.integrations.discovery import Unit
 from spikey.integrations.steady import Steady
@@ -25,10 +25,11 @@ try:
 
     from spikey.integrations.description import describe
     from spikey.integrations.flat import FlatFile, flat_file
+    from spikey.integrations.neo_reading import reading
     from spikey.integrations.spikeinterface import RecordingSource, second
 except ImportError as error:
     raise ImportError(
-        f"vendors' folders and files need SpikeInterface: pip install -e \".[spikeinterface]\" from a checkout ({error})"
+        f'vendors\' folders and files need SpikeInterface: pip install -e ".[spikeinterface]" from a checkout ({error})'
     ) from None
 
 MOST_NAMED = 100  # files that are not stored, in the metadata
@@ -109,14 +110,13 @@ def read(unit: Unit, root: Path) -> list[Part]:
     Raises DataError where no reader takes it, UsageError for a reader that there is not.
     """
     failed: list[str] = []
+    only = unit.members if unit.readers == ("spikeglx",) else ()
     for name in unit.readers:
         if name not in _classes() and name != "saved":
             raise UsageError(f"there is no reader {name!r}; SpikeInterface has {', '.join(sorted(_classes()))}")
         try:
-            with warnings.catch_warnings(record=True) as said, _scanned(unit):
+            with warnings.catch_warnings(record=True) as said, reading(only):
                 found = list(_parts(name, unit, root))
-        except SpikeyError:
-            raise
         except Exception as error:  # each reader has its own kinds
             failed.append(f"{name}: {' '.join(str(error).split())[:300] or type(error).__name__}")
             continue
@@ -128,15 +128,6 @@ def read(unit: Unit, root: Path) -> list[Part]:
     raise DataError("; ".join(failed))
 
 
-def neo_readers(path: Path) -> tuple[str, ...]:
-    """Readers that go by the ending of a file's name, the likeliest first."""
-    from neo.rawio import get_rawio
-
-    classes = {each.NeoRawIOClass: name for name, each in _classes().items() if getattr(each, "NeoRawIOClass", None)}
-    possible = get_rawio(path, exclusive_rawio=False) or []
-    return tuple(classes[raw.__name__] for raw in possible if raw.__name__ in classes and "file" in raw.rawmode)
-
-
 def _classes() -> dict[str, Any]:
     """SpikeInterface's readers of recordings, by their short names."""
     found = {}
@@ -144,23 +135,6 @@ def _classes() -> dict[str, Any]:
         if inspect.isclass(each) and issubclass(each, si.BaseRecording) and name.endswith("RecordingExtractor"):
             found[name.removesuffix("RecordingExtractor").lower()] = each
     return found
-
-
-@contextmanager
-def _scanned(unit: Unit) -> Iterator[None]:
-    """Have Neo find only a unit's files in a SpikeGLX folder: it takes all that lie below as one run."""
-    if unit.readers != ("spikeglx",) or unit.place in unit.members or not unit.members:
-        yield
-        return
-    from neo.rawio import spikeglxrawio
-
-    scan = spikeglxrawio.scan_files
-    wanted = {os.path.abspath(path) for path in unit.members}
-    spikeglxrawio.scan_files = lambda folder: [each for each in scan(folder) if each["meta_file"] in wanted]
-    try:
-        yield
-    finally:
-        spikeglxrawio.scan_files = scan
 
 
 def _parts(reader: str, unit: Unit, root: Path) -> Iterator[Part]:
@@ -179,7 +153,7 @@ def _parts(reader: str, unit: Unit, root: Path) -> Iterator[Part]:
     once = {
         key: (flat, members[flat.path])
         for key, flat in flats.items()
-        if flat and uses[flat.path] == 1 and flat.path in members
+        if flat and uses[flat.path] == 1 and flat.path in members and _has_safe_name(members[flat.path], root)
     }
     for block, seg, streams in segments:
         grouped: dict[Path, list[tuple[str, si.BaseRecording, tuple[int, ...]]]] = {}
@@ -198,6 +172,14 @@ def _parts(reader: str, unit: Unit, root: Path) -> Iterator[Part]:
         for file, group in grouped.items():
             flat, _ = once[block, seg, group[0][0]]
             yield Part(file.relative_to(root).as_posix(), tuple(group), reader, block, seg, flat, file)
+
+
+def _has_safe_name(path: Path, root: Path) -> bool:
+    """Whether a file can be restored under its name on every system."""
+    try:
+        return bool(safe_name(path.relative_to(root).as_posix()))
+    except DataError:
+        return False
 
 
 def _count(streams: dict[str, si.BaseRecording]) -> int:
