@@ -72,7 +72,7 @@ def _files_in(text: str, suffixes: tuple[str, ...]) -> list[tuple[str, str]] | N
 def compress_on_cluster(
     work: list[Named], settings: Settings, scheduler: str, jobs: int | None, overwrite: bool
 ) -> Run:
-    """Compress each pair on a cluster; what fails is named and counted. An output that ends in .zarr is a Zarr array."""
+    """Compress each pair on a cluster; what fails is named and counted. An output ending in .zarr is a Zarr array."""
     from spikey.integrations.dask import compress_files, connect
     from spikey.integrations.dask_zarr import to_zarr
 

@@ -16,9 +16,9 @@ from spikey.cli.cluster import compress_on_cluster, named_pairs
 from spikey.cli.common import prepare_kernels, settings_from
 from spikey.cli.messages import note, say, set_level
 from spikey.cli.packing import Plan, Planned, make_folders, plan, remove, say_unstored, stamp
-from spikey.cli.recordings import warnings_said
 from spikey.cli.run import Run, Task, run
 from spikey.cli.together import compress as compress_together_in
+from spikey.cli.warned import warnings_said
 from spikey.errors import OutputExistsError, SpikeyError, UsageError
 from spikey.names import packed_name
 from spikey.recording.output import is_special
@@ -71,7 +71,7 @@ def command(
     skip_existing: options.SkipExisting = False,
     complete: Annotated[
         bool,
-        typer.Option("--complete", help="Store every file of a folder, derived ones too; refuse where that is not possible."),
+        typer.Option("--complete", help="Store every file of a folder, derived ones too, or refuse."),
     ] = False,
     remove_inputs: Annotated[
         bool,

@@ -68,9 +68,16 @@ class Part:
             for _, rec, _ in self.recordings
         )
 
-    def compress(self, out_path: Path, settings: Settings, progress: Progress | None = None) -> Outcome:
+    def compress(
+        self,
+        out_path: str | os.PathLike[str],
+        settings: Settings,
+        progress: Progress | None = None,
+        overwrite: bool = False,
+    ) -> Outcome:
         """Write the part to `out_path`, checked like any other; the preset is `realtime` where none is asked for.
 
+        overwrite: whether to replace a file that exists; the output gets the mode and time of the part's flat file.
         Raises DataError where a file has changed since it was found, or changes meanwhile.
         """
         settings = replace(
@@ -80,17 +87,34 @@ class Part:
         )
         if self.flat is None:
             _, recording, _ = self.recordings[0]
-            return self._write(RecordingSource(recording, self.segment, self.name), out_path, settings, progress)
-        with self.flat.open() as source:
-            return self._write(source, out_path, settings, progress)
+            source = RecordingSource(recording, self.segment, self.name)
+            return self._write(source, out_path, settings, progress, overwrite)
+        with self.flat.open() as file:
+            return self._write(file, out_path, settings, progress, overwrite)
 
-    def _write(self, source: Any, out_path: Path, settings: Settings, progress: Progress | None) -> Outcome:
+    def _write(
+        self,
+        source: Any,
+        out_path: str | os.PathLike[str],
+        settings: Settings,
+        progress: Progress | None,
+        overwrite: bool,
+    ) -> Outcome:
         steady = Steady(source, dict(self.sizes))
         calibration, embed = calibration_for(steady, settings)
-        outcome = write_recording(steady, out_path, settings, calibration, embed, progress, extra=self._extra())
-        said = [outcome.note, "" if self.flat is None else self.flat.remainder(self.name)]
-        original = outcome.original + sum(file.size for file in self.files)
-        return replace(outcome, original=original, note="; ".join(filter(None, said)))
+        outcome = write_recording(
+            steady,
+            out_path,
+            settings,
+            calibration,
+            embed,
+            progress,
+            extra=self._extra(),
+            overwrite=overwrite,
+            like=self.file,
+        )
+        notes = [outcome.note, "" if self.flat is None else self.flat.remainder(self.name)]
+        return replace(outcome, note="; ".join(filter(None, notes)))
 
     def _extra(self) -> Extra:
         streams = [describe(rec, self.segment, name, list(columns)) for name, rec, columns in self.recordings]
