@@ -28,13 +28,13 @@ from spikey.files import (
     LARGE,
     PRESETS,
     Settings,
-    complete_file,
     compress_file,
     decompress_file,
     describe_lost,
     verify_file,
 )
 from spikey.model.calibration import n1
+from spikey.recording.output import atomic_output
 from spikey.recording.source import DTYPES, Layout, pack
 from spikey.recording.wav import canonical_head, open_wav
 
@@ -215,20 +215,19 @@ def test_a_coder_that_errs_is_noticed(tmp_path, monkeypatch):
 
 
 def forbidden(path: Path) -> None:
-    with complete_file(path) as (file, _):
+    with atomic_output(path) as (file, _):
         file.write(b"x")
 
 
 def test_outputs_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_bytes(b"old")
-    os.mkfifo(tmp_path / "pipe")
     for path, says in [
         (tmp_path, "is a folder"),
         (tmp_path / "none" / "a.spky", "No such file or directory"),
         (tmp_path / "file" / "a.spky", "Not a directory"),
         (tmp_path / ("n" * 300), "File name too long"),
-        (tmp_path / "pipe", "no regular file"),
-        (Path("/dev/null"), "no regular file"),
+        (tmp_path / "file", "exists"),
+        (Path("/dev/full"), "No space left on device"),
     ]:
         with pytest.raises(UsageError, match=says) as error:
             forbidden(path)
@@ -238,6 +237,7 @@ def test_outputs_that_cannot_be_written(tmp_path):
         with pytest.raises(UsageError, match="Permission denied"):
             forbidden(tmp_path / "sealed" / "a")
     assert (tmp_path / "file").read_bytes() == b"old"
+    forbidden(Path("/dev/null"))
     assert Path("/dev/null").is_char_device()
 
 
@@ -259,7 +259,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch, name):
     monkeypatch.setattr(os, "fdopen", lambda handle, mode: io.BufferedRandom(FullDisk(handle, "r+")))
     for work in (
         lambda: compress_file(path, tmp_path / "b.spky", QUICK),
-        lambda: compress_file(path, packed, QUICK),
+        lambda: compress_file(path, packed, QUICK, overwrite=True),
         lambda: decompress_file(packed, tmp_path / "b.wav"),
     ):
         with pytest.raises(UsageError, match=r"(a|b)\.(spky|wav): cannot be written \(No space left on device\)"):
@@ -275,7 +275,7 @@ def test_an_interrupt_leaves_nothing(tmp_path, monkeypatch, jobs):
     path.write_bytes(canonical(THREE.astype(np.int32), "int24"))
     compress_file(path, packed, QUICK)
 
-    def interrupt(_):
+    def interrupt(*_):
         raise KeyboardInterrupt
 
     settings = Settings(preset="realtime", jobs=jobs)

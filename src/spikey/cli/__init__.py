@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from types import FrameType
 from typing import Annotated, Any
@@ -118,10 +119,9 @@ def main() -> None:
     except BrokenPipeError:  # whoever read our output has gone
         _discard_output()
         sys.exit(1)
-    except OSError as error:
-        if not _discard_output():
-            raise
-        say(f"spikey: standard output cannot be written ({error.strerror or error})")
+    except OSError as error:  # of files all are dealt with where they are read and written
+        _discard_output()
+        say(f"spikey: {error.filename or 'standard output'}: {error.strerror or error}")
         sys.exit(1)
     except MemoryError:
         say("spikey: there is not enough memory")
@@ -139,14 +139,10 @@ def _have_standard_streams() -> None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (until the process ends)
 
 
-def _discard_output() -> bool:
-    """Send what is left of standard output nowhere; whether it could not be written."""
-    try:
-        sys.stdout.flush()
-    except OSError:
+def _discard_output() -> None:
+    """Send what is left of standard output nowhere."""
+    with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:
