@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spikey.cli.common import make_folder, say
-from spikey.errors import DataError, UsageError
+from spikey.errors import DataError, UsageError, install
 
 if TYPE_CHECKING:
     from spikey.integrations.vendors import Part
 
-INSTALL = 'pip install "spikey-codec[spikeinterface]"'
+INSTALL = install("spikeinterface")
 WAV = (b"RIFF", b"RIFX", b"RF64", b"BW64")
 KNOWN = (".rhd", ".rhs", ".nwb", ".meta", ".oebin", *(f".ns{n}" for n in range(1, 7)))  # need SpikeInterface
 RAW = (".dat", ".bin", ".raw")

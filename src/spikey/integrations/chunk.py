@@ -23,7 +23,7 @@ from spikey.coding.block import Method
 from spikey.container.layout import BYTES
 from spikey.container.reader import Reader
 from spikey.container.writer import ArraySource, write_file
-from spikey.errors import DamagedError, DataError, SpikeyError, UsageError
+from spikey.errors import DamagedError, DataError, SpikeyError, UsageError, install
 from spikey.files import PRESETS, Settings
 from spikey.model.calibration import Calibration, load, n1
 from spikey.model.trained import named
@@ -36,7 +36,7 @@ STORED, DEFLATED = 0, 1  # methods of the general way
 KINDS = "biufcmMSUV"  # of NumPy types whose elements lie in the array itself
 FEWEST_FRAMES = 16  # fewer teach a predictor nothing
 MODELLED = ("int8", "uint8", "int16", "uint16", "int32", "uint32")
-NEWER = "it was written by a newer version of Spikey: pip install -U spikey-codec"
+NEWER = f"it was written by a newer version of Spikey: git pull, then {install()}"
 
 
 @dataclass(frozen=True)

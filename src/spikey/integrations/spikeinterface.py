@@ -11,14 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from spikey.errors import DataError, UsageError, install
+
 try:
     from spikeinterface.core import BaseRecording, BaseRecordingSegment
 except ImportError:
-    raise ImportError('this needs SpikeInterface: pip install "spikey-codec[spikeinterface]"') from None
+    raise ImportError(f"this needs SpikeInterface: {install('spikeinterface')}") from None
 
 from spikey.container.extra import Extra
 from spikey.container.reader import Reader
-from spikey.errors import DataError, UsageError
 from spikey.files import Progress, Settings, calibration_for, write_recording
 from spikey.integrations.description import apply, describe, unpacked
 from spikey.recording.remote import full, is_address

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from spikey.container.extra import Extra
-from spikey.errors import DataError, SpikeyError, UsageError
+from spikey.errors import DataError, SpikeyError, UsageError, install
 from spikey.files import Outcome, Progress, Settings, calibration_for, write_recording
 
 try:
@@ -24,7 +24,7 @@ try:
     from spikey.integrations.spikeinterface import RecordingSource, second
 except ImportError as error:
     raise ImportError(
-        f'vendors\' folders and files need SpikeInterface: pip install "spikey-codec[spikeinterface]" ({error})'
+        f"vendors' folders and files need SpikeInterface: {install('spikeinterface')} ({error})"
     ) from None
 
 SUFFIXES = {".rhd": "intan", ".rhs": "intan", ".nwb": "nwb"} | {f".ns{n}": "blackrock" for n in range(1, 10)}
