@@ -7,7 +7,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from spikey.cli import app
 from spikey.errors import install
 
 ROOT = Path(__file__).parents[1]
@@ -49,3 +51,16 @@ def test_every_extra_that_is_named_exists():
 )
 def test_the_command_is_given_with_its_place(arguments, command):
     assert install(*arguments) == f"{command} in Spikey's checkout"
+
+
+def test_the_lowest_versions_that_are_allowed_are_those_that_make_test_lowest_tries():
+    allowed = dict(requirement.split(">=") for requirement in PROJECT["dependencies"])
+    lines = (ROOT / "requirements-lowest.txt").read_text().splitlines()
+    assert dict(line.split("==") for line in lines if "==" in line) == allowed
+    assert "requirements-lowest.txt" in (ROOT / "Makefile").read_text()
+
+
+@pytest.mark.parametrize("arguments", [[], ["compress"], ["telemetry"], ["stream", "send"]])
+def test_help_is_printed_with_the_typer_that_is_installed(arguments):
+    done = CliRunner().invoke(app, [*arguments, "--help"])
+    assert done.exit_code == 0 and "Usage" in done.output
