@@ -52,6 +52,7 @@ results: env/.ready
 	env/bin/python -m spikey telemetry report $(DATA) --every 5 --channels 1024 --simulated --ratio 50 --ratio 100 \
 		--ratio 204.8 --ratio 500 --ratio 1000 --json > telemetry.json && \
 		$(TABLES) --take telemetry telemetry.json && rm telemetry.json
+	./eval.sh $(DATA) > eval.txt && $(TABLES) --take challenge eval.txt && rm eval.txt
 	$(TABLES)
 
 clean:
