@@ -488,9 +488,9 @@ def test_without_spikeinterface(tmp_path):
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(spikey.__file__).parents[1])}
     for name, options, status, says in (
-        ("folder", [], 2, 'pip install "spikey-codec[spikeinterface]"'),
-        ("a.rhd", [], 2, 'pip install "spikey-codec[spikeinterface]"'),
-        ("a.rhd", ["--reader", "intan"], 2, 'pip install "spikey-codec[spikeinterface]"'),
+        ("folder", [], 2, 'pip install -e ".[spikeinterface]"'),
+        ("a.rhd", [], 2, 'pip install -e ".[spikeinterface]"'),
+        ("a.rhd", ["--reader", "intan"], 2, 'pip install -e ".[spikeinterface]"'),
         ("a.dat", [], 1, "give --channels"),
     ):
         done = subprocess.run(

@@ -248,13 +248,13 @@ def test_unknown_and_missing_protocols():
     if "s3fs" not in sys.modules:
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(sys.modules, "s3fs", None)
-            with pytest.raises(spikey.UsageError, match=r'pip install "spikey-codec\[remote\]"'):
+            with pytest.raises(spikey.UsageError, match=r'pip install -e "\.\[remote\]"'):
                 spikey.open("s3://bucket/a.spky")
 
 
 def test_without_fsspec(monkeypatch):
     monkeypatch.setitem(sys.modules, "fsspec", None)
-    with pytest.raises(spikey.UsageError, match=r'needs fsspec: pip install "spikey-codec\[remote\]"'):
+    with pytest.raises(spikey.UsageError, match=r'needs fsspec: pip install -e "\.\[remote\]"'):
         spikey.open("http://127.0.0.1/a.spky")
 
 

@@ -64,7 +64,8 @@ def compress(samples: Any, rate: float, preset: str | None = None, calibration: 
     preset: "realtime", "balanced", "archive", "archive-max", each smaller and slower than the one before, or None for
     one of the first two, by size. calibration: "auto" (the N1's where it suits, or one estimated from the samples where
     that pays), None, or a `spikey.model.calibration.Calibration`. jobs: threads.
-    Raises UsageError for samples that are of another kind.
+    Raises UsageError for samples that are of another kind; warns of channels that seem to come first, and of floats
+    that hardly shrink.
 
     >>> import numpy, spikey
     >>> samples = numpy.arange(1000, dtype="int16")
@@ -77,11 +78,13 @@ def compress(samples: Any, rate: float, preset: str | None = None, calibration: 
 
     from spikey.container.estimate import choose_calibration
     from spikey.container.writer import ArraySource, write_file
-    from spikey.files import Settings
+    from spikey.files import Settings, note_on_floats
     from spikey.model.calibration import n1
+    from spikey.recording.hints import warn_of_floats, warn_of_shape
 
     array = np.asarray(samples)
     source = ArraySource(array, rate)
+    warn_of_shape(source.frames, source.layout.channels, "give samples.T")
     method = Settings(preset=preset).method(array.nbytes)
     if isinstance(calibration, str) and calibration == "auto":
         chosen, embed = choose_calibration(source, method)
@@ -90,6 +93,9 @@ def compress(samples: Any, rate: float, preset: str | None = None, calibration: 
         embed = None if chosen is None or chosen.id == n1().id else chosen.to_bytes()
     out = io.BytesIO()
     write_file(source, out, method, chosen, embed=embed, jobs=jobs)
+    if array.dtype.kind == "f":
+        with open(out.getvalue()) as reader:
+            warn_of_floats(note_on_floats(reader, "the array"))
     return out.getvalue()
 
 

@@ -9,15 +9,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spikey.errors import DataError, UsageError
+from spikey.errors import DataError, UsageError, install
 from spikey.integrations.discovery import FILES, RAW, WHOLE, Unit, unit_of, units_in
 from spikey.recording.tree import Tree, is_own, tree_of
 
 if TYPE_CHECKING:
     from spikey.integrations.vendors import Part
 
-INSTALL = 'pip install -e ".[spikeinterface]" from a checkout'
-MISSING = f"needs SpikeInterface: {INSTALL}"
+MISSING = f"needs SpikeInterface: {install('spikeinterface')}"
 SAMPLES = "only its samples are stored"
 NAME = "cannot be restored under its name on every system"
 

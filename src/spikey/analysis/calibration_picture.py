@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spikey.errors import UsageError
+from spikey.errors import UsageError, install
 from spikey.recording.output import write_report
 
 if TYPE_CHECKING:
@@ -36,9 +36,7 @@ def _matplotlib(path: str | os.PathLike[str]) -> tuple[Any, Any]:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        raise UsageError(
-            f'{path}: a picture needs matplotlib, which is missing; install it with pip install "spikey-codec[plot]"'
-        ) from None
+        raise UsageError(f"{path}: a picture needs matplotlib, which is missing: {install('plot')}") from None
     return Figure, FigureCanvasAgg
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from spikey.analysis.answer import counted, notes, ranked, sentence
 from spikey.analysis.bench import Result
-from spikey.errors import UsageError
+from spikey.errors import UsageError, install
 from spikey.recording.output import report_output
 
 _STYLE = """
@@ -38,7 +38,7 @@ _METHOD = (
 def check_report(path: Path) -> None:
     """UsageError where a report cannot be drawn here, before anything is measured for it."""
     if importlib.util.find_spec("matplotlib") is None:
-        raise UsageError(f'{path}: a report needs matplotlib, which is missing: pip install "spikey-codec[plot]"')
+        raise UsageError(f"{path}: a report needs matplotlib, which is missing: {install('plot')}")
 
 
 def write_report(

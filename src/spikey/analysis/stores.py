@@ -24,13 +24,13 @@ from typing import Any
 
 import numpy as np
 
-from spikey.errors import SpikeyError, UsageError
+from spikey.errors import SpikeyError, UsageError, install
 from spikey.recording.wav import open_wav
 
 WORKERS = 2
 REPEATS = 3  # random accesses; the median counts. All time of one channel of a large recording is read once
 LARGE = 1 << 27  # samples from which the slow preset is left out
-NEEDED = 'comparing stores needs other packages: pip install "spikey-codec[stores]"'
+NEEDED = f"comparing stores needs other packages: {install('stores')}"
 
 
 @dataclass(frozen=True)

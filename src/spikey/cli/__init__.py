@@ -36,7 +36,6 @@ from spikey.cli import (
 from spikey.cli.messages import say
 from spikey.errors import SpikeyError
 
-
 INTERRUPTED = 130  # the exit status of what Ctrl-C ended, by convention
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spikey.cli.common import prepare_kernels, progress_bar, recordings_in, say
-from spikey.errors import DataError, SpikeyError, UsageError
+from spikey.errors import DataError, SpikeyError, UsageError, install
 
 if TYPE_CHECKING:
     from spikey.analysis.apart import Order
@@ -122,9 +122,7 @@ def _orders(preset: list[str] | None, coder: list[str] | None, model: list[str] 
     here, missing = choose(peers)
     lacking = sorted({name for peer in missing for name in peer.missing() if name in peer.packages})
     if lacking:
-        say(
-            f'note: {", ".join(lacking)}: not installed; pip install "spikey-codec[bench,stores]" has them measured too'
-        )
+        say(f"note: {', '.join(lacking)}: not installed, so not measured: {install('bench,stores')}")
     programs = sorted({name for peer in missing for name in peer.missing() if name in peer.programs})
     if programs:
         say(f"note: {', '.join(programs)}: no such program was found, so what needs it is not measured")

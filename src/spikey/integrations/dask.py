@@ -35,6 +35,7 @@ from spikey.integrations.dask_client import AHEAD, Call, ClusterError, Window, c
 from spikey.integrations.dask_tasks import Recording, compress_whole, encode_stretch, size_seen
 from spikey.model.calibration import Calibration
 from spikey.model.trained import use
+from spikey.recording.hints import warn_of_shape
 from spikey.recording.output import atomic_output
 from spikey.recording.remote import full, is_address
 from spikey.recording.source import Layout, NotPCM, Source, open_file, read_at
@@ -82,6 +83,7 @@ def compress(
             if rate is None:
                 raise UsageError("samples need their rate in Hz: compress(samples, out, rate=...)")
             source = ArraySource(source, rate)
+            warn_of_shape(source.frames, source.layout.channels, "give samples.T")
         ((_, outcome),) = compress_files(
             [(source, out)], settings, client=cluster, ship=ship, progress=progress, overwrite=overwrite
         )

@@ -8,7 +8,7 @@ from contextlib import nullcontext, suppress
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from spikey.errors import SpikeyError, UsageError
+from spikey.errors import SpikeyError, UsageError, install
 from spikey.files import Outcome, Settings, open_recording, size_of
 from spikey.integrations.dask_client import Call, Window, connect
 from spikey.integrations.dask_tasks import Recording, check_version
@@ -45,7 +45,7 @@ def to_zarr(
     try:
         import zarr
     except ImportError:
-        raise UsageError(f'{out}: a Zarr array needs zarr: pip install "spikey-codec[numcodecs]" zarr') from None
+        raise UsageError(f"{out}: a Zarr array needs zarr: {install('numcodecs', 'zarr')}") from None
     from spikey.integrations.numcodecs_codec import Spikey
 
     address = str(out) if is_address(out) else f"file://{os.path.abspath(out)}"

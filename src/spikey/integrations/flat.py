@@ -13,6 +13,7 @@ import numpy as np
 from spikeinterface.core import BaseRecording
 
 from spikey.errors import DataError, SpikeyError
+from spikey.recording.hints import CHANNELS_FIRST, warn_of_shape
 from spikey.recording.source import DTYPES, Layout, Source, open_file
 
 COMPARED = 256  # frames at either end
@@ -55,7 +56,10 @@ def flat_file(recording: BaseRecording, segment: int) -> FlatFile | None:
         return None
     layout = Layout(int(shape[1]), float(recording.sampling_frequency), str(dtype))
     flat = FlatFile(os.path.realpath(path), layout, int(offset), int(shape[0]), tuple(columns))
-    return flat if _same(flat, recording, segment) else None
+    if not _same(flat, recording, segment):
+        return None
+    warn_of_shape(flat.frames, layout.channels, CHANNELS_FIRST)
+    return flat
 
 
 def _stated(recording: BaseRecording, segment: int) -> tuple[str, int, np.dtype, tuple[int, int], list[int]] | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spikey.errors import UsageError
+from spikey.errors import UsageError, install
 from spikey.recording.output import atomic_output
 from spikey.recording.remote import is_address
 from spikey.telemetry.check import NOTE, settings_of
@@ -27,7 +27,7 @@ def need_pynwb() -> None:
     try:
         import pynwb  # noqa: F401
     except ImportError:
-        raise UsageError('NWB files need pynwb: pip install "spikey-codec[spikeinterface]"') from None
+        raise UsageError(f"NWB files need pynwb: {install('spikeinterface')}") from None
 
 
 def write_nwb(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from spikey.container.extra import Extra, SideFile, safe_name
-from spikey.errors import DataError, UsageError
+from spikey.errors import DataError, UsageError, install
 from spikey.files import Outcome, Progress, Settings, calibration_for, write_recording
 from spikey.integrations.discovery import Unit
 from spikey.integrations.steady import Steady
@@ -29,7 +29,7 @@ try:
     from spikey.integrations.spikeinterface import RecordingSource, second
 except ImportError as error:
     raise ImportError(
-        f'vendors\' folders and files need SpikeInterface: pip install -e ".[spikeinterface]" from a checkout ({error})'
+        f"vendors' folders and files need SpikeInterface: {install('spikeinterface')} ({error})"
     ) from None
 
 MOST_NAMED = 100  # files that are not stored, in the metadata

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, TypeGuard
 
-from spikey.errors import DataError, UsageError
+from spikey.errors import DataError, UsageError, install
 
 NO_RANGES = "its server gives no parts of a file (no byte ranges), so it has to be downloaded first"
 CLOSE = 1 << 16  # bytes between two ranges that are rather fetched than asked for separately
@@ -30,7 +30,7 @@ def open_address(address: str) -> tuple[Remote, str, int]:
     try:
         import fsspec
     except ImportError:
-        raise UsageError(f'{address}: an address needs fsspec: pip install "spikey-codec[remote]"') from None
+        raise UsageError(f"{address}: an address needs fsspec: {install('remote')}") from None
     try:
         system, path = fsspec.core.url_to_fs(address)
         # Ranges are asked for as they are needed; a cache would fetch more, and its own way.
@@ -43,8 +43,7 @@ def open_address(address: str) -> tuple[Remote, str, int]:
         raise DataError(f"{address} cannot be reached: {_said(cause)}") from error
     except ImportError as error:
         raise UsageError(
-            f"{address}: needs a package that is missing ({_said(error)}); for http and s3: "
-            'pip install "spikey-codec[remote]"'
+            f"{address}: needs a package that is missing ({_said(error)}); for http and s3: {install('remote')}"
         ) from None
     except Exception as error:
         raise DataError(f"{address} cannot be opened: {_said(error)}") from error

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO
 
-from spikey.errors import OutputExistsError, SpikeyError, UsageError
+from spikey.errors import OutputExistsError, SpikeyError, UsageError, install
 from spikey.recording.output import tmp_name
 from spikey.recording.remote import reason
 
@@ -16,7 +16,7 @@ def find_store(address: str) -> tuple[Any, str]:
     try:
         import fsspec
     except ImportError:
-        raise UsageError(f'{address}: an address needs fsspec: pip install "spikey-codec[remote]"') from None
+        raise UsageError(f"{address}: an address needs fsspec: {install('remote')}") from None
     try:
         store, path = fsspec.core.url_to_fs(address)
     except ImportError as error:  # whose text names the package

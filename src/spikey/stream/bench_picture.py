@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from spikey.errors import UsageError
+from spikey.errors import UsageError, install
 from spikey.recording.output import report_output
 
 
@@ -16,7 +16,7 @@ def draw(row: dict[str, Any], path: Path) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise UsageError('a picture needs matplotlib: pip install "spikey-codec[plot]"') from None
+        raise UsageError(f"a picture needs matplotlib: {install('plot')}") from None
     figure = Figure(figsize=(6, 3.5), layout="constrained")
     axes = figure.add_subplot()
     kinds = [name for name in row if name.endswith("_ms") and "work" not in name]
