@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from functools import wraps
 from types import FrameType
@@ -50,6 +51,7 @@ def _interruptible(command: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+_usual_line = warnings.formatwarning
 app = typer.Typer(
     help="Lossless compression of raw brain recordings.",
     add_completion=False,
@@ -80,6 +82,7 @@ app.add_typer(telemetry.app, name="telemetry")
 def main() -> None:
     """Run the command line; every expected failure is one sentence on standard error and exit status 1 or 2."""
     signal.signal(signal.SIGTERM, _stop)
+    warnings.formatwarning = _line_of
     try:
         app()
     except SpikeyError as error:
@@ -94,6 +97,15 @@ def main() -> None:
     except MemoryError:
         sys.stderr.write("spikey: there is not enough memory\n")
         sys.exit(1)
+
+
+def _line_of(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """A warning that is meant for users in one line, any other as Python writes it."""
+    if issubclass(category, UserWarning):
+        return f"spikey: note: {' '.join(str(message).split())}\n"
+    return _usual_line(message, category, filename, lineno, line)
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:
