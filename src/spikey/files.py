@@ -276,7 +276,7 @@ def compare(
         reader.give(reader.blocks[0], decoded)
     compare_around(source, reader, name)
     first = 0
-    for chunk in reader.chunks(jobs):
+    for chunk in reader.iterate_blocks(jobs):
         rows = max(PIECE // chunk.shape[1], 1)
         for at in range(0, len(chunk), rows):
             piece = chunk[at : at + rows]
@@ -352,7 +352,7 @@ def decompress_file(
             for chunk in reader.around(BLOCK_HEAD):
                 sink.write_head(chunk)
                 written += len(chunk)
-            for samples in reader.chunks(jobs):
+            for samples in reader.iterate_blocks(jobs):
                 sink.write(samples)
                 written += samples.size * reader.layout.itemsize
                 if progress is not None:
@@ -370,7 +370,7 @@ def verify_file(path: str | os.PathLike[str], jobs: int = 1, progress: Progress 
         kinds = (BLOCK_HEAD, BLOCK_TAIL, BLOCK_BYTES, BLOCK_FILES)
         total = sum(len(chunk) for kind in kinds for chunk in reader.around(kind))
         if reader.header.wrapper != BYTES:
-            for samples in reader.chunks(jobs):
+            for samples in reader.iterate_blocks(jobs):
                 total += samples.size * reader.layout.itemsize
                 if progress is not None:
                     progress(samples.size)
