@@ -140,6 +140,17 @@ def test_a_temporary_folder_does_where_no_other_can_be_written(tmp_path):
     assert folder.name == f"spikey-kernels-{os.getuid()}" and folder.stat().st_mode & 0o777 == 0o700
 
 
+@compiled
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="the user's cache folder lies elsewhere on Windows")
+def test_a_user_without_a_home_gets_no_folder_in_the_current_one(tmp_path):
+    """As in containers that run under a number that no user has."""
+    (tmp_path / "work").mkdir()
+    before = f"import os\nos.path.expanduser = lambda path: path\nos.chdir({str(tmp_path / 'work')!r})\n"
+    done = run("\nprint(triple(2), 'XDG_CACHE_HOME' in os.environ)", tmp_path, before, TMPDIR=str(tmp_path))
+    assert (done.returncode, done.stdout) == (0, "6 False\n"), done.stderr
+    assert done.stderr.count("NUMBA_CACHE_DIR") == 1 and not list((tmp_path / "work").iterdir())
+
+
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="Windows has a temporary folder for each user")
 def test_a_folder_that_others_can_write_is_not_used(tmp_path):
     taken = tmp_path / f"spikey-kernels-{os.getuid()}"

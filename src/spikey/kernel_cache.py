@@ -17,7 +17,8 @@ import stat
 import sys
 import tempfile
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ class CacheWarning(UserWarning):
 
 def stamp_of(root: Path) -> str:
     """A digest of what cached kernels depend on: equal sources share caches, whenever they were written."""
-    files = [*root.glob("kernel*.py"), *(file for part in PARTS for file in (root / part).glob("*.py"))]
+    files = [root / "kernels.py", *(file for part in PARTS for file in (root / part).glob("*.py"))]
     mixed = [file for part in MIXED for file in (root / part).glob("*.py")]
     digest = hashlib.sha256(numba.__version__.encode())
     for file in sorted(files + mixed):
@@ -115,7 +116,8 @@ def clear(folder: str) -> None:
 def enable(compiled: Any) -> None:
     """Keep what a compiled function is compiled to for later processes."""
     try:
-        compiled.enable_caching()
+        with _at_home():
+            compiled.enable_caching()
     except RuntimeError:  # none of Numba's places can be written
         folder = spare_folder()
         if folder is None:
@@ -131,6 +133,20 @@ def enable(compiled: Any) -> None:
     file = kept._cache_file
     base = file._index_name.removesuffix(".nbi")
     kept._cache_file = CacheFile(file._cache_path, f"{base}.{STAMP}", STAMP)
+
+
+@contextmanager
+def _at_home() -> Iterator[None]:
+    """Where a user has no home, Numba would make a folder `~` in whichever folder the program runs: have it fail."""
+    name = "XDG_CACHE_HOME"
+    if name in os.environ or os.path.expanduser("~") != "~":
+        yield
+        return
+    os.environ[name] = os.devnull
+    try:
+        yield
+    finally:
+        del os.environ[name]
 
 
 @cache
