@@ -28,7 +28,7 @@ from numba.core.caching import IndexDataCacheFile
 
 PARTS = ("model", "coding", "stream", "telemetry")  # packages of which every file counts, and
 MIXED = ("analysis",)  # those of which only files with something compiled count
-_COMPILED = re.compile(rb"spikey\.kernels|\.register\(")
+COMPILED = (b"spikey.kernels", b".register(")
 config: Any = numba.config
 DIGEST = 16  # bytes of a cache file's SHA-256, before its contents
 
@@ -44,7 +44,7 @@ def stamp_of(root: Path) -> str:
     digest = hashlib.sha256(numba.__version__.encode())
     for file in sorted(files + mixed):
         content = file.read_bytes()
-        if file not in mixed or _COMPILED.search(content):
+        if file not in mixed or any(mark in content for mark in COMPILED):
             digest.update(f"{file.relative_to(root).as_posix()} {len(content)};".encode() + content)
     return digest.hexdigest()[:12]
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from spikey.recording.opened import Positioned, Seekable, read_some
+from spikey.recording.opened import Positioned, Seekable, is_positioned, read_some
 from spikey.recording.remote import Remote
 from spikey.recording.source import Layout
 
@@ -22,7 +22,7 @@ class Window:
         self.remote = isinstance(file, Remote)
         self._file: Any = file
         self._offset = offset
-        self._lock = nullcontext() if isinstance(file, Positioned) else threading.Lock()
+        self._lock = nullcontext() if is_positioned(file) else threading.Lock()
 
     def read_into(self, offset: int, view: memoryview) -> int:
         """Read as many bytes as `view` has, or as there are."""

@@ -10,11 +10,14 @@ import io
 import os
 import stat
 import threading
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol
 
 from spikey.errors import DataError
 from spikey.recording import forks
 from spikey.recording.remote import Remote, full, is_address, open_address
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 PathLike = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 BUFFER_BYTES = 1 << 16  # of a remote file: headers are read in small steps, samples in steps larger than this
@@ -29,7 +32,6 @@ class Seekable(Protocol):
     def close(self) -> None: ...
 
 
-@runtime_checkable
 class Positioned(Protocol):
     """A file that is read by position."""
 
@@ -184,7 +186,12 @@ def read_at(file: Positioned | Seekable, name: str, offset: int, count: int) -> 
 
 def read_some(file: Positioned | Seekable, offset: int, view: memoryview) -> int:
     """Read up to as many bytes as `view` has; 0 only at the end."""
-    if isinstance(file, Positioned):
+    if is_positioned(file):
         return file.read_into(offset, view)
     file.seek(offset)
     return file.readinto(view) or 0
+
+
+def is_positioned(file: Positioned | Seekable) -> TypeIs[Positioned]:
+    """Whether a file is read by position; asked for each reading, so not by way of the protocol, which is slow."""
+    return hasattr(file, "read_into")
