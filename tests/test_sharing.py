@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import pickle
 import threading
+import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from spikey.container import layout as lay
 from spikey.container.archive import Archive
 from spikey.container.extra import Extra, side_file
 from spikey.container.reader import Reader
+from spikey.container.salvage import find_blocks
 from spikey.container.writer import ArraySource, write_file
 from spikey.errors import DamagedError, DataError
 from spikey.files import PRESETS, Settings
@@ -292,10 +294,27 @@ def test_a_file_that_another_was_appended_to(path, data):
     write_file(ArraySource(SAMPLES[::-1], 30_000), other, PRESETS["realtime"], block_frames=BLOCK)
     path.write_bytes(data + other.getvalue())
     with pytest.raises(DataError):
-        spikey.open(path)[:]
+        spikey.open(path)
     with Reader(path, salvage=True) as reader:
         np.testing.assert_array_equal(reader[:], SAMPLES)
         assert reader.lost == []
+
+
+def test_a_file_whose_end_is_an_earlier_files(path, data):
+    """As when a copy in place breaks off: the end is still that of what was there before."""
+    earlier = io.BytesIO()
+    write_file(ArraySource(SAMPLES[:-1] + 1, 30_000), earlier, PRESETS["realtime"], block_frames=BLOCK)
+    path.write_bytes(data[:100_000] + earlier.getvalue()[100_000:])
+    with pytest.raises(DataError, match="of two files"):
+        spikey.open(path)
+    with Reader(path, salvage=True) as reader:
+        found = reader[:]
+        ((first, end, _, _),) = {extent for extent in reader.lost if extent[1] == FRAMES}
+        kept = np.ones(FRAMES, dtype=bool)
+        for low, high, _, _ in reader.lost:
+            kept[low:high] = False
+        assert kept[: FRAMES // 4].all() and first < end and not found[~kept].any()
+        np.testing.assert_array_equal(found[kept], SAMPLES[kept])
 
 
 def test_blocks_within_a_side_file_are_not_the_recordings(data, tmp_path):
@@ -317,3 +336,10 @@ def test_blocks_within_a_side_file_are_not_the_recordings(data, tmp_path):
         first, end, *_ = victim.extent
         assert reader.lost == [victim.extent] and not found[first:end].any()
         np.testing.assert_array_equal(np.delete(found, np.s_[first:end], 0), np.delete(SAMPLES, np.s_[first:end], 0))
+
+
+def test_marks_without_blocks_take_little_time():
+    data = lay.SYNC * 300_000
+    start = time.process_time()
+    assert list(find_blocks(lambda at, count: data[at : at + count], len(data), "marks")) == []
+    assert time.process_time() - start < 20

@@ -284,14 +284,18 @@ class Reader:
         return read_index(self._read_at(offset, self.file_size - FOOTER.size - offset), check, self.name)
 
     def _indexed(self) -> list[Block]:
-        """The blocks that the index lists, which is this file's own."""
+        """The blocks that the index lists, where that is this file's own."""
         front, blocks = self._read_index()
         if front != self._front:
-            raise DataError(f"{self.name}: its index belongs to another file; something was appended to this one")
+            raise DataError(
+                f"{self.name}: its beginning and its index are of two files; "
+                "decompressing with --salvage recovers what is whole of the first"
+            )
         return blocks
 
     def _rescue_structure(self) -> None:
         """Put the structure together from whichever of header, index and blocks are whole and can be read."""
+        foreign: set[Block] = set()
         try:
             front, self.blocks = self._read_index()
         except DataError:
@@ -304,11 +308,12 @@ class Reader:
             self.header = read_header(Cursor(front, self.name))
         else:
             if front != self._front:
-                self.blocks = []
+                self.blocks, foreign = [], set(self.blocks)
         if self.header.single:
             raise DataError(f"{self.name}: is damaged, and a file in one piece, as short as this, cannot be salvaged")
         if not self.blocks:
-            self.blocks = in_order(find_blocks(self._read_around, self.file_size, self.name))
+            found = find_blocks(self._read_around, self.file_size, self.name)
+            self.blocks = in_order(block for block in found if block not in foreign)
 
     def _check_coverage(self) -> None:
         """Every sample and byte must lie in exactly one block, so that sizes that lie cannot make anyone allocate."""

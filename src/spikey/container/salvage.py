@@ -27,14 +27,16 @@ def describe(extent: Extent) -> str:
 
 def find_blocks(read_at: Callable[[int, int], bytes], size: int, what: str) -> Iterator[Block]:
     """Blocks whose headers are whole, wherever they are in a file of `size` bytes, in the order of their places."""
-    at = 0
+    at = base = 0
+    window = b""
     while at < size:
-        window = read_at(at, min(PIECE, size - at))
-        hit = window.find(SYNC)
+        if not base <= at <= base + len(window) - len(SYNC):
+            base, window = at, read_at(at, min(PIECE, size - at))
+        hit = window.find(SYNC, at - base)
         if hit < 0:
-            at += max(len(window) - len(SYNC) + 1, 1)
+            at = max(base + len(window) - len(SYNC) + 1, at + 1)
             continue
-        at += hit
+        at = base + hit
         try:
             block = read_block(read_at(at, min(MAX_BLOCK_HEADER, size - at)), at, what)
         except DataError:
