@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import vendors
+from spikey.cli.recordings import is_vendors
 from typer.testing import CliRunner
 
 import spikey
 from spikey.analysis.simulate import simulate
 from spikey.cli import app
-from spikey.cli.recordings import is_vendors
 from spikey.container.extra import Extra
 from spikey.container.reader import Reader
 from spikey.container.writer import ArraySource, write_file

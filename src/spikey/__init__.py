@@ -26,12 +26,14 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Archive",
     "DamagedError",
     "DataError",
     "Decoder",
     "Encoder",
     "Gap",
     "Missing",
+    "Reader",
     "Recording",
     "Segment",
     "SpikeyError",
@@ -132,6 +134,8 @@ def open_archive(path: str | os.PathLike[str] | bytes) -> Archive:
 
 # Names that are imported when they are first asked for: where each lies, and what it is called there.
 _LATER = {
+    "Archive": ("spikey.container.archive", "Archive"),
+    "Reader": ("spikey.container.reader", "Reader"),
     "Encoder": ("spikey.stream.encoder", "Encoder"),
     "Decoder": ("spikey.stream.decoder", "Decoder"),
     "Segment": ("spikey.stream.decoder", "Segment"),
@@ -147,10 +151,14 @@ _LATER = {
 
 
 def __getattr__(name: str) -> Any:
-    """What of streams and telemetry is imported late."""
+    """What is imported late."""
     if name not in _LATER:
         raise AttributeError(f"module 'spikey' has no attribute {name!r}")
     from importlib import import_module
 
     module, attribute = _LATER[name]
     return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -321,7 +321,7 @@ def compare(
         reader.give(reader.blocks[0], decoded)
     compare_around(source, reader, name)
     first = 0
-    for chunk in reader.chunks(jobs):
+    for chunk in reader.iterate_blocks(jobs):
         rows = max(PIECE // chunk.shape[1], 1)
         for at in range(0, len(chunk), rows):
             piece = chunk[at : at + rows]
@@ -424,7 +424,7 @@ def restore_to(out: BinaryIO, reader: Reader, jobs: int = 1, progress: Progress 
     for chunk in reader.around(BLOCK_HEAD):
         sink.write_head(chunk)
         written += len(chunk)
-    for samples in reader.chunks(jobs):
+    for samples in reader.iterate_blocks(jobs):
         sink.write(samples)
         written += samples.size * reader.layout.itemsize
         _report(progress, samples.size * reader.layout.itemsize, 0)
@@ -441,7 +441,7 @@ def verify_file(path: str | os.PathLike[str], jobs: int = 1, progress: Progress 
         kinds = (BLOCK_HEAD, BLOCK_TAIL, BLOCK_BYTES, BLOCK_FILES)
         total = sum(len(chunk) for kind in kinds for chunk in reader.around(kind))
         if reader.header.wrapper != BYTES:
-            for samples in reader.chunks(jobs):
+            for samples in reader.iterate_blocks(jobs):
                 total += samples.size * reader.layout.itemsize
                 _report(progress, samples.size * reader.layout.itemsize, 0)
         if reader.lost:

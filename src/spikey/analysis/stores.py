@@ -147,7 +147,7 @@ class SpkyStore:
 
         samples, first, same = case.samples(), 0, True
         with spikey.open(path) as reader:
-            for chunk in reader.chunks(WORKERS):
+            for chunk in reader.iterate_blocks(WORKERS):
                 same &= np.array_equal(samples[first : first + len(chunk)], chunk)
                 first += len(chunk)
         return same and first == case.frames

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
@@ -54,6 +55,9 @@ def _interruptible(command: Callable[..., Any]) -> Callable[..., Any]:
             raise _Interrupted("interrupted; no unfinished output was kept") from None
 
     return call
+
+
+_usual_line = warnings.formatwarning
 
 
 def _print_version(wanted: bool) -> None:
@@ -103,6 +107,7 @@ def main() -> None:
     """Run the command line; every expected failure is one sentence on standard error and exit status 1 or 2."""
     _have_standard_streams()
     signal.signal(signal.SIGTERM, _stop)
+    warnings.formatwarning = _line_of
     try:
         try:
             app()
@@ -142,6 +147,15 @@ def _discard_output() -> None:
     """Send what is left of standard output nowhere."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _line_of(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """A warning that is meant for users in one line, any other as Python writes it."""
+    if issubclass(category, UserWarning):
+        return f"spikey: note: {' '.join(str(message).split())}\n"
+    return _usual_line(message, category, filename, lineno, line)
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:

@@ -39,9 +39,12 @@ def command() -> None:
     start = time.perf_counter()
     troubles += self_test()
     typer.echo(f"self-test took {time.perf_counter() - start:.1f} s")
-    folder = getattr(getattr(run_rows, "_cache", None), "cache_path", None)
-    if folder is None:
+    kept = getattr(run_rows, "_cache", None)
+    folder = getattr(kept, "cache_path", None)
+    if kept is None:
         troubles.append("kernels are not compiled (NUMBA_DISABLE_JIT is set?): everything is hundreds of times slower")
+    elif folder is None:
+        troubles.append("no folder can be written: every start compiles the kernels anew; set NUMBA_CACHE_DIR")
     else:
         cached = sorted(Path(folder).glob("loop.run_rows-*.nbc"))
         typer.echo(f"kernel cache {folder}: {len(cached)} variants of the loop")

@@ -19,7 +19,7 @@ from spikey.errors import DataError, UsageError
 from spikey.recording.levels import AFFINE, N1, Levels, read_levels
 from spikey.recording.source import DTYPES
 from spikey.stream.packet import STREAMED
-from spikey.telemetry.settings import POLARITIES, Settings, Shape, shape_of
+from spikey.telemetry.settings import POLARITIES, Settings, Shape, shape_of, slot_frames
 from spikey.wire import Cursor, varint
 
 MAGIC = b"SPKT"  # of a file
@@ -170,7 +170,7 @@ def _read_description(cursor: Cursor) -> Description:
         raise DataError("a telemetry key describes an impossible stream")
     levels = read_levels(kinds >> 4, cursor)
     try:
-        slot = shape_of(Settings(), 1, rate).slot
+        slot = slot_frames(rate)
         settings = Settings(
             budget=budget,
             polarity=POLARITIES[int(told.pop("polarity"))],

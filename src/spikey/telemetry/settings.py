@@ -24,6 +24,7 @@ KEY_BITS = 400
 MOST_FRAMES = 1 << 17  # of a packet
 MOST_CHANNELS = 1 << 16
 MOST_PLACES = 1 << 22  # slots of a packet times channels
+ROUNDING = 1e-6  # by which a number may change that a key gives in 32 bits
 POLARITIES = ("negative", "positive", "both")
 
 
@@ -127,6 +128,17 @@ class Shape:
         return self.decimation * BLOCK
 
 
+def slot_frames(rate: float) -> int:
+    """Frames of a slot; UsageError at rates that telemetry does not take.
+
+    >>> slot_frames(20_000)
+    15
+    """
+    if not 2000 <= rate <= 200_000:
+        raise UsageError(f"telemetry takes rates from 2,000 to 200,000 Hz, not {rate:g}")
+    return max(math.floor(SLOT_MS * rate / 1000 + 1e-9), 1)
+
+
 def shape_of(settings: Settings, channels: int, rate: float) -> Shape:
     """The numbers for a stream; UsageError where they make no sense.
 
@@ -136,11 +148,9 @@ def shape_of(settings: Settings, channels: int, rate: float) -> Shape:
     """
     if not 1 <= channels <= MOST_CHANNELS:
         raise UsageError(f"telemetry takes 1 to {MOST_CHANNELS:,} channels, not {channels}")
-    if not 2000 <= rate <= 200_000:
-        raise UsageError(f"telemetry takes rates from 2,000 to 200,000 Hz, not {rate:g}")
-    if settings.band[1] > 0.45 * rate:
+    slot = slot_frames(rate)
+    if settings.band[1] > 0.45 * rate * (1 + ROUNDING):
         raise UsageError(f"at {rate:g} Hz the band must end below {0.45 * rate:g} Hz, not at {settings.band[1]:g}")
-    slot = max(math.floor(SLOT_MS * rate / 1000 + 1e-9), 1)
     if settings.packet_ms is None:
         seconds = 8 * HEADER_BYTES / (HEADER_SHARE * settings.budget)
     else:
