@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,13 +126,14 @@ class _Taken:
 
     def add_unit(self, unit: Unit, sizes: dict[Path, int], only: Path | None = None) -> None:
         """The parts of a vendor's recording, or why there are none; `only`: those in this file."""
-        if find_spec("spikeinterface") is None:
-            self.leave(unit.members, sizes, MISSING, unit.sure)
+        from spikey.integrations.belonging import with_side_files
+
+        try:
+            from spikey.integrations.vendors import read
+        except ImportError:
+            self.leave(unit.members, sizes, MISSING if unit.sure else "not a recording", unit.sure)
             self.errors += [MISSING] if unit.sure else []
             return
-        from spikey.integrations.belonging import with_side_files
-        from spikey.integrations.vendors import read
-
         try:
             found = read(unit, self.root)
         except DataError as error:
