@@ -17,7 +17,7 @@ from spikey.container.extra import Extra, SideFile, safe_name
 from spikey.errors import DataError, UsageError
 from spikey.files import Outcome, Progress, Settings, calibration_for, write_recording
 from spikey.integrations.discovery import Unit
-from spikey.integrations.steady import Steady
+from spikey.integrations.steady import Steady, check_sizes
 
 try:
     import spikeinterface.core as si
@@ -73,6 +73,7 @@ class Part:
 
         Raises DataError where a file has changed since it was found, or changes meanwhile.
         """
+        check_sizes(dict(self.sizes))
         settings = replace(
             settings,
             preset=settings.preset or "realtime",
