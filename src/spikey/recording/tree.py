@@ -10,11 +10,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 MAGICS = (b"SPKY", b"SPKA", b"SPKT")  # of compressed files, archives and telemetry
-# Names of folders and files that are computed from a recording and can be computed again; lower case, `fnmatch` style.
-# docs/recordings.md has the same table, with what each one is.
+# Names of folders and files that are computed from a recording and can be computed again, in lower case, as `fnmatch`
+# takes them, and what makes them; docs/recordings.md has the same table.
 DERIVED_FOLDERS = {
     "kilosort*": "Kilosort",
-    "ks[2-4]*": "Kilosort",
+    "ks[2-4]": "Kilosort",
+    "ks2[._]5": "Kilosort",
+    "ks[2-4]_output*": "Kilosort",
     "iblsorter*": "IBL's spike sorter",
     "pykilosort*": "Kilosort",
     "spykingcircus*": "SpyKING CIRCUS",
@@ -27,19 +29,16 @@ DERIVED_FOLDERS = {
     "spikeinterface_output": "SpikeInterface",
     "sorting_analyzer*": "SpikeInterface",
     "waveform_extractor*": "SpikeInterface",
-    "waveforms": "SpikeInterface",
     "phy": "phy",
     "phy_*": "phy",
     "phy-*": "phy",
     ".phy": "phy",
-    "*.ghost": "SpyKING CIRCUS",
+    "*.gui": "SpyKING CIRCUS",
     ".ipynb_checkpoints": "Jupyter",
     "__pycache__": "Python",
 }
 DERIVED_FILES = {
     "temp_wh.dat": "Kilosort",
-    "temp_wh*.bin": "Kilosort",
-    "recording.dat.tmp": "Kilosort",
     "*.pyc": "Python",
     ".ds_store": "macOS",
     "thumbs.db": "Windows",
