@@ -166,7 +166,7 @@ def _parts(reader: str, unit: Unit, root: Path) -> Iterator[Part]:
             wanted = [path.name, name if len(streams) > 1 else ""]
             wanted += [f"block{block}" if len(opened) > 1 else "", f"seg{seg}" if _count(streams) > 1 else ""]
             title = ".".join(re.sub(r"[^\w.#-]+", "_", word).strip("_") for word in wanted if word)
-            if unit.place != root:
+            if unit.place != root and unit.place.is_relative_to(root):
                 title = (unit.place.parent.relative_to(root) / title).as_posix()
             columns = tuple(range(recording.get_num_channels()))
             yield Part(title, ((name, recording, columns),), reader, block, seg, None)
