@@ -301,6 +301,9 @@ def test_a_single_file(session, tmp_path):
         take(session / "probes/first_g0/lonely.bin")
     with pytest.raises(spikey.DataError, match="does not exist"):
         take(session / "none")
+    (session / "empty").mkdir()
+    with pytest.raises(spikey.UsageError, match="contains no files"):
+        take(session / "empty")
 
 
 def test_paths_that_lead_through_links_or_upwards(session, tmp_path, monkeypatch):

@@ -473,7 +473,7 @@ def test_without_spikeinterface(tmp_path):
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(spikey.__file__).parents[1])}
     for name, options, status, says in (
-        ("folder", [], 1, "contains no recording"),
+        ("folder", [], 2, "contains no files"),
         ("a.rhd", [], 2, 'pip install -e ".[spikeinterface]" from a checkout'),
         ("a.rhd", ["--reader", "intan"], 2, 'pip install -e ".[spikeinterface]" from a checkout'),
         ("a.dat", [], 1, "give --channels"),

@@ -97,7 +97,8 @@ def take(
     DataError
         For a file that is not a recording, and for a folder in which nothing can be stored.
     UsageError
-        For a stream or reader that does not exist, and where SpikeInterface is missing and nothing else is there.
+        For an empty folder, for a stream or reader that does not exist, and where SpikeInterface is missing and nothing
+        else is there.
     """
     if not path.exists():
         raise DataError(f"{path} does not exist")
@@ -197,6 +198,8 @@ class _Taken:
         return Inventory(self.root, tuple(items), left)
 
     def _refuse(self, path: Path) -> None:
+        if path.is_dir() and not self.unstored:
+            raise UsageError(f"{path}: contains no files")
         if self.stream is not None and (self.streams or not self.errors):
             listed = ", ".join(sorted(self.streams)) or "none"
             raise UsageError(f"{path}: has no stream {self.stream!r}; there are: {listed}")
