@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,7 +96,8 @@ def take(
     DataError
         For a file that is not a recording, and for a folder in which nothing can be stored.
     UsageError
-        For a stream or reader that does not exist, and where SpikeInterface is missing and nothing else is there.
+        For an empty folder, for a stream or reader that does not exist, and where SpikeInterface is missing and nothing
+        else is there.
     """
     if not path.exists():
         raise DataError(f"{path} does not exist")
@@ -116,23 +116,26 @@ class _Taken:
     root: Path
     stream: str | None
     items: list[Item] = field(default_factory=list)
+    names: set[str] = field(default_factory=set)
+    covered: set[Path] = field(default_factory=set)
     unstored: dict[Path, Unstored] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
     streams: set[str] = field(default_factory=set)
 
     def add_file(self, path: Path, size: int, kind: str) -> None:
         """A file to be compressed by itself."""
-        self.items.append(Item(path.relative_to(self.root).as_posix(), path, None, kind, (path,), size))
+        self._add(Item(path.relative_to(self.root).as_posix(), path, None, kind, (path,), size))
 
     def add_unit(self, unit: Unit, sizes: dict[Path, int], only: Path | None = None) -> None:
         """The parts of a vendor's recording, or why there are none; `only`: those in this file."""
-        if find_spec("spikeinterface") is None:
-            self.leave(unit.members, sizes, MISSING, unit.sure)
+        from spikey.integrations.belonging import with_side_files
+
+        try:
+            from spikey.integrations.vendors import read
+        except ImportError:
+            self.leave(unit.members, sizes, MISSING if unit.sure else "not a recording", unit.sure)
             self.errors += [MISSING] if unit.sure else []
             return
-        from spikey.integrations.belonging import with_side_files
-        from spikey.integrations.vendors import read
-
         try:
             found = read(unit, self.root)
         except DataError as error:
@@ -153,7 +156,7 @@ class _Taken:
         for part in parts:
             covers = () if part.file is None else (part.file, *(Path(file.path) for file in part.files))
             size = sum(sizes[each] for each in covers) or part.sample_bytes
-            self.items.append(Item(self._free(part.name), None, part, "vendor", covers, size))
+            self._add(Item(part.name, None, part, "vendor", covers, size))
         if only is None:
             kept = any(part.file is None for part in parts)
             other = f"does not contain the stream {self.stream!r}"
@@ -168,28 +171,24 @@ class _Taken:
 
     def add_rest(self) -> None:
         """Files that are not stored so far, each by itself; but for those of which the samples are kept."""
-        covered = self.covered()
         for each in self.unstored.values():
-            if each.path not in covered and each.reason != SAMPLES:
+            if each.path not in self.covered and each.reason != SAMPLES:
                 self.add_file(each.path, each.size, "bytes")
 
-    def covered(self) -> set[Path]:
-        """The files that will be restored."""
-        return {file for item in self.items for file in item.covers}
-
-    def _free(self, name: str) -> str:
-        """A name that no output has yet."""
-        taken, free, number = {item.name for item in self.items}, name, 2
-        while free in taken:
-            free, number = f"{name}-{number}", number + 1
-        return free
+    def _add(self, item: Item) -> None:
+        """Add an output; one whose title another has gets a number behind it."""
+        name, number = item.name, 2
+        while name in self.names:
+            name, number = f"{item.name}-{number}", number + 1
+        self.names.add(name)
+        self.covered.update(item.covers)
+        self.items.append(replace(item, name=name))
 
     def inventory(self, path: Path) -> Inventory:
         """All that was decided; DataError or UsageError where nothing is to be written."""
         if not self.items:
             self._refuse(path)
-        covered = self.covered()
-        left = tuple(each for file, each in sorted(self.unstored.items()) if file not in covered)
+        left = tuple(each for file, each in sorted(self.unstored.items()) if file not in self.covered)
         items = sorted(self.items, key=lambda item: item.name)
         first = next((place for place, item in enumerate(items) if item.part is not None), None)
         if first is not None and (part := items[first].part) is not None:
@@ -198,6 +197,8 @@ class _Taken:
         return Inventory(self.root, tuple(items), left)
 
     def _refuse(self, path: Path) -> None:
+        if path.is_dir() and not self.unstored:
+            raise UsageError(f"{path}: contains no files")
         if self.stream is not None and (self.streams or not self.errors):
             listed = ", ".join(sorted(self.streams)) or "none"
             raise UsageError(f"{path}: has no stream {self.stream!r}; there are: {listed}")
@@ -224,10 +225,14 @@ def _take_folder(path: Path, tree: Tree, taken: _Taken, raw: bool, reader: str |
     free = {file: size for file, size in tree.files.items() if file not in apart}
     if complete:
         free |= {file: size for file, (size, _) in tree.derived.items()}
+    folders: dict[Path, list[Path]] = {}
+    for file in free:
+        folders.setdefault(file.parent, []).append(file)
     for unit in units:
-        taken.add_unit(unit, free | {file: tree.files[file] for file in unit.members})
-        for file in taken.covered():
-            free.pop(file, None)  # so that it is stored once
+        near = {file.parent for file in unit.members}
+        near |= {each for each in folders for home in unit.homes if each.is_relative_to(home)}
+        sizes = {file: free[file] for each in near for file in folders.get(each, ()) if file not in taken.covered}
+        taken.add_unit(unit, sizes | {file: tree.files[file] for file in unit.members})
     if taken.stream is None:
         for file in wav:
             taken.add_file(file, tree.files[file], "wav" if not complete or _is_wav(file) else "bytes")

@@ -144,6 +144,9 @@ def describe(path: str | Path, check: bool = False) -> dict[str, Any]:
             facts["source"] = reader.metadata.get("source")
             facts["streams"] = _streams(reader.metadata)
             facts["side_files"] = reader.files
+            if (names := reader.metadata.get("not_stored")) and isinstance(names, list):
+                facts["not_stored"] = [str(name) for name in names]
+                facts["not_stored_count"] = reader.metadata.get("not_stored_count", len(names))
         first = next((b for b in reader.blocks if b.kind == BLOCK_SAMPLES and b.size), None)
         if first is not None:
             method = reader.method_bytes(first)

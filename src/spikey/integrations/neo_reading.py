@@ -20,17 +20,23 @@ def reading(wanted: Collection[Path]) -> Iterator[None]:
     """While this lasts, Neo finds none but the wanted files in SpikeGLX folders, which it takes as one run otherwise,
     and reads files with an odd number of bytes after the last whole frame, which it refuses otherwise.
     """
-    scan, names = spikeglxrawio.scan_files, {os.path.abspath(path) for path in wanted}
+    runs = [Path(os.path.abspath(path)) for path in wanted if path.suffix == ".meta"]
 
-    def scan_wanted(folder: str) -> list[dict[str, Any]]:
-        return [each for each in scan(folder) if each["meta_file"] in names]
+    def scan(_: str) -> list[dict[str, Any]]:
+        return [_described(meta) for meta in runs if meta.with_suffix(".bin").is_file()]
 
     with ExitStack() as stack:
         for module in MAPPED:
             stack.enter_context(patch.object(module, "get_memmap_shape", _shape))
-        if names:
-            stack.enter_context(patch.object(spikeglxrawio, "scan_files", scan_wanted))
+        if runs:
+            stack.enter_context(patch.object(spikeglxrawio, "scan_files", scan))
         yield
+
+
+def _described(meta: Path) -> dict[str, Any]:
+    """What Neo's scan of a folder finds out of one pair of files."""
+    found: dict[str, Any] = spikeglxrawio.extract_stream_info(meta, spikeglxrawio.read_meta_file(meta))
+    return found | {"meta_file": str(meta), "bin_file": str(meta.with_suffix(".bin"))}
 
 
 def _shape(filename: str, dtype: Any, num_channels: int | None = None, offset: int = 0) -> tuple[int, ...]:

@@ -22,13 +22,12 @@ class Steady:
         self._source, self._sizes = source, sizes
         self.name, self.layout, self.frames = source.name, source.layout, source.frames
         self.canonical, self.head_size, self.tail_size = source.canonical, source.head_size, source.tail_size
-        self._check()
 
     def read(self, first_frame: int, count: int) -> np.ndarray:
         """Samples (count, channels); after the last ones the files' sizes are compared."""
         samples = self._source.read(first_frame, count)
         if first_frame + count == self.frames:
-            self._check()
+            check_sizes(self._sizes)
         return samples
 
     def head_chunks(self, size: int = 1 << 20) -> Iterator[bytes]:
@@ -39,14 +38,16 @@ class Steady:
         """The bytes after the samples."""
         return self._source.tail_chunks(size)
 
-    def _check(self) -> None:
-        for path, size in self._sizes.items():
-            try:
-                found = os.stat(path).st_size
-            except OSError as error:
-                raise DataError(f"{path} cannot be read any more: {error.strerror}") from None
-            if found != size:
-                raise DataError(
-                    f"{path}: had {size:,} bytes when it was found and has {found:,} now; "
-                    "compress it when nothing writes to it any more"
-                )
+
+def check_sizes(sizes: Mapping[Path, int]) -> None:
+    """Raise DataError for a file that has another size now."""
+    for path, size in sizes.items():
+        try:
+            found = os.stat(path).st_size
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read any more ({error.strerror})") from None
+        if found != size:
+            raise DataError(
+                f"{path}: had {size:,} bytes when it was found and has {found:,} now; "
+                "compress it when nothing writes to it any more"
+            )

@@ -17,7 +17,7 @@ from spikey.container.extra import Extra, SideFile, safe_name
 from spikey.errors import DataError, UsageError, install
 from spikey.files import Outcome, Progress, Settings, calibration_for, write_recording
 from spikey.integrations.discovery import Unit
-from spikey.integrations.steady import Steady
+from spikey.integrations.steady import Steady, check_sizes
 
 try:
     import spikeinterface.core as si
@@ -80,6 +80,7 @@ class Part:
         overwrite: whether to replace a file that exists; the output gets the mode and time of the part's flat file.
         Raises DataError where a file has changed since it was found, or changes meanwhile.
         """
+        check_sizes(dict(self.sizes))
         settings = replace(
             settings,
             preset=settings.preset or "realtime",
@@ -189,7 +190,7 @@ def _parts(reader: str, unit: Unit, root: Path) -> Iterator[Part]:
             wanted = [path.name, name if len(streams) > 1 else ""]
             wanted += [f"block{block}" if len(opened) > 1 else "", f"seg{seg}" if _count(streams) > 1 else ""]
             title = ".".join(re.sub(r"[^\w.#-]+", "_", word).strip("_") for word in wanted if word)
-            if unit.place != root:
+            if unit.place != root and unit.place.is_relative_to(root):
                 title = (unit.place.parent.relative_to(root) / title).as_posix()
             columns = tuple(range(recording.get_num_channels()))
             yield Part(title, ((name, recording, columns),), reader, block, seg, None)

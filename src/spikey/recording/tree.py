@@ -10,41 +10,16 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 MAGICS = (b"SPKY", b"SPKA", b"SPKT")  # of compressed files, archives and telemetry
-# Names of folders and files that are computed from a recording and can be computed again; lower case, `fnmatch` style.
-# docs/recordings.md has the same table, with what each one is.
-DERIVED_FOLDERS = {
-    "kilosort*": "Kilosort",
-    "ks[2-4]*": "Kilosort",
-    "iblsorter*": "IBL's spike sorter",
-    "pykilosort*": "Kilosort",
-    "spykingcircus*": "SpyKING CIRCUS",
-    "mountainsort*": "MountainSort",
-    "ironclust*": "IronClust",
-    "herdingspikes*": "Herding Spikes",
-    "tridesclous*": "Tridesclous",
-    "yass_output*": "YASS",
-    "sorter_output": "SpikeInterface",
-    "spikeinterface_output": "SpikeInterface",
-    "sorting_analyzer*": "SpikeInterface",
-    "waveform_extractor*": "SpikeInterface",
-    "waveforms": "SpikeInterface",
-    "phy": "phy",
-    "phy_*": "phy",
-    "phy-*": "phy",
-    ".phy": "phy",
-    "*.ghost": "SpyKING CIRCUS",
-    ".ipynb_checkpoints": "Jupyter",
-    "__pycache__": "Python",
-}
-DERIVED_FILES = {
-    "temp_wh.dat": "Kilosort",
-    "temp_wh*.bin": "Kilosort",
-    "recording.dat.tmp": "Kilosort",
-    "*.pyc": "Python",
-    ".ds_store": "macOS",
-    "thumbs.db": "Windows",
-    "desktop.ini": "Windows",
-}
+# Names of folders and files that are computed from a recording and can be computed again, in lower case, as `fnmatch`
+# takes them; docs/recordings.md has the same table, with what makes them.
+DERIVED_FOLDERS = (
+    *("kilosort*", "ks[2-4]", "ks2[._]5", "ks[2-4]_output*", "pykilosort*", "iblsorter*"),
+    *("spykingcircus*", "*.gui", "mountainsort*", "ironclust*", "herdingspikes*", "tridesclous*", "yass_output*"),
+    *("sorter_output", "spikeinterface_output", "sorting_analyzer*", "waveform_extractor*"),
+    *("phy", "phy_*", "phy-*", ".phy"),
+    *(".ipynb_checkpoints", "__pycache__"),
+)
+DERIVED_FILES = ("temp_wh.dat", ".ds_store", "._*", "thumbs.db", "desktop.ini", "*.pyc")
 
 
 @dataclass
@@ -107,7 +82,7 @@ def _sort(path: Path, size: int, derived: str, found: Tree) -> None:
         found.files[path] = size
 
 
-def _derived(name: str, table: dict[str, str]) -> str:
+def _derived(name: str, table: Collection[str]) -> str:
     """The name itself, where a pattern of the table matches it."""
     return name if any(fnmatchcase(name.lower(), pattern) for pattern in table) else ""
 
