@@ -9,6 +9,7 @@ import stat
 import struct
 import threading
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,6 @@ from spikey.files import (
     LARGE,
     PRESETS,
     Settings,
-    compress_file,
-    decompress_file,
     describe_lost,
     verify_file,
 )
@@ -38,6 +37,9 @@ from spikey.recording.output import atomic_output
 from spikey.recording.source import DTYPES, Layout, pack
 from spikey.recording.wav import canonical_head, open_wav
 
+# What is written stands in the same place again and again; refusals to overwrite are tested in test_outputs.py.
+compress_file = partial(files.compress_file, overwrite=True)
+decompress_file = partial(files.decompress_file, overwrite=True)
 QUICK = Settings(preset="realtime", calibration=n1())
 
 
@@ -145,11 +147,12 @@ def test_fallback_says_what_the_file_is(tmp_path):
 def test_raw(tmp_path, dtype, channels):
     path = tmp_path / "a.dat"
     path.write_bytes(np.random.default_rng(0).integers(0, 30, 1001, np.uint8).tobytes())
-    with Reader(check(path, tmp_path, Settings(preset="realtime", raw=(channels, 2.5, dtype)))) as reader:
+    settings = Settings(preset="realtime", raw=(channels, 2.5, dtype), keep_partial=True)
+    with Reader(check(path, tmp_path, settings)) as reader:
         assert reader.shape == (1001 // (channels * DTYPES[dtype][0]), channels) and reader.rate == 2.5
         assert reader.layout.dtype == dtype
     path.write_bytes(b"")
-    check(path, tmp_path, Settings(preset="realtime", raw=(channels, 2.5, dtype)))
+    check(path, tmp_path, Settings(preset="realtime", raw=(channels, 2.5, dtype), keep_partial=True))
 
 
 @given(content=st.binary(max_size=400), channels=st.integers(1, 4), dtype=st.sampled_from(list(DTYPES)))
@@ -157,7 +160,7 @@ def test_raw(tmp_path, dtype, channels):
 def test_any_bytes_as_raw(tmp_path, content, channels, dtype):
     path = tmp_path / "a.dat"
     path.write_bytes(content)
-    check(path, tmp_path, Settings(preset="realtime", raw=(channels, 30_000, dtype)))
+    check(path, tmp_path, Settings(preset="realtime", raw=(channels, 30_000, dtype), keep_partial=True))
 
 
 def test_the_preset_follows_the_size():
@@ -259,7 +262,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch, name):
     monkeypatch.setattr(os, "fdopen", lambda handle, mode: io.BufferedRandom(FullDisk(handle, "r+")))
     for work in (
         lambda: compress_file(path, tmp_path / "b.spky", QUICK),
-        lambda: compress_file(path, packed, QUICK, overwrite=True),
+        lambda: compress_file(path, packed, QUICK),
         lambda: decompress_file(packed, tmp_path / "b.wav"),
     ):
         with pytest.raises(UsageError, match=r"(a|b)\.(spky|wav): cannot be written \(No space left on device\)"):

@@ -301,7 +301,7 @@ def _pack_bytes(planned: Planned, job: _Job, file: Any, _: Callable[[int], None]
     if job.settings.verify:
         with Reader(Window(file, name, 0, written)) as reader:
             compare_bytes(path, reader)
-    outcome = Outcome(size, written, 0, f"{name} holds no samples that can be modelled")
+    outcome = Outcome(size, written, 0, f"{name} contains no samples that can be modelled; stored as plain bytes")
     return _Packed(name, file, written, crc_of(_pieces(file)), ALONE, (), outcome)
 
 

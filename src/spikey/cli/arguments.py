@@ -13,7 +13,7 @@ from pathlib import Path
 
 from spikey.errors import DataError, UsageError
 from spikey.names import SUFFIX
-from spikey.recording.output import STDOUT, is_special
+from spikey.recording.output import STDOUT, is_descriptor, is_special
 from spikey.recording.remote import is_address
 
 STDIN = "-"
@@ -117,11 +117,11 @@ def check_inputs(inputs: tuple[str, ...]) -> None:
 
 @contextmanager
 def spooled(inputs: tuple[str, ...]) -> Iterator[dict[str, Path]]:
-    """Where to read each input: `-` and other pipes are copied to temporary files first, to be read twice."""
+    """Where to read each input: standard input and other open pipes are copied to temporary files, to be read twice."""
     with tempfile.TemporaryDirectory(prefix="spikey-") as folder:
         found: dict[str, Path] = {}
         for number, text in enumerate(inputs):
-            if text != STDIN and (is_address(text) or not is_special(text)):
+            if text != STDIN and (is_address(text) or not is_descriptor(text)):
                 found[text] = Path(text)
                 continue
             found[text] = Path(folder, "standard input" if text == STDIN else f"input{number}")

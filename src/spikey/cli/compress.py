@@ -148,7 +148,7 @@ def _compress(
     if alone and not force and not skip_existing and _exists(found.outputs[0].target):
         raise OutputExistsError(found.outputs[0].target)
     say_unstored(found)
-    make_folders(found)
+    make_folders(found, arguments)
     prepare_kernels()
 
     def task(planned: Planned) -> Task:

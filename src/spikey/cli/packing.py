@@ -153,8 +153,10 @@ def _separate(found: Plan) -> None:
             found.outputs[number] = each._replace(target=target, name=_stored(each.item, target))
 
 
-def make_folders(found: Plan) -> None:
-    """Make the folders of all outputs."""
+def make_folders(found: Plan, arguments: Arguments) -> None:
+    """Make the folders of all outputs; that of one that was named as a file must exist."""
+    if arguments.output is not None and not arguments.folder:
+        return
     for folder in {Path(each.target).parent for each in found.outputs if not is_special(each.target)}:
         make_folder(folder)
 

@@ -14,7 +14,7 @@ from spikey.cli.common import prepare_kernels
 from spikey.cli.messages import is_quiet, note, say, set_level
 from spikey.cli.run import Run, Task, run, summary
 from spikey.cli.together import verify as verify_archive
-from spikey.errors import UsageError
+from spikey.errors import DataError, UsageError
 from spikey.recording.remote import is_address
 
 
@@ -51,9 +51,12 @@ def command(
     def task(file: str) -> Task:
         return Task(file, "", _size_of(file), lambda progress: verify_file(file, within, progress))
 
+    if missing and not files and len(missing) == 1 and not os.path.exists(missing[0]):
+        raise DataError(f"{missing[0]} does not exist")
     for text in missing:
         say(f"spikey: {text}: " + ("is not a regular file" if os.path.exists(text) else "does not exist"))
-    done = run([task(file) for file in single], "verified", jobs) if single else Run("verified")
+    alone = len(single) == 1 == len(files) + len(missing)
+    done = run([task(file) for file in single], "verified", jobs, alone=alone) if single else Run("verified")
     damaged = done.failures
     for file in archives:
         members, failures = verify_archive(file, jobs)

@@ -133,6 +133,11 @@ def is_special(path: PathLike) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
+def is_descriptor(path: PathLike) -> bool:
+    """Whether a path leads to an open descriptor of this process, as /dev/stdin does."""
+    return _descriptor(path) is not None
+
+
 def is_input(path: PathLike, inputs: tuple[PathLike, ...]) -> bool:
     """Whether `path` is one of some files under whatever name: a link to it, or a second name of it."""
     with suppress(OSError, ValueError):

@@ -30,6 +30,6 @@ def open_raw(path: PathLike, channels: int, rate: float, dtype: str, keep_partia
         file.close()
         raise UsageError(
             f"{name}: size is not a multiple of {layout.frame_bytes:,} bytes ({channels:,} channels x {dtype}); "
-            f"{remain:,} byte{'s' * (remain > 1)} remain. Use --keep-partial to store them as they are"
+            f"{remain:,} {'bytes remain' if remain > 1 else 'byte remains'}. Use --keep-partial to store them as they are"
         )
     return Source(file, name, layout, head_size=0, payload_size=size, file_size=size)
