@@ -142,7 +142,8 @@ def compress_file(
     try:
         source = open_recording(path, settings)
     except NotPCM as reason:
-        return compress_bytes(path, out_path, settings, progress, overwrite=overwrite, note=f"{reason}; stored as plain bytes")
+        note = f"{reason}; stored as plain bytes"
+        return compress_bytes(path, out_path, settings, progress, overwrite=overwrite, note=note)
     with source:
         calibration, embed = calibration_for(source, settings)
         extra = Extra({"source": {"file": name}}) if name else None

@@ -21,7 +21,7 @@ from spikey.cli.together import compress as compress_together_in
 from spikey.cli.warned import warnings_said
 from spikey.errors import OutputExistsError, SpikeyError, UsageError
 from spikey.names import packed_name
-from spikey.recording.output import is_special
+from spikey.recording.output import is_input, is_special
 from spikey.recording.remote import is_address
 
 if TYPE_CHECKING:
@@ -231,7 +231,10 @@ def _remove(found: Plan, done: Run, stamps: dict[Path, Stamp]) -> list[Path]:
             say(f"spikey: {text}: nothing was removed, as not all of it could be compressed")
             continue
         try:
-            removed += remove((path for item in taken.items for path in item.covers), stamps)
+            covered = [path for item in taken.items for path in item.covers]
+            if not os.path.isdir(text):  # of a single input nothing else, such as its side files
+                covered = [path for path in covered if is_input(path, (text,))]
+            removed += remove(covered, stamps)
         except SpikeyError as error:
             say(f"spikey: {error}")
             done.failures += 1

@@ -202,8 +202,9 @@ def remove(paths: Iterable[Path], stamps: dict[Path, Stamp]) -> list[Path]:
     removed = []
     for path in dict.fromkeys(paths):
         try:
-            if stamp(path) != stamps[path]:
-                raise SpikeyError(f"{path}: changed while it was compressed, and was not removed")
+            if stamp(path) != stamps[path] or path.is_symlink():
+                what = "is a link" if path.is_symlink() else "changed while it was compressed"
+                raise SpikeyError(f"{path}: {what}, and was not removed")
             path.unlink()
         except OSError as error:
             raise SpikeyError(f"{path}: cannot be removed ({error.strerror})") from None

@@ -28,8 +28,9 @@ def open_raw(path: PathLike, channels: int, rate: float, dtype: str, keep_partia
     file, name, size = open_file(path)
     if (remain := size % layout.frame_bytes) and not keep_partial:
         file.close()
+        rest = "bytes remain" if remain > 1 else "byte remains"
         raise UsageError(
             f"{name}: size is not a multiple of {layout.frame_bytes:,} bytes ({channels:,} channels x {dtype}); "
-            f"{remain:,} {'bytes remain' if remain > 1 else 'byte remains'}. Use --keep-partial to store them as they are"
+            f"{remain:,} {rest}. Use --keep-partial to store them as they are"
         )
     return Source(file, name, layout, head_size=0, payload_size=size, file_size=size)
