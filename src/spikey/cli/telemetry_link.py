@@ -79,6 +79,7 @@ def send(
     from spikey.stream.transport import open_sink, parse
     from spikey.telemetry.encoder import TelemetryEncoder
     from spikey.telemetry.link import send as send_all
+    from spikey.telemetry.prepare import prepare
     from spikey.telemetry.write import budgeted
 
     address = parse(to)
@@ -101,7 +102,8 @@ def send(
         buffer_ms=buffer_ms,
     )
     speed = float(address.kind == "udp") if speed is None else speed
-    _prepare()
+    prepare_kernels()
+    prepare()
     with open_recording(path, Recordings(raw=raw_layout(channels, rate, dtype))) as source, stopping() as stop:
         settings, bits = budgeted(source, str(path), settings, ratio=ratio, usual_budget=not stated)
         layout = source.layout
@@ -151,8 +153,10 @@ def receive(
     from spikey.files import complete_file
     from spikey.telemetry.link import Receiver, facts
     from spikey.telemetry.packet import MARK, SHORTEST
+    from spikey.telemetry.prepare import prepare
 
-    _prepare()
+    prepare_kernels()
+    prepare()
     with listen(address, only, socket_ms, socket_mbit, mark=MARK, least=SHORTEST) as source, stopping() as stop:
         with complete_file(output) as (file, _), live_view() as live:
             receiver = Receiver(file, stream=stream, log=say)
@@ -191,23 +195,6 @@ def record(source: Source, receiver: Receiver, idle: float, stop: threading.Even
             break
         live(lambda: _receiving(receiver, source))
     receiver.finish(end)
-
-
-def _prepare() -> None:
-    """Have the kernels compiled, or loaded, before time counts."""
-    prepare_kernels()
-    import numpy as np
-
-    from spikey.stream.latency import settle
-    from spikey.telemetry.decoder import TelemetryDecoder
-    from spikey.telemetry.encoder import TelemetryEncoder
-
-    encoder, decoder = TelemetryEncoder(2, 2e4), TelemetryDecoder()
-    frames = np.random.default_rng(0).normal(0, 200, (4000, 2)).astype(np.int16)
-    frames[1500::400] -= 8000  # events, so that everything is gone through
-    for packet in encoder.push(frames) + encoder.close():
-        decoder.push(packet)
-    settle()
 
 
 def _sent(report: Sent, encoder: Any, bits: int) -> dict[str, Any]:
