@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spikey import Encoder
 from spikey.cli import stream_receive
 from spikey.container.reader import Reader
 from spikey.errors import DataError
@@ -23,6 +24,11 @@ from spikey.stream.recording import facts
 from spikey.stream.transport import Address, parse
 
 HOST = "127.0.0.1"
+RATE = 20_000
+CHANNELS = 8
+PUSH = 20  # frames
+FRAMES = 8000
+SECONDS = FRAMES / RATE
 Faults = Callable[[bytes], list[bytes]]  # what is carried on when a datagram comes
 
 
@@ -166,3 +172,28 @@ def check_gaps(path: Path, samples: np.ndarray, gaps: list[tuple[int, int, int, 
     for first, end, low, high in lost:
         missing[first:end, low:high] = True
     assert missing.sum() == sum((end - first) * (high - low) for first, end, low, high in gaps)
+
+
+def encoded(samples: np.ndarray, stream: int = 7, **options) -> tuple[list[bytes], list[bytes]]:
+    """A stream's packets, and those that end it; `whole` is both."""
+    encoder = Encoder(samples.shape[1], RATE, str(samples.dtype), stream=stream, **{"key_interval": 0.02} | options)
+    packets = [p for at in range(0, len(samples), PUSH) for p in encoder.push(samples[at : at + PUSH])]
+    return packets, encoder.close()
+
+
+def whole(samples: np.ndarray, **options) -> list[bytes]:
+    packets, last = encoded(samples, **options)
+    return packets + last
+
+
+def from_(packets: list[bytes], sender: object) -> list[tuple[bytes, object]]:
+    return [(packet, sender) for packet in packets]
+
+
+def send(packets: list[bytes], port: int, every: float = 0.0) -> tuple[str, int]:
+    """Send datagrams from a socket of their own; its address."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
+        for packet in packets:
+            own.sendto(packet, (HOST, port))
+            time.sleep(every)
+        return own.getsockname()

@@ -460,6 +460,7 @@ def test_frames_beyond_the_latest_that_there_can_be_are_refused(samples, packets
     late = [
         write_packet(KEY, 7, 0, 5, 20, description(first_frame=FRAMES + 1) + bytes(60)),
         write_packet(LAST, 7, 0, 5, 0, b"\xff\xff\x7f"),
+        write_packet(KEY | LAST, 7, 0, 5, 0, description() + b"\xff\xff\x7f"),
         write_packet(0, 7, 0, FRAMES + 100, 20, bytes(60)),
     ]
     decoder.latest = FRAMES

@@ -154,18 +154,15 @@ class Decoder:
                 yield from self._queue(kept)
 
     def _is_too_far(self, packet: Packet) -> bool:
-        """Whether a packet claims more frames than there can have been: its own, the end's, or those of packets before
-        it, each of which has a frame at least.
-        """
+        """Whether a packet claims more frames than there can have been, also of packets before it, a frame each."""
         if self.latest is None:
             return False
-        if packet.description is not None and packet.description.first_frame > self.latest:
-            return True
-        if packet.flags & LAST and Cursor(packet.body).varint() > self.latest:
-            return True
+        first = 0 if packet.description is None else packet.description.first_frame
+        frame = max(first, Cursor(packet.body).varint() if packet.flags & LAST else 0)
         group = self._groups.get(packet.group)
-        ahead = 0 if group is None else (packet.number - group.expected) & 0xFFFFFFFF
-        return group is not None and self._wait + max(self.latest - group.frame, 0) < ahead < HALF
+        if frame > self.latest or group is None:
+            return frame > self.latest
+        return self._wait + max(self.latest - group.frame, 0) < (packet.number - group.expected) & 0xFFFFFFFF < HALF
 
     def _queue(self, packet: Packet) -> Iterator[_Due]:
         """Queue a packet of the stream; what is due comes out in order."""
