@@ -122,6 +122,12 @@ def write_report(path: PathLike, data: bytes) -> None:
         file.write(data)
 
 
+def refuse_existing(path: PathLike, overwrite: bool) -> None:
+    """OutputExistsError where a file exists that must not be replaced, before any work is done for it."""
+    if not overwrite and os.path.exists(path) and not is_special(path):
+        raise OutputExistsError(os.fspath(path))
+
+
 def is_special(path: PathLike) -> bool:
     """Whether a path leads to something that is written to instead of being replaced: a pipe, a device."""
     if _descriptor(path) is not None:
