@@ -39,7 +39,7 @@ def matches(
     Returns None where either cannot be read or a byte differs.
     """
     try:
-        with (packed if isinstance(packed, Reader) else Reader(packed)) as reader, open(original, "rb") as file:
+        with packed if isinstance(packed, Reader) else Reader(packed) as reader, open(original, "rb") as file:
             against: Any = _Against(file)
             size = restore_to(against, reader, jobs, progress)
             against.end()

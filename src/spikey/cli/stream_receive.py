@@ -50,7 +50,10 @@ def receive(
     prepare_kernels()
     prepare_receiving()
     with listen(address, only, socket_ms, socket_mbit) as source, stopping() as stop:
-        with Receiver(output, jobs=jobs, idle=idle, stream=stream, log=say, overwrite=force) as receiver, live_view() as live:
+        with (
+            Receiver(output, jobs=jobs, idle=idle, stream=stream, log=say, overwrite=force) as receiver,
+            live_view() as live,
+        ):
             say(f"listening to {source.address}")
             record(source, receiver, repair, stop, live)
         facts_of = [facts(stream) for stream in receiver.streams]
