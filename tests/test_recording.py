@@ -15,7 +15,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spikey.errors import DataError, UsageError
-from spikey.recording import source as source_module
 from spikey.recording.raw import open_raw
 from spikey.recording.source import DTYPES, Layout, NotPCM, Sink, Source, pack, unpack
 from spikey.recording.wav import MAX_CHUNKS, SUBFORMAT_END, canonical_head, open_wav
@@ -288,7 +287,7 @@ def test_what_cannot_be_opened_gets_one_sentence(tmp_path, monkeypatch, open_it)
         raise PermissionError(13, "Permission denied")
 
     # The mode bits of a file would not stop the superuser, as whom tests may run.
-    monkeypatch.setattr(source_module, "open", refuse, raising=False)
+    monkeypatch.setattr("spikey.recording.opened.io.FileIO", refuse)
     path = tmp_path / "probe.wav"
     path.write_bytes(b"x")
     with pytest.raises(DataError, match="cannot be opened: Permission denied"):
