@@ -13,9 +13,13 @@ from pathlib import Path
 
 import numba
 import pytest
+from numba.core.caching import NullCache
+from typer.testing import CliRunner
 
 import spikey
 from spikey import kernel_cache
+from spikey.cli import app
+from spikey.coding.loop import run_rows
 
 ROOT = Path(spikey.__file__).parent
 SCRIPT = """from spikey.kernels import kernel
@@ -171,3 +175,12 @@ def test_without_any_folder_kernels_are_compiled_all_the_same(tmp_path):
     done = run("\nprint(triple(2))", tmp_path, before=nowhere)
     assert (done.returncode, done.stdout) == (0, "6\n"), done.stderr
     assert "every start compiles them anew" in done.stderr
+
+
+@compiled
+def test_doctor_tells_that_nothing_can_be_written(monkeypatch):
+    monkeypatch.setattr("spikey.analysis.self_test.self_test", list)
+    monkeypatch.setattr(run_rows, "_cache", NullCache())
+    done = CliRunner().invoke(app, ["doctor"])
+    assert done.exit_code == 1 and "trouble: no folder can be written" in done.output
+    assert "NUMBA_DISABLE_JIT" not in done.output

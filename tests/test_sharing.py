@@ -10,6 +10,7 @@ import pickle
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -315,6 +316,16 @@ def test_a_file_whose_end_is_an_earlier_files(path, data):
             kept[low:high] = False
         assert kept[: FRAMES // 4].all() and first < end and not found[~kept].any()
         np.testing.assert_array_equal(found[kept], SAMPLES[kept])
+
+
+def test_a_block_that_no_file_of_this_shape_has_hides_none(data):
+    with Reader(data) as reader:
+        last = reader.blocks[-1]
+        start = reader.blocks[0].offset - len(reader.blocks[0].write())
+    strange = replace(last, first_frame=FRAMES, size=3)
+    damaged = data[:start] + strange.write() + b"abc" + data[start:-9]
+    with Reader(damaged, salvage=True) as reader:
+        np.testing.assert_array_equal(reader[:], SAMPLES)
 
 
 def test_blocks_within_a_side_file_are_not_the_recordings(data, tmp_path):

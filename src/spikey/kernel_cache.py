@@ -95,7 +95,7 @@ def _unsealed(path: str) -> Any:
         data = memoryview(Path(path).read_bytes())
         if _digest(data[DIGEST:]) == data[:DIGEST]:
             return pickle.loads(data[DIGEST:])
-    except (OSError, AttributeError, ImportError, pickle.UnpicklingError):
+    except Exception:  # whatever types, of another process or version, raise that cannot be made here
         pass
     return None
 

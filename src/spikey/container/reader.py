@@ -313,7 +313,8 @@ class Reader:
             raise DataError(f"{self.name}: is damaged, and a file in one piece, as short as this, cannot be salvaged")
         if not self.blocks:
             found = find_blocks(self._read_around, self.file_size, self.name)
-            self.blocks = in_order(block for block in found if block not in foreign)
+            own = (block for block in found if block not in foreign)
+            self.blocks = in_order(block for block in own if not self.header.frames or self._possible(block))
 
     def _check_coverage(self) -> None:
         """Every sample and byte must lie in exactly one block, so that sizes that lie cannot make anyone allocate."""
