@@ -105,7 +105,7 @@ def _place(output: str) -> str:
 
 
 def check_inputs(inputs: tuple[str, ...]) -> None:
-    """DataError for the first input that does not exist, or ends in `/` and is not a folder."""
+    """DataError for an input that does not exist, ends in `/` and is not a folder, or is a named pipe or a device."""
     for text in inputs:
         if is_address(text) or text == STDIN:
             continue
@@ -113,6 +113,8 @@ def check_inputs(inputs: tuple[str, ...]) -> None:
             raise DataError(f"{text}: no such folder")
         if not os.path.lexists(text):
             raise DataError(f"{text} does not exist")
+        if is_special(text) and not is_descriptor(text):
+            raise DataError(f"{text} is not a regular file; - reads standard input")
 
 
 @contextmanager
