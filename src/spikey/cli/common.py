@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spikey.cli.messages import say
+from spikey.cli.messages import is_quiet, say
 from spikey.cli.progress import progress_bar
 from spikey.errors import UsageError
 
+COMPILING = "compiling the kernels, once on this machine (up to a minute) ..."
 __all__ = [
     "model_of",
     "prepare_kernels",
@@ -31,7 +32,7 @@ def prepare_kernels() -> None:
     """Have the first compilation say that it is happening."""
     from spikey.kernels import announce_compilation
 
-    announce_compilation(lambda: say("compiling the kernels, once on this machine (up to a minute) ..."))
+    announce_compilation(lambda: None if is_quiet() else say(COMPILING))
 
 
 def some(files: list[Any], folder: Path | str, suffixes: tuple[str, ...]) -> None:

@@ -207,7 +207,10 @@ class RecordingSource:
         except Exception as error:  # each format has its own kinds
             raise DataError(f"{self.name}: frames {first_frame} to {end} cannot be read: {error}") from error
         if traces.shape != (count, self.layout.channels):
-            raise DataError(f"{self.name}: frames {first_frame} to {end} were read as {traces.shape}")
+            raise DataError(
+                f"{self.name}: its header describes {self.layout.channels:,} channels, and frames {first_frame:,} to "
+                f"{end:,} were read as {' x '.join(map(str, traces.shape))} samples"
+            )
         return np.ascontiguousarray(traces, dtype=self.layout.memory_dtype)
 
     def head_chunks(self, size: int = 0) -> Iterator[bytes]:
