@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -208,11 +209,21 @@ def _exists(target: str) -> bool:
 
 
 def _same(planned: Planned, jobs: int) -> Outcome | None:
-    """The outcome where the output was made from this input: same modification time, same bytes when restored."""
+    """The outcome where the output was made from this input: same modification time, same bytes when restored.
+
+    Where only samples are stored, no file can be compared: the size must be the same, and every checksum right.
+    """
+    from spikey.files import verify_file
     from spikey.matching import matches, same_file_time
 
+    part = planned.item.part
     if not planned.item.covers:
-        return None  # only samples are stored, which no file can be compared with
+        if part is None or part.origin is None or not same_file_time(part.origin, planned.target):
+            return None
+        with suppress(SpikeyError):
+            found = verify_file(planned.target, jobs)
+            return replace(found, skipped=True) if found.original == part.sample_bytes else None
+        return None
     original = planned.item.covers[0]
     if not same_file_time(original, planned.target):
         return None

@@ -39,7 +39,8 @@ def command(
 
     files = ["--input_file", str(wav), "--output_file", str(packed)]
     back = ["--input_file", str(packed), "--output_file", str(restored)]
-    run("simulate", str(wav), "--seed", str(seed))
+    if not _is_simulated(wav, seed):
+        run("simulate", str(wav), "--seed", str(seed))  # refuses to replace another recording
     run("compress", *configured, *files)  # compiles on a fresh machine
     seconds = run("compress", *configured, *files), run("decompress", *configured, *back)
     original = wav.read_bytes()
@@ -70,3 +71,17 @@ def command(
             f"decode {row['decode_ms_s']:5.1f} million samples/s"
         )
     typer.echo(f"picture of signal, prediction and residual: {picture}")
+
+
+def _is_simulated(path: Path, seed: int) -> bool:
+    """Whether a file is the recording that an earlier demo simulated."""
+    from spikey.analysis.simulate import rate_of, simulate
+    from spikey.recording.source import Layout, pack
+    from spikey.recording.wav import canonical_head
+
+    if not path.exists():
+        return False
+    layout = Layout(1, rate_of("n1"), "int16")
+    frames = round(5.0 * layout.rate)
+    samples = simulate(frames, 1, layout.rate, seed, profile="n1")
+    return path.read_bytes() == canonical_head(layout, frames) + pack(samples, layout)

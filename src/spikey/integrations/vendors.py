@@ -61,6 +61,11 @@ class Part:
         return [name for name, _, _ in self.recordings]
 
     @property
+    def origin(self) -> Path | None:
+        """The file whose mode and modification time the output gets: the flat one, or the first that is read."""
+        return self.file or next((path for path, _ in self.sizes), None)
+
+    @property
     def sample_bytes(self) -> int:
         """Bytes of the samples as SpikeInterface gives them."""
         return sum(
@@ -77,7 +82,7 @@ class Part:
     ) -> Outcome:
         """Write the part to `out_path`, checked like any other; the preset is `realtime` where none is asked for.
 
-        overwrite: whether to replace a file that exists; the output gets the mode and time of the part's flat file.
+        overwrite: whether to replace a file that exists; the output gets the mode and time of `origin`.
         Raises DataError where a file has changed since it was found, or changes meanwhile.
         """
         check_sizes(dict(self.sizes))
@@ -112,7 +117,7 @@ class Part:
             progress,
             extra=self._extra(),
             overwrite=overwrite,
-            like=self.file,
+            like=self.origin,
         )
         notes = [outcome.note, "" if self.flat is None else self.flat.remainder(self.name)]
         return replace(outcome, note="; ".join(filter(None, notes)))
