@@ -109,7 +109,7 @@ def archive(folder, tmp_path_factory) -> Path:
 def contents(archive: Archive, tmp_path: Path) -> dict[str, bytes]:
     found = {}
     for name in archive:
-        restore(archive, name, tmp_path / "out.wav")
+        restore(archive, name, tmp_path / "out.wav", overwrite=True)
         found[name] = (tmp_path / "out.wav").read_bytes()
     return found
 

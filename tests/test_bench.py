@@ -112,7 +112,7 @@ def test_raw_and_compressed_recordings(folder, tmp_path):
     assert done.exit_code == 0, done.output
     answer = json.loads(done.stdout)
     assert answer["original"] == sum(file.stat().st_size for file in folder.glob("*.wav"))
-    assert answer["rows"][0]["compressed"] == sum(file.stat().st_size for file in packed.glob("*.spky"))
+    assert answer["rows"][0]["compressed"] == sum(file.stat().st_size for file in packed.rglob("*.spky"))
     assert answer["floor"] is None
 
 
@@ -218,7 +218,7 @@ def test_an_interrupted_run_leaves_nothing(folder, tmp_path):
     time.sleep(0.5)
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 1 and said.strip().endswith("spikey: interrupted; no unfinished output was kept")
+    assert process.returncode == 130 and said.strip().endswith("spikey: interrupted; no unfinished output was kept")
     assert "Traceback" not in said
     assert not any(passing.iterdir()) and not out.exists()
 

@@ -72,8 +72,8 @@ def test_bench_measures_what_files_take(folder, tmp_path):
     assert done.exit_code == 0, done.output
     (row,) = json.loads(done.stdout)["rows"]
     assert row["recordings"] == 2 and row["original"] == sum(f.stat().st_size for f in folder.glob("*.wav"))
-    runner.invoke(app, ["compress", str(folder), str(tmp_path), "--preset", "realtime"])
-    assert row["compressed"] == sum(f.stat().st_size for f in tmp_path.glob("*.spky"))
+    runner.invoke(app, ["compress", str(folder), f"{tmp_path}/", "--preset", "realtime"])
+    assert row["compressed"] == sum(f.stat().st_size for f in tmp_path.rglob("*.spky"))
     assert row["ratio"] == pytest.approx(row["original"] / row["compressed"])
 
 

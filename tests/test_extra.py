@@ -83,7 +83,7 @@ def test_side_files_come_back(side, tmp_path):
         assert len(list((tmp_path / "out").rglob("*.part"))) == 0
         (tmp_path / "out/empty").write_bytes(b"no more")
         (tmp_path / "out/a/b.meta").unlink()
-        with pytest.raises(spikey.UsageError, match="empty: is there already and differs"):
+        with pytest.raises(spikey.UsageError, match="empty: exists and differs"):
             write_side_files(reader, tmp_path / "out")
         assert not (tmp_path / "out/a/b.meta").exists()
 
@@ -198,7 +198,7 @@ def test_the_commands_tell_and_restore_them(side, tmp_path):
     run = CliRunner()
     assert "a/b.meta 550" in run.invoke(app, ["info", str(path)]).output
     done = run.invoke(app, ["decompress", str(path), str(tmp_path / "alone.bin")])
-    assert done.exit_code == 0 and "also keeps a/b.meta and 3 more files" in done.output
+    assert done.exit_code == 0 and "also contains a/b.meta and 3 more files" in done.output
     done = run.invoke(app, ["decompress", str(path), f"{tmp_path}/whole/"])
     assert done.exit_code == 0, done.output
     found = {p.relative_to(tmp_path / "whole").as_posix(): p for p in (tmp_path / "whole").rglob("*") if p.is_file()}

@@ -186,8 +186,8 @@ def test_files_of_all_kinds(tmp_path, monkeypatch, blocks):
         body = b"WAVE" + head + fmt + b"data" + struct.pack("<I", len(pcm)) + pcm + tail
         path, packed, restored = tmp_path / "a.wav", tmp_path / "a.spky", tmp_path / "b.wav"
         path.write_bytes(b"RIFF" + struct.pack("<I", len(body)) + body)
-        compress_file(path, packed, Settings(preset="realtime", calibration=n1()))
-        decompress_file(packed, restored)
+        compress_file(path, packed, Settings(preset="realtime", calibration=n1()), overwrite=True)
+        decompress_file(packed, restored, overwrite=True)
         assert reference.decode(packed.read_bytes()) == path.read_bytes() == restored.read_bytes()
     out = io.BytesIO()
     content = np.arange(150, dtype=np.float32).tobytes() + b"xyz"

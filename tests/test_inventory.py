@@ -17,10 +17,11 @@ from spikey.cli.info import describe
 from spikey.container.reader import Reader
 from spikey.files import Settings, compress_file, decompress_file
 from spikey.inventory import SAMPLES, Inventory, take
+from spikey.names import stored_name
 from spikey.recording.source import Layout
 from spikey.recording.tree import DERIVED_FILES, DERIVED_FOLDERS
 from spikey.recording.wav import canonical_head
-from spikey.side_files import original_name, write_side_files
+from spikey.side_files import write_side_files
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "vendors"
 KINDS = ("axon", "blackrock", "intan", "neuralynx", "nwb", "openephys", "openephysbinary", "spikeglx", "wav")
@@ -58,7 +59,7 @@ def there_and_back(found: Inventory, folder: Path) -> None:
         else:
             item.part.compress(packed, Settings())
         with Reader(packed) as reader:
-            name = original_name(reader) or item.name
+            name = stored_name(reader) or item.name
             if item.covers:
                 assert name == item.name
             target = back / name

@@ -81,7 +81,7 @@ def test_the_original_comes_back_with_the_correction(file, tmp_path):
     hybrid(file, out, 2.5, FAST, correction=beside)
     restore(out, back, beside)
     assert back.read_bytes() == file.read_bytes()
-    restore(out, back)
+    restore(out, back, overwrite=True)
     assert back.read_bytes() != file.read_bytes()
     with Reader(out, lossy=True) as reader, Reader(beside, correction=True) as rests:
         assert (reader[100:110, 0] != spikey.decompress(out, lossy=True).samples[100:110, 0]).sum() == 0
@@ -140,13 +140,13 @@ def test_every_type_empty_constant_and_from_rail_to_rail(tmp_path, dtype, shape)
     samples, out, beside, back = shape(dtype), tmp_path / "a.spky", tmp_path / "fix.spky", tmp_path / "back.raw"
     source = tmp_path / "a.raw"
     source.write_bytes(pack(samples, Layout(samples.shape[1], 1000, dtype)) + b"!")
-    raw = Settings(preset="realtime", raw=(samples.shape[1], 1000, dtype))
+    raw = Settings(preset="realtime", raw=(samples.shape[1], 1000, dtype), keep_partial=True)
     near_lossless(source, out, 3, raw)
     restored = spikey.decompress(str(out), lossy=True).samples
     assert restored.dtype == samples.dtype and restored.shape == samples.shape
     if samples.size:
         assert (restored[:, 0] == samples[:, 0]).all() and (restored[:, 2] == samples[:, 2]).all()
-    hybrid(source, out, 9, raw, correction=beside)
+    hybrid(source, out, 9, raw, correction=beside, overwrite=True)
     restore(out, back, beside)
     assert back.read_bytes() == source.read_bytes()
     restore(out, back)
@@ -194,7 +194,7 @@ def test_a_long_head_is_counted(tmp_path, monkeypatch):
     assert 96.8 < 8 * written.outcome.compressed / FRAMES <= 97 and written.bins.largest_error > 0
     with pytest.raises(UsageError, match="least possible"):
         hybrid(tmp_path / "a.wav", out, 3, FAST)
-    near_lossless(tmp_path / "a.wav", out, 1, FAST)
+    near_lossless(tmp_path / "a.wav", out, 1, FAST, overwrite=True)
     restore(out, back)
     assert back.read_bytes()[: 44 + 70_008] == bytes(data[: 44 + 70_008])
 
@@ -229,7 +229,7 @@ def test_commands(run, file, tmp_path):
     assert status == 1 and "largest error 2 codes" in err and "spikey telemetry restore" in err and not back.exists()
     status, said, _ = run("telemetry", "restore", near, back)
     assert status == 0 and "not the original" in said and back.stat().st_size == file.stat().st_size
-    status, said, _ = run("telemetry", "restore", out, back, "--correction", beside)
+    status, said, _ = run("telemetry", "restore", out, back, "--correction", beside, "--force")
     assert status == 0 and "bit for bit" in said and back.read_bytes() == file.read_bytes()
     status, said, _ = run("info", "--json", near, beside)
     facts = json.loads(said)
@@ -377,11 +377,11 @@ def test_a_decoder_written_from_the_specification(tmp_path, mode):
         source, out, beside = (tmp_path / f"{index}{name}" for name in (".wav", ".spky", ".fix.spky"))
         source.write_bytes(wav(samples))
         if mode == "near":
-            near_lossless(source, out, 2, FAST)
+            near_lossless(source, out, 2, FAST, overwrite=True)
         else:
-            hybrid(source, out, 3.5, FAST, correction=beside)
+            hybrid(source, out, 3.5, FAST, correction=beside, overwrite=True)
             assert reference.decode(out.read_bytes(), correction=beside.read_bytes()) == source.read_bytes()
-        restore(out, tmp_path / "back.wav")
+        restore(out, tmp_path / "back.wav", overwrite=True)
         assert reference.decode(out.read_bytes()) == (tmp_path / "back.wav").read_bytes()
 
 

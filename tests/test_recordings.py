@@ -334,10 +334,10 @@ def test_spikeglx_there_and_back_by_command(tmp_path):
     assert "4 files" in run("compress", tmp_path / "run", tmp_path / "packed")
     for out in ("whole", "again"):
         run("decompress", tmp_path / "packed", tmp_path / out)
-        assert_same_folders(tmp_path / "run", tmp_path / out)
+        assert_same_folders(tmp_path / "run", tmp_path / out / "run")
     from spikeinterface.extractors import read_spikeglx
 
-    original = read_spikeglx(tmp_path / "whole", stream_name="imec0.ap")  # restored, read by the real reader
+    original = read_spikeglx(tmp_path / "whole" / "run", stream_name="imec0.ap")  # restored, read by the real reader
     assert_same(read_spikey(tmp_path / "packed", stream_name="imec0.ap"), original)
 
 
@@ -427,9 +427,9 @@ def test_folders_of_files_and_several_inputs(tmp_path):
     for name in ("a/1.rhd", "a/b/2.rhd", "3.ns5"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (vendors.intan if name.endswith("rhd") else vendors.blackrock)(tmp_path / name)
-    assert "3 files" in run("compress", tmp_path / "a", tmp_path / "3.ns5", tmp_path / "out")
+    assert "3 files" in run("compress", tmp_path / "a", tmp_path / "3.ns5", f"{tmp_path}/out/")
     names = {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.spky")}
-    assert names == {"1.rhd.spky", "b/2.rhd.spky", "3.ns5.spky"}
+    assert names == {"a/1.rhd.spky", "a/b/2.rhd.spky", "3.ns5.spky"}
 
 
 def test_bad_vendors_files_are_said(tmp_path):

@@ -231,7 +231,7 @@ def test_memory_and_local_files(data, tmp_path):
             np.testing.assert_array_equal(reader[100:50_000:11], SAMPLES[100:50_000:11])
             assert reader.name == address
         out = tmp_path / "a.bin"
-        decompress_file(address, out)
+        decompress_file(address, out, overwrite=True)
         assert out.read_bytes() == SAMPLES.tobytes()
     with pytest.raises(spikey.DataError, match="memory://none does not exist"):
         spikey.open("memory://none")

@@ -10,7 +10,8 @@ import typer
 
 from spikey.cli import options
 from spikey.cli.common import prepare_kernels, progress_bar, recordings_in
-from spikey.errors import OutputExistsError, UsageError
+from spikey.errors import UsageError
+from spikey.recording.output import refuse_existing
 
 if TYPE_CHECKING:
     from spikey.analysis.calibration_report import Report
@@ -42,8 +43,7 @@ def command(
     *inputs, output = paths
     if not inputs or output.suffix != ".safetensors":
         raise UsageError(f"{output}: the last path is the calibration to write, and must end in .safetensors")
-    if output.exists() and not force:
-        raise OutputExistsError(str(output))
+    refuse_existing(output, force)
     if any(value is None for value in (channels, rate, dtype)) and (channels, rate, dtype) != (None, None, None):
         raise UsageError("raw inputs need all three of --channels, --rate and --dtype")
     raw = (channels, rate, dtype) if channels is not None and rate is not None and dtype is not None else None

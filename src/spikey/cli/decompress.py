@@ -237,8 +237,10 @@ def _side_files(each: Restoring, salvage: bool, force: bool) -> tuple[int, list[
     if not each.files:
         return 0, []
     if each.root is None:
-        files = f"{each.files:,} side file{'s' * (each.files > 1)}"
-        note(f"{each.source} also contains {files}; restore into a folder to get that as well")
+        with Reader(each.place, salvage=salvage) as reader:
+            first = next(iter(reader.files))
+        more = f" and {each.files - 1:,} more files" if each.files > 1 else ""
+        note(f"{each.source} also contains {first}{more}; restore into a folder to get that as well")
         return 0, []
     with Reader(each.place, salvage=salvage) as reader:
         reader.lost.clear()

@@ -74,9 +74,9 @@ class Run:
 
         quiet_output: standard output is the compressed file's.
         """
-        for result in self.results:
-            if result.outcome is not None and result.outcome.note:
-                note(result.outcome.note)
+        outcomes = [result.outcome for result in self.results if result.outcome is not None]
+        for text in dict.fromkeys(outcome.note for outcome in outcomes if outcome.note):  # of a model each says the same
+            note(text)
         skipped = sum(r.outcome is not None and r.outcome.skipped for r in self.results)
         if as_json:
             typer.echo(json.dumps(self.facts(), indent=2))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from spikey.cli import options
-from spikey.errors import OutputExistsError, UsageError
+from spikey.errors import UsageError
 
 
 def command(
@@ -23,14 +23,13 @@ def command(
 ) -> None:
     """Write a WAV with the statistics of a real recording: noise, spikes, field potentials, an uneven converter."""
     from spikey.analysis.simulate import rate_of, simulate
-    from spikey.recording.output import atomic_output
+    from spikey.recording.output import atomic_output, refuse_existing
     from spikey.recording.source import Layout, Sink
     from spikey.recording.wav import canonical_head
 
     if not seconds <= 1e6:
         raise UsageError(f"--seconds must be at most 1,000,000, not {seconds}")
-    if output.exists() and not force:
-        raise OutputExistsError(str(output))
+    refuse_existing(output, force)
     layout = Layout(channels, rate_of(profile), "int16")
     frames = round(seconds * layout.rate)
     head = canonical_head(layout, frames)

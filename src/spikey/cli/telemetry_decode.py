@@ -13,7 +13,8 @@ import typer
 
 from spikey.cli import options
 from spikey.cli.common import prepare_kernels, progress_bar, say
-from spikey.errors import OutputExistsError, UsageError
+from spikey.errors import UsageError
+from spikey.recording.output import is_input, refuse_existing
 from spikey.recording.remote import is_address
 
 if TYPE_CHECKING:
@@ -55,8 +56,8 @@ def command(
 
     prepare_kernels()
     for target in targets.values():
-        if not force and not is_address(target) and Path(target).exists():
-            raise OutputExistsError(target)
+        if not is_address(target):
+            refuse_existing(target, force or is_input(target, (path,)))
     telemetry, counted = inspect(path)
     for form, target in targets.items():
         _writer(form, volts_per_code, start, force)(telemetry, target, path)
