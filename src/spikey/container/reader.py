@@ -20,6 +20,7 @@ import numpy as np
 from spikey.coding.block import (
     LARGEST,
     MOST_TOGETHER,
+    SAMPLES_TOGETHER,
     Payload,
     decode_block,
     decode_learned,
@@ -573,13 +574,15 @@ class Reader:
         """Blocks that are decoded, or fetched, together."""
         most = max(MOST_TOGETHER // min(self.layout.channels, 16), 1) if self.model_id else len(blocks)
         batch: list[Block] = []
-        size = 0
+        size = samples = 0
         for block in blocks:
-            if batch and (len(batch) == most or (size + block.size > AHEAD and self._remote)):
+            full = samples + block.frames * block.channels > SAMPLES_TOGETHER and bool(self.model_id)
+            if batch and (full or len(batch) == most or (size + block.size > AHEAD and self._remote)):
                 yield batch
-                batch, size = [], 0
+                batch, size, samples = [], 0, 0
             batch.append(block)
             size += block.size
+            samples += block.frames * block.channels
         if batch:
             yield batch
 
