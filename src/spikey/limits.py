@@ -7,7 +7,7 @@ The limits suit whatever Spikey writes by itself. A caller who trusts an input m
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from functools import cached_property
 
 from spikey.errors import DataError, UsageError
 
@@ -22,16 +22,18 @@ def _from_environment(name: str, default: int) -> int:
     return int(text)
 
 
-@dataclass
 class Limits:
-    """The limits in force.
+    """The limits in force, from the environment when they are first needed, or as they are set."""
 
-    work: multiplications that a trained network may take for one block (SPIKEY_MOST_WORK), some two minutes. chunk:
-    bytes that the array of one chunk may take (SPIKEY_MOST_CHUNK).
-    """
+    @cached_property
+    def work(self) -> int:
+        """Multiplications that a trained network may take for one block (SPIKEY_MOST_WORK): some two minutes."""
+        return _from_environment("SPIKEY_MOST_WORK", 1 << 40)
 
-    work: int = field(default_factory=lambda: _from_environment("SPIKEY_MOST_WORK", 1 << 40))
-    chunk: int = field(default_factory=lambda: _from_environment("SPIKEY_MOST_CHUNK", 1 << 32))
+    @cached_property
+    def chunk(self) -> int:
+        """Bytes that the array of one chunk may take (SPIKEY_MOST_CHUNK)."""
+        return _from_environment("SPIKEY_MOST_CHUNK", 1 << 32)
 
     def check_work(self, work: int, what: str) -> None:
         """DataError where a block needs more multiplications than are allowed."""

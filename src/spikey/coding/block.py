@@ -592,7 +592,8 @@ def levels_of(values: np.ndarray, calibration: Calibration | None) -> tuple[Leve
         if levels.fits(values):
             return levels, True
     levels = find_levels(values)
-    return levels, levels.kind == N1 and calibration.metadata.get("levels", "n1") == "n1"
+    fits = calibration.codes == levels.codes and calibration.metadata.get("levels", "n1") == "n1"
+    return levels, levels.kind == N1 and fits
 
 
 def suits(codes: np.ndarray, calibration: Calibration) -> bool:

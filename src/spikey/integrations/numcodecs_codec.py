@@ -25,7 +25,8 @@ def _check_fits(dtype: np.dtype[Any], shape: tuple[int, ...], out: np.ndarray) -
     """DataError where a chunk of this type and shape is not for `out`; numcodecs itself compares sizes alone."""
     viewed = dtype.kind in "MmV" or out.dtype.kind == "V"  # times as integers, fields without their names
     alike = dtype == out.dtype or (viewed and dtype.itemsize == out.dtype.itemsize)
-    flat = out.ndim == 1 and (alike or out.dtype.itemsize == 1)
+    buffers = (dtype.itemsize == 1 and len(shape) == 1) or (out.dtype.itemsize == 1 and out.ndim == 1)
+    flat = buffers or (alike and out.ndim == 1)
     same_size = dtype.itemsize * math.prod(shape) == out.nbytes
     if not same_size or not (flat or (alike and _long(shape) == _long(out.shape))):
         raise DataError(
@@ -80,7 +81,7 @@ class Spikey(Codec):
     def decode(self, buf: Any, out: Any = None) -> Any:
         """The array that was encoded, in its memory order; or `out`, filled with it.
 
-        buf: bytes, or an array of them. out: of the type and shape that were encoded, or flat, or bytes. Raises
+        buf: bytes, or an array of them. out: of the type and shape that were encoded, or flat; either may be bytes. Raises
         DamagedError or DataError where `buf` is not what was encoded, or not for `out`.
         """
         if out is None:
