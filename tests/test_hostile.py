@@ -73,7 +73,7 @@ def with_table(payload: bytes, table: tuple[int, ...]) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "table", [(0, 1), (-5, 3), (1 << 30, 1 << 31), (-(1 << 32), 1 << 32), (0,), tuple(range(4096))]
+    "table", [(0, 1), (-5, 3), (1 << 30, 1 << 31), (-(1 << 31), 1 << 31), (0,), tuple(range(4000, 4300))]
 )
 def test_a_companion_that_is_not_in_its_table_is_an_error_of_the_data(table):
     companion, samples = pair()
@@ -101,19 +101,21 @@ def test_the_rest_of_an_archive_is_restored(tmp_path):
     compress_archive(members, tmp_path / "x.spky", Settings(preset="archive", estimate=False))
     with Archive(tmp_path / "x.spky") as opened:
         entry = next(entry for entry in opened.entries if entry.kind == TOGETHER)
+        spoilt = {name for name in opened if entry.name in {name, *opened.needed(name)}}
         with Reader(b"".join(opened.bytes_of(entry.name)), companions=Counted(1)) as reader:
             block = reader.blocks[0]
             payload, front = reader.payload(block), reader._front
         held = [(each, b"".join(opened.bytes_of(each.name))) for each in opened.entries]
     changed = front + with_table(payload, (0, 1))
     changed += struct.pack("<I", zlib.crc32(samples.tobytes(), zlib.crc32(changed)))
+    assert {"a.wav", "b.wav", "c.wav"} - spoilt
     path = tmp_path / "forged.spky"
     path.write_bytes(archived(held, entry.number, changed))
     with Archive(path) as opened, pytest.raises(DataError, match=entry.name):
         verify_member(opened, entry.name)
     with Archive(path, salvage=True) as opened:
         for each in opened.entries:
-            if each.number == entry.number:
+            if each.name in spoilt:
                 with pytest.raises(DataError):
                     opened.open(each.number)[:]
             else:
@@ -179,11 +181,11 @@ def test_a_block_of_more_work_than_is_allowed_is_refused_before_it_is_decoded(mo
 
 def test_a_small_file_with_a_large_model_is_refused(monkeypatch):
     """Some kilobytes would have taken 1.8 hours a block."""
-    monkeypatch.setattr(allowed, "work", 1 << 20)
     out = io.BytesIO()
-    samples = np.zeros((LARGEST // 4, 1), dtype=np.int16)
+    samples = np.zeros((1 << 17, 1), dtype=np.int16)
     write_file(ArraySource(samples, 20_000), out, learned(MODEL), embed_model=True, payload=constant(len(samples), 1))
     assert len(out.getvalue()) < 6000
+    monkeypatch.setattr(allowed, "work", 1 << 20)
     with pytest.raises(DataError, match="SPIKEY_MOST_WORK"):
         spikey.decompress(out.getvalue())
 

@@ -137,6 +137,9 @@ def _hdf5(data: bytes, checked: bool) -> None:
 
     from spikey import hdf5
 
+    if not data:
+        raise DataError("HDF5 has no chunks without bytes")
+    hdf5.logger.setLevel("CRITICAL")
     failed = None
     for shuffle in (False, True):
         options = {"driver": "core", "backing_store": False}

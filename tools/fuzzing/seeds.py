@@ -243,7 +243,7 @@ def streams() -> list[bytes]:
     raw = np.random.default_rng(0).integers(-30_000, 30_000, (100, 6)).astype(np.int16)
     from spikey.stream.encoder import Encoder
 
-    noise = Encoder(6, 20_000, "int16", stream=7, packet_bytes=200)
+    noise = Encoder(6, 20_000, "int16", stream=7, packet_bytes=200, calibration=None)
     packets = noise.push(signal(50).repeat(3, axis=1)) + noise.push(raw) + noise.close()
     return [_frame(_stream()), _frame(_stream(calibration=None)), _frame(packets)]
 

@@ -81,8 +81,8 @@ class Spikey(Codec):
     def decode(self, buf: Any, out: Any = None) -> Any:
         """The array that was encoded, in its memory order; or `out`, filled with it.
 
-        buf: bytes, or an array of them. out: of the type and shape that were encoded, or flat; either may be bytes. Raises
-        DamagedError or DataError where `buf` is not what was encoded, or not for `out`.
+        buf: bytes, or an array of them. out: of the type and shape that were encoded, or flat; either may be bytes.
+        Raises DamagedError or DataError where `buf` is not what was encoded, or not for `out`.
         """
         if out is None:
             return decode_chunk(ensure_contiguous_ndarray(buf), self.options.threads)
