@@ -31,9 +31,11 @@ from spikey.coding.block import (
     learned,
     needs_model,
 )
+from spikey.container import archive as archive_module
 from spikey.container.archive import Archive, ArchiveWriter
-from spikey.container.entries import TOGETHER
+from spikey.container.entries import TOGETHER, Entry
 from spikey.container.extra import MOST_FILES, Extra, SideFile, read_metadata
+from spikey.container.layout import Header
 from spikey.container.reader import Reader
 from spikey.container.writer import ArraySource, block_shape, packed_record, write_file
 from spikey.errors import DataError, UsageError
@@ -241,6 +243,19 @@ def test_models_of_too_many_weights_are_neither_written_nor_read():
     assert Architecture("lstm", False, 8, 1024, 2).weights <= MOST_WEIGHTS
     with pytest.raises(DataError, match="at most 16,777,216"):
         Architecture("lstm", False, 8, 2048, 16)
+
+
+def test_headers_and_archives_are_no_larger_than_they_can_be_read(monkeypatch):
+    header = Header(Layout(1, 1, "int16"), 0, 0, True, records=[(99, bytes(1 << 20))] * 4)
+    with pytest.raises(UsageError, match="too large"):
+        header.write()
+    with pytest.raises(UsageError, match="16,777,216 channels"):
+        Header(Layout((1 << 24) + 1, 1, "int16"), 0, 0, True).write()
+    monkeypatch.setattr(archive_module, "MOST_MEMBERS", 1)
+    writer = ArchiveWriter(io.BytesIO())
+    writer.add(Entry(0, "a", 1), [b"a"])
+    with pytest.raises(UsageError, match="make several"):
+        writer.add(Entry(0, "b", 1), [b"b"])
 
 
 def test_limits_come_from_the_environment(monkeypatch):

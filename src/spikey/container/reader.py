@@ -45,6 +45,7 @@ from spikey.container.layout import (
     FOOTER,
     FOOTER_MAGIC,
     HEAD,
+    HEADER_BYTES,
     LARGEST_RECORD,
     MAX_BLOCK_HEADER,
     METADATA,
@@ -72,7 +73,6 @@ from spikey.recording.source import Layout, open_file, pack, read_at, unpack
 from spikey.recording.wav import canonical_head
 from spikey.wire import Cursor
 
-HEADER_BYTES = 1 << 22  # a header with all its records is read up to this
 GLANCE = 1 << 16  # bytes at either end of a remote file that are fetched first: most often all of its structure
 CACHED_SAMPLES = 1 << 23  # decoded samples kept for the next slice, or
 MOST_CACHED = 1 << 26  # up to this, where the blocks of all channels at one time are more
