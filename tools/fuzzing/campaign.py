@@ -16,8 +16,10 @@ from fuzzing.checks import unchecked
 from fuzzing.entries import Entry
 from fuzzing.mutate import mutated
 from spikey.errors import SpikeyError
+from spikey.limits import allowed
 
-SLOW = 10.0  # seconds that one input may take; the slowest honest one takes a tenth
+SLOW = 10.0  # seconds of the processors that one input may take; the slowest honest one takes a tenth
+WORK = 1 << 29  # multiplications allowed for a block: what is within the usual limit takes minutes
 GROWTH = 800 << 20  # bytes by which the process may grow for one input
 CORPUS = 300  # inputs to mutate: seeds, and mutated ones that were decoded
 CHECKED = 0.1  # of the inputs: with checksums on, which only what was written passes
@@ -54,7 +56,7 @@ class Outcome:
 
 def attempt(entry: Entry, data: bytes, checked: bool = False, again: bool = True) -> tuple[Finding | None, bool]:
     """Give one input to an entry point: what is wrong with that, and whether it was decoded."""
-    before, start = _size(), time.perf_counter()
+    before, start = _size(), time.process_time()
     decoded = False
     finding = None
     try:
@@ -69,7 +71,7 @@ def attempt(entry: Entry, data: bytes, checked: bool = False, again: bool = True
             finding = Finding(data, "text", repr(str(error))[:300])
     except (Exception, SystemExit) as error:
         finding = Finding(data, type(error).__name__, _where(error))
-    taken, grown = time.perf_counter() - start, _size() - before
+    taken, grown = time.process_time() - start, _size() - before
     if finding is None and taken > SLOW and again:
         return attempt(entry, data, checked, again=False)  # compiled by now
     if finding is None and taken > SLOW:
@@ -90,6 +92,7 @@ def run(
 
     The input in hand lies in `keep` too, so that one that ends the process is not lost.
     """
+    allowed.work = min(allowed.work, WORK)
     rng = random.Random(f"{entry.name} {seed}")
     corpus = entry.seeds()
     seeds = len(corpus)

@@ -275,7 +275,7 @@ def _telemetries() -> tuple[bytes, ...]:
     found = [(GOLDEN / "telemetry.spkt").read_bytes()]
     samples = np.repeat(signal(6000), 2, axis=1)
     for options in ({"budget": 40_000.0}, {"budget": 8000.0, "polarity": "both"}):
-        encoder = TelemetryEncoder(4, 20_000, TelemetrySettings(**options))  # type: ignore[arg-type]
+        encoder = TelemetryEncoder(4, 20_000, settings=TelemetrySettings(**options))  # type: ignore[arg-type]
         packets = [packet for at in range(0, 6000, 500) for packet in encoder.push(samples[at : at + 500])]
         found.append(MAGIC + b"".join(packets + encoder.close()))
     return tuple(found)
