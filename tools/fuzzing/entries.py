@@ -135,12 +135,12 @@ def _hdf5(data: bytes, checked: bool) -> None:
     """A chunk in a dataset that it is for, or not: a dataset for each kind of filters before it."""
     import h5py
 
-    from spikey import hdf5
+    from spikey.integrations import hdf5
 
     if not data:
         raise DataError("HDF5 has no chunks without bytes")
+    failed, level = None, hdf5.logger.level
     hdf5.logger.setLevel("CRITICAL")
-    failed = None
     for shuffle in (False, True):
         options = {"driver": "core", "backing_store": False}
         with h5py.File("fuzz.h5", "w", **options) as file:
@@ -150,6 +150,8 @@ def _hdf5(data: bytes, checked: bool) -> None:
                 made[:]
             except OSError:
                 failed = DataError(hdf5.last_error().replace("\n", " ") or "HDF5 failed")
+            finally:
+                hdf5.logger.setLevel(level)
     if failed is not None:
         raise failed
 
