@@ -7,7 +7,7 @@ wrong may come back. A finding is whatever raises anything but Spikey's own erro
     python tools/fuzz.py --seconds 60                      # all entry points, a minute together
     python tools/fuzz.py --seconds 3600 --entry file chunk # an hour each
     python tools/fuzz.py --bounds                          # kernels check their indices (compiles anew, slow)
-    python tools/fuzz.py --interpreted --entry block       # kernels as Python: integers that overflow warn
+    python tools/fuzz.py --interpreted --entry block       # kernels as Python: an integer that overflows is found
     python tools/fuzz.py --replay tests/fuzz               # what was found once
 
 Findings are kept in `fuzz-findings/ENTRY/`; a small one that is repaired belongs into `tests/fuzz/ENTRY/`.
@@ -52,6 +52,7 @@ def main(given: list[str] | None = None) -> int:
         os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(tempfile.gettempdir()) / "spikey-fuzz-bounds"))
     if chosen.interpreted:
         os.environ["NUMBA_DISABLE_JIT"] = "1"
+        os.environ["PYTHONWARNINGS"] = "error:overflow encountered:RuntimeWarning"
     from fuzzing.entries import ENTRIES
 
     names = chosen.entry or list(ENTRIES)
