@@ -17,7 +17,7 @@ test-all: test
 	env/bin/python tools/fuzz.py --seconds 60
 
 test-zarr3: env/zarr3/.ready
-	env/zarr3/bin/python -m pytest -q tests/test_chunk.py tests/test_numcodecs.py tests/test_zarr.py tests/test_hdf5.py \
+	env/zarr3/bin/python -m pytest -q tests/test_chunk.py tests/test_hostile_chunks.py tests/test_numcodecs.py tests/test_zarr.py tests/test_hdf5.py \
 		tests/test_plugins_docs.py src/spikey/integrations --ignore src/spikey/integrations/telemetry.py
 
 env/zarr3/.ready: requirements-zarr3.txt pyproject.toml

@@ -208,6 +208,24 @@ def test_zarr_gives_nothing_that_is_not_in_the_chunk(tmp_path: Path, text):
             read()
 
 
+@pytest.mark.parametrize(
+    ("text", "shape"), [("|S0", (1024, 2)), ("|u1", (4096,)), ("<u2", (1024, 2)), ("<i2", (2048,))]
+)
+def test_zarr_3_gives_nothing_that_is_not_in_the_chunk(tmp_path: Path, text, shape):
+    zarr = pytest.importorskip("zarr", "3")
+    from spikey.integrations.zarr_codec import SpikeyCodec
+
+    array = np.arange(4096, dtype="<i2").reshape(2048, 2)
+    stored = zarr.create_array(
+        tmp_path / "a", data=array, chunks=(1024, 2), serializer=SpikeyCodec(), compressors=None, filters=None
+    )
+    body = general(bytes(int(np.prod(shape)) * int(text[2:])))
+    (tmp_path / "a" / "c" / "1" / "0").write_bytes(forged(text, shape, body))
+    assert (stored[:1024] == array[:1024]).all()
+    with pytest.raises(DataError):
+        stored[1024:]
+
+
 HDF5_FORGERIES = [
     ("|S0", (2048,)),
     ("|u1", (1,)),
