@@ -216,6 +216,8 @@ def test_another_codec_and_a_newer_version():
     ("options", "says"),
     [
         ({"preset": "fast"}, "realtime, balanced"),
+        ({"preset": ["realtime"]}, "realtime, balanced"),
+        ({"calibration": "a\0b"}, "calibration"),
         ({"jobs": 0}, "jobs"),
         ({"jobs": 1.5}, "jobs"),
         ({"model": 3}, "model"),

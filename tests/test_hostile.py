@@ -258,6 +258,12 @@ def test_headers_and_archives_are_no_larger_than_they_can_be_read(monkeypatch):
         writer.add(Entry(0, "b", 1), [b"b"])
 
 
+@pytest.mark.parametrize("rate", [10**400, "fast", None, float("nan"), -1])
+def test_impossible_rates_are_one_sentence(rate):
+    with pytest.raises(UsageError, match="finite number of Hz, not .{1,60}$"):
+        spikey.compress(np.zeros(10, np.int16), rate)
+
+
 def test_limits_come_from_the_environment(monkeypatch):
     monkeypatch.setenv("SPIKEY_MOST_WORK", "123")
     monkeypatch.setenv("SPIKEY_MOST_CHUNK", "")

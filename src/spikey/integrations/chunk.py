@@ -61,12 +61,12 @@ class Options:
     verify: bool = True
 
     def __post_init__(self) -> None:
-        if self.preset not in PRESETS:
+        if not isinstance(self.preset, str) or self.preset not in PRESETS:
             raise UsageError(f"there is no preset {self.preset!r}; there are {', '.join(PRESETS)}")
         if not isinstance(self.jobs, int) or isinstance(self.jobs, bool) or self.jobs < 1:
             raise UsageError(f"jobs are a number of threads from 1 on, not {self.jobs!r}")
         for name, kind in (("model", str | None), ("calibration", str), ("verify", bool)):
-            if not isinstance(getattr(self, name), kind):
+            if not isinstance(getattr(self, name), kind) or "\0" in str(getattr(self, name)):
                 raise UsageError(f"{name} cannot be {getattr(self, name)!r}")
 
     @property

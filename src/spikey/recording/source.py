@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+import reprlib
 import operator
 import os
 import stat
@@ -64,8 +65,12 @@ class Layout:
     def __post_init__(self) -> None:
         if self.channels < 1:
             raise UsageError(f"a recording needs at least one channel, not {self.channels}")
-        if not (math.isfinite(self.rate) and self.rate >= 0):
-            raise UsageError(f"a sampling rate is a finite number of Hz, not {self.rate}")
+        try:
+            possible = math.isfinite(self.rate) and self.rate >= 0
+        except (OverflowError, TypeError):  # an integer beyond all floats, or not a number
+            possible = False
+        if not possible:
+            raise UsageError(f"a sampling rate is a finite number of Hz, not {reprlib.repr(self.rate)}")
         if self.dtype not in DTYPES:
             raise UsageError(f"{self.dtype!r} is no sample type; the types are {', '.join(DTYPES)}")
 
