@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import io
 import math
-import reprlib
 import operator
 import os
+import reprlib
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
