@@ -1,7 +1,7 @@
 # Two commands do all the set-up on a fresh machine with Python 3.11 or newer: `make demo` and `make test`.
 PYTHON ?= python3
 
-.PHONY: demo test test-zarr3 test-lowest results clean
+.PHONY: demo test test-all test-zarr3 test-lowest results clean
 
 demo: env/.ready
 	env/bin/python cli.py demo
@@ -12,8 +12,12 @@ test: env/.ready
 	env/bin/python -m pytest -q -n 2
 	$(MAKE) test-zarr3
 
+# All of the above and what takes longer: a minute of fuzzing, with other inputs every time.
+test-all: test
+	env/bin/python tools/fuzz.py --seconds 60
+
 test-zarr3: env/zarr3/.ready
-	env/zarr3/bin/python -m pytest -q tests/test_chunk.py tests/test_numcodecs.py tests/test_zarr.py tests/test_hdf5.py \
+	env/zarr3/bin/python -m pytest -q tests/test_chunk.py tests/test_hostile_chunks.py tests/test_numcodecs.py tests/test_zarr.py tests/test_hdf5.py \
 		tests/test_plugins_docs.py src/spikey/integrations --ignore src/spikey/integrations/telemetry.py
 
 # The lowest versions that are allowed, with a cache of their own: compiling everything takes a quarter of an hour.

@@ -186,7 +186,7 @@ def test_what_says_that_it_is_huge_is_refused_without_making_room():
         data = bytearray(encode_chunk(array))
         head = chunk._head(data[4], array.dtype, (1 << 40, 4))
         body = data[len(chunk._head(data[4], array.dtype, array.shape)) :]
-        with pytest.raises(DamagedError):
+        with pytest.raises(DataError, match="are allowed"):
             decode_chunk(head + body)
 
 
@@ -216,6 +216,8 @@ def test_another_codec_and_a_newer_version():
     ("options", "says"),
     [
         ({"preset": "fast"}, "realtime, balanced"),
+        ({"preset": ["realtime"]}, "realtime, balanced"),
+        ({"calibration": "a\0b"}, "calibration"),
         ({"jobs": 0}, "jobs"),
         ({"jobs": 1.5}, "jobs"),
         ({"model": 3}, "model"),

@@ -71,7 +71,7 @@ def test_objects():
 
 def test_out_of_the_wrong_size_is_refused():
     encoded = Spikey().encode(ARRAYS[2])
-    with pytest.raises(ValueError):
+    with pytest.raises(DataError, match="expected"):
         Spikey().decode(encoded, out=np.empty((499, 6), "i2"))
 
 

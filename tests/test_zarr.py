@@ -133,9 +133,9 @@ def test_reading_a_part_of_a_shard_decodes_only_what_holds_it(tmp_path, monkeypa
     decoded = []
     original = zarr_codec.decode_chunk
 
-    def counted(data, jobs):
+    def counted(*arguments):
         decoded.append(1)
-        return original(data, jobs)
+        return original(*arguments)
 
     monkeypatch.setattr(zarr_codec, "decode_chunk", counted)
     opened = zarr.open_array(tmp_path / "a")

@@ -75,7 +75,7 @@ class Run:
         quiet_output: standard output is the compressed file's.
         """
         outcomes = [result.outcome for result in self.results if result.outcome is not None]
-        for text in dict.fromkeys(outcome.note for outcome in outcomes if outcome.note):  # of a model each says the same
+        for text in dict.fromkeys(outcome.note for outcome in outcomes if outcome.note):
             note(text)
         skipped = sum(r.outcome is not None and r.outcome.skipped for r in self.results)
         if as_json:

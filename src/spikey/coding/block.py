@@ -19,8 +19,10 @@ from spikey.coding.known import known
 from spikey.coding.loop import run
 from spikey.coding.together import run_together
 from spikey.errors import DataError
+from spikey.limits import allowed
 from spikey.model.archive import ORDER as ARCHIVE_ORDER
 from spikey.model.archive import archive_predictor
+from spikey.model.archive import network as archive_network
 from spikey.model.calibration import Calibration
 from spikey.model.cross import choose_references, crossed
 from spikey.model.density import Narrow, narrow, uniform_edges, wide
@@ -31,7 +33,7 @@ from spikey.model.lpc import SEGMENT, lpc
 from spikey.model.mixture import mixed
 from spikey.model.scale import deviation, scale
 from spikey.model.trained import Model
-from spikey.recording.levels import AFFINE, N1, Levels, find_levels
+from spikey.recording.levels import AFFINE, N1, TABLE, Levels, find_levels
 from spikey.recording.scaled import SCALED, Scaled, find_scale, read_any_levels
 from spikey.wire import Cursor, varint
 
@@ -52,8 +54,12 @@ ORDER = 20
 MOST_REFERENCES = 4
 MOST_COMPANIONS = 4  # channels of other recordings
 MOST_TOGETHER = 256  # channels side by side
+SAMPLES_TOGETHER = 1 << 25  # of them, the shorter ones filled up
 SAMPLED = 1 << 14  # codes that tell what a channel is like
 NEIGHBOURS = 64  # channels among which references are looked for
+STARTING = 1 << 24  # multiplications that starting a channel takes with a predictor of `WITH_COMPANIONS`, about
+SLACK = 128  # bytes that a stream may be longer than its share of the samples' bytes
+UNPACKED = 1 << 16  # samples whose low bits are unpacked at once
 CALIBRATED, REFERRING = 8, 16  # bits of a channel's first byte, above its kind of levels
 
 
@@ -111,8 +117,19 @@ def _read_channel(cursor: Cursor, index: int) -> Channel:
 
 
 def learned(model: Model, coder: str = "arithmetic") -> Method:
-    """The method of a trained network."""
-    return Method("learned", coder, model.architecture.delta, lanes=1, model=model)
+    """The method of a trained network; blocks are as long as `spikey.limits` allow for it."""
+    longest = max(min(allowed.work // model.architecture.weights // 16, Method.longest), 1)
+    return Method("learned", coder, model.architecture.delta, lanes=1, model=model, longest=longest)
+
+
+def work_of(method: Method, channels: Sequence[Channel], frames: int) -> int:
+    """Multiplications that a trained network takes for channels of a block; 0 without one."""
+    coded = sum(channel.levels.codes > 1 for channel in channels)
+    if method.model is not None:
+        return coded * frames * method.model.architecture.weights
+    if method.predictor in WITH_COMPANIONS:
+        return coded * (frames * archive_network(method.predictor).architecture.weights + STARTING)
+    return 0
 
 
 def encode_block(
@@ -137,6 +154,7 @@ def encode_blocks(
     payloads: list[bytes | None] = [None] * len(blocks)
     besides = companions or [None] * len(blocks)
     tried = [_describe(*each, method, calibration) for each in zip(blocks, besides, strict=True)]
+    tried = [block if block is not None and _within(block, method) else None for block in tried]
     places = [place for place, block in enumerate(tried) if block is not None]
     described = [block for block in tried if block is not None]
     if method.model is not None:
@@ -192,6 +210,11 @@ def _describe(
     if not any(reference < count for channel in block.channels for reference in channel.references):
         return _describe_alone(samples, method, calibration)  # what tells nothing need not be there to decode
     return Described(channels, codes, block.lows, count)
+
+
+def _within(block: Described, method: Method) -> bool:
+    """Whether a block takes no more work than a reader allows."""
+    return work_of(method, block.channels[block.companions :], block.codes.shape[1]) <= allowed.work
 
 
 def _describe_alone(samples: np.ndarray, method: Method, calibration: Calibration | None) -> Described | None:
@@ -301,6 +324,9 @@ class _Parsed(Described):
         find_model: Callable[[], Model | None],
     ):
         frames, count, what = payload.frames, payload.count, payload.what
+        size = frames * count * payload.dtype.itemsize
+        if len(payload.data) > size:
+            raise DataError(f"{what}: has a payload of {len(payload.data)} bytes, which is more than its samples have")
         cursor = Cursor(payload.data, what)
         first, second = cursor.byte(), cursor.byte()
         names = [name for name, number in PREDICTORS.items() if number == first & 15]
@@ -326,6 +352,11 @@ class _Parsed(Described):
         sizes = [cursor.varint(len(payload.data)) for _ in range(lanes - 1)]
         lows = [cursor.take((frames * c.levels.low_bits + 7) // 8) if c.levels.low_bits else b"" for c in channels]
         self.streams = [cursor.take(size) for size in sizes] + [cursor.rest()]
+        # The coder pads all streams to the longest.
+        longest = 4 * frames if model is not None else size // lanes
+        if max(map(len, self.streams)) > longest + SLACK:
+            raise DataError(f"{what}: has a stream that is longer than its samples can need")
+        allowed.check_work(work_of(self.method, channels[known:], frames), what)
         self.calibration = find_calibration() if any(channel.calibrated for channel in channels) else None
         if any(channel.calibrated for channel in channels) and self.calibration is None:
             raise DataError(f"{what}: refers to a calibration that the file does not name")
@@ -346,14 +377,16 @@ class _Parsed(Described):
             values = np.ascontiguousarray(samples[:, index])
             levels = channel.levels
             assert isinstance(levels, Levels)
+            if not _within_table(levels, values):
+                raise DataError(f"{payload.what}: was coded together with other recordings than those at hand")
             self.codes[index] = levels.to_codes(values)[0] % levels.codes
-            if (levels.to_values(self.codes[index], None, values.dtype) != values).any():
+            if (levels.to_values(self.codes[index], None, np.dtype(np.int64)) != values).any():
                 raise DataError(f"{payload.what}: was coded together with other recordings than those at hand")
 
     def samples(self) -> np.ndarray:
         """The decoded block (frames, channels)."""
         frames, count = self.payload.frames, self.payload.count
-        samples = np.empty((frames, count), dtype=self.payload.dtype)
+        samples = np.zeros((frames, count), dtype=self.payload.dtype)
         lows = self.lows[-count:]
         for index, channel in enumerate(self.channels[self.companions :]):
             bits = channel.levels.low_bits
@@ -361,6 +394,13 @@ class _Parsed(Described):
             codes = self.codes[self.companions + index]
             samples[:, index] = channel.levels.to_values(codes, low, self.payload.dtype)
         return samples
+
+
+def _within_table(levels: Levels, values: np.ndarray) -> bool:
+    """Whether values (frames,) lie between the ends of the table, if the levels are one."""
+    if levels.kind != TABLE or not len(values):
+        return True
+    return int(values.min()) >= levels.table[0] and int(values.max()) <= levels.table[-1]
 
 
 def _decode_learned(blocks: list[_Parsed]) -> None:
@@ -386,8 +426,10 @@ def _alike(
             if channel.levels.codes > 1 and block.codes.shape[1]:
                 groups.setdefault((channel.levels.codes, channel.calibrated), []).append((at, index))
     for (_, calibrated), places in groups.items():
-        for first in range(0, len(places), MOST_TOGETHER):
-            yield places[first : first + MOST_TOGETHER], calibration if calibrated else None
+        longest = max(blocks[at].codes.shape[1] for at, _ in places)
+        together = max(min(MOST_TOGETHER, SAMPLES_TOGETHER // longest), 1)
+        for first in range(0, len(places), together):
+            yield places[first : first + together], calibration if calibrated else None
 
 
 def _run_learned(
@@ -550,7 +592,8 @@ def levels_of(values: np.ndarray, calibration: Calibration | None) -> tuple[Leve
         if levels.fits(values):
             return levels, True
     levels = find_levels(values)
-    return levels, levels.kind == N1 and calibration.metadata.get("levels", "n1") == "n1"
+    fits = calibration.codes == levels.codes and calibration.metadata.get("levels", "n1") == "n1"
+    return levels, levels.kind == N1 and fits
 
 
 def suits(codes: np.ndarray, calibration: Calibration) -> bool:
@@ -577,10 +620,17 @@ def initial_scale(codes: np.ndarray) -> int:
 
 def _pack_bits(values: np.ndarray, bits: int) -> bytes:
     """`bits` low bits of each value, without gaps."""
-    columns = (values[:, None] >> np.arange(bits)) & 1
-    return np.packbits(columns.astype(np.uint8).ravel(), bitorder="little").tobytes()
+    packed = []
+    for first in range(0, len(values), UNPACKED):  # a multiple of 8, so that each piece fills whole bytes
+        columns = (values[first : first + UNPACKED, None] >> np.arange(bits)) & 1
+        packed.append(np.packbits(columns.astype(np.uint8).ravel(), bitorder="little").tobytes())
+    return b"".join(packed)
 
 
 def _unpack_bits(data: bytes, count: int, bits: int) -> np.ndarray:
-    columns = np.unpackbits(np.frombuffer(data, dtype=np.uint8), count=count * bits, bitorder="little")
-    return (columns.reshape(count, bits).astype(np.int64) << np.arange(bits)).sum(axis=1)
+    packed, values = np.frombuffer(data, dtype=np.uint8), np.zeros(count, dtype=np.int64)
+    for first in range(0, count, UNPACKED):
+        some = min(UNPACKED, count - first)
+        columns = np.unpackbits(packed[first * bits // 8 :], count=some * bits, bitorder="little")
+        values[first : first + some] = (columns.reshape(some, bits).astype(np.int64) << np.arange(bits)).sum(axis=1)
+    return values

@@ -21,6 +21,7 @@ from spikey.container.entries import (
     FRONT,
     LONGEST_ENTRY,
     MAGIC,
+    MOST_MEMBERS,
     VERSION,
     Entry,
     bond_of,
@@ -344,6 +345,8 @@ class ArchiveWriter:
 
     def add(self, entry: Entry, pieces: Iterable[bytes]) -> Entry:
         """Append a recording, whose `.spky` file comes in pieces; number, bond and offset are filled in."""
+        if len(self.entries) >= MOST_MEMBERS:
+            raise UsageError(f"an archive has room for {MOST_MEMBERS:,} recordings; make several")
         ends = [self._ends[number] for number, *_ in entry.companions]
         entry = replace(entry, number=len(self.entries), bond=bond_of(ends) if ends else 0)
         head = entry.write()

@@ -111,6 +111,8 @@ def read_metadata(record: bytes, what: str) -> dict[str, Any]:
             raise ValueError
         if not all(isinstance(stream["columns"], list) for stream in streams):
             raise ValueError
+        if len(found.get("files", [])) > MOST_FILES:
+            raise ValueError
         for entry in found.get("files", []):
             safe_name(entry["name"])
             if not (isinstance(entry["size"], int) and 0 <= entry["size"] <= LARGEST_FILE):

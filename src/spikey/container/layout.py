@@ -11,7 +11,7 @@ import zlib
 from dataclasses import dataclass, field
 
 from spikey.coding.block import COPIED, PACKED, STORED
-from spikey.errors import DataError
+from spikey.errors import DataError, UsageError
 from spikey.recording.source import DTYPES, Layout
 from spikey.wire import Cursor, varint
 
@@ -26,6 +26,8 @@ LOSSY_RECORDS = {BINS, CORRECTION}
 CRITICAL_RECORDS = {CALIBRATION, MODEL, HEAD, TAIL, COMPANIONS} | LOSSY_RECORDS  # needed to restore the file
 KNOWN_RECORDS = CRITICAL_RECORDS | {METADATA}
 LARGEST_RECORD = 1 << 20
+HEADER_BYTES = 1 << 22  # a header with all its records
+MOST_CHANNELS = 1 << 24
 STORED_BYTE = bytes([STORED])  # the first byte of a payload that holds the samples as the file has them
 PACKED_BYTE = bytes([PACKED])  # the same samples packed as plain bytes are
 COPIED_BYTE = bytes([COPIED])  # all of a payload whose samples are those of the recording's original
@@ -62,6 +64,11 @@ class Header:
             out += varint(len(self.records))
             for kind, content in self.records:
                 out += varint(kind << 1 | (kind in CRITICAL_RECORDS)) + varint(len(content)) + content
+        if len(out) > HEADER_BYTES or self.layout.channels > MOST_CHANNELS:
+            raise UsageError(
+                f"a header of {len(out):,} bytes for {self.layout.channels:,} channels is too large; at most "
+                f"{HEADER_BYTES:,} bytes and {MOST_CHANNELS:,} channels are possible"
+            )
         return out
 
     def record(self, kind: int) -> bytes | None:
@@ -92,7 +99,7 @@ def read_header(cursor: Cursor) -> Header:
     dtype, wrapper = kinds & 15, kinds >> 4
     if dtype >= len(DTYPES) or wrapper >= len(WRAPPERS):
         raise DataError(f"{name}: states a type of samples that this version does not know")
-    channels = cursor.varint(1 << 24)
+    channels = cursor.varint(MOST_CHANNELS)
     rate = float(cursor.varint(1 << 33))
     if rate == 1:
         rate = struct.unpack("<d", cursor.take(8))[0]

@@ -19,6 +19,7 @@ import numpy as np
 from spikey.coding.block import (
     LARGEST,
     MOST_TOGETHER,
+    SAMPLES_TOGETHER,
     Payload,
     decode_block,
     decode_learned,
@@ -43,6 +44,7 @@ from spikey.container.layout import (
     FOOTER,
     FOOTER_MAGIC,
     HEAD,
+    HEADER_BYTES,
     LARGEST_RECORD,
     MAX_BLOCK_HEADER,
     METADATA,
@@ -72,7 +74,6 @@ from spikey.recording.source import Layout, pack, unpack
 from spikey.recording.wav import canonical_head
 from spikey.wire import Cursor
 
-HEADER_BYTES = 1 << 22  # a header with all its records is read up to this
 GLANCE = 1 << 16  # bytes at either end of a remote file that are fetched first: most often all of its structure
 CACHED_SAMPLES = 1 << 23  # decoded samples kept for the next slice, or
 MOST_CACHED = 1 << 26  # up to this, where the blocks of all channels at one time are more
@@ -626,13 +627,15 @@ class Reader:
         """Blocks that are decoded, or fetched, together."""
         most = max(MOST_TOGETHER // min(self.layout.channels, 16), 1) if self.model_id else len(blocks)
         batch: list[Block] = []
-        size = 0
+        size = samples = 0
         for block in blocks:
-            if batch and (len(batch) == most or (size + block.size > AHEAD and self._remote)):
+            full = samples + block.frames * block.channels > SAMPLES_TOGETHER and bool(self.model_id)
+            if batch and (full or len(batch) == most or (size + block.size > AHEAD and self._remote)):
                 yield batch
-                batch, size = [], 0
+                batch, size, samples = [], 0, 0
             batch.append(block)
             size += block.size
+            samples += block.frames * block.channels
         if batch:
             yield batch
 

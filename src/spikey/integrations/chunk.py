@@ -13,6 +13,7 @@ import os
 import re
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from typing import Any
@@ -25,6 +26,7 @@ from spikey.container.reader import Reader
 from spikey.container.writer import ArraySource, write_file
 from spikey.errors import DamagedError, DataError, SpikeyError, UsageError, install
 from spikey.files import PRESETS, Settings
+from spikey.limits import allowed
 from spikey.model.calibration import Calibration, load, n1
 from spikey.model.trained import named
 from spikey.recording.hints import warn_of_chunk, warn_of_shape
@@ -34,9 +36,11 @@ MARK = b"\xb5SC"
 VERSION = 1
 FORTRAN, GENERAL = 1, 2  # flags
 STORED, DEFLATED = 0, 1  # methods of the general way
+MOST_DEFLATED = 1100  # bytes that one byte inflates to, rounded up
 KINDS = "biufcmMSUV"  # of NumPy types whose elements lie in the array itself
 FEWEST_FRAMES = 16  # fewer teach a predictor nothing
 MODELLED = ("int8", "uint8", "int16", "uint16", "int32", "uint32")
+Shape = tuple[int, ...]
 NEWER = f"it was written by a newer version of Spikey: git pull, then {install()}"
 
 
@@ -58,12 +62,12 @@ class Options:
     verify: bool = True
 
     def __post_init__(self) -> None:
-        if self.preset not in PRESETS:
+        if not isinstance(self.preset, str) or self.preset not in PRESETS:
             raise UsageError(f"there is no preset {self.preset!r}; there are {', '.join(PRESETS)}")
         if not isinstance(self.jobs, int) or isinstance(self.jobs, bool) or self.jobs < 1:
             raise UsageError(f"jobs are a number of threads from 1 on, not {self.jobs!r}")
         for name, kind in (("model", str | None), ("calibration", str), ("verify", bool)):
-            if not isinstance(getattr(self, name), kind):
+            if not isinstance(getattr(self, name), kind) or "\0" in str(getattr(self, name)):
                 raise UsageError(f"{name} cannot be {getattr(self, name)!r}")
 
     @property
@@ -106,13 +110,14 @@ def encode_chunk(array: Any, options: Options = DEFAULTS, order: str | None = No
     ('>u2', (1000, 3), True)
     """
     array = np.asarray(array)
-    if array.dtype.kind not in KINDS or array.dtype.hasobject:
+    if array.dtype.kind not in KINDS or array.dtype.hasobject or not array.dtype.itemsize:
         raise UsageError(f"elements of type {array.dtype} have no bytes of their own; convert them to a plain type")
     order = order or ("F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C")
     samples = _samples(array, order)
     _warn(array.shape, array.dtype.name)
     flags = FORTRAN * (order == "F") | GENERAL * (samples is None)
     body = _general(array, order) if samples is None else _modelled(samples, options)
+    allowed.check_chunk(array.nbytes, "a chunk")
     data = _head(flags, array.dtype, array.shape) + body
     if options.verify and not _same(decode_chunk(data, options.threads), array):
         raise SpikeyError(
@@ -121,15 +126,20 @@ def encode_chunk(array: Any, options: Options = DEFAULTS, order: str | None = No
     return data
 
 
-def decode_chunk(data: Any, jobs: int = 1) -> np.ndarray:
-    """The array of a chunk, in the memory order that it had; it may be read-only.
+def decode_chunk(data: Any, jobs: int = 1, fits: Callable[[np.dtype[Any], Shape], None] | None = None) -> np.ndarray:
+    """The array of a chunk, in the memory order that it had; it may be read-only. All of it comes from the chunk.
 
-    data: anything with a buffer. Raises DamagedError for bytes that are no longer what was written, and DataError for
-    what is no chunk, is of a newer version, or needs a calibration or model that is not there.
+    data: anything with a buffer. fits: is called with the type and the shape that the chunk contains, before anything
+    is decoded, and raises where they are not those that are expected. Raises DamagedError for bytes that are no longer
+    what was written, and DataError for what is not a chunk, is of a newer version, takes more memory than
+    `spikey.limits` allow, or needs a calibration or model that is not there.
     """
     data = memoryview(data).cast("B")
     cursor = Cursor(data, "a chunk")
     flags, dtype, shape = _read_head(cursor)
+    _check_size(dtype, shape)
+    if fits is not None:
+        fits(dtype, shape)
     order: Any = "F" if flags & FORTRAN else "C"
     read = _read_general if flags & GENERAL else _read_modelled
     try:
@@ -139,8 +149,19 @@ def decode_chunk(data: Any, jobs: int = 1) -> np.ndarray:
         return elements.reshape(shape, order=order).astype(dtype, order="K", copy=False)
     except DamagedError as error:
         raise DamagedError(f"a chunk is damaged ({error}); restore it from a copy", error.ranges) from None
-    except ValueError as error:  # NumPy's: more axes than it has, or longer ones than it can count
+    except SpikeyError:
+        raise
+    except ValueError as error:  # NumPy's: more axes than it has
         raise DataError(f"a chunk has an impossible shape ({error})") from None
+    except MemoryError:
+        raise DataError(f"a chunk of {math.prod(shape) * dtype.itemsize:,} bytes does not fit into memory") from None
+
+
+def _check_size(dtype: np.dtype[Any], shape: Shape) -> None:
+    """DataError for an array that cannot be, or that is larger than is allowed."""
+    if dtype.itemsize * math.prod(axis for axis in shape if axis) >= 1 << 63:
+        raise DataError(f"a chunk has an impossible shape ({shape} of {dtype.itemsize} bytes each)")
+    allowed.check_chunk(dtype.itemsize * math.prod(shape), "a chunk")
 
 
 def _warn(shape: tuple[int, ...], dtype: str) -> None:
@@ -174,7 +195,7 @@ def _head(flags: int, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
     return head + struct.pack("<I", zlib.crc32(head))
 
 
-def _read_head(cursor: Cursor) -> tuple[int, np.dtype[Any], tuple[int, ...]]:
+def _read_head(cursor: Cursor) -> tuple[int, np.dtype[Any], Shape]:
     if bytes(cursor.data[:3]) != MARK:
         raise DamagedError("a chunk does not begin as Spikey's do: it is damaged, or another codec wrote it")
     if cursor.data[3:4] not in (bytes([VERSION]), b""):
@@ -194,11 +215,12 @@ def _read_head(cursor: Cursor) -> tuple[int, np.dtype[Any], tuple[int, ...]]:
     try:
         if not re.fullmatch(rf"[<>|][{KINDS}]\d{{1,9}}(\[[\w/]+\])?", text):
             raise TypeError
-        return flags, np.dtype(text), shape
-    except TypeError:
-        raise DataError(
-            f"a chunk holds elements of type {text!r}, which NumPy {np.__version__} does not have"
-        ) from None
+        dtype = np.dtype(text)
+        if dtype.str != text or not dtype.itemsize:  # of a type without bytes NumPy makes one with some
+            raise TypeError
+        return flags, dtype, shape
+    except (TypeError, ValueError, OverflowError):
+        raise DataError(f"a chunk contains elements of type {text!r}, which cannot be stored in chunks") from None
 
 
 def _modelled(samples: np.ndarray, options: Options) -> bytes:
@@ -253,6 +275,8 @@ def _read_general(body: memoryview, dtype: np.dtype[Any], count: int, _: int) ->
     content: bytes | memoryview = body[1:-4]
     size = count * dtype.itemsize
     if body[0] == DEFLATED:
+        if size > MOST_DEFLATED * len(content):
+            raise DamagedError(f"it cannot contain {size:,} bytes")
         try:
             inflater = zlib.decompressobj()
             grouped = inflater.decompress(content, max(size, 1))
@@ -263,7 +287,7 @@ def _read_general(body: memoryview, dtype: np.dtype[Any], count: int, _: int) ->
         content = grouped
     if len(content) != size or zlib.crc32(content, zlib.crc32(body[:-4])) != struct.unpack("<I", body[-4:])[0]:
         raise DamagedError("its content fails its check sum")
-    return np.frombuffer(content, dtype) if size else np.empty(count, dtype)
+    return np.frombuffer(content, dtype) if size else np.zeros(count, dtype)
 
 
 def _same(one: np.ndarray, other: np.ndarray) -> bool:

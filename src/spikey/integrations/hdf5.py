@@ -33,6 +33,8 @@ from spikey.integrations.chunk import DEFAULTS, Options, decode_chunk, encode_ch
 
 FILTER_ID = 46419  # of those that the HDF Group leaves to whoever wants one (32768 to 65535): none is registered
 MOST_VALUES = 256  # of a filter's parameters, says HDF5
+SHUFFLE, FLETCHER32 = 2, 3  # filters whose output has as many bytes as their input, or the bytes of a sum more
+SUM_BYTES = 4
 REVERSE = 0x100  # the flag of a call that decodes
 logger = logging.getLogger("spikey")
 
@@ -129,6 +131,10 @@ def _library() -> ctypes.CDLL:
     library.H5Pget_filter_by_id2.argtypes = (
         *(c_int64, c_int, POINTER(c_uint), POINTER(c_size_t), POINTER(c_uint), c_size_t, c_char_p, POINTER(c_uint)),
     )
+    library.H5Pget_nfilters.argtypes = (c_int64,)
+    library.H5Pget_filter2.argtypes = (
+        *(c_int64, c_uint, POINTER(c_uint), POINTER(c_size_t), POINTER(c_uint), c_size_t, c_char_p, POINTER(c_uint)),
+    )
     library.H5Pmodify_filter.argtypes = c_int64, c_int, c_uint, c_size_t, POINTER(c_uint)
     library.H5Epush2.argtypes = c_int64, c_char_p, c_char_p, c_uint, c_int64, c_int64, c_int64, c_char_p
     return library
@@ -157,9 +163,24 @@ def _set_local(list_id: int, type_id: int, space_id: int) -> None:
     parameters = _from_values(values[: count.value])
     options_from(parameters["options"])  # rather refuse now than when the first chunk is written
     parameters |= {"dtype": _dtype_of(type_id), "chunk": shape[: max(rank, 0)]}
+    behind = _filters_before(list_id)
+    if behind:
+        parameters["behind"] = behind
     words = _to_values(parameters)
     if _hdf5.H5Pmodify_filter(list_id, FILTER_ID, flags, len(words), (c_uint * len(words))(*words)) < 0:
         raise DataError("HDF5 does not take the filter's parameters")
+
+
+def _filters_before(list_id: int) -> list[int]:
+    """The filters of a new dataset whose output Spikey is given."""
+    found: list[int] = []
+    for index in range(_hdf5.H5Pget_nfilters(list_id)):
+        flags, count, config = c_uint(), c_size_t(0), c_uint()
+        number = _hdf5.H5Pget_filter2(list_id, index, flags, count, None, 0, None, config)
+        if number == FILTER_ID:
+            break
+        found.append(number)
+    return found
 
 
 _ending = False  # no thread can be started any more
@@ -179,11 +200,20 @@ def _encode(parameters: dict[str, Any], content: np.ndarray) -> np.ndarray:
 
 
 def _decode(parameters: dict[str, Any], content: np.ndarray) -> np.ndarray:
-    array = decode_chunk(content, _options(parameters).threads)
-    wanted = np.dtype(parameters.get("dtype", "u1")).itemsize * math.prod(parameters.get("chunk", []))
-    if array.nbytes != wanted and (array.dtype != np.uint8 or array.ndim != 1):
-        raise DataError(f"a chunk holds {array.nbytes} bytes where its dataset has chunks of {wanted}")
-    return np.ascontiguousarray(array)
+    wanted, chunk = np.dtype(parameters.get("dtype", "u1")), tuple(parameters.get("chunk", []))
+
+    behind = parameters.get("behind", [])
+    size = wanted.itemsize * math.prod(chunk)
+
+    def fits(dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+        alike = dtype == wanted or (wanted.kind == "V" and dtype.itemsize == wanted.itemsize)
+        # HDF5 does not compare the size of what a filter gives with that of a chunk, and would read beyond the end.
+        due = size + SUM_BYTES * behind.count(FLETCHER32) if set(behind) <= {SHUFFLE, FLETCHER32} else None
+        flat = bool(behind) and dtype == np.uint8 and len(shape) == 1 and due in (None, shape[0])
+        if not (alike and shape == chunk) and not flat:
+            raise DataError(f"a chunk contains {dtype} {shape}, where its dataset has chunks of {wanted} {chunk}")
+
+    return np.ascontiguousarray(decode_chunk(content, _options(parameters).threads, fits))
 
 
 def _filter(flags: int, count: int, values: Any, size: int, buffer_size: Any, buffer: Any) -> int:
@@ -192,7 +222,7 @@ def _filter(flags: int, count: int, values: Any, size: int, buffer_size: Any, bu
     content = np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(buffer[0]))
     result = (_decode if flags & REVERSE else _encode)(parameters, content)
     new = result.nbytes
-    memory = _hdf5.H5allocate_memory(max(new, 1), False)
+    memory = _hdf5.H5allocate_memory(max(new, 1), True)
     if not memory:
         raise MemoryError(f"HDF5 has no {new:,} bytes left")
     ctypes.memmove(memory, result.ctypes.data, new)

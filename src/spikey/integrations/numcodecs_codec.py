@@ -6,6 +6,7 @@ array that names it find it without an import.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,26 @@ try:
 except ImportError as error:
     raise ImportError(f"needs numcodecs: {install('numcodecs')}") from error
 
+from spikey.errors import DataError
 from spikey.integrations.chunk import DEFAULTS, Options, decode_chunk, encode_chunk, options_from
+
+
+def _check_fits(dtype: np.dtype[Any], shape: tuple[int, ...], out: np.ndarray) -> None:
+    """DataError where a chunk of this type and shape is not for `out`; numcodecs itself compares sizes alone."""
+    viewed = dtype.kind in "MmV" or out.dtype.kind == "V"  # times as integers, fields without their names
+    alike = dtype == out.dtype or (viewed and dtype.itemsize == out.dtype.itemsize)
+    buffers = (dtype.itemsize == 1 and len(shape) == 1) or (out.dtype.itemsize == 1 and out.ndim == 1)
+    flat = buffers or (alike and out.ndim == 1)
+    same_size = dtype.itemsize * math.prod(shape) == out.nbytes
+    if not same_size or not (flat or (alike and _long(shape) == _long(out.shape))):
+        raise DataError(
+            f"a chunk contains {dtype} {shape}, where {out.dtype} {out.shape} is expected: it belongs to another array"
+        )
+
+
+def _long(shape: tuple[int, ...]) -> list[int]:
+    """A shape without the axes of length 1, which stores add and leave out."""
+    return [axis for axis in shape if axis != 1]
 
 
 class Spikey(Codec):
@@ -63,16 +83,21 @@ class Spikey(Codec):
     def decode(self, buf: Any, out: Any = None) -> Any:
         """The array that was encoded, in its memory order; or `out`, filled with it.
 
-        buf: bytes, or an array of them. Raises DamagedError or DataError where it is not what was encoded.
+        buf: bytes, or an array of them. out: of the type and shape that were encoded, or flat; either may be bytes.
+        Raises DamagedError or DataError where `buf` is not what was encoded, or not for `out`.
         """
-        if out is not None:
-            out = ensure_contiguous_ndarray(out, flatten=False)
-        array = decode_chunk(ensure_contiguous_ndarray(buf), self.options.threads)
         if out is None:
-            return array
-        if out.dtype.kind not in "Mm" and array.dtype.kind in "Mm":
-            array = array.view(np.int64)
-        return ndarray_copy(array, out)
+            return decode_chunk(ensure_contiguous_ndarray(buf), self.options.threads)
+        out = ensure_contiguous_ndarray(out, flatten=False)
+
+        def fits(dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+            _check_fits(dtype, shape, out)
+
+        array = decode_chunk(ensure_contiguous_ndarray(buf), self.options.threads, fits)
+        if _long(array.shape) == _long(out.shape):  # element by element, whichever memory orders the two have
+            np.copyto(out.reshape(array.shape), array.view(out.dtype))
+            return out
+        return ndarray_copy(array.view(np.int64) if array.dtype.kind in "Mm" else array, out)
 
     def get_config(self) -> dict[str, Any]:
         """The codec's id and the options that differ from the defaults."""

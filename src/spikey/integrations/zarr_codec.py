@@ -9,6 +9,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
 from spikey.errors import DataError, UsageError, install
 
 try:
@@ -78,15 +80,19 @@ class SpikeyCodec(ArrayBytesCodec):
         return chunk_spec.prototype.buffer.from_bytes(data)
 
     def _decode_sync(self, chunk_bytes: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
-        array = decode_chunk(chunk_bytes.as_numpy_array(), self.options.threads)
         wanted = chunk_spec.dtype.to_native_dtype()
-        if wanted.names and array.dtype.itemsize == wanted.itemsize:  # a chunk knows nothing of the names of fields
+
+        def fits(dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+            named = wanted.names and dtype.itemsize == wanted.itemsize  # a chunk has no names of fields
+            if shape != chunk_spec.shape or not (named or dtype.newbyteorder("=") == wanted.newbyteorder("=")):
+                raise DataError(
+                    f"a chunk contains {dtype} {shape}, where its array's metadata specify {wanted} "
+                    f"{chunk_spec.shape}: it belongs to another array, or the metadata were changed"
+                )
+
+        array = decode_chunk(chunk_bytes.as_numpy_array(), self.options.threads, fits)
+        if wanted.names:
             array = array.view(wanted)
-        if array.shape != chunk_spec.shape or array.dtype.newbyteorder("=") != wanted.newbyteorder("="):
-            raise DataError(
-                f"a chunk holds {array.dtype} {array.shape}, where its array's metadata state {wanted} "
-                f"{chunk_spec.shape}: it belongs to another array, or the metadata were changed"
-            )
         return chunk_spec.prototype.nd_buffer.from_numpy_array(array)
 
     async def _encode_single(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer | None:

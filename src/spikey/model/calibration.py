@@ -23,6 +23,7 @@ FOLDERS = "SPIKEY_CALIBRATIONS"
 LARGEST_FILE = 1 << 20
 MOST_CODES = 4096
 FARTHEST = 1 << 20  # an edge, in 1/64 LSB
+FARTHEST_VALUE = 1 << 32  # of the levels that it is for
 STEEPEST = 1 << 26  # a prior correlation, 1/65536
 
 
@@ -70,6 +71,11 @@ def _check(calibration: Calibration) -> None:
         raise DataError("a calibration's edges must increase by at least 1/64 LSB and stay within 16,384 LSB")
     if prior.dtype != np.int32 or prior.ndim != 1 or not 1 <= len(prior) <= 1024:
         raise DataError(f"a calibration needs 1 to 1,024 int32 prior correlations, not {prior.dtype} {prior.shape}")
+    if "offset" in calibration.metadata:
+        offset: Any = calibration.metadata["offset"]
+        step: Any = calibration.metadata.get("step")
+        if any(type(number) is not int or abs(number) > FARTHEST_VALUE for number in (offset, step)) or step < 1:
+            raise DataError("a calibration's offset and step must be integers of at most 2^32, the step at least 1")
     if not 0 <= int(prior[0]) <= STEEPEST or np.abs(prior.astype(np.int64)).max() > int(prior[0]):
         raise DataError("a calibration's prior correlations must not exceed the first, nor that one 2^26")
 

@@ -23,9 +23,11 @@ FORMAT = "spikey model 1"
 SHIPPED = Path(__file__).parents[1] / "models"
 FOLDERS = "SPIKEY_MODELS"
 LARGEST_FILE = 1 << 26
+TOGETHER = 1 << 18  # weights that are checked at once
 STATE_INPUTS = 7  # what is known besides past samples: five running scales, two about the location
 EXACT = 1 << 24  # bound of every sum of a row, so that single-precision floating point is exact as well
 MOST_HIDDEN, MOST_LAYERS, MOST_LAGS = 2048, 16, 1024
+MOST_WEIGHTS = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class Architecture:
             or any(type(flag) is not bool for flag in flags)
         ):
             raise DataError(f"is of an architecture that this version does not know: {asdict(self)}")
+        if self.weights > MOST_WEIGHTS:
+            raise DataError(f"is of an architecture of {self.weights:,} weights; at most {MOST_WEIGHTS:,} are possible")
 
     @property
     def inputs(self) -> int:
@@ -78,6 +82,11 @@ class Architecture:
             shapes[f"layer{layer}.bias"] = (gates * self.hidden,)
             columns = self.hidden
         return {**shapes, "head.weight": (2, self.inputs + self.hidden), "head.bias": (2,)}
+
+    @property
+    def weights(self) -> int:
+        """The number of weights, which is that of multiplications for a sample."""
+        return sum(rows * columns for rows, columns in (s for s in self.shapes().values() if len(s) == 2))
 
 
 def architecture(
@@ -111,7 +120,8 @@ def architecture(
         return Architecture(type, alone, lags, hidden_size, num_layers, delta)
     except DataError:
         raise UsageError(
-            f"predictor: at most {MOST_HIDDEN} units, {MOST_LAYERS} layers and {MOST_LAGS} past samples are possible"
+            f"predictor: at most {MOST_HIDDEN} units, {MOST_LAYERS} layers, {MOST_LAGS} past samples and "
+            f"{MOST_WEIGHTS:,} weights are possible"
         ) from None
 
 
@@ -164,8 +174,10 @@ def _check(model: Model) -> None:
     for name in shapes:
         if name.endswith("weight"):
             reach = reach_of(model.architecture, name)
-            sums = np.abs(model.tensors[name].astype(np.int64)) @ reach
-            sums += np.abs(model.tensors[name.replace("weight", "bias")].astype(np.int64))
+            sums = np.abs(model.tensors[name.replace("weight", "bias")].astype(np.int64))
+            step = max(TOGETHER // len(reach), 1)
+            for row in range(0, len(sums), step):
+                sums[row : row + step] += np.abs(model.tensors[name][row : row + step].astype(np.int64)) @ reach
             if sums.max() >= EXACT:
                 raise DataError(
                     f"{name}: row {int(sums.argmax())} could reach {sums.max()}, and less than 2^24 is allowed"

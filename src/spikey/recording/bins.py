@@ -151,7 +151,7 @@ class Bins:
 
     def _each(self, array: np.ndarray, first_frame: int, first_channel: int, do: Column) -> np.ndarray:
         """`do` each channel in each of its stretches of one step."""
-        out = np.empty(array.shape, dtype=array.dtype, order="F" if array.flags.f_contiguous else "C")
+        out = np.zeros(array.shape, dtype=array.dtype, order="F" if array.flags.f_contiguous else "C")
         pieces = list(self._pieces(first_frame, len(array)))
         for column in range(array.shape[1]):
             axis = self.axes[first_channel + column]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import operator
 import os
+import reprlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Self
@@ -63,8 +64,12 @@ class Layout:
     def __post_init__(self) -> None:
         if not 1 <= self.channels <= MOST_CHANNELS:
             raise UsageError(f"a recording has 1 to {MOST_CHANNELS:,} channels, not {self.channels:,}")
-        if not (math.isfinite(self.rate) and self.rate >= 0):
-            raise UsageError(f"a sampling rate is a finite number of Hz, not {self.rate}")
+        try:
+            possible = math.isfinite(self.rate) and self.rate >= 0
+        except (OverflowError, TypeError):  # an integer beyond all floats, or not a number
+            possible = False
+        if not possible:
+            raise UsageError(f"a sampling rate is a finite number of Hz, not {reprlib.repr(self.rate)}")
         if self.dtype not in DTYPES:
             raise UsageError(f"{self.dtype!r} is no sample type; the types are {', '.join(DTYPES)}")
 

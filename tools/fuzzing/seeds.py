@@ -1,0 +1,332 @@
+"""Honest inputs to mutate, small ones: the golden files, and what Spikey writes of a few hundred samples."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import struct
+import sys
+import tempfile
+import zipfile
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from golden import ALONE, DENSE, LSTM, known_model  # noqa: E402
+
+from spikey.analysis.self_test import known_signal  # noqa: E402
+from spikey.archives import compress_archive  # noqa: E402
+from spikey.coding.block import Method, encode_block, learned  # noqa: E402
+from spikey.container.extra import Extra, side_file  # noqa: E402
+from spikey.container.writer import ArraySource, write_file  # noqa: E402
+from spikey.files import Settings  # noqa: E402
+from spikey.integrations import hdf5  # noqa: E402
+from spikey.integrations.chunk import Options, encode_chunk  # noqa: E402
+from spikey.model.calibration import Calibration, n1  # noqa: E402
+from spikey.model.trained import Model  # noqa: E402
+from spikey.recording.source import Layout  # noqa: E402
+from spikey.recording.wav import canonical_head  # noqa: E402
+
+GOLDEN = ROOT / "tests" / "golden"
+LARGEST = 6000  # bytes of a seed: most changes should hit what is looked at
+
+FILE_WORDS = [b"SPKY", b"SPKA", b"SPKT", b"\xb5SB\n", b"\xb5SI\n", b"\xb5SE\n", b"\xb5SD\n", b"YKPS", b"AKPS"]
+FILE_WORDS += [bytes([number]) + b"\x01\x00" for number in (0x41, 0x42, 0x43, 0x44, 0x46, 0x47, 0x51, 0x61, 5, 15)]
+CHUNK_WORDS = [
+    b"\x03<i2",
+    b"\x03|S0",
+    b"\x03>u4",
+    b"\x08<M8[s/3]",
+    b"\x03|u1",
+    b"\x03|V0",
+    b"\x04<U99",
+    b"\x04|b1",
+    b"SPKY",
+]
+FILTER_WORDS = [b'"chunk"', b'"dtype"', b'"options"', b'{"jobs":', b"null", b"1e999", b'"behind":[', b"[[[[", b"NaN"]
+MODEL_WORDS = [
+    b'"dtype"',
+    b"I16",
+    b"I32",
+    b"F64",
+    b'"shape"',
+    b"[0]",
+    b"__metadata__",
+    b'"data_offsets"',
+    b"lstm",
+    b"-1",
+]
+WAV_WORDS = [
+    b"RIFF",
+    b"RF64",
+    b"BW64",
+    b"WAVE",
+    b"fmt ",
+    b"data",
+    b"ds64",
+    b"LIST",
+    b"\xfe\xff",
+    b"\x03\x00",
+    b"\xff" * 4,
+]
+YAML_WORDS = [
+    b"&a ",
+    b"*a",
+    b"<<: ",
+    b"!!python/name:os.system ",
+    b"---\n",
+    b"name: DEFAULT\n",
+    b"import: Test\n",
+    b"? ",
+]
+YAML_WORDS += [
+    b"training: {",
+    b"}",
+    b"1e999",
+    b".nan",
+    b"null",
+    b"0x",
+    b"!!binary ",
+    b"2001-99-99",
+    b"- ",
+    b"'",
+    b'"',
+    b"\t",
+]
+ZIP_WORDS = [
+    b"PK\x01\x02",
+    b"PK\x03\x04",
+    b"PK\x05\x06",
+    b"PK\x06\x06",
+    b"PK\x06\x07",
+    b"../",
+    b"/etc/",
+    b"a.wav",
+    b"\xff" * 4,
+]
+
+
+@cache
+def scratch() -> Path:
+    """A folder for inputs that must be files; gone when the process ends."""
+    folder = tempfile.TemporaryDirectory(prefix="spikey-fuzz-")
+    _open.append(folder)
+    return Path(folder.name)
+
+
+_open: list[tempfile.TemporaryDirectory[str]] = []
+
+
+def emptied(folder: Path) -> None:
+    """Make an empty folder."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+
+
+def signal(frames: int) -> np.ndarray:
+    """Two channels of the N1, int16 (frames, 2)."""
+    return known_signal(frames)
+
+
+@cache
+def model() -> Model:
+    """A small network."""
+    return known_model(DENSE)
+
+
+def _written(samples: np.ndarray, method: Method, **options: object) -> bytes:
+    out = io.BytesIO()
+    write_file(ArraySource(samples, 20_000), out, method, n1(), **options)  # type: ignore[arg-type]
+    return out.getvalue()
+
+
+@cache
+def _files() -> tuple[bytes, ...]:
+    found = [path.read_bytes() for path in sorted(GOLDEN.glob("*.spky")) if path.stat().st_size <= LARGEST]
+    wide = np.repeat(signal(60), 5, axis=1)
+    found += [_written(wide, Method(lanes=1, references=4), block_frames=25)]
+    found += [_written(wide.astype(np.float32) * np.float32(0.5), Method(), block_frames=30)]
+    note = scratch() / "note.txt"
+    note.write_bytes(b"what was done\n")
+    extra = Extra({"source": {"file": "a.bin"}, "streams": []}, (side_file("note.txt", note),))
+    found += [_written(signal(40), Method(), extra=extra)]
+    return tuple(found) + _lossy()
+
+
+def _lossy() -> tuple[bytes, ...]:
+    from spikey.telemetry.near import hybrid, near_lossless
+
+    source, settings = scratch() / "lossy.raw", Settings(raw=(2, 20_000, "int16"))
+    signal(300).tofile(source)
+    near_lossless(source, scratch() / "near.spky", 2, settings)
+    hybrid(source, scratch() / "hybrid.spky", 4.0, settings, correction=scratch() / "correction.spky")
+    return tuple((scratch() / f"{name}.spky").read_bytes() for name in ("near", "hybrid", "correction"))
+
+
+def files() -> list[bytes]:
+    """Files of all methods."""
+    return list(_files())
+
+
+@cache
+def _archives() -> tuple[bytes, ...]:
+    folder, found = scratch() / "archive", []
+    emptied(folder)
+    one = signal(400)[:, :1] // 64
+    follows = one + (np.arange(400)[:, None] % 3).astype(np.int16)
+    for name, samples in (("a", one), ("b", follows), ("c", signal(200)[:, 1:]), ("d", one)):
+        head = canonical_head(Layout(1, 19_531, "int16"), len(samples))
+        (folder / f"{name}.wav").write_bytes(head + samples.astype("<i2").tobytes())
+    members = [(path.name, path) for path in sorted(folder.glob("*.wav"))]
+    for preset in ("realtime", "archive"):
+        compress_archive(members, folder / "x.spky", Settings(preset=preset, estimate=False))
+        found.append((folder / "x.spky").read_bytes())
+        (folder / "x.spky").unlink()
+    return tuple(found)
+
+
+def archives() -> list[bytes]:
+    """An archive with companions and a copy, by two presets."""
+    return list(_archives())
+
+
+def payloads() -> list[bytes]:
+    """Payloads of blocks of 201 frames and 2 channels of int16."""
+    samples, companion = signal(201), signal(201)[:, ::-1]
+    methods = [Method(), Method("lms"), Method("balanced", lanes=1, references=4), Method(coder="rice", lanes=5)]
+    methods += [Method(coder="huffman"), Method("archive", lanes=1, references=4), learned(model())]
+    found = [encode_block(samples, method, n1(), companion) for method in methods]
+    found.append(encode_block((samples.astype(np.int32) * 70_000 + 3).astype(np.int32), Method(), None))
+    found.append(encode_block(samples.astype(np.float32) * np.float32(0.195), Method(), None))
+    kinds = [0] * len(methods) + [2, 3]
+    return [bytes([25, 1, kind]) + payload for kind, payload in zip(kinds, found, strict=True) if payload is not None]
+
+
+def chunks() -> list[bytes]:
+    """Chunks of every way to encode them."""
+    found = [path.read_bytes() for path in sorted((GOLDEN / "chunks").glob("*.chunk"))]
+    samples = signal(400)
+    found += [encode_chunk(samples, Options(preset="balanced")), encode_chunk(np.asfortranarray(samples))]
+    found += [encode_chunk(np.arange(300, dtype="u1").astype("u1")), encode_chunk(np.zeros((400, 2), "<i2"))]
+    found += [encode_chunk(np.array([b"ab", b"cde"] * 20)), encode_chunk(np.zeros((3, 0, 2), ">f8"))]
+    return found
+
+
+def filters() -> list[bytes]:
+    """Parameters of the HDF5 filter."""
+    cases = [{}, {"preset": "balanced", "jobs": 2}, {"model": "n1-fixed"}]
+    told = [{"options": options, "dtype": "<i2", "chunk": [1000, 40], "behind": [2]} for options in cases]
+    return [np.array(hdf5._to_values(each), "<u4").tobytes() for each in told]
+
+
+def _frame(packets: list[bytes]) -> bytes:
+    return b"".join(struct.pack("<H", len(packet)) + packet for packet in packets)
+
+
+def _stream(**options: object) -> list[bytes]:
+    from spikey.stream.encoder import Encoder
+
+    samples = np.repeat(signal(300), 3, axis=1)
+    settings = {"packet_bytes": 300, "key_interval": 0.005, "stream": 7} | options
+    encoder = Encoder(6, 20_000, "int16", **settings)  # type: ignore[arg-type]
+    packets = [packet for at in range(0, 300, 20) for packet in encoder.push(samples[at : at + 20])]
+    return packets + encoder.close()
+
+
+def streams() -> list[bytes]:
+    """Packets of streams, a length before each."""
+    raw = np.random.default_rng(0).integers(-30_000, 30_000, (100, 6)).astype(np.int16)
+    from spikey.stream.encoder import Encoder
+
+    noise = Encoder(6, 20_000, "int16", stream=7, packet_bytes=200, calibration=None)
+    packets = noise.push(signal(50).repeat(3, axis=1)) + noise.push(raw) + noise.close()
+    return [_frame(_stream()), _frame(_stream(calibration=None)), _frame(packets)]
+
+
+def keys() -> list[bytes]:
+    """Key packets alone."""
+    return [_frame([packet for packet in _stream() if packet[0] & 1][:count]) for count in (1, 3, 8)]
+
+
+def parities() -> list[bytes]:
+    """Streams with parity, some packets of which are lost."""
+    packets = _stream(parity=2)
+    return [_frame(packets), _frame([packet for at, packet in enumerate(packets) if at % 7])]
+
+
+def requests() -> list[bytes]:
+    """Datagrams that ask for packets."""
+    from spikey.stream.transport import write_request
+
+    return [write_request(7, [(0, 1), (2, 3)]), write_request(7, [])]
+
+
+@cache
+def _telemetries() -> tuple[bytes, ...]:
+    from spikey.telemetry.encoder import TelemetryEncoder
+    from spikey.telemetry.packet import MAGIC
+    from spikey.telemetry.settings import Settings as TelemetrySettings
+
+    found = [(GOLDEN / "telemetry.spkt").read_bytes()]
+    samples = np.repeat(signal(6000), 2, axis=1)
+    for options in ({"budget": 40_000.0}, {"budget": 8000.0, "polarity": "both"}):
+        encoder = TelemetryEncoder(4, 20_000, settings=TelemetrySettings(**options))  # type: ignore[arg-type]
+        packets = [packet for at in range(0, 6000, 500) for packet in encoder.push(samples[at : at + 500])]
+        found.append(MAGIC + b"".join(packets + encoder.close()))
+    return tuple(found)
+
+
+def telemetries() -> list[bytes]:
+    """Telemetry files."""
+    return list(_telemetries())
+
+
+def models() -> list[bytes]:
+    """Models of each architecture."""
+    return [known_model(architecture).file for architecture in (LSTM, DENSE, ALONE)]
+
+
+def calibrations() -> list[bytes]:
+    """The shipped calibration, and a small one."""
+    small = Calibration(np.arange(9, dtype=np.int32) * 64, np.array([65536, 30000, -100], np.int32), {"levels": "n1"})
+    return [n1().to_bytes(), small.to_bytes()]
+
+
+def wavs() -> list[bytes]:
+    """WAV files: canonical, of floats, of 24 bits with chunks around, RF64."""
+    samples = signal(50)
+    plain = canonical_head(Layout(2, 20_000, "int16"), 50) + samples.astype("<i2").tobytes()
+    floats = struct.pack("<4sI4s4sIHHIIHH", b"RIFF", 436, b"WAVE", b"fmt ", 16, 3, 2, 20_000, 160_000, 8, 32)
+    floats += struct.pack("<4sI", b"data", 400) + samples.astype("<f4").tobytes()
+    extra = struct.pack("<4sI", b"LIST", 5) + b"abcde\0"
+    wide = struct.pack("<4sI4s", b"RIFF", 999, b"WAVE") + extra
+    wide += struct.pack("<4sIHHIIHHHHI", b"fmt ", 40, 0xFFFE, 1, 20_000, 60_000, 3, 24, 22, 24, 4)
+    wide += struct.pack("<H", 1) + bytes.fromhex("0000 0000 1000 8000 00aa 0038 9b71")
+    wide += struct.pack("<4sI", b"data", 150) + bytes(range(150)) + extra
+    large = struct.pack("<4sI4s4sIQQQI", b"RF64", 0xFFFFFFFF, b"WAVE", b"ds64", 28, 300, 200, 50, 0) + plain[12:36]
+    large += struct.pack("<4sI", b"data", 0xFFFFFFFF) + samples.astype("<i2").tobytes()
+    return [plain, floats, wide, large]
+
+
+def configurations() -> list[bytes]:
+    """Configuration files."""
+    several = b"name: DEFAULT\n---\nname: Test\ntraining: {epochs: 50, minutes: 1.5}\n---\nname: Long\nimport: Test\n"
+    return [(ROOT / "config.yaml").read_bytes()[:3000].rsplit(b"\n", 1)[0] + b"\n", several, b"preset: archive\n"]
+
+
+def zips() -> list[bytes]:
+    """Zip files of recordings, stored and deflated."""
+    found = []
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w", method) as zipped:
+            for name in ("a.wav", "deep/b.wav", "notes.txt", "__MACOSX/._a.wav"):
+                zipped.writestr(name, wavs()[0])
+            zipped.comment = json.dumps({"a": 1}).encode()
+        found.append(out.getvalue())
+    return found
