@@ -38,9 +38,9 @@ from spikey.coding.block import (
     learned,
 )
 from spikey.coding.together import MANY
+from spikey.container import embedding, hold, writer
 from spikey.container import layout as lay
 from spikey.container import reader as reader_module
-from spikey.container import writer
 from spikey.container.packed_bytes import pack_bytes
 from spikey.container.reader import Reader
 from spikey.container.writer import ArraySource, encode_samples, write_file
@@ -69,7 +69,9 @@ runner = CliRunner()
 def nothing_in_use(monkeypatch, tmp_path):
     """Models that another test has brought into use, or that are shipped, are unknown."""
     monkeypatch.setattr(trained, "_in_use", {})
+    monkeypatch.setattr(trained, "_places", [])
     monkeypatch.setattr(trained, "SHIPPED", tmp_path / "shipped")
+    monkeypatch.setattr(trained, "OWN", tmp_path / "own")
     monkeypatch.delenv("SPIKEY_MODELS", raising=False)
 
 
@@ -77,10 +79,10 @@ def nothing_in_use(monkeypatch, tmp_path):
 def unguarded(monkeypatch):
     """The network is used for every block, whether it pays or not."""
 
-    def coded(blocks, layouts, method, calibration):
-        return encode_blocks(blocks, method, calibration)
+    def coded(blocks, layouts, method, calibration, companions=None):
+        return [writer.Choice(payload) for payload in encode_blocks(blocks, method, calibration)]
 
-    monkeypatch.setattr(writer, "encode_samples", coded)
+    monkeypatch.setattr(writer, "encode_choices", coded)
 
 
 def decoded(payload: bytes, samples: np.ndarray, model: Model) -> np.ndarray:
@@ -300,8 +302,10 @@ _guards = writer._guards
 
 @pytest.fixture(autouse=True)
 def no_guards(monkeypatch):
-    """These networks win nothing: they would never be used."""
+    """These networks win nothing: they would never be used, and the files with one inside are larger than allowed."""
     monkeypatch.setattr(writer, "_guards", lambda model: [])
+    monkeypatch.setattr(writer, "most_bytes", lambda size: 1 << 40)
+    monkeypatch.setattr(hold, "_covers", lambda spared, cost: True)
 
 
 @pytest.mark.parametrize("model", [GENTLE, *NONSENSE], ids=["gentle", "lstm", "dense"])
@@ -580,7 +584,7 @@ def test_an_embedded_model_that_was_tampered_with(tmp_path):
 def test_a_model_too_large_to_embed(tmp_path, monkeypatch):
     path = tmp_path / "a.wav"
     path.write_bytes(wav(simulate(700, 1, seed=5)))
-    monkeypatch.setattr(writer, "LARGEST_RECORD", 1000)
+    monkeypatch.setattr(embedding, "LARGEST_RECORD", 1000)
     with pytest.raises(UsageError, match="at most 1,000 can be embedded"):
         compress_file(path, tmp_path / "a.spky", Settings(model=GENTLE, embed_model=True, calibration=n1()))
     assert [p.name for p in tmp_path.iterdir()] == ["a.wav"]
@@ -842,6 +846,7 @@ def test_configurations_of_networks(folder, models, tmp_path, monkeypatch):
     with Reader(packed) as reader:
         assert reader.model_id == GENTLE.id
     monkeypatch.setattr(trained, "_in_use", {})
+    monkeypatch.setattr(trained, "_places", [])
     assert GENTLE.id.hex() in run("decompress", packed, out, fails=DataError)
     run("decompress", "--config", config, packed, out)
     assert out.read_bytes() == source.read_bytes()

@@ -39,7 +39,13 @@ def command(
         ),
     ] = None,
     model: Annotated[str | None, typer.Option(help="A trained model by name (spikey models) or file.")] = None,
-    embed_model: Annotated[bool, typer.Option("--embed-model", help="Write the model into the output.")] = False,
+    embed_model: Annotated[
+        bool | None,
+        typer.Option(
+            "--embed-model/--no-embed-model",
+            help="Write the model into the output; default: if it is your own and takes at most 1 % of it.",
+        ),
+    ] = None,
     calibration: Annotated[str | None, typer.Option(help="auto, n1, none or a calibration file.")] = None,
     channels: Annotated[int | None, typer.Option(help="Channels of a raw input.")] = None,
     rate: Annotated[float | None, typer.Option(help="Sampling rate of a raw input in Hz.")] = None,
@@ -130,11 +136,14 @@ def command(
 
 def _conclude(done: list[tuple[Path, Outcome]], failures: int, files: int, seconds: float) -> None:
     """Say what became of all files; exit status 1 where one failed."""
+    notes = []
     for source, outcome in done:
         if outcome.note:
-            say(f"note: {outcome.note}" + ("" if outcome.samples else "; kept losslessly as plain bytes"))
+            notes.append(outcome.note + ("" if outcome.samples else "; kept losslessly as plain bytes"))
         elif not outcome.samples:
-            say(f"note: {source} holds no samples")
+            notes.append(f"{source} holds no samples")
+    for note in dict.fromkeys(notes):  # of many files coded with one model each says the same
+        say(f"note: {note}")
     if done:
         typer.echo(summary(done, seconds, "compressed"))
     if failures:

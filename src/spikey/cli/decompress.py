@@ -11,7 +11,7 @@ import typer
 
 from spikey.cli.common import cut, in_and_out, make_folder, pairs, run_batches, run_files, say, summary, trained_file
 from spikey.cli.together import restore as restore_archive
-from spikey.errors import UsageError
+from spikey.errors import DataError, UsageError
 from spikey.recording.remote import is_address
 
 if TYPE_CHECKING:
@@ -49,9 +49,10 @@ def command(
     if into:
         make_folder(output)
     if model is not None:
-        from spikey.model.trained import named
+        from spikey.model.trained import listed, look_in
 
-        named(model)
+        known = {found.name: path for path, found in listed() if not isinstance(found, DataError)}
+        look_in(known.get(model, Path(model)))
     from spikey.container.archive import is_archive
 
     archives = [addresses.get(path, path) for path in inputs if is_archive(addresses.get(path, path))]
@@ -143,16 +144,14 @@ def _restored_name(path: Path, place: Path | str) -> str:
 
 
 def _consult(config: Path, name: str | None, sources: list[Path]) -> None:
-    """Bring a configuration's model into use; what else disagrees with a file is named and ignored."""
+    """Have models looked for where a configuration keeps them; what else disagrees with a file is named and ignored."""
     from spikey.cli.info import describe
     from spikey.config import load
     from spikey.errors import SpikeyError
-    from spikey.model.trained import named
+    from spikey.model.trained import look_in
 
     stated = load(config, name)
-    if trained_file(stated).is_file():
-        with suppress(SpikeyError):  # the file itself says which model it needs, if any
-            named(str(trained_file(stated)))
+    look_in(trained_file(stated).parent)
     for source in sources:
         try:
             facts = describe(source)

@@ -41,6 +41,8 @@ def compress(inputs: list[Path], output: Path, settings: Settings, suffixes: tup
     for outcome in packing.outcomes.values():
         if outcome.note:
             say(f"note: {outcome.note}" + ("" if outcome.samples else "; kept losslessly as plain bytes"))
+    if packing.note:
+        say(f"note: {packing.note}")
     many = f"{len(packing.entries):,} file{'s' * (len(packing.entries) != 1)}"
     related = f" ({packing.groups:,} group{'s' * (packing.groups > 1)} made at once)" if packing.groups else ""
     typer.echo(summary([(output, packing.total())], time.perf_counter() - start, f"compressed {many}{related},"))

@@ -26,6 +26,7 @@ from spikey.coding.block import (
     described_in,
     needs_model,
 )
+from spikey.container.embedding import unpack_model
 from spikey.container.extra import read_metadata
 from spikey.container.indexing import as_slice, chosen, count_below, is_index
 from spikey.container.layout import (
@@ -61,10 +62,8 @@ from spikey.container.salvage import Extent, describe, find_blocks, uncovered
 from spikey.container.window import Companions, Window
 from spikey.errors import DamagedError, DataError, UsageError
 from spikey.model.calibration import Calibration, find, load
-from spikey.model.trained import LARGEST_FILE as LARGEST_MODEL
 from spikey.model.trained import Model
 from spikey.model.trained import find as find_model
-from spikey.model.trained import load as load_model
 from spikey.recording.bins import Bins, read_bins
 from spikey.recording.remote import Remote, is_address, open_address
 from spikey.recording.source import Layout, open_file, pack, read_at, unpack
@@ -92,6 +91,7 @@ class Reader:
     companions: gives the samples of the recordings that this one was coded with; without them such a file is refused.
     lossy: whether a lossy recording will do; otherwise it is refused, as what it restores is not the original.
     correction: whether to open a file that corrects a lossy one, of which the samples are no recording.
+    models: finds a trained network that the file names but does not hold.
 
     >>> import numpy, spikey
     >>> data = spikey.compress(numpy.arange(6, dtype="int16").reshape(3, 2), rate=20000)
@@ -110,6 +110,7 @@ class Reader:
         companions: Companions | None = None,
         lossy: bool = False,
         correction: bool = False,
+        models: Callable[[bytes], Model] = find_model,
     ):
         self._file: io.BufferedReader | Remote | Window
         if isinstance(path, Window):
@@ -133,6 +134,7 @@ class Reader:
         self._calibration: Calibration | None = None
         self._metadata: dict[str, Any] | None = None
         self._model: Model | None = None
+        self._models = models
         self._ahead: dict[int, np.ndarray] = {}  # samples of blocks that were decoded together, not yet checked
         try:
             self._read_structure()
@@ -359,11 +361,7 @@ class Reader:
             try:
                 cursor = Cursor(record, self.name)
                 name = cursor.take(4)
-                if len(record) > 4:
-                    size = cursor.varint(LARGEST_MODEL)
-                    found = load_model(unpack_bytes(cursor.rest(), size, self.name))
-                else:
-                    found = find_model(name)
+                found = unpack_model(cursor) if len(record) > 4 else self._models(name)
             except DataError as error:
                 raise _Missing(f"{self.name}: {error}") from None
             if found.id != name:
