@@ -230,7 +230,7 @@ def find(id4: bytes) -> Model:
 
 def listed() -> Iterator[tuple[Path, Model | DataError]]:
     """The files in these folders, with their models or what is wrong with them; later ones go before earlier ones."""
-    for path in tensor_file.candidates([OWN, *tensor_file.folders(SHIPPED, FOLDERS)]):
+    for path in tensor_file.candidates(list(dict.fromkeys([OWN, *tensor_file.folders(SHIPPED, FOLDERS)]))):
         try:
             yield path, load(path)
         except DataError as error:
