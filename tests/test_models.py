@@ -12,6 +12,7 @@ import reference
 from golden import ALONE, DENSE, known_model
 from typer.testing import CliRunner
 
+from spikey import batch
 from spikey.analysis.simulate import simulate
 from spikey.archives import compress_archive
 from spikey.cli import app
@@ -55,6 +56,7 @@ def worthwhile(monkeypatch):
         return [Choice(one, other) for one, other in zip(payloads, plain, strict=True)]
 
     monkeypatch.setattr(writer, "encode_choices", choices)
+    monkeypatch.setattr(batch, "encode_choices", choices)
 
 
 def wav(samples: np.ndarray) -> bytes:
@@ -407,3 +409,18 @@ def test_archives_of_tiny_recordings(kind, tmp_path):
 def test_ids_name_contents():
     assert tensor_file.digest(MINE.file)[:4] == load(MINE.file).id == MINE.id
     assert Embedding(MINE, True).record == MINE.id + packed_model(MINE)
+
+
+@pytest.mark.parametrize("embed", [True, None])
+def test_many_recordings_at_once_are_as_one_by_one(worthwhile, tmp_path, embed):
+    work = []
+    for number, length in enumerate((2500, 300, 40, 2500)):
+        (tmp_path / f"{number}.wav").write_bytes(wav(simulate(length, 1, seed=number)))
+        work.append((tmp_path / f"{number}.wav", tmp_path / f"{number}.spky"))
+    settings = Settings(model=MINE, embed_model=embed, estimate=True)
+    for (path, outcome), (_, out) in zip(batch.compress_together(work, settings), work, strict=True):
+        assert outcome == compress_file(path, "alone.spky", settings)
+        assert out.read_bytes() == (tmp_path / "alone.spky").read_bytes()
+        with Reader(out) as reader:
+            held = len(reader.header.record(lay.MODEL) or b"")
+        assert (held > 4) == (embed is True and path.stat().st_size > 2500)

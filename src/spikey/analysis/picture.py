@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import os
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikey.errors import UsageError
+from spikey.files import complete_file
 
 _SIGNAL, _PREDICTION, _RESIDUAL, _FIT = "#222222", "#d1495b", "#00798c", "#edae49"
 
@@ -103,10 +103,8 @@ def draw_prediction(
     figure.align_ylabels([upper, lower])
     rendered = io.BytesIO()
     figure.savefig(rendered, format="png")
-    try:
-        Path(path).write_bytes(rendered.getvalue())
-    except OSError as error:
-        raise UsageError(f"{path}: the picture cannot be written ({error.strerror})") from None
+    with complete_file(path) as (file, _):
+        file.write(rendered.getvalue())
 
 
 def _bins(residuals: NDArray[np.float64], mean: float, sd: float) -> NDArray[np.float64]:
