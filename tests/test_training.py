@@ -469,7 +469,7 @@ def test_what_is_interrupted_or_crashes_leaves_the_former_model(configured, tmp_
     checkpoint = tmp_path / "models" / "Mine" / "last.ckpt"
     checkpoint.write_bytes(flipped(checkpoint.read_bytes()))
     said.clear()
-    losses = iter([5.9, 5.8, 5.7])
+    losses = iter([5.9] * 9)
 
     def worse(self):
         self.log("test_loss", next(losses))
@@ -479,7 +479,7 @@ def test_what_is_interrupted_or_crashes_leaves_the_former_model(configured, tmp_
             raise RuntimeError
 
     bits_of_best = load(best).metadata["figures"]["test_bits_per_sample"]
-    assert bits_of_best < 5.7 or pytest.skip("the simulated recordings are harder than they were")
+    assert bits_of_best < 5.9 or pytest.skip("the simulated recordings are harder than they were")
     monkeypatch.setattr(module.Module, "on_validation_epoch_end", worse)
     with pytest.raises(RuntimeError):
         train(path)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -19,9 +19,7 @@ from spikey.coding.block import (
     MOST_TOGETHER,
     WITH_COMPANIONS,
     Method,
-    companions_in,
     encode_blocks,
-    needs,
     needs_model,
 )
 from spikey.container.embedding import NAMED, Embedding, Fate, Tally
@@ -52,6 +50,7 @@ from spikey.container.layout import (
     write_index,
 )
 from spikey.container.packed_bytes import PIECE, pack_bytes
+from spikey.container.single import Choice, file_of_one, single_file, with_model
 from spikey.container.window import Companions
 from spikey.errors import UsageError
 from spikey.model.calibration import Calibration
@@ -64,13 +63,6 @@ DOUBTFUL = 1 << 12  # bytes spared from which a file of several blocks is certai
 LARGEST_AROUND = LARGEST_RECORD // 2  # bytes of head and tail together that fit into records in any case
 Part = tuple[tuple[int, int, int, int], np.ndarray]  # first frame, frames, first channel, channels; samples
 Coded = tuple[Block, bytes]  # a block with its check sum, and its payload
-
-
-class Choice(NamedTuple):
-    """A block's payload, and the one without the trained network; None where the network is not used, or unknown."""
-
-    payload: bytes
-    plain: bytes | None = None
 
 
 class Writable(Protocol):
@@ -278,7 +270,7 @@ def write_file(
             part: Part = (0, source.frames, 0, layout.channels), samples
             payload = _payloads([part], layout, method, calibration, companions)[0]
         choice = payload if isinstance(payload, Choice) else Choice(payload)
-        data = _single_file(header, choice, embedding, pack(samples, layout), tally)
+        data = single_file(header, choice, embedding, pack(samples, layout), tally)
         if progress is not None:
             progress(samples.size)
         if len(data) > most and free:
@@ -305,7 +297,7 @@ def write_file(
     )
     tally.fate = held.fate
     model = None if embedding is None or held.fate is Fate.DROPPED else embedding.content(held.fate)
-    header = _with_model(header, model, [] if held.calibrated or embed is None else [CALIBRATION])
+    header = with_model(header, model, [] if held.calibrated or embed is None else [CALIBRATION])
 
     def write(target: Writable) -> int:
         with BlockWriter(target, header) as blocks:
@@ -331,35 +323,6 @@ def _around_records(source: Readable) -> list[tuple[int, bytes]]:
     return [(kind, packed_record(b"".join(chunks))) for kind, chunks in both]
 
 
-def _with_model(header: Header, content: bytes | None, without: list[int]) -> Header:
-    """A header with the record of a model, where it has one, and without records of some types."""
-    calibrated = [record for record in header.records if record[0] == CALIBRATION]
-    others = [record for record in header.records if record[0] != CALIBRATION]
-    model = [] if content is None else [(MODEL, content)]
-    records = [record for record in calibrated + model + others if record[0] not in without]
-    return replace(header, records=records, calibration=b"" if CALIBRATION in without else header.calibration)
-
-
-def _single_file(header: Header, choice: Choice, embedding: Embedding | None, content: bytes, tally: Tally) -> bytes:
-    """A file of one block, with the model named or embedded, or without it where that is smaller."""
-
-    def whole(payload: bytes, model: bytes | None) -> bytes:
-        idle = [] if needs(payload, header.layout.channels)[0] else [CALIBRATION]
-        if not companions_in(payload) and payload != COPIED_BYTE:
-            idle.append(COMPANIONS)
-        return _file_of_one(_with_model(header, model, idle), payload, content)
-
-    if embedding is None or not needs_model(choice.payload):
-        return whole(choice.payload, None)
-    named = whole(choice.payload, embedding.model.id)
-    plain = None if choice.plain is None else whole(choice.plain, None)
-    tally.add(None if plain is None else len(plain) - len(named))
-    tally.fate = embedding.fate(len(named), tally.saved)
-    if tally.fate is Fate.DROPPED and plain is not None:
-        return plain
-    return named if tally.fate is Fate.NAMED else whole(choice.payload, embedding.record)
-
-
 def _write_stored(source: Readable, out: Writable, header: Header, tally: Tally) -> int:
     """Write a recording with its samples as they are: the last resort for what coding makes larger."""
     tally.fate, tally.used = Fate.DROPPED, False
@@ -368,7 +331,7 @@ def _write_stored(source: Readable, out: Writable, header: Header, tally: Tally)
     header = replace(header, records=records, calibration=b"", single=True)
     if short and source.frames * layout.channels <= LARGEST:
         content = pack(source.read(0, source.frames), layout)
-        data = _file_of_one(header, STORED_BYTE + content, content)
+        data = file_of_one(header, STORED_BYTE + content, content)
         out.write(data)
         return len(data)
     with BlockWriter(out, replace(header, single=False)) as blocks:
@@ -499,7 +462,7 @@ def write_bytes_file(size: int, chunks: Iterator[bytes], itemsize: int, out: Wri
     header = Header(Layout(1, 0, "uint8"), size, BYTES, size <= PIECE)
     if header.single:
         data = b"".join(chunks)
-        packed = _file_of_one(header, pack_bytes(data, itemsize), data)
+        packed = file_of_one(header, pack_bytes(data, itemsize), data)
         out.write(packed)
         return len(packed)
     with BlockWriter(out, header) as blocks:
@@ -518,13 +481,6 @@ def _metadata_record(extra: Extra) -> bytes:
 def packed_record(data: bytes, itemsize: int = 1) -> bytes:
     """The content of an extension record that holds `data`."""
     return varint(len(data)) + pack_bytes(data, itemsize)
-
-
-def _file_of_one(header: Header, payload: bytes, content: bytes) -> bytes:
-    """A file in one piece."""
-    head = header.write()
-    check = zlib.crc32(content, zlib.crc32(payload, zlib.crc32(head)))
-    return head + payload + struct.pack("<I", check)
 
 
 def _block(kind: int, extent: tuple[int, int, int, int], payload: bytes, content: bytes) -> Block:
