@@ -234,8 +234,9 @@ def write_file(
     stated: tuple[tuple[int, bytes], ...] = (),
     tally: Tally | None = None,
 ) -> int:
-    """Compress `source` into `out`, sequentially; return the bytes written: at most 0.1 % and 64 more than it has.
+    """Compress `source` into `out`, sequentially; return the bytes written.
 
+    These are at most 0.1 % and 64 more than the source has, beside what `extra` and `stated` take and in full blocks.
     embed: the calibration's own bytes, to travel with the file. embed_model: whether the model travels as well; None:
     where it is the user's own and takes at most 1 % of the file. A file for which an embedded model takes more than it
     saves is coded without it. jobs: threads, or 0 for the calling one alone. progress: called with the samples done
