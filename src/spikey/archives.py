@@ -358,6 +358,8 @@ def _check_written(path: str, entries: list[Entry], checks: list[int]) -> None:
     with Archive(path) as archive:
         if archive.entries != entries or checks != [crc_of(archive.bytes_of(entry.name)) for entry in entries]:
             raise SpikeyError("the archive reads back as something else than was written; nothing was kept")
+        for entry in archive.models:
+            archive.model(bytes.fromhex(entry.name))
 
 
 class Sources:
