@@ -1,7 +1,7 @@
 # Two commands do all the set-up on a fresh machine with Python 3.11 or newer: `make demo` and `make test`.
 PYTHON ?= python3
 
-.PHONY: demo test test-zarr3 results clean
+.PHONY: demo test test-zarr3 test-lowest results clean
 
 demo: env/.ready
 	env/bin/python cli.py demo
@@ -15,6 +15,16 @@ test: env/.ready
 test-zarr3: env/zarr3/.ready
 	env/zarr3/bin/python -m pytest -q tests/test_chunk.py tests/test_numcodecs.py tests/test_zarr.py tests/test_hdf5.py \
 		tests/test_plugins_docs.py src/spikey/integrations --ignore src/spikey/integrations/telemetry.py
+
+# The lowest versions that are allowed, with a cache of their own: compiling everything takes a quarter of an hour.
+test-lowest: env/lowest/.ready
+	NUMBA_CACHE_DIR=$(CURDIR)/env/lowest/cache env/lowest/bin/python -m pytest -q tests/test_cli.py tests/test_golden.py \
+		tests/test_config.py tests/test_api.py tests/test_installing.py
+
+env/lowest/.ready: requirements-lowest.txt pyproject.toml
+	$(PYTHON) -m venv env/lowest
+	env/lowest/bin/python -m pip install -q -r requirements-lowest.txt
+	touch $@
 
 env/zarr3/.ready: requirements-zarr3.txt pyproject.toml
 	$(PYTHON) -m venv env/zarr3
@@ -42,6 +52,7 @@ results: env/.ready
 	env/bin/python -m spikey telemetry report $(DATA) --every 5 --channels 1024 --simulated --ratio 50 --ratio 100 \
 		--ratio 204.8 --ratio 500 --ratio 1000 --json > telemetry.json && \
 		$(TABLES) --take telemetry telemetry.json && rm telemetry.json
+	./eval.sh $(DATA) > eval.txt && $(TABLES) --take challenge eval.txt && rm eval.txt
 	$(TABLES)
 
 clean:

@@ -7,29 +7,29 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 each=no
 if [ "${1:-}" = --each ]; then each=yes; shift; fi
 data=${1:-data}
-[ -d "$data" ] || { echo "eval.sh: $data is no folder; give the folder of the challenge's WAV files" >&2; exit 2; }
+[ -d "$data" ] || { echo "eval.sh: $data is not a folder; give the folder of the challenge's WAV files" >&2; exit 2; }
 python=$here/env/bin/python
 [ -x "$python" ] || python=python3
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+home=$(basename "$(cd "$data" && pwd)")  # outputs of a folder lie under its own name
 
 if [ "$each" = yes ]; then
     find "$data" -name '*.wav' | sort | while read -r file; do
         name=$(basename "${file%.wav}")
-        mkdir -p "$work/packed" "$work/restored"
-        "$here/encode" "$file" "$work/packed/$name.spky"
-        "$here/decode" "$work/packed/$name.spky" "$work/restored/$name.wav"
+        below=$(dirname "${file#"${data%/}"/}")
+        mkdir -p "$work/packed/$home/$below" "$work/restored/$home/$below"
+        "$here/encode" "$file" "$work/packed/$home/$below/$name.spky"
+        "$here/decode" "$work/packed/$home/$below/$name.spky" "$work/restored/$home/$below/$name.wav"
     done
 else
-    "$python" "$here/cli.py" compress --preset balanced --no-verify --jobs 2 "$data/" "$work/packed"
-    "$python" "$here/cli.py" decompress --jobs 2 "$work/packed/" "$work/restored"
+    "$python" "$here/cli.py" compress --preset balanced --no-verify --jobs 2 "$data/" "$work/packed/"
+    "$python" "$here/cli.py" decompress --jobs 2 "$work/packed/" "$work/restored/"
 fi
 
 size() { find "$@" -type f -print0 | xargs -0 cat | wc -c; }
 find "$data" -name '*.wav' | sort | while read -r file; do
-    cmp "$file" "$work/restored/${file#"${data%/}"/}" 2>/dev/null \
-        || cmp "$file" "$work/restored/$(basename "$file")" \
-        || { echo "eval.sh: $file was not restored" >&2; exit 1; }
+    cmp "$file" "$work/restored/$home/${file#"${data%/}"/}" || { echo "eval.sh: $file was not restored" >&2; exit 1; }
 done
 original=$(size "$data" -name '*.wav')
 packed=$(size "$work/packed")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import spikey
-from spikey import kernels
+from spikey import kernel_cache
 from spikey.analysis.simulate import simulate
 from spikey.model.calibration import Calibration, n1
 
@@ -132,9 +132,10 @@ def test_importing_is_light():
 
 def test_kernels_of_other_sources_are_cleared(tmp_path):
     tag = f"py{sys.version_info.major}{sys.version_info.minor}"
-    mine = [f"loop.run-7.{tag}.{kernels._STAMP}.nbi", f"loop.run-7.{tag}.{kernels._STAMP}.1.nbc", "other.nbi", "a.pyc"]
+    stamp = kernel_cache.STAMP
+    mine = [f"loop.run-7.{tag}.{stamp}.nbi", f"loop.run-7.{tag}.{stamp}.1.nbc", "other.nbi", "a.pyc"]
     stale = [f"loop.run-9.{tag}.0123456789ab.nbi", f"loop.run-9.{tag}.0123456789ab.12.nbc"]
     for name in mine + stale:
         (tmp_path / name).touch()
-    kernels._clear(str(tmp_path))
+    kernel_cache.clear(str(tmp_path))
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(mine)

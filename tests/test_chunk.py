@@ -203,11 +203,11 @@ def test_another_codec_and_a_newer_version():
         decode_chunk(b"\x28\xb5\x2f\xfd what zstd writes")
     data = bytearray(encode_chunk(_signal("i2")))
     data[3] = 2
-    with pytest.raises(DataError, match="pip install -U spikey-codec"):
+    with pytest.raises(DataError, match="git pull, then pip install -e"):
         decode_chunk(data)
-    with pytest.raises(UsageError, match="pip install -U spikey-codec"):
+    with pytest.raises(UsageError, match="git pull, then pip install -e"):
         options_from({"transform": "wavelet"})
-    with pytest.raises(UsageError, match="pip install -U spikey-codec"):
+    with pytest.raises(UsageError, match="git pull, then pip install -e"):
         options_from({"preset": "museum"})
     assert FILE_VERSION == chunk.VERSION == 1  # another version of files needs another one of chunks
 

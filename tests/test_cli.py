@@ -124,14 +124,15 @@ def test_folders_with_several_jobs(tmp_path):
     assert sorted(err.splitlines()) == sorted(
         [
             f"spikey: {tmp_path / 'in' / 'bad.wav'} ends after 4 bytes, within the header of a WAV file",
-            f"note: {tmp_path / 'in' / '3.wav'} holds no samples",
+            f"note: 1 file is not stored (5 bytes): {tmp_path / 'in' / 'notes.txt'} (not a recording)",
+            f"note: {tmp_path / 'in' / '3.wav'} contains no samples",
             "spikey: 1 of 4 files could not be compressed",
         ]
     )
-    assert names(tmp_path / "out") == {"x/1.spky", "x/2.spky", "3.spky"}
+    assert names(tmp_path / "out") == {"in/x/1.spky", "in/x/2.spky", "in/3.spky"}
     process("-m", "spikey", "decompress", tmp_path / "out", tmp_path / "back", "--jobs", "2")
     for name in ("x/1.wav", "x/2.WAV", "3.wav"):
-        assert (tmp_path / "back" / name).with_suffix(".wav").read_bytes() == files[name]
+        assert (tmp_path / "back" / "in" / name).read_bytes() == files[name]
 
 
 @pytest.mark.parametrize("many", [False, True])
@@ -151,7 +152,7 @@ def test_an_interrupt_leaves_nothing(tmp_path, many):
         assert running.poll() is None
     running.send_signal(signal.SIGINT)
     _, err = running.communicate(timeout=60)
-    assert running.returncode == 1
+    assert running.returncode == 130
     assert without_notices(err) == "spikey: interrupted; no unfinished output was kept\n"
     assert not parts(tmp_path) and not names(tmp_path) - {"in/a.raw", "in/b.raw"}
 
@@ -211,13 +212,13 @@ def test_info(tmp_path, run):
 def test_verify(tmp_path, run):
     for name in ("a", "b", "c"):
         (tmp_path / f"{name}.wav").write_bytes(wav(400, seed=ord(name)))
-    assert run("compress", tmp_path, tmp_path, "--preset", "realtime", "--jobs", "2")[0] == 0
+    assert run("compress", tmp_path, "--preset", "realtime", "--jobs", "2")[0] == 0
     status, out, err = run("verify", tmp_path)
     assert (status, err) == (0, "") and out.startswith("verified 3 files")
     data = bytearray((tmp_path / "b.spky").read_bytes())
     data[-20] ^= 1
     (tmp_path / "b.spky").write_bytes(data)
-    refused(run("verify", tmp_path / "b.spky"), 1, tmp_path / "b.spky", "check sum", "frames 0 to 400")
+    refused(run("verify", tmp_path / "b.spky"), 1, tmp_path / "b.spky", "checksum", "frames 0 to 400")
     status, out, err = run("verify", tmp_path)
     assert status == 1 and out.startswith("verified 2 files")
     assert err.endswith("spikey: 1 of 3 files are damaged\n") and str(tmp_path / "b.spky") in err
@@ -226,16 +227,16 @@ def test_verify(tmp_path, run):
 
 
 def test_raw_files_keep_their_names(tmp_path, run):
-    content = np.arange(3001, dtype=np.int16).tobytes()
+    content = np.arange(3002, dtype=np.int16).tobytes()
     for name in ("a.dat", "b.raw"):
         (tmp_path / "in" / name).parent.mkdir(exist_ok=True)
         (tmp_path / "in" / name).write_bytes(content)
     kind = ["--channels", 2, "--rate", "30000.5", "--dtype", "int16", "--preset", "realtime"]
     assert run("compress", tmp_path / "in", tmp_path / "out", *kind)[0] == 0
-    assert names(tmp_path / "out") == {"a.dat.spky", "b.raw.spky"}
+    assert names(tmp_path / "out") == {"in/a.dat.spky", "in/b.raw.spky"}
     assert run("decompress", tmp_path / "out", tmp_path / "back")[0] == 0
-    assert names(tmp_path / "back") == {"a.dat", "b.raw"}
-    assert (tmp_path / "back" / "a.dat").read_bytes() == content
+    assert names(tmp_path / "back") == {"in/a.dat", "in/b.raw"}
+    assert (tmp_path / "back" / "in" / "a.dat").read_bytes() == content
 
 
 def test_the_fallback_is_announced(tmp_path, run):
@@ -297,13 +298,13 @@ def test_bad_inputs_of_compress(tmp_path, run):
     ]:
         status = 1 if wrong[0] == "--calibration" else 2
         refused(run("compress", good, out, *wrong), status, says)
-    refused(run("compress", good), 2, "an output")
+    refused(run("compress"), 2, "an input")
     refused(run("compress", good, out, "--input_file", good), 2, "--output_file")
-    refused(run("compress", good, good), 2, good, "read and written at once")
+    refused(run("compress", good, "-o", good), 2, good, "read and written at once")
     refused(run("compress", good, tmp_path / "no" / "a.spky"), 2, tmp_path / "no" / "a.spky", "cannot be written")
     refused(run("compress", good, "/dev/full"), 2, "/dev/full")
-    refused(run("compress", good, good, tmp_path / "out"), 2, "would both be written")
-    refused(run("compress", good, bad_folder(tmp_path), good), 2, good, "is a file")
+    refused(run("compress", good, good, f"{tmp_path}/out/"), 2, "would both be written")
+    refused(run("compress", good, bad_folder(tmp_path), "-o", good), 2, good, "is a file")
     assert names(tmp_path) == {*bad, "good.wav", "folder/1.wav"}
 
 
@@ -327,7 +328,7 @@ def test_bad_inputs_of_the_other_commands(tmp_path, run, monkeypatch):
     out.unlink()
     data = packed.read_bytes()
     monkeypatch.setattr(writer_module, "block_shape", lambda layout, frames, longest=0: (30, 1))
-    assert run("compress", tmp_path / "a.wav", packed, "--preset", "realtime")[0] == 0
+    assert run("compress", tmp_path / "a.wav", packed, "--preset", "realtime", "--force")[0] == 0
     blocks = packed.read_bytes()
     with Reader(packed) as reader:
         at = reader.blocks[1].offset + 5

@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from spikey.analysis.bench import codecs, measure
+from spikey.analysis.evaluation import counted
 from spikey.analysis.trace import trace
 from spikey.cli import app
 from spikey.cli.train import train
@@ -145,6 +146,8 @@ def test_evaluation_of_the_challenge(folder, tmp_path, how):
     by_rules, honest, alone = ratios
     assert honest < by_rules < alone
     assert "all recordings recovered" in done.stdout
+    everything = sum(counted(tmp_path).values())  # as the documents' table counts
+    assert f"{everything} bytes): {honest:.4f}" in done.stdout
 
 
 @pytest.mark.parametrize("preset", ["realtime", "balanced"])

@@ -66,7 +66,7 @@ def restored(data: bytes, **options) -> bytes | np.ndarray:
     with Reader(data, **options) as reader:
         if reader.header.wrapper == lay.BYTES:
             return b"".join(reader.around(lay.BLOCK_BYTES))
-        return np.concatenate([np.zeros((0, reader.shape[1]), reader.dtype), *reader.chunks()])
+        return np.concatenate([np.zeros((0, reader.shape[1]), reader.dtype), *reader.iterate_blocks()])
 
 
 # ---------------------------------------------------------------- both forms
@@ -100,7 +100,7 @@ def test_threads_give_the_same_bytes(small_blocks):
     assert packed(samples, jobs=3) == data
     with Reader(data) as reader:
         np.testing.assert_array_equal(reader.read(0, 1000, jobs=3), samples)
-        assert [len(chunk) for chunk in reader.chunks(2)] == [1000]
+        assert [len(chunk) for chunk in reader.iterate_blocks(2)] == [1000]
 
 
 def test_a_recording_with_more_channels_than_a_block_holds():
@@ -488,7 +488,7 @@ def assert_salvaged(damaged: bytes, samples: np.ndarray, lost: list[tuple[int, i
     for first, end, low, high in lost:
         wanted[first:end, low:high] = 0
     with Reader(damaged, salvage=True) as reader:
-        np.testing.assert_array_equal(np.concatenate(list(reader.chunks())), wanted)
+        np.testing.assert_array_equal(np.concatenate(list(reader.iterate_blocks())), wanted)
         assert sorted(set(reader.lost)) == sorted(lost)
 
 

@@ -467,7 +467,7 @@ def test_impossible_pictures_are_refused_before_any_work(n1_like, tmp_path, monk
     assert ".png" in refused("calibrate", n1_like, out, "--picture", tmp_path / "a.jpg")
     assert "folder" in refused("calibrate", n1_like, out, "--picture", tmp_path / "no" / "a.png")
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    assert 'pip install "spikey-codec[plot]"' in refused("calibrate", n1_like, out, "--picture", tmp_path / "a.png")
+    assert 'pip install -e ".[plot]"' in refused("calibrate", n1_like, out, "--picture", tmp_path / "a.png")
     assert not list(tmp_path.iterdir())
 
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pytest
+from typer.testing import CliRunner
 
 import spikey
 from spikey.analysis.self_test import known_signal
 from spikey.analysis.simulate import simulate
+from spikey.cli import app
+from spikey.container import estimate
 from spikey.container.estimate import choose_calibration
 from spikey.container.writer import ArraySource
 from spikey.files import PRESETS
@@ -48,3 +54,54 @@ def test_too_many_levels_and_digital_lines_go_without():
     assert chosen((noise > 0).astype(np.int16)) == (None, None)
     assert chosen(np.zeros((600_000, 1), np.int16)) == (None, None)
     assert chosen(np.zeros((1, 1), np.int16)) == (n1(), None)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "middle", "dead"), [("int16", 2000, 0), ("uint16", 32_768, 0), ("int32", 0, 1 << 30)]
+)
+def test_a_dead_channel_outside_the_range_of_the_others(dtype, middle, dead):
+    noise = np.rint(np.random.default_rng(1).normal(middle, 40, 300_000)).astype(dtype)
+    samples = np.stack([noise, np.full_like(noise, dead)], axis=1)
+    packed = spikey.compress(samples, 30_000, "realtime")
+    np.testing.assert_array_equal(spikey.decompress(packed).samples, samples)
+
+
+def test_dead_channels_teach_nothing():
+    live = simulate(600_000, seed=2)
+    beside = np.concatenate([live[:, :1], np.full_like(live[:, :1], -32_000)], axis=1)
+    alone, _ = chosen(live)
+    calibration, data = chosen(beside)
+    assert calibration is not None and data is not None and calibration.codes == alone.codes
+    packed = spikey.compress(beside, 20_000, "realtime")
+    assert len(packed) < 0.99 * len(spikey.compress(beside, 20_000, "realtime", calibration=None))
+    np.testing.assert_array_equal(spikey.decompress(packed).samples, beside)
+
+
+@pytest.mark.parametrize("error", [spikey.UsageError("no"), spikey.DataError("no"), np.linalg.LinAlgError("singular")])
+def test_an_estimate_that_fails_does_not_fail_the_compression(monkeypatch, error):
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(estimate, "calibrate", fail)
+    samples = np.rint(np.random.default_rng(0).normal(0, 20, (600_000, 1))).astype(np.int16)
+    assert chosen(samples) == (None, None)
+
+
+def test_an_unreadable_recording_still_fails():
+    class Gone(ArraySource):
+        def read(self, first_frame: int, count: int) -> np.ndarray:
+            raise spikey.DataError("gone")
+
+    with pytest.raises(spikey.DataError, match="gone"):
+        choose_calibration(Gone(np.zeros((600_000, 1), np.int16), 1), REALTIME)
+
+
+def test_real_files_with_dead_channels(tmp_path):
+    folder = Path(__file__).parents[2] / "shared" / "data" / "vendors" / "axon"
+    if not folder.is_dir():
+        pytest.skip("no real recordings beside this checkout (../shared/data/vendors/axon)")
+    pytest.importorskip("neo")
+    pytest.importorskip("spikeinterface")
+    for path in sorted(folder.rglob("*.abf")):
+        done = CliRunner().invoke(app, ["compress", str(path), str(tmp_path / f"{path.stem}.spky")])
+        assert done.exit_code == 0, done.output

@@ -119,7 +119,7 @@ class Named(ArraySource):
 def test_a_side_file_that_changes_is_noticed(side, tmp_path):
     extra, _ = side
     Path(extra.files[0].path).write_bytes(b"short")
-    with pytest.raises(spikey.DataError, match="ended at byte 5"):
+    with pytest.raises(spikey.DataError, match="had 550 bytes when it was found and has 5 now"):
         written(extra)
 
     class Changing(Extra):

@@ -9,6 +9,7 @@ import stat
 import struct
 import threading
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,16 +29,17 @@ from spikey.files import (
     LARGE,
     PRESETS,
     Settings,
-    complete_file,
-    compress_file,
-    decompress_file,
     describe_lost,
     verify_file,
 )
 from spikey.model.calibration import n1
+from spikey.recording.output import atomic_output
 from spikey.recording.source import DTYPES, Layout, pack
 from spikey.recording.wav import canonical_head, open_wav
 
+# What is written stands in the same place again and again; refusals to overwrite are tested in test_outputs.py.
+compress_file = partial(files.compress_file, overwrite=True)
+decompress_file = partial(files.decompress_file, overwrite=True)
 QUICK = Settings(preset="realtime", calibration=n1())
 
 
@@ -146,11 +148,12 @@ def test_fallback_says_what_the_file_is(tmp_path):
 def test_raw(tmp_path, dtype, channels):
     path = tmp_path / "a.dat"
     path.write_bytes(np.random.default_rng(0).integers(0, 30, 1001, np.uint8).tobytes())
-    with Reader(check(path, tmp_path, Settings(preset="realtime", raw=(channels, 2.5, dtype)))) as reader:
+    settings = Settings(preset="realtime", raw=(channels, 2.5, dtype), keep_partial=True)
+    with Reader(check(path, tmp_path, settings)) as reader:
         assert reader.shape == (1001 // (channels * DTYPES[dtype][0]), channels) and reader.rate == 2.5
         assert reader.layout.dtype == dtype
     path.write_bytes(b"")
-    check(path, tmp_path, Settings(preset="realtime", raw=(channels, 2.5, dtype)))
+    check(path, tmp_path, Settings(preset="realtime", raw=(channels, 2.5, dtype), keep_partial=True))
 
 
 @given(content=st.binary(max_size=400), channels=st.integers(1, 4), dtype=st.sampled_from(list(DTYPES)))
@@ -158,7 +161,7 @@ def test_raw(tmp_path, dtype, channels):
 def test_any_bytes_as_raw(tmp_path, content, channels, dtype):
     path = tmp_path / "a.dat"
     path.write_bytes(content)
-    check(path, tmp_path, Settings(preset="realtime", raw=(channels, 30_000, dtype)))
+    check(path, tmp_path, Settings(preset="realtime", raw=(channels, 30_000, dtype), keep_partial=True))
 
 
 def test_the_preset_follows_the_size():
@@ -216,20 +219,19 @@ def test_a_coder_that_errs_is_noticed(tmp_path, monkeypatch):
 
 
 def forbidden(path: Path) -> None:
-    with complete_file(path) as (file, _):
+    with atomic_output(path) as (file, _):
         file.write(b"x")
 
 
 def test_outputs_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_bytes(b"old")
-    os.mkfifo(tmp_path / "pipe")
     for path, says in [
         (tmp_path, "is a folder"),
         (tmp_path / "none" / "a.spky", "No such file or directory"),
         (tmp_path / "file" / "a.spky", "Not a directory"),
         (tmp_path / ("n" * 300), "File name too long"),
-        (tmp_path / "pipe", "no regular file"),
-        (Path("/dev/null"), "no regular file"),
+        (tmp_path / "file", "exists"),
+        (Path("/dev/full"), "No space left on device"),
     ]:
         with pytest.raises(UsageError, match=says) as error:
             forbidden(path)
@@ -239,6 +241,7 @@ def test_outputs_that_cannot_be_written(tmp_path):
         with pytest.raises(UsageError, match="Permission denied"):
             forbidden(tmp_path / "sealed" / "a")
     assert (tmp_path / "file").read_bytes() == b"old"
+    forbidden(Path("/dev/null"))
     assert Path("/dev/null").is_char_device()
 
 
@@ -276,7 +279,7 @@ def test_an_interrupt_leaves_nothing(tmp_path, monkeypatch, jobs):
     path.write_bytes(canonical(THREE.astype(np.int32), "int24"))
     compress_file(path, packed, QUICK)
 
-    def interrupt(_):
+    def interrupt(*_):
         raise KeyboardInterrupt
 
     settings = Settings(preset="realtime", jobs=jobs)

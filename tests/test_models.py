@@ -263,7 +263,7 @@ def test_the_command_line_says_which_file_must_be_kept(worthwhile, tmp_path):
     (tmp_path / "models").rename(tmp_path / "gone")
     run("decompress", "b.spky", "b.wav")
     assert (tmp_path / "b.wav").read_bytes() == (tmp_path / "0.wav").read_bytes()
-    assert MINE.id.hex() in run("decompress", "a.spky", "b.wav", status=1)
+    assert MINE.id.hex() in run("decompress", "a.spky", "c.wav", status=1)
 
 
 # ---------------------------------------------------------------- archives
@@ -305,7 +305,7 @@ def test_an_archive_holds_a_model_once(worthwhile, tmp_path, jobs):
 
 def test_an_archive_names_or_drops_a_model(worthwhile, tmp_path):
     packing = compress_archive(members(tmp_path, 2), "a.spky", Settings(model=MINE))
-    assert MINE.id.hex() in packing.note and MINE.id.hex() in run("compress", "--together", "0.wav", "1.wav", "b.spky",
+    assert MINE.id.hex() in packing.note and MINE.id.hex() in run("compress", "--together", "0.wav", "1.wav", "-o", "b.spky",
         "--model", kept(tmp_path / "m.safetensors"))  # fmt: skip
     forget()
     with Archive("a.spky") as archive, pytest.raises(DataError, match="was not found"):
@@ -383,10 +383,10 @@ def test_files_with_a_model_inside(kind, length, blocked, tmp_path, monkeypatch)
     size = 44 + 2 * length
     for embed in (True, None):
         settings = Settings(model=named("n1-lstm"), embed_model=embed)
-        outcome = compress_file("a.wav", "a.spky", settings)
+        outcome = compress_file("a.wav", "a.spky", settings, overwrite=True)
         assert outcome.compressed == (tmp_path / "a.spky").stat().st_size <= size + size // 1000 + 64
         assert verify_file("a.spky").original == size
-        decompress_file("a.spky", "b.wav")
+        decompress_file("a.spky", "b.wav", overwrite=True)
         assert (tmp_path / "b.wav").read_bytes() == (tmp_path / "a.wav").read_bytes()
 
 
@@ -400,7 +400,7 @@ def test_archives_of_tiny_recordings(kind, tmp_path):
         files.append((path.name, path))
         size += path.stat().st_size + len(path.name) + 64
     for settings in (Settings(), Settings(model=named("n1-lstm"), embed_model=True), Settings(model=MINE)):
-        compress_archive(files, "a.spky", settings)
+        compress_archive(files, "a.spky", settings, overwrite=True)
         assert (tmp_path / "a.spky").stat().st_size <= size + size // 1000 + 64
 
 
@@ -417,7 +417,7 @@ def test_many_recordings_at_once_are_as_one_by_one(worthwhile, tmp_path, embed):
         work.append((tmp_path / f"{number}.wav", tmp_path / f"{number}.spky"))
     settings = Settings(model=MINE, embed_model=embed, estimate=True)
     for (path, outcome), (_, out) in zip(batch.compress_together(work, settings), work, strict=True):
-        assert outcome == compress_file(path, "alone.spky", settings)
+        assert outcome == compress_file(path, "alone.spky", settings, overwrite=True)
         assert out.read_bytes() == (tmp_path / "alone.spky").read_bytes()
         with Reader(out) as reader:
             held = len(reader.header.record(lay.MODEL) or b"")

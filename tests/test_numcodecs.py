@@ -82,7 +82,7 @@ def test_the_package_is_found_without_importing_it():
 
 
 def test_a_configuration_of_the_future():
-    with pytest.raises(UsageError, match="pip install -U spikey-codec"):
+    with pytest.raises(UsageError, match="git pull, then pip install -e"):
         numcodecs.get_codec({"id": "spikey", "lookahead": 3})
 
 

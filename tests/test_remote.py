@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import pickle
 import re
 import socket
 import subprocess
@@ -248,13 +250,13 @@ def test_unknown_and_missing_protocols():
     if "s3fs" not in sys.modules:
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(sys.modules, "s3fs", None)
-            with pytest.raises(spikey.UsageError, match=r'pip install "spikey-codec\[remote\]"'):
+            with pytest.raises(spikey.UsageError, match=r'pip install -e "\.\[remote\]"'):
                 spikey.open("s3://bucket/a.spky")
 
 
 def test_without_fsspec(monkeypatch):
     monkeypatch.setitem(sys.modules, "fsspec", None)
-    with pytest.raises(spikey.UsageError, match=r'needs fsspec: pip install "spikey-codec\[remote\]"'):
+    with pytest.raises(spikey.UsageError, match=r'needs fsspec: pip install -e "\.\[remote\]"'):
         spikey.open("http://127.0.0.1/a.spky")
 
 
@@ -264,3 +266,39 @@ def test_local_paths_never_import_it(data, tmp_path):
     root = Path(spikey.__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=root, timeout=120)
     assert done.stdout == "False\n", done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot be forked here")
+def test_forked_processes_open_an_address_again(data, http):
+    def wrong(seed: int) -> int:
+        firsts = np.random.default_rng(seed).integers(0, 59_000, 8).tolist()
+        reader.keep(1)
+        return sum(not np.array_equal(reader[first : first + 99], SAMPLES[first : first + 99]) for first in firsts)
+
+    with serving({"/a.spky": data}) as server, spikey.open(f"{server.address}/a.spky") as reader:
+        assert not wrong(0)
+        children = []
+        for seed in range(1, 4):
+            child = os.fork()
+            if child == 0:
+                status = 255
+                try:
+                    status = wrong(seed)
+                finally:
+                    os._exit(status)
+            children.append(child)
+        assert not wrong(4)
+        assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0, 0]
+
+
+def test_readers_of_addresses_are_pickled(data):
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/folder/a.spky", data)
+    with spikey.open("memory://folder/a.spky") as reader:
+        pickled = pickle.dumps(reader)
+    with pickle.loads(pickled) as again:
+        assert again.name == "memory://folder/a.spky"
+        np.testing.assert_array_equal(again[9:99], SAMPLES[9:99])
+    memory.pipe("/folder/a.spky", data + b"more")
+    with pytest.raises(spikey.DataError, match="open it anew"):
+        pickle.loads(pickled)

@@ -168,5 +168,5 @@ def test_picture_without_matplotlib(tmp_path, monkeypatch):
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(UsageError, match=r'pip install "spikey-codec\[plot\]"'):
+    with pytest.raises(UsageError, match=r'pip install -e "\.\[plot\]"'):
         draw_prediction(tmp_path / "p.png", [1], [1], [0], 1.0)

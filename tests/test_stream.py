@@ -428,6 +428,10 @@ def test_the_same_bytes_uncompiled():
         {"channels": 0},
         {"rate": 0},
         {"rate": float("nan")},
+        {"rate": 10**400},
+        {"calibration": "none"},
+        {"stream": -1},
+        {"stream": 1 << 32},
         {"dtype": "int32"},
         {"key_interval": 0},
         {"key_interval": float("inf")},
@@ -441,6 +445,38 @@ def test_the_same_bytes_uncompiled():
 def test_impossible_encoders_are_refused(options):
     with pytest.raises(UsageError):
         Encoder(**{"channels": 4, "rate": RATE} | options)
+
+
+def test_the_ends_of_ranges_are_accepted():
+    for options in ({"rate": sys.float_info.max}, {"stream": 0}, {"stream": (1 << 32) - 1}, {"calibration": None}):
+        encoder = Encoder(**{"channels": 4, "rate": RATE} | options)
+        packets = encoder.push(np.zeros((20, 4), dtype="int16")) + encoder.close()
+        assert share(np.zeros((20, 4), dtype="int16"), delivered(packets)) == 1
+
+
+def test_frames_beyond_the_latest_that_there_can_be_are_refused(samples, packets):
+    """A receiver with a clock sets the limit; nothing that is refused has any effect."""
+    decoder, items = Decoder(stream=7), []
+    late = [
+        write_packet(KEY, 7, 0, 5, 20, description(first_frame=FRAMES + 1) + bytes(60)),
+        write_packet(LAST, 7, 0, 5, 0, b"\xff\xff\x7f"),
+        write_packet(KEY | LAST, 7, 0, 5, 0, description() + b"\xff\xff\x7f"),
+        write_packet(0, 7, 0, FRAMES + 100, 20, bytes(60)),
+    ]
+    decoder.latest = FRAMES
+    for packet in [*packets[:9], *late, *packets[9:]]:
+        items += decoder.push(packet)
+    assert share(samples, items + decoder.finish()) == 1 and decoder.counts.refused == len(late)
+
+
+def test_an_end_that_contradicts_what_came_is_ignored(samples, packets):
+    groups = {read_packet(packet).group for packet in packets}
+    number = max(read_packet(packet).number for packet in packets[: 30 * len(groups)] if not read_packet(packet).group)
+    early = write_packet(LAST, 7, 0, number + 1, 0, b"\x05")
+    decoder = Decoder()
+    items = [item for packet in [*packets[: 30 * len(groups)], early] for item in decoder.push(packet)]
+    assert decoder.ending and not decoder.ended and decoder.counts.undecodable == 1
+    assert max(ends(item) for item in items) == max(ends(item) for item in items + decoder.finish())
 
 
 def test_wrong_frames_are_refused():

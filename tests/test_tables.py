@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from spikey.analysis import tables
+from spikey.analysis import evaluation, tables
 from spikey.errors import DataError, UsageError
 
 
@@ -88,3 +88,33 @@ def test_telemetry_has_a_file_of_its_own(checkout):
     assert json.loads((checkout / tables.TELEMETRY).read_text())["recordings"]["ratios"][0]["wave_error"] == 0.12346
     assert tables.disagreeing(checkout) == ["docs/telemetry.md"]
     assert tables.disagreeing(checkout, write=True) and "12.35%" in (checkout / "docs/telemetry.md").read_text()
+
+
+def test_the_honest_ratio_counts_the_code_that_there_is():
+    run = json.loads((tables.ROOT / tables.RUNS).read_text())["challenge"]
+    stored, now = (sum(sizes.values()) for sizes in (run["counted"], evaluation.counted(tables.ROOT)))
+    remedy = "measure again: ./eval.sh data > eval.txt; python -m spikey.analysis.tables --take challenge eval.txt"
+    assert abs(now / stored - 1) < 0.05, remedy
+
+
+def test_an_evaluation_is_taken(checkout):
+    (checkout / "src" / "spikey").mkdir(parents=True)
+    sizes = {"encode": 10, "decode": 20, "cli.py": 30, "src/spikey/a.npz": 500, "src/spikey/a.pyc": 9}
+    for name, size in sizes.items():
+        (checkout / name).write_bytes(bytes(size))
+    text = """restored 1,200 files, 4,000 bytes as 1,000: ratio 4.0000
+all recordings recovered: 4000 bytes as 1000
+ratio by the rules of the challenge (recordings and the two executables, 30 bytes): 3.8835
+honest ratio (recordings, all code, tables and models, 560 bytes): 2.5641
+ratio of the recordings alone: 4.0000
+"""
+    (checkout / "eval.txt").write_text(text)
+    tables.take(checkout, "challenge", checkout / "eval.txt")
+    assert tables.disagreeing(checkout, write=True) == ["docs/results.md"]
+    written = (checkout / "docs/results.md").read_text()
+    assert "the 1,200 recordings, 4,000 bytes | 1,000 | 4.0000 |" in written
+    assert "the honest ratio | 560 | 2.5641 |" in written and "of which tables | 500 |" in written
+    for wrong, message in ((text.replace("560", "561"), "other code than this"), ("nothing", "is not what")):
+        (checkout / "eval.txt").write_text(wrong)
+        with pytest.raises(DataError, match=message):
+            tables.take(checkout, "challenge", checkout / "eval.txt")

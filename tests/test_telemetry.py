@@ -195,6 +195,19 @@ def test_other_rates_have_a_stretched_basis():
     np.testing.assert_allclose(basis @ basis.T, np.eye(COMPONENTS), atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("rate", "band"), [(2000.0, (100.0, 900.0)), (2345.5, (300.0, 0.45 * 2345.5)), (11_111.0, (300.0, 4999.0))]
+)
+def test_low_rates_need_a_band_that_fits_them(rate, band):
+    samples = np.random.default_rng(2).normal(0, 20, (8000, 3)).astype(np.int16)
+    _, packets = encode(samples, budget=20_000.0, rate=rate, band=band, power_high=500.0)
+    telemetry = collect(packets)
+    assert telemetry.rate == rate and telemetry.frames == 8000 and not telemetry.missing
+    assert telemetry.description.settings.band == pytest.approx(band)
+    with pytest.raises(UsageError, match="band must end below"):
+        encode(samples, rate=rate)
+
+
 def test_constant_and_railed_channels():
     samples = np.full((30_000, 3), N1_VALUES[511], dtype=np.int16)
     samples[:, 1] = N1_VALUES[np.where(np.arange(30_000) // 2000 % 2, 1023, 0)]

@@ -277,7 +277,7 @@ def test_without_the_packages(path, monkeypatch, tmp_path, decode):
 
     for name in ("pynwb", "spikeinterface.core"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(UsageError, match=r"pip install .spikey-codec\[spikeinterface\]"):
+    with pytest.raises(UsageError, match=r'pip install -e "\.\[spikeinterface\]"'):
         decode(path, tmp_path / "a.npz", "--nwb", tmp_path / "a.nwb")
     for call in (telemetry.read_telemetry_sorting, telemetry.read_telemetry_recording, telemetry.telemetry_analyzer):
         with pytest.raises(UsageError, match="needs SpikeInterface"):

@@ -31,13 +31,15 @@ from spikey.cli import telemetry_link
 from spikey.errors import DataError, UsageError
 from spikey.recording.source import Layout, pack
 from spikey.recording.wav import canonical_head
-from spikey.stream.transport import Address, Source, parse
+from spikey.stream.arrivals import CLOSED, Source
+from spikey.stream.transport import Address, parse
 from spikey.telemetry.decoder import HOLD, Missing, Told
 from spikey.telemetry.file import read_telemetry
 from spikey.telemetry.link import Receiver, facts
 from spikey.telemetry.packet import KEY, MAGIC, MARK, NUMBERS, SHORTEST, read_packet, write_packet
 from spikey.telemetry.record import collect
 from spikey.telemetry.schedule import PART, Schedule
+from spikey.telemetry.settings import shape_of
 
 RATE, CHANNELS, SECONDS = 20_000, 40, 3  # two parts of profiles
 BUDGET = 120e3
@@ -289,6 +291,91 @@ def test_a_receiver_keeps_to_one_sender_until_a_key_names_another(packets, sampl
     assert anew.foreign == len(other) and facts(anew)["frames"] == 50 * frames
 
 
+@pytest.mark.parametrize("stray", ["key", "key twice", "many"])
+def test_a_stray_key_keeps_no_stream_out(packets, samples, tmp_path, stray):
+    other = encoded(samples[:RATE], stream=6)
+    strays = {
+        "key": [(other[0], "x")],
+        "key twice": [(other[0], "x"), (other[0], "y")],
+        "many": [(other[0], at) for at in range(200)],
+    }[stray]
+    receiver = received([*strays, *((p, "a") for p in packets)], tmp_path / "a.spkt")
+    found = facts(receiver)
+    assert found["complete"] and found["end"] == "end packet" and found["stream"] == 5
+    assert not found["missing"] and receiver.foreign == len(strays)
+    assert len(receiver._keys) == 0
+
+
+def test_only_the_stream_that_is_asked_for_is_received(packets, samples):
+    lines: list[str] = []
+    receiver = Receiver(io.BytesIO(), stream=5, log=lines.append)
+    receiver.take([(p, "x") for p in encoded(samples[:RATE], stream=6)] + [(p, "a") for p in packets])
+    receiver.finish()
+    assert facts(receiver)["stream"] == 5 and not facts(receiver)["missing"]
+    assert lines and "not the one asked for" in lines[0]
+
+
+def test_a_key_far_beyond_the_clock_is_refused(packets, tmp_path):
+    key = read_packet(packets[0]).description
+    assert key is not None
+    number = next(n for n in range(1 << 40, 1 << 41) if Schedule(key.shape).opens(n))
+    far = write_packet(KEY, number, b"", replace(key, packet=number).write())
+    receiver = received([(p, "a") for p in [*packets[:50], far, *packets[50:]]], tmp_path / "a.spkt")
+    assert receiver.refused == 1 and not facts(receiver)["missing"] and facts(receiver)["complete"]
+
+
+def test_a_stream_without_an_end_is_reported(packets, tmp_path, monkeypatch):
+    real = telemetry_link.record
+
+    def record(source, *others):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
+            for packet in packets[:100]:
+                own.sendto(packet, ("127.0.0.1", source.address.port))
+            real(source, *others)
+
+    monkeypatch.setattr(telemetry_link, "record", record)
+    out = tmp_path / "o.spkt"
+    options = ["receive", "udp://127.0.0.1:0", str(out), "--idle", "0.3", "--json"]
+    done = runner.invoke(command.app, options)
+    found = json.loads(done.stdout)
+    assert done.exit_code == 1 and "the stream did not end" in done.stderr
+    assert not found["complete"] and found["end"] == "nothing came for 0.3 s" and found["frames"] > 0
+    assert found["packets"]["dropped_by_system"] in (0, None)
+    assert out.read_bytes() == MAGIC + b"".join(packets[:100])
+
+
+def test_a_connection_that_breaks_off_ends_the_wait(packets, tmp_path):
+    receiver = Receiver(io.BytesIO())
+    receiver.take([*((p, "a") for p in packets[:50]), (CLOSED, "x")])
+    assert not receiver.closed
+    receiver.take([(CLOSED, "a")])
+    assert receiver.closed
+
+
+@pytest.mark.parametrize("rate", [20_000.0, 24_414.0625, 30_000.0])
+@pytest.mark.parametrize(
+    "options",
+    [{"key_s": 0.1}, {"key_s": 3600}, {"packet_ms": 5000}, {"packet_ms": 0.01}, {"packet_ms": 7, "key_s": 0.1}],
+)
+def test_the_ends_of_ranges_are_accepted(rate, options):
+    """Rounded to whole slots and packets they may lie beyond; both ends of a stream reckon with the same numbers."""
+    wanted = TelemetrySettings(budget=1e5, **options)
+    if options.get("packet_ms") == 5000 and rate == 30_000:  # more frames than a packet holds
+        with pytest.raises(UsageError, match="packet_ms must be at most 4369"):
+            TelemetryEncoder(2, rate, settings=wanted)
+        return
+    encoder = TelemetryEncoder(2, rate, settings=wanted)
+    assert encoder.shape == shape_of(wanted, 2, rate)
+    _, decoder = decode(encoder.push(np.zeros((300, 2), dtype="int16")) + encoder.close())
+    assert decoder.ended == 300 and decoder.shape == encoder.shape
+
+
+@pytest.mark.parametrize("options", [{"stream": -1}, {"stream": 1 << 32}, {"rate": 10**400}, {"rate": -1.0}])
+def test_impossible_encoders_are_refused(options):
+    with pytest.raises(UsageError):
+        TelemetryEncoder(**{"channels": 2, "rate": RATE} | options)
+
+
 @contextmanager
 def receiving(address: str, out: Path) -> Iterator[Address]:
     """A receiver in a thread; leaving waits until the stream is over, and the file is there."""
@@ -382,7 +469,8 @@ def test_an_interrupt_keeps_what_has_come(packets, tmp_path):
             time.sleep(0.05)
         time.sleep(1)
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0, process.stderr.read()
+        assert process.wait(60) == 1
+        assert b"the stream did not end (it was interrupted)" in process.stderr.read()
         assert b"LOSSY" in process.stdout.read()
     assert out.read_bytes() == MAGIC + b"".join(packets[:200])
     assert [p.name for p in tmp_path.iterdir()] == ["o.spkt"]

@@ -220,7 +220,7 @@ def test_clusters_find_two_shapes():
 
 def test_sorting_says_what_is_missing(monkeypatch):
     monkeypatch.setattr(telemetry_sorting.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match="scikit-learn|sklearn.*spikey-codec\\[sort\\]"):
+    with pytest.raises(UsageError, match="scikit-learn|sklearn.*\\[sort\\]"):
         telemetry_sorting.check_sorting()
 
 

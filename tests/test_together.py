@@ -296,6 +296,57 @@ def test_pictures_of_few_and_many(count, tmp_path):
         draw_topology(tmp_path / "no" / "x.png", found, "x")
 
 
+def _found(of: str, count: int, groups: list[list[int]], correlation: float = 0.5, copies: bool = False) -> Topology:
+    values = np.eye(count)
+    links = []
+    for group in groups:
+        values[np.ix_(group, group)] = correlation
+        pairs = [(node, other) for place, node in enumerate(group) for other in group[max(place - 4, 0) : place]]
+        links += [Link(node, other, correlation, None if copies else 0) for node, other in pairs]
+    np.fill_diagonal(values, 1)
+    return Topology(of, "measured", [f"{n}.wav" for n in range(count)], [9] * count, values, links)
+
+
+PICTURES = {
+    "nothing": _found("recordings", 6, []),
+    "one recording": _found("recordings", 1, []),
+    "a pair": _found("recordings", 6, [[1, 4]]),
+    "all": _found("recordings", 8, [list(range(8))]),
+    "copies": _found("recordings", 30, [list(range(30))], 1.0, copies=True),
+    "mixed": _found("recordings", 9, [[0, 3, 5], [1, 2]]),
+    "no channels": _found("channels", 16, []),
+    "none of many channels": _found("channels", 128, []),
+    "all channels": _found("channels", 128, [list(range(128))], 0.97),
+}
+
+
+@pytest.mark.parametrize("case", PICTURES)
+def test_a_picture_is_neither_blank_nor_one_colour(case, tmp_path):
+    image = pytest.importorskip("matplotlib.image")
+    draw_topology(tmp_path / "x.png", PICTURES[case], "title")
+    pixels = image.imread(tmp_path / "x.png")[:, :, :3]
+    height, width = pixels.shape[:2]
+    for half in (pixels[:, : width // 2], pixels[:, width // 2 :]):
+        below = half[height // 6 :]  # the titles
+        assert (below.min(axis=2) < 0.9).sum() > 20  # something is drawn
+        deep = (below[:, :, 0] > 0.3) & (below[:, :, 1] < 0.15)  # the scale's deepest red
+        assert deep.mean() < 0.35
+
+
+def test_a_picture_puts_into_words_what_it_cannot_show(tmp_path):
+    expected = {
+        "nothing": ["None of the 6 recordings", "Nothing is coded with anything else (6 alone)"],
+        "a pair": ["all 0.50", "1 group, 4 alone"],
+        "copies": ["all 1.00"],
+        "all channels": ["all 0.97", "of 502 links, the strongest of each"],
+        "none of many channels": ["No channel refers to another (128 alone)"],
+    }
+    for case, texts in expected.items():
+        draw_topology(tmp_path / "x.svg", PICTURES[case], "title")
+        drawn = (tmp_path / "x.svg").read_text()  # in which matplotlib repeats every text as a comment
+        assert [text for text in texts if text not in drawn] == []
+
+
 def test_real_recordings_of_one_instant_are_found(real_recordings):
     names = [path.name for path in real_recordings[:120]]
     found = of_recordings(names, real_recordings[:120], opener())

@@ -270,7 +270,7 @@ def test_what_is_missing_is_one_sentence(configured, monkeypatch):
     with pytest.raises(UsageError, match="training.logger wandb needs wandb, which is missing"):
         train(configured(LSTM, logger="wandb"))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r'training needs torch and lightning, .* pip install "spikey-codec\[train\]"'):
+    with pytest.raises(UsageError, match=r'training needs torch and lightning, .* pip install -e "\.\[train\]"'):
         train(configured(LSTM))
     monkeypatch.undo()
     if not torch.cuda.is_available() and not torch.backends.mps.is_available():

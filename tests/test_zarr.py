@@ -219,7 +219,7 @@ def test_a_chunk_of_another_array(tmp_path):
 def test_elements_without_bytes_and_options_of_the_future(tmp_path):
     with pytest.raises((UsageError, ValueError), match="VLenUTF8Codec|cannot hold"):
         zarr.create_array(tmp_path / "a", shape=(10,), dtype=str, serializer=SpikeyCodec())
-    with pytest.raises(UsageError, match="pip install -U spikey-codec"):
+    with pytest.raises(UsageError, match="git pull, then pip install -e"):
         zarr.create_array(
             tmp_path / "b", shape=(10,), dtype="i2", serializer={"name": NAME, "configuration": {"ahead": 1}}
         )

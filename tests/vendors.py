@@ -210,8 +210,10 @@ def blackrock(path: Path, frames: int = 1000, channels: int = 5) -> np.ndarray:
     return samples
 
 
-def nwb(path: Path, frames: int = 1500, channels: int = 3, dtype: str = "int16") -> np.ndarray:
-    """An NWB file with one ElectricalSeries, written by pynwb."""
+def nwb(
+    path: Path, frames: int = 1500, channels: int = 3, dtype: str = "int16", compressed: bool = False
+) -> np.ndarray:
+    """An NWB file with one ElectricalSeries, written by pynwb; `compressed`: with Spikey's HDF5 filter."""
     from datetime import UTC, datetime
 
     from pynwb import NWBHDF5IO, NWBFile
@@ -224,7 +226,21 @@ def nwb(path: Path, frames: int = 1500, channels: int = 3, dtype: str = "int16")
         file.add_electrode(x=0.0, y=20.0 * c, z=0.0, location="cortex", group=group)
     region = file.create_electrode_table_region(region=list(range(channels)), description="all of them")
     samples = noise(frames, channels).astype(dtype)
-    series = ElectricalSeries(name="ElectricalSeries", data=samples, electrodes=region, rate=25000.0, conversion=2e-7)
+    data: object = samples
+    if compressed:
+        from hdmf.backends.hdf5.h5_utils import H5DataIO
+
+        from spikey.hdf5 import Filter
+
+        keywords = dict(Filter())
+        data = H5DataIO(
+            samples,
+            chunks=(500, channels),
+            compression=keywords["compression"],
+            compression_opts=keywords["compression_opts"],
+            allow_plugin_filters=True,
+        )
+    series = ElectricalSeries(name="ElectricalSeries", data=data, electrodes=region, rate=25000.0, conversion=2e-7)
     file.add_acquisition(series)
     with NWBHDF5IO(path, "w") as out:
         out.write(file)

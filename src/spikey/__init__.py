@@ -26,12 +26,14 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Archive",
     "DamagedError",
     "DataError",
     "Decoder",
     "Encoder",
     "Gap",
     "Missing",
+    "Reader",
     "Recording",
     "Segment",
     "SpikeyError",
@@ -64,7 +66,8 @@ def compress(samples: Any, rate: float, preset: str | None = None, calibration: 
     preset: "realtime", "balanced", "archive", "archive-max", each smaller and slower than the one before, or None for
     one of the first two, by size. calibration: "auto" (the N1's where it suits, or one estimated from the samples where
     that pays), None, or a `spikey.model.calibration.Calibration`. jobs: threads.
-    Raises UsageError for samples that are of another kind.
+    Raises UsageError for samples that are of another kind; warns of channels that seem to come first, and of floats
+    that hardly shrink.
 
     >>> import numpy, spikey
     >>> samples = numpy.arange(1000, dtype="int16")
@@ -77,11 +80,13 @@ def compress(samples: Any, rate: float, preset: str | None = None, calibration: 
 
     from spikey.container.estimate import choose_calibration
     from spikey.container.writer import ArraySource, write_file
-    from spikey.files import Settings
+    from spikey.files import Settings, note_on_floats
     from spikey.model.calibration import n1
+    from spikey.recording.hints import warn_of_floats, warn_of_shape
 
     array = np.asarray(samples)
     source = ArraySource(array, rate)
+    warn_of_shape(source.frames, source.layout.channels, "give samples.T")
     method = Settings(preset=preset).method(array.nbytes)
     if isinstance(calibration, str) and calibration == "auto":
         chosen, embed = choose_calibration(source, method)
@@ -90,6 +95,9 @@ def compress(samples: Any, rate: float, preset: str | None = None, calibration: 
         embed = None if chosen is None or chosen.id == n1().id else chosen.to_bytes()
     out = io.BytesIO()
     write_file(source, out, method, chosen, embed=embed, jobs=jobs)
+    if array.dtype.kind == "f":
+        with open(out.getvalue()) as reader:
+            warn_of_floats(note_on_floats(reader, "the array"))
     return out.getvalue()
 
 
@@ -126,6 +134,8 @@ def open_archive(path: str | os.PathLike[str] | bytes) -> Archive:
 
 # Names that are imported when they are first asked for: where each lies, and what it is called there.
 _LATER = {
+    "Archive": ("spikey.container.archive", "Archive"),
+    "Reader": ("spikey.container.reader", "Reader"),
     "Encoder": ("spikey.stream.encoder", "Encoder"),
     "Decoder": ("spikey.stream.decoder", "Decoder"),
     "Segment": ("spikey.stream.decoder", "Segment"),
@@ -141,10 +151,14 @@ _LATER = {
 
 
 def __getattr__(name: str) -> Any:
-    """What of streams and telemetry is imported late."""
+    """What is imported late."""
     if name not in _LATER:
         raise AttributeError(f"module 'spikey' has no attribute {name!r}")
     from importlib import import_module
 
     module, attribute = _LATER[name]
     return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -34,7 +34,6 @@ from spikey.files import (
     calibration_for,
     compare,
     compare_bytes,
-    complete_file,
     note_on_floats,
     open_recording,
     size_of,
@@ -42,9 +41,10 @@ from spikey.files import (
 )
 from spikey.model.trained import use
 from spikey.recording.companions import Companion, Planned, plan
+from spikey.recording.output import atomic_output
 from spikey.recording.source import Layout, NotPCM, Source
 
-IN_MEMORY = 1 << 25  # bytes of a compressed group that are not put into a passing file
+IN_MEMORY = 1 << 25  # bytes of a compressed group that are not put into a temporary file
 PIECE = 1 << 20
 AROUND_MODEL = 40  # bytes that an archive keeps of a model beside itself
 
@@ -73,12 +73,15 @@ def compress_archive(
     out_path: str | os.PathLike[str],
     settings: Settings | None = None,
     done: Callable[[Outcome], None] | None = None,
+    *,
+    overwrite: bool = False,
 ) -> Packing:
     """Compress recordings, given as names in the archive and files, into one archive.
 
     Those made at the same instant are found and coded with each other, `settings.jobs` at a time. Each is decoded and
-    compared before the archive takes its name, unless told not to. done: called for each. A recording that
-    cannot be read is left out and named in the result; UsageError or DataError where nothing is left.
+    compared before the archive is renamed to `out_path`, with `settings.verify`. done: called for each.
+    overwrite: whether to replace `out_path` where it exists; done only where the new archive lacks no recording.
+    A recording that cannot be read is left out and named in the result; UsageError or DataError where nothing is left.
     """
     settings = settings or Settings()
     if settings.model is not None:
@@ -95,10 +98,9 @@ def compress_archive(
         for group in sorted([*groups, *([Planned(place)] for place in plain)], key=lambda group: group[0].place)
         for planned in group
     ]
-    if any(_same_file(path, out_path) for path in paths):
-        raise UsageError(f"{out_path}: would be read and written at once; name another output")
-    with complete_file(out_path) as (out, passing):
-        job = _Job([name for name, _ in members], paths, settings, frozenset(plain), os.path.dirname(passing))
+    replaced = overwrite and os.path.exists(out_path)
+    with atomic_output(out_path, *paths, overwrite=overwrite) as (out, tmp_path):
+        job = _Job([name for name, _ in members], paths, settings, frozenset(plain), os.path.dirname(tmp_path))
         archive, checks, tally = _write(out, work, job, packing, done)
         if tally.used and tally.fate is Fate.DROPPED:  # the archive is smaller without the model than with it inside
             out.seek(0)
@@ -112,7 +114,12 @@ def compress_archive(
         packing.entries = [entry for entry in archive.entries if entry.kind != MODEL]
         packing.written, packing.note = archive.written, note_on_model(tally, settings.model)
         if settings.verify:
-            _check_written(passing, packing.entries, checks)
+            _check_written(tmp_path, packing.entries, checks)
+        if replaced and packing.failures:
+            raise DataError(
+                f"{os.fspath(out_path)}: was not replaced, as the new archive would lack recordings: "
+                f"{packing.failures[0]}"
+            )
     return packing
 
 
@@ -166,13 +173,6 @@ def _check_names(members: Sequence[tuple[str, Path]]) -> None:
         taken[name] = path
 
 
-def _same_file(one: Path, other: str | os.PathLike[str]) -> bool:
-    try:
-        return os.path.samefile(one, other)
-    except OSError:
-        return False
-
-
 def _planned(
     members: Sequence[tuple[str, Path]], settings: Settings
 ) -> tuple[list[list[Planned]], list[int], list[SpikeyError]]:
@@ -209,12 +209,12 @@ class _Job(NamedTuple):
     paths: list[Path]
     settings: Settings
     plain: frozenset[int]
-    folder: str  # of passing files
+    folder: str  # of temporary files
     jobs: int = 0  # threads of one recording; 0 for the calling one alone
 
 
 class _Packed(NamedTuple):
-    """A compressed recording in a passing file of its own."""
+    """A compressed recording in a temporary file of its own."""
 
     name: str
     file: Any
@@ -334,7 +334,7 @@ def _pack_bytes(planned: Planned, job: _Job, file: Any, _: Callable[[int], None]
     if job.settings.verify:
         with Reader(Window(file, name, 0, written)) as reader:
             compare_bytes(path, reader)
-    outcome = Outcome(size, written, 0, f"{name} holds no samples that can be modelled")
+    outcome = Outcome(size, written, 0, f"{name} contains no samples that can be modelled; stored as plain bytes")
     return _Packed(name, file, written, crc_of(_pieces(file)), ALONE, (), outcome, Tally())
 
 

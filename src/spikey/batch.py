@@ -30,10 +30,12 @@ from spikey.recording.source import NotPCM, Source
 AT_ONCE = MOST_TOGETHER  # files
 
 
-def compress_together(work: list[tuple[Path, Path]], settings: Settings) -> list[tuple[Path, Outcome | SpikeyError]]:
+def compress_together(
+    work: list[tuple[Path, Path]], settings: Settings, *, overwrite: bool = False
+) -> list[tuple[Path, Outcome | SpikeyError]]:
     """`compress_file` for several recordings at once, which makes a large trained network faster; the same bytes.
 
-    An error concerns its own recording only, and is returned in its place.
+    An error concerns its own recording only, and is returned in its place. overwrite: whether to replace files.
     """
     results: dict[Path, Outcome | SpikeyError] = {}
     groups: dict[bytes, list[_Opened]] = {}
@@ -49,9 +51,9 @@ def compress_together(work: list[tuple[Path, Path]], settings: Settings) -> list
                     continue
             except (SpikeyError, NotPCM):  # said, or dealt with, when it is compressed alone
                 pass
-            results[out_path] = _outcome(compress_file, path, out_path, settings)
+            results[out_path] = _outcome(partial(compress_file, overwrite=overwrite), path, out_path, settings)
         for group in groups.values():
-            _write_group(group, settings, results)
+            _write_group(group, settings, results, overwrite)
     return [(path, results[out_path]) for path, out_path in work]
 
 
@@ -65,7 +67,9 @@ class _Opened(NamedTuple):
     embed: bytes | None
 
 
-def _write_group(group: list[_Opened], settings: Settings, results: dict[Path, Outcome | SpikeyError]) -> None:
+def _write_group(
+    group: list[_Opened], settings: Settings, results: dict[Path, Outcome | SpikeyError], overwrite: bool
+) -> None:
     """Compress recordings of one calibration."""
     method, calibration = settings.method(0), group[0].calibration
     choices = encode_choices([one.samples for one in group], [one.source.layout for one in group], method, calibration)
@@ -80,7 +84,7 @@ def _write_group(group: list[_Opened], settings: Settings, results: dict[Path, O
         decoded = {out_path: each for (out_path, _), each in zip(coded, samples, strict=True)}
     for one, choice in zip(group, choices, strict=True):
         results[one.out_path] = _outcome(
-            write_recording,
+            partial(write_recording, overwrite=overwrite, like=one.source.name),
             one.source,
             one.out_path,
             settings,
@@ -100,7 +104,9 @@ def _outcome(do: Callable[..., Any], *arguments: Any) -> Any:
         return error
 
 
-def decompress_together(work: list[tuple[Path, Path]], *, salvage: bool = False) -> list[tuple[Path, Any]]:
+def decompress_together(
+    work: list[tuple[Path, Path]], *, salvage: bool = False, overwrite: bool = False
+) -> list[tuple[Path, Any]]:
     """`decompress_file` for several files at once; each file's result or error is returned in its place."""
     readers: dict[Path, Reader] = {}
     results: dict[Path, Any] = {}
@@ -119,7 +125,6 @@ def decompress_together(work: list[tuple[Path, Path]], *, salvage: bool = False)
         decode_ahead(ahead)
         for path, out_path in work:
             if out_path in readers:
-                results[out_path] = _outcome(
-                    partial(decompress_file, salvage=salvage, opened=readers[out_path]), path, out_path
-                )
+                restore = partial(decompress_file, salvage=salvage, opened=readers[out_path], overwrite=overwrite)
+                results[out_path] = _outcome(restore, path, out_path)
     return [(path, results[out_path]) for path, out_path in work]

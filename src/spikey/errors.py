@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+CHECKOUT = "in Spikey's checkout"  # there is no release yet that a package index has
+
 
 class SpikeyError(Exception):
     """Base of everything Spikey raises on purpose. The command line prints its text and exits with `exit_status`."""
@@ -28,3 +30,21 @@ class UsageError(SpikeyError, ValueError):
     """The call is at fault: an argument, an option or a configuration that cannot work."""
 
     exit_status = 2
+
+
+class OutputExistsError(UsageError):
+    """An output exists and was not to be replaced; `path` names it."""
+
+    def __init__(self, path: str, more: str = ""):
+        super().__init__(f"{path}: exists{more}; -f or --force replaces it (in Python: overwrite=True)")
+        self.path = path
+
+
+def install(extras: str = "", *packages: str) -> str:
+    """The command that installs Spikey with extras of pyproject.toml, for an error's remedy; other packages beside it.
+
+    >>> print(install("dask"))
+    pip install -e ".[dask]" in Spikey's checkout
+    """
+    target = f'".[{extras}]"' if extras else "."
+    return f"pip install -e {' '.join([target, *packages])} {CHECKOUT}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import Any
 
 from spikey.container.archive import Archive, Others
@@ -12,7 +11,7 @@ from spikey.container.layout import BLOCK_BYTES, BLOCK_FILES, BLOCK_HEAD, BLOCK_
 from spikey.container.reader import Reader
 from spikey.container.salvage import Extent
 from spikey.errors import DamagedError, SpikeyError
-from spikey.files import Outcome, decompress_file, describe_lost, samples_of
+from spikey.files import Outcome, Progress, decompress_file, describe_lost, samples_of
 
 
 def restore(
@@ -22,7 +21,8 @@ def restore(
     *,
     salvage: bool = False,
     jobs: int = 1,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
+    overwrite: bool = False,
 ) -> tuple[Outcome, list[Extent], list[str]]:
     """Restore one recording of an archive byte for byte; only what it was coded with is decoded beside it.
 
@@ -32,12 +32,12 @@ def restore(
     number = archive.entry(name).number
     reader = archive.open(number, salvage=True) if salvage else archive.reader(number)
     outcome, lost = decompress_file(
-        archive.name, out_path, salvage=salvage, jobs=jobs, progress=progress, opened=reader
+        archive.name, out_path, salvage=salvage, jobs=jobs, progress=progress, opened=reader, overwrite=overwrite
     )
     return outcome, lost, sorted(missed(reader))
 
 
-def verify_member(archive: Archive, name: str, progress: Callable[[int], None] | None = None) -> Outcome:
+def verify_member(archive: Archive, name: str, progress: Progress | None = None) -> Outcome:
     """Decode a recording of an archive and check every sum; DamagedError says what is lost, and with which others."""
     entry = archive.entry(name)
     reader = archive.reader(entry.number)
@@ -57,7 +57,7 @@ def verify_member(archive: Archive, name: str, progress: Callable[[int], None] |
         except DamagedError as error:
             lost += error.ranges
         if progress is not None:
-            progress(block.frames * block.channels)
+            progress(block.frames * block.channels * reader.layout.itemsize, 0)
     if lost:
         lost = sorted(set(lost))
         others = missed(reader)

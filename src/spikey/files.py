@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import BinaryIO, Protocol
 
 import numpy as np
@@ -28,13 +26,13 @@ from spikey.container.packed_bytes import PIECE
 from spikey.container.reader import Reader
 from spikey.container.salvage import describe
 from spikey.container.writer import Choice, Readable, Writable, write_bytes_file, write_file
-from spikey.errors import DamagedError, SpikeyError, UsageError
+from spikey.errors import DamagedError, DataError, SpikeyError, UsageError
 from spikey.model.calibration import Calibration
 from spikey.model.trained import Model, use
+from spikey.recording.output import atomic_output
 from spikey.recording.raw import open_raw
 from spikey.recording.remote import is_address
 from spikey.recording.source import NotPCM, Sink, Source, open_file, read_at
-from spikey.recording.store import complete_address, unfinished
 from spikey.recording.wav import open_wav
 
 LONG = 1 << 19  # frames of a block where what has been learned counts for more than quick access
@@ -45,7 +43,7 @@ PRESETS = {
     "archive-max": Method("archive-max", lanes=1, references=MOST_REFERENCES, longest=LONG),
 }
 LARGE = 100_000_000  # bytes from which the default preset is realtime
-Progress = Callable[[int], None]
+Progress = Callable[[int, int], None]  # of a recording's bytes those done since; bytes written since
 
 
 class Named(Readable, Protocol):
@@ -62,7 +60,7 @@ class Settings:
     model: a trained network instead of a preset; embed_model: whether it travels with the file, None: where it does not
     come with the package and takes at most 1 % of the file.
     calibration: None for none; embed: its bytes, to travel with the file; estimate: choose by looking at the recording.
-    raw: channels, rate in Hz and type of a file without a header.
+    raw: channels, rate in Hz and type of a file without a header; keep_partial: whether it may end within a frame.
     block_frames: frames of a full block; None for the usual number.
     """
 
@@ -76,6 +74,7 @@ class Settings:
     embed: bytes | None = None
     estimate: bool = False
     raw: tuple[int, float, str] | None = None
+    keep_partial: bool = False
     block_frames: int | None = None
     jobs: int = 1
     verify: bool = True
@@ -93,14 +92,18 @@ class Settings:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file: sizes in bytes, samples, and what else is to be said of it, such as why it was not
-    modelled (0 samples: kept as plain bytes).
+    """What became of one file: sizes in bytes, samples, and a note, such as why it was not modelled (0 samples: stored
+    as plain bytes).
+
+    beside: how many bytes of `original` are side files. skipped: whether nothing was done, as the output exists.
     """
 
     original: int
     compressed: int
     samples: int
     note: str = ""
+    beside: int = 0
+    skipped: bool = False
 
     @property
     def ratio(self) -> float:
@@ -108,67 +111,81 @@ class Outcome:
         return self.original / self.compressed if self.compressed else 0.0
 
 
-@contextmanager
-def complete_file(
-    path: str | os.PathLike[str], source: str | os.PathLike[str] | None = None
-) -> Iterator[tuple[BinaryIO, str]]:
-    """A file to write that appears under `path` only when the block ends without an error; also its passing name.
-
-    path: also an address of fsspec's. The block closes the file before it reads it again. source: a file that must not
-    be the one written to. Raises UsageError where `path` cannot be written.
-    """
-    if is_address(path):
-        if path == source:
-            raise UsageError(f"{path}: would be read and written at once; name another output")
-        with complete_address(path) as remote:
-            yield remote
-        return
-    target = Path(os.path.realpath(path))  # a link stays one
-    try:
-        if target.exists():
-            if target.is_dir():
-                raise UsageError(f"{target}: is a folder; name a file to write to")
-            if not target.is_file():
-                raise UsageError(f"{target}: is no regular file, so it cannot be written to")
-            if source is not None and os.path.exists(source) and os.path.samefile(source, target):
-                raise UsageError(f"{target}: would be read and written at once; name another output")
-        passing = target.with_name(unfinished(target.name))
-        handle = os.open(passing, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-        try:
-            with os.fdopen(handle, "w+b") as file:
-                yield file, os.fspath(passing)
-            os.replace(passing, target)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(passing)
-            raise
-    except OSError as error:
-        raise UsageError(f"{target}: cannot be written ({error.strerror or error})") from None
-
-
 def compress_file(
     path: str | os.PathLike[str],
     out_path: str | os.PathLike[str],
     settings: Settings | None = None,
     progress: Progress | None = None,
+    *,
+    overwrite: bool = False,
+    name: str = "",
 ) -> Outcome:
-    """Compress a recording; what is written is decoded and compared before it takes its name, unless told not to.
+    """Compress a recording into a file that gets its mode and modification time.
 
-    Raises DataError or UsageError; nothing is left behind then.
+    Parameters
+    ----------
+    path, out_path : paths
+        A WAV file, or a raw one that `settings.raw` describes; the file to write.
+    settings : Settings, optional
+        How; with `settings.verify`, what is written is decoded and compared before it is renamed to `out_path`.
+    progress : callable, optional
+        Called with bytes of the recording done and bytes written since.
+    overwrite : bool
+        Whether to replace `out_path` where it exists. The input is never replaced.
+    name : str
+        A name to store, under which the file is restored into a folder; empty where the output's name gives it.
+
+    Raises
+    ------
+    DataError, UsageError
+        Nothing is left behind then. OutputExistsError: `out_path` exists.
     """
     settings = settings or Settings()
     try:
         source = open_recording(path, settings)
     except NotPCM as reason:
-        return _compress_bytes(path, out_path, str(reason), settings)
+        note = f"{reason}; stored as plain bytes"
+        return compress_bytes(path, out_path, settings, progress, overwrite=overwrite, note=note)
     with source:
         calibration, embed = calibration_for(source, settings)
-        return write_recording(source, out_path, settings, calibration, embed, progress)
+        extra = Extra({"source": {"file": name}}) if name else None
+        return write_recording(
+            source, out_path, settings, calibration, embed, progress, extra=extra, overwrite=overwrite, like=path
+        )
+
+
+def compress_bytes(
+    path: str | os.PathLike[str],
+    out_path: str | os.PathLike[str],
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+    *,
+    overwrite: bool = False,
+    note: str = "",
+) -> Outcome:
+    """Compress a file that is not a recording, as plain bytes; parameters and errors as of `compress_file`."""
+    settings = settings or Settings()
+    with atomic_output(out_path, path, overwrite=overwrite, like=path) as (out, tmp_path):
+        size, written = write_bytes(path, out)
+        _report(progress, size, written)
+        out.close()
+        if settings.verify:
+            with Reader(tmp_path) as reader:
+                compare_bytes(path, reader)
+            _report(progress, size, 0)
+    return Outcome(size, written, 0, note)
+
+
+def _report(progress: Progress | None, done: int, written: int) -> None:
+    if progress is not None:
+        progress(done, written)
 
 
 def open_recording(path: str | os.PathLike[str], settings: Settings) -> Source:
     """The recording in a WAV file, or in a file without a header that the settings describe."""
-    return open_wav(path, floats=True) if settings.raw is None else open_raw(path, *settings.raw)
+    if settings.raw is None:
+        return open_wav(path, floats=True)
+    return open_raw(path, *settings.raw, keep_partial=settings.keep_partial)
 
 
 def calibration_for(source: Readable, settings: Settings) -> tuple[Calibration | None, bytes | None]:
@@ -194,24 +211,28 @@ def write_recording(
     payload: Choice | None = None,
     decoded: np.ndarray | None = None,
     extra: Extra | None = None,
+    overwrite: bool = False,
+    like: str | os.PathLike[str] | None = None,
 ) -> Outcome:
     """Compress an opened recording; payload and decoded: the only block's, where they are known already.
 
-    extra: metadata and side files that travel along.
+    extra: metadata and side files to store. overwrite: whether to replace a file. like: whose mode and time it gets.
     """
     size, tally = size_of(source), Tally()
     if settings.model is not None:
         use(settings.model)  # what is written is read again
-    with complete_file(out_path, source.name) as (out, passing):
+    inputs = [source.name, *(file.path for file in extra.files)] if extra is not None else [source.name]
+    with atomic_output(out_path, *inputs, overwrite=overwrite, like=like) as (out, tmp_path):
+        counted = CountedOutput(out)
         written = write_file(
             source,
-            out,
+            counted,
             settings.method(size),
             calibration,
             embed=embed,
             embed_model=settings.embed_model,
             jobs=settings.jobs,
-            progress=progress,
+            progress=None if progress is None else counted.reporting(progress, source.layout.itemsize),
             payload=payload,
             extra=extra,
             block_frames=settings.block_frames,
@@ -219,15 +240,48 @@ def write_recording(
         )
         out.close()
         if settings.verify:
-            with Reader(passing) as reader:
+            with Reader(tmp_path) as reader:
                 # What has been decoded with the network says nothing of a file that does without it.
-                compare(source, reader, settings.jobs, None if tally.fate is Fate.DROPPED else decoded, extra)
+                known = None if tally.fate is Fate.DROPPED else decoded
+                compare(source, reader, settings.jobs, known, extra, progress)
+        check_unchanged(source)
         note = ""
         if source.layout.memory_dtype.kind == "f":
-            with Reader(passing) as reader:
+            with Reader(tmp_path) as reader:
                 note = note_on_floats(reader, source.name)
     note = "; ".join(filter(None, (note, note_on_model(tally, settings.model))))
-    return Outcome(size, written, source.frames * source.layout.channels, note)
+    beside = 0 if extra is None else sum(file.size for file in extra.files)
+    return Outcome(size + beside, written, source.frames * source.layout.channels, note, beside)
+
+
+class CountedOutput:
+    """An output whose bytes are counted for the progress."""
+
+    def __init__(self, out: Writable):
+        self._out = out
+        self._written = 0
+
+    def write(self, data: bytes, /) -> int:
+        self._written += len(data)
+        return self._out.write(data)
+
+    def reporting(self, progress: Progress, itemsize: int) -> Callable[[int], None]:
+        """What reports samples as bytes, with those written since."""
+        seen = 0
+
+        def report(samples: int) -> None:
+            nonlocal seen
+            written, seen = self._written - seen, self._written
+            progress(samples * itemsize, written)
+
+        return report
+
+
+def check_unchanged(source: Named) -> None:
+    """DataError where a recording's file has another size than when it was opened."""
+    size = getattr(source, "size_now", None)
+    if size is not None and size() != size_of(source):
+        raise DataError(f"{source.name}: changed its size while it was read; nothing was kept")
 
 
 def note_on_floats(reader: Reader, name: str) -> str:
@@ -238,18 +292,6 @@ def note_on_floats(reader: Reader, name: str) -> str:
         return ""
     share = "" if packed == len(blocks) else f"in {packed:,} of {len(blocks):,} blocks "
     return f"{name} {share}holds floats that are no scaled integers, which hardly shrink"
-
-
-def _compress_bytes(
-    path: str | os.PathLike[str], out_path: str | os.PathLike[str], note: str, settings: Settings
-) -> Outcome:
-    with complete_file(out_path, path) as (out, passing):
-        size, written = write_bytes(path, out)
-        out.close()
-        if settings.verify:
-            with Reader(passing) as reader:
-                compare_bytes(path, reader)
-    return Outcome(size, written, 0, note)
 
 
 def write_bytes(path: str | os.PathLike[str], out: Writable) -> tuple[int, int]:
@@ -270,23 +312,29 @@ def compare_bytes(path: str | os.PathLike[str], reader: Reader) -> None:
 
 
 def compare(
-    source: Named, reader: Reader, jobs: int = 1, decoded: np.ndarray | None = None, extra: Extra | None = None
+    source: Named,
+    reader: Reader,
+    jobs: int = 1,
+    decoded: np.ndarray | None = None,
+    extra: Extra | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Decode what was written of an opened recording and compare it, byte for byte; SpikeyError where it differs.
 
-    decoded: what the only block has been decoded to already; the check sum ties it to the file.
+    decoded: what the only block has been decoded to already; the checksum ties it to the file.
     """
     name = source.name
     if decoded is not None:
         reader.give(reader.blocks[0], decoded)
     compare_around(source, reader, name)
     first = 0
-    for chunk in reader.chunks(jobs):
+    for chunk in reader.iterate_blocks(jobs):
         rows = max(PIECE // chunk.shape[1], 1)
         for at in range(0, len(chunk), rows):
             piece = chunk[at : at + rows]
             _same(same_bits(source.read(first, len(piece)), piece), name)
             first += len(piece)
+            _report(progress, piece.size * source.layout.itemsize, 0)
     _same(first == source.frames, name)
     if extra is not None:
         kept = {file.name: file.size for file in extra.files}
@@ -341,31 +389,56 @@ def decompress_file(
     jobs: int = 1,
     progress: Progress | None = None,
     opened: Reader | None = None,
+    overwrite: bool = False,
 ) -> tuple[Outcome, list[tuple[int, int, int, int]]]:
-    """Restore a file byte for byte. With `salvage`, lost parts become zeros and are listed as extents
-    (first frame, end frame, first channel, end channel); otherwise they raise DamagedError and nothing is written.
-    opened: the file's reader, where there is one already; it is closed.
+    """Restore a file byte for byte, with the mode and modification time of the compressed one.
+
+    Parameters
+    ----------
+    path, out_path : paths
+        The compressed file, or the archive it lies in; the file to write.
+    salvage : bool
+        Whether lost parts become zeros; otherwise they raise DamagedError and nothing is written.
+    jobs : int
+        Threads.
+    progress : callable, optional
+        Called with bytes restored since, and 0.
+    opened : Reader, optional
+        The file's reader, where there is one already; it is closed.
+    overwrite : bool
+        Whether to replace `out_path` where it exists. The input is never replaced.
+
+    Returns
+    -------
+    Outcome, and the extents (first frame, end frame, first channel, end channel) that are lost.
     """
     reader = Reader(path, salvage=salvage) if opened is None else opened
-    with reader, complete_file(out_path, path) as (out, _):
-        written = 0
-        if reader.header.wrapper == BYTES:
-            for chunk in reader.around(BLOCK_BYTES):
-                written += out.write(chunk)
-        else:
-            sink = Sink(out, reader.layout)
-            for chunk in reader.around(BLOCK_HEAD):
-                sink.write_head(chunk)
-                written += len(chunk)
-            for samples in reader.chunks(jobs):
-                sink.write(samples)
-                written += samples.size * reader.layout.itemsize
-                if progress is not None:
-                    progress(samples.size)
-            for chunk in reader.around(BLOCK_TAIL):
-                sink.write_tail(chunk)
-                written += len(chunk)
+    like = None if isinstance(path, bytes) or is_address(path) else path
+    with reader, atomic_output(out_path, path, overwrite=overwrite, like=like) as (out, _):
+        written = restore_to(out, reader, jobs, progress)
         return Outcome(written, reader.file_size, samples_of(reader)), sorted(set(reader.lost))
+
+
+def restore_to(out: BinaryIO, reader: Reader, jobs: int = 1, progress: Progress | None = None) -> int:
+    """Write what an opened file restores, without its side files; return how many bytes that are."""
+    written = 0
+    if reader.header.wrapper == BYTES:
+        for chunk in reader.around(BLOCK_BYTES):
+            written += out.write(chunk)
+            _report(progress, len(chunk), 0)
+        return written
+    sink = Sink(out, reader.layout)
+    for chunk in reader.around(BLOCK_HEAD):
+        sink.write_head(chunk)
+        written += len(chunk)
+    for samples in reader.iterate_blocks(jobs):
+        sink.write(samples)
+        written += samples.size * reader.layout.itemsize
+        _report(progress, samples.size * reader.layout.itemsize, 0)
+    for chunk in reader.around(BLOCK_TAIL):
+        sink.write_tail(chunk)
+        written += len(chunk)
+    return written
 
 
 def verify_file(path: str | os.PathLike[str], jobs: int = 1, progress: Progress | None = None) -> Outcome:
@@ -375,10 +448,9 @@ def verify_file(path: str | os.PathLike[str], jobs: int = 1, progress: Progress 
         kinds = (BLOCK_HEAD, BLOCK_TAIL, BLOCK_BYTES, BLOCK_FILES)
         total = sum(len(chunk) for kind in kinds for chunk in reader.around(kind))
         if reader.header.wrapper != BYTES:
-            for samples in reader.chunks(jobs):
+            for samples in reader.iterate_blocks(jobs):
                 total += samples.size * reader.layout.itemsize
-                if progress is not None:
-                    progress(samples.size)
+                _report(progress, samples.size * reader.layout.itemsize, 0)
         if reader.lost:
             lost = sorted(set(reader.lost))
             raise DamagedError(f"{os.fspath(path)}: {describe_lost(lost)}", lost)

@@ -7,20 +7,15 @@ compiled; uncompiled code (NUMBA_DISABLE_JIT=1) looks it up in a dictionary, so 
 
 from __future__ import annotations
 
-import hashlib
-import pickle
-import re
-import sys
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
-from numba.core.caching import IndexDataCacheFile
 from numba.core.event import Listener, register
 from numba.extending import overload
+
+from spikey.kernel_cache import enable
 
 # Python's error model would add a test for division by zero to every division; every divisor here is positive.
 # Kernels allocate nothing: without reference counting, passing a state costs nothing either.
@@ -28,54 +23,11 @@ _options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False
 inlined = numba.njit(forceinline=True, **_options)
 
 
-def _stamp() -> str:
-    """A digest of what cached kernels depend on: Numba alone looks at a kernel's own file, not at those it calls."""
-    root = Path(__file__).parent
-    digest = hashlib.sha256()
-    parts = (root / part for part in ("model", "coding", "stream", "telemetry"))
-    for file in sorted([Path(__file__), *(file for part in parts for file in part.glob("*.py"))]):
-        status = file.stat()
-        digest.update(f"{file.relative_to(root)} {status.st_mtime_ns} {status.st_size};".encode())
-    return digest.hexdigest()[:12]
-
-
-_STAMP = _stamp()
-
-
-class _CacheFile(IndexDataCacheFile):
-    """Cache files of one state of the sources. An index that cannot be loaded, as it names a type that this process
-    does not have (a test's, or another version's), is no index.
-    """
-
-    def _load_index(self) -> Any:
-        try:
-            return super()._load_index()
-        except (AttributeError, ImportError, EOFError, pickle.UnpicklingError):
-            return {}
-
-    def _save_index(self, overloads: Any) -> None:
-        super()._save_index(overloads)
-        _clear(self._cache_path)
-
-
-@cache
-def _clear(folder: str) -> None:
-    """Remove what other states of the sources left in a folder, once in a process."""
-    stamped = re.compile(rf"\.py{sys.version_info.major}{sys.version_info.minor}\.([0-9a-f]{{12}})\.(\d+\.nbc|nbi)$")
-    for path in Path(folder).iterdir():
-        found = stamped.search(path.name)
-        if found and found[1] != _STAMP:
-            path.unlink(missing_ok=True)
-
-
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a loop when it is first called, and keep the result for later processes."""
-    compiled = numba.njit(cache=True, **_options)(function)
-    cache: Any = getattr(compiled, "_cache", None)
-    file = getattr(cache, "_cache_file", None)
-    if file is not None:
-        base = file._index_name.removesuffix(".nbi")
-        cache._cache_file = _CacheFile(file._cache_path, f"{base}.{_STAMP}", _STAMP)
+    compiled = numba.njit(**_options)(function)
+    if compiled is not function:  # as it is where NUMBA_DISABLE_JIT is set
+        enable(compiled)
     return compiled
 
 

@@ -2,43 +2,34 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
-from spikey.container.extra import safe_name
 from spikey.container.layout import BLOCK_FILES
 from spikey.container.reader import Reader
 from spikey.errors import DataError, UsageError
-from spikey.files import complete_file
+from spikey.recording.output import PathLike, atomic_output, make_folder
 
 
-def original_name(reader: Reader) -> str:
-    """Where the file that was compressed lay below the folder that was named then; empty for what was no such file."""
-    name = reader.metadata.get("source", {}).get("file")
-    return safe_name(name) if isinstance(name, str) and name else ""
-
-
-def write_side_files(reader: Reader, folder: str | os.PathLike[str]) -> list[Path]:
+def write_side_files(
+    reader: Reader, folder: PathLike, *, overwrite: bool = False, like: PathLike | None = None
+) -> list[Path]:
     """Restore the side files of an opened compressed recording below `folder`; return where they are.
 
-    One that is there already stays, if it has the same bytes. Raises UsageError, and writes nothing, where one has
-    others; DamagedError where a file's bytes are lost.
+    One that exists already stays, if it has the same bytes. Raises UsageError, and writes nothing, where one has
+    others, unless `overwrite`; DamagedError where a file's bytes are lost. like: whose mode and time they get.
     """
     wanted = {name: Path(folder, *name.split("/")) for name in reader.files}
-    there = {name for name, path in wanted.items() if path.exists()}
+    there = set() if overwrite else {name for name, path in wanted.items() if path.exists()}
     if there:
-        for name, pieces in _by_name(reader):
+        for name, pieces in side_files_of(reader):
             _check_same(wanted[name], pieces if name in there else None)
-    for name, pieces in _by_name(reader):
+    for name, pieces in side_files_of(reader):
         if name not in there:
-            try:
-                wanted[name].parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise UsageError(f"{wanted[name].parent}: cannot be made ({error.strerror})") from None
-            with complete_file(wanted[name], reader.name) as (out, _):
+            make_folder(wanted[name].parent)
+            with atomic_output(wanted[name], reader.name, overwrite=overwrite, like=like) as (out, _):
                 for piece in pieces:
                     out.write(piece)
     return list(wanted.values())
@@ -54,10 +45,10 @@ def _check_same(path: Path, pieces: Iterator[bytes] | None) -> None:
     except OSError as error:
         raise UsageError(f"{path}: cannot be compared with what is to be restored ({error.strerror})") from None
     if not same:
-        raise UsageError(f"{path}: is there already and differs from what is to be restored; name another folder")
+        raise UsageError(f"{path}: exists and differs from what is to be restored; -f or --force replaces it")
 
 
-def _by_name(reader: Reader) -> Iterator[tuple[str, Iterator[bytes]]]:
+def side_files_of(reader: Reader) -> Iterator[tuple[str, Iterator[bytes]]]:
     """Each side file's name and its bytes in pieces; what is left of them is skipped."""
     for name, group in groupby(_pieces(reader), key=itemgetter(0)):
         yield name, (piece for _, piece in group)

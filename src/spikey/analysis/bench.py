@@ -125,7 +125,7 @@ def spikey_codec(settings: Settings) -> Codec:
 def _decoded(data: bytes | Reader) -> bytes:
     """The bytes of a compressed file's samples."""
     with data if isinstance(data, Reader) else Reader(data) as reader:
-        return b"".join(pack(samples, reader.layout) for samples in reader.chunks())
+        return b"".join(pack(samples, reader.layout) for samples in reader.iterate_blocks())
 
 
 def peer_codec(peer: Peer) -> Codec:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import os
 from math import prod
-from pathlib import Path
 from typing import Any
 
 from spikey.analysis.budget import TELEMETRY, Row, constants, samples_a_second, telemetry
-from spikey.errors import UsageError
+from spikey.errors import UsageError, install
+from spikey.recording.output import write_report
 
 _COLOURS = ("#00798c", "#3a9d5d", "#edae49", "#d1495b", "#8f5db7", "#222222")
 _MARKERS = {"arithmetic": "o", "huffman": "s", "rice": "^"}
@@ -34,9 +34,7 @@ def draw_budget(path: str | os.PathLike[str], table: list[Row]) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        raise UsageError(
-            f'{path}: a picture needs matplotlib, which is missing; install it with pip install "spikey-codec[plot]"'
-        ) from None
+        raise UsageError(f"{path}: a picture needs matplotlib, which is missing: {install('plot')}") from None
     device, nodes = constants()["device"], list(constants()["nodes"])
     predictors = list(dict.fromkeys(row.predictor for row in table))
     colours = dict(zip(predictors, _COLOURS * len(predictors), strict=False))
@@ -68,10 +66,7 @@ def draw_budget(path: str | os.PathLike[str], table: list[Row]) -> None:
     _legend(figure, colours | {f"{TELEMETRY}, lossy": _TELEMETRY})
     rendered = io.BytesIO()
     figure.savefig(rendered, format="png")
-    try:
-        Path(path).write_bytes(rendered.getvalue())
-    except OSError as error:
-        raise UsageError(f"{path}: the picture cannot be written ({error.strerror})") from None
+    write_report(path, rendered.getvalue())
 
 
 def _named(predictor: str, table: list[Row]) -> str:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spikey.errors import UsageError
+from spikey.errors import UsageError, install
+from spikey.recording.output import write_report
 
 if TYPE_CHECKING:
     from spikey.analysis.calibration_report import Report
@@ -35,9 +36,7 @@ def _matplotlib(path: str | os.PathLike[str]) -> tuple[Any, Any]:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        raise UsageError(
-            f'{path}: a picture needs matplotlib, which is missing; install it with pip install "spikey-codec[plot]"'
-        ) from None
+        raise UsageError(f"{path}: a picture needs matplotlib, which is missing: {install('plot')}") from None
     return Figure, FigureCanvasAgg
 
 
@@ -68,10 +67,7 @@ def draw_calibration(path: str | os.PathLike[str], report: Report, title: str = 
             text.set_fontsize(13)
     rendered = io.BytesIO()
     figure.savefig(rendered, format=Path(path).suffix[1:].lower())
-    try:
-        Path(path).write_bytes(rendered.getvalue())
-    except OSError as error:
-        raise UsageError(f"{path}: the picture cannot be written ({error.strerror})") from None
+    write_report(path, rendered.getvalue())
 
 
 def _draw_widths(axes: Any, report: Report) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import numpy as np
 
 from spikey.analysis.bench import Result
-from spikey.errors import UsageError
+from spikey.errors import UsageError, install
+from spikey.recording.output import report_output
 
 _COLOURS = ("#00798c", "#d1495b", "#edae49", "#30638e", "#5b8c5a", "#8d5a97", "#8d8d8d")
 
@@ -22,9 +22,7 @@ def draw_gains(path: str | os.PathLike[str], results: list[Result], base: str) -
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        raise UsageError(
-            f'{path}: a picture needs matplotlib, which is missing; install it with pip install "spikey-codec[plot]"'
-        ) from None
+        raise UsageError(f"{path}: a picture needs matplotlib, which is missing: {install('plot')}") from None
     whole = [result for result in results if None not in result.sizes]  # others are not comparable
     sizes = {result.codec: np.array(result.sizes, dtype=np.float64) for result in whole}
     if base not in sizes or len(sizes) < 2:
@@ -45,7 +43,5 @@ def draw_gains(path: str | os.PathLike[str], results: list[Result], base: str) -
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=12)
-    try:
-        figure.savefig(Path(path), format="png")
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written ({error.strerror or error})") from None
+    with report_output(path) as (out, _):
+        figure.savefig(out, format="png")

@@ -8,8 +8,8 @@ import os
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from spikey.errors import UsageError
-from spikey.files import complete_file
+from spikey.errors import UsageError, install
+from spikey.recording.output import write_report
 
 _SIGNAL, _PREDICTION, _RESIDUAL, _FIT = "#222222", "#d1495b", "#00798c", "#edae49"
 
@@ -55,9 +55,7 @@ def draw_prediction(
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        raise UsageError(
-            f'{path}: a picture needs matplotlib, which is missing; install it with pip install "spikey-codec[plot]"'
-        ) from None
+        raise UsageError(f"{path}: a picture needs matplotlib, which is missing: {install('plot')}") from None
 
     figure = Figure(figsize=(14, 8), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)  # no window, no global state, whatever backend the caller uses
@@ -103,8 +101,7 @@ def draw_prediction(
     figure.align_ylabels([upper, lower])
     rendered = io.BytesIO()
     figure.savefig(rendered, format="png")
-    with complete_file(path) as (file, _):
-        file.write(rendered.getvalue())
+    write_report(path, rendered.getvalue())
 
 
 def _bins(residuals: NDArray[np.float64], mean: float, sd: float) -> NDArray[np.float64]:

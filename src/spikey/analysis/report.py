@@ -11,8 +11,8 @@ from typing import Any
 
 from spikey.analysis.answer import counted, notes, ranked, sentence
 from spikey.analysis.bench import Result
-from spikey.errors import UsageError
-from spikey.files import complete_file
+from spikey.errors import UsageError, install
+from spikey.recording.output import report_output
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
@@ -38,7 +38,7 @@ _METHOD = (
 def check_report(path: Path) -> None:
     """UsageError where a report cannot be drawn here, before anything is measured for it."""
     if importlib.util.find_spec("matplotlib") is None:
-        raise UsageError(f'{path}: a report needs matplotlib, which is missing: pip install "spikey-codec[plot]"')
+        raise UsageError(f"{path}: a report needs matplotlib, which is missing: {install('plot')}")
 
 
 def write_report(
@@ -53,7 +53,7 @@ def write_report(
     from spikey.analysis.report_pictures import draw_all
 
     pictures = draw_all(ranked(results), facts, files, raw, seconds)
-    with complete_file(path) as (file, _):
+    with report_output(path) as (file, _):
         file.write("".join(_page(facts, results, pictures)).encode())
 
 

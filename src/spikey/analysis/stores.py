@@ -24,13 +24,13 @@ from typing import Any
 
 import numpy as np
 
-from spikey.errors import SpikeyError, UsageError
+from spikey.errors import SpikeyError, UsageError, install
 from spikey.recording.wav import open_wav
 
 WORKERS = 2
 REPEATS = 3  # random accesses; the median counts. All time of one channel of a large recording is read once
 LARGE = 1 << 27  # samples from which the slow preset is left out
-NEEDED = 'comparing stores needs other packages: pip install "spikey-codec[stores]"'
+NEEDED = f"comparing stores needs other packages: {install('stores')}"
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class SpkyStore:
 
         samples, first, same = case.samples(), 0, True
         with spikey.open(path) as reader:
-            for chunk in reader.chunks(WORKERS):
+            for chunk in reader.iterate_blocks(WORKERS):
                 same &= np.array_equal(samples[first : first + len(chunk)], chunk)
                 first += len(chunk)
         return same and first == case.frames

@@ -4,6 +4,8 @@
     python -m spikey.analysis.tables --take validation bench.json     # keeps the figures in docs/results.json
     spikey telemetry report data --every 5 --channels 1024 --simulated --json > telemetry.json
     python -m spikey.analysis.tables --take telemetry telemetry.json  # in docs/telemetry.json
+    ./eval.sh data > eval.txt
+    python -m spikey.analysis.tables --take challenge eval.txt        # in docs/results.json
     python -m spikey.analysis.tables                                  # writes the tables
     python -m spikey.analysis.tables --check                          # says which do not agree, exit status 1
 
@@ -21,8 +23,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from spikey.analysis import evaluation
 from spikey.errors import DataError, SpikeyError, UsageError
-from spikey.files import complete_file
+from spikey.recording.output import report_output
 
 ROOT = Path(__file__).parents[3]
 DOCUMENTS = ("README.md", "docs/results.md", "docs/telemetry.md")
@@ -66,14 +69,15 @@ def reduced_report(answer: dict[str, Any]) -> dict[str, Any]:
 def take(root: Path, name: str, path: Path) -> None:
     """Keep a run under a name in docs/results.json. DataError for a file that is no answer of `spikey bench --json`.
 
-    The run `telemetry` is an answer of `spikey telemetry report --json`, and has a file of its own.
+    The run `telemetry` is an answer of `spikey telemetry report --json`, and has a file of its own; the run `challenge`
+    is what `eval.sh` prints.
     """
     try:
-        answer = json.loads(path.read_text())
+        text = path.read_text()
         if name == "telemetry":
-            _write(root / TELEMETRY, json.dumps(reduced_report(answer), indent=1) + "\n")
+            _write(root / TELEMETRY, json.dumps(reduced_report(json.loads(text)), indent=1) + "\n")
             return
-        run = reduced(answer)
+        run = evaluation.parsed(text, root) if name == "challenge" else reduced(json.loads(text))
     except (OSError, ValueError, KeyError, SpikeyError) as error:
         raise DataError(f"{path}: {error}") from None
     file = root / RUNS
@@ -114,7 +118,7 @@ def disagreeing(root: Path, write: bool = False) -> list[str]:
 
 
 def _write(path: Path, text: str) -> None:
-    with complete_file(path) as (file, _):
+    with report_output(path) as (file, _):
         file.write(text.encode())
 
 
@@ -183,7 +187,7 @@ def _machine(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
     """How each run was made."""
     lines = []
     for name, run in runs.items():
-        if name == "telemetry":
+        if name in ("challenge", "telemetry"):
             continue
         versions = ", ".join(f"{package} {version}" for package, version in run["versions"].items())
         times = f"best of {run['repeats']}, " if name != "together" else ""
@@ -279,6 +283,7 @@ TABLES: dict[str, Callable[[dict[str, Any], dict[str, Any]], list[str]]] = {
     "locust": lambda runs, published: _all_of("locust", runs),
     "generated": lambda runs, published: _all_of("generated", runs),
     "machine": _machine,
+    "challenge": lambda runs, published: evaluation.table(runs["challenge"]),
     "models": _models,
     "coders": _coders,
     "published": _published,

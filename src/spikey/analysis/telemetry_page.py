@@ -10,7 +10,7 @@ from typing import Any
 
 from spikey.analysis.report_pictures import Picture
 from spikey.analysis.telemetry_table import table
-from spikey.files import complete_file
+from spikey.recording.output import report_output
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; }
@@ -43,7 +43,7 @@ METHOD = (
 
 def write_page(path: Path, results: dict[str, Any], pictures: list[Picture]) -> None:
     """Write the page. results: what the report says, by set."""
-    with complete_file(path) as (file, _):
+    with report_output(path) as (file, _):
         file.write("".join(_page(results, pictures)).encode())
 
 

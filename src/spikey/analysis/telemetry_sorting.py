@@ -20,7 +20,7 @@ import numpy as np
 
 from spikey.analysis.telemetry_fidelity import UNLIMITED, Tally, Waves, budget_of
 from spikey.analysis.telemetry_reference import cut, refer
-from spikey.errors import UsageError
+from spikey.errors import UsageError, install
 from spikey.recording.levels import N1_VALUES
 from spikey.telemetry.encoder import TelemetryEncoder
 from spikey.telemetry.record import Telemetry, collect
@@ -43,9 +43,7 @@ def check_sorting() -> None:
     """UsageError where something is missing that clusters and sorters need."""
     missing = [name for name in ("sklearn", "hdbscan", "spikeinterface") if importlib.util.find_spec(name) is None]
     if missing:
-        raise UsageError(
-            f'sorting needs {", ".join(missing)}, which is missing: pip install "spikey-codec[sort]", or --no-sort'
-        )
+        raise UsageError(f"sorting needs {', '.join(missing)}, which is missing: {install('sort')}, or --no-sort")
 
 
 def cluster(waveforms: np.ndarray, seed: int = 0, only: int | None = None) -> np.ndarray:

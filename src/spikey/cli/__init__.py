@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from types import FrameType
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -32,11 +34,16 @@ from spikey.cli import (
     train,
     verify,
 )
+from spikey.cli.messages import say
 from spikey.errors import SpikeyError
+
+INTERRUPTED = 130  # the exit status of what Ctrl-C ended, by convention
 
 
 class _Interrupted(SpikeyError):
     """The user stopped a command; Typer would turn a KeyboardInterrupt into a status of its own."""
+
+    exit_status = INTERRUPTED
 
 
 def _interruptible(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -50,9 +57,19 @@ def _interruptible(command: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+_usual_line = warnings.formatwarning
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from spikey import __version__
+
+        typer.echo(f"spikey {__version__}")
+        raise typer.Exit
+
+
 app = typer.Typer(
     help="Lossless compression of raw brain recordings.",
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -77,23 +94,68 @@ app.add_typer(stream.app, name="stream")
 app.add_typer(telemetry.app, name="telemetry")
 
 
+@app.callback()
+def _application(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
 def main() -> None:
     """Run the command line; every expected failure is one sentence on standard error and exit status 1 or 2."""
+    _have_standard_streams()
     signal.signal(signal.SIGTERM, _stop)
+    warnings.formatwarning = _line_of
     try:
-        app()
+        try:
+            app()
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except SpikeyError as error:
-        sys.stderr.write(f"spikey: {error}\n")
+        say(f"spikey: {error}")
         sys.exit(error.exit_status)
     except KeyboardInterrupt:
-        sys.stderr.write("spikey: interrupted\n")
-        sys.exit(1)
+        say("spikey: interrupted")
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:  # whoever read our output has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
+        sys.exit(1)
+    except OSError as error:  # of files all are dealt with where they are read and written
+        _discard_output()
+        say(f"spikey: {error.filename or 'standard output'}: {error.strerror or error}")
         sys.exit(1)
     except MemoryError:
-        sys.stderr.write("spikey: there is not enough memory\n")
+        say("spikey: there is not enough memory")
         sys.exit(1)
+
+
+def _have_standard_streams() -> None:
+    """Open what of standard input, output and error is closed, as files opened later would take their places."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (until the process ends)
+
+
+def _discard_output() -> None:
+    """Send what is left of standard output nowhere."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _line_of(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """A warning that is meant for users in one line, any other as Python writes it."""
+    if issubclass(category, UserWarning):
+        return f"spikey: note: {' '.join(str(message).split())}\n"
+    return _usual_line(message, category, filename, lineno, line)
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spikey.cli.common import prepare_kernels, progress_bar, recordings_in, say
-from spikey.errors import DataError, SpikeyError, UsageError
+from spikey.errors import DataError, SpikeyError, UsageError, install
 
 if TYPE_CHECKING:
     from spikey.analysis.apart import Order
@@ -122,9 +122,7 @@ def _orders(preset: list[str] | None, coder: list[str] | None, model: list[str] 
     here, missing = choose(peers)
     lacking = sorted({name for peer in missing for name in peer.missing() if name in peer.packages})
     if lacking:
-        say(
-            f'note: {", ".join(lacking)}: not installed; pip install "spikey-codec[bench,stores]" has them measured too'
-        )
+        say(f"note: {', '.join(lacking)}: not installed, so not measured: {install('bench,stores')}")
     programs = sorted({name for peer in missing for name in peer.missing() if name in peer.programs})
     if programs:
         say(f"note: {', '.join(programs)}: no such program was found, so what needs it is not measured")
@@ -174,7 +172,7 @@ def _write_csv(path: Path, results: list[Result], floor: Floor | None) -> None:
     import csv
     import io
 
-    from spikey.files import complete_file
+    from spikey.recording.output import report_output
 
     columns = ["codec", "given", "recordings", "original", "compressed", "samples", "ratio", "bits_per_sample"]
     columns += ["encode_ms_s", "decode_ms_s", "memory", "skipped", "failed"]
@@ -189,7 +187,7 @@ def _write_csv(path: Path, results: list[Result], floor: Floor | None) -> None:
     if floor is not None:
         original = max(result.original for result in results)
         writer.writerow({"codec": "estimate of the noise floor"} | floor.row(original))
-    with complete_file(path) as (file, _):
+    with report_output(path) as (file, _):
         file.write(text.getvalue().encode())
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spikey.cli.common import in_and_out, prepare_kernels, progress_bar, recordings_in
-from spikey.errors import UsageError
+from spikey.cli import options
+from spikey.cli.common import prepare_kernels, progress_bar, recordings_in
+from spikey.errors import OutputExistsError, UsageError
 
 if TYPE_CHECKING:
     from spikey.analysis.calibration_report import Report
@@ -30,6 +31,7 @@ def command(
     rate: Annotated[float | None, typer.Option(help="Sampling rate of raw inputs in Hz.")] = None,
     dtype: Annotated[str | None, typer.Option(help="Type of raw inputs: int16, uint16, ...")] = None,
     picture: Annotated[Path | None, typer.Option(help="Draw widths and savings, as PNG, SVG or PDF.")] = None,
+    force: options.Force = False,
     as_json: Annotated[bool, typer.Option("--json", help="The report for programs.")] = False,
 ) -> None:
     """Estimate the code widths of a device's converter from recordings made with it, and what they save.
@@ -37,7 +39,11 @@ def command(
     The saving is measured on a quarter of the recordings with widths from the others; the result is from all of them.
     Use it with: spikey compress --calibration OUT.safetensors ...
     """
-    inputs, output = in_and_out(paths, None, None)
+    *inputs, output = paths
+    if not inputs or output.suffix != ".safetensors":
+        raise UsageError(f"{output}: the last path is the calibration to write, and must end in .safetensors")
+    if output.exists() and not force:
+        raise OutputExistsError(str(output))
     if any(value is None for value in (channels, rate, dtype)) and (channels, rate, dtype) != (None, None, None):
         raise UsageError("raw inputs need all three of --channels, --rate and --dtype")
     raw = (channels, rate, dtype) if channels is not None and rate is not None and dtype is not None else None
@@ -49,7 +55,7 @@ def command(
     from spikey.analysis.calibration_report import study
     from spikey.analysis.devices import device_of, opener, training_files
     from spikey.coding.calibrate import Round
-    from spikey.files import complete_file
+    from spikey.recording.output import atomic_output
 
     prepare_kernels()
     opened = opener(raw)
@@ -64,7 +70,7 @@ def command(
             advance(1, f"{done.bits_per_sample:.4f} bits per sample")
 
         calibration, report = study(recordings, rounds, metadata, report_round)
-    with complete_file(output) as (file, _):
+    with atomic_output(output, *files, overwrite=force) as (file, _):
         file.write(calibration.to_bytes())
     if picture is not None:
         from spikey.analysis.calibration_picture import draw_calibration

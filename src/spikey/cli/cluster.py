@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from spikey.cli.common import pairs, progress_bar, say, some
+from spikey.cli.arguments import Arguments
+from spikey.cli.common import some
+from spikey.cli.messages import say
+from spikey.cli.progress import progress_bar
+from spikey.cli.run import Result, Run, Task
 from spikey.errors import SpikeyError, UsageError
+from spikey.recording.output import make_folder
 from spikey.recording.remote import is_address, reason
 
 if TYPE_CHECKING:
@@ -16,22 +22,28 @@ if TYPE_CHECKING:
 Named = tuple[str, str]  # input and output
 
 
-def named_pairs(
-    inputs: list[str], output: str, suffixes: tuple[str, ...], rename: Callable[[Path], str]
-) -> list[Named]:
-    """`pairs` of paths and of fsspec addresses."""
-    if not is_address(output) and not any(map(is_address, inputs)):
-        return [(str(a), str(b)) for a, b in pairs([Path(i) for i in inputs], Path(output), suffixes, rename)]
+def named_pairs(arguments: Arguments, suffixes: tuple[str, ...], rename: Callable[[Path], str]) -> list[Named]:
+    """Inputs, which are paths and fsspec addresses, each with its output; folders are searched for `suffixes`."""
+    assert arguments.output is not None
+    output = arguments.output
     found: list[tuple[str, str]] = []  # an input, and its name below the output
-    folder = len(inputs) > 1 or output.endswith("/")
-    for text in inputs:
+    folder = arguments.folder or len(arguments.inputs) > 1
+    for text in arguments.inputs:
         inside = _files_in(text, suffixes)
         folder |= inside is not None
-        found += inside if inside is not None else [(text, PurePosixPath(text).name)]
-    if not folder:
+        home = PurePosixPath(text if is_address(text) else os.path.abspath(text)).name
+        found += [(text, PurePosixPath(text).name)] if inside is None else [(a, f"{home}/{b}") for a, b in inside]
+    if not folder or (output.endswith(".zarr") and len(found) == 1):
         return [(found[0][0], output)]
     out = [(source, str(PurePosixPath(name).with_name(rename(Path(name))))) for source, name in found]
-    return [(source, f"{output.rstrip('/')}/{name}") for source, name in out]
+    work = [(source, f"{output.rstrip('/')}/{name}") for source, name in out]
+    taken: dict[str, str] = {}
+    for source, target in work:
+        if taken.setdefault(target, source) != source:
+            raise UsageError(f"{source} and {taken[target]} would both be written to {target}")
+        if not is_address(target):
+            make_folder(Path(target).parent)
+    return work
 
 
 def _files_in(text: str, suffixes: tuple[str, ...]) -> list[tuple[str, str]] | None:
@@ -58,15 +70,14 @@ def _files_in(text: str, suffixes: tuple[str, ...]) -> list[tuple[str, str]] | N
 
 
 def compress_on_cluster(
-    work: list[Named], settings: Settings, scheduler: str, jobs: int | None
-) -> tuple[list[tuple[Path, Outcome]], int]:
-    """Compress each pair on a cluster; what fails is said and counted. Outputs that end in .zarr become Zarr arrays."""
+    work: list[Named], settings: Settings, scheduler: str, jobs: int | None, overwrite: bool
+) -> Run:
+    """Compress each pair on a cluster; what fails is named and counted. An output ending in .zarr is a Zarr array."""
     from spikey.integrations.dask import compress_files, connect
     from spikey.integrations.dask_zarr import to_zarr
 
     several = len(work) > 1
-    done: list[tuple[Path, Outcome]] = []
-    failures = 0
+    done = Run("compressed")
     arrays = [pair for pair in work if pair[1].rstrip("/").endswith(".zarr")]
     if arrays and (several or settings.model is not None):
         raise UsageError(f"{arrays[0][1]}: a Zarr array is made of one recording, with a preset")
@@ -80,16 +91,29 @@ def compress_on_cluster(
             codec = {"preset": settings.preset or "realtime", "verify": settings.verify}
             source, target = arrays[0]
             outcome = to_zarr(source, target, settings=settings, codec=codec, client=client, progress=advance)
-            return [(Path(source), outcome)], 0
-        results = compress_files(work, settings, client=client, progress=None if several else advance)
-        for (source, _), (_, result) in zip(work, results, strict=True):
+            done.results.append(Result(_task(source, target), outcome))
+            return done
+        results = compress_files(
+            work, settings, client=client, progress=None if several else advance, overwrite=overwrite
+        )
+        for (source, target), (_, result) in zip(work, results, strict=True):
             if isinstance(result, SpikeyError):
                 if not several:
                     raise result
                 say(f"spikey: {result}")
-                failures += 1
+                done.failures += 1
+                done.results.append(Result(_task(source, target), error=result))
             else:
-                done.append((Path(source), result))
+                done.results.append(Result(_task(source, target), result))
             if several:
                 advance(1)
-    return done, failures
+    return done
+
+
+def _task(source: str, target: str) -> Task:
+    """A task that the cluster does."""
+
+    def nothing(_: object) -> Outcome:
+        raise AssertionError
+
+    return Task(source, target, 0, nothing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -9,29 +10,35 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spikey.cli import options
+from spikey.cli.arguments import Arguments, check_inputs, parse, spooled
 from spikey.cli.cluster import compress_on_cluster, named_pairs
-from spikey.cli.common import cut, in_and_out, pairs, run_batches, run_files, say, settings_from, summary
-from spikey.cli.recordings import is_vendors, vendors_parts, warnings_said
+from spikey.cli.common import prepare_kernels, settings_from
+from spikey.cli.messages import note, say, set_level
+from spikey.cli.packing import Plan, Planned, make_folders, plan, remove, say_unstored, stamp
+from spikey.cli.run import Run, Task, run
 from spikey.cli.together import compress as compress_together_in
-from spikey.errors import UsageError
+from spikey.cli.warned import warnings_said
+from spikey.errors import OutputExistsError, SpikeyError, UsageError
+from spikey.names import packed_name
+from spikey.recording.output import is_input, is_special
 from spikey.recording.remote import is_address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from spikey.files import Outcome
-    from spikey.integrations.vendors import Part
+    from spikey.cli.packing import Stamp
+    from spikey.files import Outcome, Progress, Settings
 
 
 def command(
     paths: Annotated[
         list[str] | None,
-        typer.Argument(metavar="IN... OUT", help="Files or folders, and where to; addresses with --scheduler."),
+        typer.Argument(metavar="IN... [OUT]", help="Files or folders, and where to; addresses with --scheduler."),
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="A YAML configuration.")] = None,
-    name: Annotated[str | None, typer.Option(help="Which of its documents; default: the first.")] = None,
-    input_file: Annotated[Path | None, typer.Option("--input_file", help="The same as IN.")] = None,
-    output_file: Annotated[Path | None, typer.Option("--output_file", help="The same as OUT.")] = None,
+    output: options.Output = None,
+    config: options.Config = None,
+    name: options.Name = None,
+    input_file: options.InputFile = None,
+    output_file: options.OutputFile = None,
     preset: Annotated[
         str | None,
         typer.Option(
@@ -47,12 +54,13 @@ def command(
         ),
     ] = None,
     calibration: Annotated[str | None, typer.Option(help="auto, n1, none or a calibration file.")] = None,
-    channels: Annotated[int | None, typer.Option(help="Channels of a raw input.")] = None,
-    rate: Annotated[float | None, typer.Option(help="Sampling rate of a raw input in Hz.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="Type of a raw input: int16, uint16, int8, int24, float32.")] = None,
+    channels: options.Channels = None,
+    rate: options.Rate = None,
+    dtype: options.Dtype = None,
+    keep_partial: options.KeepPartial = False,
     stream: Annotated[str | None, typer.Option(help="Which stream of a vendor's folder; default: all.")] = None,
     reader: Annotated[
-        str | None, typer.Option(help="SpikeInterface's name of a vendor's format, where it is not told by itself.")
+        str | None, typer.Option(help="SpikeInterface's name of a vendor's format, where it is not recognised.")
     ] = None,
     jobs: Annotated[int | None, typer.Option(help="Threads; with --scheduler local processes.", min=1)] = None,
     scheduler: Annotated[
@@ -65,92 +73,196 @@ def command(
         ),
     ] = False,
     verify: Annotated[bool, typer.Option(help="Decode what was written and compare.")] = True,
+    force: options.Force = False,
+    skip_existing: options.SkipExisting = False,
+    complete: Annotated[
+        bool,
+        typer.Option("--complete", help="Store every file of a folder, derived ones too, or refuse."),
+    ] = False,
+    remove_inputs: Annotated[
+        bool,
+        typer.Option("--rm", help="Remove inputs once all outputs are verified and on the disk; implies --complete."),
+    ] = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Compress recordings without losing a bit.
 
-    A folder is searched for WAV files (with --channels, --rate and --dtype for .raw, .dat and .bin files) and mirrored;
-    with --together one archive is written.
-    Other files and folders (SpikeGLX, Open Ephys, Intan, Blackrock, NWB, ...) are read with SpikeInterface.
+    `spikey compress a.wav` writes a.spky beside it; `spikey compress session1/ packed/` writes packed/session1/...
+
+    Every recording in a folder is compressed: WAV files, those of vendors (SpikeGLX, Open Ephys, Intan, Blackrock, NWB,
+    ...; read with SpikeInterface), with --channels, --rate and --dtype also .raw, .dat and .bin files. What is not
+    stored is named. An output that exists is never replaced without --force. With --together one archive is written.
     """
-    inputs, output = in_and_out([Path(path) for path in paths or []], input_file, output_file)
+    set_level(quiet, verbose)
+    arguments = parse(paths, output, input_file, output_file, packs=True)
+    if as_json and arguments.to_stdout:
+        raise UsageError("--json and the compressed data cannot both go to standard output")
     settings = settings_from(config, name, preset, model, calibration, (channels, rate, dtype))
     if embed_model and settings.model is None:
         raise UsageError("--embed-model needs a trained model: give --model or a configuration of one")
-    suffixes = (".wav",) if settings.raw is None else (".raw", ".dat", ".bin")
-    chosen = stream is not None or reader is not None
-    if chosen and settings.raw is not None:
+    if keep_partial and settings.raw is None:
+        raise UsageError("--keep-partial is for raw inputs, with --channels, --rate and --dtype")
+    if (stream is not None or reader is not None) and settings.raw is not None:
         raise UsageError(
             "--stream and --reader are for vendors' formats; --channels, --rate and --dtype for raw samples"
         )
-    if together:
-        if scheduler is not None or chosen:
-            raise UsageError("--together is for WAV and raw files on this machine, without --scheduler and --stream")
-        if addresses := [text for text in paths or [] if is_address(text)]:
-            raise UsageError(f"{addresses[0]}: addresses are for --scheduler, not for --together")
-        each = replace(settings, embed_model=embed_model, jobs=jobs or 1, verify=verify)
-        compress_together_in(inputs, output, each, suffixes)
-        return
+    if remove_inputs and not verify:
+        raise UsageError("--rm removes nothing that was not verified: leave out --no-verify")
+    if remove_inputs and (scheduler is not None or arguments.to_stdout):
+        raise UsageError("--rm is for outputs that are files on this machine")
+    complete = complete or remove_inputs
+    force = force or arguments.documented
+    settings = replace(settings, embed_model=embed_model, jobs=jobs or 1, verify=verify, keep_partial=keep_partial)
     if scheduler is not None:
-        texts = paths or [str(input_file), str(output_file)]
-        local = [Path(text) for text in texts[:-1] if not is_address(text)]
-        if chosen or (settings.raw is None and any(map(is_vendors, local))):
-            raise UsageError("--scheduler is for WAV and raw files; vendors' formats are compressed without it")
-        each = replace(settings, embed_model=embed_model, verify=verify)
-        start = time.perf_counter()
-        named = named_pairs(texts[:-1], texts[-1], suffixes, _compressed_name)
-        done, failures = compress_on_cluster(named, each, scheduler, jobs)
-        _conclude(done, failures, len(named), time.perf_counter() - start)
+        if stream is not None or reader is not None or together or complete or skip_existing:
+            raise UsageError(
+                "--scheduler is for WAV and raw files, without --stream, --reader, --together, --complete and "
+                "--skip-existing"
+            )
+        _on_cluster(arguments, settings, scheduler, jobs, force, as_json)
         return
-    if addresses := [text for text in paths or [] if is_address(text)]:
+    if addresses := [text for text in (*arguments.inputs, arguments.output or "") if is_address(text)]:
         raise UsageError(f"{addresses[0]}: addresses are for --scheduler tcp://... or --scheduler local")
-    threads = jobs or 1
-    foreign = [path for path in inputs if settings.raw is None and (chosen or is_vendors(path))]
-    parts: dict[Path, Part] = {}
-    with warnings_said():
-        for path in foreign:
-            found = vendors_parts(path, output, len(inputs) == 1, stream, reader)
-            if taken := next((target for target in found if target in parts), None):
-                raise UsageError(f"{path}: would be written to {taken}, like an input before it")
-            parts |= found
-    work = [(Path(part.name), target) for target, part in parts.items()]
-    if len(foreign) < len(inputs):
-        work += pairs([path for path in inputs if path not in foreign], output, suffixes, _compressed_name)
-    from spikey.batch import AT_ONCE, compress_together
-    from spikey.files import compress_file
+    check_inputs(arguments.inputs)
+    with spooled(arguments.inputs) as places, warnings_said():
+        if together:
+            if stream is not None or reader is not None or skip_existing:
+                raise UsageError("--together is for WAV and raw files, without --stream, --reader and --skip-existing")
+            compress_together_in(arguments, places, settings, force, complete, remove_inputs, as_json)
+            return
+        raw = settings.raw is not None
+        found = plan(arguments, places, raw=raw, stream=stream, reader=reader, complete=complete)
+        _compress(found, arguments, settings, force, skip_existing, remove_inputs, as_json)
 
-    each = replace(settings, embed_model=embed_model, jobs=1 if len(work) > 1 else threads, verify=verify)
-    start = time.perf_counter()
-    if each.model is not None and len(work) > 1 and not parts:
-        done, failures = run_batches(cut(work, threads, AT_ONCE), lambda batch: compress_together(batch, each), threads)
+
+def _compress(
+    found: Plan,
+    arguments: Arguments,
+    settings: Settings,
+    force: bool,
+    skip_existing: bool,
+    remove_inputs: bool,
+    as_json: bool,
+) -> None:
+    """Compress all that is planned."""
+    alone = len(found.outputs) == 1
+    threads = settings.jobs
+    each = replace(settings, jobs=threads if alone else 1)
+    stamps = {path: stamp(path) for path in found.inputs()}
+    if alone and not force and not skip_existing and _exists(found.outputs[0].target):
+        raise OutputExistsError(found.outputs[0].target)
+    say_unstored(found)
+    make_folders(found, arguments)
+    prepare_kernels()
+
+    def task(planned: Planned) -> Task:
+        def do(progress: Progress) -> Outcome:
+            if not force and _exists(planned.target):
+                if skip_existing and (same := _same(planned, each.jobs)) is not None:
+                    return same
+                other = ", and does not restore this input" if skip_existing else ""
+                raise OutputExistsError(planned.target, other)
+            return _pack(planned, each, progress, force)
+
+        item = planned.item
+        return Task(str(item.path or planned.root / item.name), planned.target, item.size, do)
+
+    tasks = [task(planned) for planned in found.outputs]
+    passes = 2 if settings.verify else 1
+    networks = settings.model is not None and not alone and not skip_existing
+    if networks and all(p.item.path is not None and p.item.kind != "bytes" and not p.name for p in found.outputs):
+        from spikey.batch import AT_ONCE, compress_together
+
+        def several(batch: list[Task]) -> list[Outcome | SpikeyError]:
+            pairs = [(Path(each.source), Path(each.target)) for each in batch]
+            return [outcome for _, outcome in compress_together(pairs, each, overwrite=force)]
+
+        done = run(tasks, "compressed", threads, together=several, most=AT_ONCE)
     else:
-
-        def one(source: Path, target: Path, bar: Callable[[int], None] | None) -> Outcome:
-            if target in parts:
-                return parts[target].compress(target, each, bar)
-            return compress_file(source, target, each, bar)
-
-        with warnings_said():
-            done, failures = run_files(work, one, threads)
-    _conclude(done, failures, len(work), time.perf_counter() - start)
-
-
-def _conclude(done: list[tuple[Path, Outcome]], failures: int, files: int, seconds: float) -> None:
-    """Say what became of all files; exit status 1 where one failed."""
-    notes = []
-    for source, outcome in done:
-        if outcome.note:
-            notes.append(outcome.note + ("" if outcome.samples else "; kept losslessly as plain bytes"))
-        elif not outcome.samples:
-            notes.append(f"{source} holds no samples")
-    for note in dict.fromkeys(notes):  # of many files coded with one model each says the same
-        say(f"note: {note}")
-    if done:
-        typer.echo(summary(done, seconds, "compressed"))
-    if failures:
-        say(f"spikey: {failures} of {files} files could not be compressed")
-        raise typer.Exit(1)
+        done = run(tasks, "compressed", threads, passes, alone)
+    for result, planned in zip(done.results, found.outputs, strict=True):
+        outcome = result.outcome
+        if outcome is None or outcome.samples or outcome.note or outcome.skipped or planned.item.kind == "bytes":
+            continue
+        note(f"{result.task.source} contains no samples")
+    done.failures += len(found.failed)
+    if remove_inputs:
+        done.extra["removed"] = [str(path) for path in _remove(found, done, stamps)]
+    done.extra["not_stored"] = [
+        {"file": str(left.path), "bytes": left.size, "reason": left.reason} for left in found.unstored
+    ]
+    done.conclude(as_json, arguments.to_stdout)
 
 
-def _compressed_name(path: Path) -> str:
-    """a.wav becomes a.spky; of others the suffix stays, so that it comes back: a.dat becomes a.dat.spky."""
-    return path.with_suffix(".spky").name if path.suffix.lower() == ".wav" else f"{path.name}.spky"
+def _pack(planned: Planned, settings: Settings, progress: Progress, force: bool) -> Outcome:
+    """Compress one output's input."""
+    from spikey.files import compress_bytes, compress_file
+
+    item = planned.item
+    if item.part is not None:
+        return item.part.compress(planned.target, settings, progress, overwrite=force)
+    assert item.path is not None
+    if item.kind == "bytes":
+        return compress_bytes(item.path, planned.target, settings, progress, overwrite=force)
+    return compress_file(item.path, planned.target, settings, progress, overwrite=force, name=planned.name)
+
+
+def _exists(target: str) -> bool:
+    return os.path.exists(target) and not is_special(target)
+
+
+def _same(planned: Planned, jobs: int) -> Outcome | None:
+    """The outcome where the output was made from this input: same modification time, same bytes when restored."""
+    from spikey.matching import matches, same_file_time
+
+    if not planned.item.covers:
+        return None  # only samples are stored, which no file can be compared with
+    original = planned.item.covers[0]
+    if not same_file_time(original, planned.target):
+        return None
+    return matches(planned.target, original, planned.root if planned.item.part is not None else None, jobs)
+
+
+def _remove(found: Plan, done: Run, stamps: dict[Path, Stamp]) -> list[Path]:
+    """Remove the inputs of which all is compressed; what cannot be removed is a failure."""
+    removed: list[Path] = []
+    failed = {id(result.task) for result in done.results if result.outcome is None}
+    at = 0
+    for text, taken in found.inventories:
+        results = done.results[at : at + len(taken.items)]
+        at += len(taken.items)
+        if any(id(result.task) in failed for result in results) or any(left.failed for left in taken.unstored):
+            say(f"spikey: {text}: nothing was removed, as not all of it could be compressed")
+            continue
+        try:
+            covered = [path for item in taken.items for path in item.covers]
+            if not os.path.isdir(text):  # of a single input nothing else, such as its side files
+                covered = [path for path in covered if is_input(path, (text,))]
+            removed += remove(covered, stamps)
+        except SpikeyError as error:
+            say(f"spikey: {error}")
+            done.failures += 1
+    return removed
+
+
+def _on_cluster(
+    arguments: Arguments, settings: Settings, scheduler: str, jobs: int | None, force: bool, as_json: bool
+) -> None:
+    """Compress WAV and raw files on a Dask cluster."""
+    if arguments.output is None:
+        raise UsageError("--scheduler needs an output: a file, a folder that ends in /, or an address")
+    suffixes = (".wav",) if settings.raw is None else (".raw", ".dat", ".bin")
+    local = [text for text in arguments.inputs if not is_address(text)]
+    check_inputs(tuple(local))
+    if settings.raw is None:
+        from spikey.inventory import take
+
+        if any(item.kind == "vendor" for text in local for item in take(Path(text)).items):
+            raise UsageError("--scheduler is for WAV and raw files; vendors' formats are compressed without it")
+    pairs = named_pairs(arguments, suffixes, lambda path: packed_name(path.name))
+    start = time.perf_counter()
+    done = compress_on_cluster(pairs, replace(settings, jobs=1), scheduler, jobs, overwrite=force)
+    done.seconds = time.perf_counter() - start
+    done.conclude(as_json)

@@ -2,124 +2,268 @@
 
 from __future__ import annotations
 
-import time
+import os
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spikey.cli.common import cut, in_and_out, make_folder, pairs, run_batches, run_files, say, summary, trained_file
+from spikey.cli import options
+from spikey.cli.arguments import Arguments, check_inputs, parse, spooled
+from spikey.cli.common import prepare_kernels, trained_file
+from spikey.cli.messages import note, say, set_level
+from spikey.cli.run import Task, run
 from spikey.cli.together import restore as restore_archive
-from spikey.errors import DataError, UsageError
+from spikey.errors import DataError, OutputExistsError, SpikeyError, UsageError
+from spikey.names import SUFFIX, restored_name
+from spikey.recording.output import STDOUT, is_input, is_special, make_folder
 from spikey.recording.remote import is_address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from spikey.files import Outcome, Progress
 
-    from spikey.files import Outcome
+
+@dataclass
+class Restoring:
+    """One file to restore.
+
+    place: where it is read. target: where the restored file is written. root: the folder that side files are written
+    below, None where they are not. files: their number.
+    """
+
+    source: str
+    place: Path | str
+    target: str
+    root: Path | None
+    files: int
+    size: int
 
 
 def command(
     paths: Annotated[
-        list[str] | None, typer.Argument(metavar="IN... OUT", help="Files, folders or an address, and where to.")
+        list[str] | None, typer.Argument(metavar="IN... [OUT]", help="Files, folders or an address, and where to.")
     ] = None,
+    output: options.Output = None,
     config: Annotated[
         Path | None, typer.Option(help="Not needed, unless to find a model that you trained yourself.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Which of its documents; default: the first.")] = None,
+    name: options.Name = None,
     model: Annotated[str | None, typer.Option(help="The file of a model that the input needs.")] = None,
-    input_file: Annotated[Path | None, typer.Option("--input_file", help="The same as IN.")] = None,
-    output_file: Annotated[Path | None, typer.Option("--output_file", help="The same as OUT.")] = None,
+    input_file: options.InputFile = None,
+    output_file: options.OutputFile = None,
     salvage: Annotated[bool, typer.Option("--salvage", help="Recover what is whole; lost parts become zeros.")] = False,
     member: Annotated[
         list[str] | None, typer.Option(help="A recording of an archive, by its name; may be given several times.")
     ] = None,
     jobs: Annotated[int, typer.Option(help="Threads.", min=1)] = 1,
+    force: options.Force = False,
+    skip_existing: options.SkipExisting = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    as_json: options.AsJson = False,
 ) -> None:
-    """Restore recordings byte for byte. The file itself says how it was coded.
+    """Restore recordings byte for byte; no options are needed.
 
-    Where OUT is a folder (with a / at its end it is made), vendors' files get their own names again, and what was kept
-    beside their samples is restored as well. Of an archive all recordings are restored into the folder OUT, or those
-    that --member names; one of them also as a file.
+    `spikey decompress a.spky` writes a.wav beside it; `spikey decompress packed/ restored/` restores a tree, vendors'
+    side files included. Of an archive all recordings are restored into a folder, or those that --member names; one of
+    them also as a file. An output that exists is never replaced without --force.
     """
-    addresses = {Path(path): path for path in paths or [] if is_address(path)}
-    inputs, output = in_and_out([Path(path) for path in paths] if paths else None, input_file, output_file)
-    into = bool(paths) and paths is not None and paths[-1].endswith("/")
-    if into:
-        make_folder(output)
+    set_level(quiet, verbose)
+    arguments = parse(paths, output, input_file, output_file, packs=False)
+    if as_json and arguments.to_stdout:
+        raise UsageError("--json and the recording cannot both go to standard output")
     if model is not None:
         from spikey.model.trained import listed, look_in
 
         known = {found.name: path for path, found in listed() if not isinstance(found, DataError)}
         look_in(known.get(model, Path(model)))
+    force = force or arguments.documented
+    check_inputs(arguments.inputs)
     from spikey.container.archive import is_archive
 
-    archives = [addresses.get(path, path) for path in inputs if is_archive(addresses.get(path, path))]
-    if archives:
-        if len(inputs) > 1:
-            raise UsageError(f"{archives[0]}: is an archive of recordings; restore it by itself")
+    with spooled(arguments.inputs) as places:
+        opened: dict[str, Path | str] = {text: text if is_address(text) else places[text] for text in arguments.inputs}
+        if archives := [text for text, place in opened.items() if is_archive(place)]:
+            if len(opened) > 1:
+                raise UsageError(f"{archives[0]}: is an archive of recordings; restore it by itself")
+            if config is not None:
+                _consult(config, name, [])
+            restore_archive(opened[archives[0]], arguments, member or [], salvage, jobs, force, skip_existing, as_json)
+            return
+        if member:
+            raise UsageError(f"{arguments.inputs[0]}: is not an archive of recordings, so --member names nothing in it")
+        work = _planned(arguments, opened, salvage)
         if config is not None:
-            _consult(config, name, [])
-        restore_archive(archives[0], output, member or [], into, salvage, jobs)
-        return
-    if member:
-        raise UsageError(f"{inputs[0]}: is no archive of recordings, so --member names nothing in it")
-    work = pairs(inputs, output, (".spky", ".bin"), lambda path: _restored_name(path, addresses.get(path, path)))
-    from spikey.batch import AT_ONCE, decompress_together
+            _consult(config, name, [each.place for each in work])
+        _restore(work, arguments, salvage, jobs, force, skip_existing, as_json)
+
+
+def _planned(arguments: Arguments, opened: dict[str, Path | str], salvage: bool) -> list[Restoring]:
+    """Every file to restore, with its target."""
+    work: list[Restoring] = []
+    for text, place in opened.items():
+        if is_address(text) or not os.path.isdir(place):
+            work.append(_one(arguments, text, place, Path(""), salvage))
+            continue
+        files, others = _files_in(Path(place))
+        if others:
+            note(f"{text}: {others:,} file{'s' * (others > 1)} there are not compressed recordings, and stay there")
+        work += [_one(arguments, str(file), file, file.relative_to(place).parent, salvage) for file in files]
+    taken: dict[str, Restoring] = {}
+    inputs = tuple(Path(place) for place in (each.place for each in work) if not is_address(str(place)))
+    for each in work:
+        if each.target == STDOUT and len(work) > 1:
+            raise UsageError("only one file can be restored to standard output")
+        other = taken.setdefault(os.path.abspath(each.target), each)
+        if other is not each:
+            raise UsageError(f"{other.source} and {each.source} would both be written to {each.target}")
+        if is_input(each.target, inputs):
+            raise UsageError(f"{each.target}: would be read and written at once; name another output")
+    return work
+
+
+def _files_in(folder: Path) -> tuple[list[Path], int]:
+    """The compressed files below a folder, and how many others there are."""
+    from spikey.container.layout import MAGIC
+
+    found, others = [], 0
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        wanted = path.suffix.lower() == SUFFIX
+        if path.suffix.lower() == ".bin":
+            with suppress(OSError), path.open("rb") as file:
+                wanted = file.read(4) == MAGIC
+        found += [path] * wanted
+        others += not wanted
+    if not found:
+        raise UsageError(f"{folder}: contains no files that end in {SUFFIX}")
+    return found, others
+
+
+def _one(arguments: Arguments, text: str, place: Path | str, below: Path, salvage: bool) -> Restoring:
+    """Where one file is restored to. below: its folder, below the folder that was given."""
     from spikey.container.reader import Reader
-    from spikey.errors import SpikeyError
+
+    size = files = 0
+    packed = Path(text).name
+    name = Path(packed).with_suffix(".wav").name  # if it cannot be read, restoring it says why
+    with suppress(SpikeyError), Reader(place, salvage=salvage) as reader:
+        name, files = restored_name(reader, packed), len(reader.files)
+        size = reader.frames * (reader.layout.frame_bytes if reader.layout.channels else 1)
+    if arguments.output is not None and not arguments.folder:
+        return Restoring(text, place, arguments.output, None, files, size)
+    folder = Path(text).parent if arguments.output is None else Path(arguments.output, below)
+    if is_address(text) and arguments.output is None:
+        folder = Path()
+    inner = Path(name).parent.parts
+    root = folder
+    if inner and folder.parts[-len(inner) :] == inner:  # the folders in the name are there already
+        root = Path(*folder.parts[: -len(inner)])
+    return Restoring(text, place, str(root / name), root, files, size)
+
+
+def _restore(
+    work: list[Restoring],
+    arguments: Arguments,
+    salvage: bool,
+    jobs: int,
+    force: bool,
+    skip_existing: bool,
+    as_json: bool,
+) -> None:
+    from spikey.batch import AT_ONCE, decompress_together
     from spikey.files import decompress_file, describe_lost
-    from spikey.side_files import original_name, write_side_files
 
-    if config is not None:
-        _consult(config, name, [source for source, _ in work])
-    within = jobs if len(work) == 1 else 1
-    damaged = []
-    targets = dict(work)
+    alone = len(work) == 1
+    within = jobs if alone else 1
+    damaged: list[str] = []
+    if alone and not force and not skip_existing and _exists(work[0].target):
+        raise OutputExistsError(work[0].target)
+    for folder in {Path(each.target).parent for each in work if not is_special(each.target)}:
+        if arguments.folder or arguments.output is None:
+            make_folder(folder)
+    prepare_kernels()
 
-    def seen(source: Path, result: tuple[Outcome, list[Any]]) -> Outcome:
+    def seen(each: Restoring, result: tuple[Outcome, list[Any]]) -> Outcome:
         outcome, lost = result
-        with Reader(addresses.get(source, source), salvage=salvage) as reader:
-            files, name = list(reader.files), Path(original_name(reader))
-            below, target = name.parts, targets[source]
-            if files and output.is_dir() and target.parts[-len(below) :] == below:
-                reader.lost.clear()
-                write_side_files(reader, Path(*target.parts[: -len(below)]))
-                lost += reader.lost
-            elif files:
-                more = f" and {len(files) - 1} more files" if len(files) > 1 else ""
-                say(f"note: {source} also keeps {files[0]}{more}; restore into a folder to get that as well")
+        beside, more = _side_files(each, salvage, force)
+        lost = lost + more
         if lost:
-            damaged.append(f"{source}: {describe_lost(lost)}; zeros stand for what is lost, the rest is whole")
-        return outcome
+            damaged.append(f"{each.source}: {describe_lost(lost)}; zeros stand for what is lost, the rest is whole")
+        return replace(outcome, original=outcome.original + beside, beside=beside)
 
-    def one(source: Path, target: Path, bar: Callable[[int], None] | None) -> Outcome:
-        return seen(
-            source, decompress_file(addresses.get(source, source), target, salvage=salvage, jobs=within, progress=bar)
-        )
+    def task(each: Restoring) -> Task:
+        def do(progress: Progress) -> Outcome:
+            if not force and _exists(each.target):
+                if skip_existing and (same := _same(each, within)) is not None:
+                    return same
+                other = ", and was not restored from this input" if skip_existing else ""
+                raise OutputExistsError(each.target, other)
+            done = decompress_file(
+                each.place, each.target, salvage=salvage, jobs=within, progress=progress, overwrite=force
+            )
+            return seen(each, done)
 
-    def several(batch: list[tuple[Path, Path]]) -> list[tuple[Path, Any]]:
-        results = decompress_together(batch, salvage=salvage)
-        return [(path, each if isinstance(each, SpikeyError) else seen(path, each)) for path, each in results]
+        return Task(each.source, each.target, each.size, do)
 
-    start = time.perf_counter()
-    if len(work) > 1 and any(_names_model(source) for source, _ in work[:AT_ONCE]):
-        done, failures = run_batches(cut(work, jobs, AT_ONCE), several, jobs)
+    tasks = [task(each) for each in work]
+    if not alone and not skip_existing and any(_names_model(each.place) for each in work[:AT_ONCE]):
+        by_target = {each.target: each for each in work}
+
+        def several(batch: list[Task]) -> list[Outcome | SpikeyError]:
+            pairs = [(Path(each.source), Path(each.target)) for each in batch]
+            results = decompress_together(pairs, salvage=salvage, overwrite=force)
+            return [
+                result if isinstance(result, SpikeyError) else seen(by_target[each.target], result)
+                for each, (_, result) in zip(batch, results, strict=True)
+            ]
+
+        done = run(tasks, "restored", jobs, together=several, most=AT_ONCE)
     else:
-        done, failures = run_files(work, one, jobs)
-    if done:
-        typer.echo(summary(done, time.perf_counter() - start, "restored"))
+        done = run(tasks, "restored", jobs, alone=alone)
     for text in sorted(damaged):
         say(f"spikey: {text}")
-    if failures or damaged:
+    done.extra["damaged"] = sorted(damaged)
+    done.conclude(as_json, arguments.to_stdout)
+    if damaged:
         raise typer.Exit(1)
 
 
-def _names_model(path: Path) -> bool:
+def _side_files(each: Restoring, salvage: bool, force: bool) -> tuple[int, list[Any]]:
+    """Restore the side files of a file; how many bytes they have, and what of them is lost."""
+    from spikey.container.reader import Reader
+    from spikey.side_files import write_side_files
+
+    if not each.files:
+        return 0, []
+    if each.root is None:
+        files = f"{each.files:,} side file{'s' * (each.files > 1)}"
+        note(f"{each.source} also contains {files}; restore into a folder to get that as well")
+        return 0, []
+    with Reader(each.place, salvage=salvage) as reader:
+        reader.lost.clear()
+        like = None if is_address(str(each.place)) else each.place
+        write_side_files(reader, each.root, overwrite=force, like=like)
+        return sum(reader.files.values()), list(reader.lost)
+
+
+def _exists(target: str) -> bool:
+    return os.path.exists(target) and not is_special(target)
+
+
+def _same(each: Restoring, jobs: int) -> Outcome | None:
+    """The outcome where the output was restored from this input: same modification time, same bytes."""
+    from spikey.matching import matches, same_file_time
+
+    if is_address(str(each.place)) or not same_file_time(each.place, each.target):
+        return None
+    return matches(each.place, each.target, each.root, jobs)
+
+
+def _names_model(path: Path | str) -> bool:
     """Whether a file names a trained model; if it cannot be read, decompressing says why."""
     from spikey.container.reader import Reader
-    from spikey.errors import SpikeyError
 
     try:
         with Reader(path) as reader:
@@ -128,26 +272,10 @@ def _names_model(path: Path) -> bool:
         return False
 
 
-def _restored_name(path: Path, place: Path | str) -> str:
-    """a.spky becomes a.wav, a.dat.spky becomes a.dat; a vendor's file becomes what it was, folders included."""
-    from spikey.container.reader import Reader
-    from spikey.errors import SpikeyError
-    from spikey.side_files import original_name
-
-    with suppress(SpikeyError), Reader(place) as reader:  # if it cannot be read, decompressing says why
-        if name := original_name(reader):
-            return name
-        if reader.metadata:
-            return path.with_suffix(".dat").name
-    bare = path.with_suffix("")
-    return bare.name if bare.suffix.lower() in (".wav", ".raw", ".dat", ".bin") else path.with_suffix(".wav").name
-
-
-def _consult(config: Path, name: str | None, sources: list[Path]) -> None:
+def _consult(config: Path, name: str | None, sources: list[Path | str]) -> None:
     """Have models looked for where a configuration keeps them; what else disagrees with a file is named and ignored."""
     from spikey.cli.info import describe
     from spikey.config import load
-    from spikey.errors import SpikeyError
     from spikey.model.trained import look_in
 
     stated = load(config, name)
@@ -155,8 +283,11 @@ def _consult(config: Path, name: str | None, sources: list[Path]) -> None:
     for source in sources:
         try:
             facts = describe(source)
-        except SpikeyError:
+        except DataError:
             continue  # decompressing says what is wrong
         coder = facts.get("coder")
         if coder not in (None, stated.bitstream_encoding.type):
-            say(f"warning: {source} is coded with {coder}; ignored: {config} says {stated.bitstream_encoding.type}")
+            say(
+                f"warning: {source} is coded with {coder}; {stated.bitstream_encoding.type}, which {config} specifies, "
+                "is ignored"
+            )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import platform
 import time
@@ -10,24 +11,30 @@ from pathlib import Path
 
 import typer
 
+from spikey.cli import options
 from spikey.cli.common import prepare_kernels
 
 PACKAGES = ("numpy", "numba", "llvmlite", "pydantic", "PyYAML", "typer", "rich", "safetensors", "matplotlib", "pcodec")
 
 
-def command() -> None:
+def command(as_json: options.AsJson = False) -> None:
     """Check the installation: versions, kernel cache, a compression that must give known bytes."""
     import spikey
     from spikey.analysis.self_test import self_test
 
     troubles = []
-    typer.echo(f"spikey {spikey.__version__} in {Path(spikey.__file__).parent}")
-    typer.echo(f"Python {platform.python_version()} on {platform.platform()}, {os.cpu_count()} processors")
+    lines = [
+        f"spikey {spikey.__version__} in {Path(spikey.__file__).parent}",
+        f"Python {platform.python_version()} on {platform.platform()}, {os.cpu_count()} processors",
+    ]
+    versions: dict[str, str | None] = {"spikey": spikey.__version__, "python": platform.python_version()}
     for name in PACKAGES:
         try:
-            typer.echo(f"  {name} {importlib.metadata.version(name)}")
+            versions[name] = importlib.metadata.version(name)
+            lines.append(f"  {name} {versions[name]}")
         except importlib.metadata.PackageNotFoundError:
-            typer.echo(f"  {name} is not installed{' (optional)' if name in ('matplotlib', 'pcodec') else ''}")
+            versions[name] = None
+            lines.append(f"  {name} is not installed{' (optional)' if name in ('matplotlib', 'pcodec') else ''}")
     try:
         other = importlib.metadata.version("spikey")
         troubles.append(f"another project's package 'spikey' {other} is installed too: pip uninstall spikey")
@@ -38,17 +45,32 @@ def command() -> None:
 
     start = time.perf_counter()
     troubles += self_test()
-    typer.echo(f"self-test took {time.perf_counter() - start:.1f} s")
-    folder = getattr(getattr(run_rows, "_cache", None), "cache_path", None)
-    if folder is None:
+    seconds = time.perf_counter() - start
+    lines.append(f"self-test took {seconds:.1f} s")
+    kept = getattr(run_rows, "_cache", None)
+    folder = getattr(kept, "cache_path", None)
+    if kept is None:
         troubles.append("kernels are not compiled (NUMBA_DISABLE_JIT is set?): everything is hundreds of times slower")
+    elif folder is None:
+        troubles.append("no folder can be written: every start compiles the kernels anew; set NUMBA_CACHE_DIR")
     else:
         cached = sorted(Path(folder).glob("loop.run_rows-*.nbc"))
-        typer.echo(f"kernel cache {folder}: {len(cached)} variants of the loop")
+        lines.append(f"kernel cache {folder}: {len(cached)} variants of the loop")
         if not cached:
             troubles.append(f"{folder} cannot be written: every start compiles the kernels anew; set NUMBA_CACHE_DIR")
-    for trouble in troubles:
-        typer.echo(f"trouble: {trouble}")
+    if as_json:
+        facts = {
+            "well": not troubles,
+            "versions": versions,
+            "platform": platform.platform(),
+            "processors": os.cpu_count(),
+            "self_test_seconds": round(seconds, 3),
+            "kernel_cache": None if folder is None else str(folder),
+            "troubles": troubles,
+        }
+        typer.echo(json.dumps(facts, indent=2))
+    else:
+        lines += [f"trouble: {trouble}" for trouble in troubles]
+        typer.echo("\n".join(lines + ["all is well"] * (not troubles)))
     if troubles:
         raise typer.Exit(1)
-    typer.echo("all is well")

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spikey.cli.common import prepare_kernels, progress_bar, raw_layout, summary
+from spikey.cli import options
+from spikey.cli.common import prepare_kernels, progress_bar, raw_layout
+from spikey.cli.progress import Meter
+from spikey.cli.run import summary
 
 if TYPE_CHECKING:
-    from spikey.files import Outcome, Settings
+    from spikey.files import Settings
     from spikey.telemetry.near import Written
 
 Input = Annotated[Path, typer.Argument(metavar="IN", help="WAV, or raw with --channels, --rate and --dtype.")]
@@ -33,15 +36,17 @@ def near_lossless(
     rate: Rate = None,
     dtype: Dtype = None,
     jobs: Jobs = 1,
+    keep_partial: options.KeepPartial = False,
     verify: Verify = True,
+    force: options.Force = False,
 ) -> None:
     """LOSSY: compress a recording so that no sample is off by more than so many codes."""
     from spikey.telemetry.near import near_lossless as write
 
     start = time.perf_counter()
-    settings = _settings(preset, (channels, rate, dtype), jobs, verify)
-    with progress_bar(None, "samples") as advance:
-        written = write(path, output, error, settings, advance)
+    settings = _settings(preset, (channels, rate, dtype), keep_partial, jobs, verify)
+    with progress_bar(size_of(path), "bytes") as advance:
+        written = write(path, output, error, settings, Meter(advance), force)
     _say(output, written, time.perf_counter() - start)
 
 
@@ -57,19 +62,21 @@ def hybrid(
     rate: Rate = None,
     dtype: Dtype = None,
     jobs: Jobs = 1,
+    keep_partial: options.KeepPartial = False,
     verify: Verify = True,
+    force: options.Force = False,
 ) -> None:
     """LOSSY: compress a recording into given bits per sample, with as little error as they allow."""
     from spikey.telemetry.near import hybrid as write
 
     start = time.perf_counter()
-    settings = _settings(preset, (channels, rate, dtype), jobs, verify)
-    with progress_bar(None, "samples") as advance:
-        written = write(path, output, bits, settings, advance, correction)
+    settings = _settings(preset, (channels, rate, dtype), keep_partial, jobs, verify)
+    with progress_bar(size_of(path), "bytes") as advance:
+        written = write(path, output, bits, settings, Meter(advance), correction, force)
     seconds = time.perf_counter() - start
     _say(output, written, seconds)
     if correction is not None and written.correction is not None:
-        typer.echo(summary([(correction, written.correction)], seconds, "correction of"))
+        typer.echo(summary([written.correction], seconds, "correction of"))
 
 
 def restore(
@@ -77,27 +84,34 @@ def restore(
     output: Annotated[Path, typer.Argument(metavar="OUT", help="The WAV or raw file to write.")],
     correction: Annotated[Path | None, typer.Option(help="Its correction file: the original is restored.")] = None,
     jobs: Jobs = 1,
+    force: options.Force = False,
 ) -> None:
     """Decode a lossy file; with its correction file, the original byte for byte."""
     from spikey.telemetry.near import restore as decode
 
     prepare_kernels()
     start = time.perf_counter()
-    with progress_bar(None, "samples") as advance:
-        outcome, bins = decode(path, output, correction, jobs, advance)
-    typer.echo(summary([(path, outcome)], time.perf_counter() - start, "restored"))
+    with progress_bar(None, "bytes") as advance:
+        outcome, bins = decode(path, output, correction, jobs, Meter(advance), force)
+    typer.echo(summary([outcome], time.perf_counter() - start, "restored"))
     typer.echo(f"{output}: " + ("the original, bit for bit" if correction else f"not the original: {bins.words()}"))
 
 
-def _settings(preset: str, raw: tuple[int | None, float | None, str | None], jobs: int, verify: bool) -> Settings:
+def _settings(
+    preset: str, raw: tuple[int | None, float | None, str | None], keep_partial: bool, jobs: int, verify: bool
+) -> Settings:
     from spikey.files import Settings
 
     prepare_kernels()
-    return Settings(preset=preset, raw=raw_layout(*raw), jobs=jobs, verify=verify)
+    return Settings(preset=preset, raw=raw_layout(*raw), keep_partial=keep_partial, jobs=jobs, verify=verify)
+
+
+def size_of(path: Path) -> int | None:
+    """A file's size in bytes, for the progress."""
+    return path.stat().st_size if path.is_file() else None
 
 
 def _say(output: Path, written: Written, seconds: float) -> None:
     """What was written, and that it is lossy."""
-    outcomes: list[tuple[Path, Outcome]] = [(output, written.outcome)]
-    typer.echo(summary(outcomes, seconds, "compressed"))
+    typer.echo(summary([written.outcome], seconds, "compressed"))
     typer.echo(f"{output}: LOSSY, {written.bins.words()}")

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from spikey.errors import UsageError
+from spikey.cli import options
+from spikey.errors import OutputExistsError, UsageError
 
 
 def command(
@@ -18,20 +19,23 @@ def command(
     profile: Annotated[str, typer.Option(help="n1, neuropixels, openephys or intan.")] = "n1",
     artifacts: Annotated[bool, typer.Option("--artifacts", help="Add rare huge steps.")] = False,
     rails: Annotated[bool, typer.Option("--rails", help="Let the converter clip.")] = False,
+    force: options.Force = False,
 ) -> None:
     """Write a WAV with the statistics of a real recording: noise, spikes, field potentials, an uneven converter."""
     from spikey.analysis.simulate import rate_of, simulate
-    from spikey.files import complete_file
+    from spikey.recording.output import atomic_output
     from spikey.recording.source import Layout, Sink
     from spikey.recording.wav import canonical_head
 
     if not seconds <= 1e6:
         raise UsageError(f"--seconds must be at most 1,000,000, not {seconds}")
+    if output.exists() and not force:
+        raise OutputExistsError(str(output))
     layout = Layout(channels, rate_of(profile), "int16")
     frames = round(seconds * layout.rate)
     head = canonical_head(layout, frames)
     samples = simulate(frames, channels, layout.rate, seed, profile=profile, artifacts=artifacts, rails=rails)
-    with complete_file(output) as (file, _):
+    with atomic_output(output, overwrite=force) as (file, _):
         sink = Sink(file, layout)
         sink.write_head(head)
         sink.write(samples)

@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import json
-import signal
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spikey.cli import stream_receive
 from spikey.cli.common import prepare_kernels, say
-from spikey.errors import DataError, UsageError
+from spikey.cli.live import Rows, live_view, stopping
+from spikey.errors import UsageError
 
 if TYPE_CHECKING:
     from spikey.recording.source import Layout
-    from spikey.stream.receiver import Receiver
     from spikey.stream.sender import Sent
-    from spikey.stream.transport import Buffer, Source
+    from spikey.stream.transport import Buffer
 
-REFRESH = 0.25  # seconds between two pictures of the live view
-Rows = list[tuple[str, str]]
+ENOUGH = 1.0  # seconds of a stream after which its ratio is judged
 
 app = typer.Typer(
     help="Send recordings as packets as they come, receive them, and measure how long that takes.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command()(stream_receive.receive)
 
 
 @app.command()
@@ -57,6 +52,9 @@ def send(
     parity: Annotated[int, typer.Option(help="Parity packets for every 12 others or fewer.", min=0)] = 0,
     repair: Annotated[bool, typer.Option("--repair", help="Send again what a receiver asks for (udp).")] = False,
     jobs: Annotated[int, typer.Option(help="Threads.", min=1)] = 1,
+    stream: Annotated[
+        int | None, typer.Option(help="The stream's number; default: a random one.", min=0, max=(1 << 32) - 1)
+    ] = None,
     loss: Annotated[float, typer.Option(help="Share of packets to lose, for trying.", min=0.0, max=1.0)] = 0.0,
     seed: Annotated[int, typer.Option(help="Seed of --loss.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="A summary for programs.")] = False,
@@ -64,6 +62,7 @@ def send(
     """Send a recording's samples as packets."""
     from spikey.files import Settings, open_recording
     from spikey.stream.encoder import DATAGRAM, Encoder
+    from spikey.stream.prepare import prepare_sending
     from spikey.stream.sender import Link, Sent
     from spikey.stream.sender import send as send_all
     from spikey.stream.transport import LARGEST_DATAGRAM, open_sink, parse
@@ -83,7 +82,8 @@ def send(
     raw = [value for value in (channels, rate, dtype) if value is not None]
     if raw and len(raw) < 3:
         raise UsageError("a raw input needs all three of --channels, --rate and --dtype")
-    _prepare()
+    prepare_kernels()
+    prepare_sending()
     settings = Settings(raw=(channels, rate, dtype) if channels and rate and dtype else None)
     with open_recording(file, settings) as source, stopping() as stop, live_view() as live:
         layout = source.layout
@@ -95,8 +95,17 @@ def send(
             key_interval=key_interval,
             parity=parity,
             jobs=jobs,
+            stream=stream,
         )
-        sink, report = open_sink(address), Sent()
+        sink, report, noted = open_sink(address), Sent(), False
+
+        def watch(report: Sent, buffer: Buffer) -> None:
+            nonlocal noted
+            if not noted and report.sent > report.original and report.frames >= ENOUGH * layout.rate:
+                noted = True
+                _note_larger(report, layout)
+            live(lambda: _sending(report, buffer, layout))
+
         try:
             send_all(
                 source,
@@ -108,14 +117,16 @@ def send(
                 drop=when_full == "drop" or (realtime and when_full is None),
                 buffer_bytes=max(int(buffer_ms * layout.rate / 1000 * layout.frame_bytes), 1),
                 stop=stop,
-                watch=lambda report, buffer: live(lambda: _sending(report, buffer, layout)),
+                watch=watch,
             )
         finally:
             sink.close()
         whole = not stop.is_set()
+        if not noted and report.sent > report.original > 0:
+            _note_larger(report, layout)
     if as_json:
-        names = ("frames", "skipped", "original", "packets", "sent", "lost_on_purpose", "refused", "asked", "repairs")
-        counts = {name: getattr(report, name) for name in names}
+        names = ["frames", "skipped", "original", "packets", "sent", "lost_on_purpose", "refused", "asked", "repairs"]
+        counts = {name: getattr(report, name) for name in [*names, "ends"]}
         facts = {"stream": encoder.stream, "complete": whole, "ratio": round(report.ratio, 4)} | counts
         typer.echo(json.dumps(facts | {"encode_ms": report.encode.milliseconds()}, indent=2))
     else:
@@ -126,48 +137,6 @@ def send(
     if not whole:
         say("spikey: interrupted; the stream was ended there")
         raise typer.Exit(1)
-
-
-@app.command()
-def receive(
-    address: Annotated[str, typer.Argument(metavar="FROM", help="udp://host:port, tcp://host:port or -.")],
-    output: Annotated[Path, typer.Argument(metavar="OUT.spky")],
-    repair: Annotated[bool, typer.Option("--repair", help="Ask for lost packets again (udp).")] = False,
-    idle: Annotated[float, typer.Option(help="Ends after so many seconds without packets, once any came.")] = 10.0,
-    jobs: Annotated[int, typer.Option(help="Threads that write.", min=1)] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="A summary for programs.")] = False,
-) -> None:
-    """Record a stream; it ends with the stream, after a pause, or by Ctrl-C, and the file holds what has come.
-
-    A sender that begins anew is recorded beside it, as OUT-2.spky.
-    """
-    from spikey.stream.receiver import Receiver, facts
-    from spikey.stream.transport import Source, parse
-
-    _prepare()
-    with Source(parse(address)) as source, stopping() as stop:
-        with Receiver(output, jobs=jobs) as receiver, live_view() as live:
-            say(f"listening to {source.address}")
-            _record(source, receiver, repair, idle, stop, live)
-        facts_of = [facts(stream) for stream in receiver.streams]
-        datagrams = {
-            "foreign": source.foreign + receiver.foreign,
-            "damaged": receiver.damaged,
-            "dropped": source.dropped,
-            "requests": receiver.requests,
-            "buffer_bytes_most": source.buffer.most,
-        }
-    if as_json:
-        typer.echo(json.dumps({"streams": facts_of, "packets": datagrams}, indent=2))
-    if not facts_of:
-        raise DataError(f"{address}: no stream arrived")
-    for each in facts_of:
-        _tell(each, as_json)
-    if not as_json and any(datagrams[name] for name in ("foreign", "damaged", "dropped")):
-        say(
-            f"ignored {datagrams['foreign']:,} packets of others and {datagrams['damaged']:,} damaged ones; "
-            f"{datagrams['dropped']:,} were dropped because the buffer was full"
-        )
 
 
 @app.command()
@@ -234,103 +203,12 @@ def bench(
         typer.echo(f"{name.replace('_', ' '):>26}  {shown}")
 
 
-def _prepare() -> None:
-    """Have the kernels compiled, or loaded, and the rest settled, before time counts."""
-    prepare_kernels()
-    import numpy as np
-
-    from spikey.stream.decoder import Decoder
-    from spikey.stream.encoder import Encoder
-    from spikey.stream.latency import settle
-
-    encoder, decoder = Encoder(2, 1000.0), Decoder()
-    for packet in encoder.push(np.arange(600, dtype=np.int16).reshape(300, 2)):
-        decoder.push(packet)
-    settle()
-
-
-def _record(
-    source: Source,
-    receiver: Receiver,
-    repair: bool,
-    idle: float,
-    stop: threading.Event,
-    live: Callable[[Callable[[], Rows]], None],
-) -> None:
-    """Take packets until the stream is over."""
-    heard = time.monotonic()
-    while not stop.is_set() and not receiver.done and not source.buffer.finished:
-        arrived = source.take(0.005 if repair else 0.05)
-        receiver.take(arrived)
-        if repair:
-            for request, sender in receiver.wanted():
-                source.ask(request, sender)
-        if arrived or not receiver.streams:
-            heard = time.monotonic()
-        elif time.monotonic() - heard > idle:
-            return
-        live(lambda: _receiving(receiver, source))
-
-
-def _tell(facts: dict[str, Any], as_json: bool) -> None:
-    from spikey.container.salvage import describe
-
-    if as_json:
-        return
-    gaps = facts["gaps"]
+def _note_larger(report: Sent, layout: Layout) -> None:
+    channels = f"{layout.channels:,} channel{'s' if layout.channels > 1 else ''}"
     say(
-        f"{facts['file']}: {facts['frames']:,} frames of {facts['channels']:,} channels, received as "
-        f"{facts['received_bytes']:,} bytes: ratio {facts['ratio']:.4f}; "
-        + (f"{facts['missing_samples']:,} samples are missing" if gaps else "nothing is missing")
+        f"note: packets take more bytes than the samples in them (ratio {report.ratio:.2f}), as each has few "
+        f"samples of {channels}; a longer --packet-ms makes them smaller"
     )
-    for gap in gaps[:10]:
-        typer.echo(f"missing: {describe(tuple(gap))}")
-    if len(gaps) > 10:
-        typer.echo(f"and {len(gaps) - 10:,} more; --json lists them")
-
-
-@contextmanager
-def stopping() -> Iterator[threading.Event]:
-    """An event that the first interrupt or request to end sets; the second ends the program at once."""
-    stop = threading.Event()
-
-    def handle(*_: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = {which: signal.signal(which, handle) for which in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for which, handler in before.items():
-            signal.signal(which, handler)
-
-
-@contextmanager
-def live_view() -> Iterator[Callable[[Callable[[], Rows]], None]]:
-    """A view on standard error where a person sees it: call it, often, with what makes its rows; silent elsewhere."""
-    if not sys.stderr.isatty():
-        yield lambda rows: None
-        return
-    from rich.console import Console
-    from rich.live import Live
-    from rich.table import Table
-
-    drawn = 0.0
-    with Live(console=Console(stderr=True), auto_refresh=False, transient=True) as view:
-
-        def show(rows: Callable[[], Rows]) -> None:
-            nonlocal drawn
-            if time.monotonic() - drawn < REFRESH:
-                return
-            table = Table.grid(padding=(0, 2))
-            for name, value in rows():
-                table.add_row(name, value)
-            view.update(table, refresh=True)
-            drawn = time.monotonic()
-
-        yield show
 
 
 def _sending(report: Sent, buffer: Buffer, layout: Layout) -> Rows:
@@ -352,21 +230,3 @@ def _sending_losses(report: Sent) -> str:
         f"{report.repairs:,} sent again" if report.asked else "",
     ]
     return ", ".join(filter(None, parts))
-
-
-def _receiving(receiver: Receiver, source: Source) -> Rows:
-    if not receiver.streams:
-        return [("waiting", f"at {source.address}; {source.foreign + receiver.foreign:,} packets of others")]
-    stream = receiver.streams[-1]
-    recorder, counts, took = stream.recorder, stream.decoder.counts, stream.decode.milliseconds()
-    raw = recorder.samples * recorder.layout.itemsize
-    seconds = recorder.frames / recorder.layout.rate if recorder.layout.rate else 0.0
-    return [
-        ("received", f"{seconds:.1f} s of {recorder.layout.channels:,} channels, {stream.bytes / 1e6:.1f} MB"),
-        ("ratio", f"{raw / max(stream.bytes, 1):.4f}"),
-        ("decoding", f"{took['p50']:.2f} ms a packet, {took['p99']:.2f} ms for 99 %, {took['max']:.1f} ms at most"),
-        ("buffer", f"{100 * source.buffer.held / source.buffer.limit:.0f} % full, {source.dropped:,} packets dropped"),
-        ("losses", f"{counts.lost:,} packets lost, {counts.recovered:,} recovered, {receiver.requests:,} requests"),
-        ("missing", f"{recorder.missing:,} samples in {len(recorder.gaps):,} gaps"),
-        ("others", f"{source.foreign + receiver.foreign:,} foreign, {counts.damaged + receiver.damaged:,} damaged"),
-    ]

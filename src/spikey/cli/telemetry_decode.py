@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spikey.cli import options
 from spikey.cli.common import prepare_kernels, progress_bar, say
-from spikey.errors import UsageError
+from spikey.errors import OutputExistsError, UsageError
 from spikey.recording.remote import is_address
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ def command(
     wav: Annotated[str | None, typer.Option(help="Write the signal as it can be reconstructed, to look at.")] = None,
     volts_per_code: Annotated[float | None, typer.Option(help="With which NWB is in volts; else in codes.")] = None,
     start: Annotated[datetime | None, typer.Option(help="When the recording began, for NWB.")] = None,
+    force: options.Force = False,
     summary: Annotated[bool, typer.Option("--summary", help="Say what the file holds; also done without OUT.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Say it for programs: one JSON object.")] = False,
 ) -> None:
@@ -51,9 +54,12 @@ def command(
     from spikey.telemetry.check import facts, inspect
 
     prepare_kernels()
+    for target in targets.values():
+        if not force and not is_address(target) and Path(target).exists():
+            raise OutputExistsError(target)
     telemetry, counted = inspect(path)
     for form, target in targets.items():
-        _writer(form, volts_per_code, start)(telemetry, target, path)
+        _writer(form, volts_per_code, start, force)(telemetry, target, path)
         say(f"{target}: written; lossy, {len(telemetry.event_frames):,} events of {telemetry.channels:,} channels")
     if as_json:
         typer.echo(json.dumps(facts(path, telemetry, counted), indent=2))
@@ -71,13 +77,14 @@ def describe(path: str) -> dict[str, Any]:
     return facts(path, *inspect(path))
 
 
-def verify(path: str | Path) -> bool:
-    """Check every packet of a file, and say what was found; whether it is whole."""
+def verify(path: str | Path, quiet: bool = False) -> bool:
+    """Check every packet of a file, and say what was found, unless quiet; whether it is whole."""
     from spikey.telemetry.check import check
 
     counted = check(path)
     if counted.whole:
-        typer.echo(f"{path}: lossy telemetry; {counted.words()}")
+        if not quiet:
+            typer.echo(f"{path}: lossy telemetry; {counted.words()}")
     else:
         say(f"spikey: {path}: lossy telemetry; {counted.words()}")
     return counted.whole
@@ -100,22 +107,24 @@ def _targets(output: str | None, options: dict[str, str | None]) -> dict[str, st
     return targets
 
 
-def _writer(form: str, volts_per_code: float | None, start: datetime | None) -> Callable[[Telemetry, str, str], None]:
+def _writer(
+    form: str, volts_per_code: float | None, start: datetime | None, force: bool
+) -> Callable[[Telemetry, str, str], None]:
     """What writes a form: of telemetry, to a file, from a file."""
     from spikey.telemetry import export
 
     def nwb(telemetry: Telemetry, target: str, source: str) -> None:
         from spikey.integrations.telemetry_nwb import write_nwb
 
-        write_nwb(telemetry, target, volts_per_code, start, source)
+        write_nwb(telemetry, target, volts_per_code, start, source, overwrite=force)
 
     def wav(telemetry: Telemetry, target: str, source: str) -> None:
         with progress_bar(telemetry.frames * telemetry.channels, "samples") as advance:
-            export.write_wav(telemetry, target, source, lambda count: advance(count))
+            export.write_wav(telemetry, target, source, lambda count: advance(count), overwrite=force)
 
     writers: dict[str, Callable[[Telemetry, str, str], None]] = {
-        "npz": export.write_npz,
-        "csv": export.write_csv,
+        "npz": partial(export.write_npz, overwrite=force),
+        "csv": partial(export.write_csv, overwrite=force),
         "nwb": nwb,
         "wav": wav,
     }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spikey.cli import options
 from spikey.cli.common import prepare_kernels, progress_bar, raw_layout
 from spikey.errors import UsageError
 
@@ -76,6 +77,8 @@ def command(
     channels: Annotated[int | None, typer.Option(help="Channels of a raw input.")] = None,
     rate: Annotated[float | None, typer.Option(help="Sampling rate of a raw input in Hz.")] = None,
     dtype: Annotated[str | None, typer.Option(help="Type of a raw input.")] = None,
+    keep_partial: options.KeepPartial = False,
+    force: options.Force = False,
     as_json: Annotated[bool, typer.Option("--json", help="A summary for programs.")] = False,
 ) -> None:
     """LOSSY: keep events, waveforms, spike-band power and a low band of a recording, within a budget of bits.
@@ -110,8 +113,9 @@ def command(
             settings,
             ratio=ratio,
             usual_budget=not stated,
-            recordings=Recordings(raw=raw_layout(channels, rate, dtype)),
+            recordings=Recordings(raw=raw_layout(channels, rate, dtype), keep_partial=keep_partial),
             progress=lambda n: advance(n),
+            overwrite=force,
         )
     if as_json:
         typer.echo(json.dumps(facts(encoded), indent=2))

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spikey.cli import options
 from spikey.cli.common import prepare_kernels, raw_layout, say
-from spikey.cli.stream import Rows, live_view, stopping
+from spikey.cli.listen import From, Idle, SocketMbit, SocketMs, StreamNumber, listen, losses, note_losses
+from spikey.cli.live import Live, Rows, live_view, stopping
 from spikey.cli.telemetry_encode import (
     Band,
     Budget,
@@ -33,11 +34,12 @@ from spikey.cli.telemetry_encode import (
 from spikey.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from spikey.stream.arrivals import Source
     from spikey.stream.sender import Sent
-    from spikey.stream.transport import Source
     from spikey.telemetry.link import Receiver
 
 MOST_LISTED = 10  # missing spans
+LONGEST_STEP = 0.5  # seconds between two looks that count as silence; over that, this process stood still
 
 
 def send(
@@ -64,6 +66,9 @@ def send(
     channels: Annotated[int | None, typer.Option(help="Channels of a raw input.")] = None,
     rate: Annotated[float | None, typer.Option(help="Sampling rate of a raw input in Hz.")] = None,
     dtype: Annotated[str | None, typer.Option(help="Type of a raw input.")] = None,
+    stream: Annotated[
+        int | None, typer.Option(help="The stream's number; default: a random one.", min=0, max=(1 << 32) - 1)
+    ] = None,
     loss: Annotated[float, typer.Option(help="Share of packets to lose, for trying.", min=0.0, max=1.0)] = 0.0,
     seed: Annotated[int, typer.Option(help="Seed of --loss.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="A summary for programs.")] = False,
@@ -71,10 +76,11 @@ def send(
     """LOSSY: send telemetry of a recording over a link, as `encode` makes it. Options come before the configuration."""
     from spikey.files import Settings as Recordings
     from spikey.files import open_recording
-    from spikey.stream.sender import LAST_COPIES, Link, Sent
+    from spikey.stream.sender import Link, Sent
     from spikey.stream.transport import open_sink, parse
     from spikey.telemetry.encoder import TelemetryEncoder
     from spikey.telemetry.link import send as send_all
+    from spikey.telemetry.prepare import prepare
     from spikey.telemetry.write import budgeted
 
     address = parse(to)
@@ -96,13 +102,13 @@ def send(
         packet_ms=packet_ms,
         buffer_ms=buffer_ms,
     )
-    datagrams = address.kind == "udp"
-    speed = float(datagrams) if speed is None else speed
-    _prepare()
+    speed = float(address.kind == "udp") if speed is None else speed
+    prepare_kernels()
+    prepare()
     with open_recording(path, Recordings(raw=raw_layout(channels, rate, dtype))) as source, stopping() as stop:
         settings, bits = budgeted(source, str(path), settings, ratio=ratio, usual_budget=not stated)
         layout = source.layout
-        encoder = TelemetryEncoder(layout.channels, layout.rate, layout.dtype, settings=settings)
+        encoder = TelemetryEncoder(layout.channels, layout.rate, layout.dtype, settings=settings, stream=stream)
         sink, report = open_sink(address), Sent()
         try:
             with live_view() as live:
@@ -111,7 +117,6 @@ def send(
                     encoder,
                     Link(sink, report, loss=loss, seed=seed),
                     speed=speed,
-                    copies=LAST_COPIES if datagrams else 1,
                     stop=stop,
                     watch=lambda report: live(lambda: _sending(report, layout.rate)),
                 )
@@ -133,71 +138,66 @@ def send(
 
 
 def receive(
-    address: Annotated[str, typer.Argument(metavar="FROM", help="udp://host:port, tcp://host:port or -.")],
+    address: Annotated[str, typer.Argument(metavar="AT", help="udp://host:port, tcp://host:port or -.")],
     output: Annotated[Path, typer.Argument(metavar="OUT.spkt", help="The telemetry file.")],
-    idle: Annotated[float, typer.Option(help="Ends after so many seconds without packets, once any came.")] = 10.0,
+    only: From = None,
+    stream: StreamNumber = None,
+    idle: Idle = 10.0,
+    socket_ms: SocketMs = 500.0,
+    socket_mbit: SocketMbit = 10.0,
+    force: options.Force = False,
     as_json: Annotated[bool, typer.Option("--json", help="A summary for programs.")] = False,
 ) -> None:
-    """LOSSY: write telemetry that arrives to a file; ends with the stream, after a pause, or by Ctrl-C.
+    """LOSSY: write telemetry that arrives to a file until its end packet; after a pause, or by Ctrl-C.
 
-    The file holds what has come, whatever was lost on the way.
+    The file holds what has come, whatever was lost on the way. Exit status 1 where the stream did not end.
     """
-    from spikey.files import complete_file
-    from spikey.stream.transport import Source, parse
+    from spikey.recording.output import atomic_output, refuse_existing
     from spikey.telemetry.link import Receiver, facts
     from spikey.telemetry.packet import MARK, SHORTEST
+    from spikey.telemetry.prepare import prepare
 
-    _prepare()
-    with Source(parse(address), mark=MARK, least=SHORTEST) as source, stopping() as stop:
-        with complete_file(output) as (file, _), live_view() as live:
-            receiver = Receiver(file)
+    refuse_existing(output, force)
+    prepare_kernels()
+    prepare()
+    with listen(address, only, socket_ms, socket_mbit, mark=MARK, least=SHORTEST) as source, stopping() as stop:
+        with atomic_output(output, overwrite=force) as (file, _), live_view() as live:
+            receiver = Receiver(file, stream=stream, log=say)
             say(f"listening to {source.address}")
             record(source, receiver, idle, stop, live)
             if receiver.description is None:
                 raise DataError(f"{address}: no telemetry key arrived, so nothing could be kept")
         found = facts(receiver)
-    found["packets"]["foreign"] += source.foreign
-    found["packets"]["dropped"] = source.dropped
+        found["packets"]["foreign"] += source.foreign
+        found["packets"] |= losses(source)
     if as_json:
         typer.echo(json.dumps(found, indent=2))
     else:
         typer.echo("\n".join(_lines(output, found)))
+        note_losses(found["packets"])
+    if not found["complete"]:
+        say(
+            f"{output}: the stream did not end ({found['end']}); what came is kept, up to frame {found['frames']:,}, "
+            "and what was sent after that is missing"
+        )
+        raise typer.Exit(1)
 
 
-def record(
-    source: Source,
-    receiver: Receiver,
-    idle: float,
-    stop: threading.Event,
-    live: Callable[[Callable[[], Rows]], None],
-) -> None:
+def record(source: Source, receiver: Receiver, idle: float, stop: threading.Event, live: Live) -> None:
     """Take packets until the stream is over."""
-    heard, known = time.monotonic(), 0
-    while not stop.is_set() and not receiver.done and not source.buffer.finished:
+    silence, known, looked = 0.0, 0, time.monotonic()
+    end = "its connection was closed"
+    while not receiver.done and not receiver.closed and not source.buffer.finished:
         receiver.take(source.take(0.05))
+        step, looked = time.monotonic() - looked, time.monotonic()
+        silence += min(step, LONGEST_STEP)
         if receiver.description is None or receiver.written > known:
-            heard, known = time.monotonic(), receiver.written
-        elif time.monotonic() - heard > idle:
+            silence, known = 0.0, receiver.written
+        if stop.is_set() or silence > idle:
+            end = "it was interrupted" if stop.is_set() else f"nothing came for {idle:g} s"
             break
         live(lambda: _receiving(receiver, source))
-    receiver.finish()
-
-
-def _prepare() -> None:
-    """Have the kernels compiled, or loaded, before time counts."""
-    prepare_kernels()
-    import numpy as np
-
-    from spikey.stream.latency import settle
-    from spikey.telemetry.decoder import TelemetryDecoder
-    from spikey.telemetry.encoder import TelemetryEncoder
-
-    encoder, decoder = TelemetryEncoder(2, 2e4), TelemetryDecoder()
-    frames = np.random.default_rng(0).normal(0, 200, (4000, 2)).astype(np.int16)
-    frames[1500::400] -= 8000  # events, so that everything is gone through
-    for packet in encoder.push(frames) + encoder.close():
-        decoder.push(packet)
-    settle()
+    receiver.finish(end)
 
 
 def _sent(report: Sent, encoder: Any, bits: int) -> dict[str, Any]:
@@ -256,7 +256,7 @@ def _lines(output: Path, found: dict[str, Any]) -> list[str]:
         f"{output}: LOSSY telemetry of {found['seconds']:.2f} s of {found['channels']:,} channels, "
         f"{found['bytes']:,} bytes: {found['bits_per_second'] or 0:,.0f} bit/s of {budget:,.0f}",
         f"{found['events']:,} events, {found['waveforms']:,} waveforms; "
-        + ("whole" if found["complete"] else "the end did not come"),
+        + ("whole" if found["complete"] else "the stream did not end"),
         f"{packets['written']:,} packets kept; "
         + ", ".join(f"{packets[n]:,} {n}" for n in ("lost", "late", "damaged", "foreign", "early", "dropped")),
     ]

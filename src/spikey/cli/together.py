@@ -2,31 +2,61 @@
 
 from __future__ import annotations
 
+import json
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from spikey.cli.common import make_folder, prepare_kernels, progress_bar, run_files, say, some, summary
+from spikey.cli.arguments import Arguments
+from spikey.cli.common import prepare_kernels, some
+from spikey.cli.messages import is_quiet, note, say
+from spikey.cli.packing import remove, stamp
+from spikey.cli.progress import progress_bar
+from spikey.cli.run import Run, Task, run, summary
 from spikey.errors import SpikeyError, UsageError
+from spikey.files import Outcome, Progress, describe_lost
+from spikey.matching import matches, same_file_time
+from spikey.names import RAW
+from spikey.recording.output import make_folder
+from spikey.recording.remote import is_address
+from spikey.recording.tree import is_own
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from spikey.container.archive import Archive
-    from spikey.files import Outcome, Settings
+    from spikey.files import Settings
 
 
-def compress(inputs: list[Path], output: Path, settings: Settings, suffixes: tuple[str, ...]) -> None:
+def compress(
+    arguments: Arguments,
+    places: dict[str, Path],
+    settings: Settings,
+    force: bool,
+    complete: bool,
+    remove_inputs: bool,
+    as_json: bool,
+) -> None:
     """Compress files and folders into one archive; exit status 1 where a recording had to be left out."""
-    members, others = found(inputs, suffixes)
+    output = arguments.output
+    if output is None or (arguments.folder and len(arguments.inputs) > 1 and output.endswith("/")):
+        raise UsageError("--together writes one archive: name it as the last path, ending in .spky, or with --output")
+    if os.path.isdir(output) or output.endswith("/"):
+        raise UsageError(f"{output}: is a folder; name a file for the archive")
+    suffixes = (".wav",) if settings.raw is None else RAW
+    members, others = found([places[text] for text in arguments.inputs], suffixes)
+    if others and complete:
+        raise UsageError(
+            f"{others[0]}: an archive stores only {' and '.join(suffixes)} files, without {len(others):,} others; "
+            "leave out --together or --complete"
+        )
     from spikey.archives import compress_archive
 
-    if output.is_dir():
-        raise UsageError(f"{output}: is a folder; name a file for the archive")
     if others:
-        say(f"note: {others:,} other file{'s' * (others > 1)} left out: only {' and '.join(suffixes)} are taken")
+        many = f"{len(others):,} other file{'s' * (len(others) > 1)}"
+        note(f"{many} left out, as only {' and '.join(suffixes)} files are taken: {', '.join(map(str, others[:5]))}")
+    stamps = {path: stamp(path) for _, path in members}
     prepare_kernels()
     start = time.perf_counter()
     with progress_bar(len(members), "files") as advance:
@@ -37,26 +67,46 @@ def compress(inputs: list[Path], output: Path, settings: Settings, suffixes: tup
             original, compressed = original + outcome.original, compressed + outcome.compressed
             advance(1, f"ratio {original / max(compressed, 1):.3f}")
 
-        packing = compress_archive(members, output, settings, done)
+        packing = compress_archive(members, output, settings, done, overwrite=force)
     for outcome in packing.outcomes.values():
         if outcome.note:
-            say(f"note: {outcome.note}" + ("" if outcome.samples else "; kept losslessly as plain bytes"))
+            note(outcome.note)
     if packing.note:
-        say(f"note: {packing.note}")
-    many = f"{len(packing.entries):,} file{'s' * (len(packing.entries) != 1)}"
-    related = f" ({packing.groups:,} group{'s' * (packing.groups > 1)} made at once)" if packing.groups else ""
-    typer.echo(summary([(output, packing.total())], time.perf_counter() - start, f"compressed {many}{related},"))
+        note(packing.note)
+    seconds = time.perf_counter() - start
     for error in packing.failures:
         say(f"spikey: {error}")
+    removed: list[Path] = []
+    if remove_inputs and not packing.failures:
+        removed = remove((path for _, path in members), stamps)
+    if as_json:
+        total = packing.total()
+        facts = {
+            "output": output,
+            "recordings": sorted(packing.outcomes),
+            "original_bytes": total.original,
+            "compressed_bytes": total.compressed,
+            "ratio": round(total.ratio, 4),
+            "seconds": round(seconds, 3),
+            "failures": [str(error) for error in packing.failures],
+            "not_stored": [str(path) for path in others],
+            "removed": [str(path) for path in removed],
+        }
+        typer.echo(json.dumps(facts, indent=2))
+    elif not is_quiet():
+        many = f"{len(packing.entries):,} file{'s' * (len(packing.entries) != 1)}"
+        related = f" ({packing.groups:,} group{'s' * (packing.groups > 1)} made at once)" if packing.groups else ""
+        write = say if arguments.to_stdout else typer.echo
+        write(summary([packing.total()], seconds, f"compressed {many}{related},"))
     if packing.failures:
         say(f"spikey: {len(packing.failures)} of {len(members)} files could not be compressed and are not in {output}")
         raise typer.Exit(1)
 
 
-def found(inputs: list[Path], suffixes: tuple[str, ...]) -> tuple[list[tuple[str, Path]], int]:
-    """Files with their names in an archive, folders searched; and how many other files these hold."""
+def found(inputs: list[Path], suffixes: tuple[str, ...]) -> tuple[list[tuple[str, Path]], list[Path]]:
+    """Files with their names in an archive, folders searched; and the other files in these, Spikey's own left out."""
     members: list[tuple[str, Path]] = []
-    others = 0
+    others: list[Path] = []
     for path in inputs:
         if not path.is_dir():
             members.append((path.name, path))
@@ -64,57 +114,86 @@ def found(inputs: list[Path], suffixes: tuple[str, ...]) -> tuple[list[tuple[str
         files = sorted(file for file in path.rglob("*") if file.is_file())
         wanted = [file for file in files if file.suffix.lower() in suffixes]
         some(wanted, path, suffixes)
-        others += len(files) - len(wanted)
+        others += [file for file in files if file.suffix.lower() not in suffixes and not is_own(file)]
         members += [(file.relative_to(path).as_posix(), file) for file in wanted]
     return members, others
 
 
-def restore(path: Path | str, output: Path, wanted: list[str], into: bool, salvage: bool, jobs: int) -> None:
-    """Restore an archive, or those of its recordings that are `wanted`, below `output`, or one of them as that file.
+def restore(
+    path: Path | str,
+    arguments: Arguments,
+    wanted: list[str],
+    salvage: bool,
+    jobs: int,
+    force: bool,
+    skip_existing: bool,
+    as_json: bool,
+) -> None:
+    """Restore an archive, or those of its recordings that are `wanted`, below the output, or one of them as that file.
 
-    into: whether `output` is meant as a folder.
+    Without an output, below a folder beside the archive that has its name.
     """
     from spikey.container.archive import Archive
     from spikey.extraction import restore as restore_one
 
-    start = time.perf_counter()
+    output = Path(arguments.inputs[0]).with_suffix("") if arguments.output is None else Path(arguments.output)
     damaged: list[str] = []
     with Archive(path, salvage=salvage) as archive:
         names = [archive.entry(name).name for name in dict.fromkeys(wanted)] or archive.names
-        alone = len(wanted) == 1 and not into and not output.is_dir()
-        targets = {Path(name): output if alone else output / name for name in names}
+        alone = len(wanted) == 1 and not arguments.folder and arguments.output is not None
+        targets = {name: str(output) if alone else str(output / name) for name in names}
         if not alone:
             if output.exists() and not output.is_dir():
                 raise UsageError(f"{output}: is a file; an archive needs a folder to be restored to")
             for target in targets.values():
-                make_folder(target.parent)
+                make_folder(Path(target).parent)
 
-        def one(source: Path, target: Path, bar: Callable[[int], None] | None) -> Outcome:
-            name = source.as_posix()
-            within = jobs if len(names) == 1 else 1
-            outcome, lost, others = restore_one(archive, name, target, salvage=salvage, jobs=within, progress=bar)
-            if lost:
-                from spikey.files import describe_lost
+        def task(name: str, target: str) -> Task:
+            def do(progress: Progress) -> Outcome:
+                if skip_existing and not force and os.path.exists(target) and _same(archive, name, path, target):
+                    size = os.path.getsize(target)
+                    return Outcome(size, archive.entry(name).size, 0, skipped=True)
+                within = jobs if len(names) == 1 else 1
+                outcome, lost, others = restore_one(
+                    archive, name, target, salvage=salvage, jobs=within, progress=progress, overwrite=force
+                )
+                if lost:
+                    cause = f" with {' and '.join(others)}, which it was coded with" if others else ""
+                    damaged.append(f"{path}, {name}: {describe_lost(lost)}{cause}; zeros stand for what is lost")
+                return outcome
 
-                cause = f" with {' and '.join(others)}, which it was coded with" if others else ""
-                damaged.append(f"{path}, {name}: {describe_lost(lost)}{cause}; zeros stand for what is lost")
-            return outcome
+            return Task(name, target, _size_of(archive, name), do)
 
-        done, failures = run_files(list(targets.items()), one, jobs)
-        if done:
-            typer.echo(summary(done, time.perf_counter() - start, "restored"))
+        prepare_kernels()
+        done = run([task(name, target) for name, target in targets.items()], "restored", jobs, alone=len(targets) == 1)
         if not wanted:
-            damaged += [f"{path}: {archive.name_of(number)}, is not there any more" for number in archive.lost]
+            damaged += [f"{path}: {archive.name_of(number)}, is lost" for number in archive.lost]
     for text in sorted(damaged):
         say(f"spikey: {text}")
-    if failures or damaged:
-        if failures:
-            say(f"spikey: {failures} of {len(names)} recordings could not be restored")
+    done.extra["damaged"] = sorted(damaged)
+    done.conclude(as_json, arguments.to_stdout)
+    if damaged:
         raise typer.Exit(1)
 
 
-def verify(path: Path | str, jobs: int) -> tuple[list[tuple[Path, Outcome]], int]:
-    """Verify an archive: outcomes of its recordings, and how many failures there were, each of which has been said."""
+def _size_of(archive: Archive, name: str) -> int:
+    """The bytes of a recording, as far as they are known without decoding."""
+    try:
+        reader = archive.reader(archive.entry(name).number)
+    except SpikeyError:
+        return 0
+    return reader.frames * reader.layout.frame_bytes
+
+
+def _same(archive: Archive, name: str, path: Path | str, target: str) -> bool:
+    """Whether a file was restored from a recording of an archive: same modification time, same bytes."""
+    if is_address(path) or not same_file_time(path, target):
+        return False
+    return matches(archive.open(archive.entry(name).number), target) is not None
+
+
+def verify(path: Path | str, jobs: int) -> tuple[Run, int]:
+    """Verify an archive: what became of its recordings, and how many failures there were, each of which was named."""
     from spikey.container.archive import Archive
 
     try:
@@ -127,26 +206,19 @@ def verify(path: Path | str, jobs: int) -> tuple[list[tuple[Path, Outcome]], int
             done, failures = _verify(archive, jobs)
             return done, failures + 1
     except SpikeyError:
-        return [], 1
+        return Run("verified"), 1
 
 
-def _verify(archive: Archive, jobs: int) -> tuple[list[tuple[Path, Outcome]], int]:
+def _verify(archive: Archive, jobs: int) -> tuple[Run, int]:
     from spikey.extraction import verify_member
 
-    def one(source: Path, _: Path, bar: Callable[[int], None] | None) -> Outcome:
-        return verify_member(archive, source.as_posix(), bar)
+    def task(name: str) -> Task:
+        return Task(name, "", _size_of(archive, name), lambda progress: verify_member(archive, name, progress))
 
     for number in archive.lost:
-        say(f"spikey: {archive.name}: {archive.name_of(number)}, is not there any more")
-    work = [(Path(name), Path(name)) for name in archive.names]
-    if len(work) == 1:  # of which a failure would be raised
-        try:
-            return *run_files(work, one, jobs)[:1], len(archive.lost)
-        except SpikeyError as error:
-            say(f"spikey: {error}")
-            return [], 1
-    done, failures = run_files(work, one, jobs)
-    return done, failures + len(archive.lost)
+        say(f"spikey: {archive.name}: {archive.name_of(number)}, is lost")
+    done = run([task(name) for name in archive.names], "verified", jobs)
+    return done, done.failures + len(archive.lost)
 
 
 def describe(path: Path | str) -> dict[str, Any]:

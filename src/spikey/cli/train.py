@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from spikey.errors import SpikeyError, UsageError
+from spikey.errors import SpikeyError, UsageError, install
 
 
 def command(
@@ -56,8 +56,8 @@ def train(path: str, name: str | None = None) -> str:
     missing = [module for module in ("torch", "lightning") if find_spec(module) is None]
     if missing:
         raise UsageError(
-            f"training needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} missing; "
-            'install with pip install "spikey-codec[train]"'
+            f"training needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} missing: "
+            f"{install('train')}"
         )
     from spikey.cli.common import prepare_kernels, progress_bar, say
     from spikey.training import run

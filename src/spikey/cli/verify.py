@@ -2,59 +2,94 @@
 
 from __future__ import annotations
 
-import time
+import json
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from spikey.cli.common import run_files, say, summary
+from spikey.cli import options
+from spikey.cli.common import prepare_kernels
+from spikey.cli.messages import is_quiet, note, say, set_level
+from spikey.cli.run import Run, Task, run, summary
 from spikey.cli.together import verify as verify_archive
-from spikey.errors import UsageError
+from spikey.errors import DataError, UsageError
 from spikey.recording.remote import is_address
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from spikey.files import Outcome
 
 
 def command(
     paths: Annotated[list[str], typer.Argument(help="Compressed files or addresses of them, or folders.")],
     jobs: Annotated[int, typer.Option(help="Threads.", min=1)] = 1,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    as_json: options.AsJson = False,
 ) -> None:
-    """Decode compressed files and check every sum; exit status 1 when anything is damaged."""
-    addresses = {Path(path): path for path in paths if is_address(path)}
-    files = [f for p in map(Path, paths) for f in (sorted(p.rglob("*.spk[yt]")) if p.is_dir() else [p])]
-    if not files:
+    """Decode compressed files and check every checksum; exit status 1 where anything is damaged or missing."""
+    set_level(quiet, verbose)
+    files: list[str] = []
+    missing: list[str] = []
+    for text in paths:
+        if is_address(text) or not os.path.isdir(text):
+            there = is_address(text) or os.path.isfile(text)
+            (files if there else missing).append(text)
+        else:
+            files += map(str, sorted(Path(text).rglob("*.spk[yt]")))
+    if not files and not missing:
         raise UsageError(f"{', '.join(paths)}: no files that end in .spky or .spkt")
     from spikey.cli.telemetry_decode import verify as verify_telemetry
     from spikey.container.archive import is_archive
     from spikey.files import verify_file
     from spikey.telemetry.file import is_telemetry
 
-    within = jobs if len(files) == 1 else 1
-
-    def one(source: Path, _: Path, bar: Callable[[int], None] | None) -> Outcome:
-        return verify_file(addresses.get(source, source), within, bar)
-
-    start = time.perf_counter()
-    archives = [file for file in files if is_archive(addresses.get(file, file))]
-    telemetry = [file for file in files if is_telemetry(addresses.get(file, file))]
+    archives = [file for file in files if is_archive(file)]
+    telemetry = [file for file in files if is_telemetry(file)]
     single = [file for file in files if file not in archives and file not in telemetry]
-    done, failures = run_files([(file, file) for file in single], one, jobs) if single else ([], 0)
-    for archive in archives:
-        whole, damaged = verify_archive(addresses.get(archive, archive), jobs)
-        done += whole
-        if damaged:
-            say(f"spikey: {archive}: {damaged:,} damaged; {len(whole):,} whole")
-            failures += 1
-    failures += sum(not verify_telemetry(addresses.get(file, file)) for file in telemetry)
-    for source, outcome in done:
+    within = jobs if len(files) == 1 else 1
+    prepare_kernels()
+
+    def task(file: str) -> Task:
+        return Task(file, "", _size_of(file), lambda progress: verify_file(file, within, progress))
+
+    if missing and not files and len(missing) == 1 and not os.path.exists(missing[0]):
+        raise DataError(f"{missing[0]} does not exist")
+    for text in missing:
+        say(f"spikey: {text}: " + ("is not a regular file" if os.path.exists(text) else "does not exist"))
+    alone = len(single) == 1 == len(files) + len(missing)
+    done = run([task(file) for file in single], "verified", jobs, alone=alone) if single else Run("verified")
+    damaged = done.failures
+    for file in archives:
+        members, failures = verify_archive(file, jobs)
+        done.results += members.results
+        done.seconds += members.seconds
+        if failures:
+            say(f"spikey: {file}: {failures:,} damaged; {len(members.done):,} whole")
+            damaged += 1
+    lossy = {file: verify_telemetry(file, as_json or is_quiet()) for file in telemetry}
+    damaged += sum(not whole for whole in lossy.values())
+    for each, outcome in done.done:
         if outcome.note:
-            say(f"note: {source} {outcome.note}")
-    if done:
-        typer.echo(summary(done, time.perf_counter() - start, "verified"))
-    if failures:
-        say(f"spikey: {failures} of {len(files)} files are damaged")
+            note(f"{each.source} {outcome.note}")
+    if as_json:
+        facts = done.facts() | {"telemetry": lossy, "missing": missing, "failures": damaged}
+        typer.echo(json.dumps(facts, indent=2))
+    elif done.done and not is_quiet():
+        typer.echo(summary([outcome for _, outcome in done.done], done.seconds, "verified"))
+    if damaged:
+        say(f"spikey: {damaged:,} of {len(files):,} files are damaged")
+    if missing:
+        say(f"spikey: {len(missing):,} of {len(files) + len(missing):,} files could not be found")
+    if damaged or missing:
         raise typer.Exit(1)
+
+
+def _size_of(file: str) -> int:
+    """A file's samples in bytes, as far as they are known without decoding."""
+    from spikey.container.reader import Reader
+    from spikey.errors import SpikeyError
+
+    try:
+        with Reader(file, lossy=True, correction=True) as reader:
+            return reader.frames * reader.layout.frame_bytes
+    except SpikeyError:
+        return 0

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import io
 import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -32,13 +32,16 @@ from spikey.container.entries import (
 )
 from spikey.container.layout import LARGEST_RECORD
 from spikey.container.reader import GLANCE, Reader
+from spikey.container.salvage import read_around
 from spikey.container.window import Window
 from spikey.container.writer import Writable
 from spikey.errors import DamagedError, DataError, SpikeyError, UsageError
 from spikey.model.trained import Model, find, use
+from spikey.recording import forks
 from spikey.recording.companions import MOST_NEEDED
-from spikey.recording.remote import Remote, is_address, open_address
-from spikey.recording.source import Layout, open_file, read_at
+from spikey.recording.opened import Opened, open_data, read_at
+from spikey.recording.remote import Remote
+from spikey.recording.source import Layout
 from spikey.wire import Cursor
 
 MOST_OPEN = 2 * MOST_NEEDED  # readers whose decoded samples are kept
@@ -60,28 +63,37 @@ class Archive:
 
     path: a file's path, an address that fsspec opens, or a file's bytes. With `salvage`, a missing directory is made up
     for by looking for recordings; otherwise what is damaged raises DamagedError or DataError. Readers decode what
-    recordings were coded with on demand; what is decoded is kept for the next within bounds.
+    recordings were coded with on demand; what is decoded is kept for the next within bounds. An archive and its readers
+    serve threads and forked processes, and can be pickled: the copy opens the path again.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | bytes, *, salvage: bool = False):
-        self._file: io.BufferedReader | Remote
-        if isinstance(path, bytes | bytearray | memoryview):
-            self.name, self.file_size = "the data", memoryview(path).nbytes
-            self._file = io.BufferedReader(io.BytesIO(path))
-        elif is_address(path):
-            self._file, self.name, self.file_size = open_address(path)
-        else:
-            self._file, self.name, self.file_size = open_file(path)
+    def __init__(self, path: str | os.PathLike[str] | bytes | Opened, *, salvage: bool = False):
+        self._file = open_data(path)
+        self.name, self.file_size = self._file.title, self._file.size
         self.salvage = salvage
-        self._lock = threading.Lock()
         self._opening = threading.Lock()
         self._readers: OrderedDict[int, Reader] = OrderedDict()
         self._work = threading.local()
+        forks.watch(self)
         try:
             self._read_structure()
         except BaseException:
             self.close()
             raise
+
+    def forked(self) -> None:
+        """Nobody else in this process opens recordings, or is in the middle of one."""
+        self._opening = threading.Lock()
+        self._work = threading.local()
+
+    def __reduce__(self) -> Any:
+        return _reopened, (self._file, self.salvage, self._ending())
+
+    def _ending(self) -> bytes:
+        """The last bytes, which change with the contents; empty where they cannot be read."""
+        with suppress(DataError):
+            return self._read_at(max(self.file_size - ENDING, 0), min(ENDING, self.file_size))
+        return b""
 
     def _read_structure(self) -> None:
         self._fetch([(0, min(GLANCE, self.file_size)), (max(self.file_size - GLANCE, 0), self.file_size)])
@@ -108,7 +120,7 @@ class Archive:
         try:
             return read_directory(self._read_at, self.file_size, self.name)
         except DataError:
-            entries = find_entries(self._read_at, self.file_size, self.name)
+            entries = find_entries(self._read_around, self.file_size, self.name)
         if not entries:
             raise DataError(f"{self.name}: holds no recording that could be salvaged")
         return entries
@@ -116,12 +128,15 @@ class Archive:
     def _fetch(self, ranges: list[tuple[int, int]]) -> None:
         """Have a remote archive fetch byte ranges (start, end) at once; for others do nothing."""
         if isinstance(self._file, Remote):
-            with self._lock:
-                self._file.ahead(ranges)
+            self._file.ahead(ranges)
 
     def _read_at(self, offset: int, count: int) -> bytes:
-        with self._lock:
-            return bytes(read_at(self._file, self.name, offset, count))
+        return bytes(read_at(self._file, self.name, offset, count))
+
+    def _read_around(self, offset: int, count: int) -> bytes:
+        """Bytes with zeros for those that the disk cannot read; what a server cannot give now, it may give later."""
+        remote = isinstance(self._file, Remote)
+        return self._read_at(offset, count) if remote else read_around(self._read_at, offset, count)
 
     @property
     def entries(self) -> list[Entry]:
@@ -215,7 +230,7 @@ class Archive:
         self._fetch([(max(entry.offset - LONGEST_ENTRY, 0), entry.offset + min(GLANCE, entry.size))])
         if entry.damaged and not self.salvage:
             raise DamagedError(f"{what}: what the archive says of it is damaged; --salvage may restore it")
-        window = Window(self._file, what, entry.offset, entry.size, self._lock)
+        window = Window(self._file, what, entry.offset, entry.size)
         companions = None if entry.kind == ALONE else Others(self, entry)
         return Reader(window, salvage=salvage, companions=companions, models=self.model)
 
@@ -268,6 +283,15 @@ class Archive:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _reopened(file: Opened, salvage: bool, ending: bytes) -> Archive:
+    """A pickled archive, opened again."""
+    archive = Archive(file, salvage=salvage)
+    if archive._ending() != ending:
+        archive.close()
+        raise DataError(f"{archive.name}: has changed since it was pickled; open it anew")
+    return archive
 
 
 class Others:
@@ -368,11 +392,8 @@ class ArchiveWriter:
 def is_archive(path: str | os.PathLike[str]) -> bool:
     """Whether a file is an archive, by its beginning or, where that is damaged, its end; False if it cannot be read."""
     try:
-        file: io.BufferedReader | Remote
-        if is_address(path):
-            file, name, size = open_address(path)
-        else:
-            file, name, size = open_file(path)
+        file = open_data(path)
+        name, size = file.title, file.size
         try:
             if size < len(FRONT):
                 return False

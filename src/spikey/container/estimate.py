@@ -40,21 +40,36 @@ def choose_calibration(source: Readable, method: Method) -> tuple[Calibration | 
     columns = _channels(source, frames)
     if columns is None:
         return None, None
-    levels = _common_levels([find_levels(column) for column in columns])
-    if levels is None:
+    try:
+        estimated, saved = _estimate(columns, method)
+    except Exception:  # a guess that fails, for whatever reason, costs what it would have saved, not the recording
         return None, None
+    if estimated is None:
+        return None, None
+    data = estimated.to_bytes()
+    return (estimated, data) if saved * total > 3 * len(pack_bytes(data, 4)) else (None, None)
+
+
+def _estimate(columns: np.ndarray, method: Method) -> tuple[Calibration | None, float]:
+    """A calibration learned from one half of channels (channels, frames), and bytes a sample that it saves of another.
+
+    Channels that never move teach nothing, and may lie where the converter of the others has no codes.
+    """
+    found = [find_levels(column) for column in columns]
+    moving = [column for levels, column in zip(found, columns, strict=True) if levels.codes > 1]
+    levels = _common_levels(found)
+    if levels is None:
+        return None, 0.0
     if method.predictor in WITH_COMPANIONS:
         method = replace(method, predictor="balanced")  # which says as much of a calibration, and is fast
-    half = min(frames // 2, LEARNED_FROM // len(columns))
-    learned = [levels.to_codes(column[:half])[0] for column in columns]
+    half = min(columns.shape[1] // 2, LEARNED_FROM // len(columns))
+    learned = [levels.to_codes(column[:half])[0] for column in moving]
     estimated = calibrate(learned, levels.codes, ROUNDS, metadata={"device": "unknown", **levels.describe()})
     tried = columns[:, half : half + LEARNED_FROM // len(columns)].T
     plain, calibrated = (encode_block(tried, method, calibration) for calibration in (None, estimated))
     if plain is None or calibrated is None:
-        return None, None
-    data = estimated.to_bytes()
-    saved = (len(plain) - len(calibrated)) / tried.size * total
-    return (estimated, data) if saved > 3 * len(pack_bytes(data, 4)) else (None, None)
+        return None, 0.0
+    return estimated, (len(plain) - len(calibrated)) / tried.size
 
 
 def _channels(source: Readable, frames: int) -> np.ndarray | None:

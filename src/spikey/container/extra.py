@@ -33,9 +33,11 @@ class SideFile:
     size: int
 
     def chunks(self) -> Iterator[bytes]:
-        """Its bytes; DataError where it cannot be read or has shrunk."""
-        file, name, _ = open_file(self.path)
+        """Its bytes; DataError where it cannot be read, or has grown or shrunk."""
+        file, name, size = open_file(self.path)
         with file:
+            if size != self.size:
+                raise DataError(f"{name}: had {self.size:,} bytes when it was found and has {size:,} now")
             for at in range(0, self.size, PIECE):
                 yield bytes(read_at(file, name, at, min(PIECE, self.size - at)))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import struct
 import threading
@@ -12,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -54,19 +53,22 @@ from spikey.container.layout import (
     TAIL,
     WRAPPED,
     Block,
+    index_copy,
     read_header,
     read_index,
 )
 from spikey.container.packed_bytes import PIECE, unpack_bytes
-from spikey.container.salvage import Extent, describe, find_blocks, uncovered
+from spikey.container.salvage import Extent, describe, find_blocks, in_order, read_around, uncovered
 from spikey.container.window import Companions, Window
 from spikey.errors import DamagedError, DataError, UsageError
 from spikey.model.calibration import Calibration, find, load
 from spikey.model.trained import Model
 from spikey.model.trained import find as find_model
+from spikey.recording import forks
 from spikey.recording.bins import Bins, read_bins
-from spikey.recording.remote import Remote, is_address, open_address
-from spikey.recording.source import Layout, open_file, pack, read_at, unpack
+from spikey.recording.opened import Opened, open_data, read_at
+from spikey.recording.remote import Remote
+from spikey.recording.source import Layout, pack, unpack
 from spikey.recording.wav import canonical_head
 from spikey.wire import Cursor
 
@@ -76,6 +78,7 @@ CACHED_SAMPLES = 1 << 23  # decoded samples kept for the next slice, or
 MOST_CACHED = 1 << 26  # up to this, where the blocks of all channels at one time are more
 AHEAD = 1 << 25  # bytes of blocks fetched from a remote file before they are decoded
 DIGEST = 16  # bytes of a file's SHA-256 by which a correction file names it
+ENDING = 16  # bytes at a file's end, of which the checksums of its contents or of its index are part
 
 
 class _Missing(DataError):
@@ -93,6 +96,9 @@ class Reader:
     correction: whether to open a file that corrects a lossy one, of which the samples are no recording.
     models: finds a trained network that the file names but does not hold.
 
+    A reader serves threads and forked processes; each process has its own decoded samples and its own `lost`. It can be
+    pickled: the copy opens the same path again, and raises DataError where the file has changed since.
+
     >>> import numpy, spikey
     >>> data = spikey.compress(numpy.arange(6, dtype="int16").reshape(3, 2), rate=20000)
     >>> reader = spikey.open(data)
@@ -104,7 +110,7 @@ class Reader:
 
     def __init__(
         self,
-        path: str | os.PathLike[str] | bytes | Window,
+        path: str | os.PathLike[str] | bytes | Opened | Window,
         *,
         salvage: bool = False,
         companions: Companions | None = None,
@@ -112,16 +118,8 @@ class Reader:
         correction: bool = False,
         models: Callable[[bytes], Model] = find_model,
     ):
-        self._file: io.BufferedReader | Remote | Window
-        if isinstance(path, Window):
-            self._file, self.name, self.file_size = path, path.name, path.size
-        elif isinstance(path, bytes | bytearray | memoryview):
-            self.name, self.file_size = "the data", memoryview(path).nbytes
-            self._file = io.BufferedReader(io.BytesIO(path))
-        elif is_address(path):
-            self._file, self.name, self.file_size = open_address(path)
-        else:
-            self._file, self.name, self.file_size = open_file(path)
+        self._file: Opened | Window = path if isinstance(path, Window) else open_data(path)
+        self.name, self.file_size = self._file.title, self._file.size
         self._remote = isinstance(self._file, Remote) or (isinstance(self._file, Window) and self._file.remote)
         self.companions = companions
         self.lossy: Bins | None = None
@@ -136,6 +134,7 @@ class Reader:
         self._model: Model | None = None
         self._models = models
         self._ahead: dict[int, np.ndarray] = {}  # samples of blocks that were decoded together, not yet checked
+        forks.watch(self)
         try:
             self._read_structure()
             self._check_lossy(lossy, correction)
@@ -143,13 +142,32 @@ class Reader:
             self.close()
             raise
 
+    def forked(self) -> None:
+        """Nobody else in this process decodes."""
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> Any:
+        options = {
+            "salvage": self._rescuing,
+            "companions": self.companions,
+            "lossy": self.lossy is not None,
+            "correction": bool(self.corrects),
+        }
+        return _reopened, (self._file, options, _Kept(self.name, self.salvage, self._room, self._rests, self._ending()))
+
+    def _ending(self) -> bytes:
+        """The last bytes of the file, which change with its contents; empty where they cannot be read."""
+        with suppress(DataError):
+            return self._read_at(max(self.file_size - ENDING, 0), min(ENDING, self.file_size))
+        return b""
+
     def _read_structure(self) -> None:
         if self.file_size == 0:
             raise DataError(f"{self.name}: is empty")
         self._fetch([(0, min(GLANCE, self.file_size)), (max(self.file_size - GLANCE, 0), self.file_size)])
         try:
             self._read_front()
-            self.blocks = [self._only_block()] if self.header.single else self._read_index()[1]
+            self.blocks = [self._only_block()] if self.header.single else self._indexed()
         except DataError:
             if not self.salvage:
                 raise
@@ -229,17 +247,18 @@ class Reader:
         self._cache.clear()
         self._cached = 0
 
-    def _read_front(self) -> None:
+    def _read_front(self, read: Callable[[int, int], bytes] | None = None) -> None:
         """The header at the beginning."""
+        read = read or self._read_at
         longest = min(self.file_size, HEADER_BYTES)
         first = min(longest, GLANCE)  # the few long headers are read again
         try:
-            cursor = Cursor(self._read_at(0, first), self.name)
+            cursor = Cursor(read(0, first), self.name)
             self.header = read_header(cursor)
         except DataError:
             if first == longest:
                 raise
-            cursor = Cursor(self._read_at(0, longest), self.name)
+            cursor = Cursor(read(0, longest), self.name)
             self.header = read_header(cursor)
         self._front = cursor.data[: cursor.at].tobytes()
         if not self.header.single and cursor.take(4) != struct.pack("<I", zlib.crc32(self._front)):
@@ -267,22 +286,38 @@ class Reader:
             raise DataError(f"{self.name}: its index is damaged; decompressing with --salvage recovers what is whole")
         return read_index(self._read_at(offset, self.file_size - FOOTER.size - offset), check, self.name)
 
+    def _indexed(self) -> list[Block]:
+        """The blocks that the index lists, where that is this file's own."""
+        front, blocks = self._read_index()
+        if front != index_copy(self._front, self.header.record(MODEL)):
+            raise DataError(
+                f"{self.name}: its beginning and its index are of two files; "
+                "decompressing with --salvage recovers what is whole of the first"
+            )
+        return blocks
+
     def _rescue_structure(self) -> None:
-        """Put the structure together from whichever of header, index and blocks are whole."""
+        """Put the structure together from whichever of header, index and blocks are whole and can be read."""
+        foreign: set[Block] = set()
         try:
             front, self.blocks = self._read_index()
         except DataError:
             front, self.blocks = b"", []
         try:
-            self._read_front()
+            self._read_front(self._read_around)
         except DataError:
             if not front:
                 raise
             self.header = read_header(Cursor(front, self.name))
+        else:
+            if front != self._front:
+                self.blocks, foreign = [], set(self.blocks)
         if self.header.single:
             raise DataError(f"{self.name}: is damaged, and a file in one piece, as short as this, cannot be salvaged")
         if not self.blocks:
-            self.blocks = list(find_blocks(self._read_at, self.file_size, self.name))
+            found = find_blocks(self._read_around, self.file_size, self.name)
+            own = (block for block in found if block not in foreign)
+            self.blocks = in_order(block for block in own if not self.header.frames or self._possible(block))
 
     def _check_coverage(self) -> None:
         """Every sample and byte must lie in exactly one block, so that sizes that lie cannot make anyone allocate."""
@@ -318,14 +353,16 @@ class Reader:
         """Have a remote file fetch byte ranges (start, end) in as few requests as it takes; for others do nothing."""
         if self._remote:
             assert isinstance(self._file, Remote | Window)
-            with self._lock:
-                self._file.ahead(ranges)
+            self._file.ahead(ranges)
 
     def _read_at(self, offset: int, count: int) -> bytes:
         if offset + count > self.file_size:
             raise DataError(f"{self.name}: ends {offset + count - self.file_size} bytes too early")
-        with self._lock:
-            return bytes(read_at(self._file, self.name, offset, count))
+        return bytes(read_at(self._file, self.name, offset, count))
+
+    def _read_around(self, offset: int, count: int) -> bytes:
+        """Bytes with zeros for those that the disk cannot read; what a server cannot give now, it may give later."""
+        return self._read_at(offset, count) if self._remote else read_around(self._read_at, offset, count)
 
     def _record(self, kind: int) -> bytes | None:
         """The bytes packed into an extension record, or None where there is none of the kind."""
@@ -509,9 +546,26 @@ class Reader:
         return self.layout.memory_dtype
 
     @property
+    def chunks(self) -> tuple[int, int]:
+        """Frames and channels that are decoded together, at most: the steps to read in, as of a Zarr array."""
+        blocks = [block for block in self.blocks if block.kind == BLOCK_SAMPLES]
+        frames = max((block.frames for block in blocks), default=self.frames)
+        channels = max((block.channels for block in blocks), default=self.layout.channels)
+        return max(frames, 1), channels
+
+    @property
     def rate(self) -> float:
         """Sampling rate in Hz."""
         return self.layout.rate
+
+    @property
+    def duration(self) -> float:
+        """Seconds that the recording lasts; NaN where its rate is not stated."""
+        return self.frames / self.rate if self.rate else float("nan")
+
+    def __repr__(self) -> str:
+        lasting = f"{self.rate:.10g} Hz, {self.duration:.6g} s"
+        return f"<spikey.Reader {self.name!r}: shape {self.shape}, {self.dtype}, {lasting}>"
 
     def __len__(self) -> int:
         return self.frames
@@ -588,7 +642,7 @@ class Reader:
             parts = parts[:at] + (slice(None),) * (3 - len(parts)) + parts[at + 1 :]
         if len(parts) > 2:
             raise IndexError(f"a recording has two dimensions, frames and channels; {len(parts)} were indexed")
-        rows, columns = (*parts, slice(None))[:2]
+        rows, columns = (*parts, slice(None), slice(None))[:2]
         frames, channels = chosen(rows, self.frames), chosen(columns, self.layout.channels)
         if isinstance(frames, range):
             samples = self._gather(frames if frames.step > 0 else frames[::-1], channels)
@@ -604,10 +658,10 @@ class Reader:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
             raise ValueError(f"{self.name}: is decoded as it is read, so an array of it is always a copy")
-        return self[:].astype(dtype or self.dtype, copy=False)
+        return self[:].astype(self.dtype if dtype is None else dtype, copy=False)
 
-    def chunks(self, jobs: int = 1) -> Iterator[np.ndarray]:
-        """All samples in order, as arrays (some frames, channels) of bounded size."""
+    def iterate_blocks(self, jobs: int = 1) -> Iterator[np.ndarray]:
+        """All samples in order, as arrays (some frames, channels) of whole blocks and of bounded size."""
         cuts = np.unique(np.concatenate([self._firsts, self._ends, [0, self.frames]]))
         cuts = cuts[(cuts >= 0) & (cuts <= self.frames)]
         bound = max(LARGEST // self.layout.channels, 1)
@@ -680,6 +734,27 @@ class Reader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What a pickled reader has beside its file and the options that it was opened with."""
+
+    name: str
+    salvage: bool
+    room: int
+    rests: Reader | None
+    ending: bytes
+
+
+def _reopened(file: Opened | Window, options: dict[str, Any], kept: _Kept) -> Reader:
+    """A pickled reader, opened again."""
+    reader = Reader(file, **options)
+    if reader._ending() != kept.ending:
+        reader.close()
+        raise DataError(f"{kept.name}: has changed since its reader was pickled; open it anew")
+    reader.name, reader.salvage, reader._room, reader._rests = kept.name, kept.salvage, kept.room, kept.rests
+    return reader
 
 
 def _each(do: Callable[[Block], None], blocks: list[Block], jobs: int) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from spikey.container.packed_bytes import PIECE
 from spikey.errors import DataError
 
 Extent = tuple[int, int, int, int]
+SECTOR = 4096  # bytes that a disk reads or fails to read together
 
 
 def describe(extent: Extent) -> str:
@@ -25,14 +27,16 @@ def describe(extent: Extent) -> str:
 
 def find_blocks(read_at: Callable[[int, int], bytes], size: int, what: str) -> Iterator[Block]:
     """Blocks whose headers are whole, wherever they are in a file of `size` bytes, in the order of their places."""
-    at = 0
+    at = base = 0
+    window = b""
     while at < size:
-        window = read_at(at, min(PIECE, size - at))
-        hit = window.find(SYNC)
+        if not base <= at <= base + len(window) - len(SYNC):
+            base, window = at, read_at(at, min(PIECE, size - at))
+        hit = window.find(SYNC, at - base)
         if hit < 0:
-            at += max(len(window) - len(SYNC) + 1, 1)
+            at = max(base + len(window) - len(SYNC) + 1, at + 1)
             continue
-        at += hit
+        at = base + hit
         try:
             block = read_block(read_at(at, min(MAX_BLOCK_HEADER, size - at)), at, what)
         except DataError:
@@ -41,6 +45,47 @@ def find_blocks(read_at: Callable[[int, int], bytes], size: int, what: str) -> I
         yield block
         end = block.offset + block.size
         at = end if end <= size else at + 1
+
+
+def in_order(found: Iterable[Block]) -> list[Block]:
+    """Found blocks without those that lie before or over an earlier one of their kind, as no file's own do.
+
+    They are another file's, which was appended to this one or is a side file of it.
+    """
+    kept = []
+    reached: dict[int, tuple[int, int]] = {}  # by kind: where the last block begins, and where its neighbour may
+    ends: dict[int, int] = {}
+    for block in found:
+        first, end, low, high = block.extent
+        start, beside = reached.get(block.kind, (0, 0))
+        if first >= ends.get(block.kind, 0) or (first == start and low >= beside > 0 and end == ends[block.kind]):
+            kept.append(block)
+            reached[block.kind], ends[block.kind] = (first, high), end
+    return kept
+
+
+def read_around(read_at: Callable[[int, int], bytes], offset: int, count: int) -> bytes:
+    """Bytes of a file, with zeros for those that cannot be read, as in a disk's bad sectors."""
+
+    def fails(first: int, size: int) -> bool:
+        try:
+            read_at(first, size)
+        except DataError:
+            return True
+        return False
+
+    try:
+        return read_at(offset, count)
+    except DataError:
+        pass
+    end = offset + count
+    cut = max((offset + count // 2) // SECTOR, offset // SECTOR + 1) * SECTOR
+    if offset < cut < end:
+        return read_around(read_at, offset, cut - offset) + read_around(read_at, cut, end - cut)
+    sizes = range(1, count + 1)
+    head = bisect_right(sizes, False, key=lambda size: fails(offset, size))
+    tail = min(bisect_right(sizes, False, key=lambda size: fails(end - size, size)), count - head)
+    return read_at(offset, head) + bytes(count - head - tail) + read_at(end - tail, tail)
 
 
 def uncovered(blocks: list[Block], frames: int, channels: int) -> Iterator[Extent]:

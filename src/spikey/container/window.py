@@ -3,47 +3,44 @@
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext
 from typing import Any, Protocol
 
 import numpy as np
 
+from spikey.recording.opened import Positioned, Seekable, is_positioned, read_some
 from spikey.recording.remote import Remote
-from spikey.recording.source import Layout, Seekable
+from spikey.recording.source import Layout
 
 
 class Window:
-    """`size` bytes from `offset` on of an opened file, as a file; several may share one file, under one lock."""
+    """`size` bytes from `offset` on of an opened file, as a file; several may share one that is read by position."""
 
-    def __init__(self, file: Seekable, name: str, offset: int, size: int, lock: threading.Lock | None = None):
-        self.name = name
+    def __init__(self, file: Positioned | Seekable, name: str, offset: int, size: int):
+        self.title = name
         self.size = size
         self.remote = isinstance(file, Remote)
         self._file: Any = file
         self._offset = offset
-        self._lock = lock or threading.Lock()
-        self._at = 0
+        self._lock = nullcontext() if is_positioned(file) else threading.Lock()
 
-    def seek(self, offset: int) -> int:
-        """Go to a byte."""
-        self._at = offset
-        return offset
-
-    def readinto(self, view: memoryview) -> int:
+    def read_into(self, offset: int, view: memoryview) -> int:
         """Read as many bytes as `view` has, or as there are."""
-        count = max(min(len(view), self.size - self._at), 0)
+        count = max(min(len(view), self.size - offset), 0)
+        if not count:
+            return 0
         with self._lock:
-            self._file.seek(self._offset + self._at)
-            got = self._file.readinto(view[:count]) if count else 0
-        self._at += got or 0
-        return got or 0
+            return read_some(self._file, self._offset + offset, view[:count])
 
     def ahead(self, ranges: list[tuple[int, int]]) -> None:
         """Have a remote file fetch byte ranges (start, end)."""
-        with self._lock:
-            self._file.ahead([(start + self._offset, end + self._offset) for start, end in ranges])
+        self._file.ahead([(start + self._offset, end + self._offset) for start, end in ranges])
 
     def close(self) -> None:
         """Nothing: the file belongs to whoever opened it."""
+
+    def __reduce__(self) -> Any:
+        return Window, (self._file, self.title, self._offset, self.size)
 
 
 class Companions(Protocol):

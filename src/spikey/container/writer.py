@@ -47,6 +47,7 @@ from spikey.container.layout import (
     WRAPPED,
     Block,
     Header,
+    index_copy,
     write_index,
 )
 from spikey.container.packed_bytes import PIECE, pack_bytes
@@ -496,7 +497,7 @@ class BlockWriter:
         self._out = out
         self._head = header.write()
         # The copy at the end names an embedded model: it is too large to be there twice.
-        self._copy = replace(header, records=[(k, c[:4] if k == MODEL else c) for k, c in header.records]).write()
+        self._copy = index_copy(self._head, header.record(MODEL))
         self._blocks: list[Block] = []
         self.written = 0
 

@@ -23,10 +23,11 @@ from spikey.coding.block import Method
 from spikey.container.layout import BYTES
 from spikey.container.reader import Reader
 from spikey.container.writer import ArraySource, write_file
-from spikey.errors import DamagedError, DataError, SpikeyError, UsageError
+from spikey.errors import DamagedError, DataError, SpikeyError, UsageError, install
 from spikey.files import PRESETS, Settings
 from spikey.model.calibration import Calibration, load, n1
 from spikey.model.trained import named
+from spikey.recording.hints import warn_of_chunk, warn_of_shape
 from spikey.wire import Cursor, varint
 
 MARK = b"\xb5SC"
@@ -36,7 +37,7 @@ STORED, DEFLATED = 0, 1  # methods of the general way
 KINDS = "biufcmMSUV"  # of NumPy types whose elements lie in the array itself
 FEWEST_FRAMES = 16  # fewer teach a predictor nothing
 MODELLED = ("int8", "uint8", "int16", "uint16", "int32", "uint32")
-NEWER = "it was written by a newer version of Spikey: pip install -U spikey-codec"
+NEWER = f"it was written by a newer version of Spikey: git pull, then {install()}"
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,8 @@ def encode_chunk(array: Any, options: Options = DEFAULTS, order: str | None = No
 
     The first axis is time, leading axes of length 1 aside, and the others together are the channels. order: the memory
     order, "C" or "F", in which `decode_chunk` gives it back; the array's own unless stated.
-    Raises UsageError for elements that have no bytes of their own.
+    Raises UsageError for elements that have no bytes of their own; warns of channels that seem to come first, and of
+    large chunks of floats.
 
     >>> samples = np.arange(3000, dtype=">u2").reshape(1000, 3)
     >>> decoded = decode_chunk(encode_chunk(samples))
@@ -108,6 +110,7 @@ def encode_chunk(array: Any, options: Options = DEFAULTS, order: str | None = No
         raise UsageError(f"elements of type {array.dtype} have no bytes of their own; convert them to a plain type")
     order = order or ("F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C")
     samples = _samples(array, order)
+    _warn(array.shape, array.dtype.name)
     flags = FORTRAN * (order == "F") | GENERAL * (samples is None)
     body = _general(array, order) if samples is None else _modelled(samples, options)
     data = _head(flags, array.dtype, array.shape) + body
@@ -140,13 +143,26 @@ def decode_chunk(data: Any, jobs: int = 1) -> np.ndarray:
         raise DataError(f"a chunk has an impossible shape ({error})") from None
 
 
+def _warn(shape: tuple[int, ...], dtype: str) -> None:
+    """Warn of chunks that were probably meant otherwise."""
+    shape = _without_ones(shape)
+    if len(shape) > 1 and dtype in MODELLED:
+        warn_of_shape(shape[0], math.prod(shape[1:]), "store the array transposed, as (time, channels)", 2)
+    warn_of_chunk(shape, dtype, 2)
+
+
+def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape without its leading axes of length 1."""
+    while len(shape) > 1 and shape[0] == 1:
+        shape = shape[1:]
+    return shape
+
+
 def _samples(array: np.ndarray, order: Any) -> np.ndarray | None:
     """The array as (frames, channels) where it is for the model."""
     if array.dtype.name not in MODELLED or not array.size:
         return None
-    shape = array.shape
-    while len(shape) > 1 and shape[0] == 1:
-        shape = shape[1:]
+    shape = _without_ones(array.shape)
     if not shape or shape[0] < FEWEST_FRAMES:
         return None
     return array.reshape(shape[0], -1, order=order)

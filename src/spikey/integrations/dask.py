@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -25,11 +25,9 @@ from spikey.container.writer import ArraySource, Coded, Readable, block_shape, i
 from spikey.errors import SpikeyError, UsageError
 from spikey.files import (
     Outcome,
-    Progress,
     Settings,
     calibration_for,
     compare_around,
-    complete_file,
     compress_file,
     open_recording,
     size_of,
@@ -38,7 +36,9 @@ from spikey.integrations.dask_client import AHEAD, Call, ClusterError, Window, c
 from spikey.integrations.dask_tasks import Recording, compress_whole, encode_stretch, size_seen
 from spikey.model.calibration import Calibration
 from spikey.model.trained import use
-from spikey.recording.remote import full
+from spikey.recording.hints import warn_of_shape
+from spikey.recording.output import atomic_output
+from spikey.recording.remote import full, is_address
 from spikey.recording.source import Layout, NotPCM, Source, open_file, read_at
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ def compress(
     scheduler: str | None = None,
     jobs: int | None = None,
     ship: bool | None = None,
-    progress: Progress | None = None,
+    progress: Callable[[int], None] | None = None,
+    overwrite: bool = False,
 ) -> Outcome:
     """Compress one recording on a cluster, to the bytes that one machine writes.
 
@@ -70,8 +71,8 @@ def compress(
     methods of `spikey.container.writer.Readable`. out: a path or an address. settings: as for `spikey.files`, or a
     preset alone. client: a Dask client; without one, a scheduler's address, or a cluster of `jobs` processes on this
     machine. ship: whether the samples are sent to the workers, rather than read by them; by default where a worker does
-    not see the file. progress: called with the samples done since. Raises what `spikey.files.compress_file` raises, and
-    ClusterError.
+    not see the file. progress: called with the samples done since. overwrite: whether to replace `out`. Raises what
+    `spikey.files.compress_file` raises, and ClusterError.
 
     >>> import spikey.dask
     >>> spikey.dask.compress("day.wav", "s3://lab/day.spky", scheduler="tcp://10.0.0.1:8786").ratio  # doctest: +SKIP
@@ -83,7 +84,10 @@ def compress(
             if rate is None:
                 raise UsageError("samples need their rate in Hz: compress(samples, out, rate=...)")
             source = ArraySource(source, rate)
-        ((_, outcome),) = compress_files([(source, out)], settings, client=cluster, ship=ship, progress=progress)
+            warn_of_shape(source.frames, source.layout.channels, "give samples.T")
+        ((_, outcome),) = compress_files(
+            [(source, out)], settings, client=cluster, ship=ship, progress=progress, overwrite=overwrite
+        )
     if isinstance(outcome, SpikeyError):
         raise outcome
     return outcome
@@ -95,7 +99,8 @@ def compress_files(
     *,
     client: Client,
     ship: bool | None = None,
-    progress: Progress | None = None,
+    progress: Callable[[int], None] | None = None,
+    overwrite: bool = False,
 ) -> Iterator[tuple[Any, Outcome | SpikeyError]]:
     """Compress recordings on a cluster, pairs of source and output as for `compress`; yield what became of each.
 
@@ -103,7 +108,7 @@ def compress_files(
     its own recording only, and is yielded in place of its outcome; ClusterError alone is raised.
     """
     settings = replace(settings or Settings(estimate=True), jobs=1)
-    jobs = [_Job(source, out, settings) for source, out in work]
+    jobs = [_Job(source, out, settings, overwrite) for source, out in work]
     if ship is None and jobs:
         ship = not _seen(client, jobs[0])
     window = Window(client, (call for job in jobs for call in job.calls(threads(client), bool(ship))))
@@ -139,13 +144,14 @@ def _seen(client: Client, job: _Job) -> bool:
 class _Job:
     """One recording: its tasks, and its output."""
 
-    def __init__(self, source: Any, out: Path, settings: Settings):
+    def __init__(self, source: Any, out: Path, settings: Settings, overwrite: bool = False):
         self.source = source
         self.path = full(source) if isinstance(source, str | os.PathLike) else None
         self.name = self.path or "the samples"
         self.error: SpikeyError | None = None
         self._out = out
         self._settings = settings
+        self._overwrite = overwrite
         self._opened: Readable | None = None
         self._whole = self._spread = False
         self._calibration: tuple[Calibration | None, bytes | None] = None, None
@@ -185,21 +191,21 @@ class _Job:
             shipped = 0 if samples is None else samples.nbytes
             yield Call(self, encode_stretch, (recording, frames, channels, *shared, samples), shipped)
 
-    def write(self, results: Iterator[Any], progress: Progress | None) -> Outcome:
-        """Write the output from the tasks' results; it takes its name when it is complete and compared."""
+    def write(self, results: Iterator[Any], progress: Callable[[int], None] | None) -> Outcome:
+        """Write the output from the tasks' results; it is renamed when it is complete and compared."""
         if self.error is not None:
             raise self.error
         if self._whole:
             return self._write_whole(results, progress)
         if self._opened is None:  # a large file that is no PCM: packing bytes is no work for a cluster
             assert self.path is not None
-            return compress_file(self.path, self._out, self._settings, progress)
+            return compress_file(self.path, self._out, self._settings, overwrite=self._overwrite)
         source, settings = self._opened, self._settings
         size, tally = size_of(source), Tally()
         calibration, embed = self._calibration
         if settings.model is not None:
             use(settings.model)
-        with complete_file(self._out, self.name) as (file, passing):
+        with self._output() as (file, tmp_path):
             out = _Summed(file)
             write_file(
                 source,
@@ -214,24 +220,28 @@ class _Job:
             )
             file.close()
             if settings.verify:
-                out.compare(passing, self.name)
-                with Reader(passing) as reader:
+                out.compare(tmp_path, self.name)
+                with Reader(tmp_path) as reader:
                     compare_around(source, reader, self.name)
         note = note_on_model(tally, settings.model)
         return Outcome(size, out.written, source.frames * source.layout.channels, note)
 
-    def _write_whole(self, results: Iterator[Any], progress: Progress | None) -> Outcome:
+    def _write_whole(self, results: Iterator[Any], progress: Callable[[int], None] | None) -> Outcome:
         ((packed, check, outcome),) = results
         self._arrive(packed, check)
-        with complete_file(self._out, self.name) as (file, passing):
+        with self._output() as (file, tmp_path):
             out = _Summed(file)
             out.write(packed)
             file.close()
             if self._settings.verify:
-                out.compare(passing, self.name)
+                out.compare(tmp_path, self.name)
         if progress is not None:
             progress(outcome.samples)
         return outcome
+
+    def _output(self) -> AbstractContextManager[tuple[BinaryIO, str]]:
+        inputs, like = ([], None) if self.path is None else ([self.path], None if is_address(self.path) else self.path)
+        return atomic_output(self._out, *inputs, overwrite=self._overwrite, like=like)
 
     def _arrived(self, results: Iterator[Any]) -> Iterator[Coded]:
         for blocks in results:
@@ -280,12 +290,12 @@ class _Summed:
         self.written += len(data)
         return self._file.write(data)
 
-    def compare(self, passing: str, name: str) -> None:
+    def compare(self, tmp_path: str, name: str) -> None:
         """Raise SpikeyError where the file in its place holds something else."""
-        file, _, size = open_file(passing)
+        file, _, size = open_file(tmp_path)
         check = 0
         with file:
             for at in range(0, size, PIECE):
-                check = zlib.crc32(read_at(file, passing, at, min(PIECE, size - at)), check)
+                check = zlib.crc32(read_at(file, tmp_path, at, min(PIECE, size - at)), check)
         if (size, check) != (self.written, self._check):
             raise SpikeyError(f"{name}: what was stored is not what was written; nothing was kept")

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import spikey
-from spikey.errors import SpikeyError, UsageError
+from spikey.errors import SpikeyError, UsageError, install
 from spikey.recording.remote import reason
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def connect(scheduler: str | None = None, jobs: int | None = None) -> Iterator[C
     'http://127.0.0.1:8787/status'
     """
     if importlib.util.find_spec("distributed") is None:
-        raise UsageError('a cluster needs Dask: pip install "spikey-codec[dask]"')
+        raise UsageError(f"a cluster needs Dask: {install('dask')}")
     from distributed import Client, LocalCluster
 
     if scheduler is None or scheduler == "local":
@@ -107,7 +107,7 @@ def check_workers(client: Client) -> None:
             has = "has no spikey" if found == "none" else f"has spikey {found}"
             raise UsageError(
                 f"the worker at {worker} {has}, and here it is {spikey.__version__}; "
-                f"install the same everywhere: pip install spikey-codec=={spikey.__version__}"
+                f"install the same version everywhere: {install()}"
             )
 
 

@@ -18,7 +18,7 @@ from spikey.coding.block import Method, Payload, decode_block, decode_learned, n
 from spikey.container.layout import PACKED_BYTE, STORED_BYTE, Block
 from spikey.container.packed_bytes import unpack_bytes
 from spikey.container.writer import Coded, Part, Readable, batches, block_shape, encode_parts, parts_of
-from spikey.errors import DataError, SpikeyError, UsageError
+from spikey.errors import DataError, SpikeyError, UsageError, install
 from spikey.files import Outcome, Settings, compress_file, open_recording, same_bits
 from spikey.model.calibration import Calibration
 from spikey.recording.source import Layout, Source, unpack
@@ -56,7 +56,7 @@ def check_version(version: str) -> None:
     if version != spikey.__version__:
         raise UsageError(
             f"a worker has spikey {spikey.__version__}, and here it is {version}; "
-            f"install the same everywhere: pip install spikey-codec=={version}"
+            f"install the same version everywhere: {install()}"
         )
 
 

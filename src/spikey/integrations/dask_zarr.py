@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from spikey.errors import SpikeyError, UsageError
-from spikey.files import Outcome, Progress, Settings, open_recording, size_of
+from spikey.errors import SpikeyError, UsageError, install
+from spikey.files import Outcome, Settings, open_recording, size_of
 from spikey.integrations.dask_client import Call, Window, connect
 from spikey.integrations.dask_tasks import Recording, check_version
+from spikey.recording.output import tmp_name
 from spikey.recording.remote import full, is_address, reason
-from spikey.recording.store import find_store, unfinished
+from spikey.recording.store import find_store
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -30,7 +32,7 @@ def to_zarr(
     client: Client | None = None,
     scheduler: str | None = None,
     jobs: int | None = None,
-    progress: Progress | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> Outcome:
     """Write a recording's samples into a Zarr 2 array (frames, channels) with Spikey's codec, chunk by chunk.
 
@@ -43,17 +45,17 @@ def to_zarr(
     try:
         import zarr
     except ImportError:
-        raise UsageError(f'{out}: a Zarr array needs zarr: pip install "spikey-codec[numcodecs]" zarr') from None
+        raise UsageError(f"{out}: a Zarr array needs zarr: {install('numcodecs', 'zarr')}") from None
     from spikey.integrations.numcodecs_codec import Spikey
 
     address = str(out) if is_address(out) else f"file://{os.path.abspath(out)}"
     store, path = find_store(address)
     folder, slash, name = path.rstrip("/").rpartition("/")
-    passing_name = unfinished(name)
-    passing = f"{address.rstrip('/').removesuffix(name)}{passing_name}"
-    place = f"{folder}{slash}{passing_name}"
+    unfinished = tmp_name(name)
+    tmp_path = f"{address.rstrip('/').removesuffix(name)}{unfinished}"
+    place = f"{folder}{slash}{unfinished}"
     if store.exists(path):
-        raise UsageError(f"{out}: is there already; name another output")
+        raise UsageError(f"{out}: exists; a Zarr array is never replaced, name another output")
     settings = settings or Settings()
     with open_recording(full(source), settings) as opened:
         recording = Recording.of(opened, full(source), settings)
@@ -62,7 +64,7 @@ def to_zarr(
     try:
         options = {} if zarr.__version__.startswith("2.") else {"zarr_format": 2}
         array = zarr.open(
-            passing,
+            tmp_path,
             mode="w",
             shape=(recording.frames, layout.channels),
             chunks=(min(chunk, max(recording.frames, 1)), layout.channels),
@@ -73,7 +75,7 @@ def to_zarr(
         array.attrs.update({"rate": layout.rate, "channels": layout.channels, "source": os.path.basename(str(source))})
         job = SimpleNamespace(name=str(source))
         calls = (
-            Call(job, write_chunk, (recording, passing, first, min(chunk, recording.frames - first)))
+            Call(job, write_chunk, (recording, tmp_path, first, min(chunk, recording.frames - first)))
             for first in range(0, recording.frames, chunk)
         )
         with connect(scheduler, jobs) if client is None else nullcontext(client) as cluster:

@@ -7,24 +7,16 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from spikeinterface.core import BaseRecording
 
-from spikey.container.extra import SideFile, side_file
 from spikey.errors import DataError, SpikeyError
+from spikey.recording.hints import CHANNELS_FIRST, warn_of_shape
 from spikey.recording.source import DTYPES, Layout, Source, open_file
 
 COMPARED = 256  # frames at either end
-LARGEST_BESIDE = 1 << 24  # bytes of a side file that only its name connects with the recording
-WHOLE_FOLDERS = (
-    "structure.oebin",
-    "binary.json",
-    "info.rhd",
-    "info.rhs",
-)  # what marks a folder of which everything belongs to the recording
 
 
 @dataclass(frozen=True)
@@ -46,6 +38,13 @@ class FlatFile:
             raise DataError(f"{name}: ends {self.offset + payload - size} bytes too early")
         return Source(file, name, self.layout, self.offset, payload, size)
 
+    def remainder(self, name: str) -> str:
+        """What to say of bytes after the last whole frame; nothing of the end that some formats have on purpose."""
+        rest = os.path.getsize(self.path) - self.offset - self.frames * self.layout.frame_bytes
+        if not rest or (self.offset and rest >= self.layout.frame_bytes):
+            return ""
+        return f"{name}: {rest:,} byte{'s' * (rest > 1)} after the last whole frame, which are kept as they are"
+
 
 def flat_file(recording: BaseRecording, segment: int) -> FlatFile | None:
     """The flat file that a segment's samples lie in; None where they lie otherwise."""
@@ -56,8 +55,11 @@ def flat_file(recording: BaseRecording, segment: int) -> FlatFile | None:
     if dtype.newbyteorder("<") != dtype or str(dtype) not in DTYPES:
         return None
     layout = Layout(int(shape[1]), float(recording.sampling_frequency), str(dtype))
-    flat = FlatFile(os.path.abspath(path), layout, int(offset), int(shape[0]), tuple(columns))
-    return flat if _same(flat, recording, segment) else None
+    flat = FlatFile(os.path.realpath(path), layout, int(offset), int(shape[0]), tuple(columns))
+    if not _same(flat, recording, segment):
+        return None
+    warn_of_shape(flat.frames, layout.channels, CHANNELS_FIRST)
+    return flat
 
 
 def _stated(recording: BaseRecording, segment: int) -> tuple[str, int, np.dtype, tuple[int, int], list[int]] | None:
@@ -122,22 +124,3 @@ def _same(flat: FlatFile, recording: BaseRecording, segment: int) -> bool:
     except SpikeyError:
         return False
     return True
-
-
-def side_files(path: Path, root: Path, recordings: set[Path]) -> list[SideFile]:
-    """The files that belong to the flat file at `path`, named as they lie below `root`; `recordings` are none.
-
-    In a folder of Open Ephys, of SpikeInterface or of Intan (one file per signal) that is the rest of the folder, but
-    for what belongs to other streams. Elsewhere it is files of the same name with another ending, up to 16 MiB each.
-    """
-    home = next((p for p in path.parents if any((p / mark).is_file() for mark in WHOLE_FOLDERS)), None)
-    if home is None or not home.is_relative_to(root):
-        beside = sorted(p for p in path.parent.iterdir() if p.stem == path.stem and p.is_file())
-        found = [p for p in beside if p.stat().st_size <= LARGEST_BESIDE and p.suffix != ".spky"]
-    else:
-        others = {p.parent for p in recordings if p.parent not in (path.parent, home)}
-        found = sorted(p for p in home.rglob("*") if p.is_file() and not others.intersection(p.parents))
-        for above in home.parents:
-            if above.is_relative_to(root):
-                found += sorted(above.glob("settings*.xml"))
-    return [side_file(p.relative_to(root).as_posix(), p) for p in found if p not in recordings]

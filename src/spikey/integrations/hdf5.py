@@ -22,12 +22,13 @@ from typing import Any
 
 import numpy as np
 
+from spikey.errors import DataError, UsageError, install
+
 try:
     import h5py
 except ImportError as error:
-    raise ImportError('needs h5py: pip install "spikey-codec[hdf5]"') from error
+    raise ImportError(f"needs h5py: {install('hdf5')}") from error
 
-from spikey.errors import DataError, UsageError
 from spikey.integrations.chunk import DEFAULTS, Options, decode_chunk, encode_chunk, means_of, options_from
 
 FILTER_ID = 46419  # of those that the HDF Group leaves to whoever wants one (32768 to 65535): none is registered

@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from spikey.errors import install
+
 try:
     from numcodecs.abc import Codec
     from numcodecs.compat import ensure_contiguous_ndarray, ensure_ndarray, ndarray_copy
 except ImportError as error:
-    raise ImportError('needs numcodecs: pip install "spikey-codec[numcodecs]"') from error
+    raise ImportError(f"needs numcodecs: {install('numcodecs')}") from error
 
 from spikey.integrations.chunk import DEFAULTS, Options, decode_chunk, encode_chunk, options_from
 

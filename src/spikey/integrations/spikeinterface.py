@@ -11,16 +11,19 @@ from typing import Any
 
 import numpy as np
 
+from spikey.errors import DataError, UsageError, install
+
 try:
     from spikeinterface.core import BaseRecording, BaseRecordingSegment
 except ImportError:
-    raise ImportError('this needs SpikeInterface: pip install "spikey-codec[spikeinterface]"') from None
+    raise ImportError(f"this needs SpikeInterface: {install('spikeinterface')}") from None
 
 from spikey.container.extra import Extra
 from spikey.container.reader import Reader
-from spikey.errors import DataError, UsageError
+from spikey.errors import OutputExistsError
 from spikey.files import Progress, Settings, calibration_for, write_recording
 from spikey.integrations.description import apply, describe, unpacked
+from spikey.recording.hints import CHANNELS_FIRST, warn_of_floats, warn_of_shape
 from spikey.recording.remote import full, is_address
 from spikey.recording.source import DTYPES, Layout
 
@@ -192,6 +195,7 @@ class RecordingSource:
         self.name = name
         self.layout = Layout(recording.get_num_channels(), recording.sampling_frequency, str(dtype.newbyteorder("=")))
         self.frames = recording.get_num_samples(segment)
+        warn_of_shape(self.frames, self.layout.channels, CHANNELS_FIRST, 2)
         self._recording, self._segment = recording, segment
 
     def read(self, first_frame: int, count: int) -> np.ndarray:
@@ -203,7 +207,10 @@ class RecordingSource:
         except Exception as error:  # each format has its own kinds
             raise DataError(f"{self.name}: frames {first_frame} to {end} cannot be read: {error}") from error
         if traces.shape != (count, self.layout.channels):
-            raise DataError(f"{self.name}: frames {first_frame} to {end} were read as {traces.shape}")
+            raise DataError(
+                f"{self.name}: its header describes {self.layout.channels:,} channels, and frames {first_frame:,} to "
+                f"{end:,} were read as {' x '.join(map(str, traces.shape))} samples"
+            )
         return np.ascontiguousarray(traces, dtype=self.layout.memory_dtype)
 
     def head_chunks(self, size: int = 0) -> Iterator[bytes]:
@@ -221,14 +228,16 @@ def write_spikey(
     block_frames: int | None = None,
     verify: bool = True,
     progress: Progress | None = None,
+    overwrite: bool = False,
 ) -> list[Path]:
-    """Compress a recording of integers of up to 32 bits, with channel ids, properties, annotations and probe.
+    """Compress a recording of integers of up to 32 bits or floats, with channel ids, properties, annotations and probe.
 
     A recording of one segment is written to `path`, one of several to `a_seg0.spky`, `a_seg1.spky`, … where `path` is
     `a.spky`; what was written is returned, for `read_spikey`. verify: decode what was written and compare.
     block_frames: frames that are decoded together, by default those of a second; fewer make short reads faster and
-    files larger.
-    Raises DataError for samples of other types, UsageError where `path` cannot be written.
+    files larger. overwrite: whether to replace files that exist.
+    Raises DataError for samples of other types, UsageError where `path` cannot be written. Warns of floats that hardly
+    shrink, and of channels that seem to come first.
     """
     target = Path(path)
     settings = Settings(
@@ -241,10 +250,16 @@ def write_spikey(
     count = recording.get_num_segments()
     paths = [target] if count == 1 else [target.with_name(f"{target.stem}_seg{i}{target.suffix}") for i in range(count)]
     name = recording.get_annotation("name") or ""
+    for each in paths:
+        if each.exists() and not overwrite:
+            raise OutputExistsError(str(each))
     for segment, each in enumerate(paths):
         source = RecordingSource(recording, segment, f"segment {segment} of {recording.name}")
         stream = describe(recording, segment, name, list(range(recording.get_num_channels())))
         metadata = {"streams": [stream], "source": {"segment": segment}}
         calibration, embed = calibration_for(source, settings)
-        write_recording(source, each, settings, calibration, embed, progress, extra=Extra(metadata))
+        outcome = write_recording(
+            source, each, settings, calibration, embed, progress, extra=Extra(metadata), overwrite=overwrite
+        )
+        warn_of_floats(outcome.note)
     return paths

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spikey.errors import DataError, UsageError
+from spikey.errors import DataError, UsageError, install
 from spikey.telemetry.check import NOTE
 from spikey.telemetry.file import read_telemetry
 
@@ -106,7 +106,7 @@ def need_spikeinterface() -> None:
     try:
         import spikeinterface.core  # noqa: F401
     except ImportError:
-        raise UsageError('this needs SpikeInterface: pip install "spikey-codec[spikeinterface]"') from None
+        raise UsageError(f"this needs SpikeInterface: {install('spikeinterface')}") from None
 
 
 def _sorting(frames: np.ndarray, channels: np.ndarray, telemetry: Telemetry) -> tuple[NumpySorting, np.ndarray]:

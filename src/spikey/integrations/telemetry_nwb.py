@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spikey.errors import UsageError
-from spikey.files import complete_file
+from spikey.errors import UsageError, install
+from spikey.recording.output import atomic_output
 from spikey.recording.remote import is_address
 from spikey.telemetry.check import NOTE, settings_of
 
@@ -27,7 +27,7 @@ def need_pynwb() -> None:
     try:
         import pynwb  # noqa: F401
     except ImportError:
-        raise UsageError('NWB files need pynwb: pip install "spikey-codec[spikeinterface]"') from None
+        raise UsageError(f"NWB files need pynwb: {install('spikeinterface')}") from None
 
 
 def write_nwb(
@@ -36,6 +36,8 @@ def write_nwb(
     volts_per_code: float | None = None,
     start: datetime.datetime | None = None,
     source: PathLike | None = None,
+    *,
+    overwrite: bool = False,
 ) -> None:
     """Write an NWB file, complete or not at all.
 
@@ -43,6 +45,7 @@ def write_nwb(
     each of its waveforms; a spike whose waveform was left out has none. Processing module `ecephys`: the spike-band
     power, and the low band as `LFP` where volts_per_code is given, else as a series in codes. `invalid_times`: what is
     missing. start: when the recording began; None: unknown, which the file says and gives the year 1970.
+    overwrite: whether to replace `path` where it exists.
     source: a file that must not be the one written to.
     Raises UsageError where pynwb is missing or `path` cannot be written.
     """
@@ -66,7 +69,7 @@ def write_nwb(
     for first, end in telemetry.missing:
         file.add_invalid_time_interval(start_time=first / telemetry.rate, stop_time=end / telemetry.rate)
     with (
-        complete_file(path, source) as (out, _),
+        atomic_output(path, *([] if source is None else [source]), overwrite=overwrite) as (out, _),
         h5py.File(out, "w") as store,
         NWBHDF5IO(file=store, mode="w") as writer,
     ):

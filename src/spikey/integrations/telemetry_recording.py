@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from spikey.errors import UsageError, install
+
 try:
     from spikeinterface.core import BaseRecording, BaseRecordingSegment
 except ImportError:
-    raise ImportError('this needs SpikeInterface: pip install "spikey-codec[spikeinterface]"') from None
+    raise ImportError(f"this needs SpikeInterface: {install('spikeinterface')}") from None
 
-from spikey.errors import UsageError
 from spikey.recording.remote import full
 from spikey.telemetry.check import NOTE
 from spikey.telemetry.file import read_telemetry

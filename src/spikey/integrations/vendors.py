@@ -1,56 +1,86 @@
-"""Vendors' folders and files, read with SpikeInterface and Neo: what they hold, and each part of it compressed."""
+"""Vendors' recordings, read with SpikeInterface and Neo: what they hold, and each part of it compressed."""
 
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from spikey.container.extra import Extra
-from spikey.errors import DataError, SpikeyError, UsageError
+from spikey.container.extra import Extra, SideFile, safe_name
+from spikey.errors import DataError, UsageError, install
 from spikey.files import Outcome, Progress, Settings, calibration_for, write_recording
+from spikey.integrations.discovery import Unit
+from spikey.integrations.steady import Steady, check_sizes
 
 try:
     import spikeinterface.core as si
     from spikeinterface.extractors import extractor_classes
 
     from spikey.integrations.description import describe
-    from spikey.integrations.flat import FlatFile, flat_file, side_files
+    from spikey.integrations.flat import FlatFile, flat_file
+    from spikey.integrations.neo_reading import reading
     from spikey.integrations.spikeinterface import RecordingSource, second
 except ImportError as error:
     raise ImportError(
-        f'vendors\' folders and files need SpikeInterface: pip install "spikey-codec[spikeinterface]" ({error})'
+        f"vendors' folders and files need SpikeInterface: {install('spikeinterface')} ({error})"
     ) from None
 
-SUFFIXES = {".rhd": "intan", ".rhs": "intan", ".nwb": "nwb"} | {f".ns{n}": "blackrock" for n in range(1, 10)}
-SAVED = ("binary.json", "si_folder.json", "spikeinterface_info.json", ".zgroup", "zarr.json")  # by SpikeInterface
+MOST_NAMED = 100  # files that are not stored, in the metadata
 
 
 @dataclass(frozen=True)
 class Part:
-    """One file to be: `name` without `.spky`, the streams in it with the recordings that hold them, and the segment."""
+    """One file to be: the streams in it with the recordings that hold them, the segment, and what travels along.
+
+    name: where the flat file lay below the input, or a title. file: the path of that flat file; None where only samples
+    are kept. files: its side files. sizes: of the files that are read, in bytes, as they were when they were found.
+    not_stored: names of files of the input that no output restores; none but in the first part.
+    """
 
     name: str
     recordings: tuple[tuple[str, si.BaseRecording, tuple[int, ...]], ...]
     reader: str
     block: int
     segment: int
-    root: Path
     flat: FlatFile | None
-    beside: frozenset[Path]  # the flat files of all parts
+    file: Path | None = None
+    files: tuple[SideFile, ...] = ()
+    sizes: tuple[tuple[Path, int], ...] = ()
+    not_stored: tuple[str, ...] = ()
 
     @property
     def streams(self) -> list[str]:
         """Names of the streams in it."""
         return [name for name, _, _ in self.recordings]
 
-    def compress(self, out_path: Path, settings: Settings, progress: Progress | None = None) -> Outcome:
-        """Write the part to `out_path`, checked like any other; the preset is `realtime` where none is asked for."""
+    @property
+    def sample_bytes(self) -> int:
+        """Bytes of the samples as SpikeInterface gives them."""
+        return sum(
+            rec.get_num_samples(self.segment) * rec.get_num_channels() * rec.get_dtype().itemsize
+            for _, rec, _ in self.recordings
+        )
+
+    def compress(
+        self,
+        out_path: str | os.PathLike[str],
+        settings: Settings,
+        progress: Progress | None = None,
+        overwrite: bool = False,
+    ) -> Outcome:
+        """Write the part to `out_path`, checked like any other; the preset is `realtime` where none is asked for.
+
+        overwrite: whether to replace a file that exists; the output gets the mode and time of the part's flat file.
+        Raises DataError where a file has changed since it was found, or changes meanwhile.
+        """
+        check_sizes(dict(self.sizes))
         settings = replace(
             settings,
             preset=settings.preset or "realtime",
@@ -58,73 +88,69 @@ class Part:
         )
         if self.flat is None:
             _, recording, _ = self.recordings[0]
-            return self._write(RecordingSource(recording, self.segment, self.name), out_path, settings, progress)
-        with self.flat.open() as source:
-            return self._write(source, out_path, settings, progress)
+            source = RecordingSource(recording, self.segment, self.name)
+            return self._write(source, out_path, settings, progress, overwrite)
+        with self.flat.open() as file:
+            return self._write(file, out_path, settings, progress, overwrite)
 
-    def _write(self, source: Any, out_path: Path, settings: Settings, progress: Progress | None) -> Outcome:
-        calibration, embed = calibration_for(source, settings)
-        return write_recording(source, out_path, settings, calibration, embed, progress, extra=self._extra())
+    def _write(
+        self,
+        source: Any,
+        out_path: str | os.PathLike[str],
+        settings: Settings,
+        progress: Progress | None,
+        overwrite: bool,
+    ) -> Outcome:
+        steady = Steady(source, dict(self.sizes))
+        calibration, embed = calibration_for(steady, settings)
+        outcome = write_recording(
+            steady,
+            out_path,
+            settings,
+            calibration,
+            embed,
+            progress,
+            extra=self._extra(),
+            overwrite=overwrite,
+            like=self.file,
+        )
+        notes = [outcome.note, "" if self.flat is None else self.flat.remainder(self.name)]
+        return replace(outcome, note="; ".join(filter(None, notes)))
 
     def _extra(self) -> Extra:
         streams = [describe(rec, self.segment, name, list(columns)) for name, rec, columns in self.recordings]
         origin: dict[str, Any] = {"reader": self.reader, "block": self.block, "segment": self.segment}
-        if self.flat is None:
-            return Extra({"streams": streams, "source": origin})
-        path = Path(self.flat.path)
-        origin["file"] = path.relative_to(self.root).as_posix()
-        kept = side_files(path, self.root, set(self.beside))
-        return Extra({"streams": streams, "source": origin}, tuple(kept))
+        if self.flat is not None:
+            origin["file"] = self.name
+        metadata: dict[str, Any] = {"streams": streams, "source": origin}
+        if self.not_stored:
+            metadata["not_stored"] = list(self.not_stored[:MOST_NAMED])
+            metadata["not_stored_count"] = len(self.not_stored)
+        return Extra(metadata, self.files)
 
 
-def parts_of(path: Path, stream: str | None = None, reader: str | None = None) -> list[Part]:
-    """What a vendor's file or folder holds, one part for each file to be.
+def read(unit: Unit, root: Path) -> list[Part]:
+    """The parts of a recording, named as they lie below `root`, without side files.
 
-    stream: only the part with this stream. reader: SpikeInterface's name of the format, where it cannot be told.
-    Raises DataError where no reader takes it, UsageError for a stream or reader that there is not.
+    Raises DataError where no reader takes it, UsageError for a reader that there is not.
     """
-    if not path.exists():
-        raise DataError(f"{path} does not exist")
-    if reader is None and path.is_dir() and (files := _files_in(path)):
-        parts = [
-            replace(part, name=(file.parent.relative_to(path) / part.name).as_posix())
-            for file in files
-            for part in parts_of(file, stream)
-        ]
-        return parts
     failed: list[str] = []
-    for name, where, only in _candidates(path.absolute(), reader):
+    only = unit.members if unit.readers == ("spikeglx",) else ()
+    for name in unit.readers:
+        if name not in _classes() and name != "saved":
+            raise UsageError(f"there is no reader {name!r}; SpikeInterface has {', '.join(sorted(_classes()))}")
         try:
-            with warnings.catch_warnings(record=True) as said:
-                found = list(_parts(name, where, only))
-        except SpikeyError:
-            raise
+            with warnings.catch_warnings(record=True) as said, reading(only):
+                found = list(_parts(name, unit, root))
         except Exception as error:  # each reader has its own kinds
             failed.append(f"{name}: {' '.join(str(error).split())[:300] or type(error).__name__}")
             continue
-        if not found:
-            failed.append(f"{name}: finds no samples there")
-            continue
-        for each in said:
-            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
-        if stream is None:
+        if found:
+            for each in said:
+                warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
             return found
-        chosen = [part for part in found if stream in part.streams]
-        if not chosen:
-            listed = ", ".join(sorted({each for part in found for each in part.streams}))
-            raise UsageError(f"{path}: has no stream {stream!r}; there are: {listed}")
-        return chosen
-    if not failed:
-        raise DataError(f"{path}: holds no recording that SpikeInterface or Neo knows; --reader names its format")
-    hint = "" if reader else "; --reader names its format"
-    raise DataError(f"{path}: cannot be read as a recording ({'; '.join(failed)}){hint}")
-
-
-def takes(path: Path) -> bool:
-    """Whether there is a reader for a file or folder, going by names only."""
-    if path.is_dir() and _files_in(path):
-        return True
-    return next(_candidates(path.absolute(), None), None) is not None
+        failed.append(f"{name}: finds no samples there")
+    raise DataError("; ".join(failed))
 
 
 def _classes() -> dict[str, Any]:
@@ -136,60 +162,9 @@ def _classes() -> dict[str, Any]:
     return found
 
 
-def _candidates(path: Path, reader: str | None) -> Iterator[tuple[str, Path, Path | None]]:
-    """Readers that may take a path: name, what to give them, and the one file of it that is wanted."""
-    if reader is not None:
-        if reader not in _classes() and reader != "saved":
-            raise UsageError(f"there is no reader {reader!r}; SpikeInterface has {', '.join(sorted(_classes()))}")
-        yield reader, path, None
-        return
-    if path.is_dir():
-        yield from _folder_candidates(path)
-    elif path.suffix in (".bin", ".meta") and path.with_suffix(".meta").is_file():
-        yield "spikeglx", path.parent, path.with_suffix(".bin")
-    elif home := next((p for p in path.parents[:4] if (p / "structure.oebin").is_file()), None):
-        yield "openephysbinary", home, path if path.suffix == ".dat" else None
-    elif path.suffix.lower() in SUFFIXES:
-        yield SUFFIXES[path.suffix.lower()], path, None
-    else:
-        yield from ((name, path, None) for name in _neo_candidates(path))
-
-
-def _files_in(path: Path) -> list[Path]:
-    """The files of a folder that are recordings by themselves, where the folder is not one."""
-    if next(_folder_candidates(path), None) is not None:
-        return []
-    return sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-
-
-def _folder_candidates(path: Path) -> Iterator[tuple[str, Path, Path | None]]:
-    if any((path / mark).exists() for mark in SAVED):
-        yield "saved", path, None
-    elif any(meta.with_suffix(".bin").is_file() for meta in path.rglob("*.meta")):
-        yield "spikeglx", path, None
-    elif next(path.rglob("structure.oebin"), None):
-        yield "openephysbinary", path, None
-    elif next(path.glob("*.continuous"), None):
-        yield "openephyslegacy", path, None
-    elif (path / "info.rhd").is_file() or (path / "info.rhs").is_file():
-        yield "intan", next(path.glob("info.rh[ds]")), None
-    else:
-        yield from ((name, path, None) for name in _neo_candidates(path))
-
-
-def _neo_candidates(path: Path) -> list[str]:
-    """Readers that go by the endings of file names, the likeliest first."""
-    from neo.rawio import get_rawio
-
-    mode = "dir" if path.is_dir() else "file"
-    classes = {each.NeoRawIOClass: name for name, each in _classes().items() if getattr(each, "NeoRawIOClass", None)}
-    possible = get_rawio(path, exclusive_rawio=False) or []
-    return [classes[raw.__name__] for raw in possible if raw.__name__ in classes and mode in raw.rawmode]
-
-
-def _parts(reader: str, path: Path, only: Path | None) -> Iterator[Part]:
-    """The parts of what a reader makes of a path."""
-    root = path if path.is_dir() else path.parent
+def _parts(reader: str, unit: Unit, root: Path) -> Iterator[Part]:
+    """The parts of what a reader makes of a unit."""
+    path = Path(os.path.abspath(unit.place))
     opened = [(block, _opened(reader, path, block)) for block in range(_blocks(reader, path))]
     segments = [(block, seg, streams) for block, streams in opened for seg in range(_count(streams))]
     flats = {
@@ -199,25 +174,37 @@ def _parts(reader: str, path: Path, only: Path | None) -> Iterator[Part]:
     }
     # A file that several segments lie in would be kept several times.
     uses = Counter(path for _, _, path in {(b, s, flat.path) for (b, s, _), flat in flats.items() if flat})
-    once = {key: flat for key, flat in flats.items() if flat and uses[flat.path] == 1}
-    beside = frozenset(Path(flat.path) for flat in once.values())
+    members = {os.path.realpath(each): each for each in unit.members}
+    once = {
+        key: (flat, members[flat.path])
+        for key, flat in flats.items()
+        if flat and uses[flat.path] == 1 and flat.path in members and _has_safe_name(members[flat.path], root)
+    }
     for block, seg, streams in segments:
-        grouped: dict[str, list[tuple[str, si.BaseRecording, tuple[int, ...]]]] = {}
+        grouped: dict[Path, list[tuple[str, si.BaseRecording, tuple[int, ...]]]] = {}
         for name, recording in streams.items():
-            flat = once.get((block, seg, name))
-            if flat is not None and Path(flat.path).is_relative_to(root):
-                grouped.setdefault(flat.path, []).append((name, recording, flat.columns))
-            elif only is None:
-                wanted = [path.name, name if len(streams) > 1 else ""]
-                wanted += [f"block{block}" if len(opened) > 1 else "", f"seg{seg}" if _count(streams) > 1 else ""]
-                title = ".".join(re.sub(r"[^\w.#-]+", "_", word).strip("_") for word in wanted if word)
-                columns = tuple(range(recording.get_num_channels()))
-                yield Part(title, ((name, recording, columns),), reader, block, seg, root, None, beside)
+            if (block, seg, name) in once:
+                flat, file = once[block, seg, name]
+                grouped.setdefault(file, []).append((name, recording, flat.columns))
+                continue
+            wanted = [path.name, name if len(streams) > 1 else ""]
+            wanted += [f"block{block}" if len(opened) > 1 else "", f"seg{seg}" if _count(streams) > 1 else ""]
+            title = ".".join(re.sub(r"[^\w.#-]+", "_", word).strip("_") for word in wanted if word)
+            if unit.place != root and unit.place.is_relative_to(root):
+                title = (unit.place.parent.relative_to(root) / title).as_posix()
+            columns = tuple(range(recording.get_num_channels()))
+            yield Part(title, ((name, recording, columns),), reader, block, seg, None)
         for file, group in grouped.items():
-            if only in (None, Path(file)):
-                title = Path(file).relative_to(root).as_posix()
-                flat = once[block, seg, group[0][0]]
-                yield Part(title, tuple(group), reader, block, seg, root, flat, beside)
+            flat, _ = once[block, seg, group[0][0]]
+            yield Part(file.relative_to(root).as_posix(), tuple(group), reader, block, seg, flat, file)
+
+
+def _has_safe_name(path: Path, root: Path) -> bool:
+    """Whether a file can be restored under its name on every system."""
+    try:
+        return bool(safe_name(path.relative_to(root).as_posix()))
+    except DataError:
+        return False
 
 
 def _count(streams: dict[str, si.BaseRecording]) -> int:
@@ -234,8 +221,11 @@ def _blocks(reader: str, path: Path) -> int:
 
 def _opened(reader: str, path: Path, block: int) -> dict[str, si.BaseRecording]:
     """The recordings of all streams, by name."""
+    with suppress(ImportError):
+        import spikey.integrations.hdf5  # noqa: F401 (so that files with this filter can be read)
     if reader == "saved":
-        return {"": si.load(path)}
+        loaded = si.load(path)
+        return {"": loaded} if isinstance(loaded, si.BaseRecording) else {}
     each = _classes()[reader]
     options: dict[str, Any] = {}
     if "block_index" in inspect.signature(each.__init__).parameters:

@@ -9,12 +9,13 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from spikey.errors import DataError, UsageError, install
+
 try:
     from zarr.abc.codec import ArrayBytesCodec
 except ImportError as error:
-    raise ImportError('needs Zarr 3: pip install "spikey-codec[zarr]"') from error
+    raise ImportError(f"needs Zarr 3: {install('zarr')}") from error
 
-from spikey.errors import DataError, UsageError
 from spikey.integrations.chunk import DEFAULTS, KINDS, Options, decode_chunk, encode_chunk, options_from
 
 if TYPE_CHECKING:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import Any, TypeGuard
 
-from spikey.errors import DataError, UsageError
+from spikey.errors import DataError, UsageError, install
+from spikey.recording import forks
 
 NO_RANGES = "its server gives no parts of a file (no byte ranges), so it has to be downloaded first"
 CLOSE = 1 << 16  # bytes between two ranges that are rather fetched than asked for separately
@@ -30,7 +32,7 @@ def open_address(address: str) -> tuple[Remote, str, int]:
     try:
         import fsspec
     except ImportError:
-        raise UsageError(f'{address}: an address needs fsspec: pip install "spikey-codec[remote]"') from None
+        raise UsageError(f"{address}: an address needs fsspec: {install('remote')}") from None
     try:
         system, path = fsspec.core.url_to_fs(address)
         # Ranges are asked for as they are needed; a cache would fetch more, and its own way.
@@ -43,8 +45,7 @@ def open_address(address: str) -> tuple[Remote, str, int]:
         raise DataError(f"{address} cannot be reached: {_said(cause)}") from error
     except ImportError as error:
         raise UsageError(
-            f"{address}: needs a package that is missing ({_said(error)}); for http and s3: "
-            'pip install "spikey-codec[remote]"'
+            f"{address}: needs a package that is missing ({_said(error)}); for http and s3: {install('remote')}"
         ) from None
     except Exception as error:
         raise DataError(f"{address} cannot be opened: {_said(error)}") from error
@@ -52,6 +53,15 @@ def open_address(address: str) -> tuple[Remote, str, int]:
         file.close()
         raise DataError(f"{address} cannot be read: {NO_RANGES}")
     return Remote(file, address, size), address, size
+
+
+def reopen_address(address: str, size: int) -> Remote:
+    """Open an address that had `size` bytes before; DataError where that has changed."""
+    remote, _, now = open_address(address)
+    if now != size:
+        remote.close()
+        raise DataError(f"{address}: has {now:,} bytes, and had {size:,} when it was opened first; open it anew")
+    return remote
 
 
 def _size_of(file: Any) -> int | None:
@@ -66,63 +76,74 @@ def _size_of(file: Any) -> int | None:
 
 
 class Remote:
-    """A file of `size` bytes that seeks and reads like a local one, and fetches ahead what is about to be read."""
+    """A file of `size` bytes that is read by position, and fetches ahead what is about to be read.
+
+    Connections do not survive a fork: a child opens the address again when it first asks for something.
+    """
 
     def __init__(self, file: Any, name: str, size: int):
-        self._file = file
-        self._name = name
-        self._size = size
-        self._at = 0
+        self.title = name
+        self.size = size
+        self._file: Any = file
         self._parts: dict[int, bytes] = {}  # what was fetched ahead, by where it starts; the oldest first
+        self._lock = threading.Lock()
+        forks.watch(self)
 
-    def seek(self, offset: int) -> int:
-        """Go to a byte."""
-        self._at = offset
-        return offset
+    def forked(self) -> None:
+        """Nobody else in this process reads, and the parent's connections are the parent's."""
+        self._lock = threading.Lock()
+        self._file = None
 
-    def readinto(self, view: memoryview) -> int:
+    def __reduce__(self) -> Any:
+        return reopen_address, (self.title, self.size)
+
+    def read_into(self, offset: int, view: memoryview) -> int:
         """Read as many bytes as `view` has; DataError where the address cannot give them."""
-        start, end = self._at, self._at + len(view)
-        held = self._holding(start, end)
-        if held is None:
-            view[:] = self._request(start, end)
-        else:
-            view[:] = memoryview(self._parts[held])[start - held : end - held]
-        self._at = end
+        start, end = offset, offset + len(view)
+        with self._lock:
+            held = self._holding(start, end)
+            if held is None:
+                view[:] = self._request(start, end)
+            else:
+                view[:] = memoryview(self._parts[held])[start - held : end - held]
         return len(view)
 
     def ahead(self, ranges: list[tuple[int, int]]) -> None:
         """Fetch byte ranges (start, end) that are not there yet, those close to each other in one request."""
-        missing = sorted(r for r in ranges if self._holding(*r) is None)
-        merged: list[tuple[int, int]] = []
-        for start, end in missing:
-            if merged and start <= merged[-1][1] + CLOSE and end - merged[-1][0] <= LONGEST:
-                merged[-1] = merged[-1][0], max(end, merged[-1][1])
-            else:
-                merged.append((start, end))
-        for start, end in merged:
-            self._parts[start] = self._request(start, end)
-        while sum(map(len, self._parts.values())) > KEPT and len(self._parts) > len(merged):
-            self._parts.pop(next(iter(self._parts)))
+        with self._lock:
+            missing = sorted(r for r in ranges if self._holding(*r) is None)
+            merged: list[tuple[int, int]] = []
+            for start, end in missing:
+                if merged and start <= merged[-1][1] + CLOSE and end - merged[-1][0] <= LONGEST:
+                    merged[-1] = merged[-1][0], max(end, merged[-1][1])
+                else:
+                    merged.append((start, end))
+            for start, end in merged:
+                self._parts[start] = self._request(start, end)
+            while sum(map(len, self._parts.values())) > KEPT and len(self._parts) > len(merged):
+                self._parts.pop(next(iter(self._parts)))
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
     def _holding(self, start: int, end: int) -> int | None:
         """Where the part starts that holds a range."""
         return next((at for at, part in self._parts.items() if at <= start and end <= at + len(part)), None)
 
     def _request(self, start: int, end: int) -> bytes:
+        if self._file is None:
+            self._file = reopen_address(self.title, self.size)._file
         try:
             self._file.seek(start)
             data = self._file.read(end - start)
         except FileNotFoundError:
-            raise DataError(f"{self._name} has vanished since it was opened") from None
+            raise DataError(f"{self.title} has vanished since it was opened") from None
         except Exception as error:  # each protocol has its own kinds
-            raise DataError(f"{self._name} cannot be read at byte {start}: {_said(error)}") from error
+            raise DataError(f"{self.title} cannot be read at byte {start}: {_said(error)}") from error
         if len(data) != end - start:
-            raise DataError(f"{self._name}: gave {len(data)} bytes at byte {start} where {end - start} were asked for")
+            raise DataError(f"{self.title}: gave {len(data)} bytes at byte {start} where {end - start} were asked for")
         return data
 
 

@@ -6,24 +6,23 @@ byte for byte. A frame is one sample of every channel, interleaved and little-en
 
 from __future__ import annotations
 
-import io
 import math
 import operator
 import os
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Protocol, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from spikey.errors import DataError, UsageError
-from spikey.recording.remote import Remote, is_address, open_address
+from spikey.recording.opened import PathLike as PathLike
+from spikey.recording.opened import Positioned, Seekable, read_at
+from spikey.recording.opened import open_file as open_file
 
 Samples = npt.NDArray[Any]
 Buffer = bytes | bytearray | memoryview
-PathLike = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 # Name of the type in the file -> bytes per sample there, NumPy type in memory. NumPy has no 24-bit integer.
 DTYPES: dict[str, tuple[int, str]] = {
@@ -37,8 +36,8 @@ DTYPES: dict[str, tuple[int, str]] = {
     "float32": (4, "float32"),
     "float64": (8, "float64"),
 }
+MOST_CHANNELS = 1 << 24
 PIECE_BYTES = 1 << 20
-BUFFER_BYTES = 1 << 16  # of a remote file: headers are read in small steps, samples in steps larger than this
 
 
 class NotPCM(DataError):
@@ -62,8 +61,8 @@ class Layout:
     dtype: str
 
     def __post_init__(self) -> None:
-        if self.channels < 1:
-            raise UsageError(f"a recording needs at least one channel, not {self.channels}")
+        if not 1 <= self.channels <= MOST_CHANNELS:
+            raise UsageError(f"a recording has 1 to {MOST_CHANNELS:,} channels, not {self.channels:,}")
         if not (math.isfinite(self.rate) and self.rate >= 0):
             raise UsageError(f"a sampling rate is a finite number of Hz, not {self.rate}")
         if self.dtype not in DTYPES:
@@ -131,99 +130,22 @@ def pack(samples: Samples, layout: Layout) -> bytes:
     return words[:, :3].tobytes()
 
 
-def open_file(path: PathLike) -> tuple[io.BufferedReader, str, int]:
-    """Open a regular file, or one at an fsspec address, for reading; its name for messages and its size in bytes.
-
-    Raises `DataError` if there is no such file, it is a folder or a device, or it may not be read.
-    """
-    if is_address(path):
-        remote, name, size = open_address(path)
-        return io.BufferedReader(_Raw(remote, size), BUFFER_BYTES), name, size
-    name = os.fsdecode(path)
-    try:
-        # Asked before opening, because opening a named pipe would wait for its other end.
-        mode = os.stat(path).st_mode
-        if stat.S_ISDIR(mode):
-            raise DataError(f"{name} is a folder, not a recording")
-        if not stat.S_ISREG(mode):
-            raise DataError(f"{name} is not a regular file")
-        file = open(path, "rb")  # noqa: SIM115 (the source closes it)
-        return file, name, os.fstat(file.fileno()).st_size
-    except FileNotFoundError:
-        raise DataError(f"{name} does not exist") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{name} cannot be opened: {getattr(error, 'strerror', None) or error}") from error
-
-
-class _Raw(io.RawIOBase):
-    """A remote file of `size` bytes as Python's own kind of file."""
-
-    def __init__(self, remote: Remote, size: int) -> None:
-        self._remote = remote
-        self._size = size
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        count = max(min(len(buffer), self._size - self._at), 0)
-        if count:
-            self._remote.seek(self._at)
-            self._remote.readinto(memoryview(buffer)[:count])
-            self._at += count
-        return count
-
-    def close(self) -> None:
-        if not self.closed:
-            self._remote.close()
-        super().close()
-
-
-class Seekable(Protocol):
-    """An opened file, as far as it is read here."""
-
-    def seek(self, offset: int, /) -> int: ...
-    def readinto(self, view: memoryview, /) -> int | None: ...
-
-
-def read_at(file: Seekable, name: str, offset: int, count: int) -> bytearray:
-    """Read exactly `count` bytes at `offset`; raise `DataError` if the file cannot give them."""
-    data = bytearray(count)
-    try:
-        file.seek(offset)
-        with memoryview(data) as view:
-            done = 0
-            while done < count:
-                got = file.readinto(view[done:])
-                if not got:
-                    raise DataError(f"{name} ended at byte {offset + done} while bytes up to {offset + count} were due")
-                done += got
-    except OSError as error:
-        raise DataError(f"{name} cannot be read at byte {offset}: {error.strerror or error}") from error
-    return data
-
-
 class Source:
     """An opened recording: `frames` frames of samples in `layout`, and the bytes around them.
 
-    Made by `open_wav` and `open_raw`; a context manager. Reads seek in one file, so a source serves one thread.
+    Made by `open_wav` and `open_raw`; a context manager. Reads are by position, so threads can share a source.
     What `payload_size` holds beyond whole frames counts as tail. `canonical` says that the head follows from layout
     and frames (see `wav.canonical_head`) and the tail is empty, so that neither need be stored.
     """
 
     def __init__(
-        self, file: io.BufferedReader, name: str, layout: Layout, head_size: int, payload_size: int, file_size: int
+        self,
+        file: Positioned | Seekable,
+        name: str,
+        layout: Layout,
+        head_size: int,
+        payload_size: int,
+        file_size: int,
     ) -> None:
         self._file = file
         self.name = name
@@ -245,6 +167,13 @@ class Source:
             raise UsageError(f"{self.name} has {self.frames} frames; asked for {count} from frame {first_frame} on")
         size = self.layout.frame_bytes
         return unpack(read_at(self._file, self.name, self.head_size + first_frame * size, count * size), self.layout)
+
+    def size_now(self) -> int:
+        """The file's size in bytes at this moment, which differs from when it was opened if it is still written."""
+        try:
+            return os.stat(self.name).st_size
+        except (OSError, ValueError):  # a remote file
+            return self._tail_start + self.tail_size
 
     def head(self) -> bytes:
         """All bytes before the samples. Use `head_chunks` where they may be many."""

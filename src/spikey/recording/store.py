@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO
 
-from spikey.errors import SpikeyError, UsageError
+from spikey.errors import OutputExistsError, SpikeyError, UsageError, install
+from spikey.recording.output import tmp_name
 from spikey.recording.remote import reason
 
 
@@ -16,7 +16,7 @@ def find_store(address: str) -> tuple[Any, str]:
     try:
         import fsspec
     except ImportError:
-        raise UsageError(f'{address}: an address needs fsspec: pip install "spikey-codec[remote]"') from None
+        raise UsageError(f"{address}: an address needs fsspec: {install('remote')}") from None
     try:
         store, path = fsspec.core.url_to_fs(address)
     except ImportError as error:  # whose text names the package
@@ -26,38 +26,42 @@ def find_store(address: str) -> tuple[Any, str]:
     return store, path
 
 
-def unfinished(name: str) -> str:
-    """What a file is called until it is complete."""
-    return f".{name[:100]}.{secrets.token_hex(4)}.part"
-
-
 @contextmanager
-def complete_address(address: str) -> Iterator[tuple[BinaryIO, str]]:
-    """A file to write in a store that takes its name only when the block ends without an error; also its passing name.
+def atomic_address(address: str, overwrite: bool = False) -> Iterator[tuple[BinaryIO, str]]:
+    """A file to write in a store that is renamed to `address` when the block ends without an error; also its temporary
+    address.
 
-    The block must close the file before it reads it again. Raises UsageError where the store cannot be written to.
+    The block must close the file before it reads it again. Raises OutputExistsError where there is a file and it must
+    not be replaced, UsageError where the store cannot be written to.
     """
     store, path = find_store(address)
     folder, slash, name = path.rpartition("/")
-    passing_name = unfinished(name)
-    passing = f"{folder}{slash}{passing_name}"
+    unfinished = tmp_name(name)
+    tmp_path = f"{folder}{slash}{unfinished}"
     try:
-        if store.isdir(path):
-            raise UsageError(f"{address}: is a folder; name a file to write to")
+        _check(store, path, address, overwrite)
         if folder and "file" in _protocols(store):
             store.makedirs(folder, exist_ok=True)  # elsewhere folders need not be made, and a bucket had better not be
         try:
-            with store.open(passing, "wb") as file:
-                yield file, address.removesuffix(name) + passing_name
-            store.mv(passing, path)
+            with store.open(tmp_path, "wb") as file:
+                yield file, address.removesuffix(name) + unfinished
+            _check(store, path, address, overwrite)
+            store.mv(tmp_path, path)
         except BaseException:
             with suppress(Exception):
-                store.rm(passing)
+                store.rm(tmp_path)
             raise
     except SpikeyError:
         raise
     except Exception as error:  # every store has kinds of its own
         raise UsageError(f"{address}: cannot be written ({reason(error)})") from error
+
+
+def _check(store: Any, path: str, address: str, overwrite: bool) -> None:
+    if store.isdir(path):
+        raise UsageError(f"{address}: is a folder; name a file to write to")
+    if not overwrite and store.exists(path):
+        raise OutputExistsError(address)
 
 
 def _protocols(store: Any) -> tuple[str, ...]:

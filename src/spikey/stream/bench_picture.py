@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from spikey.errors import UsageError
+from spikey.errors import UsageError, install
+from spikey.recording.output import report_output
 
 
 def draw(row: dict[str, Any], path: Path) -> None:
@@ -15,7 +16,7 @@ def draw(row: dict[str, Any], path: Path) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise UsageError('a picture needs matplotlib: pip install "spikey-codec[plot]"') from None
+        raise UsageError(f"a picture needs matplotlib: {install('plot')}") from None
     figure = Figure(figsize=(6, 3.5), layout="constrained")
     axes = figure.add_subplot()
     kinds = [name for name in row if name.endswith("_ms") and "work" not in name]
@@ -35,6 +36,7 @@ def draw(row: dict[str, Any], path: Path) -> None:
     axes.set_title(f"{row['channels']:,} channels at {row['rate']:,g} Hz for {row['seconds']:g} s (dashed: a packet)")
     axes.legend()
     try:
-        figure.savefig(path)
-    except (OSError, ValueError) as error:
+        with report_output(path) as (out, _):
+            figure.savefig(out, format=Path(path).suffix[1:].lower() or "png")
+    except ValueError as error:
         raise UsageError(f"{path}: cannot be drawn to ({error})") from None

@@ -46,7 +46,10 @@ class Gap(NamedTuple):
 
 @dataclass
 class Counts:
-    """What became of packets: decoded or waiting, damaged, of another stream, twice or late, lost, recovered."""
+    """What became of packets: decoded or waiting, damaged, of another stream, twice or late, lost, recovered.
+
+    refused: those that name frames beyond `Decoder.latest`.
+    """
 
     taken: int = 0
     damaged: int = 0
@@ -55,6 +58,7 @@ class Counts:
     lost: int = 0
     undecodable: int = 0
     recovered: int = 0
+    refused: int = 0
 
 
 @dataclass
@@ -83,7 +87,8 @@ class Decoder:
     stream: its number; None takes that of the first key packet. calibration: one that is not shipped. wait: packets of
     a group that may arrive before a missing one is given up. jobs: threads of `push_all`.
 
-    `description` (any group's) is None until the first key packet.
+    `description` (any group's) is None until the first key packet. `latest`, where a receiver with a clock sets it, is
+    the frame up to which the stream can have come: what names a later one is refused.
     """
 
     def __init__(
@@ -92,6 +97,8 @@ class Decoder:
         self.stream = stream
         self.description: Description | None = None
         self.counts = Counts()
+        self.latest: int | None = None
+        self.ending = False  # whether an end packet has come, be it its turn or not
         self._calibration, self._wait, self._jobs = calibration, wait, jobs
         self._pool = ThreadPoolExecutor(jobs) if jobs > 1 else None
         self._codes = np.zeros(0, dtype=np.int32)
@@ -130,6 +137,10 @@ class Decoder:
                 for each in found:
                     yield from self._sorted(each)
                 return
+            if self._is_too_far(packet):
+                self.counts.refused += 1
+                return
+            self.ending |= bool(packet.flags & LAST)
             self._repair.see(bytes(data))
         except DataError:
             self.counts.damaged += 1
@@ -141,6 +152,17 @@ class Decoder:
             self.counts.undecodable -= len(early)
             for kept in early:
                 yield from self._queue(kept)
+
+    def _is_too_far(self, packet: Packet) -> bool:
+        """Whether a packet claims more frames than there can have been, also of packets before it, a frame each."""
+        if self.latest is None:
+            return False
+        first = 0 if packet.description is None else packet.description.first_frame
+        frame = max(first, Cursor(packet.body).varint() if packet.flags & LAST else 0)
+        group = self._groups.get(packet.group)
+        if frame > self.latest or group is None:
+            return frame > self.latest
+        return self._wait + max(self.latest - group.frame, 0) < (packet.number - group.expected) & 0xFFFFFFFF < HALF
 
     def _queue(self, packet: Packet) -> Iterator[_Due]:
         """Queue a packet of the stream; what is due comes out in order."""
@@ -201,8 +223,10 @@ class Decoder:
         out: list[Segment | Gap] = []
         try:
             if packet.flags & LAST:
-                self._end = Cursor(packet.body).varint()
-                group.ended = True
+                end = Cursor(packet.body).varint()
+                if end < max(each.frame for each in self._groups.values()) or self._end not in (None, end):
+                    raise DataError("a packet ends its stream before what has come of it")
+                self._end, group.ended = end, True
                 return []
             fresh = packet.description
             if fresh is None and not group.alive:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import secrets
+import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +32,8 @@ TYPICAL_FRAMES = 20
 DESCRIBED = 64  # bytes of a description at most
 TURNS = 2  # in which groups finish packets of a fixed number of frames
 HISTORY = 4096  # packets that can be sent again
+MOST_RATE = sys.float_info.max  # Hz: as a packet can hold it
+MOST_STREAMS = 1 << 32
 DTYPES = ("int16", "uint16", "int8", "uint8")
 
 
@@ -87,8 +89,13 @@ class Encoder:
         jobs: int = 1,
         stream: int | None = None,
     ):
-        if not 1 <= channels <= MOST_CHANNELS * 16 or not 0 < rate < math.inf or not 0 < key_interval < 1e9 or jobs < 1:
+        possible = 1 <= channels <= MOST_CHANNELS * 16 and 0 < rate <= MOST_RATE and 0 < key_interval < 1e9
+        if not possible or jobs < 1:
             raise UsageError("an encoder needs 1 to 65,536 channels, and a rate, key interval and jobs above 0")
+        if isinstance(calibration, str) and calibration != "auto":
+            raise UsageError(f'an encoder\'s calibration is a Calibration, None or "auto", not {calibration!r}')
+        if stream is not None and not 0 <= stream < MOST_STREAMS:
+            raise UsageError(f"a stream's number must be 0 to {MOST_STREAMS - 1:,}, not {stream}")
         if levels is not None and (levels.kind not in (N1, AFFINE) or levels.low_bits):
             raise UsageError("a stream's levels are the N1's or evenly spaced")
         if levels is not None and levels.kind == N1 and dtype != "int16":
@@ -97,7 +104,7 @@ class Encoder:
             raise UsageError(f"a stream's samples are {', '.join(DTYPES)}, not {dtype}")
         if not 0 <= parity <= MOST_PARITY:
             raise UsageError(f"parity must be 0 to {MOST_PARITY} packets, not {parity}")
-        self.channels, self.rate, self.dtype = channels, rate, np.dtype(dtype)
+        self.channels, self.rate, self.dtype = channels, float(rate), np.dtype(dtype)
         self.stream = secrets.randbits(32) if stream is None else stream
         if packet_frames is not None and not 1 <= packet_frames <= MOST_FRAMES:
             raise UsageError(f"a packet holds 1 to {MOST_FRAMES} frames, not {packet_frames}")

@@ -1,177 +1,226 @@
-"""Takes the packets of one or several streams apart and records each; asks again for what is missing where it may."""
+"""Takes the packets of one or several streams apart and records each; asks again for what is missing where it may.
+
+Whoever reaches the port can send anything. What that costs is bounded: a stream is recorded only once a second packet
+of it has come from the same sender, so many at a time, and a silent one gives its place to another.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from spikey.errors import DataError
+from spikey.errors import DataError, SpikeyError
+from spikey.stream.arrivals import CLOSED, name_of
 from spikey.stream.decoder import Decoder
-from spikey.stream.latency import Latency
-from spikey.stream.packet import LAST, MARK, PARITY, read_packet
+from spikey.stream.packet import PARITY, Packet, read_packet
 from spikey.stream.recorder import Recorder
-from spikey.stream.transport import MOST_ASKED, write_request
+from spikey.stream.recording import ENDED, Recording, is_whole, progress_of
 
-MOST_STREAMS = 8  # recorded by one receiver
+MOST_STREAMS = 8  # recorded at a time
+MOST_FILES = 100  # of one receiver
+MOST_CANDIDATES = 64  # streams of which one packet has come
+SILENT = 1.0  # seconds without packets after which a stream gives its place, or its sender's, to another
+MOST_LINES = 20  # about strangers
+LONGEST_STEP = 0.5  # seconds between two looks at the clock that count as silence; over that, this process stood still
 ASK_EVERY = 0.002  # seconds between two requests
-ASK_AGAIN = 0.01  # seconds before the same packet is asked for again
-MOST_TIMES = 3  # that a packet is asked for
-MOST_REMEMBERED = 4096  # packets that were asked for
-QUIET = 0.3  # seconds without packets after which a stream that has said its end is over, whatever is missing
-
-
-def _is_whole(packet: bytes) -> bool:
-    try:
-        read_packet(packet)
-    except DataError:
-        return False
-    return True
-
-
-@dataclass
-class Recording:
-    """One stream's decoder and file. ending: whether a packet said that it ends."""
-
-    number: int
-    decoder: Decoder
-    recorder: Recorder
-    sender: Any = None
-    ending: bool = False
-    heard: float = 0.0
-    packets: int = 0
-    bytes: int = 0
-    decode: Latency = field(default_factory=Latency)
-    asked: dict[tuple[int, int], tuple[int, float]] = field(default_factory=dict)
 
 
 class Receiver:
-    """Records streams: the first as `out`, those of senders that began anew beside it, as out-2 and so on.
+    """Records streams: the first as `out`, others beside it, as out-2 and so on; each ends with its own end packet.
 
-    `foreign` counts packets of streams of which no key packet has come yet, or that are too many; `damaged` those that
-    belong to none. A context manager: the files take their names when it is left without an error.
+    jobs: threads. idle: seconds of silence after which a stream is over without one. stream: the only one to record;
+    None for all. log: takes a line for a person.
+
+    `foreign` counts packets of streams that are not recorded, `damaged` those that belong to none, `late` those of
+    streams that are over. A context manager: files are complete when their stream is over, or when it is left without
+    an error.
     """
 
-    def __init__(self, out: Path, *, jobs: int = 1):
-        self.out, self.foreign, self.damaged, self.requests = out, 0, 0, 0
+    def __init__(
+        self,
+        out: Path,
+        *,
+        jobs: int = 1,
+        idle: float = float("inf"),
+        stream: int | None = None,
+        log: Callable[[str], None] = lambda line: None,
+        overwrite: bool = False,
+    ):
+        self.out, self.damaged, self.late, self.requests = out, 0, 0, 0
         self.streams: list[Recording] = []
-        self._jobs = jobs
-        self._known: dict[int, Recording] = {}
-        self._stack = ExitStack()
+        self._jobs, self._idle, self._only, self._log, self._overwrite = jobs, idle, stream, log, overwrite
+        self._open: dict[int, Recording] = {}
+        self._foreign = self._lines = 0
+        self._candidates: OrderedDict[tuple[int, Any], bytes] = OrderedDict()
+        self._refused: OrderedDict[int, None] = OrderedDict()  # streams that cannot be recorded
         self._asked = 0.0
+        self._now, self._looked = 0.0, time.monotonic()
+
+    @property
+    def foreign(self) -> int:
+        """Packets of streams that are not recorded."""
+        return self._foreign + len(self._candidates)
 
     def take(self, arrived: Sequence[tuple[bytes, Any]]) -> None:
-        """Packets, whatever they are, each with who sent it."""
-        known: dict[int, list[tuple[bytes, Any]]] = {}
+        """Packets, whatever they are, each with who sent it; none, to see which streams are over."""
+        now = time.monotonic()
+        self._now += min(now - self._looked, LONGEST_STEP)
+        self._looked = now
+        known: dict[int, list[bytes]] = {}
+        closed = []
         for packet, sender in arrived:
+            if packet == CLOSED:
+                closed.append(sender)
+                continue
             number = int.from_bytes(packet[1:5], "little")
-            if number in self._known or self._begin(packet):
-                known.setdefault(number, []).append((packet, sender))
+            known.setdefault(number, []).extend(self._belonging(number, packet, sender))
         for number, packets in known.items():
-            self._decode(self._known[number], packets)
+            if packets and number in self._open:
+                self._open[number].take(packets, self._now)
+        for stream in list(self._open.values()):
+            left = "its connection was closed" if stream.sender in closed else ""
+            self._close(stream, stream.reason(self._now, self._idle) or left)
 
-    def _decode(self, stream: Recording, packets: list[tuple[bytes, Any]]) -> None:
-        start = time.perf_counter()
-        damaged = stream.decoder.counts.damaged
-        items = stream.decoder.push_all([packet for packet, _ in packets])
-        took = time.perf_counter() - start
-        whole = [(p, sender) for p, sender in packets if stream.decoder.counts.damaged == damaged or _is_whole(p)]
-        for packet, sender in whole:
-            stream.decode.add(took / len(packets))
-            stream.sender, stream.heard = sender, time.monotonic()
-            stream.packets += 1
-            stream.bytes += len(packet)
-            stream.ending |= packet[0] == MARK | LAST
-        stream.recorder.take(items)
+    def _belonging(self, number: int, packet: bytes, sender: Any) -> list[bytes]:
+        """The packets of streams that are recorded which one that arrives adds: itself, or none, or also the first."""
+        stream = self._open.get(number)
+        if stream is None:
+            return self._meet(packet, sender)
+        if sender != stream.sender:
+            if self._now - stream.heard < SILENT or not is_whole(packet):
+                self._foreign += 1
+                self._note(f"packets of stream {number} from {name_of(sender)}, which is not its sender")
+                return []
+            stream.sender = sender
+        return [packet]
 
-    def _begin(self, packet: bytes) -> Recording | None:
-        """A new stream, if this is a key packet of one and there may be more."""
+    def _meet(self, packet: bytes, sender: Any) -> list[bytes]:
+        """A packet of a stream that is not recorded: it may be the first or the second one."""
         try:
             opened = read_packet(packet)
         except DataError:
             self.damaged += 1
-            return None
-        decoder = Decoder(opened.stream)
-        if opened.description is None or opened.flags & PARITY or len(self.streams) == MOST_STREAMS:
-            self.foreign += 1
-            return None
+            return []
+        number = opened.stream
+        if any(stream.number == number and stream.end == ENDED for stream in self.streams):
+            self.late += 1  # an end packet is sent several times
+            return []
+        if number in self._refused:
+            self._foreign += 1
+            return []
+        if self._only not in (None, number):
+            self._foreign += 1
+            self._refuse(number, f"stream {number} from {name_of(sender)}, which is not the one asked for")
+            return []
+        first = self._candidates.get((number, sender))
+        if first is None and (opened.description is None or opened.flags & PARITY):
+            self._foreign += 1
+            return []
+        if first is None and sender is not None:  # a pipe has one sender
+            self._candidates[number, sender] = packet
+            if len(self._candidates) > MOST_CANDIDATES:
+                self._candidates.popitem(last=False)
+                self._foreign += 1
+            return []
+        if first == packet:
+            return []
+        begun = self._begin(opened if first is None else read_packet(first), sender)
+        self._candidates.pop((number, sender), None)
+        packets = [packet] if first is None else [first, packet]
+        if not begun:
+            self._foreign += len(packets)
+        return packets if begun else []
+
+    def _begin(self, key: Packet, sender: Any) -> bool:
+        """Begin to record a stream, if there is a place."""
+        assert key.description is not None
+        if len(self._open) == MOST_STREAMS:
+            quietest = min(self._open.values(), key=lambda stream: stream.heard)
+            if self._now - quietest.heard >= SILENT:
+                self._close(quietest, "it was silent, and its place was needed")
+        if len(self._open) == MOST_STREAMS or len(self.streams) == MOST_FILES:
+            self._note(f"stream {key.stream} from {name_of(sender)}: too many others are recorded")
+            return False
         try:
-            recorder = Recorder(self._path(), opened.description, jobs=self._jobs)
-        except DataError:  # of a calibration that is not there
-            if not self.streams:
-                raise
-            self.foreign += 1
-            return None
-        stream = Recording(opened.stream, decoder, self._stack.enter_context(recorder))
+            overwrite = self._overwrite and not self.streams
+            recorder = Recorder(self._path(), key.description, jobs=self._jobs, overwrite=overwrite)
+            recorder.open()
+        except SpikeyError as error:
+            if not self.streams and not isinstance(error, DataError):
+                raise  # the output cannot be written
+            self._refuse(key.stream, f"stream {key.stream} from {name_of(sender)}: {error}")
+            return False
+        decoder = Decoder(key.stream)
+        stream = Recording(key.stream, decoder, recorder, progress_of(key.description), sender, heard=self._now)
         self.streams.append(stream)
-        self._known[stream.number] = stream
-        return stream
+        self._open[stream.number] = stream
+        return True
 
     def _path(self) -> Path:
-        many = len(self.streams)
-        return self.out.with_name(f"{self.out.stem}-{many + 1}{self.out.suffix}") if many else self.out
+        """The first is `out` itself; the others must not replace anything."""
+        if not self.streams:
+            return self.out
+        used = {Path(stream.recorder.path) for stream in self.streams}
+        numbers = range(2, 2 + MOST_FILES + len(used) + len(list(self.out.parent.glob("*"))))
+        paths = (self.out.with_name(f"{self.out.stem}-{number}{self.out.suffix}") for number in numbers)
+        return next(path for path in paths if path not in used and not path.exists())
+
+    def _refuse(self, number: int, why: str) -> None:
+        """Note a stream that cannot be recorded, so that its further packets cost nothing."""
+        self._refused[number] = None
+        while len(self._refused) > MOST_CANDIDATES:
+            self._refused.popitem(last=False)
+        self._note(why)
+
+    def _note(self, what: str) -> None:
+        """Log what is ignored, while there are not too many lines."""
+        self._lines += 1
+        if self._lines <= MOST_LINES:
+            more = "; further lines of this kind are left out" if self._lines == MOST_LINES else ""
+            self._log(f"ignored: {what}{more}")
+
+    def _close(self, stream: Recording, end: str) -> None:
+        if end:
+            del self._open[stream.number]
+            stream.close(end)
 
     @property
     def done(self) -> bool:
-        """Whether the newest stream is over."""
-        if not self.streams:
-            return False
-        last = self.streams[-1]
-        return last.decoder.ended or (last.ending and time.monotonic() - last.heard > QUIET)
+        """Whether streams came and all of them are over."""
+        return bool(self.streams) and not self._open
 
     def wanted(self) -> list[tuple[bytes, Any]]:
         """Requests to send now, each with the address of the sender."""
         now = time.monotonic()
-        if not self.streams or now - self._asked < ASK_EVERY:
+        if now - self._asked < ASK_EVERY:
             return []
-        stream = self.streams[-1]
-        names: list[tuple[int, int]] = []
-        for name in stream.decoder.wanted():
-            times, last = stream.asked.get(name, (0, 0.0))
-            if times < MOST_TIMES and now - last >= ASK_AGAIN and len(names) < MOST_ASKED:
-                stream.asked.pop(name, None)
-                stream.asked[name] = times + 1, now
-                names.append(name)
-        while len(stream.asked) > MOST_REMEMBERED:
-            stream.asked.pop(next(iter(stream.asked)))
-        if not names:
-            return []
-        self._asked = now
-        self.requests += 1
-        return [(write_request(stream.number, names), stream.sender)]
+        found = []
+        for stream in self._open.values():
+            request = stream.request()
+            if request is not None:
+                found.append((request, stream.sender))
+        if found:
+            self._asked = now
+            self.requests += len(found)
+        return found
+
+    def finish(self, end: str) -> None:
+        """Nothing comes any more: complete all files, of streams that did not end for the reason `end`."""
+        for stream in list(self._open.values()):
+            self._close(stream, end)
+        for number, sender in self._candidates:
+            self._note(f"a packet of stream {number} from {name_of(sender)}, of which nothing more came")
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *failure: Any) -> None:
-        if failure[0] is not None:
-            self._stack.__exit__(*failure)
-            return
-        with self._stack:
-            for stream in self.streams:
-                stream.recorder.take(stream.decoder.finish())
-
-
-def facts(stream: Recording) -> dict[str, Any]:
-    """What became of one stream, for programs; gaps as [first frame, end frame, first channel, end channel]."""
-    recorder = stream.recorder
-    gaps = sorted((g.first_frame, g.end_frame, g.first_channel, g.first_channel + g.channels) for g in recorder.gaps)
-    raw = recorder.samples * recorder.layout.itemsize
-    return {
-        "file": str(recorder.path),
-        "stream": stream.number,
-        "channels": recorder.layout.channels,
-        "rate": recorder.layout.rate,
-        "dtype": recorder.layout.dtype,
-        "frames": recorder.frames,
-        "samples": recorder.samples,
-        "missing_samples": recorder.missing,
-        "gaps": gaps,
-        "received_bytes": stream.bytes,
-        "ratio": round(raw / stream.bytes, 4) if stream.bytes else 0.0,
-        "packets": {"received": stream.packets} | asdict(stream.decoder.counts),
-        "decode_ms": stream.decode.milliseconds(),
-    }
+        try:
+            if failure[0] is None:
+                self.finish("the receiver was ended")
+        finally:
+            for stream in self._open.values():
+                stream.recorder.abort()

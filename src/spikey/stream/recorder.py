@@ -6,7 +6,7 @@ import os
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -15,8 +15,10 @@ import numpy as np
 from spikey.coding.block import LARGEST
 from spikey.container.layout import BLOCK_SAMPLES, CALIBRATION, SAMPLES, STORED_BYTE, Header
 from spikey.container.writer import BlockWriter, encode_samples, packed_record
-from spikey.files import PRESETS, complete_file
+from spikey.errors import DataError
+from spikey.files import PRESETS
 from spikey.model.calibration import Calibration, find
+from spikey.recording.output import atomic_output
 from spikey.recording.source import Layout, pack
 from spikey.stream.decoder import Gap, Segment
 from spikey.stream.packet import Description
@@ -26,6 +28,8 @@ SLICE_BYTES = 32 << 20
 SHORTEST = 256  # frames
 HELD = 3  # slices that wait for groups that are behind
 MOST_GAPS = 10_000  # that are listed; all are counted
+LATE = 10.0  # seconds of a stream up to which what did not come of its beginning is a gap
+MOST_RATE = 1e6  # Hz: no clock is taken to be faster, whatever a packet claims
 _Part = tuple[tuple[int, int, int, int], np.ndarray]  # first frame, frames, first channel, channels; samples
 
 
@@ -58,11 +62,14 @@ class _Slice:
 
 
 class Recorder:
-    """A file of one stream, for use in a `with` statement; it takes its name at the end, unless there is an error.
+    """A file of one stream, for use in a `with` statement; it is renamed to `path` at the end, if there is no error.
 
-    description: any key packet's. calibration: the stream's, where it is not a shipped one. jobs: threads.
+    description: that of the first key packet. calibration: the stream's, where it is not a shipped one. jobs: threads.
+    overwrite: whether to replace `path` where it exists.
 
-    `gaps` lists what is missing, `missing` counts its samples and `samples` those that came; `frames` is the end.
+    `first_frame` is the stream's frame with which the file begins: 0, or where the first key packet was when the stream
+    had gone on for more than 10 s before. Other frames count from there: `gaps` lists what is missing, `missing` counts
+    its samples and `samples` those that came; `frames` is the end.
     """
 
     def __init__(
@@ -72,9 +79,13 @@ class Recorder:
         *,
         calibration: Calibration | None = None,
         jobs: int = 1,
+        overwrite: bool = False,
     ):
         self.path = path
+        self._overwrite = overwrite
         self.layout = Layout(description.channels, description.rate, description.dtype)
+        late = description.first_frame > LATE * min(description.rate, MOST_RATE)
+        self.first_frame = description.first_frame if late else 0
         self.gaps: list[Gap] = []
         self.frames = self.samples = self.missing = 0
         self._calibration, records = None, []
@@ -93,21 +104,35 @@ class Recorder:
         self._written = 0  # end of the last frame of any block
         self._stack = ExitStack()
 
-    def __enter__(self) -> Self:
+    def open(self) -> None:
+        """Begin the file; `close` completes it, `abort` removes it."""
         with ExitStack() as stack:
-            out, _ = stack.enter_context(complete_file(self.path))
+            out, _ = stack.enter_context(atomic_output(self.path, overwrite=self._overwrite))
             self._blocks = stack.enter_context(BlockWriter(out, self._header))
             self._pool = stack.enter_context(ThreadPoolExecutor(self._jobs))
             self._stack = stack.pop_all()
+
+    def close(self) -> None:
+        """Write what is left, and complete the file."""
+        with self._stack:
+            self._finish()
+
+    def abort(self) -> None:
+        """Leave no file."""
+        self._pool.shutdown(cancel_futures=True)
+        failure = DataError(f"{self.path}: given up")
+        with suppress(DataError):
+            self._stack.__exit__(DataError, failure, None)
+
+    def __enter__(self) -> Self:
+        self.open()
         return self
 
     def __exit__(self, *failure: object) -> None:
         if failure[0] is None:
-            with self._stack:
-                self._finish()
+            self.close()
         else:
-            self._pool.shutdown(cancel_futures=True)
-            self._stack.__exit__(*failure)  # type: ignore[arg-type]
+            self.abort()
 
     @property
     def written(self) -> int:
@@ -120,24 +145,28 @@ class Recorder:
             if isinstance(item, Gap):
                 self._note(item)
             else:
-                self._gather(item)
+                self._gather(item.first_frame - self.first_frame, item.first_channel, item.samples)
         self._write(len(self._waiting), wait=False)
 
     def _note(self, gap: Gap) -> None:
+        first, end = gap.first_frame - self.first_frame, gap.end_frame - self.first_frame
+        if end <= 0:
+            return
+        gap = gap._replace(first_frame=max(first, 0), end_frame=end)
         self.frames = max(self.frames, gap.end_frame)
         self.missing += (gap.end_frame - gap.first_frame) * gap.channels
         if len(self.gaps) < MOST_GAPS:
             self.gaps.append(gap)
 
-    def _gather(self, segment: Segment) -> None:
-        first, samples = segment.first_frame, segment.samples
+    def _gather(self, first: int, first_channel: int, samples: np.ndarray) -> None:
+        first, samples = max(first, 0), samples[max(-first, 0) :]
         self.samples += samples.size
         self.frames = max(self.frames, first + len(samples))
         while len(samples):
             number = first // self._length
             here = self._slice(number)
             part = samples[: (number + 1) * self._length - first]
-            here.put(first, segment.first_channel, part)
+            here.put(first, first_channel, part)
             if number == min(self._slices) and here.complete(self._length):
                 self._compress(number)
             first, samples = first + len(part), samples[len(part) :]

@@ -18,7 +18,7 @@ from spikey.stream.latency import Latency
 from spikey.stream.transport import Buffer, DatagramSink, Sink, read_request
 
 READ_BYTES = 1 << 20  # of samples read at once
-LAST_COPIES = 3  # of the packets that end a stream of datagrams
+LAST_COPIES = (0.0, 0.05, 0.15, 0.3)  # seconds at which end packets are sent as datagrams: losses come in bursts
 LINGER = 0.5  # seconds in which packets may still be asked for at the end
 REPAIRS_PER_SECOND = 1000
 REPAIRS_AT_ONCE = 256
@@ -28,7 +28,9 @@ PART = 0.1  # seconds that a pause goes on before it looks whether it is to end
 
 @dataclass
 class Sent:
-    """What was done so far. lost_on_purpose, refused and repairs count packets; original and sent, bytes."""
+    """What was done so far. lost_on_purpose, refused and repairs count packets; original and sent, bytes. ends: how
+    many times the packets that end the stream were sent.
+    """
 
     frames: int = 0
     skipped: int = 0
@@ -39,6 +41,7 @@ class Sent:
     refused: int = 0
     asked: int = 0
     repairs: int = 0
+    ends: int = 0
     encode: Latency = field(default_factory=Latency)
 
     @property
@@ -66,7 +69,20 @@ class Link:
         self.report.lost_on_purpose += len(packets) - len(kept)
         if kept:
             self._sink.send(kept)
-        self.report.refused = self._sink.refused
+        if not self.report.ends:
+            self.report.refused = self._sink.refused
+
+    def finish(self, last: list[bytes], wait: Callable[[float], object]) -> None:
+        """Send the packets that end a stream; over datagrams several times, as they may be lost and are not asked for.
+
+        wait: called with the seconds until the next copy. Whoever has had one may be gone, so refusals do not count.
+        """
+        at = 0.0
+        for due in LAST_COPIES if isinstance(self._sink, DatagramSink) else LAST_COPIES[:1]:
+            wait(due - at)
+            at = due
+            self.send(last)
+            self.report.ends += 1
 
     def answer(self, encoder: Encoder) -> bool:
         """Send again what was asked for, as long as it is remembered and not too much; whether anything was asked."""
@@ -129,9 +145,14 @@ def send(
                 report.original += frames.nbytes
                 link.send(packets)
             watch(report, buffer)
-        last = encoder.close()
-        for _ in range(LAST_COPIES if isinstance(sink, DatagramSink) else 1):
-            link.send(last)
+
+        def wait(seconds: float) -> None:
+            until = time.monotonic() + seconds
+            while (left := until - time.monotonic()) > 0:
+                link.answer(encoder)
+                time.sleep(min(left, POLL))
+
+        link.finish(encoder.close(), wait)
         until = time.monotonic() + LINGER
         while isinstance(sink, DatagramSink) and time.monotonic() < until and not stop.is_set():
             if link.answer(encoder):

@@ -5,7 +5,6 @@ On a connection or a pipe each packet comes after its length, 4 bytes.
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
 import sys
@@ -13,22 +12,19 @@ import threading
 import zlib
 from collections import deque
 from contextlib import suppress
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from spikey.errors import DataError, UsageError
-from spikey.stream.packet import MARK, OVERHEAD
 
 LENGTH = struct.Struct("<I")
 LARGEST = 1 << 20  # bytes of a packet
 LARGEST_DATAGRAM = 65_507
-SOCKET_BYTES = 4 << 20  # of the system's own buffer
-BUFFER_BYTES = 32 << 20  # of packets that were received and not yet decoded
+SOCKET_BYTES = 4 << 20  # of the system's own buffer of what is sent
 REQUEST = b"SPKN"  # begins a request for packets to be sent again
 REQUEST_HEAD = struct.Struct("<4sIB")  # magic, stream, how many
 NAME = struct.Struct("<BI")  # group and number
 MOST_ASKED = 64  # packets of one request
-POLL = 0.1  # seconds after which a thread looks whether it is to end
 
 
 class Address(NamedTuple):
@@ -135,9 +131,9 @@ class DatagramSink:
     """Sends packets as datagrams. `refused` counts those that the system or the other end would not take."""
 
     def __init__(self, address: Address):
-        self._socket, self.refused = _socket(address, socket.SOCK_DGRAM), 0
+        self._socket, self.refused = open_socket(address, socket.SOCK_DGRAM), 0
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
-        self._socket.connect(_resolved(address, socket.SOCK_DGRAM))
+        self._socket.connect(resolved(address, socket.SOCK_DGRAM))
 
     def send(self, packets: list[bytes]) -> None:
         """Send packets, one datagram each."""
@@ -168,9 +164,9 @@ class FramedSink:
     def __init__(self, address: Address):
         self._name, self._socket = str(address), None
         if address.kind == "tcp":
-            self._socket = _socket(address, socket.SOCK_STREAM)
+            self._socket = open_socket(address, socket.SOCK_STREAM)
             try:
-                self._socket.connect(_resolved(address, socket.SOCK_STREAM))
+                self._socket.connect(resolved(address, socket.SOCK_STREAM))
                 self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             except OSError as error:
                 self._socket.close()
@@ -206,132 +202,13 @@ def open_sink(address: Address) -> Sink:
     return DatagramSink(address) if address.kind == "udp" else FramedSink(address)
 
 
-class Source:
-    """Packets that arrive, read by a thread of its own into a bounded buffer; a context manager.
-
-    `foreign` counts what is no packet, `dropped` the packets for which there was no room. Of a connection or a pipe
-    nothing is dropped: the sender has to wait. mark, least: the upper half of every packet's first byte, and the bytes
-    of the shortest packet.
-    """
-
-    def __init__(self, address: Address, *, mark: int = MARK, least: int = OVERHEAD):
-        self.address = address
-        self._mark, self._least = mark, least
-        self.foreign = self.dropped = 0
-        self.buffer = Buffer(BUFFER_BYTES)
-        self._ending = threading.Event()
-        self._socket: socket.socket | None = None
-        if address.kind != "pipe":
-            kind = socket.SOCK_DGRAM if address.kind == "udp" else socket.SOCK_STREAM
-            self._socket = _socket(address, kind)
-            try:
-                if kind == socket.SOCK_STREAM:
-                    self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                else:
-                    self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BYTES)
-                self._socket.bind(_resolved(address, kind))
-                self._socket.settimeout(POLL)
-                if kind == socket.SOCK_STREAM:
-                    self._socket.listen(1)
-                self.address = Address(address.kind, address.host, self._socket.getsockname()[1])
-            except OSError as error:
-                self._socket.close()
-                raise UsageError(f"{address}: cannot be listened to ({error.strerror or error})") from None
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def take(self, timeout: float) -> list[tuple[bytes, Any]]:
-        """The packets that have arrived, each with the address it came from."""
-        return self.buffer.take(timeout)
-
-    def ask(self, request: bytes, sender: Any) -> None:
-        """Send a request back; only datagrams have senders."""
-        if self._socket is not None and sender is not None:
-            with suppress(OSError):
-                self._socket.sendto(request, sender)
-
-    def _run(self) -> None:
-        try:
-            if self.address.kind == "udp":
-                self._datagrams()
-            elif self.address.kind == "tcp":
-                self._connections()
-            else:
-                self._framed(lambda count: os.read(sys.stdin.fileno(), count))
-                self.buffer.close()
-        except BaseException as error:
-            self.buffer.close(error)
-
-    def _datagrams(self) -> None:
-        assert self._socket is not None
-        while not self._ending.is_set():
-            try:
-                data, sender = self._socket.recvfrom(1 << 16)
-            except TimeoutError:
-                continue
-            except OSError:
-                if self._ending.is_set():
-                    return
-                continue  # another host's refusal of a request
-            if len(data) < self._least or data[0] & 0xF0 != self._mark:
-                self.foreign += 1
-            elif not self.buffer.put((data, sender), len(data), wait=False):
-                self.dropped += 1
-
-    def _connections(self) -> None:
-        """One connection after the other."""
-        assert self._socket is not None
-        while not self._ending.is_set():
-            try:
-                connection, _ = self._socket.accept()
-            except OSError:
-                continue
-            with connection, suppress(OSError):
-                connection.settimeout(POLL)
-                self._framed(connection.recv)
-
-    def _framed(self, receive: Any) -> None:
-        """Packets of one connection, until it ends or sends what is none."""
-        pending = bytearray()
-        while not self._ending.is_set():
-            try:
-                data = receive(1 << 16)
-            except TimeoutError:
-                continue
-            if not data:
-                break
-            pending += data
-            at = 0
-            while len(pending) - at >= LENGTH.size:
-                (size,) = LENGTH.unpack_from(pending, at)
-                if not self._least <= size <= LARGEST:
-                    self.foreign += 1
-                    return
-                if len(pending) - at < LENGTH.size + size:
-                    break
-                packet = bytes(pending[at + LENGTH.size : at + LENGTH.size + size])
-                if not self.buffer.put((packet, None), size, wait=True):
-                    return
-                at += LENGTH.size + size
-            del pending[:at]
-        self.foreign += bool(pending)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ending.set()
-        self.buffer.close()
-        if self._socket is not None:
-            self._thread.join()  # looks at `_ending` often; one that reads a pipe ends with the process
-            self._socket.close()
-
-
-def _resolved(address: Address, kind: int) -> Any:
+def resolved(address: Address, kind: int) -> Any:
+    """An address as sockets take it; UsageError where its host is unknown."""
     return _lookup(address, kind)[4]
 
 
-def _socket(address: Address, kind: int) -> socket.socket:
+def open_socket(address: Address, kind: int) -> socket.socket:
+    """A socket of the address's family."""
     return socket.socket(_lookup(address, kind)[0], kind)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from spikey.coding.range_coder import finish_lane, range_encoder
 from spikey.errors import UsageError
 from spikey.recording.levels import N1, levels_at_once, levels_of_type
-from spikey.stream.encoder import DTYPES
+from spikey.stream.encoder import DTYPES, MOST_RATE, MOST_STREAMS
 from spikey.telemetry import sections
 from spikey.telemetry.allowance import AIM, DETAIL, EVENTS, POWER, Allowance
 from spikey.telemetry.basis import tables, transforms
@@ -58,6 +58,10 @@ class TelemetryEncoder:
     ):
         if dtype not in DTYPES:
             raise UsageError(f"telemetry takes samples of {', '.join(DTYPES)}, not {dtype}")
+        if stream is not None and not 0 <= stream < MOST_STREAMS:
+            raise UsageError(f"a stream's number must be 0 to {MOST_STREAMS - 1:,}, not {stream}")
+        if not 0 < rate <= MOST_RATE:
+            raise UsageError(f"a rate must be above 0, and at most {MOST_RATE:g} Hz")
         self.dtype = np.dtype(dtype)
         self.stream = secrets.randbits(32) if stream is None else stream
         self._levels = levels_of_type(self.dtype)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spikey.errors import UsageError
-from spikey.files import complete_file
+from spikey.recording.output import atomic_output
 from spikey.recording.source import Layout, Sink
 from spikey.recording.wav import canonical_head
 from spikey.telemetry.check import NOTE, settings_of
@@ -91,16 +91,20 @@ def arrays(telemetry: Telemetry) -> dict[str, np.ndarray]:
     }
 
 
-def write_npz(telemetry: Telemetry, path: PathLike, source: PathLike | None = None) -> None:
+def write_npz(telemetry: Telemetry, path: PathLike, source: PathLike | None = None, *, overwrite: bool = False) -> None:
     """Write `arrays` as one file that `numpy.load` opens. UsageError where `path` cannot be written.
 
-    source: a file that must not be the one written to, here and below.
+    source: a file that must not be the one written to, here and below. overwrite: whether to replace a file.
     """
-    with complete_file(path, source) as (file, _):
+    with atomic_output(path, *_inputs(source), overwrite=overwrite) as (file, _):
         np.savez(file, **arrays(telemetry))  # type: ignore[arg-type]
 
 
-def write_csv(telemetry: Telemetry, path: PathLike, source: PathLike | None = None) -> None:
+def _inputs(source: PathLike | None) -> list[PathLike]:
+    return [] if source is None else [source]
+
+
+def write_csv(telemetry: Telemetry, path: PathLike, source: PathLike | None = None, *, overwrite: bool = False) -> None:
     """Write a line for each event: time_s, channel, crossing_frame, trough_frame, amplitude, w0, w1, ….
 
     amplitude: of the waveform's trough, w0 …: its samples, all in codes with four decimals, blank where there is none.
@@ -109,7 +113,7 @@ def write_csv(telemetry: Telemetry, path: PathLike, source: PathLike | None = No
     snippet = telemetry.description.shape.snippet
     names = [f"w{i}" for i in range(snippet)] if telemetry.description.settings.waveforms else []
     blank = [""] * (2 + len(names))
-    with complete_file(path, source) as (file, _):
+    with atomic_output(path, *_inputs(source), overwrite=overwrite) as (file, _):
         text = io.TextIOWrapper(file, "ascii", newline="")
         table = csv.writer(text, lineterminator="\n")
         table.writerow(["time_s", "channel", "crossing_frame", "trough_frame", "amplitude", *names])
@@ -129,6 +133,8 @@ def write_wav(
     path: PathLike,
     source: PathLike | None = None,
     progress: Callable[[int], None] | None = None,
+    *,
+    overwrite: bool = False,
 ) -> None:
     """Write the reconstructed signal, `Telemetry.samples`, as a WAV with a comment that says what it is.
 
@@ -141,7 +147,7 @@ def write_wav(
     except UsageError as error:
         raise UsageError(f"{os.fspath(path)}: {error}; write .npz instead") from None
     rows = max(PIECE // layout.channels, 1)
-    with complete_file(path, source) as (file, _):
+    with atomic_output(path, *_inputs(source), overwrite=overwrite) as (file, _):
         sink = Sink(file, layout)
         sink.write_head(head)
         for first in range(0, telemetry.frames, rows):

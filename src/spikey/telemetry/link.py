@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, BinaryIO
 
 from spikey.errors import DataError
 from spikey.recording.source import Source
-from spikey.stream.sender import LAST_COPIES, PART, READ_BYTES, Link, Sent
+from spikey.stream.arrivals import CLOSED, name_of
+from spikey.stream.progress import Progress
+from spikey.stream.sender import PART, READ_BYTES, Link, Sent
 from spikey.telemetry.decoder import Missing, TelemetryDecoder, Told
 from spikey.telemetry.encoder import TelemetryEncoder
 from spikey.telemetry.order import Order
@@ -22,6 +24,9 @@ HOLD = 64  # packets that wait for a missing one
 QUIET = 0.3  # seconds without packets after which a stream that has said its end is over, whatever is missing
 SURE = NUMBERS // 4  # packets that a silence may last until only a key says which number comes next
 NOBODY = object()
+MOST_CANDIDATES = 64  # senders of which one key has come
+MOST_LINES = 20  # about strangers
+ENDED = "end packet"
 
 
 def send(
@@ -30,14 +35,13 @@ def send(
     link: Link,
     *,
     speed: float,
-    copies: int = LAST_COPIES,
     stop: threading.Event,
     watch: Callable[[Sent], None],
 ) -> Sent:
     """Send a recording as telemetry, each packet when its frames are over, and the packet that ends it.
 
-    speed: times the recording's rate; 0 for as fast as possible. copies: of the last packet. stop: ends it early.
-    watch: called after each packet's frames. Where the encoder is slower than the pace, the link falls behind.
+    speed: times the recording's rate; 0 for as fast as possible. stop: ends it early. watch: called after each packet's
+    frames. Where the encoder is slower than the pace, the link falls behind.
     """
     report, step = link.report, encoder.shape.frames
     pace, start = speed * source.layout.rate, time.perf_counter()
@@ -60,32 +64,37 @@ def send(
             watch(report)
         if stop.is_set():
             break
-    last = encoder.close()
-    for _ in range(copies):
-        link.send(last)
+    link.finish(encoder.close(), time.sleep)
     return report
 
 
 class Receiver:
     """Writes the packets of one stream to a file, in order, and counts what they say.
 
-    It waits for a key. Then it takes packets from whoever sent that, and counts all others as `foreign`, `damaged` ones
-    apart; `late` ones came twice or when their turn was over. `early` ones came before the key.
+    It waits for a key and a second packet of the same sender, so that one stray key does not keep the stream out. Then
+    it takes packets from whoever sent that, and counts all others as `foreign`, `damaged` ones apart; `late` ones came
+    twice or when their turn was over, `refused` keys are farther on than the clock allows. `early` ones came before the
+    key. stream: the only one to take; None for the first. log: takes a line for a person.
     """
 
-    def __init__(self, file: BinaryIO):
-        self.foreign = self.damaged = self.late = self.early = self.written = 0
+    def __init__(self, file: BinaryIO, *, stream: int | None = None, log: Callable[[str], None] = lambda line: None):
+        self.foreign = self.damaged = self.late = self.early = self.refused = self.written = 0
         self.decoder = TelemetryDecoder()
         self.bytes = file.write(MAGIC)
         self.events = self.waves = self.last_frame = self.latest = 0  # latest: frames
         self.left_out = dict.fromkeys(LEFT_OUT, 0)
         self.missing: list[tuple[int, int]] = []
-        self._file = file
+        self.closed = False  # whether the sender's connection was closed
+        self.end = ""  # why nothing more is waited for
+        self._file, self._only, self._log = file, stream, log
+        self._lines = 0
         self._order: Order[bytes] = Order(HOLD)
         self._waiting: deque[tuple[Packet, bytes, Any]] = deque(maxlen=HOLD)  # for the first key
+        self._keys: OrderedDict[Any, tuple[Packet, bytes]] = OrderedDict()  # by sender, while none is the stream's
         self._sender: Any = NOBODY  # who may send packets that do not say to which stream they belong
         self._ending = False
         self._heard = 0.0
+        self._progress = Progress(0, 0.0, 0)  # in packets
 
     @property
     def description(self) -> Description | None:
@@ -100,6 +109,9 @@ class Receiver:
     def take(self, arrived: Sequence[tuple[bytes, Any]]) -> None:
         """Packets, whatever they are, each with who sent it."""
         for data, sender in arrived:
+            if data == CLOSED:
+                self.closed |= sender == self._sender
+                continue
             try:
                 packet = read_packet(data)
             except DataError:
@@ -109,25 +121,24 @@ class Receiver:
                 self._put(packet, data)
         self._write(everything=False)
 
-    def finish(self) -> None:
-        """Nothing comes any more."""
+    def finish(self, end: str = "the receiver was ended") -> None:
+        """Nothing comes any more; end: why, where it was not the stream's end."""
         self._write(everything=True)
         self._count(self.decoder.finish())
+        self.end = end if self.decoder.ended is None else ENDED
 
     def _belongs(self, packet: Packet, data: bytes, sender: Any) -> bool:
         """Whether a packet is of this stream, as far as that can be known; a key says it."""
         now, key, known = time.monotonic(), packet.description, self.description
-        if key is None and known is None:
-            self.early += 1
-            self._waiting.append((packet, data, sender))
+        if known is None:
+            self._meet(packet, data, sender)
             return False
-        if key is not None and known is None:
-            self._begin(packet, data, sender)
-            return False
-        assert known is not None
         silence = (now - self._heard) * known.rate / known.shape.frames  # packets
         if silence > SURE:
             self._sender = NOBODY
+        if key is not None and key.stream == known.stream and key.packet > self._progress.latest():
+            self.refused += 1
+            return False
         if key is not None and key.stream == known.stream:
             self._sender = sender
         elif key is not None and sender == self._sender:
@@ -137,13 +148,46 @@ class Receiver:
             self._heard = now
         else:
             self.foreign += 1
+            if key is not None:
+                self._note(f"stream {key.stream} from {name_of(sender)}, as another is received")
         return mine
+
+    def _meet(self, packet: Packet, data: bytes, sender: Any) -> None:
+        """A packet while no stream is received: the first key of one, or what shows that a key was no stray one."""
+        key = packet.description
+        if key is not None and self._only not in (None, key.stream):
+            self.foreign += 1
+            self._note(f"stream {key.stream} from {name_of(sender)}, which is not the one asked for")
+            return
+        first = self._keys.get(sender)
+        if key is not None and (first is None or not _follows(first[0], key)):
+            self._keys[sender] = first = packet, data
+            self._keys.move_to_end(sender)
+            if len(self._keys) > MOST_CANDIDATES:
+                self._keys.popitem(last=False)
+                self.foreign += 1
+            if sender is not None and not packet.flags & LAST:  # a pipe has one sender
+                return
+            packet = first[0]
+        elif first is None:
+            self.early += 1
+            self._waiting.append((packet, data, sender))
+            return
+        assert first is not None
+        del self._keys[sender]
+        self.foreign += len(self._keys)
+        self._keys.clear()
+        self._begin(*first, sender)
+        if packet is not first[0]:
+            self._put(packet, data)
 
     def _begin(self, key: Packet, data: bytes, sender: Any) -> None:
         """Begin at a key, with the packets after it that it has been overtaken by."""
         assert key.description is not None
         self._order = Order(HOLD, key.description.packet)
         self._sender, self._heard = sender, time.monotonic()
+        shape = key.description.shape
+        self._progress = Progress(key.description.packet, shape.rate / shape.frames, HOLD)
         self._put(key, data)
         for packet, early, who in self._waiting:
             if who == sender and self._order.number(packet) > key.description.packet:
@@ -152,10 +196,18 @@ class Receiver:
         self._waiting.clear()
         self._write(everything=False)
 
+    def _note(self, what: str) -> None:
+        """Log what is ignored, while there are not too many lines."""
+        self._lines += 1
+        if self._lines <= MOST_LINES:
+            more = "; further lines of this kind are left out" if self._lines == MOST_LINES else ""
+            self._log(f"ignored: {what}{more}")
+
     def _put(self, packet: Packet, data: bytes) -> None:
         last = bool(packet.flags & LAST)
         if not self.done and self._order.put(self._order.number(packet), data):
             self._ending |= last
+            self._progress.came(1)
         elif not last:  # that one is sent several times
             self.late += 1
 
@@ -184,6 +236,11 @@ class Receiver:
                 self.missing.append((item.first_frame, item.end_frame))
 
 
+def _follows(first: Packet, key: Description) -> bool:
+    """Whether a key is of the stream of an earlier one."""
+    return first.description is not None and first.description.stream == key.stream
+
+
 def facts(receiver: Receiver) -> dict[str, Any]:
     """What became of a stream, for programs; DataError where none came. missing: [first frame, end frame].
 
@@ -206,6 +263,7 @@ def facts(receiver: Receiver) -> dict[str, Any]:
         "frames": receiver.last_frame,
         "seconds": receiver.last_frame / known.rate,
         "complete": receiver.decoder.ended is not None,
+        "end": receiver.end,
         "bytes": receiver.bytes,
         "bits_per_second": 8 * (receiver.bytes - len(MAGIC)) * known.rate / heard if heard > 0 else None,
         "events": receiver.events,
@@ -214,5 +272,5 @@ def facts(receiver: Receiver) -> dict[str, Any]:
         "missing_frames": missing,
         "missing": receiver.missing,
         "packets": asdict(counts)
-        | {name: getattr(receiver, name) for name in ("written", "late", "damaged", "early", "foreign")},
+        | {name: getattr(receiver, name) for name in ("written", "late", "damaged", "early", "foreign", "refused")},
     }

@@ -17,8 +17,9 @@ from spikey.container.layout import BINS, CORRECTION, LARGEST_RECORD
 from spikey.container.reader import Reader
 from spikey.container.writer import ArraySource, packed_record, write_file
 from spikey.errors import DataError, SpikeyError, UsageError
-from spikey.files import Outcome, Progress, Settings, compare_around, complete_file, decompress_file, size_of
+from spikey.files import CountedOutput, Outcome, Progress, Settings, compare_around, decompress_file, size_of
 from spikey.recording.bins import MOST_STEP, Bins, find_axes
+from spikey.recording.output import atomic_output, is_input
 from spikey.recording.raw import open_raw
 from spikey.recording.wav import open_wav
 from spikey.telemetry.hybrid import finest_runs
@@ -69,12 +70,18 @@ class _Rests(ArraySource):
 
 
 def near_lossless(
-    path: Path, out_path: Path, error: int, settings: Settings | None = None, progress: Progress | None = None
+    path: Path,
+    out_path: Path,
+    error: int,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+    overwrite: bool = False,
 ) -> Written:
     """Compress a WAV or raw recording of integers so that no sample is off by more than `error` codes, at least 1.
 
     A code is a step of the channel's converter: of the N1's 1,024, else the step in which all its samples lie. Channels
-    of at most 8 codes are kept as they are. What was written is decoded and compared, unless the settings say not to.
+    of at most 8 codes are kept as they are. What was written is decoded and compared, with `settings.verify`.
+    progress: called with bytes done and bytes written since. overwrite: whether to replace `out_path` where it exists.
     Raises DataError or UsageError; nothing is left behind then.
 
     >>> import tempfile, spikey
@@ -93,7 +100,7 @@ def near_lossless(
     settings = settings or Settings()
     with _opened(path, settings) as source:
         bins = Bins("near-lossless", error, ((0, 2 * error + 1),), find_axes(source))
-        return _write(source, out_path, bins, settings, progress)
+        return _write(source, out_path, bins, settings, progress, overwrite=overwrite)
 
 
 def hybrid(
@@ -103,6 +110,7 @@ def hybrid(
     settings: Settings | None = None,
     progress: Progress | None = None,
     correction: Path | None = None,
+    overwrite: bool = False,
 ) -> Written:
     """Compress a WAV or raw recording of integers into at most `bits` bits per sample, all bytes of the file counted.
 
@@ -123,11 +131,16 @@ def hybrid(
             return Binned(source, made), _record(made, source.name)
 
         runs = finest_runs(binned, axes, bits, settings.method(size_of(source)), settings.jobs)
-        return _write(source, out_path, Bins("hybrid", bits, runs, axes), settings, progress, correction)
+        return _write(source, out_path, Bins("hybrid", bits, runs, axes), settings, progress, correction, overwrite)
 
 
 def restore(
-    path: Path, out_path: Path, correction: Path | None = None, jobs: int = 1, progress: Progress | None = None
+    path: Path,
+    out_path: Path,
+    correction: Path | None = None,
+    jobs: int = 1,
+    progress: Progress | None = None,
+    overwrite: bool = False,
 ) -> tuple[Outcome, Bins]:
     """Decode a lossy file, bytes around the samples included; with its correction file, the original byte for byte.
 
@@ -137,13 +150,19 @@ def restore(
         if reader.lossy is None:
             raise UsageError(f"{os.fspath(path)}: is lossless; restore it with: spikey decompress")
         if correction is None:
-            return decompress_file(path, out_path, jobs=jobs, progress=progress, opened=reader)[0], reader.lossy
+            return _decode(path, out_path, jobs, progress, reader, overwrite), reader.lossy
         with Reader(correction, lossy=True, correction=True) as rests:
             reader.correct(rests)
-            if os.path.exists(out_path) and os.path.samefile(correction, out_path):
+            if is_input(out_path, (correction,)):
                 raise UsageError(f"{os.fspath(out_path)}: would be read and written at once; name another output")
-            outcome = decompress_file(path, out_path, jobs=jobs, progress=progress, opened=reader)[0]
+            outcome = _decode(path, out_path, jobs, progress, reader, overwrite)
             return replace(outcome, compressed=outcome.compressed + rests.file_size), reader.lossy
+
+
+def _decode(
+    path: Path, out_path: Path, jobs: int, progress: Progress | None, reader: Reader, overwrite: bool
+) -> Outcome:
+    return decompress_file(path, out_path, jobs=jobs, progress=progress, opened=reader, overwrite=overwrite)[0]
 
 
 def _opened(path: Path, settings: Settings) -> Source:
@@ -152,7 +171,7 @@ def _opened(path: Path, settings: Settings) -> Source:
         return open_wav(path)
     if settings.raw[2].startswith("float"):
         raise UsageError(f"{os.fspath(path)}: floats have no codes to be off by; only integers can be made coarser")
-    return open_raw(path, *settings.raw)
+    return open_raw(path, *settings.raw, keep_partial=settings.keep_partial)
 
 
 def _record(bins: Bins, name: str) -> bytes:
@@ -170,27 +189,30 @@ def _write(
     settings: Settings,
     progress: Progress | None,
     correction: Path | None = None,
+    overwrite: bool = False,
 ) -> Written:
     """Write a lossy file and, where it is wanted, its correction; compare both with the source; keep both or none."""
     size, samples = size_of(source), source.frames * source.layout.channels
     method, stated = settings.method(size), ((BINS, _record(bins, source.name)),)
-    with complete_file(out_path, source.name) as (out, passing):
-        written = write_file(Binned(source, bins), out, method, jobs=settings.jobs, progress=progress, stated=stated)
+    with atomic_output(out_path, source.name, overwrite=overwrite, like=source.name) as (out, tmp_path):
+        counted = CountedOutput(out)
+        report = None if progress is None else counted.reporting(progress, source.layout.itemsize)
+        written = write_file(Binned(source, bins), counted, method, jobs=settings.jobs, progress=report, stated=stated)
         out.close()
         if bins.mode == "hybrid" and samples and 8 * written > bins.given * samples:
             raise SpikeyError(f"{source.name}: takes more bits than {bins.given:g} per sample; please report this")
-        with Reader(passing, lossy=True) as reader:
+        with Reader(tmp_path, lossy=True) as reader:
             if settings.verify:
                 _check(source, reader, settings.jobs)
             outcome = Outcome(size, written, samples)
             if correction is None:
                 return Written(outcome, bins)
-            with complete_file(correction, source.name) as (beside, passing_beside):
+            with atomic_output(correction, source.name, overwrite=overwrite, like=source.name) as (beside, tmp_beside):
                 named = ((CORRECTION, reader.digest),)
                 rests = write_file(_Rests(source, bins), beside, RESTS, jobs=settings.jobs, stated=named)
                 beside.close()
                 if settings.verify:
-                    with Reader(passing_beside, correction=True) as fix:
+                    with Reader(tmp_beside, correction=True) as fix:
                         reader.correct(fix)
                         _check(source, reader, settings.jobs, exact=True)
                 return Written(outcome, bins, Outcome(size, rests, samples))
@@ -221,6 +243,6 @@ def _check(source: Source, reader: Reader, jobs: int, exact: bool = False) -> No
 def _pieces(reader: Reader, jobs: int) -> Iterator[np.ndarray]:
     """All samples in pieces of a bounded size."""
     rows = max(PIECE // reader.layout.channels, 1)
-    for chunk in reader.chunks(jobs):
+    for chunk in reader.iterate_blocks(jobs):
         for at in range(0, len(chunk), rows):
             yield chunk[at : at + rows]

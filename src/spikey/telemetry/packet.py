@@ -19,7 +19,7 @@ from spikey.errors import DataError, UsageError
 from spikey.recording.levels import AFFINE, N1, Levels, read_levels
 from spikey.recording.source import DTYPES
 from spikey.stream.packet import STREAMED
-from spikey.telemetry.settings import POLARITIES, Settings, Shape, shape_of
+from spikey.telemetry.settings import KEY_S, PACKET_MS, POLARITIES, Settings, Shape, shape_of, slot_frames
 from spikey.wire import Cursor, varint
 
 MAGIC = b"SPKT"  # of a file
@@ -152,6 +152,11 @@ def read_packet(data: bytes | memoryview) -> Packet:
     return Packet(flags, number, description, cursor.rest())
 
 
+def _within(ends: tuple[float, float], value: float) -> float:
+    """A value that was rounded to whole slots or packets, by which one at the end of its range may lie beyond it."""
+    return min(max(value, ends[0]), ends[1])
+
+
 def _read_description(cursor: Cursor) -> Description:
     version = cursor.byte()
     if version != VERSION:
@@ -170,14 +175,14 @@ def _read_description(cursor: Cursor) -> Description:
         raise DataError("a telemetry key describes an impossible stream")
     levels = read_levels(kinds >> 4, cursor)
     try:
-        slot = shape_of(Settings(), 1, rate).slot
+        slot = slot_frames(rate)
         settings = Settings(
             budget=budget,
             polarity=POLARITIES[int(told.pop("polarity"))],
             waveforms=bool(told.pop("waveforms")),
             band=(told.pop("band_low"), told.pop("band_high")),
-            packet_ms=slots * slot / rate * 1000,
-            key_s=epoch * slots * slot / rate,
+            packet_ms=_within(PACKET_MS, slots * slot / rate * 1000),
+            key_s=_within(KEY_S, epoch * slots * slot / rate),
             **told,
         )
         if packet * shape_of(settings, channels, rate).frames > LATEST:

@@ -24,6 +24,9 @@ KEY_BITS = 400
 MOST_FRAMES = 1 << 17  # of a packet
 MOST_CHANNELS = 1 << 16
 MOST_PLACES = 1 << 22  # slots of a packet times channels
+ROUNDING = 1e-6  # by which a number may change that a key gives in 32 bits
+PACKET_MS = (0.01, 5000.0)  # that a packet may last
+KEY_S = (0.1, 3600.0)  # that may lie between two keys
 POLARITIES = ("negative", "positive", "both")
 
 
@@ -76,9 +79,9 @@ class Settings:
         if self.polarity not in POLARITIES:
             raise UsageError(f"polarity must be {', '.join(POLARITIES)}, not {self.polarity}")
         if self.packet_ms is not None:
-            check("packet_ms", self.packet_ms, 0.01, 5000)
+            check("packet_ms", self.packet_ms, *PACKET_MS)
         if self.key_s is not None:
-            check("key_s", self.key_s, 0.1, 3600)
+            check("key_s", self.key_s, *KEY_S)
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,17 @@ class Shape:
         return self.decimation * BLOCK
 
 
+def slot_frames(rate: float) -> int:
+    """Frames of a slot; UsageError at rates that telemetry does not take.
+
+    >>> slot_frames(20_000)
+    15
+    """
+    if not 2000 <= rate <= 200_000:
+        raise UsageError(f"telemetry takes rates from 2,000 to 200,000 Hz, not {rate:g}")
+    return max(math.floor(SLOT_MS * rate / 1000 + 1e-9), 1)
+
+
 def shape_of(settings: Settings, channels: int, rate: float) -> Shape:
     """The numbers for a stream; UsageError where they make no sense.
 
@@ -136,11 +150,9 @@ def shape_of(settings: Settings, channels: int, rate: float) -> Shape:
     """
     if not 1 <= channels <= MOST_CHANNELS:
         raise UsageError(f"telemetry takes 1 to {MOST_CHANNELS:,} channels, not {channels}")
-    if not 2000 <= rate <= 200_000:
-        raise UsageError(f"telemetry takes rates from 2,000 to 200,000 Hz, not {rate:g}")
-    if settings.band[1] > 0.45 * rate:
+    slot = slot_frames(rate)
+    if settings.band[1] > 0.45 * rate * (1 + ROUNDING):
         raise UsageError(f"at {rate:g} Hz the band must end below {0.45 * rate:g} Hz, not at {settings.band[1]:g}")
-    slot = max(math.floor(SLOT_MS * rate / 1000 + 1e-9), 1)
     if settings.packet_ms is None:
         seconds = 8 * HEADER_BYTES / (HEADER_SHARE * settings.budget)
     else:
@@ -148,6 +160,9 @@ def shape_of(settings: Settings, channels: int, rate: float) -> Shape:
     slots = max(math.ceil(seconds * rate / slot - 0.5), 1)
     if slots * channels > MOST_PLACES:
         raise UsageError(f"packets of {1000 * slot * slots / rate:.4g} ms are too long for {channels:,} channels")
+    if slot * slots > MOST_FRAMES and settings.packet_ms is not None:
+        most = f"{1000 * MOST_FRAMES / rate:.0f} at {rate:g} Hz, as a packet holds at most {MOST_FRAMES:,} frames"
+        raise UsageError(f"packet_ms must be at most {most}, not {settings.packet_ms:g}")
     if slot * slots > MOST_FRAMES:
         raise UsageError(f"a budget of {settings.budget:g} bit/s is too small: packets would last {seconds:.0f} s")
     if slots * channels > MOST_PLACES:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from spikey.errors import DataError, UsageError
 from spikey.files import Settings as Recordings
-from spikey.files import complete_file, open_recording
+from spikey.files import open_recording
 from spikey.recording.levels import fits_n1
+from spikey.recording.output import atomic_output
 from spikey.recording.source import Source
 from spikey.stream.encoder import DTYPES
 from spikey.telemetry.decoder import Missing, TelemetryDecoder
@@ -60,20 +61,22 @@ def encode_file(
     usual_budget: bool = False,
     recordings: Recordings | None = None,
     progress: Callable[[int], None] | None = None,
+    overwrite: bool = False,
 ) -> Encoded:
     """Encode a recording as telemetry, LOSSY, and decode every packet to see that it says what was to be said.
 
     ratio: sets the budget, to the rate of the converter's bits over this: 10 bits a sample for the N1, else those of
     the type. usual_budget: sets it to 976.5625 bit/s a channel, as it is without settings. recordings: how to open the
     file.
-    progress: called with numbers of samples. Raises UsageError or DataError, and then leaves no output.
+    progress: called with numbers of samples. overwrite: whether to replace `output` where it exists.
+    Raises UsageError or DataError, and then leaves no output.
     """
     with open_recording(Path(path), recordings or Recordings()) as source:
         layout = source.layout
         settings, bits = budgeted(source, str(path), settings, ratio=ratio, usual_budget=usual_budget)
         encoder = TelemetryEncoder(layout.channels, layout.rate, layout.dtype, settings=settings)
         check = _Check(str(path))
-        with complete_file(output, str(path)) as (out, _):
+        with atomic_output(output, path, overwrite=overwrite, like=path) as (out, _):
             out.write(MAGIC)
             size = len(MAGIC)
             piece = max(PIECE_BYTES // layout.frame_bytes, 1)

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from spikey.files import complete_file
 from spikey.model.make_tables import COMPONENTS
+from spikey.recording.output import write_report
 
 _NETWORK, _BASE, _MODEL = "#00798c", "#8d8d8d", "#d1495b"
 _REACH = 6  # deviations
@@ -37,8 +37,7 @@ def _picture(path: Path, title: str, columns: int = 1) -> Iterator[Any]:
         axes.tick_params(labelsize=11)
     rendered = io.BytesIO()
     figure.savefig(rendered, format="png")
-    with complete_file(path) as (file, _):
-        file.write(rendered.getvalue())
+    write_report(path, rendered.getvalue())
 
 
 def draw_curves(path: Path, title: str, steps: list[tuple[int, float]], history: list[dict[str, Any]]) -> None:

@@ -19,10 +19,10 @@ import spikey
 from spikey.analysis.devices import training_files
 from spikey.config import Config
 from spikey.errors import UsageError
-from spikey.files import complete_file
 from spikey.model.calibration import Calibration
 from spikey.model.tensor_file import digest, kept_file
 from spikey.model.trained import Architecture, architecture
+from spikey.recording.output import atomic_output
 from spikey.training.data import recordings, split
 from spikey.training.windows import Sequences, calibration_of, gather
 
@@ -139,7 +139,7 @@ def prepare(config: Config, say: Say, bar: Bar) -> Plan:
     plan = Plan(config, shape, calibration, *sequences, say)
     try:
         plan.folder.mkdir(parents=True, exist_ok=True)
-        with complete_file(plan.folder / "config.yaml") as (file, _):
+        with atomic_output(plan.folder / "config.yaml", overwrite=True) as (file, _):
             file.write(yaml.safe_dump(config.model_dump(), sort_keys=False).encode())
     except OSError as error:
         raise UsageError(f"{plan.folder}: cannot be made ({error.strerror})") from None
@@ -158,5 +158,5 @@ def _check_installed(logger: str, accelerator: str) -> None:
 
 def write(path: Path, data: bytes) -> None:
     """A whole file or none; UsageError where it cannot be."""
-    with complete_file(path) as (file, _):
+    with atomic_output(path, overwrite=True) as (file, _):
         file.write(data)

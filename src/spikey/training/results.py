@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from spikey.errors import install
 from spikey.model.fixed import UNIT
 from spikey.model.trained import load
 from spikey.recording.wav import open_wav
@@ -74,7 +75,7 @@ def finish(plan: Plan, keeper: Keeper, module: Module) -> str:
 def _draw(plan: Plan, keeper: Keeper, network: Network, base: np.ndarray, bits: np.ndarray) -> None:
     """The pictures, where matplotlib is there to draw them."""
     if find_spec("matplotlib") is None:
-        plan.say('no pictures: matplotlib is missing; install it with pip install "spikey-codec[plot]"')
+        plan.say(f"no pictures: matplotlib is missing: {install('plot')}")
         return
     from spikey.analysis.picture import draw_prediction
     from spikey.training.pictures import draw_curves, draw_errors, draw_recordings

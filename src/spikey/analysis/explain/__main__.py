@@ -13,9 +13,9 @@ from spikey.analysis.explain.figures import lines
 from spikey.analysis.explain.pictures import PICTURES
 from spikey.analysis.explain.recording import WORK, explain
 from spikey.analysis.explain.style import picture, png
-from spikey.cli.common import make_folder, prepare_kernels, progress_bar
+from spikey.cli.common import prepare_kernels, progress_bar
 from spikey.errors import SpikeyError
-from spikey.files import complete_file
+from spikey.recording.output import make_folder, report_output
 
 
 def write(folder: Path, recording: Path | None = None) -> list[str]:
@@ -29,7 +29,7 @@ def write(folder: Path, recording: Path | None = None) -> list[str]:
     with progress_bar(WORK + len(PICTURES), "steps") as progress:
         found = explain(recording, progress)
         for name, draw in PICTURES.items():
-            with complete_file(folder / name, recording) as (file, _):
+            with report_output(folder / name) as (file, _):
                 file.write(png(draw(found)))
             progress(1, name)
     return lines(found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from spikey.errors import UsageError
+from spikey.errors import UsageError, install
 
 INK, RED, TEAL, PALE, GOLD, GREY = "#222222", "#d1495b", "#00798c", "#7fbcc5", "#edae49", "#8d8d8d"
 WIDE = (12, 6.4)
@@ -18,9 +18,7 @@ def picture(title: str, size: tuple[float, float] = WIDE) -> Any:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        raise UsageError(
-            'pictures need matplotlib, which is missing; install it with pip install "spikey-codec[plot]"'
-        ) from None
+        raise UsageError(f"pictures need matplotlib, which is missing: {install('plot')}") from None
     figure = Figure(figsize=size, dpi=100, layout="constrained")
     FigureCanvasAgg(figure)  # no window, no global state, whatever backend the caller uses
     figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)  # type: ignore[union-attr, call-arg]

@@ -1,0 +1,183 @@
+"""Which vendors' recordings lie among some files, going by names alone: nothing is read, no package is needed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, groupby
+from pathlib import Path
+
+SAVED = ("binary.json", "si_folder.json", "spikeinterface_info.json")  # by SpikeInterface
+ZARR = (".zgroup", "zarr.json")  # by SpikeInterface or by others
+RAW = (".raw", ".dat", ".bin")
+# Readers of single files, by ending. A file of the first table that cannot be read is an error; endings in the second
+# are used for much else.
+FILES = {
+    ".rhd": ("intan",),
+    ".rhs": ("intan",),
+    ".nwb": ("nwb",),
+    ".abf": ("axon",),
+    ".plx": ("plexon",),
+    ".pl2": ("plexon2",),
+    ".smr": ("ced", "spike2"),
+    ".smrx": ("ced",),
+    ".edf": ("edf",),
+    ".nex": ("neuroexplorer",),
+    ".rec": ("spikegadgets",),
+    ".brw": ("biocam",),
+    ".nix": ("nix",),
+} | {f".ns{n}": ("blackrock",) for n in range(1, 10)}
+GUESSED = {".h5": ("maxwell", "biocam", "mearec"), ".raw": ("mcsraw",)}
+BESIDE = {  # endings that are read only with a file of the same name and this other ending beside it
+    ".dat": (".xml", "neuroscope"),
+    ".lfp": (".xml", "neuroscope"),
+    ".eeg": (".xml", "neuroscope"),
+    ".bin": (".set", "axona"),
+}
+# Folders of one file a channel or the like: the ending that marks them, the reader, the endings that it reads.
+FOLDERS = {
+    ".continuous": ("openephyslegacy", (".continuous", ".openephys", ".events", ".spikes")),
+    ".ncs": ("neuralynx", (".ncs",)),
+    ".tsq": ("tdt", (".tbk", ".tdx", ".tev", ".tin", ".tnt", ".tsq", ".sev")),
+    ".mpx": ("alphaomega", (".mpx", ".lsx")),
+}
+WHOLE = ("openephysbinary", "saved", "intan")  # readers of folders of which everything belongs to the recording
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Files that one reader takes at once.
+
+    readers: that may take it, the likeliest first; place: what they are given; members: the files that it consists of.
+    homes: folders of which everything belongs to the recording. sure: the names show that it is a recording, so it is
+    an error if it cannot be read. smaller: its parts, where it cannot be read at once.
+    """
+
+    readers: tuple[str, ...]
+    place: Path
+    members: tuple[Path, ...]
+    homes: tuple[Path, ...] = ()
+    sure: bool = True
+    smaller: tuple[Unit, ...] = ()
+
+
+def units_in(root: Path, files: Iterable[Path], raw: bool = False) -> list[Unit]:
+    """The recordings among the files below a folder; `raw`: .raw, .dat and .bin files by themselves are none."""
+    left = set(files)
+    found: list[Unit] = []
+    for search in (_saved, _spikeglx, _single, _open_ephys, _folders, _guessed):
+        for unit in search(root, sorted(left)):
+            if not (raw and search is _guessed and unit.place.suffix.lower() in RAW):
+                found.append(unit)
+                left.difference_update(unit.members)
+    return sorted(found, key=lambda unit: unit.place)
+
+
+def unit_of(path: Path) -> Unit | None:
+    """The recording that a single file is, or belongs to; the files beside it are looked at."""
+    home = next((p for p in path.parents[:4] if (p / "structure.oebin").is_file()), None)
+    if path.suffix in (".bin", ".meta") and path.with_suffix(".bin").is_file() and path.with_suffix(".meta").is_file():
+        return _pair(path.with_suffix(".meta"))
+    if home is not None:
+        return Unit(("openephysbinary",), home, (path,), (home,))
+    if path.name.lower() in ("info.rhd", "info.rhs"):
+        return Unit(("intan",), path, (path,), (path.parent,))
+    beside = [path, *(p for p in (path.with_suffix(".xml"), path.with_suffix(".set")) if p != path and p.is_file())]
+    return next(chain(_single(path.parent, [path]), _guessed(path.parent, beside)), None)
+
+
+def _saved(root: Path, files: list[Path]) -> Iterator[Unit]:
+    """Folders that SpikeInterface saved, and what may be one."""
+    homes: set[Path] = set()
+    for mark in sorted((p for p in files if p.name in SAVED + ZARR), key=lambda p: len(p.parts)):
+        home = mark.parent
+        if not homes.intersection((home, *home.parents)):
+            homes.add(home)
+            sure = any(home / name in files for name in SAVED[:1])
+            yield Unit(("saved",), home, tuple(p for p in files if home in p.parents), (home,), sure)
+
+
+def _spikeglx(root: Path, files: list[Path]) -> Iterator[Unit]:
+    """Runs: the pairs of .bin and .meta of one name, with all gates, triggers and probes, below one folder."""
+    there = set(files)
+    pairs = [p for p in files if p.suffix == ".meta" and p.with_suffix(".bin") in there]
+    for (home, _), group in groupby(sorted(pairs, key=_run_of), key=_run_of):
+        alone = tuple(_pair(meta) for meta in group)
+        members = tuple(path for unit in alone for path in unit.members)
+        yield alone[0] if len(alone) == 1 else Unit(("spikeglx",), home, members, smaller=alone)
+
+
+def _run_of(meta: Path) -> tuple[Path, str]:
+    """Where a SpikeGLX run lies, and its name."""
+    match = re.match(r"(.+)_g\d+_t(\d+|cat)\.", meta.name)
+    if match is None:
+        return meta.parent.parent, meta.name.partition(".")[0]
+    home = meta.parent
+    while home.name.startswith(f"{match[1]}_g"):
+        home = home.parent
+    return home, match[1]
+
+
+def _pair(meta: Path) -> Unit:
+    return Unit(("spikeglx",), meta.parent, (meta.with_suffix(".bin"), meta))
+
+
+def _single(root: Path, files: list[Path]) -> Iterator[Unit]:
+    """Files that are recordings by themselves."""
+    for path in files:
+        if path.suffix.lower() in FILES and path.name.lower() not in ("info.rhd", "info.rhs"):
+            yield Unit(FILES[path.suffix.lower()], path, (path,))
+        elif path.name.endswith(".xdat.json"):
+            stem = path.name.removesuffix(".xdat.json")
+            beside = (
+                p for p in files if p.parent == path.parent and p.name.startswith(f"{stem}") and ".xdat" in p.name
+            )
+            yield Unit(("neuronexus",), path, tuple(dict.fromkeys((path, *beside))))
+
+
+def _open_ephys(root: Path, files: list[Path]) -> Iterator[Unit]:
+    """Sessions of Open Ephys' binary format: the folders that hold `structure.oebin`, and the settings above them."""
+    marks = [p.parent for p in files if p.name == "structure.oebin"]
+    for session, group in groupby(
+        sorted(marks, key=lambda home: (_session(home, root), home)), lambda home: _session(home, root)
+    ):
+        homes = tuple(group)
+        inside = {home: tuple(p for p in files if home in p.parents) for home in homes}
+        above = {p for home in homes for p in home.parents if p.is_relative_to(session)}
+        settings = tuple(p for p in files if p.parent in above and re.fullmatch(r"settings.*\.xml", p.name))
+        members = tuple(path for each in inside.values() for path in each) + settings
+        alone = tuple(Unit(("openephysbinary",), home, inside[home], (home,)) for home in homes)
+        yield Unit(("openephysbinary",), session, members, homes, smaller=alone if homes != (session,) else ())
+
+
+def _session(home: Path, root: Path) -> Path:
+    """The folder of the session that a recording's folder is part of, not above `root`."""
+    for pattern in (r"recording\d+", r"experiment\d+", r"record[ _]node.*"):
+        if home != root and re.fullmatch(pattern, home.name, re.IGNORECASE):
+            home = home.parent
+    return home
+
+
+def _folders(root: Path, files: list[Path]) -> Iterator[Unit]:
+    """Folders whose files are one recording."""
+    for folder, group in groupby(sorted(files, key=lambda p: (p.parent, p.name)), key=lambda p: p.parent):
+        inside = list(group)
+        if header := next((p for p in inside if p.name.lower() in ("info.rhd", "info.rhs")), None):
+            yield Unit(("intan",), header, tuple(inside), (folder,))
+            continue
+        endings = {p.suffix.lower() for p in inside}
+        for mark, (reader, read) in FOLDERS.items():
+            if mark in endings:
+                yield Unit((reader,), folder, tuple(p for p in inside if p.suffix.lower() in read))
+
+
+def _guessed(root: Path, files: list[Path]) -> Iterator[Unit]:
+    """Files that may be recordings, going by endings that are used for much else."""
+    there = set(files)
+    for path in files:
+        suffix = path.suffix.lower()
+        if suffix in GUESSED:
+            yield Unit(GUESSED[suffix], path, (path,), sure=False)
+        elif suffix in BESIDE and path.with_suffix(BESIDE[suffix][0]) in there:
+            yield Unit((BESIDE[suffix][1],), path, (path, path.with_suffix(BESIDE[suffix][0])), sure=False)
