@@ -14,6 +14,7 @@ import subprocess
 import sys
 import zlib
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from golden import ALONE, DENSE, LSTM, known_model
 from typer.testing import CliRunner
 
 import spikey
+from spikey import files
 from spikey.analysis.self_test import known_signal
 from spikey.analysis.simulate import simulate
 from spikey.batch import compress_together, decompress_together
@@ -45,7 +47,7 @@ from spikey.container.packed_bytes import pack_bytes
 from spikey.container.reader import Reader
 from spikey.container.writer import ArraySource, encode_samples, write_file
 from spikey.errors import DamagedError, DataError, SpikeyError, UsageError
-from spikey.files import Settings, compress_file, decompress_file, verify_file
+from spikey.files import Settings, verify_file
 from spikey.kernels import kernel
 from spikey.model import tensor_file, trained
 from spikey.model.calibration import n1
@@ -63,6 +65,8 @@ NONSENSE = [known_model(LSTM, down=0), known_model(DENSE, down=0)]
 GUARD = Method("lpc", lanes=2, references=MOST_REFERENCES)
 LENGTHS = [200, 33, 1, 257, 32, 300, 2, 31, 150, 256, 0]
 runner = CliRunner()
+# Outputs are written again and again.
+compress_file, decompress_file = (partial(do, overwrite=True) for do in (files.compress_file, files.decompress_file))
 
 
 @pytest.fixture(autouse=True)
@@ -736,7 +740,8 @@ def test_one_recording_twice_and_outputs_that_cannot_be(folder, tmp_path):
 
 def run(*arguments: str | Path, fails: type[SpikeyError] | None = None) -> str:
     """What a command says on standard output, or the error it ends with."""
-    done = runner.invoke(app, [str(argument) for argument in arguments])
+    force = ["--force"] if arguments[0] in ("compress", "decompress") else []
+    done = runner.invoke(app, [*(str(argument) for argument in arguments), *force])
     if fails is not None:
         assert isinstance(done.exception, fails), (done.output, done.exception)
         assert "\n" not in str(done.exception)

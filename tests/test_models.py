@@ -305,8 +305,9 @@ def test_an_archive_holds_a_model_once(worthwhile, tmp_path, jobs):
 
 def test_an_archive_names_or_drops_a_model(worthwhile, tmp_path):
     packing = compress_archive(members(tmp_path, 2), "a.spky", Settings(model=MINE))
-    assert MINE.id.hex() in packing.note and MINE.id.hex() in run("compress", "--together", "0.wav", "1.wav", "-o", "b.spky",
-        "--model", kept(tmp_path / "m.safetensors"))  # fmt: skip
+    path = kept(tmp_path / "m.safetensors")
+    text = run("compress", "--together", "0.wav", "1.wav", "-o", "b.spky", "--model", path)
+    assert MINE.id.hex() in packing.note and MINE.id.hex() in text
     forget()
     with Archive("a.spky") as archive, pytest.raises(DataError, match="was not found"):
         archive["0.wav"][:]
