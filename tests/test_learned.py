@@ -811,12 +811,12 @@ def test_folders_of_recordings(folder, models, tmp_path):
         if path.stem not in ("bad", "float"):
             (good / path.name).write_bytes(path.read_bytes())
     run("compress", good, tmp_path / "out", "--model", "gentle", "--jobs", "2")
-    run("compress", good / "long0.wav", tmp_path / "alone.spky", "--model", "gentle")
-    assert (tmp_path / "alone.spky").read_bytes() == (tmp_path / "out" / "long0.spky").read_bytes()
+    run("compress", good / "long0.wav", tmp_path / "long0.spky", "--model", "gentle")
+    assert (tmp_path / "long0.spky").read_bytes() == (tmp_path / "out" / "good" / "long0.spky").read_bytes()
     run("decompress", tmp_path / "out", tmp_path / "back", "--jobs", "2")
-    assert {p.name for p in (tmp_path / "back").iterdir()} == {p.name for p in good.iterdir()}
+    assert {p.name for p in (tmp_path / "back" / "out" / "good").iterdir()} == {p.name for p in good.iterdir()}
     for path in good.iterdir():
-        assert (tmp_path / "back" / path.name).read_bytes() == path.read_bytes()
+        assert (tmp_path / "back" / "out" / "good" / path.name).read_bytes() == path.read_bytes()
     run("verify", tmp_path / "out")
 
 
@@ -840,7 +840,7 @@ def test_configurations_of_networks(folder, models, tmp_path, monkeypatch):
     run("decompress", "--config", config, packed, out)
     assert out.read_bytes() == source.read_bytes()
     monkeypatch.setenv("SPIKEY_MODELS", str(models))
-    done = runner.invoke(app, [str(argument) for argument in command])
+    done = runner.invoke(app, [*(str(argument) for argument in command), "--force"])
     assert done.exit_code == 0 and "using gentle" in done.output
     monkeypatch.setenv("SPIKEY_MODELS", "")
     (tmp_path / "made").mkdir()
