@@ -814,9 +814,9 @@ def test_folders_of_recordings(folder, models, tmp_path):
     run("compress", good / "long0.wav", tmp_path / "long0.spky", "--model", "gentle")
     assert (tmp_path / "long0.spky").read_bytes() == (tmp_path / "out" / "good" / "long0.spky").read_bytes()
     run("decompress", tmp_path / "out", tmp_path / "back", "--jobs", "2")
-    assert {p.name for p in (tmp_path / "back" / "out" / "good").iterdir()} == {p.name for p in good.iterdir()}
+    assert {p.name for p in (tmp_path / "back" / "good").iterdir()} == {p.name for p in good.iterdir()}
     for path in good.iterdir():
-        assert (tmp_path / "back" / "out" / "good" / path.name).read_bytes() == path.read_bytes()
+        assert (tmp_path / "back" / "good" / path.name).read_bytes() == path.read_bytes()
     run("verify", tmp_path / "out")
 
 
