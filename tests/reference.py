@@ -117,7 +117,7 @@ def decode(data, calibrations=(), models=(), companions=None, correction=None):
         offset, check, magic = struct.unpack("<QI4s", data[-16:])
         index = Fields(data[offset:-16])
         assert magic == b"YKPS" and zlib.crc32(index.data) == check and index.take(4) == b"\xb5SI\n"
-        assert index.take(index.varint()) == front
+        assert index.take(index.varint()) == without_model(front, records.get(2, b""))
         for _ in range(index.varint()):
             start = index.at
             kind, first, count, first_channel, some, size = (index.varint() for _ in range(6))
@@ -157,6 +157,19 @@ def decode(data, calibrations=(), models=(), companions=None, correction=None):
         head = b"RIFF" + struct.pack("<I", 36 + len(samples)) + b"WAVE" + fmt + b"data"
         head += struct.pack("<I", len(samples))
     return head + bytes(samples) + tail
+
+
+def without_model(front, record):
+    """A header in which the record of an embedded model holds its name only."""
+    length = varint(len(record))
+    place = front.find(b"\5" + length + record)
+    if len(record) <= 4 or place < 0:
+        return front
+    return front[:place] + b"\5\4" + record[:4] + front[place + 1 + len(length) + len(record) :]
+
+
+def varint(value):
+    return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + varint(value >> 7)
 
 
 def unbinned(samples, record, channels, size, signed, rests):

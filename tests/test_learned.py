@@ -14,6 +14,7 @@ import subprocess
 import sys
 import zlib
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from golden import ALONE, DENSE, LSTM, known_model
 from typer.testing import CliRunner
 
 import spikey
+from spikey import files
 from spikey.analysis.self_test import known_signal
 from spikey.analysis.simulate import simulate
 from spikey.batch import compress_together, decompress_together
@@ -38,14 +40,14 @@ from spikey.coding.block import (
     learned,
 )
 from spikey.coding.together import MANY
+from spikey.container import embedding, hold, writer
 from spikey.container import layout as lay
 from spikey.container import reader as reader_module
-from spikey.container import writer
 from spikey.container.packed_bytes import pack_bytes
 from spikey.container.reader import Reader
 from spikey.container.writer import ArraySource, encode_samples, write_file
 from spikey.errors import DamagedError, DataError, SpikeyError, UsageError
-from spikey.files import Settings, compress_file, decompress_file, verify_file
+from spikey.files import Settings, verify_file
 from spikey.kernels import kernel
 from spikey.model import tensor_file, trained
 from spikey.model.calibration import n1
@@ -63,13 +65,17 @@ NONSENSE = [known_model(LSTM, down=0), known_model(DENSE, down=0)]
 GUARD = Method("lpc", lanes=2, references=MOST_REFERENCES)
 LENGTHS = [200, 33, 1, 257, 32, 300, 2, 31, 150, 256, 0]
 runner = CliRunner()
+# Outputs are written again and again.
+compress_file, decompress_file = (partial(do, overwrite=True) for do in (files.compress_file, files.decompress_file))
 
 
 @pytest.fixture(autouse=True)
 def nothing_in_use(monkeypatch, tmp_path):
     """Models that another test has brought into use, or that are shipped, are unknown."""
     monkeypatch.setattr(trained, "_in_use", {})
+    monkeypatch.setattr(trained, "_places", [])
     monkeypatch.setattr(trained, "SHIPPED", tmp_path / "shipped")
+    monkeypatch.setattr(trained, "OWN", tmp_path / "own")
     monkeypatch.delenv("SPIKEY_MODELS", raising=False)
 
 
@@ -77,10 +83,10 @@ def nothing_in_use(monkeypatch, tmp_path):
 def unguarded(monkeypatch):
     """The network is used for every block, whether it pays or not."""
 
-    def coded(blocks, layouts, method, calibration):
-        return encode_blocks(blocks, method, calibration)
+    def coded(blocks, layouts, method, calibration, companions=None):
+        return [writer.Choice(payload) for payload in encode_blocks(blocks, method, calibration)]
 
-    monkeypatch.setattr(writer, "encode_samples", coded)
+    monkeypatch.setattr(writer, "encode_choices", coded)
 
 
 def decoded(payload: bytes, samples: np.ndarray, model: Model) -> np.ndarray:
@@ -300,8 +306,10 @@ _guards = writer._guards
 
 @pytest.fixture(autouse=True)
 def no_guards(monkeypatch):
-    """These networks win nothing: they would never be used."""
+    """These networks win nothing: they would never be used, and the files with one inside are larger than allowed."""
     monkeypatch.setattr(writer, "_guards", lambda model: [])
+    monkeypatch.setattr(writer, "most_bytes", lambda size: 1 << 40)
+    monkeypatch.setattr(hold, "_covers", lambda spared, cost: True)
 
 
 @pytest.mark.parametrize("model", [GENTLE, *NONSENSE], ids=["gentle", "lstm", "dense"])
@@ -580,7 +588,7 @@ def test_an_embedded_model_that_was_tampered_with(tmp_path):
 def test_a_model_too_large_to_embed(tmp_path, monkeypatch):
     path = tmp_path / "a.wav"
     path.write_bytes(wav(simulate(700, 1, seed=5)))
-    monkeypatch.setattr(writer, "LARGEST_RECORD", 1000)
+    monkeypatch.setattr(embedding, "LARGEST_RECORD", 1000)
     with pytest.raises(UsageError, match="at most 1,000 can be embedded"):
         compress_file(path, tmp_path / "a.spky", Settings(model=GENTLE, embed_model=True, calibration=n1()))
     assert [p.name for p in tmp_path.iterdir()] == ["a.wav"]
@@ -732,7 +740,8 @@ def test_one_recording_twice_and_outputs_that_cannot_be(folder, tmp_path):
 
 def run(*arguments: str | Path, fails: type[SpikeyError] | None = None) -> str:
     """What a command says on standard output, or the error it ends with."""
-    done = runner.invoke(app, [str(argument) for argument in arguments])
+    force = ["--force"] if arguments[0] in ("compress", "decompress") else []
+    done = runner.invoke(app, [*(str(argument) for argument in arguments), *force])
     if fails is not None:
         assert isinstance(done.exception, fails), (done.output, done.exception)
         assert "\n" not in str(done.exception)
@@ -802,12 +811,12 @@ def test_folders_of_recordings(folder, models, tmp_path):
         if path.stem not in ("bad", "float"):
             (good / path.name).write_bytes(path.read_bytes())
     run("compress", good, tmp_path / "out", "--model", "gentle", "--jobs", "2")
-    run("compress", good / "long0.wav", tmp_path / "alone.spky", "--model", "gentle")
-    assert (tmp_path / "alone.spky").read_bytes() == (tmp_path / "out" / "long0.spky").read_bytes()
+    run("compress", good / "long0.wav", tmp_path / "long0.spky", "--model", "gentle")
+    assert (tmp_path / "long0.spky").read_bytes() == (tmp_path / "out" / "good" / "long0.spky").read_bytes()
     run("decompress", tmp_path / "out", tmp_path / "back", "--jobs", "2")
-    assert {p.name for p in (tmp_path / "back").iterdir()} == {p.name for p in good.iterdir()}
+    assert {p.name for p in (tmp_path / "back" / "good").iterdir()} == {p.name for p in good.iterdir()}
     for path in good.iterdir():
-        assert (tmp_path / "back" / path.name).read_bytes() == path.read_bytes()
+        assert (tmp_path / "back" / "good" / path.name).read_bytes() == path.read_bytes()
     run("verify", tmp_path / "out")
 
 
@@ -831,7 +840,7 @@ def test_configurations_of_networks(folder, models, tmp_path, monkeypatch):
     run("decompress", "--config", config, packed, out)
     assert out.read_bytes() == source.read_bytes()
     monkeypatch.setenv("SPIKEY_MODELS", str(models))
-    done = runner.invoke(app, [str(argument) for argument in command])
+    done = runner.invoke(app, [*(str(argument) for argument in command), "--force"])
     assert done.exit_code == 0 and "using gentle" in done.output
     monkeypatch.setenv("SPIKEY_MODELS", "")
     (tmp_path / "made").mkdir()
@@ -842,6 +851,7 @@ def test_configurations_of_networks(folder, models, tmp_path, monkeypatch):
     with Reader(packed) as reader:
         assert reader.model_id == GENTLE.id
     monkeypatch.setattr(trained, "_in_use", {})
+    monkeypatch.setattr(trained, "_places", [])
     assert GENTLE.id.hex() in run("decompress", packed, out, fails=DataError)
     run("decompress", "--config", config, packed, out)
     assert out.read_bytes() == source.read_bytes()

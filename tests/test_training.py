@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import shutil
 import signal
+import subprocess
+import sys
 import wave
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +20,18 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("lightning")
 
 import yaml  # noqa: E402
+from typer.testing import CliRunner  # noqa: E402
 
 from spikey.analysis.simulate import simulate  # noqa: E402
+from spikey.cli import app  # noqa: E402
 from spikey.cli.train import main, train  # noqa: E402
 from spikey.config import load as load_config  # noqa: E402
+from spikey.container import layout as lay  # noqa: E402
+from spikey.container import writer  # noqa: E402
+from spikey.container.reader import Reader  # noqa: E402
 from spikey.errors import DataError, SpikeyError, UsageError  # noqa: E402
+from spikey.files import decompress_file  # noqa: E402
+from spikey.model import trained  # noqa: E402
 from spikey.model.trained import Architecture, load  # noqa: E402
 from spikey.training import keeper, module, plan, results, run  # noqa: E402
 from spikey.training.evaluate import bits_by_channel, compress  # noqa: E402
@@ -112,7 +124,9 @@ def test_from_recordings_to_a_model_that_restores_them(predictor, configured, tm
     for picture in ("prediction.png", "errors.png", "recordings.png", "training.png"):
         assert (folder / picture).read_bytes()[1:4] == b"PNG"
     assert load_config(folder / "config.yaml").training.note == "a note"
-    assert any((folder / "logs").iterdir()) and not (folder / "last.ckpt").exists()
+    assert any((folder / "logs").iterdir())
+    assert not (folder / "last.ckpt").exists() and not (folder / "best.safetensors").exists()
+    assert [path.name for path in (folder.parent / "by-id").iterdir()] == [f"{model.id.hex()}.safetensors"]
     assert "recording is shorter than 100 samples, or no integer WAV file, and left out" in capsys.readouterr().err
 
     # What the integer codec makes of a recording is what the network in floating point says it takes.
@@ -171,13 +185,23 @@ def test_only_the_same_training_goes_on(configured, tmp_path, monkeypatch):
     for content, changed, reason in (
         (kept, {"learning_rate": 0.001}, "is of another configuration or other recordings; the training starts anew"),
         (kept, {"resume": "never"}, "is not wanted"),
-        (b"nonsense", {}, "cannot be read"),
+        (b"nonsense", {}, "is damaged"),
+        (kept[: len(kept) // 2], {}, "is damaged"),
+        (flipped(kept), {}, "is damaged"),  # in a weight, which torch.load does not notice
     ):
         checkpoint.write_bytes(content)
         said.clear()
         config = load_config(configured(LSTM, **options, **changed))
         assert run._resumable(plan.prepare(config, said.append, plan.no_bar)) is None
         assert any(reason in text for text in said), said
+
+
+def flipped(checkpoint: bytes) -> bytes:
+    """A checkpoint with one bit changed in the middle of its largest tensor."""
+    with zipfile.ZipFile(io.BytesIO(checkpoint)) as parts:
+        largest = max(parts.infolist(), key=lambda part: part.file_size)
+    at = largest.header_offset + 200 + largest.file_size // 2
+    return checkpoint[:at] + bytes([checkpoint[at] ^ 16]) + checkpoint[at + 1 :]
 
 
 def test_a_loss_that_is_no_number(configured, tmp_path, monkeypatch):
@@ -197,7 +221,7 @@ def test_a_loss_that_is_no_number(configured, tmp_path, monkeypatch):
 def test_the_best_model_is_kept(configured, tmp_path, monkeypatch):
     path = configured(DENSE, compress_files=0, epochs=4)
     written = []
-    for part in (keeper, results):
+    for part in (keeper, plan, results):
         monkeypatch.setattr(part, "write", lambda path, data: (written.append(path.name), path.write_bytes(data)))
     losses = iter([5.0, 4.0, 4.5, 4.2])
 
@@ -207,8 +231,10 @@ def test_the_best_model_is_kept(configured, tmp_path, monkeypatch):
 
     monkeypatch.setattr(module.Module, "on_validation_epoch_end", pretend)
     train(path)
-    assert written == ["Mine.safetensors"] * 2 + ["metrics.json"]
-    assert load(tmp_path / "models" / "Mine.safetensors").metadata["figures"]["epochs"] == 2
+    model = load(tmp_path / "models" / "Mine.safetensors")
+    assert model.metadata["figures"]["epochs"] == 2
+    published = [f"{model.id.hex()}.safetensors", "Mine.safetensors"]
+    assert written == ["best.safetensors"] * 2 + published + ["metrics.json"]
 
 
 def test_patience_and_minutes_end_a_training(configured, tmp_path):
@@ -357,3 +383,146 @@ def test_what_cannot_grow():
     ):
         with pytest.raises(UsageError, match="cannot grow"):
             grow(small, Network(wrong))
+
+
+# ---------------------------------------------------------------- one training after another
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """The models in a folder and below it."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*.safetensors"))}
+
+
+def test_files_of_an_earlier_training_stay_decodable(configured, tmp_path, data, monkeypatch):
+    """As in a shell: `main.py config.yaml` twice, then both ways of decompressing in the same folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(trained, "_in_use", {})
+    root = Path(__file__).parents[1]
+    compress_options = ["--config", "config.yaml", "--no-embed-model"]
+    for number, options in enumerate(({"seed": 1}, {"seed": 2}, {"seed": 2, "epochs": 3})):
+        main([configured(DENSE, compress_files=0, **options, save_path="models")])
+        # Coded with the network whether it pays or not.
+        monkeypatch.setattr(writer, "_guards", lambda method: [])
+        done = CliRunner().invoke(app, ["compress", str(data / "1.wav"), f"{number}.spky", *compress_options])
+        assert done.exit_code == 0 and "by-id" in done.output, done.output
+        with Reader(f"{number}.spky") as reader:
+            assert len(reader.header.record(lay.MODEL)) == 4
+    kept = files_of(tmp_path / "models")
+    assert len(kept) == 4 and kept["Mine.safetensors"] in [kept[name] for name in kept if "by-id" in name]
+    (tmp_path / "elsewhere").mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(root / "src")}
+    for number in range(3):
+        shell = [[str(root / "cli.py"), "decompress", "--config", "config.yaml"], ["-m", "spikey", "decompress"]]
+        for command in shell if number == 0 else ():
+            arguments = [sys.executable, *command, "--input_file", f"{number}.spky", "--output_file", "out.wav"]
+            done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=300, check=False)
+            assert done.returncode == 0, done.stderr
+            assert (tmp_path / "out.wav").read_bytes() == (data / "1.wav").read_bytes()
+            (tmp_path / "out.wav").unlink()
+        monkeypatch.setattr(trained, "_in_use", {})
+        decompress_file(f"{number}.spky", "out.wav")
+        assert (tmp_path / "out.wav").read_bytes() == (data / "1.wav").read_bytes()
+        (tmp_path / "out.wav").unlink()
+    monkeypatch.setattr(trained, "_in_use", {})
+    monkeypatch.chdir(tmp_path / "elsewhere")  # where only the configuration leads to the models
+    config = tmp_path / "config.yaml"
+    config.write_text(config.read_text().replace("save_path: models", f"save_path: {tmp_path / 'models'}"))
+    done = CliRunner().invoke(app, ["decompress", "--config", str(config), "../0.spky", "out.wav"])
+    assert done.exit_code == 0, done.exception
+
+
+def test_a_model_without_a_copy_is_kept_before_it_is_replaced(configured, tmp_path):
+    former = Path(__file__).parents[1] / "src" / "spikey" / "models" / "n1-fixed.safetensors"
+    (tmp_path / "models").mkdir()
+    shutil.copy(former, tmp_path / "models" / "Mine.safetensors")
+    train(configured(DENSE, compress_files=0, epochs=1))
+    kept = tmp_path / "models" / "by-id" / f"{load(former).id.hex()}.safetensors"
+    assert kept.read_bytes() == former.read_bytes()
+
+
+def test_what_is_interrupted_or_crashes_leaves_the_former_model(configured, tmp_path, monkeypatch):
+    train(configured(DENSE, compress_files=0, epochs=1, seed=1))
+    former = files_of(tmp_path / "models")
+    said = interrupting(monkeypatch)
+    path = configured(DENSE, compress_files=0, batch_size=1, epochs=3)
+    with pytest.raises(keeper.Interrupted):
+        train(path)
+    assert files_of(tmp_path / "models") == former
+
+    original = module.Module.on_validation_epoch_end
+    calls = []
+
+    def crash(self):
+        calls.append(1)
+        if len(calls) == 2:
+            raise RuntimeError("as when the power fails")
+        original(self)
+
+    monkeypatch.setattr(module.Module, "on_validation_epoch_end", crash)
+    with pytest.raises(RuntimeError):
+        train(path)
+    after = files_of(tmp_path / "models")
+    best = after.pop("Mine/best.safetensors")
+    assert after == former and load(best).metadata["figures"]["epochs"] == 1
+
+    # A damaged checkpoint: the training starts anew, and what is worse replaces neither of them.
+    checkpoint = tmp_path / "models" / "Mine" / "last.ckpt"
+    checkpoint.write_bytes(flipped(checkpoint.read_bytes()))
+    said.clear()
+    losses = iter([5.9] * 9)
+
+    def worse(self):
+        self.log("test_loss", next(losses))
+        self.log("test_base", 6.0)
+        if len(calls) == 2:
+            calls.append(1)
+            raise RuntimeError
+
+    bits_of_best = load(best).metadata["figures"]["test_bits_per_sample"]
+    assert bits_of_best < 5.9 or pytest.skip("the simulated recordings are harder than they were")
+    monkeypatch.setattr(module.Module, "on_validation_epoch_end", worse)
+    with pytest.raises(RuntimeError):
+        train(path)
+    assert any("last.ckpt: is damaged; the training starts anew" in text for text in said)
+    assert files_of(tmp_path / "models") == {**former, "Mine/best.safetensors": best}
+    train(path)
+    assert load(tmp_path / "models" / "Mine.safetensors").file == best
+    assert set(former.values()) < set(files_of(tmp_path / "models").values())
+
+
+def test_the_best_model_of_another_training_is_kept_under_its_id(configured, tmp_path, monkeypatch):
+    said: list[str] = []
+    monkeypatch.setattr("spikey.cli.common.say", said.append)
+    train(configured(DENSE, compress_files=0, epochs=1, seed=1))
+    best = tmp_path / "models" / "Mine" / "best.safetensors"
+    shutil.copy(tmp_path / "models" / "Mine.safetensors", best)
+    shutil.rmtree(tmp_path / "models" / "by-id")
+    train(configured(DENSE, compress_files=0, epochs=1, seed=2))
+    assert len(files_of(tmp_path / "models" / "by-id")) == 2 and not best.exists()
+    assert any("by-id" in text and "does not go on from" in text for text in said)
+    best.write_bytes(b"junk")
+    train(configured(DENSE, compress_files=0, epochs=1, seed=3))
+    assert any("best.safetensors: is damaged" in text for text in said)
+
+
+def test_checkpoints_are_written_beside_and_renamed(configured, tmp_path, monkeypatch):
+    """Nothing passes through another folder, as Lightning's own writing does, and a failure leaves the former one."""
+    interrupting(monkeypatch)
+    replaced = []
+    original = os.replace
+    monkeypatch.setattr(os, "replace", lambda a, b: (replaced.append((Path(a), Path(b))), original(a, b)))
+    with pytest.raises(keeper.Interrupted):
+        train(configured(LSTM, compress_files=0, batch_size=2, epochs=1))
+    folder = tmp_path / "models" / "Mine"
+    (passing,) = [one for one, other in replaced if other.name == "last.ckpt"]
+    assert passing.parent.resolve() == folder.resolve()
+    before = (folder / "last.ckpt").read_bytes()
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(UsageError, match="No space left on device"):
+        run._Checkpoints().save_checkpoint({"a": 1}, folder / "last.ckpt")
+    assert (folder / "last.ckpt").read_bytes() == before
+    assert not [path for path in folder.iterdir() if path.name.endswith(".part")]

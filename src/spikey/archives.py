@@ -18,7 +18,8 @@ import numpy as np
 
 from spikey.coding.block import WITH_COMPANIONS, Method
 from spikey.container.archive import Archive, ArchiveWriter
-from spikey.container.entries import ALONE, COPY, FINE, TOGETHER, Entry, Reference
+from spikey.container.embedding import Embedding, Fate, Tally, note_on_model
+from spikey.container.entries import ALONE, COPY, FINE, MODEL, TOGETHER, Entry, Reference
 from spikey.container.extra import safe_name
 from spikey.container.layout import COMPANIONS
 from spikey.container.reader import Reader
@@ -45,17 +46,21 @@ from spikey.recording.source import Layout, NotPCM, Source
 
 IN_MEMORY = 1 << 25  # bytes of a compressed group that are not put into a temporary file
 PIECE = 1 << 20
+AROUND_MODEL = 40  # bytes that an archive keeps of a model beside itself
 
 
 @dataclass
 class Packing:
-    """What became of many recordings: outcomes by name, the archive's bytes, and why recordings are missing from it."""
+    """What became of many recordings: outcomes by name, the archive's bytes, why recordings are missing from it, and
+    what else is to be said of it.
+    """
 
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     written: int = 0
     groups: int = 0
     failures: list[SpikeyError] = field(default_factory=list)
+    note: str = ""
 
     def total(self) -> Outcome:
         """All of it as one outcome; the archive's own bytes are counted."""
@@ -81,12 +86,13 @@ def compress_archive(
     settings = settings or Settings()
     if settings.model is not None:
         use(settings.model)  # what is written is read again
+        Embedding(settings.model, settings.embed_model)  # says so at once where that is impossible
     _check_names(members)
     paths = [path for _, path in members]
     groups, plain, failures = _planned(members, settings)
     if not groups and not plain:
         raise failures[0] if failures else UsageError("there is nothing to compress")
-    packing = Packing(groups=sum(len(group) > 1 for group in groups), failures=failures)
+    packing = Packing(groups=sum(len(group) > 1 for group in groups), failures=list(failures))
     work = [
         planned
         for group in sorted([*groups, *([Planned(place)] for place in plain)], key=lambda group: group[0].place)
@@ -95,27 +101,18 @@ def compress_archive(
     replaced = overwrite and os.path.exists(out_path)
     with atomic_output(out_path, *paths, overwrite=overwrite) as (out, tmp_path):
         job = _Job([name for name, _ in members], paths, settings, frozenset(plain), os.path.dirname(tmp_path))
-        with ArchiveWriter(out) as archive:
-            numbers: dict[int, int] = {}
-            checks: list[int] = []
-            for planned, packed in _in_order(work, job):
-                if isinstance(packed, _Packed) and any(c.place not in numbers for c in packed.companions):
-                    packed.file.close()  # what it was coded with failed
-                    packed = _pack(_without_lost(planned, numbers), job, _nothing)
-                if isinstance(packed, SpikeyError):
-                    packing.failures.append(packed)
-                    continue
-                with packed.file as file:
-                    entry = archive.add(packed.entry(numbers), _pieces(file))
-                numbers[planned.place] = entry.number
-                checks.append(packed.check)
-                packing.outcomes[entry.name] = packed.outcome
-                if done is not None:
-                    done(packed.outcome)
+        archive, checks, tally = _write(out, work, job, packing, done)
+        if tally.used and tally.fate is Fate.DROPPED:  # the archive is smaller without the model than with it inside
+            out.seek(0)
+            out.truncate()
+            packing.outcomes, packing.failures = {}, list(failures)
+            job = job._replace(settings=replace(settings, model=None, preset="balanced"))
+            archive, checks, tally = _write(out, work, job, packing, done)
         if not archive.entries:
             raise packing.failures[0]
         out.close()
-        packing.entries, packing.written = archive.entries, archive.written
+        packing.entries = [entry for entry in archive.entries if entry.kind != MODEL]
+        packing.written, packing.note = archive.written, note_on_model(tally, settings.model)
         if settings.verify:
             _check_written(tmp_path, packing.entries, checks)
         if replaced and packing.failures:
@@ -124,6 +121,38 @@ def compress_archive(
                 f"{packing.failures[0]}"
             )
     return packing
+
+
+def _write(
+    out: BinaryIO, work: list[Planned], job: _Job, packing: Packing, done: Callable[[Outcome], None] | None
+) -> tuple[ArchiveWriter, list[int], Tally]:
+    """Write an archive, with a model at its end where it is to travel; also each recording's checksum."""
+    numbers: dict[int, int] = {}
+    checks: list[int] = []
+    tally = Tally()
+    with ArchiveWriter(out) as archive:
+        for planned, packed in _in_order(work, job):
+            if isinstance(packed, _Packed) and any(c.place not in numbers for c in packed.companions):
+                packed.file.close()  # what it was coded with failed
+                packed = _pack(_without_lost(planned, numbers), job, _nothing)
+            if isinstance(packed, SpikeyError):
+                packing.failures.append(packed)
+                continue
+            with packed.file as file:
+                entry = archive.add(packed.entry(numbers), _pieces(file))
+            numbers[planned.place] = entry.number
+            checks.append(packed.check)
+            packing.outcomes[entry.name] = packed.outcome
+            if packed.tally.used:
+                tally.add(packed.tally.saved)
+            if done is not None:
+                done(packed.outcome)
+        if tally.used and job.settings.model is not None:
+            embedding = Embedding(job.settings.model, job.settings.embed_model)
+            tally.fate = embedding.fate(archive.written, None if tally.saved is None else tally.saved - AROUND_MODEL)
+            if tally.fate is Fate.EMBEDDED:
+                archive.add_model(embedding.model)
+    return archive, checks, tally
 
 
 def _method(settings: Settings, size: int) -> Method:
@@ -194,6 +223,7 @@ class _Packed(NamedTuple):
     kind: int
     companions: tuple[Companion, ...]
     outcome: Outcome
+    tally: Tally
 
     def entry(self, numbers: dict[int, int]) -> Entry:
         """What the archive is to say of it."""
@@ -272,17 +302,19 @@ def _pack_samples(planned: Planned, job: _Job, file: Any, go_on: Callable[[int],
             ]
             others = Sources(opened, planned.copy)
         calibration, embed = (None, None) if planned.copy else calibration_for(source, settings)
+        tally = Tally()
         written = write_file(
             source,
             file,
             method,
             calibration,
             embed=embed,
-            embed_model=settings.embed_model,
+            embed_model=False,  # the archive holds it, once for all
             jobs=job.jobs,
             progress=go_on,
             block_frames=settings.block_frames,
             companions=others,
+            tally=tally,
         )
         with Reader(Window(file, name, 0, written), companions=others) as reader:
             used = reader.header.record(COMPANIONS) is not None
@@ -291,7 +323,8 @@ def _pack_samples(planned: Planned, job: _Job, file: Any, go_on: Callable[[int],
             note = note_on_floats(reader, name) if source.layout.memory_dtype.kind == "f" and not planned.copy else ""
         outcome = Outcome(size_of(source), written, source.frames * source.layout.channels, note)
         kind = ALONE if not used else COPY if planned.copy else TOGETHER
-        return _Packed(name, file, written, crc_of(_pieces(file)), kind, planned.companions if used else (), outcome)
+        companions = planned.companions if used else ()
+        return _Packed(name, file, written, crc_of(_pieces(file)), kind, companions, outcome, tally)
 
 
 def _pack_bytes(planned: Planned, job: _Job, file: Any, _: Callable[[int], None]) -> _Packed:
@@ -302,7 +335,7 @@ def _pack_bytes(planned: Planned, job: _Job, file: Any, _: Callable[[int], None]
         with Reader(Window(file, name, 0, written)) as reader:
             compare_bytes(path, reader)
     outcome = Outcome(size, written, 0, f"{name} contains no samples that can be modelled; stored as plain bytes")
-    return _Packed(name, file, written, crc_of(_pieces(file)), ALONE, (), outcome)
+    return _Packed(name, file, written, crc_of(_pieces(file)), ALONE, (), outcome, Tally())
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:
@@ -325,6 +358,8 @@ def _check_written(path: str, entries: list[Entry], checks: list[int]) -> None:
     with Archive(path) as archive:
         if archive.entries != entries or checks != [crc_of(archive.bytes_of(entry.name)) for entry in entries]:
             raise SpikeyError("the archive reads back as something else than was written; nothing was kept")
+        for entry in archive.models:
+            archive.model(bytes.fromhex(entry.name))
 
 
 class Sources:

@@ -13,7 +13,7 @@ import numpy as np
 from spikey.coding.block import MOST_TOGETHER, Payload, decode_learned, needs_model
 from spikey.container.layout import BLOCK_SAMPLES
 from spikey.container.reader import Reader, decode_ahead
-from spikey.container.writer import encode_samples, is_single
+from spikey.container.writer import encode_choices, is_single
 from spikey.errors import SpikeyError
 from spikey.files import (
     Outcome,
@@ -72,17 +72,17 @@ def _write_group(
 ) -> None:
     """Compress recordings of one calibration."""
     method, calibration = settings.method(0), group[0].calibration
-    payloads = encode_samples([one.samples for one in group], [one.source.layout for one in group], method, calibration)
+    choices = encode_choices([one.samples for one in group], [one.source.layout for one in group], method, calibration)
     decoded: dict[Path, np.ndarray] = {}
     if settings.verify:
         coded = [
-            (one.out_path, Payload(payload, len(one.samples), one.samples.shape[1], one.samples.dtype))
-            for one, payload in zip(group, payloads, strict=True)
-            if needs_model(payload)
+            (one.out_path, Payload(choice.payload, len(one.samples), one.samples.shape[1], one.samples.dtype))
+            for one, choice in zip(group, choices, strict=True)
+            if needs_model(choice.payload)
         ]
         samples = decode_learned([payload for _, payload in coded], lambda: calibration, lambda: settings.model)
         decoded = {out_path: each for (out_path, _), each in zip(coded, samples, strict=True)}
-    for one, payload in zip(group, payloads, strict=True):
+    for one, choice in zip(group, choices, strict=True):
         results[one.out_path] = _outcome(
             partial(write_recording, overwrite=overwrite, like=one.source.name),
             one.source,
@@ -91,7 +91,7 @@ def _write_group(
             calibration,
             one.embed,
             None,
-            payload,
+            choice,
             decoded.get(one.out_path),
         )
 

@@ -10,6 +10,7 @@ from typing import BinaryIO, Protocol
 import numpy as np
 
 from spikey.coding.block import MOST_REFERENCES, Method, learned
+from spikey.container.embedding import Fate, Tally, note_on_model
 from spikey.container.estimate import choose_calibration
 from spikey.container.extra import Extra
 from spikey.container.layout import (
@@ -24,7 +25,7 @@ from spikey.container.layout import (
 from spikey.container.packed_bytes import PIECE
 from spikey.container.reader import Reader
 from spikey.container.salvage import describe
-from spikey.container.writer import Readable, Writable, write_bytes_file, write_file
+from spikey.container.writer import Choice, Readable, Writable, write_bytes_file, write_file
 from spikey.errors import DamagedError, DataError, SpikeyError, UsageError
 from spikey.model.calibration import Calibration
 from spikey.model.trained import Model, use
@@ -56,7 +57,8 @@ class Settings:
     """How to compress: a preset or None to choose by size, what a configuration overrides, calibration, threads.
 
     predictor: "lms" for that one; anything else leaves it to the preset, whose predictors are all of the lpc family.
-    model: a trained network instead of a preset; embed_model: whether it travels with the file.
+    model: a trained network instead of a preset; embed_model: whether it travels with the file, None: where it does not
+    come with the package and takes at most 1 % of the file.
     calibration: None for none; embed: its bytes, to travel with the file; estimate: choose by looking at the recording.
     raw: channels, rate in Hz and type of a file without a header; keep_partial: whether it may end within a frame.
     block_frames: frames of a full block; None for the usual number.
@@ -65,7 +67,7 @@ class Settings:
     preset: str | None = None
     predictor: str | None = None
     model: Model | None = None
-    embed_model: bool = False
+    embed_model: bool | None = None
     coder: str = "arithmetic"
     delta: bool = True
     calibration: Calibration | None = None
@@ -206,7 +208,7 @@ def write_recording(
     calibration: Calibration | None,
     embed: bytes | None,
     progress: Progress | None = None,
-    payload: bytes | None = None,
+    payload: Choice | None = None,
     decoded: np.ndarray | None = None,
     extra: Extra | None = None,
     overwrite: bool = False,
@@ -216,7 +218,7 @@ def write_recording(
 
     extra: metadata and side files to store. overwrite: whether to replace a file. like: whose mode and time it gets.
     """
-    size = size_of(source)
+    size, tally = size_of(source), Tally()
     if settings.model is not None:
         use(settings.model)  # what is written is read again
     inputs = [source.name, *(file.path for file in extra.files)] if extra is not None else [source.name]
@@ -234,16 +236,20 @@ def write_recording(
             payload=payload,
             extra=extra,
             block_frames=settings.block_frames,
+            tally=tally,
         )
         out.close()
         if settings.verify:
             with Reader(tmp_path) as reader:
-                compare(source, reader, settings.jobs, decoded, extra, progress)
+                # What has been decoded with the network says nothing of a file that does without it.
+                known = None if tally.fate is Fate.DROPPED else decoded
+                compare(source, reader, settings.jobs, known, extra, progress)
         check_unchanged(source)
         note = ""
         if source.layout.memory_dtype.kind == "f":
             with Reader(tmp_path) as reader:
                 note = note_on_floats(reader, source.name)
+    note = "; ".join(filter(None, (note, note_on_model(tally, settings.model))))
     beside = 0 if extra is None else sum(file.size for file in extra.files)
     return Outcome(size + beside, written, source.frames * source.layout.channels, note, beside)
 

@@ -114,7 +114,7 @@ def model_of(config: Path, stated: Config) -> Model:
     """The model that a configuration has been trained to, or else a shipped one of its architecture."""
     from dataclasses import asdict
 
-    from spikey.model.trained import Model, architecture, listed, named, use
+    from spikey.model.trained import OWN, Model, architecture, listed, named
 
     trained = trained_file(stated)
     sizes = stated.predictor.model_dump()
@@ -127,10 +127,11 @@ def model_of(config: Path, stated: Config) -> Model:
                 "train it again"
             )
         return model
-    for _, shipped in listed():
-        if isinstance(shipped, Model) and shipped.architecture == wanted:
-            say(f"note: {trained} is not there; using {shipped.name}, which comes with this version")
-            return use(shipped)
+    for path, known in listed():
+        # Of the user's own, which may be trained on anything, only the one of that name will do.
+        if path.parent != OWN and isinstance(known, Model) and known.architecture == wanted:
+            say(f"note: {trained} is not there; using {known.name} ({path})")
+            return named(str(path))
     raise UsageError(
         f"{config}: predictor.type {stated.predictor.type} needs a trained model, and there is none at {trained}; "
         f"train it with: python main.py {config} {stated.name}"

@@ -47,7 +47,13 @@ def command(
         ),
     ] = None,
     model: Annotated[str | None, typer.Option(help="A trained model by name (spikey models) or file.")] = None,
-    embed_model: Annotated[bool, typer.Option("--embed-model", help="Write the model into the output.")] = False,
+    embed_model: Annotated[
+        bool | None,
+        typer.Option(
+            "--embed-model/--no-embed-model",
+            help="Write the model into the output; default: if it is your own and takes at most 1 % of it.",
+        ),
+    ] = None,
     calibration: Annotated[str | None, typer.Option(help="auto, n1, none or a calibration file.")] = None,
     channels: options.Channels = None,
     rate: options.Rate = None,

@@ -75,9 +75,10 @@ def command(
     if as_json and arguments.to_stdout:
         raise UsageError("--json and the recording cannot both go to standard output")
     if model is not None:
-        from spikey.model.trained import named
+        from spikey.model.trained import listed, look_in
 
-        named(model)
+        known = {found.name: path for path, found in listed() if not isinstance(found, DataError)}
+        look_in(known.get(model, Path(model)))
     force = force or arguments.documented
     check_inputs(arguments.inputs)
     from spikey.container.archive import is_archive
@@ -274,15 +275,13 @@ def _names_model(path: Path | str) -> bool:
 
 
 def _consult(config: Path, name: str | None, sources: list[Path | str]) -> None:
-    """Bring a configuration's model into use; what else disagrees with a file is named and ignored."""
+    """Have models looked for where a configuration keeps them; what else disagrees with a file is named and ignored."""
     from spikey.cli.info import describe
     from spikey.config import load
-    from spikey.model.trained import named
+    from spikey.model.trained import look_in
 
     stated = load(config, name)
-    if trained_file(stated).is_file():
-        with suppress(SpikeyError):  # the file itself names the model that it needs, if any
-            named(str(trained_file(stated)))
+    look_in(trained_file(stated).parent)
     for source in sources:
         try:
             facts = describe(source)

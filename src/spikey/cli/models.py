@@ -9,7 +9,7 @@ import typer
 
 
 def command(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
-    """List the trained models that come with this version and those in the folders of SPIKEY_MODELS.
+    """List the trained models that come with this version, those in the folders of SPIKEY_MODELS and those in ./models.
 
     Use one with: spikey compress --model NAME ...
     """

@@ -74,8 +74,8 @@ class Run:
 
         quiet_output: standard output is the compressed file's.
         """
-        outcomes = [result.outcome for result in self.results if result.outcome is not None]
-        for text in dict.fromkeys(outcome.note for outcome in outcomes if outcome.note):
+        notes = [result.outcome.note for result in self.results if result.outcome is not None]
+        for text in dict.fromkeys(filter(None, notes)):  # of many files coded with one model each has the same note
             note(text)
         skipped = sum(r.outcome is not None and r.outcome.skipped for r in self.results)
         if as_json:

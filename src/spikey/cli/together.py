@@ -71,6 +71,8 @@ def compress(
     for outcome in packing.outcomes.values():
         if outcome.note:
             note(outcome.note)
+    if packing.note:
+        note(packing.note)
     seconds = time.perf_counter() - start
     for error in packing.failures:
         say(f"spikey: {error}")

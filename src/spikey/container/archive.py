@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from spikey.container.embedding import packed_model, unpack_model
 from spikey.container.entries import (
     ALONE,
     COPY,
@@ -21,6 +22,7 @@ from spikey.container.entries import (
     FRONT,
     LONGEST_ENTRY,
     MAGIC,
+    MODEL,
     MOST_MEMBERS,
     VERSION,
     Entry,
@@ -29,16 +31,19 @@ from spikey.container.entries import (
     read_directory,
     write_directory,
 )
+from spikey.container.layout import LARGEST_RECORD
 from spikey.container.reader import GLANCE, Reader
 from spikey.container.salvage import read_around
 from spikey.container.window import Window
 from spikey.container.writer import Writable
 from spikey.errors import DamagedError, DataError, SpikeyError, UsageError
+from spikey.model.trained import Model, find, use
 from spikey.recording import forks
 from spikey.recording.companions import MOST_NEEDED
 from spikey.recording.opened import Opened, open_data, read_at
 from spikey.recording.remote import Remote
 from spikey.recording.source import Layout
+from spikey.wire import Cursor
 
 MOST_OPEN = 2 * MOST_NEEDED  # readers whose decoded samples are kept
 KEPT_SAMPLES = 1 << 21  # decoded samples that each of them keeps
@@ -106,8 +111,10 @@ class Archive:
             if not self.salvage:
                 raise
             entries = self._found()
-        self._entries = {entry.number: entry for entry in entries}
-        self._numbers = {entry.name: entry.number for entry in entries}
+        recordings = [entry for entry in entries if entry.kind != MODEL]
+        self._entries = {entry.number: entry for entry in recordings}
+        self._numbers = {entry.name: entry.number for entry in recordings}
+        self.models = [entry for entry in entries if entry.kind == MODEL]
 
     def _found(self) -> list[Entry]:
         """The recordings, where beginning or directory are damaged."""
@@ -145,8 +152,9 @@ class Archive:
     @property
     def lost(self) -> list[int]:
         """Places, from 0, of recordings that nothing is known of any more; only salvaging comes upon such."""
-        wanted = {number for entry in self.entries for number, *_ in entry.companions} | set(self._entries)
-        return sorted(set(range(max(wanted, default=-1) + 1)) - set(self._entries))
+        there = set(self._entries) | {entry.number for entry in self.models}
+        wanted = {number for entry in self.entries for number, *_ in entry.companions} | there
+        return sorted(set(range(max(wanted, default=-1) + 1)) - there)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -224,7 +232,21 @@ class Archive:
         if entry.damaged and not self.salvage:
             raise DamagedError(f"{what}: what the archive says of it is damaged; --salvage may restore it")
         window = Window(self._file, what, entry.offset, entry.size)
-        return Reader(window, salvage=salvage, companions=None if entry.kind == ALONE else Others(self, entry))
+        companions = None if entry.kind == ALONE else Others(self, entry)
+        return Reader(window, salvage=salvage, companions=companions, models=self.model)
+
+    def model(self, id4: bytes) -> Model:
+        """The model of that id: the archive's own, or one from where models are looked for."""
+        for entry in self.models:
+            if entry.name == id4.hex():
+                name = f"{self.name}, model {entry.name}"
+                if entry.size > LARGEST_RECORD:
+                    raise DataError(f"{name}: is larger than the {LARGEST_RECORD:,} bytes that a model may take")
+                model = unpack_model(Cursor(self._read_at(entry.offset, entry.size), name))
+                if model.id != id4:
+                    raise DataError(f"{name}: is damaged")
+                return use(model)
+        return find(id4)
 
     def bytes_of(self, name: str) -> Iterator[bytes]:
         """The `.spky` file of a recording, in pieces."""
@@ -359,6 +381,11 @@ class ArchiveWriter:
         self.entries.append(entry)
         self._ends.append(end)
         return entry
+
+    def add_model(self, model: Model) -> None:
+        """Append a model that recordings name, once for all of them."""
+        content = packed_model(model)
+        self.add(Entry(0, model.id.hex(), len(content), MODEL), [content])
 
     def _write(self, data: bytes) -> None:
         self._out.write(data)

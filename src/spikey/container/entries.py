@@ -26,8 +26,8 @@ ENTRY_SYNC = b"\xb5SE\n"
 DIRECTORY_SYNC = b"\xb5SD\n"
 FOOTER = struct.Struct("<QI4s")  # offset of the directory, CRC-32 of it, magic
 FOOTER_MAGIC = b"AKPS"
-ALONE, TOGETHER, COPY = range(3)  # how a member is coded
-KINDS = ("alone", "together", "copy")
+ALONE, TOGETHER, COPY, MODEL = range(4)  # how a member is coded; or it is no recording but a model that members need
+KINDS = ("alone", "together", "copy", "model")
 MOST_MEMBERS = 1 << 20
 MOST_CHANNELS = 4  # companions of a member
 LONGEST_NAME = 4000  # bytes
@@ -50,9 +50,10 @@ class Reference(NamedTuple):
 class Entry:
     """What an archive says of a member.
 
-    number: 0 for the first. name: a path with slashes. size: bytes of its `.spky` file. kind: ALONE, TOGETHER (with
-    companions) or COPY (of its only companion's samples). bond: `bond_of` the companions. offset: of its file in the
-    archive. damaged: whether all that is known of it is where its file lies; its name is invented then.
+    number: 0 for the first. name: a path with slashes; of a model its id in hexadecimal digits. size: bytes of its
+    `.spky` file. kind: ALONE, TOGETHER (with companions), COPY (of its only companion's samples) or MODEL. bond:
+    `bond_of` the companions. offset: of its file in the archive. damaged: whether all that is known of it is where its
+    file lies; its name is invented then.
     """
 
     number: int
@@ -67,7 +68,7 @@ class Entry:
     def fields(self) -> bytes:
         """The entry's fields."""
         out = bytes([self.kind]) + varint(self.number) + _pack_name(self.name) + varint(self.size)
-        if self.kind != ALONE:
+        if self.kind in (TOGETHER, COPY):
             out += varint(len(self.companions))
             for number, channel, correlation in self.companions:
                 out += varint(self.number - number) + varint(channel) + varint(zigzag(round(correlation * FINE)))
@@ -114,8 +115,8 @@ def _read_fields(body: bytes, what: str) -> Entry:
     size = cursor.varint()
     if kind >= len(KINDS):
         raise DataError(f"{what}: keeps {name} in a way that this version does not know")
-    if kind == ALONE:
-        entry = Entry(number, name, size)
+    if kind in (ALONE, MODEL):
+        entry = Entry(number, name, size, kind)
     else:
         count = cursor.varint(MOST_CHANNELS)
         if count < 1 or (kind == COPY and count > 1):
@@ -228,9 +229,9 @@ def find_entries(read_at: Callable[[int, int], bytes], size: int, what: str) -> 
             at += 1
             continue
         starts.append(at)
-        if entry.number not in found and entry.name not in names:
+        if entry.number not in found and (entry.kind == MODEL or entry.name not in names):
             found[entry.number] = entry
-            names.add(entry.name)
+            names |= {entry.name} if entry.kind != MODEL else set()
         end = entry.offset + entry.size
         whole = end < size and read_at(end, min(len(ENTRY_SYNC), size - end)) in (ENTRY_SYNC, DIRECTORY_SYNC)
         at = end if whole or end >= size else entry.offset  # bytes may be missing between this one and the next
@@ -244,11 +245,12 @@ def find_entries(read_at: Callable[[int, int], bytes], size: int, what: str) -> 
 
 def _check_names(entries: list[Entry], what: str) -> None:
     seen: set[str] = set()
-    for entry in entries:
+    recordings = [entry for entry in entries if entry.kind != MODEL]
+    for entry in recordings:
         if entry.name in seen:
             raise DataError(f"{what}: has two members called {entry.name}")
         seen.add(entry.name)
-    for entry in entries:
+    for entry in recordings:
         if any(parent in seen for parent in _parents(entry.name)):
             raise DataError(f"{what}: has {entry.name} lie below a member, which is no folder")
 

@@ -76,6 +76,14 @@ class Header:
         return next((content for k, content in self.records if k == kind), None)
 
 
+def index_copy(front: bytes, model: bytes | None) -> bytes:
+    """A header's bytes as the index has them: of an embedded model the record has the name only."""
+    if model is None or len(model) <= 4:
+        return front
+    kind = varint(MODEL << 1 | 1)
+    return front.replace(kind + varint(len(model)) + model, kind + varint(4) + model[:4], 1)
+
+
 def read_header(cursor: Cursor) -> Header:
     """Read a header; DataError for anything else, a newer version, or what this version may not ignore."""
     name = cursor.what

@@ -26,6 +26,7 @@ from spikey.coding.block import (
     described_in,
     needs_model,
 )
+from spikey.container.embedding import unpack_model
 from spikey.container.extra import read_metadata
 from spikey.container.indexing import as_slice, chosen, count_below, is_index
 from spikey.container.layout import (
@@ -54,6 +55,7 @@ from spikey.container.layout import (
     TAIL,
     WRAPPED,
     Block,
+    index_copy,
     read_header,
     read_index,
 )
@@ -62,10 +64,8 @@ from spikey.container.salvage import Extent, describe, find_blocks, in_order, re
 from spikey.container.window import Companions, Window
 from spikey.errors import DamagedError, DataError, UsageError
 from spikey.model.calibration import Calibration, find, load
-from spikey.model.trained import LARGEST_FILE as LARGEST_MODEL
 from spikey.model.trained import Model
 from spikey.model.trained import find as find_model
-from spikey.model.trained import load as load_model
 from spikey.recording import forks
 from spikey.recording.bins import Bins, read_bins
 from spikey.recording.opened import Opened, open_data, read_at
@@ -95,6 +95,7 @@ class Reader:
     companions: gives the samples of the recordings that this one was coded with; without them such a file is refused.
     lossy: whether a lossy recording will do; otherwise it is refused, as what it restores is not the original.
     correction: whether to open a file that corrects a lossy one, of which the samples are no recording.
+    models: finds a trained network that the file names but does not hold.
 
     A reader serves threads and forked processes; each process has its own decoded samples and its own `lost`. It can be
     pickled: the copy opens the same path again, and raises DataError where the file has changed since.
@@ -116,6 +117,7 @@ class Reader:
         companions: Companions | None = None,
         lossy: bool = False,
         correction: bool = False,
+        models: Callable[[bytes], Model] = find_model,
     ):
         self._file: Opened | Window = path if isinstance(path, Window) else open_data(path)
         self.name, self.file_size = self._file.title, self._file.size
@@ -131,6 +133,7 @@ class Reader:
         self._calibration: Calibration | None = None
         self._metadata: dict[str, Any] | None = None
         self._model: Model | None = None
+        self._models = models
         self._ahead: dict[int, np.ndarray] = {}  # samples of blocks that were decoded together, not yet checked
         forks.watch(self)
         try:
@@ -287,7 +290,7 @@ class Reader:
     def _indexed(self) -> list[Block]:
         """The blocks that the index lists, where that is this file's own."""
         front, blocks = self._read_index()
-        if front != self._front:
+        if front != index_copy(self._front, self.header.record(MODEL)):
             raise DataError(
                 f"{self.name}: its beginning and its index are of two files; "
                 "decompressing with --salvage recovers what is whole of the first"
@@ -396,11 +399,7 @@ class Reader:
             try:
                 cursor = Cursor(record, self.name)
                 name = cursor.take(4)
-                if len(record) > 4:
-                    size = cursor.varint(LARGEST_MODEL)
-                    found = load_model(unpack_bytes(cursor.rest(), size, self.name))
-                else:
-                    found = find_model(name)
+                found = unpack_model(cursor) if len(record) > 4 else self._models(name)
             except DataError as error:
                 raise _Missing(f"{self.name}: {error}") from None
             if found.id != name:

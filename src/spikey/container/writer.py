@@ -19,12 +19,12 @@ from spikey.coding.block import (
     MOST_TOGETHER,
     WITH_COMPANIONS,
     Method,
-    companions_in,
     encode_blocks,
-    needs,
     needs_model,
 )
+from spikey.container.embedding import NAMED, Embedding, Fate, Tally
 from spikey.container.extra import Extra
+from spikey.container.hold import Coding, hold, most_bytes
 from spikey.container.layout import (
     BLOCK_BYTES,
     BLOCK_FILES,
@@ -47,19 +47,21 @@ from spikey.container.layout import (
     WRAPPED,
     Block,
     Header,
+    index_copy,
     write_index,
 )
 from spikey.container.packed_bytes import PIECE, pack_bytes
+from spikey.container.single import Choice, file_of_one, single_file, with_model
 from spikey.container.window import Companions
 from spikey.errors import UsageError
 from spikey.model.calibration import Calibration
-from spikey.model.trained import Model
 from spikey.recording.source import Layout, pack
 from spikey.wire import varint
 
 CHUNK_BYTES = 64 << 20  # of samples held at once
-NAMED = 7  # bytes of the record that names a model
 RECORD_BYTES = 1 << 16  # larger heads and tails go into blocks
+DOUBTFUL = 1 << 12  # bytes spared from which a file of several blocks is certainly not larger than its input
+LARGEST_AROUND = LARGEST_RECORD // 2  # bytes of head and tail together that fit into records in any case
 Part = tuple[tuple[int, int, int, int], np.ndarray]  # first frame, frames, first channel, channels; samples
 Coded = tuple[Block, bytes]  # a block with its check sum, and its payload
 
@@ -151,27 +153,47 @@ def encode_samples(
     A trained network is used for a block only where it saves more, over the adaptive predictors, than naming it takes.
     companions: for each block the samples (frames, channels) of other recordings.
     """
+    return [choice.payload for choice in encode_choices(blocks, layouts, method, calibration, companions)]
+
+
+def encode_choices(
+    blocks: list[np.ndarray],
+    layouts: list[Layout],
+    method: Method,
+    calibration: Calibration | None,
+    companions: list[np.ndarray] | None = None,
+) -> list[Choice]:
+    """`encode_samples`, with what the payloads that need a trained network would be without it."""
     coded = [block for block in blocks if block.size]
     beside = None
     if companions is not None:
         beside = [each for block, each in zip(blocks, companions, strict=True) if block.size]
     payloads = encode_blocks(coded, method, calibration, beside)
-    for name, lanes in _guards(method):
+    plain: list[bytes | None] = [None] * len(coded)
+    guards = _guards(method)
+    for name, lanes in guards:
         guard = replace(method, predictor=name, lanes=lanes, references=MOST_REFERENCES, model=None)
         others = encode_blocks(coded, guard, calibration)
-        payloads = [_smaller(one, other) for one, other in zip(payloads, others, strict=True)]
-    found = iter(payloads)
+        plain = [_smaller(one, other) for one, other in zip(plain, others, strict=True)]
+    if guards:
+        payloads = [_smaller(one, other) for one, other in zip(payloads, plain, strict=True)]
+    found = iter(zip(payloads, plain, strict=True))
     out = []
     for block, layout in zip(blocks, layouts, strict=True):
-        payload = next(found) if block.size else None
-        fits = payload is not None and len(payload) <= block.size * layout.itemsize
-        if payload is not None and fits:
-            out.append(payload)
-        elif block.dtype.kind == "f":
-            out.append(PACKED_BYTE + pack_bytes(_packed(block, layout), layout.itemsize))
-        else:
-            out.append(STORED_BYTE + _packed(block, layout))
+        payload, other = next(found) if block.size else (None, None)
+        best = _fitting(payload, block, layout)
+        compared = bool(guards) and needs_model(best)
+        out.append(Choice(best, _fitting(other, block, layout) if compared else None))
     return out
+
+
+def _fitting(payload: bytes | None, block: np.ndarray, layout: Layout) -> bytes:
+    """A payload, or the samples as the file has them where that is smaller."""
+    if payload is not None and len(payload) <= block.size * layout.itemsize:
+        return payload
+    if block.dtype.kind == "f":
+        return PACKED_BYTE + pack_bytes(_packed(block, layout), layout.itemsize)
+    return STORED_BYTE + _packed(block, layout)
 
 
 def _guards(method: Method) -> list[tuple[str, int]]:
@@ -202,70 +224,142 @@ def write_file(
     calibration: Calibration | None = None,
     *,
     embed: bytes | None = None,
-    embed_model: bool = False,
+    embed_model: bool | None = None,
     jobs: int = 1,
     progress: Callable[[int], None] | None = None,
-    payload: bytes | None = None,
+    payload: bytes | Choice | None = None,
     coded: Iterator[Coded] | None = None,
     extra: Extra | None = None,
     block_frames: int | None = None,
     companions: Companions | None = None,
     stated: tuple[tuple[int, bytes], ...] = (),
+    tally: Tally | None = None,
 ) -> int:
     """Compress `source` into `out`, sequentially; return the bytes written.
 
-    embed: the calibration's own bytes, to travel with the file. embed_model: whether the model travels as well.
-    jobs: threads, or 0 for the calling one alone. progress: called with the samples done since. payload: the only
-    block's, when it is known already. coded: all blocks of samples, where others make them. extra: metadata and side
-    files that travel along. block_frames: of a full block; None for the usual number. companions: of the recordings to
-    code this one with, or to refer to as its original. stated: more extension records, as they are written.
+    These are at most 0.1 % and 64 more than the source has, beside what `extra` and `stated` take and in full blocks.
+    embed: the calibration's own bytes, to travel with the file. embed_model: whether the model travels as well; None:
+    where it is the user's own and takes at most 1 % of the file. A file for which an embedded model takes more than it
+    saves is coded without it. jobs: threads, or 0 for the calling one alone. progress: called with the samples done
+    since. payload: the only block's, when it is known already. coded: all blocks of samples, where others make them; of
+    these, and of a payload that is no `Choice`, no other coding is known, so that they are written as they are. extra:
+    metadata and side files that travel along. block_frames: of a full block; None for the usual number. companions: of
+    the recordings to code this one with, or to refer to as its original. stated: more extension records, as they are
+    written. tally: takes what a trained network did for the file.
     """
     layout = source.layout
-    short = source.head_size + source.tail_size <= RECORD_BYTES
-    wrapper = CANONICAL if source.canonical else SAMPLES if not source.head_size + source.tail_size else WRAPPED
+    around = source.head_size + source.tail_size
+    wrapper = CANONICAL if source.canonical else SAMPLES if not around else WRAPPED
     records = [(CALIBRATION, packed_record(embed, 4))] if embed is not None else []
-    if method.model is not None:
-        records.append((MODEL, _model_record(method.model, embed_model)))
+    short = around <= RECORD_BYTES
     if wrapper == WRAPPED and short:
-        for kind, chunks in ((HEAD, source.head_chunks()), (TAIL, source.tail_chunks())):
-            data = b"".join(chunks)
-            records.append((kind, packed_record(data)))
+        records += _around_records(source)
     if extra is not None:
         records.append((METADATA, _metadata_record(extra)))
     if companions is not None:
         records.append((COMPANIONS, varint(companions.count)))
     records += stated
+    tally = Tally() if tally is None else tally
+    embedding = None if method.model is None else Embedding(method.model, embed_model)
     files = extra is not None and bool(extra.files)
     single = short and is_single(source, method, block_frames) and not files
     header = Header(layout, source.frames, wrapper, single, b"" if calibration is None else calibration.id, records)
+    free = coded is None and not isinstance(payload, bytes) and extra is None and not stated
+    most = most_bytes(around + source.frames * layout.frame_bytes)
     if single:
         samples = source.read(0, source.frames)
         if payload is None:
             part: Part = (0, source.frames, 0, layout.channels), samples
             payload = _payloads([part], layout, method, calibration, companions)[0]
-        calibrated, learned = needs(payload, layout.channels)
-        idle = ([] if calibrated else [CALIBRATION]) + ([] if learned else [MODEL])
-        if not companions_in(payload) and payload != COPIED_BYTE:
-            idle.append(COMPANIONS)
-        header.records = [record for record in records if record[0] not in idle]
-        header.calibration = header.calibration if calibrated else b""
+        choice = payload if isinstance(payload, Choice) else Choice(payload)
+        data = single_file(header, choice, embedding, pack(samples, layout), tally)
         if progress is not None:
             progress(samples.size)
-        return _write_single(out, header, payload, pack(samples, layout))
-    with BlockWriter(out, header) as blocks:
-        if wrapper == WRAPPED and not short:
-            blocks.write_bytes(BLOCK_HEAD, source.head_chunks(PIECE))
-        shape = block_shape(layout, _longest(source, block_frames), method.longest)
+        if len(data) > most and free:
+            return _write_stored(source, out, header, tally)
+        out.write(data)
+        return len(data)
+    shape = block_shape(layout, _longest(source, block_frames), method.longest)
+    codings: Iterator[Coding]
+    if coded is not None:
+        codings = (Coding(*each) for each in coded)
+    else:
         parts = parts_of(source.read, shape, range(source.frames))
-        for block, made in coded or _in_order(parts, layout, method, calibration, jobs, companions):
-            blocks.add(block, made)
-            if progress is not None:
-                progress(block.frames * block.channels)
-        if wrapper == WRAPPED and not short:
+        codings = _in_order(parts, layout, method, calibration, jobs, companions)
+    codings = _watched(codings, progress)
+    compared = coded is None and bool(_guards(method))
+    held = hold(
+        codings,
+        layout.itemsize,
+        source.frames * layout.channels,
+        embedding,
+        0 if embed is None else 2 * len(records[0][1]),
+        compared,
+        tally,
+    )
+    tally.fate = held.fate
+    model = None if embedding is None or held.fate is Fate.DROPPED else embedding.content(held.fate)
+    header = with_model(header, model, [] if held.calibrated or embed is None else [CALIBRATION])
+
+    def write(target: Writable) -> int:
+        with BlockWriter(target, header) as blocks:
+            if wrapper == WRAPPED and not short:
+                blocks.write_bytes(BLOCK_HEAD, source.head_chunks(PIECE))
+            for block, made in held.chosen(codings, tally):
+                blocks.add(block, made)
+            if wrapper == WRAPPED and not short:
+                blocks.write_bytes(BLOCK_TAIL, source.tail_chunks(PIECE))
+            if extra is not None:
+                blocks.write_bytes(BLOCK_FILES, extra.chunks(), 8)
+        return blocks.written
+
+    doubtful = held.whole and free and held.spared < DOUBTFUL + sum(len(content) for _, content in header.records)
+    if doubtful and write(_Counting()) > most:
+        return _write_stored(source, out, header, tally)
+    return write(out)
+
+
+def _around_records(source: Readable) -> list[tuple[int, bytes]]:
+    """The bytes before and after the samples, as records."""
+    both = (HEAD, source.head_chunks()), (TAIL, source.tail_chunks())
+    return [(kind, packed_record(b"".join(chunks))) for kind, chunks in both]
+
+
+def _write_stored(source: Readable, out: Writable, header: Header, tally: Tally) -> int:
+    """Write a recording with its samples as they are: the last resort for what coding makes larger."""
+    tally.fate, tally.used = Fate.DROPPED, False
+    layout, short = source.layout, source.head_size + source.tail_size <= LARGEST_AROUND
+    records = _around_records(source) if header.wrapper == WRAPPED and short else []
+    header = replace(header, records=records, calibration=b"", single=True)
+    if short and source.frames * layout.channels <= LARGEST:
+        content = pack(source.read(0, source.frames), layout)
+        data = file_of_one(header, STORED_BYTE + content, content)
+        out.write(data)
+        return len(data)
+    with BlockWriter(out, replace(header, single=False)) as blocks:
+        if header.wrapper == WRAPPED and not short:
+            blocks.write_bytes(BLOCK_HEAD, source.head_chunks(PIECE))
+        for extent, samples in parts_of(source.read, block_shape(layout, source.frames), range(source.frames)):
+            content = _packed(samples, layout)
+            blocks.write(BLOCK_SAMPLES, extent, STORED_BYTE + content, content)
+        if header.wrapper == WRAPPED and not short:
             blocks.write_bytes(BLOCK_TAIL, source.tail_chunks(PIECE))
-        if extra is not None:
-            blocks.write_bytes(BLOCK_FILES, extra.chunks(), 8)
     return blocks.written
+
+
+def _watched(codings: Iterator[Coding], progress: Callable[[int], None] | None) -> Iterator[Coding]:
+    """Blocks, of which the samples are reported as they come."""
+    for coding in codings:
+        yield coding
+        if progress is not None:
+            progress(coding.block.frames * coding.block.channels)
+
+
+class _Counting:
+    """What is written to it is only counted, by who writes."""
+
+    def write(self, data: bytes, /) -> int:
+        return len(data)
 
 
 def parts_of(
@@ -289,11 +383,24 @@ def encode_parts(
     companions: Companions | None = None,
 ) -> list[Coded]:
     """The blocks of parts of a recording: the same ones wherever, whenever and in whatever company they are made."""
-    payloads = _payloads(parts, layout, method, calibration, companions)
-    return [
-        (_block(BLOCK_SAMPLES, extent, payload, _packed(samples, layout)), payload)
-        for (extent, samples), payload in zip(parts, payloads, strict=True)
-    ]
+    return [(one.block, one.payload) for one in _codings(parts, layout, method, calibration, companions)]
+
+
+def _codings(
+    parts: list[Part],
+    layout: Layout,
+    method: Method,
+    calibration: Calibration | None,
+    companions: Companions | None,
+) -> list[Coding]:
+    """`encode_parts`, with the blocks without the trained network where they need it."""
+    out = []
+    choices = _payloads(parts, layout, method, calibration, companions)
+    for (extent, samples), (payload, plain) in zip(parts, choices, strict=True):
+        content = _packed(samples, layout)
+        other = None if plain is None else (_block(BLOCK_SAMPLES, extent, plain, content), plain)
+        out.append(Coding(_block(BLOCK_SAMPLES, extent, payload, content), payload, other))
+    return out
 
 
 def _payloads(
@@ -302,15 +409,18 @@ def _payloads(
     method: Method,
     calibration: Calibration | None,
     companions: Companions | None,
-) -> list[bytes]:
+) -> list[Choice]:
     """The payloads of parts of a recording; those of a copy say no more than that."""
     blocks = [samples for _, samples in parts]
-    if companions is None:
-        return encode_samples(blocks, [layout] * len(parts), method, calibration)
-    if companions.count == 0:
-        return [COPIED_BYTE if samples.size else STORED_BYTE for samples in blocks]
-    others = [companions.columns(first, frames) for (first, frames, *_), _ in parts]
-    return encode_samples(blocks, [layout] * len(parts), method, calibration, others)
+    layouts = [layout] * len(parts)
+    if companions is not None and companions.count == 0:
+        return [Choice(COPIED_BYTE if samples.size else STORED_BYTE) for samples in blocks]
+    others = None
+    if companions is not None:
+        others = [companions.columns(first, frames) for (first, frames, *_), _ in parts]
+    if method.model is not None:
+        return encode_choices(blocks, layouts, method, calibration, others)
+    return [Choice(payload) for payload in encode_samples(blocks, layouts, method, calibration, others)]
 
 
 def batches(parts: Iterator[Part], method: Method, layout: Layout) -> Iterator[list[Part]]:
@@ -327,20 +437,20 @@ def _in_order(
     calibration: Calibration | None,
     jobs: int,
     companions: Companions | None = None,
-) -> Iterator[Coded]:
+) -> Iterator[Coding]:
     """The blocks of parts, encoded by `jobs` threads that run only a little ahead.
 
     With no jobs this thread does it, also while the interpreter shuts down.
     """
     if not jobs:
         for batch in batches(parts, method, layout):
-            yield from encode_parts(batch, layout, method, calibration, companions)
+            yield from _codings(batch, layout, method, calibration, companions)
         return
-    waiting: deque[Future[list[Coded]]] = deque()
+    waiting: deque[Future[list[Coding]]] = deque()
     with ThreadPoolExecutor(jobs) as pool:
         try:
             for batch in batches(parts, method, layout):
-                waiting.append(pool.submit(encode_parts, batch, layout, method, calibration, companions))
+                waiting.append(pool.submit(_codings, batch, layout, method, calibration, companions))
                 if len(waiting) > jobs:
                     yield from waiting.popleft().result()
             while waiting:
@@ -354,18 +464,12 @@ def write_bytes_file(size: int, chunks: Iterator[bytes], itemsize: int, out: Wri
     header = Header(Layout(1, 0, "uint8"), size, BYTES, size <= PIECE)
     if header.single:
         data = b"".join(chunks)
-        return _write_single(out, header, pack_bytes(data, itemsize), data)
+        packed = file_of_one(header, pack_bytes(data, itemsize), data)
+        out.write(packed)
+        return len(packed)
     with BlockWriter(out, header) as blocks:
         blocks.write_bytes(BLOCK_BYTES, chunks, itemsize)
     return blocks.written
-
-
-def _model_record(model: Model, embed: bool) -> bytes:
-    """The model's id, and its file where it is to travel."""
-    record = model.id + (packed_record(model.file, 2) if embed else b"")
-    if len(record) > LARGEST_RECORD:
-        raise UsageError(f"model {model.name} takes {len(record):,} bytes; at most {LARGEST_RECORD:,} can be embedded")
-    return record
 
 
 def _metadata_record(extra: Extra) -> bytes:
@@ -381,13 +485,6 @@ def packed_record(data: bytes, itemsize: int = 1) -> bytes:
     return varint(len(data)) + pack_bytes(data, itemsize)
 
 
-def _write_single(out: Writable, header: Header, payload: bytes, content: bytes) -> int:
-    head = header.write()
-    check = zlib.crc32(content, zlib.crc32(payload, zlib.crc32(head)))
-    out.write(head + payload + struct.pack("<I", check))
-    return len(head) + len(payload) + 4
-
-
 def _block(kind: int, extent: tuple[int, int, int, int], payload: bytes, content: bytes) -> Block:
     block = Block(kind, *extent, size=len(payload), check=0)
     return replace(block, check=block.check_of(payload, content))
@@ -399,6 +496,8 @@ class BlockWriter:
     def __init__(self, out: Writable, header: Header):
         self._out = out
         self._head = header.write()
+        # The copy at the end names an embedded model: it is too large to be there twice.
+        self._copy = index_copy(self._head, header.record(MODEL))
         self._blocks: list[Block] = []
         self.written = 0
 
@@ -408,7 +507,7 @@ class BlockWriter:
 
     def __exit__(self, kind: object, *_: object) -> None:
         if kind is None:
-            self._write(write_index(self._head, self._blocks, self.written))
+            self._write(write_index(self._copy, self._blocks, self.written))
 
     def write(self, kind: int, extent: tuple[int, int, int, int], payload: bytes, content: bytes) -> None:
         """One block; `extent`: first frame, frames, first channel, channels."""

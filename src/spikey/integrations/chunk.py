@@ -227,7 +227,7 @@ def _modelled(samples: np.ndarray, options: Options) -> bytes:
     """Samples (frames, channels) as a `.spky` file."""
     method, calibration, embed = means_of(options)
     out, jobs = io.BytesIO(), options.threads if options.threads > 1 else 0
-    write_file(ArraySource(samples, 0), out, method, calibration, embed=embed, jobs=jobs)
+    write_file(ArraySource(samples, 0), out, method, calibration, embed=embed, embed_model=False, jobs=jobs)
     return out.getvalue()
 
 

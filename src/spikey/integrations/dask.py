@@ -18,6 +18,7 @@ import numpy as np
 
 import spikey
 from spikey.coding.block import Method
+from spikey.container.embedding import Tally, note_on_model
 from spikey.container.packed_bytes import PIECE
 from spikey.container.reader import Reader
 from spikey.container.writer import ArraySource, Coded, Readable, block_shape, is_single, write_file
@@ -200,7 +201,7 @@ class _Job:
             assert self.path is not None
             return compress_file(self.path, self._out, self._settings, overwrite=self._overwrite)
         source, settings = self._opened, self._settings
-        size = size_of(source)
+        size, tally = size_of(source), Tally()
         calibration, embed = self._calibration
         if settings.model is not None:
             use(settings.model)
@@ -215,13 +216,15 @@ class _Job:
                 embed_model=settings.embed_model,
                 progress=progress,
                 coded=self._arrived(results) if self._spread else None,
+                tally=tally,
             )
             file.close()
             if settings.verify:
                 out.compare(tmp_path, self.name)
                 with Reader(tmp_path) as reader:
                     compare_around(source, reader, self.name)
-        return Outcome(size, out.written, source.frames * source.layout.channels)
+        note = note_on_model(tally, settings.model)
+        return Outcome(size, out.written, source.frames * source.layout.channels, note)
 
     def _write_whole(self, results: Iterator[Any], progress: Callable[[int], None] | None) -> Outcome:
         ((packed, check, outcome),) = results

@@ -98,7 +98,7 @@ def load(source: bytes | str | os.PathLike[str]) -> Calibration:
 
 def find(id4: bytes) -> Calibration:
     """The calibration of that id, from the shipped ones or the folders of SPIKEY_CALIBRATIONS."""
-    path = tensor_file.find(id4, SHIPPED, FOLDERS, LARGEST_FILE, "calibration")
+    path = tensor_file.find(id4, tensor_file.folders(SHIPPED, FOLDERS), FOLDERS, LARGEST_FILE, "calibration")
     status = path.stat()
     return _loaded(path, status.st_size, status.st_mtime_ns)
 

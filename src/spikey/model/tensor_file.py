@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Iterator
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from safetensors.numpy import load as _load_tensors
 from spikey.errors import DataError
 
 _TYPES = {"int16": "I16", "int32": "I32"}
+BY_ID = "by-id"
 
 
 def write(mark: str, tensors: dict[str, np.ndarray], metadata: dict[str, Any]) -> bytes:
@@ -81,29 +83,51 @@ def folders(shipped: Path, variable: str) -> list[Path]:
     return [shipped, *(Path(part) for part in os.environ.get(variable, "").split(os.pathsep) if part)]
 
 
-def candidates(shipped: Path, variable: str) -> Iterator[Path]:
-    """The files in these folders."""
-    for folder in folders(shipped, variable):
-        if folder.is_dir():
-            yield from sorted(folder.glob("*.safetensors"))
+def kept_file(folder: Path, id4: bytes) -> Path:
+    """Where a folder keeps the file of an id under that id, when the file has been replaced under its name."""
+    return folder / BY_ID / f"{id4.hex()}.safetensors"
+
+
+def candidates(places: list[Path]) -> Iterator[Path]:
+    """The files in these folders; a place may also be a file."""
+    for place in places:
+        if place.is_dir():
+            yield from sorted(place.glob("*.safetensors"))
+        elif place.is_file():
+            yield place
 
 
 @cache
 def _id_of(path: Path, size: int, modified: int) -> bytes:
+    # size and modified: so that a file that was replaced is read again.
     return digest(path.read_bytes())[:4]
 
 
-def find(id4: bytes, shipped: Path, variable: str, largest: int, what: str) -> Path:
-    """The file of that id; DataError, saying where it was looked for, where there is none."""
-    for path in candidates(shipped, variable):
-        try:
-            status = path.stat()
-            if status.st_size <= largest and _id_of(path, status.st_size, status.st_mtime_ns) == id4:
-                return path
-        except OSError:  # unreadable or gone: not the one
-            continue
-    looked = ", ".join(map(str, folders(shipped, variable)))
+def id_of(path: Path, largest: int) -> bytes | None:
+    """The id of a file's contents; None where it cannot be read or is too large."""
+    try:
+        status = path.stat()
+        return _id_of(path, status.st_size, status.st_mtime_ns) if status.st_size <= largest else None
+    except OSError:
+        return None
+
+
+def find(id4: bytes, places: list[Path], variable: str, largest: int, what: str) -> Path:
+    """The file of that id in folders or among files; DataError, naming the places, where there is none."""
+    by_id = (kept_file(place, id4) for place in places)
+    for path in chain(by_id, candidates(places)):
+        if id_of(path, largest) == id4:
+            return path
+    looked = ", ".join(_described(place, largest) for place in places)
     raise DataError(
         f"{what} {id4.hex()} is needed and was not found in {looked}; "
         f"put its file into one of these folders or name its folder in {variable}"
     )
+
+
+def _described(place: Path, largest: int) -> str:
+    """A place that was searched, for a message; of a single file also which one it is instead."""
+    if place.is_file():
+        found = id_of(place, largest)
+        return f"{place} (which {'is ' + found.hex() if found is not None else 'cannot be read'})"
+    return str(place) if place.is_dir() else f"{place} (which does not exist)"

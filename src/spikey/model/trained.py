@@ -1,7 +1,8 @@
 """A trained network: its architecture, its integers, where it comes from, and the file that holds it.
 
 The file is safetensors: integer tensors and one JSON text of metadata, named by the first four bytes of its SHA-256.
-Compressed files state that name; `find` looks it up among the shipped ones and in the folders of SPIKEY_MODELS.
+Compressed files name their model so; `find` looks it up among the shipped ones, in the folders of SPIKEY_MODELS and in
+`./models`, where training writes by default.
 Nothing in it is executed, and every bound that the integer arithmetic relies on is checked when one is loaded.
 """
 
@@ -22,6 +23,7 @@ from spikey.model.fixed import ACTIVATION_BITS, ACTIVATION_MAX
 FORMAT = "spikey model 1"
 SHIPPED = Path(__file__).parents[1] / "models"
 FOLDERS = "SPIKEY_MODELS"
+OWN = Path("models")  # of the current folder: where training writes by default
 LARGEST_FILE = 1 << 26
 TOGETHER = 1 << 18  # weights that are checked at once
 STATE_INPUTS = 7  # what is known besides past samples: five running scales, two about the location
@@ -211,6 +213,8 @@ def load(source: bytes | str | Path) -> Model:
 
 
 _in_use: dict[bytes, Model] = {}
+_places: list[Path] = []  # folders and files that this process was asked to look in
+_origin: dict[bytes, Path] = {}  # the file from which a model was taken
 
 
 def use(model: Model) -> Model:
@@ -218,16 +222,27 @@ def use(model: Model) -> Model:
     return _in_use.setdefault(model.id, model)
 
 
+def look_in(place: Path) -> None:
+    """Have `find` search one more place, a folder or a file, which need not exist."""
+    if place not in _places:
+        _places.append(place)
+
+
+def folders() -> list[Path]:
+    """Where models are looked for: what `look_in` added, the shipped ones, SPIKEY_MODELS, and `./models`."""
+    return list(dict.fromkeys([*tensor_file.folders(SHIPPED, FOLDERS), *_places, OWN.absolute()]))
+
+
 def find(id4: bytes) -> Model:
-    """The model of that id: one in use, or from the shipped ones or the folders of SPIKEY_MODELS."""
+    """The model of that id: one in use, or from the folders in which models are looked for."""
     if id4 not in _in_use:
-        use(load(tensor_file.find(id4, SHIPPED, FOLDERS, LARGEST_FILE, "model")))
+        use(load(tensor_file.find(id4, folders(), FOLDERS, LARGEST_FILE, "model")))
     return _in_use[id4]
 
 
 def listed() -> Iterator[tuple[Path, Model | DataError]]:
-    """The files among which `find` looks, with their models or what is wrong with them."""
-    for path in tensor_file.candidates(SHIPPED, FOLDERS):
+    """The files in these folders, with their models or what is wrong with them; later ones go before earlier ones."""
+    for path in tensor_file.candidates(list(dict.fromkeys([OWN, *tensor_file.folders(SHIPPED, FOLDERS)]))):
         try:
             yield path, load(path)
         except DataError as error:
@@ -235,11 +250,30 @@ def listed() -> Iterator[tuple[Path, Model | DataError]]:
 
 
 def named(name: str) -> Model:
-    """The model of that name among the listed ones, or else in the file of that path; it is then in use."""
-    found = {model.name: model for _, model in listed() if isinstance(model, Model)}
-    if name in found:
-        return use(found[name])
-    if not Path(name).is_file():
+    """The model in the file of that path, or of that name among the listed ones; it is then in use."""
+    path = Path(name)
+    if path.suffix == ".safetensors" and path.is_file():
+        model = load(path)
+    elif name in (found := {model.name: (path, model) for path, model in listed() if isinstance(model, Model)}):
+        path, model = found[name]
+    elif path.is_file():
+        model = load(path)
+    else:
         known = ", ".join(found) or "none"
         raise UsageError(f"there is no model {name!r}, neither a file nor one of the known models ({known})")
-    return use(load(name))
+    _origin[model.id] = path
+    return use(model)
+
+
+def is_shipped(model: Model) -> bool:
+    """Whether a model comes with the package, so that whoever can read compressed files has it."""
+    return any(tensor_file.id_of(path, LARGEST_FILE) == model.id for path in tensor_file.candidates([SHIPPED]))
+
+
+def file_of(model: Model) -> Path | None:
+    """The file that holds a model, the one kept under its id where there is one; None for one of memory alone."""
+    path = _origin.get(model.id)
+    if path is None:
+        return None
+    kept = tensor_file.kept_file(path.parent, model.id)
+    return kept if kept.is_file() else path

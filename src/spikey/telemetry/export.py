@@ -91,9 +91,7 @@ def arrays(telemetry: Telemetry) -> dict[str, np.ndarray]:
     }
 
 
-def write_npz(
-    telemetry: Telemetry, path: PathLike, source: PathLike | None = None, *, overwrite: bool = False
-) -> None:
+def write_npz(telemetry: Telemetry, path: PathLike, source: PathLike | None = None, *, overwrite: bool = False) -> None:
     """Write `arrays` as one file that `numpy.load` opens. UsageError where `path` cannot be written.
 
     source: a file that must not be the one written to, here and below. overwrite: whether to replace a file.
@@ -106,9 +104,7 @@ def _inputs(source: PathLike | None) -> list[PathLike]:
     return [] if source is None else [source]
 
 
-def write_csv(
-    telemetry: Telemetry, path: PathLike, source: PathLike | None = None, *, overwrite: bool = False
-) -> None:
+def write_csv(telemetry: Telemetry, path: PathLike, source: PathLike | None = None, *, overwrite: bool = False) -> None:
     """Write a line for each event: time_s, channel, crossing_frame, trough_frame, amplitude, w0, w1, ….
 
     amplitude: of the waveform's trough, w0 …: its samples, all in codes with four decimals, blank where there is none.

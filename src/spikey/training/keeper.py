@@ -1,25 +1,33 @@
-"""What watches over a training: it keeps the best model and the history, and turns interrupts into checkpoints."""
+"""What watches over a training: it keeps the best model and the history, and turns interrupts into checkpoints.
+
+The best model of a training that has not ended lies in the training's folder. It takes the place of the latest model
+when the training ends, or before where there is no other, so that what is interrupted replaces nothing.
+"""
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
 from lightning.pytorch import Callback, Trainer
 
-from spikey.errors import SpikeyError
-from spikey.model.trained import Model
+from spikey.errors import DataError, SpikeyError
+from spikey.model.tensor_file import kept_file
+from spikey.model.trained import Model, load
 from spikey.training.evaluate import compress
 from spikey.training.module import Module, anywhere
 from spikey.training.plan import Plan, write
 from spikey.training.quantise import quantise
 from spikey.training.words import duration, gain, rates, really
 
+FIGURES = 5  # digits of a model's figures
+ORIGIN = ("name", "config", "calibrations", "data_sha256", "recordings", "samples")  # what tells trainings apart
 MEASURED = 20  # steps after which the time that an epoch takes is said
 
 
@@ -40,6 +48,7 @@ class Keeper(Callback):
         self._first_step = 0
         self._started = 0.0
         self._handler: Callable[[int, FrameType | None], None] | None = None
+        self._leads = False  # of the processes that share the work, the one that writes
 
     def state_dict(self) -> dict[str, Any]:
         """Plain data, for the checkpoint."""
@@ -47,7 +56,11 @@ class Keeper(Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """From a checkpoint."""
-        self.history, self.best = list(state["history"]), float(state["best"])
+        self.history = list(state["history"])
+        best = float(state["best"])
+        if round(best, FIGURES) != self.best:  # the file is older or newer than the checkpoint
+            best = self.best
+        self.best = best
         self.steps = [(int(step), float(loss)) for step, loss in state["steps"]]
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
@@ -75,11 +88,38 @@ class Keeper(Callback):
             for number, handler in former.items():
                 signal.signal(number, handler)
 
+    def recall(self) -> None:
+        """Take over the best model that an interrupted training of the same kind left; keep any other under its id."""
+        if not self.plan.best.exists():
+            return
+        try:
+            model = load(self.plan.best)
+            described = json.loads(json.dumps(self.plan.metadata({})))
+            if {key: model.metadata.get(key) for key in ORIGIN} == {key: described.get(key) for key in ORIGIN}:
+                self.best = float(model.metadata["figures"]["test_bits_per_sample"])
+                return
+        except (DataError, LookupError, TypeError, ValueError):
+            self.plan.say(f"{self.plan.best}: is damaged, and is not used")
+            return
+        kept = kept_file(self.plan.file.parent, model.id)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        self.plan.best.replace(kept)
+        self.plan.say(f"{kept}: the best model of a training that has not ended, and that this one does not go on from")
+
     def left(self) -> str:
-        """What there is when a training stops early."""
+        """Say what there is when a training stops early, after making the best model the latest where there is none."""
         parts = []
-        if self.history:
-            parts.append(f"the best model so far is {self.plan.file}")
+        if self.plan.best.is_file() and self.best < float("inf"):
+            with suppress(SpikeyError, OSError):  # the training has ended by another error
+                if self._leads and not self.plan.file.exists():
+                    self.plan.publish(self.plan.best.read_bytes())
+            try:
+                published = self.plan.file.read_bytes() == self.plan.best.read_bytes()
+            except OSError:
+                published = False
+            parts.append(f"the best model so far is {self.plan.file if published else self.plan.best}")
+            if not published and self.plan.file.exists():
+                parts.append(f"{self.plan.file} is what it was before")
         if self.plan.checkpoint.exists():
             parts.append("the same command goes on from the last checkpoint")
         return ", and ".join(parts) or "nothing was kept yet"
@@ -89,6 +129,7 @@ class Keeper(Callback):
         if self._handler is not None:
             signal.signal(signal.SIGTERM, self._handler)
         self._first_step, self._started = trainer.global_step, time.monotonic()
+        self._leads = trainer.is_global_zero
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Note the loss, say once how long an epoch takes, stop where asked to."""
@@ -139,7 +180,7 @@ class Keeper(Callback):
         )
         if loss < self.best:
             self.best = loss
-            write(self.plan.file, model.file)
+            write(self.plan.best, model.file)
 
     def _epochs(self, trainer: Trainer) -> float:
         """Passes over the training recordings so far."""
@@ -147,7 +188,7 @@ class Keeper(Callback):
 
     def _model(self, loss: float, base: float, trainer: Trainer) -> Model:
         figures = {
-            "test_bits_per_sample": round(loss, 5),
+            "test_bits_per_sample": round(loss, FIGURES),
             "base_bits_per_sample": round(base, 5),
             "gain_percent": round(100 * (1 - loss / base), 3),
             "epochs": self._epochs(trainer),

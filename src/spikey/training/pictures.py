@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from spikey.model.make_tables import COMPONENTS
+from spikey.recording.output import write_report
 
 _NETWORK, _BASE, _MODEL = "#00798c", "#8d8d8d", "#d1495b"
 _REACH = 6  # deviations
@@ -33,7 +35,9 @@ def _picture(path: Path, title: str, columns: int = 1) -> Iterator[Any]:
         axes.xaxis.label.set_fontsize(13)
         axes.yaxis.label.set_fontsize(13)
         axes.tick_params(labelsize=11)
-    figure.savefig(path, format="png")
+    rendered = io.BytesIO()
+    figure.savefig(rendered, format="png")
+    write_report(path, rendered.getvalue())
 
 
 def draw_curves(path: Path, title: str, steps: list[tuple[int, float]], history: list[dict[str, Any]]) -> None:

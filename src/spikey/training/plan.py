@@ -20,6 +20,7 @@ from spikey.analysis.devices import training_files
 from spikey.config import Config
 from spikey.errors import UsageError
 from spikey.model.calibration import Calibration
+from spikey.model.tensor_file import digest, kept_file
 from spikey.model.trained import Architecture, architecture
 from spikey.recording.output import atomic_output
 from spikey.training.data import recordings, split
@@ -30,6 +31,7 @@ Say = Callable[[str], None]
 Bar = Callable[[int | None, str], AbstractContextManager[Callable[[int], None]]]
 
 CHECKPOINT = "last.ckpt"
+BEST = "best.safetensors"
 # Settings that change how a training runs but not what it is: it goes on after they have changed.
 _FREE = {"num_points", "resume", "accelerator", "devices", "strategy", "threads", "logger", "save_path", "note"}
 
@@ -57,8 +59,23 @@ class Plan:
 
     @property
     def file(self) -> Path:
-        """Of the finished model."""
+        """Of the latest model."""
         return self.folder.with_name(self.config.name + ".safetensors")
+
+    @property
+    def best(self) -> Path:
+        """Of the best model of a training that has not ended yet."""
+        return self.folder / BEST
+
+    def publish(self, model: bytes) -> None:
+        """Make a model's file the latest one; it and the former one stay under their ids, as files may need them."""
+        former = self.file.read_bytes() if self.file.is_file() else model
+        for data in (former, model):
+            kept = kept_file(self.file.parent, digest(data)[:4])
+            if not kept.is_file() or kept.read_bytes() != data:
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                write(kept, data)
+        write(self.file, model)
 
     def fingerprint(self) -> str:
         """What an interrupted training must have in common with this one to go on as it."""

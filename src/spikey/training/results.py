@@ -28,7 +28,7 @@ SHOWN = 1 << 17  # samples of a recording that the pictures are of
 
 def finish(plan: Plan, keeper: Keeper, module: Module) -> str:
     """Measure the best model, rounded as it is, write figures and pictures, and say what came of it."""
-    model = load(plan.file)
+    model = load(plan.best)
     network = restored(model)
     samples, bits, base = bits_by_channel(network, module.whole)
     rounded = float(bits.sum() / samples.sum())
@@ -60,9 +60,11 @@ def finish(plan: Plan, keeper: Keeper, module: Module) -> str:
         ],
         "compressed": [asdict(found) for found in compressed],
     }
+    plan.publish(model.file)
     write(plan.folder / "metrics.json", json.dumps(document, indent=1).encode())
     _draw(plan, keeper, network, *(row[samples > 0] / samples[samples > 0] for row in (base, bits)))
     plan.checkpoint.unlink(missing_ok=True)
+    plan.best.unlink(missing_ok=True)
     return (
         f"{plan.file}: model {model.id.hex()}, {rounded:.4f} bits per sample on the test recordings, "
         f"{gain(rounded, figures['base_bits_per_sample'])} without it{really(compressed)}; figures and pictures are "

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import warnings
+import zipfile
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from spikey.config import Config
 from spikey.errors import DataError, UsageError
@@ -20,7 +23,7 @@ from spikey.training.grow import grow
 from spikey.training.keeper import Keeper
 from spikey.training.module import Diverged, Module
 from spikey.training.network import Network
-from spikey.training.plan import Bar, Plan, Say, no_bar, prepare
+from spikey.training.plan import Bar, Plan, Say, no_bar, prepare, write
 from spikey.training.results import finish
 from spikey.training.windows import Whole, Windows
 
@@ -31,8 +34,9 @@ LEAST_GAIN = 1e-4  # bits per sample that count as one
 def train(config: Config, *, say: Say = print, bar: Bar = no_bar) -> str:
     """Train what a configuration describes and say what came of it.
 
-    The model is `save_path`/NAME.safetensors; figures, pictures, logs and checkpoints are in `save_path`/NAME.
-    Raises UsageError, DataError or Interrupted; the best model so far stays.
+    The model is `save_path`/NAME.safetensors, and stays under its id in `save_path`/by-id when another replaces it;
+    figures, pictures, logs and checkpoints are in `save_path`/NAME. Raises UsageError, DataError or Interrupted; the
+    best model so far stays.
     """
     if os.environ.get("LOCAL_RANK", "0") != "0":  # of the processes that share the work, one speaks
         say, bar = (lambda text: None), no_bar
@@ -57,6 +61,8 @@ def train(config: Config, *, say: Say = print, bar: Bar = no_bar) -> str:
     keeper = Keeper(plan, module)
     trainer = _trainer(plan, keeper)
     resumed = _resumable(plan)
+    if trainer.is_global_zero:
+        keeper.recall()
     if resumed is not None:
         say(f"{config.name}: goes on from {resumed}")
     try:
@@ -69,6 +75,9 @@ def train(config: Config, *, say: Say = print, bar: Bar = no_bar) -> str:
         raise DataError(f"{error}; {keeper.left()}") from None
     except OSError as error:
         raise UsageError(f"{plan.folder}: cannot be written ({error.strerror or error}); {keeper.left()}") from None
+    except BaseException:
+        keeper.left()
+        raise
 
 
 def _quieten() -> None:
@@ -77,6 +86,16 @@ def _quieten() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"lightning\..*")
     warnings.filterwarnings("ignore", module=r"torch\..*")
+
+
+class _Checkpoints(TorchCheckpointIO):
+    """Checkpoints that are written beside the former one and renamed; Lightning writes them to another disk first."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write a whole checkpoint or none."""
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        write(Path(path), content.getvalue())
 
 
 def _trainer(plan: Plan, keeper: Keeper) -> Trainer:
@@ -94,6 +113,7 @@ def _trainer(plan: Plan, keeper: Keeper) -> Trainer:
         callbacks.append(RichProgressBar())
     try:
         return Trainer(
+            plugins=[_Checkpoints()],
             max_epochs=training.epochs,
             check_val_every_n_epoch=training.eval_freq,
             num_sanity_val_steps=0,
@@ -140,10 +160,13 @@ def _resumable(plan: Plan) -> Path | None:
     if not path.exists():
         return None
     try:
+        with zipfile.ZipFile(path) as parts:
+            if parts.testzip() is not None:  # torch.load compares no checksums
+                raise ValueError
         same = torch.load(path, map_location="cpu", weights_only=True).get("fingerprint") == plan.fingerprint()
         reason = "is not wanted (training.resume)" if same else "is of another configuration or other recordings"
     except Exception:  # whatever a file that is no checkpoint makes of torch.load
-        same, reason = False, "cannot be read"
+        same, reason = False, "is damaged"
     if same and plan.config.training.resume == "auto":
         return path
     plan.say(f"{path}: {reason}; the training starts anew")
