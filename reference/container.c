@@ -1,4 +1,4 @@
-/* Whole files: header, blocks, index, check sums (sections 2 to 6 of docs/format.md), and canonical WAV files. */
+/* Whole files: header, blocks, index, checksums (sections 2 to 6 of docs/format.md), and canonical WAV files. */
 #include "container.h"
 
 #include <string.h>
@@ -261,7 +261,7 @@ static spikey_status read_index(spikey_reader *reader)
             return SPIKEY_DAMAGED;
         if (b.kind > BLOCK_BYTES)
             continue;
-        /* The block's own header: mark, length, the same fields and check, a check sum of those. */
+        /* The block's own header: mark, length, the same fields and check, a checksum of those. */
         if (b.offset < head || b.length > 251)
             return SPIKEY_DAMAGED;
         start = (size_t)b.offset - head;

@@ -230,7 +230,7 @@ def test_blocks_of_a_long_recording(folder, tmp_path):
             with pytest.raises(DamagedError, match=cause) as error:
                 verify_member(opened, name)
             assert error.value.ranges == lost
-            with pytest.raises(DamagedError, match="fails its check sum|needs a0.wav"):
+            with pytest.raises(DamagedError, match="fails its checksum|needs a0.wav"):
                 restore(opened, name, tmp_path / "x.wav")
             assert not (tmp_path / "x.wav").exists()
         assert (opened["tail.wav"][:1000] == opened["a0.wav"][:1000]).all()
@@ -270,7 +270,7 @@ def test_what_is_coded_with_others_is_refused_without_them(archive, tmp_path):
 
 
 def rebuilt(path: Path, tmp_path: Path, change, name: str = "rebuilt.spky") -> Path:
-    """An archive with a changed directory and entries, its check sums right."""
+    """An archive with a changed directory and entries, its checksums right."""
     with Archive(path) as opened:
         held = [(entry, b"".join(opened.bytes_of(entry.name))) for entry in opened.entries]
     out, entries = io.BytesIO(), []
@@ -460,7 +460,7 @@ def test_salvage_says_which_are_gone(small):
         second = opened.entries[1]
     data = bytearray(small)
     data[second.offset - 6] ^= 1  # its entry
-    data[-6] ^= 1  # the directory's check sum
+    data[-6] ^= 1  # the directory's checksum
     with pytest.raises(DataError, match="directory is damaged"):
         Archive(bytes(data))
     with Archive(bytes(data), salvage=True) as opened:

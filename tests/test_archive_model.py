@@ -214,7 +214,7 @@ def test_companions_that_are_missing_or_others_are_errors():
 
 
 def test_a_companion_of_other_samples_decodes_to_other_samples():
-    """That it is not the right one is for check sums to say; nothing worse may happen."""
+    """That it is not the right one is for checksums to say; nothing worse may happen."""
     samples, companions = COMPANIONS[:, 1:], COMPANIONS[:, :1]
     payload = encode_block(samples, ARCHIVE, None, companions)
     got = back(payload, samples, companions=np.ascontiguousarray(companions[::-1]))

@@ -37,7 +37,7 @@ STRICT = ["-Wall", "-Wextra", "-Werror", "-pedantic", "-Wconversion"]
 SANITIZED = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 CC = next((name for name in ("cc", "gcc", "clang") if shutil.which(name)), None)
 ARM, EMULATOR = "aarch64-linux-gnu-gcc", "qemu-aarch64-static"
-UNCHECKED = "-DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION"  # check sums are not compared
+UNCHECKED = "-DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION"  # checksums are not compared
 COVERED = {"realtime", "no_delta", "uncalibrated", "embedded", "ramp", "wide", "low_bits", "table"}
 NOT_COVERED = {
     "*balanced*": "another predictor",
@@ -298,7 +298,7 @@ def test_damage_is_noticed(programs, wavs, tmp_path):
 
 @pytest.mark.parametrize(("build", "trials"), [("sanitized", 64), ("fuzzed", 96)])
 def test_damage_does_no_harm(programs, wavs, build, trials):
-    """Flipped bits, changed bytes and truncations under the sanitizers, with check sums and without."""
+    """Flipped bits, changed bytes and truncations under the sanitizers, with checksums and without."""
     command = program(programs, build)
     files = [FOLDER / f"{name}.spky" for name in sorted(COVERED | {"balanced", "crossed", "blocked", "bytes"})]
     for name in ("neural 0", "neural 33", "constant", "table", "three channels", "small blocks"):

@@ -487,8 +487,8 @@ def test_records_that_hold_no_model():
             reader[:]
         one_sentence(error.value, "the data: ", says)
     with Reader(with_record(embedded(DENSE_MODEL.file))) as reader, pytest.raises(DamagedError) as error:
-        reader[:]  # a model, and the file's own: only the check sum can tell that it is not the one
-    one_sentence(error.value, "check sum")
+        reader[:]  # a model, and the file's own: only the checksum can tell that it is not the one
+    one_sentence(error.value, "checksum")
 
 
 def test_files_and_folders_that_hold_no_model(tmp_path, monkeypatch):

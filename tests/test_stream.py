@@ -244,7 +244,7 @@ def description(**changes) -> bytes:
 
 
 def test_hostile_packets_of_the_stream_are_survived(samples, packets):
-    """Valid check sums and random contents: nothing raises, nothing overlaps, and no more than a stream may hold."""
+    """Valid checksums and random contents: nothing raises, nothing overlaps, and no more than a stream may hold."""
     chance = random.Random(6)
     for seed in range(6):
         decoder, items = Decoder(stream=7), []

@@ -355,7 +355,7 @@ def test_evaluation_is_of_every_usable_sample(data):
 
 
 def test_errors_are_of_one_kind():
-    assert issubclass(keeper.Interrupted, SpikeyError) and keeper.Interrupted.exit_status == 1
+    assert issubclass(keeper.Interrupted, SpikeyError) and keeper.Interrupted.exit_status == 130
 
 
 @pytest.mark.parametrize("layers", [1, 2])

@@ -11,12 +11,18 @@ class SpikeyError(Exception):
     exit_status = 1
 
 
+class InterruptedByUser(SpikeyError):
+    """The user stopped the work, with Ctrl-C or SIGTERM."""
+
+    exit_status = 130  # by convention
+
+
 class DataError(SpikeyError):
     """The data are at fault: malformed, truncated, damaged, or of a kind that is not supported."""
 
 
 class DamagedError(DataError):
-    """Part of a compressed file fails its check sum; `ranges` lists what is lost.
+    """Part of a compressed file fails its checksum; `ranges` lists what is lost.
 
     `ranges` holds tuples `(first_frame, end_frame, first_channel, end_channel)`.
     """

@@ -35,15 +35,7 @@ from spikey.cli import (
     verify,
 )
 from spikey.cli.messages import say
-from spikey.errors import SpikeyError
-
-INTERRUPTED = 130  # the exit status of what Ctrl-C ended, by convention
-
-
-class _Interrupted(SpikeyError):
-    """The user stopped a command; Typer would turn a KeyboardInterrupt into a status of its own."""
-
-    exit_status = INTERRUPTED
+from spikey.errors import InterruptedByUser, SpikeyError
 
 
 def _interruptible(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -52,7 +44,8 @@ def _interruptible(command: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return command(*arguments, **options)
         except KeyboardInterrupt:
-            raise _Interrupted("interrupted; no unfinished output was kept") from None
+            # Typer would turn a KeyboardInterrupt into a status of its own.
+            raise InterruptedByUser("interrupted; no unfinished output was kept") from None
 
     return call
 
@@ -119,7 +112,7 @@ def main() -> None:
         sys.exit(error.exit_status)
     except KeyboardInterrupt:
         say("spikey: interrupted")
-        sys.exit(INTERRUPTED)
+        sys.exit(InterruptedByUser.exit_status)
     except BrokenPipeError:  # whoever read our output has gone
         _discard_output()
         sys.exit(1)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from spikey.errors import SpikeyError, UsageError, install
+from spikey.errors import InterruptedByUser, SpikeyError, UsageError, install
 
 
 def command(
@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> None:
         sys.exit(error.exit_status)
     except KeyboardInterrupt:
         sys.stderr.write("spikey: interrupted before the training had begun; nothing was kept\n")
-        sys.exit(1)
+        sys.exit(InterruptedByUser.exit_status)
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:

@@ -292,7 +292,7 @@ def decode_block(
 ) -> np.ndarray:
     """The samples (frames, channels) of a payload. What finds calibration and model is called only when it is needed.
 
-    Raises DataError for what no encoder writes; that the samples are the right ones is for a check sum to say.
+    Raises DataError for what no encoder writes; that the samples are the right ones is for a checksum to say.
     """
     parsed = _Parsed(payload, find_calibration, find_model)
     if parsed.method.model is None:

@@ -84,7 +84,7 @@ class Entry:
 def bond_of(ends: list[bytes]) -> int:
     """The CRC-32 that ties a member to its companions, from the last 16 bytes of their files.
 
-    These hold a check sum that covers, by way of others, all samples.
+    These hold a checksum that covers, by way of others, all samples.
     """
     return zlib.crc32(b"".join(ends))
 

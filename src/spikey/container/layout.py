@@ -160,7 +160,7 @@ class Block:
     offset: int = 0  # of the payload in the file
 
     def fields(self) -> bytes:
-        """The header's fields that come before the check sums."""
+        """The header's fields that come before the checksums."""
         numbers = (self.kind, self.first_frame, self.frames, self.first_channel, self.channels, self.size)
         return b"".join(map(varint, numbers))
 

@@ -423,7 +423,7 @@ class Reader:
             else:
                 check = block.check_of(payload, data)
             if check != block.check:
-                raise DataError(f"{what}: fails its check sum")
+                raise DataError(f"{what}: fails its checksum")
         except _Missing:
             raise
         except DataError as error:
@@ -431,7 +431,7 @@ class Reader:
         return content
 
     def _unpacked(self, block: Block, payload: bytes, what: str) -> tuple[bytes | np.ndarray, bytes]:
-        """A block's content, and the bytes that its check sum covers."""
+        """A block's content, and the bytes that its checksum covers."""
         if block.kind != BLOCK_SAMPLES:
             data = unpack_bytes(payload, block.frames, what)
             return data, data
@@ -468,7 +468,7 @@ class Reader:
         self._room = samples
 
     def give(self, block: Block, samples: np.ndarray) -> None:
-        """Take what a block has been decoded to elsewhere; its check sum is still looked at."""
+        """Take what a block has been decoded to elsewhere; its checksum is still looked at."""
         self._ahead[block.offset] = samples
 
     def _samples(self, block: Block) -> np.ndarray:

@@ -63,7 +63,7 @@ RECORD_BYTES = 1 << 16  # larger heads and tails go into blocks
 DOUBTFUL = 1 << 12  # bytes spared from which a file of several blocks is certainly not larger than its input
 LARGEST_AROUND = LARGEST_RECORD // 2  # bytes of head and tail together that fit into records in any case
 Part = tuple[tuple[int, int, int, int], np.ndarray]  # first frame, frames, first channel, channels; samples
-Coded = tuple[Block, bytes]  # a block with its check sum, and its payload
+Coded = tuple[Block, bytes]  # a block with its checksum, and its payload
 
 
 class Writable(Protocol):
@@ -514,7 +514,7 @@ class BlockWriter:
         self.add(_block(kind, extent, payload, content), payload)
 
     def add(self, block: Block, payload: bytes) -> None:
-        """One block that has its check sum already."""
+        """One block that has its checksum already."""
         head = block.write()
         self._blocks.append(replace(block, offset=self.written + len(head)))
         self._write(head + payload)

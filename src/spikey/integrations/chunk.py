@@ -286,7 +286,7 @@ def _read_general(body: memoryview, dtype: np.dtype[Any], count: int, _: int) ->
             grouped = np.frombuffer(grouped, np.uint8).reshape(dtype.itemsize, -1).T.tobytes()
         content = grouped
     if len(content) != size or zlib.crc32(content, zlib.crc32(body[:-4])) != struct.unpack("<I", body[-4:])[0]:
-        raise DamagedError("its content fails its check sum")
+        raise DamagedError("its content fails its checksum")
     return np.frombuffer(content, dtype) if size else np.zeros(count, dtype)
 
 

@@ -1,6 +1,6 @@
 """Compression on a Dask cluster: chunk by chunk on its workers, written in order by whoever asks, to the same bytes.
 
-Workers read a recording themselves where they see it, encode and decode it, and send back blocks with check sums. The
+Workers read a recording themselves where they see it, encode and decode it, and send back blocks with checksums. The
 client asks for a bounded number ahead of those it writes, writes beside the output's place and moves it there when all
 is well. Nobody else writes anything, so no retry and no worker's death can harm the result.
 """

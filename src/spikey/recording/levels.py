@@ -92,7 +92,7 @@ class Levels:
         wide = codes.astype(np.int64)
         if low is not None:
             wide = (wide << self.low_bits) | low
-        # A damaged file may state values that its type cannot hold; the check sum tells.
+        # A damaged file may state values that its type cannot hold; the checksum tells.
         return (wide * self.step + self.offset).astype(dtype)
 
     def write(self) -> bytes:

@@ -85,7 +85,7 @@ def read_packet(data: bytes | memoryview) -> Packet:
         raise DataError(f"a packet of {len(data)} bytes is too short")
     view = memoryview(data)
     if CHECK.unpack_from(view, len(view) - CHECK.size)[0] != zlib.crc32(view[: -CHECK.size]):
-        raise DataError("a packet fails its check sum")
+        raise DataError("a packet fails its checksum")
     mark, stream, group, number, frames = HEAD.unpack_from(view)
     if mark & 0xF0 != MARK:
         raise DataError("a packet is of another kind")

@@ -15,7 +15,7 @@ NOTE = "lossy telemetry: what was kept of a recording, not the recording"
 
 @dataclass(frozen=True)
 class Census:
-    """The packets of a file by their check sums.
+    """The packets of a file by their checksums.
 
     size: bytes of the file. packets: that are whole. missing: packets that are not there between these or before them.
     damaged: bytes that belong to no whole packet. ended: whether the stream's last packet is there.

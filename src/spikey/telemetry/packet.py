@@ -139,7 +139,7 @@ def read_packet(data: bytes | memoryview) -> Packet:
         raise DataError("a telemetry packet is not of the length that it states")
     check = zlib.crc32(view[:-CHECK_BYTES]).to_bytes(4, "little")[:CHECK_BYTES]
     if check != view[-CHECK_BYTES:]:
-        raise DataError("a telemetry packet fails its check sum")
+        raise DataError("a telemetry packet fails its checksum")
     cursor = Cursor(view[:-CHECK_BYTES], "a telemetry packet")
     flags = cursor.byte() & 7
     (number,) = struct.unpack("<H", cursor.take(2))

@@ -38,7 +38,7 @@ _DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", 
 def unpack(archive: Path, folder: Path, bar: Bar, say: Say) -> None:
     """Unpack the WAV files of the zip file `archive` as the new `folder`, whole or not at all; say how many.
 
-    Other files are left out, and so are hidden ones and those in __MACOSX; check sums are verified. Raises DataError
+    Other files are left out, and so are hidden ones and those in __MACOSX; checksums are verified. Raises DataError
     for an archive that is damaged, encrypted or without WAV files, has names that lead elsewhere, or exceeds the limits
     above; UsageError where the folder cannot be written or the disk has no room.
     """

@@ -17,7 +17,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, Trainer
 
-from spikey.errors import DataError, SpikeyError
+from spikey.errors import DataError, InterruptedByUser, SpikeyError
 from spikey.model.tensor_file import kept_file
 from spikey.model.trained import Model, load
 from spikey.training.evaluate import compress
@@ -31,7 +31,7 @@ ORIGIN = ("name", "config", "calibrations", "data_sha256", "recordings", "sample
 MEASURED = 20  # steps after which the time that an epoch takes is said
 
 
-class Interrupted(SpikeyError):
+class Interrupted(InterruptedByUser):
     """The user stopped a training."""
 
 

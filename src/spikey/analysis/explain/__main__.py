@@ -14,7 +14,7 @@ from spikey.analysis.explain.pictures import PICTURES
 from spikey.analysis.explain.recording import WORK, explain
 from spikey.analysis.explain.style import picture, png
 from spikey.cli.common import prepare_kernels, progress_bar
-from spikey.errors import SpikeyError
+from spikey.errors import InterruptedByUser, SpikeyError
 from spikey.recording.output import make_folder, report_output
 
 
@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
         return error.exit_status
     except KeyboardInterrupt:
         sys.stderr.write("spikey: interrupted; no unfinished output was kept\n")
-        return 1
+        return InterruptedByUser.exit_status
     return 0
 
 
