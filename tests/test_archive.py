@@ -237,7 +237,7 @@ def test_blocks_of_a_long_recording(folder, tmp_path):
     with Archive(path, salvage=True) as opened:
         whole = (folder / "a0.wav").read_bytes()
         for name in opened:
-            _, found, others = restore(opened, name, tmp_path / "x.wav", salvage=True)
+            _, found, others = restore(opened, name, tmp_path / "x.wav", salvage=True, overwrite=True)
             assert found == lost and others == (["a0.wav"] if name == "tail.wav" else [])
             got = (tmp_path / "x.wav").read_bytes()[: len(whole)]
             assert got == whole[:2044] + bytes(1000) + whole[3044:]
@@ -584,7 +584,7 @@ def test_companions_are_used_and_single_recordings_decode_their_chain_only(folde
         sizes = {entry.name: entry.size for entry in opened.entries}
         chain = {name: opened.needed(name) for name in opened}
     for name in together:  # without a word from the others it is larger
-        compress_archive([(name, folder / name)], tmp_path / "alone.spky", settings)
+        compress_archive([(name, folder / name)], tmp_path / "alone.spky", settings, overwrite=True)
         with Archive(tmp_path / "alone.spky") as opened:
             assert sizes[name] < opened.entry(name).size
     with Archive(damaged(tmp_path / "x.spky", tmp_path, broken)) as opened:

@@ -15,6 +15,7 @@ import vendors
 import spikey
 from spikey.cli.info import describe
 from spikey.container.reader import Reader
+from spikey.errors import install
 from spikey.files import Settings, compress_file, decompress_file
 from spikey.inventory import SAMPLES, Inventory, take
 from spikey.names import stored_name
@@ -333,7 +334,7 @@ def test_an_incomplete_last_frame_is_kept_and_reported(rest, tmp_path):
     assert accounted(found, root) == {} and len(found.items) == 5
     for item in found.items:
         assert item.part is not None
-        note = item.part.compress(tmp_path / "a.spky", Settings()).note
+        note = item.part.compress(tmp_path / "a.spky", Settings(), overwrite=True).note
         assert item.name in note and "after the last whole frame" in note, note
     there_and_back(found, tmp_path / "out")
 
@@ -391,7 +392,7 @@ def test_without_spikeinterface_the_rest_is_stored(tmp_path, monkeypatch):
     found = take(tmp_path / "in", raw=True)
     assert [item.name for item in found.items] == ["a.wav", "b.dat"]
     assert [(each.path.name, each.failed) for each in found.unstored] == [("c.rhd", True), ("d.h5", False)]
-    assert found.unstored[0].reason == 'needs SpikeInterface: pip install -e ".[spikeinterface]" from a checkout'
+    assert found.unstored[0].reason == f"needs SpikeInterface: {install('spikeinterface')}"
     with pytest.raises(spikey.UsageError, match="needs SpikeInterface: pip install -e"):
         take(tmp_path / "in/c.rhd")
     assert take(tmp_path / "in", complete=True).complete()

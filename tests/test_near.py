@@ -149,7 +149,7 @@ def test_every_type_empty_constant_and_from_rail_to_rail(tmp_path, dtype, shape)
     hybrid(source, out, 9, raw, correction=beside, overwrite=True)
     restore(out, back, beside)
     assert back.read_bytes() == source.read_bytes()
-    restore(out, back)
+    restore(out, back, overwrite=True)
     assert back.stat().st_size == source.stat().st_size and back.read_bytes()[-1:] == b"!"
 
 

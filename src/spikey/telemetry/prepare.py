@@ -10,7 +10,7 @@ from spikey.telemetry.encoder import TelemetryEncoder
 from spikey.telemetry.settings import Settings
 
 RATE = 20_000
-FRAMES = 8000  # past the first bins of power and blocks of the low band
+FRAMES = 8000  # past the first bins of power and blocks of the LFP band
 SPIKE = 2000  # of the samples, far above the noise
 CHANNELS = (1, 8)  # the arrays of a single channel are of a type of their own
 BUDGETS = (1e5, 500.0)  # bit/s of a channel: one for everything, and one by which events are left out
