@@ -203,7 +203,7 @@ def test_an_interrupted_run_leaves_nothing(folder, tmp_path):
     passing = tmp_path / "passing"
     passing.mkdir()
     out = tmp_path / "out.html"
-    assert bench(folder, *QUICK, "--no-peers", "--no-floor").exit_code == 0  # an interrupt of the compiler prints its own
+    assert bench(folder, *QUICK, "--no-peers", "--no-floor").exit_code == 0  # so that nothing is compiled later
     command = [sys.executable, "-m", "spikey", "bench", tmp_path, "--peers", "brotli, xz", "--html", out, *QUICK]
     process = subprocess.Popen(
         [str(word) for word in command],
