@@ -663,3 +663,127 @@ def test_an_interrupt_has_its_own_status(tmp_path):
     running.send_signal(signal.SIGINT)
     running.communicate(timeout=60)
     assert running.returncode == 130 and names(tmp_path) == {"a.raw"}
+
+
+# ---------------------------------------------------------------- faults found by use
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in names(folder)}
+
+
+def test_recordings_below_the_output_folder_are_not_left_out(tmp_path, run):  # noqa: F811
+    (tmp_path / "S" / "data").mkdir(parents=True)
+    for name in ("one.wav", "data/two.wav"):
+        (tmp_path / "S" / name).write_bytes(wav(300, seed=len(name)))
+    for _ in range(2):
+        run("compress", "--complete", tmp_path / "S", tmp_path / "S" / "data", *QUICK)
+        assert {name for name in names(tmp_path / "S") if name.endswith(".spky")} == {
+            "data/S/one.spky",
+            "data/S/data/two.spky",
+        }
+
+
+def test_names_that_cannot_be_stored_and_files_that_only_look_like_wav(tmp_path, run):  # noqa: F811
+    folder = tmp_path / "F"
+    folder.mkdir()
+    (folder / "rec:1.WAV").write_bytes(wav(300))
+    (folder / "video.avi").write_bytes(b"RIFF\x10\0\0\0AVI LIST")
+    (folder / "odd.bytes").write_bytes(wav(300))
+    (folder / ".a.spky.0123abcd.part").write_bytes(b"left by a run that was killed")
+    content = {name: data for name, data in tree(folder).items() if not name.endswith(".part")}
+    assert run("compress", "--rm", folder, f"{tmp_path}/out/", *QUICK)[0] == 0
+    assert names(folder) == {".a.spky.0123abcd.part"}
+    assert run("decompress", f"{tmp_path}/out", f"{tmp_path}/back")[0] == 0
+    assert tree(tmp_path / "back" / "F") == content
+    raw = tmp_path / "rec:2.i16"
+    raw.write_bytes(bytes(400))
+    assert run("compress", raw, *RAW, *QUICK)[0] == 0
+    raw.rename(tmp_path / "other")
+    assert run("decompress", tmp_path / "rec:2.i16.spky")[0] == 0 and raw.read_bytes() == bytes(400)
+
+
+def test_modes_are_never_wider_than_those_of_the_inputs(tmp_path, run):  # noqa: F811
+    for name, mode in (("a.wav", 0o600), ("b.wav", 0o644)):
+        (tmp_path / name).write_bytes(wav(300, seed=mode))
+        (tmp_path / name).chmod(mode)
+    packed = tmp_path / "all.spky"
+    assert run("compress", "--together", tmp_path / "a.wav", tmp_path / "b.wav", packed, *QUICK)[0] == 0
+    assert run("decompress", packed, "--member", "b.wav", "-o", tmp_path / "c.wav")[0] == 0
+    assert run("telemetry", "encode", tmp_path / "a.wav", tmp_path / "a.spkt")[0] == 0
+    assert run("telemetry", "decode", tmp_path / "a.spkt", tmp_path / "a.npz")[0] == 0
+    for name in ("all.spky", "c.wav", "a.spkt", "a.npz"):
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600, name
+
+
+def test_archives_of_several_inputs_and_beside_other_files(tmp_path, run):  # noqa: F811
+    for name in ("s1/a.wav", "s2/a.wav", "c.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(wav(300, seed=len(names(tmp_path))))
+    content = tree(tmp_path)
+    inputs = [tmp_path / name for name in ("s1", "s2", "c.wav")]
+    packed = tmp_path / "p" / "all.spky"
+    packed.parent.mkdir()
+    for options in ([], ["--force"]):
+        assert run("compress", "--together", *inputs, packed, *QUICK, *options)[0] == 0
+    assert run("compress", tmp_path / "c.wav", f"{tmp_path}/p/", *QUICK)[0] == 0
+    status, out, _ = run("decompress", f"{tmp_path}/p", f"{tmp_path}/back", "--json")
+    assert status == 0 and json.loads(out)["failures"] == 0
+    expected = {f"all/{name}": data for name, data in content.items()} | {"c.wav": content["c.wav"]}
+    assert tree(tmp_path / "back") == expected
+    inputs_of = {file["input"] for file in json.loads(run("verify", packed, "--json")[1])["files"]}
+    assert inputs_of == {f"{packed}, {name}" for name in content}
+
+
+def test_long_names(tmp_path, run):  # noqa: F811
+    name = "記" * 80
+    (tmp_path / f"{name}.wav").write_bytes(wav(300))
+    assert run("compress", tmp_path / f"{name}.wav", *QUICK)[0] == 0
+    assert names(tmp_path) == {f"{name}.wav", f"{name}.spky"}
+
+
+def test_a_running_processs_output_is_not_taken_for_an_abandoned_one(tmp_path, monkeypatch):
+    """Another process that sweeps the folder has locked the temporary file before its owner could."""
+    real, seen = output_module._lock, []
+
+    def taken_once(handle: int) -> bool | None:
+        seen.append(handle)
+        return False if len(seen) == 1 else real(handle)
+
+    output_module.remove_abandoned(str(tmp_path))
+    monkeypatch.setattr(output_module, "_lock", taken_once)
+    with atomic_output(tmp_path / "a") as (file, _):
+        file.write(b"x")
+    assert (tmp_path / "a").read_bytes() == b"x" and len(seen) == 2
+
+
+def test_json_of_a_single_failure_and_of_what_cannot_be_removed(tmp_path, run):  # noqa: F811
+    (tmp_path / "bad.spky").write_bytes(b"SPKY" + bytes(50))
+    (tmp_path / "bad.wav").write_bytes(b"RIFF")
+    for command in (("verify", "bad.spky"), ("decompress", "bad.spky"), ("compress", "bad.wav")):
+        status, out, _ = run(command[0], tmp_path / command[1], "--json")
+        assert status == 1 and json.loads(out)["failures"] == 1, command
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.wav").write_bytes(wav(300, seed=ord(name)))
+    (tmp_path / "link.wav").symlink_to(tmp_path / "a.wav")
+    both = (tmp_path / "link.wav", tmp_path / "b.wav", tmp_path / "all.spky")
+    status, out, err = run("compress", "--together", "--rm", "--json", *both, *QUICK)
+    assert status == 1 and "link.wav: is a link" in err
+    assert json.loads(out)["removed"] == [str(tmp_path / "b.wav")] and (tmp_path / "a.wav").exists()
+
+
+def test_an_interrupt_does_not_wait_for_long_work(tmp_path):
+    """Threads that do not end within seconds are left; nothing unfinished stays."""
+    code = (
+        "import os, signal, threading, time\nfrom spikey import cli\nfrom spikey.recording.output import atomic_output\n"
+        "cli.PATIENCE = 0.5\nsignal.signal(signal.SIGINT, cli._stop)\n"
+        "def work():\n"
+        f"    with atomic_output({str(tmp_path / 'out')!r}) as (file, _):\n        file.write(b'x'); time.sleep(60)\n"
+        "thread = threading.Thread(target=work); thread.start(); time.sleep(0.5)\n"
+        "threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "try:\n    thread.join()\nfinally:\n    thread.join()\n"
+    )
+    start = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, timeout=50)
+    assert done.returncode == 130 and time.monotonic() - start < 40 and "interrupted" in done.stderr
+    assert not names(tmp_path)

@@ -99,7 +99,7 @@ def compress_archive(
         for planned in group
     ]
     replaced = overwrite and os.path.exists(out_path)
-    with atomic_output(out_path, *paths, overwrite=overwrite) as (out, tmp_path):
+    with atomic_output(out_path, *paths, overwrite=overwrite, readable_as=paths) as (out, tmp_path):
         job = _Job([name for name, _ in members], paths, settings, frozenset(plain), os.path.dirname(tmp_path))
         archive, checks, tally = _write(out, work, job, packing, done)
         if tally.used and tally.fate is Fate.DROPPED:  # the archive is smaller without the model than with it inside

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import BinaryIO, Protocol
 
@@ -145,7 +145,7 @@ def compress_file(
         source = open_recording(path, settings)
     except NotPCM as reason:
         note = f"{reason}; stored as plain bytes"
-        return compress_bytes(path, out_path, settings, progress, overwrite=overwrite, note=note)
+        return compress_bytes(path, out_path, settings, progress, overwrite=overwrite, name=name, note=note)
     with source:
         calibration, embed = calibration_for(source, settings)
         extra = Extra({"source": {"file": name}}) if name else None
@@ -161,12 +161,13 @@ def compress_bytes(
     progress: Progress | None = None,
     *,
     overwrite: bool = False,
+    name: str = "",
     note: str = "",
 ) -> Outcome:
     """Compress a file that is not a recording, as plain bytes; parameters and errors as of `compress_file`."""
     settings = settings or Settings()
     with atomic_output(out_path, path, overwrite=overwrite, like=path) as (out, tmp_path):
-        size, written = write_bytes(path, out)
+        size, written = write_bytes(path, out, name)
         _report(progress, size, written)
         out.close()
         if settings.verify:
@@ -213,16 +214,18 @@ def write_recording(
     extra: Extra | None = None,
     overwrite: bool = False,
     like: str | os.PathLike[str] | None = None,
+    readable_as: Sequence[str | os.PathLike[str]] = (),
 ) -> Outcome:
     """Compress an opened recording; payload and decoded: the only block's, where they are known already.
 
-    extra: metadata and side files to store. overwrite: whether to replace a file. like: whose mode and time it gets.
+    extra: metadata and side files to store. overwrite: whether to replace a file. like: whose mode and time it gets;
+    readable_as: further files that restrict the mode.
     """
     size, tally = size_of(source), Tally()
     if settings.model is not None:
         use(settings.model)  # what is written is read again
     inputs = [source.name, *(file.path for file in extra.files)] if extra is not None else [source.name]
-    with atomic_output(out_path, *inputs, overwrite=overwrite, like=like) as (out, tmp_path):
+    with atomic_output(out_path, *inputs, overwrite=overwrite, like=like, readable_as=readable_as) as (out, tmp_path):
         counted = CountedOutput(out)
         written = write_file(
             source,
@@ -294,12 +297,13 @@ def note_on_floats(reader: Reader, name: str) -> str:
     return f"{name} {share}holds floats that are no scaled integers, which hardly shrink"
 
 
-def write_bytes(path: str | os.PathLike[str], out: Writable) -> tuple[int, int]:
-    """Compress a file that is no recording, as bytes; return its size and the bytes written."""
+def write_bytes(path: str | os.PathLike[str], out: Writable, name: str = "") -> tuple[int, int]:
+    """Compress a file that is not a recording, as bytes; return its size and the bytes written. name: to store."""
     file, name, size = open_file(path)
     with file:
         pieces = (bytes(read_at(file, name, at, min(PIECE, size - at))) for at in range(0, size, PIECE))
-        return size, write_bytes_file(size, pieces, 4, out)
+        extra = Extra({"source": {"file": name}}) if name else None
+        return size, write_bytes_file(size, pieces, 4, out, extra)
 
 
 def compare_bytes(path: str | os.PathLike[str], reader: Reader) -> None:

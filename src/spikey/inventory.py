@@ -205,7 +205,9 @@ class _Taken:
         if MISSING in self.errors:
             raise UsageError(f"{path}: {MISSING}")
         hint = "--reader names its format"
-        if path.suffix.lower() in RAW:
+        if path.is_dir() and all(each.reason == "compressed already" for each in self.unstored.values()):
+            raise DataError(f"{path}: contains only files that are compressed already")
+        if path.suffix.lower() in RAW or any(each.suffix.lower() in RAW for each in self.unstored):
             hint = "give --channels, --rate and --dtype to read it as raw samples"
         if self.errors:
             raise DataError(f"{path}: cannot be read as a recording ({'; '.join(dict.fromkeys(self.errors))}); {hint}")

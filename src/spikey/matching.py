@@ -32,27 +32,28 @@ def matches(
     root: Path | None = None,
     jobs: int = 1,
     progress: Progress | None = None,
+    beside: bool = True,
 ) -> Outcome | None:
     """Decode a compressed file, or an opened one, which is closed, and compare it with the original, and its side
     files with those below `root`.
 
-    Returns None where either cannot be read or a byte differs.
+    beside: whether side files are compared. Returns None where either cannot be read or a byte differs.
     """
     try:
         with packed if isinstance(packed, Reader) else Reader(packed) as reader, open(original, "rb") as file:
             against: Any = _Against(file)
             size = restore_to(against, reader, jobs, progress)
             against.end()
-            beside = 0
-            for name, pieces in side_files_of(reader):
+            total = 0
+            for name, pieces in side_files_of(reader) if beside else ():
                 if root is None:
                     return None
                 with open(Path(root, *name.split("/")), "rb") as side:
                     check = _Against(side)
                     for piece in pieces:
-                        beside += check.write(piece)
+                        total += check.write(piece)
                     check.end()
-            return Outcome(size + beside, reader.file_size, samples_of(reader), "", beside, skipped=True)
+            return Outcome(size + total, reader.file_size, samples_of(reader), "", total, skipped=True)
     except (SpikeyError, OSError):
         return None
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePath
 
 from spikey.container.extra import safe_name
 from spikey.container.layout import BLOCK_BYTES, BLOCK_HEAD, BYTES, CANONICAL, WRAPPED
 from spikey.container.reader import Reader
+from spikey.errors import DataError
 
 SUFFIX = ".spky"
 RAW = (".dat", ".bin", ".raw")  # what files of nothing but samples are most often called
+SUFFIXES = re.compile(r"\.[a-z][a-z0-9_]{0,9}")  # what a file's kind is called, unlike the number in day.2024
 WAV_MAGIC = (b"RIFF", b"RIFX", b"RF64", b"BW64")
 
 
@@ -38,14 +41,35 @@ def derived_name(packed: str, kind: str) -> str:
     if kind == "wav":
         return bare.name if suffix == ".wav" else f"{bare.name}.wav"
     if kind == "raw":
-        return bare.name if suffix in RAW else f"{bare.name}.dat"
+        return bare.name if SUFFIXES.fullmatch(suffix) else f"{bare.name}.dat"
     return bare.name
 
 
 def stored_name(reader: Reader) -> str:
-    """Where the original lay below the folder that was compressed, as far as it is stored; else empty."""
+    """Where the original lay below the folder that was compressed, if that is stored and can be used; else empty."""
     name = reader.metadata.get("source", {}).get("file")
-    return safe_name(name) if isinstance(name, str) and name else ""
+    return name if isinstance(name, str) and is_safe(name) else ""
+
+
+def is_safe(name: str) -> bool:
+    """Whether a file of that name can be restored on every system, so that it may be stored.
+
+    >>> is_safe("a.wav"), is_safe("rec 12:30.wav")
+    (True, False)
+    """
+    try:
+        return bool(safe_name(name))
+    except DataError:
+        return False
+
+
+def is_wav(first: bytes) -> bool:
+    """Whether a file that begins so is a WAV file.
+
+    >>> is_wav(b"RIFF....WAVE"), is_wav(b"RIFF....AVI ")
+    (True, False)
+    """
+    return first[:4] in WAV_MAGIC and first[8:12] == b"WAVE"
 
 
 def restored_name(reader: Reader, packed: str) -> str:
@@ -62,6 +86,6 @@ def kind_of(reader: Reader) -> str:
         return "wav"
     if wrapper in (WRAPPED, BYTES):
         first = next(iter(reader.around(BLOCK_HEAD if wrapper == WRAPPED else BLOCK_BYTES)), b"")
-        if bytes(first[:4]) in WAV_MAGIC:
+        if is_wav(bytes(first[:12])):
             return "wav"
     return "bytes" if wrapper == BYTES else "raw"

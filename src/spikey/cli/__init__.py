@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -36,6 +37,7 @@ from spikey.cli import (
 )
 from spikey.cli.messages import say
 from spikey.errors import InterruptedByUser, SpikeyError
+from spikey.recording.output import remove_unfinished
 
 
 def _interruptible(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -45,12 +47,18 @@ def _interruptible(command: Callable[..., Any]) -> Callable[..., Any]:
             return command(*arguments, **options)
         except KeyboardInterrupt:
             # Typer would turn a KeyboardInterrupt into a status of its own.
-            raise InterruptedByUser("interrupted; no unfinished output was kept") from None
+            raise InterruptedByUser(KEPT) from None
 
     return call
 
 
 _usual_line = warnings.formatwarning
+
+
+PATIENCE = 8.0  # seconds that threads have to end in after an interrupt
+KEPT = "interrupted; no unfinished output was kept"
+_patience: threading.Timer | None = None
+_announced = False
 
 
 def _print_version(wanted: bool) -> None:
@@ -98,8 +106,11 @@ def _application(
 
 def main() -> None:
     """Run the command line; every expected failure is one sentence on standard error and exit status 1 or 2."""
+    global _announced
     _have_standard_streams()
     signal.signal(signal.SIGTERM, _stop)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _stop)
     warnings.formatwarning = _line_of
     try:
         try:
@@ -107,7 +118,10 @@ def main() -> None:
         finally:
             if sys.stdout is not None:
                 sys.stdout.flush()
+            if _patience is not None and threading.active_count() <= 2:  # this one and the timer
+                _patience.cancel()
     except SpikeyError as error:
+        _announced = isinstance(error, InterruptedByUser)
         say(f"spikey: {error}")
         sys.exit(error.exit_status)
     except KeyboardInterrupt:
@@ -152,4 +166,19 @@ def _line_of(
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:
+    """Interrupt the command. Where its threads do not end within seconds, or at a second signal, end without them."""
+    global _patience
+    if _patience is not None:
+        _end_at_once()
+    _patience = threading.Timer(PATIENCE, _end_at_once)
+    _patience.daemon = True
+    _patience.start()
     raise KeyboardInterrupt
+
+
+def _end_at_once() -> None:
+    """Remove what is unfinished and end, whatever threads are doing."""
+    remove_unfinished()
+    if not _announced:
+        say(f"spikey: {KEPT}")
+    os._exit(InterruptedByUser.exit_status)

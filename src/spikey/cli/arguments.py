@@ -45,12 +45,14 @@ def parse(
     output_file: str | None = None,
     *,
     packs: bool,
+    archive: bool = False,
 ) -> Arguments:
     """Tell inputs from the output.
 
     A single path is always an input. Of several, the last is the output if it ends in `/`, is a folder, ends in `.spky`
     (packs; otherwise: does not), or does not exist while there is one input only; else all are inputs. `output`, from
-    --output, overrides that. `-` stands for standard input, and as the output for standard output.
+    --output, overrides that. `-` stands for standard input, and as the output for standard output. archive: whether one
+    file is made of all inputs.
 
     Raises
     ------
@@ -67,12 +69,15 @@ def parse(
     if not texts:
         raise UsageError(f"give an input, as in: spikey {'compress a.wav' if packs else 'decompress a.spky'}")
     if output is not None:
-        return Arguments(tuple(texts), _place(output), _is_folder(output) or _needs_folder(texts, output, packs))
+        needed = not archive and _needs_folder(texts, output, packs)
+        return Arguments(tuple(texts), _place(output), _is_folder(output) or needed)
     if texts == [STDIN]:
         return Arguments((STDIN,), STDOUT)
     *inputs, last = texts
     if not inputs:
         return Arguments((last,))
+    if archive and (_is_output(last, inputs, packs) or not os.path.exists(last)):
+        return Arguments(tuple(inputs), _place(last), _is_folder(last))
     if _is_output(last, inputs, packs):
         if len(inputs) > 1 and not _is_folder(last) and not is_address(last):
             why = "is a file" if os.path.exists(last) else "no such file"

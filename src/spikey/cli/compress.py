@@ -97,7 +97,7 @@ def command(
     stored is named. An output that exists is never replaced without --force. With --together one archive is written.
     """
     set_level(quiet, verbose)
-    arguments = parse(paths, output, input_file, output_file, packs=True)
+    arguments = parse(paths, output, input_file, output_file, packs=True, archive=together)
     if as_json and arguments.to_stdout:
         raise UsageError("--json and the compressed data cannot both go to standard output")
     settings = settings_from(config, name, preset, model, calibration, (channels, rate, dtype))
@@ -148,11 +148,11 @@ def _compress(
     as_json: bool,
 ) -> None:
     """Compress all that is planned."""
-    alone = len(found.outputs) == 1
+    alone = len(found.outputs) == 1 and not as_json
     threads = settings.jobs
-    each = replace(settings, jobs=threads if alone else 1)
+    each = replace(settings, jobs=threads if len(found.outputs) == 1 else 1)
     stamps = {path: stamp(path) for path in found.inputs()}
-    if alone and not force and not skip_existing and _exists(found.outputs[0].target):
+    if alone and not (force or skip_existing) and _exists(found.outputs[0].target):
         raise OutputExistsError(found.outputs[0].target)
     say_unstored(found)
     make_folders(found, arguments)
@@ -206,7 +206,7 @@ def _pack(planned: Planned, settings: Settings, progress: Progress, force: bool)
         return item.part.compress(planned.target, settings, progress, overwrite=force)
     assert item.path is not None
     if item.kind == "bytes":
-        return compress_bytes(item.path, planned.target, settings, progress, overwrite=force)
+        return compress_bytes(item.path, planned.target, settings, progress, overwrite=force, name=planned.name)
     return compress_file(item.path, planned.target, settings, progress, overwrite=force, name=planned.name)
 
 
@@ -247,14 +247,14 @@ def _remove(found: Plan, done: Run, stamps: dict[Path, Stamp]) -> list[Path]:
         if any(id(result.task) in failed for result in results) or any(left.failed for left in taken.unstored):
             say(f"spikey: {text}: nothing was removed, as not all of it could be compressed")
             continue
-        try:
-            covered = [path for item in taken.items for path in item.covers]
-            if not os.path.isdir(text):  # of a single input nothing else, such as its side files
-                covered = [path for path in covered if is_input(path, (text,))]
-            removed += remove(covered, stamps)
-        except SpikeyError as error:
-            say(f"spikey: {error}")
-            done.failures += 1
+        covered = [path for item in taken.items for path in item.covers]
+        if not os.path.isdir(text):  # of a single input nothing else, such as its side files
+            covered = [path for path in covered if is_input(path, (text,))]
+        gone, failures = remove(covered, stamps)
+        removed += gone
+        for failure in failures:
+            say(f"spikey: {failure}")
+        done.failures += len(failures)
     return removed
 
 

@@ -14,7 +14,7 @@ from spikey.cli import options
 from spikey.cli.arguments import Arguments, check_inputs, parse, spooled
 from spikey.cli.common import prepare_kernels, trained_file
 from spikey.cli.messages import note, say, set_level
-from spikey.cli.run import Task, run
+from spikey.cli.run import Run, Task, run
 from spikey.cli.together import restore as restore_archive
 from spikey.errors import DataError, OutputExistsError, SpikeyError, UsageError
 from spikey.names import SUFFIX, restored_name
@@ -85,32 +85,64 @@ def command(
 
     with spooled(arguments.inputs) as places:
         opened: dict[str, Path | str] = {text: text if is_address(text) else places[text] for text in arguments.inputs}
-        if archives := [text for text, place in opened.items() if is_archive(place)]:
-            if len(opened) > 1:
-                raise UsageError(f"{archives[0]}: is an archive of recordings; restore it by itself")
-            if config is not None:
-                _consult(config, name, [])
-            restore_archive(opened[archives[0]], arguments, member or [], salvage, jobs, force, skip_existing, as_json)
-            return
-        if member:
+        archives = [text for text, place in opened.items() if is_archive(place)]
+        if member and archives != list(opened):
             raise UsageError(f"{arguments.inputs[0]}: is not an archive of recordings, so --member names nothing in it")
-        work = _planned(arguments, opened, salvage)
+        if archives and len(opened) > 1 and not (arguments.folder or arguments.output is None):
+            raise UsageError(f"{archives[0]}: is an archive of recordings; restore it into a folder, ending in /")
+        alone = archives == list(opened) and len(archives) == 1 and not os.path.isdir(opened[archives[0]])
+        work, inner = ([], {}) if alone else _planned(arguments, opened, salvage)
         if config is not None:
             _consult(config, name, [each.place for each in work])
-        _restore(work, arguments, salvage, jobs, force, skip_existing, as_json)
+        done = Run("restored")
+        damaged: list[str] = []
+        if work:
+            done, damaged = _restore(work, arguments, salvage, jobs, force, skip_existing, as_json or bool(inner))
+        if alone:
+            inner = {opened[archives[0]]: arguments}
+        for place, where in inner.items():
+            restored, lost = restore_archive(
+                place, where, member or [], salvage, jobs, force, skip_existing, alone and not as_json
+            )
+            done.add(restored)
+            damaged += lost
+    for text in damaged:
+        say(f"spikey: {text}")
+    done.extra["damaged"] = damaged
+    done.conclude(as_json, arguments.to_stdout)
+    if damaged:
+        raise typer.Exit(1)
 
 
-def _planned(arguments: Arguments, opened: dict[str, Path | str], salvage: bool) -> list[Restoring]:
-    """Every file to restore, with its target."""
+def _planned(
+    arguments: Arguments, opened: dict[str, Path | str], salvage: bool
+) -> tuple[list[Restoring], dict[Path | str, Arguments]]:
+    """Every file to restore, with its target; and the archives, each with the folder that it is restored into."""
+    from spikey.container.archive import is_archive
+
     work: list[Restoring] = []
+    archives: dict[Path | str, Arguments] = {}
+
+    def into(text: str, place: Path | str, below: Path) -> None:
+        home = Path(text).parent if arguments.output is None else Path(arguments.output, below)
+        archives[place] = Arguments((text,), str(home / Path(text).stem), folder=True)
+
     for text, place in opened.items():
+        if not os.path.isdir(place) and is_archive(place):
+            into(text, place, Path(""))
+            continue
         if is_address(text) or not os.path.isdir(place):
             work.append(_one(arguments, text, place, Path(""), salvage))
             continue
         files, others = _files_in(Path(place))
         if others:
             note(f"{text}: {others:,} file{'s' * (others > 1)} there are not compressed recordings, and stay there")
-        work += [_one(arguments, str(file), file, file.relative_to(place).parent, salvage) for file in files]
+        for file in files:
+            below = file.relative_to(place).parent
+            if is_archive(file):
+                into(str(file), file, below)
+            else:
+                work.append(_one(arguments, str(file), file, below, salvage))
     taken: dict[str, Restoring] = {}
     inputs = tuple(Path(place) for place in (each.place for each in work) if not is_address(str(place)))
     for each in work:
@@ -121,7 +153,7 @@ def _planned(arguments: Arguments, opened: dict[str, Path | str], salvage: bool)
             raise UsageError(f"{other.source} and {each.source} would both be written to {each.target}")
         if is_input(each.target, inputs):
             raise UsageError(f"{each.target}: would be read and written at once; name another output")
-    return work
+    return work, archives
 
 
 def _files_in(folder: Path) -> tuple[list[Path], int]:
@@ -170,13 +202,14 @@ def _restore(
     jobs: int,
     force: bool,
     skip_existing: bool,
-    as_json: bool,
-) -> None:
+    several: bool,
+) -> tuple[Run, list[str]]:
+    """Restore files; what became of them, and what is damaged. several: whether no failure is raised."""
     from spikey.batch import AT_ONCE, decompress_together
     from spikey.files import decompress_file, describe_lost
 
-    alone = len(work) == 1
-    within = jobs if alone else 1
+    alone = len(work) == 1 and not several
+    within = jobs if len(work) == 1 else 1
     damaged: list[str] = []
     if alone and not force and not skip_existing and _exists(work[0].target):
         raise OutputExistsError(work[0].target)
@@ -197,6 +230,7 @@ def _restore(
         def do(progress: Progress) -> Outcome:
             if not force and _exists(each.target):
                 if skip_existing and (same := _same(each, within)) is not None:
+                    _side_files(each, salvage, force)  # those that exist are compared
                     return same
                 other = ", and was not restored from this input" if skip_existing else ""
                 raise OutputExistsError(each.target, other)
@@ -211,7 +245,7 @@ def _restore(
     if not alone and not skip_existing and any(_names_model(each.place) for each in work[:AT_ONCE]):
         by_target = {each.target: each for each in work}
 
-        def several(batch: list[Task]) -> list[Outcome | SpikeyError]:
+        def batched(batch: list[Task]) -> list[Outcome | SpikeyError]:
             pairs = [(Path(each.source), Path(each.target)) for each in batch]
             results = decompress_together(pairs, salvage=salvage, overwrite=force)
             return [
@@ -219,15 +253,10 @@ def _restore(
                 for each, (_, result) in zip(batch, results, strict=True)
             ]
 
-        done = run(tasks, "restored", jobs, together=several, most=AT_ONCE)
+        done = run(tasks, "restored", jobs, together=batched, most=AT_ONCE)
     else:
         done = run(tasks, "restored", jobs, alone=alone)
-    for text in sorted(damaged):
-        say(f"spikey: {text}")
-    done.extra["damaged"] = sorted(damaged)
-    done.conclude(as_json, arguments.to_stdout)
-    if damaged:
-        raise typer.Exit(1)
+    return done, sorted(damaged)
 
 
 def _side_files(each: Restoring, salvage: bool, force: bool) -> tuple[int, list[Any]]:
@@ -260,7 +289,7 @@ def _same(each: Restoring, jobs: int) -> Outcome | None:
 
     if is_address(str(each.place)) or not same_file_time(each.place, each.target):
         return None
-    return matches(each.place, each.target, each.root, jobs)
+    return matches(each.place, each.target, jobs=jobs, beside=False)
 
 
 def _names_model(path: Path | str) -> bool:

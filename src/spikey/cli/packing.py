@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from spikey.cli.arguments import Arguments
 from spikey.cli.messages import note, say
-from spikey.errors import SpikeyError, UsageError
-from spikey.names import SUFFIX, derived_name, packed_name
-from spikey.recording.output import is_input, is_special, make_folder, sync_folder
+from spikey.errors import UsageError
+from spikey.names import SUFFIX, derived_name, is_safe, is_wav, packed_name
+from spikey.recording.output import is_input, is_special, is_tmp_name, make_folder, sync_folder
 from spikey.recording.tree import is_own
 
 if TYPE_CHECKING:
@@ -72,13 +73,10 @@ def plan(
     from spikey.inventory import take
 
     found = Plan()
-    exclude = [Path(arguments.output)] if arguments.folder and arguments.output is not None else []
     for text in arguments.inputs:
         path = places[text]
-        taken = take(path, raw=raw, stream=stream, reader=reader, complete=complete, exclude=exclude)
-        left = taken.unstored
-        if arguments.output is None:  # what is compressed already stays where the outputs are written to
-            left = tuple(each for each in left if not is_own(each.path))
+        taken = take(path, raw=raw, stream=stream, reader=reader, complete=complete)
+        left = tuple(each for each in taken.unstored if not _is_output(each.path, arguments))
         found.inventories.append((text, taken))
         found.unstored += left
         if complete and left:
@@ -86,6 +84,15 @@ def plan(
         found.outputs += _outputs(arguments, text, taken)
     _check(found, arguments)
     return found
+
+
+def _is_output(path: Path, arguments: Arguments) -> bool:
+    """Whether a file below an input is an output, unfinished or of an earlier run, and stays where it is."""
+    if is_tmp_name(path.name):
+        return True
+    if arguments.output is None:
+        return is_own(path)
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(arguments.output)) and is_own(path)
 
 
 def _outputs(arguments: Arguments, text: str, taken: Inventory) -> list[Planned]:
@@ -106,7 +113,8 @@ def _outputs(arguments: Arguments, text: str, taken: Inventory) -> list[Planned]
     shared = Counter(_place(item) for item in items)
     planned = []
     for item in items:
-        place = str(home / _place(item, whole=shared[_place(item)] > 1))
+        below = _place(item, whole=shared[_place(item)] > 1)
+        place = str(home / (below if is_folder else below.name))
         planned.append(Planned(item, taken.root, place, _stored(item, place)))
     return planned
 
@@ -114,15 +122,22 @@ def _outputs(arguments: Arguments, text: str, taken: Inventory) -> list[Planned]
 def _place(item: Item, whole: bool = False) -> Path:
     """Where an item's output lies below the place of its input's outputs."""
     original = Path(item.name)
-    if item.kind == "wav":
-        return original.with_name(packed_name(original.name, whole))
+    if item.kind == "wav":  # a name that may not be stored has to follow
+        return original.with_name(packed_name(original.name, whole or not is_safe(original.name)))
     return original.with_name(original.name + SUFFIX)
 
 
 def _stored(item: Item, target: str) -> str:
     """The name to store of a file that is compressed by itself, empty where it follows from the output's."""
     name = Path(item.name).name
-    if item.part is not None or derived_name(Path(target).name, item.kind) == name:
+    kind = item.kind
+    if kind == "bytes" and item.path is not None:
+        with suppress(OSError), item.path.open("rb") as file:
+            kind = "wav" if is_wav(file.read(12)) else kind  # as which it will be restored
+    if item.part is not None or derived_name(Path(target).name, kind) == name:
+        return ""
+    if not is_safe(name):
+        note(f"{item.path}: its name cannot be stored, as not every system allows it")
         return ""
     return name
 
@@ -194,21 +209,20 @@ def stamp(path: Path) -> Stamp:
     return Stamp(status.st_size, status.st_mtime_ns, (status.st_dev, status.st_ino))
 
 
-def remove(paths: Iterable[Path], stamps: dict[Path, Stamp]) -> list[Path]:
-    """Remove files that are as they were when they were about to be read; return which.
-
-    Raises SpikeyError for a file that has changed or cannot be removed.
-    """
-    removed = []
+def remove(paths: Iterable[Path], stamps: dict[Path, Stamp]) -> tuple[list[Path], list[str]]:
+    """Remove files that are as they were when they were about to be read; return which, and why others were not."""
+    removed, failures = [], []
     for path in dict.fromkeys(paths):
         try:
-            if stamp(path) != stamps[path] or path.is_symlink():
-                what = "is a link" if path.is_symlink() else "changed while it was compressed"
-                raise SpikeyError(f"{path}: {what}, and was not removed")
-            path.unlink()
+            if path.is_symlink():
+                failures.append(f"{path}: is a link, and was not removed")
+            elif stamp(path) != stamps[path]:
+                failures.append(f"{path}: changed while it was compressed, and was not removed")
+            else:
+                path.unlink()
+                removed.append(path)
         except OSError as error:
-            raise SpikeyError(f"{path}: cannot be removed ({error.strerror})") from None
-        removed.append(path)
+            failures.append(f"{path}: cannot be removed ({error.strerror})")
     for folder in {path.parent for path in removed}:
         sync_folder(folder)
-    return removed
+    return removed, failures

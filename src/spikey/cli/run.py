@@ -69,6 +69,12 @@ class Run:
         """What was done now."""
         return [(r.task, r.outcome) for r in self.results if r.outcome is not None and not r.outcome.skipped]
 
+    def add(self, other: Run) -> None:
+        """Count what became of further tasks as well."""
+        self.results += other.results
+        self.failures += other.failures
+        self.seconds += other.seconds
+
     def conclude(self, as_json: bool, quiet_output: bool = False) -> None:
         """Write notes, the summary and the number of failures; exit status 1 where something failed.
 

@@ -42,7 +42,7 @@ def compress(
     output = arguments.output
     if output is None or (arguments.folder and len(arguments.inputs) > 1 and output.endswith("/")):
         raise UsageError("--together writes one archive: name it as the last path, ending in .spky, or with --output")
-    if os.path.isdir(output) or output.endswith("/"):
+    if arguments.folder:
         raise UsageError(f"{output}: is a folder; name a file for the archive")
     suffixes = (".wav",) if settings.raw is None else RAW
     members, others = found([places[text] for text in arguments.inputs], suffixes)
@@ -77,8 +77,11 @@ def compress(
     for error in packing.failures:
         say(f"spikey: {error}")
     removed: list[Path] = []
+    kept: list[str] = []
     if remove_inputs and not packing.failures:
-        removed = remove((path for _, path in members), stamps)
+        removed, kept = remove((path for _, path in members), stamps)
+    for text in kept:
+        say(f"spikey: {text}")
     if as_json:
         total = packing.total()
         facts = {
@@ -88,7 +91,7 @@ def compress(
             "compressed_bytes": total.compressed,
             "ratio": round(total.ratio, 4),
             "seconds": round(seconds, 3),
-            "failures": [str(error) for error in packing.failures],
+            "failures": [*map(str, packing.failures), *kept],
             "not_stored": [str(path) for path in others],
             "removed": [str(path) for path in removed],
         }
@@ -100,6 +103,7 @@ def compress(
         write(summary([packing.total()], seconds, f"compressed {many}{related},"))
     if packing.failures:
         say(f"spikey: {len(packing.failures)} of {len(members)} files could not be compressed and are not in {output}")
+    if packing.failures or kept:
         raise typer.Exit(1)
 
 
@@ -115,7 +119,8 @@ def found(inputs: list[Path], suffixes: tuple[str, ...]) -> tuple[list[tuple[str
         wanted = [file for file in files if file.suffix.lower() in suffixes]
         some(wanted, path, suffixes)
         others += [file for file in files if file.suffix.lower() not in suffixes and not is_own(file)]
-        members += [(file.relative_to(path).as_posix(), file) for file in wanted]
+        home = f"{path.absolute().resolve().name}/" if len(inputs) > 1 else ""  # as with folders of outputs
+        members += [(home + file.relative_to(path).as_posix(), file) for file in wanted]
     return members, others
 
 
@@ -127,9 +132,10 @@ def restore(
     jobs: int,
     force: bool,
     skip_existing: bool,
-    as_json: bool,
-) -> None:
-    """Restore an archive, or those of its recordings that are `wanted`, below the output, or one of them as that file.
+    alone: bool = True,
+) -> tuple[Run, list[str]]:
+    """Restore an archive, or those of its recordings that are `wanted`, below the output, or one of them as that file;
+    what became of them, and what is damaged. alone: whether the failure of a single recording is raised.
 
     Without an output, below a folder beside the archive that has its name.
     """
@@ -140,9 +146,9 @@ def restore(
     damaged: list[str] = []
     with Archive(path, salvage=salvage) as archive:
         names = [archive.entry(name).name for name in dict.fromkeys(wanted)] or archive.names
-        alone = len(wanted) == 1 and not arguments.folder and arguments.output is not None
-        targets = {name: str(output) if alone else str(output / name) for name in names}
-        if not alone:
+        as_file = len(wanted) == 1 and not arguments.folder and arguments.output is not None
+        targets = {name: str(output) if as_file else str(output / name) for name in names}
+        if not as_file:
             if output.exists() and not output.is_dir():
                 raise UsageError(f"{output}: is a file; an archive needs a folder to be restored to")
             for target in targets.values():
@@ -165,15 +171,11 @@ def restore(
             return Task(name, target, _size_of(archive, name), do)
 
         prepare_kernels()
-        done = run([task(name, target) for name, target in targets.items()], "restored", jobs, alone=len(targets) == 1)
+        tasks = [task(name, target) for name, target in targets.items()]
+        done = run(tasks, "restored", jobs, alone=alone and len(tasks) == 1)
         if not wanted:
             damaged += [f"{path}: {archive.name_of(number)}, is lost" for number in archive.lost]
-    for text in sorted(damaged):
-        say(f"spikey: {text}")
-    done.extra["damaged"] = sorted(damaged)
-    done.conclude(as_json, arguments.to_stdout)
-    if damaged:
-        raise typer.Exit(1)
+    return done, sorted(damaged)
 
 
 def _size_of(archive: Archive, name: str) -> int:
@@ -213,7 +215,8 @@ def _verify(archive: Archive, jobs: int) -> tuple[Run, int]:
     from spikey.extraction import verify_member
 
     def task(name: str) -> Task:
-        return Task(name, "", _size_of(archive, name), lambda progress: verify_member(archive, name, progress))
+        where = f"{archive.name}, {name}"
+        return Task(where, "", _size_of(archive, name), lambda progress: verify_member(archive, name, progress))
 
     for number in archive.lost:
         say(f"spikey: {archive.name}: {archive.name_of(number)}, is lost")

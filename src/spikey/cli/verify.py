@@ -51,11 +51,11 @@ def command(
     def task(file: str) -> Task:
         return Task(file, "", _size_of(file), lambda progress: verify_file(file, within, progress))
 
-    if missing and not files and len(missing) == 1 and not os.path.exists(missing[0]):
+    if not as_json and not files and len(missing) == 1 and not os.path.exists(missing[0]):
         raise DataError(f"{missing[0]} does not exist")
     for text in missing:
         say(f"spikey: {text}: " + ("is not a regular file" if os.path.exists(text) else "does not exist"))
-    alone = len(single) == 1 == len(files) + len(missing)
+    alone = len(single) == 1 == len(files) + len(missing) and not as_json
     done = run([task(file) for file in single], "verified", jobs, alone=alone) if single else Run("verified")
     damaged = done.failures
     for file in archives:

@@ -459,9 +459,15 @@ def _in_order(
             pool.shutdown(cancel_futures=True)
 
 
-def write_bytes_file(size: int, chunks: Iterator[bytes], itemsize: int, out: Writable) -> int:
-    """Compress a file that cannot be modelled, as bytes; chunks of at most 4 MiB. Return the bytes written."""
-    header = Header(Layout(1, 0, "uint8"), size, BYTES, size <= PIECE)
+def write_bytes_file(
+    size: int, chunks: Iterator[bytes], itemsize: int, out: Writable, extra: Extra | None = None
+) -> int:
+    """Compress a file that cannot be modelled, as bytes; chunks of at most 4 MiB. Return the bytes written.
+
+    extra: metadata to store.
+    """
+    records = [] if extra is None else [(METADATA, _metadata_record(extra))]
+    header = Header(Layout(1, 0, "uint8"), size, BYTES, size <= PIECE, records=records)
     if header.single:
         data = b"".join(chunks)
         packed = file_of_one(header, pack_bytes(data, itemsize), data)

@@ -68,8 +68,9 @@ def write_nwb(
         _add_low(module, telemetry, region, volts_per_code)
     for first, end in telemetry.missing:
         file.add_invalid_time_interval(start_time=first / telemetry.rate, stop_time=end / telemetry.rate)
+    inputs = [] if source is None else [source]
     with (
-        atomic_output(path, *([] if source is None else [source]), overwrite=overwrite) as (out, _),
+        atomic_output(path, *inputs, overwrite=overwrite, readable_as=inputs) as (out, _),
         h5py.File(out, "w") as store,
         NWBHDF5IO(file=store, mode="w") as writer,
     ):

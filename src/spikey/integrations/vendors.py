@@ -118,6 +118,7 @@ class Part:
             extra=self._extra(),
             overwrite=overwrite,
             like=self.origin,
+            readable_as=[file.path for file in self.files],
         )
         notes = [outcome.note, "" if self.flat is None else self.flat.remainder(self.name)]
         return replace(outcome, note="; ".join(filter(None, notes)))

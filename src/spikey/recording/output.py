@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import re
 import secrets
@@ -9,9 +10,9 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, reduce
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,11 +26,13 @@ _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/(?:fd/(\d+)|(stdin|stdout|stderr))
 _NAMED = {"stdin": 0, "stdout": 1, "stderr": 2}
 _BINARY = getattr(os, "O_BINARY", 0)
 PathLike = str | os.PathLike[str]
+_unfinished: set[str] = set()  # of this process
 
 
 def tmp_name(name: str) -> str:
     """What a file is called until it is complete."""
-    return f".{name[:100]}.{secrets.token_hex(4)}.part"
+    short = os.fsencode(name)[:100].decode("utf-8", "ignore")  # as file systems limit bytes
+    return f".{short}.{secrets.token_hex(4)}.part"
 
 
 def is_tmp_name(name: str) -> bool:
@@ -43,7 +46,11 @@ def is_tmp_name(name: str) -> bool:
 
 @contextmanager
 def atomic_output(
-    path: PathLike, *inputs: PathLike, overwrite: bool = False, like: PathLike | None = None
+    path: PathLike,
+    *inputs: PathLike,
+    overwrite: bool = False,
+    like: PathLike | None = None,
+    readable_as: Iterable[PathLike] = (),
 ) -> Iterator[tuple[BinaryIO, str]]:
     """A file to write that appears under `path` only when the block ends without an error, and is then on the disk.
 
@@ -58,6 +65,8 @@ def atomic_output(
         Whether to replace a file that exists.
     like : path, optional
         A local file whose mode and modification time the output gets.
+    readable_as : paths
+        Local files of which each must let somebody read or write, so that the output does.
 
     Yields
     ------
@@ -87,12 +96,14 @@ def atomic_output(
     try:
         _check(target, path, inputs, overwrite)
         status = None if like is None or is_address(like) else os.stat(like)
+        mode = _joint_mode(status, readable_as)
         remove_abandoned(str(target.parent))
-        handle, tmp_path, lock = _create(target, 0o666 if status is None else 0o600)
+        handle, tmp_path, lock = _create(target, 0o666 if mode is None else 0o600)
+        _unfinished.add(tmp_path)
         try:
             with os.fdopen(handle, "w+b") as file:
                 yield file, tmp_path
-            _finish(tmp_path, status)
+            _finish(tmp_path, status, mode)
             _check(target, path, inputs, overwrite)
             _rename(tmp_path, target, overwrite)
             sync_folder(target.parent)
@@ -101,6 +112,7 @@ def atomic_output(
                 os.unlink(tmp_path)
             raise
         finally:
+            _unfinished.discard(tmp_path)
             os.close(lock)
     except OSError as error:
         raise UsageError(f"{target}: cannot be written ({error.strerror or error})") from None
@@ -197,6 +209,20 @@ def remove_abandoned(folder: str) -> None:
                         os.close(lock)
 
 
+def remove_unfinished() -> None:
+    """Remove the outputs that this process has begun, where it is about to end without waiting for its threads."""
+    for path in list(_unfinished):
+        with suppress(OSError):
+            os.unlink(path)
+
+
+def _joint_mode(like: os.stat_result | None, others: Iterable[PathLike]) -> int | None:
+    """The mode that all of some files have in common; None where there are none."""
+    modes = [] if like is None else [like.st_mode]
+    modes += [os.stat(each).st_mode for each in others if not is_address(each)]
+    return reduce(operator.and_, [stat.S_IMODE(mode) & 0o777 for mode in modes]) if modes else None
+
+
 def _check(target: Path, path: PathLike, inputs: tuple[PathLike, ...], overwrite: bool) -> None:
     """UsageError where `target` must not be written to."""
     if target.is_dir():
@@ -217,33 +243,36 @@ def _create(target: Path, mode: int) -> tuple[int, str, int]:
         tmp_path = target.with_name(tmp_name(target.name))
         handle = os.open(tmp_path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY, mode)
         lock = os.dup(handle)
-        _lock(lock)
-        with suppress(FileNotFoundError):  # another process may have removed it before it was locked
-            if os.path.samestat(os.fstat(handle), os.stat(tmp_path)):
+        # Another process may have found it before it is locked, and then removes it.
+        with suppress(FileNotFoundError):
+            if _lock(lock) is not False and os.path.samestat(os.fstat(handle), os.stat(tmp_path)):
                 return handle, os.fspath(tmp_path), lock
         os.close(handle)
         os.close(lock)
 
 
-def _lock(handle: int) -> bool:
-    """Lock a file, unless another process has it or the file system cannot."""
+def _lock(handle: int) -> bool | None:
+    """Lock a file: whether that was possible, False where another process has it, None where nobody can lock it."""
     if sys.platform == "win32":
         return True  # an open file cannot be removed there
     import fcntl
 
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
+    except OSError:
+        return None
     return True
 
 
-def _finish(tmp_path: str, like: os.stat_result | None) -> None:
-    """Have a complete file's bytes on the disk, and give it the mode and time of another."""
+def _finish(tmp_path: str, like: os.stat_result | None, mode: int | None) -> None:
+    """Have a complete file's bytes on the disk, and give it the time of another and a mode."""
     sync_file(tmp_path)
     if like is not None:
         os.utime(tmp_path, ns=(like.st_atime_ns, like.st_mtime_ns))
-        os.chmod(tmp_path, stat.S_IMODE(like.st_mode) & 0o777)
+    if mode is not None:
+        os.chmod(tmp_path, mode)
 
 
 def _rename(tmp_path: str, target: Path, overwrite: bool) -> None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from spikey.recording.output import is_tmp_name
+
 MAGICS = (b"SPKY", b"SPKA", b"SPKT")  # of compressed files, archives and telemetry
 # Names of folders and files that are computed from a recording and can be computed again, in lower case, as `fnmatch`
 # takes them; docs/recordings.md has the same table, with what makes them.
@@ -72,7 +74,7 @@ def _walk(folder: Path, derived: str, found: Tree, without: set[str]) -> None:
 
 def _sort(path: Path, size: int, derived: str, found: Tree) -> None:
     name = path.name
-    if name.startswith(".") and name.endswith(".part"):
+    if is_tmp_name(name):
         found.others[path] = (size, "unfinished output of Spikey")
     elif is_own(path):
         found.own[path] = size

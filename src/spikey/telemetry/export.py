@@ -96,7 +96,7 @@ def write_npz(telemetry: Telemetry, path: PathLike, source: PathLike | None = No
 
     source: a file that must not be the one written to, here and below. overwrite: whether to replace a file.
     """
-    with atomic_output(path, *_inputs(source), overwrite=overwrite) as (file, _):
+    with atomic_output(path, *_inputs(source), overwrite=overwrite, readable_as=_inputs(source)) as (file, _):
         np.savez(file, **arrays(telemetry))  # type: ignore[arg-type]
 
 
@@ -113,7 +113,7 @@ def write_csv(telemetry: Telemetry, path: PathLike, source: PathLike | None = No
     snippet = telemetry.description.shape.snippet
     names = [f"w{i}" for i in range(snippet)] if telemetry.description.settings.waveforms else []
     blank = [""] * (2 + len(names))
-    with atomic_output(path, *_inputs(source), overwrite=overwrite) as (file, _):
+    with atomic_output(path, *_inputs(source), overwrite=overwrite, readable_as=_inputs(source)) as (file, _):
         text = io.TextIOWrapper(file, "ascii", newline="")
         table = csv.writer(text, lineterminator="\n")
         table.writerow(["time_s", "channel", "crossing_frame", "trough_frame", "amplitude", *names])
@@ -147,7 +147,7 @@ def write_wav(
     except UsageError as error:
         raise UsageError(f"{os.fspath(path)}: {error}; write .npz instead") from None
     rows = max(PIECE // layout.channels, 1)
-    with atomic_output(path, *_inputs(source), overwrite=overwrite) as (file, _):
+    with atomic_output(path, *_inputs(source), overwrite=overwrite, readable_as=_inputs(source)) as (file, _):
         sink = Sink(file, layout)
         sink.write_head(head)
         for first in range(0, telemetry.frames, rows):
