@@ -244,6 +244,9 @@ def test_the_fallback_is_announced(tmp_path, run):
     status, out, err = run("compress", tmp_path / "a.wav", tmp_path / "a.spky")
     assert status == 0 and "ratio" in out
     assert err.startswith("note: ") and "mu-law" in err and "plain bytes" in err
+    shutil.copy(tmp_path / "a.wav", tmp_path / "c.wav")
+    assert run("compress", tmp_path / "c.wav")[0] == 0  # no name is stored that follows
+    assert (tmp_path / "c.spky").read_bytes() == (tmp_path / "a.spky").read_bytes()
     assert run("decompress", tmp_path / "a.spky", tmp_path / "b.wav")[0] == 0
     assert (tmp_path / "b.wav").read_bytes() == (tmp_path / "a.wav").read_bytes()
 

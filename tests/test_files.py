@@ -194,7 +194,9 @@ def test_a_source_that_changes_is_noticed(tmp_path, monkeypatch):
             compress_file(path, out, QUICK)
         assert not out.exists() and len(list(tmp_path.iterdir())) == 1
     path.write_bytes(FILES["mu-law"][0])
-    monkeypatch.setattr(files, "write_bytes_file", lambda size, pieces, item, out: grown(path, size, pieces, item, out))
+    monkeypatch.setattr(
+        files, "write_bytes_file", lambda size, pieces, item, out, _: grown(path, size, pieces, item, out)
+    )
     with pytest.raises(SpikeyError, match="changed"):
         compress_file(path, out, QUICK)
     assert len(list(tmp_path.iterdir())) == 1

@@ -775,15 +775,18 @@ def test_json_of_a_single_failure_and_of_what_cannot_be_removed(tmp_path, run): 
 def test_an_interrupt_does_not_wait_for_long_work(tmp_path):
     """Threads that do not end within seconds are left; nothing unfinished stays."""
     code = (
-        "import os, signal, threading, time\nfrom spikey import cli\nfrom spikey.recording.output import atomic_output\n"
-        "cli.PATIENCE = 0.5\nsignal.signal(signal.SIGINT, cli._stop)\n"
-        "def work():\n"
-        f"    with atomic_output({str(tmp_path / 'out')!r}) as (file, _):\n        file.write(b'x'); time.sleep(60)\n"
-        "thread = threading.Thread(target=work); thread.start(); time.sleep(0.5)\n"
-        "threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
-        "try:\n    thread.join()\nfinally:\n    thread.join()\n"
+        "import os, signal, sys, time\nfrom spikey import cli, files\n"
+        "cli.PATIENCE = 0.5\n"
+        "def slow(*_):\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    while True:\n        time.sleep(60)\n"
+        "files.compare = slow\n"
+        f"sys.argv = ['spikey', 'compress', {str(tmp_path)!r}, {str(tmp_path / 'out')!r}, *{QUICK}]\n"
+        "cli.main()\n"
     )
+    for name in ("a.wav", "b.wav"):
+        (tmp_path / name).write_bytes(wav(300))
     start = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, timeout=50)
     assert done.returncode == 130 and time.monotonic() - start < 40 and "interrupted" in done.stderr
-    assert not names(tmp_path)
+    assert names(tmp_path) == {"a.wav", "b.wav"}

@@ -299,9 +299,9 @@ def note_on_floats(reader: Reader, name: str) -> str:
 
 def write_bytes(path: str | os.PathLike[str], out: Writable, name: str = "") -> tuple[int, int]:
     """Compress a file that is not a recording, as bytes; return its size and the bytes written. name: to store."""
-    file, name, size = open_file(path)
+    file, title, size = open_file(path)
     with file:
-        pieces = (bytes(read_at(file, name, at, min(PIECE, size - at))) for at in range(0, size, PIECE))
+        pieces = (bytes(read_at(file, title, at, min(PIECE, size - at))) for at in range(0, size, PIECE))
         extra = Extra({"source": {"file": name}}) if name else None
         return size, write_bytes_file(size, pieces, 4, out, extra)
 
