@@ -217,9 +217,11 @@ def remove_unfinished() -> None:
 
 
 def _joint_mode(like: os.stat_result | None, others: Iterable[PathLike]) -> int | None:
-    """The mode that all of some files have in common; None where there are none."""
+    """The mode that all of some files have in common, of those that exist; None where there are none."""
     modes = [] if like is None else [like.st_mode]
-    modes += [os.stat(each).st_mode for each in others if not is_address(each)]
+    for each in others:
+        with suppress(OSError, ValueError):
+            modes.append(os.stat(each).st_mode)
     return reduce(operator.and_, [stat.S_IMODE(mode) & 0o777 for mode in modes]) if modes else None
 
 
