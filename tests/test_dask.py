@@ -293,7 +293,9 @@ def test_interrupted(raw, tmp_path):
         [*call, "--scheduler", "local"], stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     wait_for_line(process, "dashboard", 60)
-    time.sleep(0.3)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob(".*.part")) and time.monotonic() < deadline:  # kernels are loaded
+        time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130

@@ -122,6 +122,8 @@ def main() -> None:
                 _patience.cancel()
     except SpikeyError as error:
         _announced = isinstance(error, InterruptedByUser)
+        if _announced:
+            remove_unfinished()
         say(f"spikey: {error}")
         sys.exit(error.exit_status)
     except KeyboardInterrupt:

@@ -74,8 +74,10 @@ def compress_on_cluster(
 ) -> Run:
     """Compress each pair on a cluster; what fails is named and counted. An output ending in .zarr is a Zarr array."""
     from spikey.integrations.dask import compress_files, connect
+    from spikey.integrations.dask_client import silence
     from spikey.integrations.dask_zarr import to_zarr
 
+    silence()
     several = len(work) > 1
     done = Run("compressed")
     arrays = [pair for pair in work if pair[1].rstrip("/").endswith(".zarr")]

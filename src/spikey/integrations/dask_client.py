@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import secrets
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -64,6 +65,7 @@ def connect(scheduler: str | None = None, jobs: int | None = None) -> Iterator[C
             ) as cluster,
             Client(cluster) as client,
         ):
+            client.run(_leave_interrupts)
             yield client
         return
     with _quiet():
@@ -78,13 +80,29 @@ def connect(scheduler: str | None = None, jobs: int | None = None) -> Iterator[C
             yield client
 
 
+def _leave_interrupts() -> None:
+    """Have a worker leave Ctrl-C, which its terminal sends to it as well, to the program that started it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def silence() -> None:
+    """Leave out Dask's own lines from now on, those of its threads that still run when a program ends as well."""
+    import distributed  # noqa: F401 (its loggers)
+
+    for logger in _loggers():
+        logger.setLevel(logging.CRITICAL)
+
+
+def _loggers() -> list[logging.Logger]:
+    names = [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "distributed"]
+    return [logging.getLogger(name) for name in names]
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without Dask's own lines on what a sentence says better."""
-    names = [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "distributed"]
-    levels = {logging.getLogger(name): logging.getLogger(name).level for name in names}
-    for logger in levels:
-        logger.setLevel(logging.CRITICAL)
+    levels = {logger: logger.level for logger in _loggers()}
+    silence()
     try:
         yield
     finally:

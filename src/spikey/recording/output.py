@@ -99,7 +99,6 @@ def atomic_output(
         mode = _joint_mode(status, readable_as)
         remove_abandoned(str(target.parent))
         handle, tmp_path, lock = _create(target, 0o666 if mode is None else 0o600)
-        _unfinished.add(tmp_path)
         try:
             with os.fdopen(handle, "w+b") as file:
                 yield file, tmp_path
@@ -243,12 +242,14 @@ def _create(target: Path, mode: int) -> tuple[int, str, int]:
     """
     while True:
         tmp_path = target.with_name(tmp_name(target.name))
+        _unfinished.add(os.fspath(tmp_path))  # before it exists, as an interrupt may come in between
         handle = os.open(tmp_path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY, mode)
         lock = os.dup(handle)
         # Another process may have found it before it is locked, and then removes it.
         with suppress(FileNotFoundError):
             if _lock(lock) is not False and os.path.samestat(os.fstat(handle), os.stat(tmp_path)):
                 return handle, os.fspath(tmp_path), lock
+        _unfinished.discard(os.fspath(tmp_path))
         os.close(handle)
         os.close(lock)
 
