@@ -24,8 +24,9 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(spikey.__file__).parents[1])
 def caught(function, *arguments, **options):
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
+        warnings.simplefilter("ignore", ResourceWarning)  # of files that earlier tests left to the garbage collector
         function(*arguments, **options)
-    assert all(each.category is UserWarning for each in found)
+    assert all(each.category is UserWarning for each in found), found
     return found
 
 

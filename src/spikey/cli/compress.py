@@ -22,7 +22,7 @@ from spikey.cli.together import compress as compress_together_in
 from spikey.cli.warned import warnings_said
 from spikey.errors import OutputExistsError, SpikeyError, UsageError
 from spikey.names import packed_name
-from spikey.recording.output import is_input, is_special
+from spikey.recording.output import is_input, is_taken
 from spikey.recording.remote import is_address
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def _compress(
     threads = settings.jobs
     each = replace(settings, jobs=threads if len(found.outputs) == 1 else 1)
     stamps = {path: stamp(path) for path in found.inputs()}
-    if alone and not (force or skip_existing) and _exists(found.outputs[0].target):
+    if alone and not (force or skip_existing) and is_taken(found.outputs[0].target):
         raise OutputExistsError(found.outputs[0].target)
     say_unstored(found)
     make_folders(found, arguments)
@@ -160,7 +160,7 @@ def _compress(
 
     def task(planned: Planned) -> Task:
         def do(progress: Progress) -> Outcome:
-            if not force and _exists(planned.target):
+            if not force and is_taken(planned.target):
                 if skip_existing and (same := _same(planned, each.jobs)) is not None:
                     return same
                 other = ", and does not restore this input" if skip_existing else ""
@@ -208,10 +208,6 @@ def _pack(planned: Planned, settings: Settings, progress: Progress, force: bool)
     if item.kind == "bytes":
         return compress_bytes(item.path, planned.target, settings, progress, overwrite=force, name=planned.name)
     return compress_file(item.path, planned.target, settings, progress, overwrite=force, name=planned.name)
-
-
-def _exists(target: str) -> bool:
-    return os.path.exists(target) and not is_special(target)
 
 
 def _same(planned: Planned, jobs: int) -> Outcome | None:

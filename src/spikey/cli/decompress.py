@@ -18,7 +18,7 @@ from spikey.cli.run import Run, Task, run
 from spikey.cli.together import restore as restore_archive
 from spikey.errors import DataError, OutputExistsError, SpikeyError, UsageError
 from spikey.names import SUFFIX, restored_name
-from spikey.recording.output import STDOUT, is_input, is_special, make_folder
+from spikey.recording.output import STDOUT, is_input, is_special, is_taken, make_folder
 from spikey.recording.remote import is_address
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ def _restore(
     alone = len(work) == 1 and not several
     within = jobs if len(work) == 1 else 1
     damaged: list[str] = []
-    if alone and not force and not skip_existing and _exists(work[0].target):
+    if alone and not force and not skip_existing and is_taken(work[0].target):
         raise OutputExistsError(work[0].target)
     for folder in {Path(each.target).parent for each in work if not is_special(each.target)}:
         if arguments.folder or arguments.output is None:
@@ -228,7 +228,7 @@ def _restore(
 
     def task(each: Restoring) -> Task:
         def do(progress: Progress) -> Outcome:
-            if not force and _exists(each.target):
+            if not force and is_taken(each.target):
                 if skip_existing and (same := _same(each, within)) is not None:
                     _side_files(each, salvage, force)  # those that exist are compared
                     return same
@@ -277,10 +277,6 @@ def _side_files(each: Restoring, salvage: bool, force: bool) -> tuple[int, list[
         like = None if is_address(str(each.place)) else each.place
         write_side_files(reader, each.root, overwrite=force, like=like)
         return sum(reader.files.values()), list(reader.lost)
-
-
-def _exists(target: str) -> bool:
-    return os.path.exists(target) and not is_special(target)
 
 
 def _same(each: Restoring, jobs: int) -> Outcome | None:

@@ -20,10 +20,10 @@ except ImportError:
 
 from spikey.container.extra import Extra
 from spikey.container.reader import Reader
-from spikey.errors import OutputExistsError
 from spikey.files import Progress, Settings, calibration_for, write_recording
 from spikey.integrations.description import apply, describe, unpacked
 from spikey.recording.hints import CHANNELS_FIRST, warn_of_floats, warn_of_shape
+from spikey.recording.output import refuse_existing
 from spikey.recording.remote import full, is_address
 from spikey.recording.source import DTYPES, Layout
 
@@ -251,8 +251,7 @@ def write_spikey(
     paths = [target] if count == 1 else [target.with_name(f"{target.stem}_seg{i}{target.suffix}") for i in range(count)]
     name = recording.get_annotation("name") or ""
     for each in paths:
-        if each.exists() and not overwrite:
-            raise OutputExistsError(str(each))
+        refuse_existing(each, overwrite)
     for segment, each in enumerate(paths):
         source = RecordingSource(recording, segment, f"segment {segment} of {recording.name}")
         stream = describe(recording, segment, name, list(range(recording.get_num_channels())))

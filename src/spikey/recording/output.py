@@ -135,8 +135,13 @@ def write_report(path: PathLike, data: bytes) -> None:
 
 def refuse_existing(path: PathLike, overwrite: bool) -> None:
     """OutputExistsError where a file exists that must not be replaced, before any work is done for it."""
-    if not overwrite and os.path.exists(path) and not is_special(path):
+    if not overwrite and is_taken(path):
         raise OutputExistsError(os.fspath(path))
+
+
+def is_taken(path: PathLike) -> bool:
+    """Whether a file or folder is there that an output would replace; pipes and devices are written to."""
+    return os.path.exists(path) and not is_special(path)
 
 
 def is_special(path: PathLike) -> bool:
