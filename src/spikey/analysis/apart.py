@@ -26,6 +26,7 @@ from spikey.analysis.loaded import Loaded, load
 from spikey.analysis.peers import known, programs
 from spikey.errors import DataError, SpikeyError
 from spikey.files import PRESETS, Settings
+from spikey.interrupts import redeliver_lost
 from spikey.kernels import announce_compilation
 from spikey.model.trained import named
 
@@ -175,6 +176,7 @@ def _work(
 ) -> None:
     """What the process does: measure every recording and send what became of it; last a program's memory."""
     signal.signal(signal.SIGTERM, _interrupt)  # so that a program that it started is ended as well
+    redeliver_lost(signal.SIGTERM)
     tempfile.tempdir = folder
     if order.given:  # what other packages have to say is none of the table's
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
@@ -195,7 +197,7 @@ def _work(
             out.send(_memory_of_program(codec, largest, folder))
     except SpikeyError as error:
         out.send(DataError(str(error)))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError):  # whoever asked for the measurement has gone
         sys.exit(1)
     except Exception as error:  # a traceback of another process would say no more to whoever waits for the table
         if order.given:

@@ -37,6 +37,7 @@ from spikey.cli import (
 )
 from spikey.cli.messages import say
 from spikey.errors import InterruptedByUser, SpikeyError
+from spikey.interrupts import redeliver_lost
 from spikey.recording.output import remove_unfinished
 
 
@@ -111,6 +112,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _stop)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _stop)
+    redeliver_lost(signal.SIGINT, _forget)
     warnings.formatwarning = _line_of
     try:
         try:
@@ -176,6 +178,14 @@ def _stop(signum: int, frame: FrameType | None) -> None:
     _patience.daemon = True
     _patience.start()
     raise KeyboardInterrupt
+
+
+def _forget() -> None:
+    """Take the next signal for the first one: the exception that this one raised was lost."""
+    global _patience
+    if _patience is not None:
+        _patience.cancel()
+        _patience = None
 
 
 def _end_at_once() -> None:
