@@ -43,7 +43,7 @@ env/.ready: requirements.txt pyproject.toml
 
 # The figures of README.md and docs/results.md anew, half an hour on a quiet machine: make results DATA=path/to/data
 BENCH = env/bin/python -m spikey bench $(DATA) --every 5 --json
-TABLES = env/bin/python -m spikey.analysis.tables
+TABLES = env/bin/python -m tools.docs_tables
 
 results: env/.ready
 	$(BENCH) --peers all > validation.json && $(TABLES) --take validation validation.json && rm validation.json

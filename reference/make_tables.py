@@ -9,7 +9,7 @@ from decimal import Decimal, localcontext
 from pathlib import Path
 
 from spikey.model.calibration import n1
-from spikey.model.fixed import CUMULATIVE, RECIPROCAL, UPDATE
+from spikey.model.fixed_point import CUMULATIVE, RECIPROCAL, UPDATE
 
 ORDER = 20
 WIDTH_BITS, EIGHTH_BITS = 40, 37

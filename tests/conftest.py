@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import signal
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-REAL = Path(__file__).parents[2] / "shared" / "data"
+from kit.paths import DATA
+
+pytest_plugins = ["kit.archives", "kit.commands"]  # their fixtures are everybody's
 
 
 @pytest.fixture(scope="session")
 def real_recordings() -> list[Path]:
     """Real N1 recordings outside the validation set; skips where there are none."""
-    files = sorted((REAL / "neuralink").glob("*.wav"))
+    files = sorted((DATA / "neuralink").glob("*.wav"))
     if not files:
         pytest.skip("no real recordings beside this checkout (../shared/data/neuralink)")
     return [file for index, file in enumerate(files) if index % 5]

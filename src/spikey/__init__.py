@@ -1,7 +1,7 @@
 """Spikey: lossless compression of raw brain recordings.
 
 `compress` and `decompress` work on samples in memory, `open` slices a compressed file like a NumPy array, and
-`spikey.files` works on whole files. Nothing heavy is imported before it is used.
+`spikey.files.whole` works on whole files. Nothing heavy is imported before it is used.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from spikey.errors import DamagedError, DataError, SpikeyError, UsageError
+from spikey.base.errors import DamagedError, DataError, SpikeyError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,7 +63,7 @@ def compress(samples: Any, rate: float, preset: str | None = None, calibration: 
     """Compress samples (frames, channels) or (frames,) of an integer type of up to 32 bits, or float32 or float64,
     sampled at `rate` Hz. Floats that are integers times a gain are coded like those, bit for bit; others hardly shrink.
 
-    preset: "realtime", "balanced", "archive", "archive-max", each smaller and slower than the one before, or None for
+    preset: "realtime", "balanced", "max", each smaller and slower than the one before, or None for
     one of the first two, by size. calibration: "auto" (the N1's where it suits, or one estimated from the samples where
     that pays), None, or a `spikey.model.calibration.Calibration`. jobs: threads.
     Raises UsageError for samples that are of another kind; warns of channels that seem to come first, and of floats
@@ -78,9 +78,9 @@ def compress(samples: Any, rate: float, preset: str | None = None, calibration: 
 
     import numpy as np
 
-    from spikey.container.estimate import choose_calibration
+    from spikey.codec.calibration_policy import choose_calibration
     from spikey.container.writer import ArraySource, write_file
-    from spikey.files import Settings, note_on_floats
+    from spikey.files.whole import Settings, note_on_floats
     from spikey.model.calibration import n1
     from spikey.recording.hints import warn_of_floats, warn_of_shape
 

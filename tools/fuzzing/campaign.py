@@ -15,8 +15,9 @@ from pathlib import Path
 from fuzzing.checks import unchecked
 from fuzzing.entries import Entry
 from fuzzing.mutate import mutated
-from spikey.errors import SpikeyError
-from spikey.limits import allowed
+
+from spikey.base.errors import SpikeyError
+from spikey.base.limits import allowed
 
 SLOW = 10.0  # seconds of the processors that one input may take; the slowest honest one takes a tenth
 WORK = 1 << 29  # multiplications allowed for a block: what is within the usual limit takes minutes

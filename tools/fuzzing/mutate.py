@@ -12,7 +12,7 @@ MOST_CHANGES = 12
 
 
 def varint(value: int) -> bytes:
-    """As `spikey.wire.varint`, of numbers that it does not write as well."""
+    """As `spikey.base.wire.varint`, of numbers that it does not write as well."""
     out = bytearray()
     while value > 127:
         out.append(value & 127 | 128)

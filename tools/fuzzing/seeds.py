@@ -17,20 +17,19 @@ import numpy as np
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from golden import ALONE, DENSE, LSTM, known_model  # noqa: E402
-
-from spikey.analysis.self_test import known_signal  # noqa: E402
-from spikey.archives import compress_archive  # noqa: E402
-from spikey.coding.block import Method, encode_block, learned  # noqa: E402
+from kit.golden import ALONE, DENSE, LSTM, known_model  # noqa: E402
+from spikey.codec.block import Method, encode_block, learned  # noqa: E402
 from spikey.container.extra import Extra, side_file  # noqa: E402
 from spikey.container.writer import ArraySource, write_file  # noqa: E402
-from spikey.files import Settings  # noqa: E402
+from spikey.files.archives import compress_archive  # noqa: E402
+from spikey.files.whole import Settings  # noqa: E402
 from spikey.integrations import hdf5  # noqa: E402
 from spikey.integrations.chunk import Options, encode_chunk  # noqa: E402
 from spikey.model.calibration import Calibration, n1  # noqa: E402
 from spikey.model.trained import Model  # noqa: E402
 from spikey.recording.source import Layout  # noqa: E402
 from spikey.recording.wav import canonical_head  # noqa: E402
+from spikey.report.self_test import known_signal  # noqa: E402
 
 GOLDEN = ROOT / "tests" / "golden"
 LARGEST = 6000  # bytes of a seed: most changes should hit what is looked at
@@ -159,7 +158,7 @@ def _files() -> tuple[bytes, ...]:
 
 
 def _lossy() -> tuple[bytes, ...]:
-    from spikey.telemetry.near import hybrid, near_lossless
+    from spikey.lossy.near_lossless import hybrid, near_lossless
 
     source, settings = scratch() / "lossy.raw", Settings(raw=(2, 20_000, "int16"))
     signal(300).tofile(source)
@@ -183,7 +182,7 @@ def _archives() -> tuple[bytes, ...]:
         head = canonical_head(Layout(1, 19_531, "int16"), len(samples))
         (folder / f"{name}.wav").write_bytes(head + samples.astype("<i2").tobytes())
     members = [(path.name, path) for path in sorted(folder.glob("*.wav"))]
-    for preset in ("realtime", "archive"):
+    for preset in ("realtime", "max"):
         compress_archive(members, folder / "x.spky", Settings(preset=preset, estimate=False))
         found.append((folder / "x.spky").read_bytes())
         (folder / "x.spky").unlink()
@@ -199,7 +198,7 @@ def payloads() -> list[bytes]:
     """Payloads of blocks of 201 frames and 2 channels of int16."""
     samples, companion = signal(201), signal(201)[:, ::-1]
     methods = [Method(), Method("lms"), Method("balanced", lanes=1, references=4), Method(coder="rice", lanes=5)]
-    methods += [Method(coder="huffman"), Method("archive", lanes=1, references=4), learned(model())]
+    methods += [Method("max", lanes=1, references=4), learned(model())]
     found = [encode_block(samples, method, n1(), companion) for method in methods]
     found.append(encode_block((samples.astype(np.int32) * 70_000 + 3).astype(np.int32), Method(), None))
     found.append(encode_block(samples.astype(np.float32) * np.float32(0.195), Method(), None))

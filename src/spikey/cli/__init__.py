@@ -18,6 +18,8 @@ from typing import Annotated, Any
 
 import typer
 
+from spikey.base.errors import InterruptedByUser, SpikeyError
+from spikey.base.interrupts import redeliver_lost
 from spikey.cli import (
     bench,
     budget,
@@ -36,8 +38,6 @@ from spikey.cli import (
     verify,
 )
 from spikey.cli.messages import say
-from spikey.errors import InterruptedByUser, SpikeyError
-from spikey.interrupts import redeliver_lost
 from spikey.recording.output import remove_unfinished
 
 

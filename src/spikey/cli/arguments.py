@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from spikey.errors import DataError, UsageError
-from spikey.names import SUFFIX
+from spikey.base.errors import DataError, UsageError
+from spikey.files.names import SUFFIX
 from spikey.recording.output import STDOUT, is_descriptor, is_special
 from spikey.recording.remote import is_address
 

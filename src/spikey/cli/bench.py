@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spikey.base.errors import DataError, SpikeyError, UsageError, install
 from spikey.cli.common import prepare_kernels, progress_bar, recordings_in, say
-from spikey.errors import DataError, SpikeyError, UsageError, install
 
 if TYPE_CHECKING:
-    from spikey.analysis.apart import Order
-    from spikey.analysis.bench import Result
-    from spikey.analysis.floor import Floor
+    from spikey.report.bench.floor import Floor
+    from spikey.report.bench.measure import Result
+    from spikey.report.bench.worker import Order
 
 Raw = tuple[int, float, str]
 
@@ -22,7 +22,7 @@ Raw = tuple[int, float, str]
 def command(
     paths: Annotated[list[Path], typer.Argument(help="WAV, raw or .spky files, or folders of them.")],
     preset: Annotated[list[str] | None, typer.Option(help="Only these presets.")] = None,
-    coder: Annotated[list[str] | None, typer.Option(help="arithmetic, rice, huffman; default: arithmetic.")] = None,
+    coder: Annotated[list[str] | None, typer.Option(help="arithmetic, rice; default: arithmetic.")] = None,
     model: Annotated[list[str] | None, typer.Option(help="Trained models too, by name or file.")] = None,
     together: Annotated[int, typer.Option(help="Only the models, on so many WAV files at once.", min=0)] = 0,
     fallback: Annotated[
@@ -51,10 +51,10 @@ def command(
 
     Each codec works in one thread of a process of its own, after a warm-up; everything is decoded and compared.
     """
-    from spikey.analysis.bench import measure_together
-    from spikey.coding.block import CODER_NAMES
-    from spikey.files import PRESETS
+    from spikey.codec.block import CODER_NAMES
+    from spikey.files.whole import PRESETS
     from spikey.model.trained import named
+    from spikey.report.bench.measure import measure_together
 
     raw = _raw(channels, rate, dtype)
     if seconds is not None and not seconds > 0:
@@ -65,7 +65,7 @@ def command(
             if name not in known:
                 raise UsageError(f"there is no {what} {name!r}; there are {', '.join(known)}")
     if html is not None:
-        from spikey.analysis.report import check_report
+        from spikey.report.bench.page import check_report
 
         check_report(html)
     models = [named(name) for name in model or ()]
@@ -81,8 +81,8 @@ def command(
         if together:
             results = [measure_together(files, each, together, fallback, advance) for each in models]
         else:
-            from spikey.analysis.apart import measure_apart
-            from spikey.analysis.floor import floor_of_files
+            from spikey.report.bench.floor import floor_of_files
+            from spikey.report.bench.worker import measure_apart
 
             results = measure_apart(files, orders, repeats, raw, seconds, advance)
             if floor:
@@ -90,13 +90,13 @@ def command(
     answer = facts | {"repeats": repeats, "rows": [result.row() for result in results]}
     answer["floor"] = None if found is None else found.row(facts["original"])
     if picture is not None:
-        from spikey.analysis.gains import draw_gains
+        from spikey.report.bench.gains import draw_gains
 
         draw_gains(picture, results, "spikey realtime")
     if csv is not None:
         _write_csv(csv, results, found)
     if html is not None:
-        from spikey.analysis.report import write_report
+        from spikey.report.bench.page import write_report
 
         write_report(html, answer, results, files, raw, seconds)
     if as_json:
@@ -115,9 +115,9 @@ def _raw(channels: int | None, rate: float | None, dtype: str | None) -> Raw | N
 
 def _orders(preset: list[str] | None, coder: list[str] | None, model: list[str] | None, peers: str) -> list[Order]:
     """What is measured, in order; what is missing is said."""
-    from spikey.analysis.apart import Order, orders_of
-    from spikey.analysis.peers import choose
-    from spikey.files import PRESETS
+    from spikey.files.whole import PRESETS
+    from spikey.report.bench.peers import choose
+    from spikey.report.bench.worker import Order, orders_of
 
     here, missing = choose(peers)
     lacking = sorted({name for peer in missing for name in peer.missing() if name in peer.packages})
@@ -133,8 +133,8 @@ def _orders(preset: list[str] | None, coder: list[str] | None, model: list[str] 
 
 def _usable(files: list[Path], raw: Raw | None, seconds: float | None) -> tuple[list[Path], dict[str, Any]]:
     """The files that are recordings, and what they are altogether; others are said. DataError where none is one."""
-    from spikey.analysis.answer import counted
-    from spikey.analysis.loaded import load
+    from spikey.report.bench.ranking import counted
+    from spikey.report.bench.recordings import load
 
     usable, kinds, original, samples, cut = [], set[tuple[int, float, str]](), 0, list[int](), 0
     for file in files:
@@ -154,7 +154,7 @@ def _usable(files: list[Path], raw: Raw | None, seconds: float | None) -> tuple[
         raise DataError(f"none of {len(files)} files is a recording of integers")
     if cut:
         say(f"note: measured on the beginning alone: {cut} of {counted(len(usable))}")
-    from spikey.analysis.machine import machine
+    from spikey.report.bench.machine import machine
 
     facts = {
         "recordings": len(usable),
@@ -193,7 +193,7 @@ def _write_csv(path: Path, results: list[Result], floor: Floor | None) -> None:
 
 def _say(answer: dict[str, Any], results: list[Result], floor: Floor | None, together: bool) -> None:
     """The table for a person, smallest first."""
-    from spikey.analysis.answer import counted, notes, ranked, sentence
+    from spikey.report.bench.ranking import counted, notes, ranked, sentence
 
     head = f"{counted(answer['recordings'])}, {answer['original']:,} bytes; one thread"
     typer.echo(head if together else f"{head}, best of {answer['repeats']}; million samples/s; MB held at most")

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spikey.base.errors import UsageError
 from spikey.cli.common import prepare_kernels, progress_bar
-from spikey.errors import UsageError
 
 if TYPE_CHECKING:
-    from spikey.analysis.budget import Row
+    from spikey.report.budget import Row
 
 _FITS = {"no": "no", "memory": "yes", "banks": "with banks", "registers": "with registers"}
 
@@ -30,14 +30,14 @@ def command(
 
     Operations were counted in the codec's own kernels; ratios are those of docs/results.md, or of the recordings given.
     """
-    from spikey.analysis.budget import as_json as table_as_json
-    from spikey.analysis.budget import rows
+    from spikey.report.budget import as_json as table_as_json
+    from spikey.report.budget import rows
 
     if paths is None and model:
         raise UsageError("--model is for measuring: give recordings too")
     table = rows(None if paths is None else _measured(paths, model or [], every))
     if picture is not None:
-        from spikey.analysis.budget_picture import draw_budget
+        from spikey.report.budget_picture import draw_budget
 
         draw_budget(picture, table)
     if as_json:
@@ -52,11 +52,11 @@ def command(
 
 def _measured(paths: list[Path], models: list[str], every: int) -> dict[tuple[str, str], float | None]:
     """Bits per sample of recordings, by predictor and coder."""
-    from spikey.analysis.bench import Codec, measure, spikey_codec
-    from spikey.analysis.count_operations import NETWORKS, PREDICTORS
-    from spikey.coding.block import CODER_NAMES
-    from spikey.files import PRESETS, Settings
+    from spikey.codec.block import CODER_NAMES
+    from spikey.files.whole import PRESETS, Settings
     from spikey.model.trained import named
+    from spikey.report.bench.measure import Codec, measure, spikey_codec
+    from tools.count_operations import NETWORKS, PREDICTORS
 
     files = sorted(f for p in paths for f in (p.rglob("*.wav") if p.is_dir() else [p]))[::every]
     if not files:
@@ -81,7 +81,7 @@ def _measured(paths: list[Path], models: list[str], every: int) -> dict[tuple[st
 
 def _table(table: list[Row]) -> list[str]:
     """What every predictor and coder takes: counts, then power at each node."""
-    from spikey.analysis.budget import LAYOUTS, constants, radio_power, samples_a_second, verdict
+    from spikey.report.budget import LAYOUTS, constants, radio_power, samples_a_second, verdict
 
     device = constants()["device"]
     each = device["power"] / samples_a_second() * 1e9
@@ -126,7 +126,7 @@ def _shared(table: list[Row]) -> list[str]:
 
 
 def _links(table: list[Row]) -> list[str]:
-    from spikey.analysis.budget import links
+    from spikey.report.budget import links
 
     best = min((row.bits for row in table if row.bits), default=None)
     lines = [f"{'radio':28}{'stream':14}{'Mbit/s':>9}{'mW':>11}"]
@@ -141,7 +141,7 @@ def _links(table: list[Row]) -> list[str]:
 
 def _telemetry() -> list[str]:
     """What the lossy mode takes, with every radio."""
-    from spikey.analysis.budget import LAYOUTS, constants, telemetry, wholes
+    from spikey.report.budget import LAYOUTS, constants, telemetry, wholes
 
     row, device = telemetry(), constants()["device"]
     computing = ", ".join(f"{power.arithmetic:.0f} pJ at {node}" for node, power in row.power.items())
@@ -159,7 +159,7 @@ def _telemetry() -> list[str]:
 
 def _met() -> str:
     """With which radio telemetry meets the device's power."""
-    from spikey.analysis.budget import constants, wholes
+    from spikey.report.budget import constants, wholes
 
     device = constants()["device"]
     both = f"{device['power']:g} mW and {device['radio'] / 1e6:g} Mbit/s"
@@ -183,7 +183,7 @@ def _met() -> str:
 
 def _conclusions(table: list[Row]) -> list[str]:
     """What follows, in sentences."""
-    from spikey.analysis.budget import constants, radio_power, samples_a_second, verdict
+    from spikey.report.budget import constants, radio_power, samples_a_second, verdict
 
     device = constants()["device"]
     lines = []
@@ -197,7 +197,7 @@ def _conclusions(table: list[Row]) -> list[str]:
                 listed = "; ".join(f"{name} ({', '.join(coders)})" for name, coders in answers[layout].items())
                 lines.append(f"At {node} {what}: {listed}.")
     lines.append(
-        "The presets archive and archive-max are not for implants: their regression is solved anew every 1,024 "
+        "The preset max is not for implants: its regression is solved anew every 1,024 "
         "samples of each channel or more often, in float64."
     )
     lines.append(_met())

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spikey.base.errors import UsageError
 from spikey.cli import options
 from spikey.cli.common import prepare_kernels, progress_bar, recordings_in
-from spikey.errors import UsageError
 from spikey.recording.output import refuse_existing
 
 if TYPE_CHECKING:
-    from spikey.analysis.calibration_report import Report
     from spikey.model.calibration import Calibration
+    from spikey.report.calibration_report import Report
 
 
 def command(
@@ -49,13 +49,13 @@ def command(
     raw = (channels, rate, dtype) if channels is not None and rate is not None and dtype is not None else None
     files = [file for path in inputs for file in (recordings_in(path, raw is not None) if path.is_dir() else [path])]
     if picture is not None:
-        from spikey.analysis.calibration_picture import check_picture
+        from spikey.report.calibration_picture import check_picture
 
         check_picture(picture)
-    from spikey.analysis.calibration_report import study
-    from spikey.analysis.devices import device_of, opener, training_files
-    from spikey.coding.calibrate import Round
+    from spikey.codec.code_widths import Round
+    from spikey.files.devices import device_of, opener, training_files
     from spikey.recording.output import atomic_output
+    from spikey.report.calibration_report import study
 
     prepare_kernels()
     opened = opener(raw)
@@ -73,7 +73,7 @@ def command(
     with atomic_output(output, *files, overwrite=force) as (file, _):
         file.write(calibration.to_bytes())
     if picture is not None:
-        from spikey.analysis.calibration_picture import draw_calibration
+        from spikey.report.calibration_picture import draw_calibration
 
         draw_calibration(picture, report, "Code widths" if device == "unknown" else f"Code widths: {device}")
     if as_json:

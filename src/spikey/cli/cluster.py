@@ -7,17 +7,17 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from spikey.base.errors import SpikeyError, UsageError
 from spikey.cli.arguments import Arguments
 from spikey.cli.common import some
 from spikey.cli.messages import say
 from spikey.cli.progress import progress_bar
 from spikey.cli.run import Result, Run, Task
-from spikey.errors import SpikeyError, UsageError
 from spikey.recording.output import make_folder
 from spikey.recording.remote import is_address, reason
 
 if TYPE_CHECKING:
-    from spikey.files import Outcome, Settings
+    from spikey.files.whole import Outcome, Settings
 
 Named = tuple[str, str]  # input and output
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spikey.base.errors import UsageError
 from spikey.cli.messages import is_quiet, say
 from spikey.cli.progress import progress_bar
-from spikey.errors import UsageError
 
 COMPILING = "compiling the kernels, once on this machine (up to a minute) ..."
 __all__ = [
@@ -23,14 +23,14 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from spikey.config import Config
-    from spikey.files import Settings
+    from spikey.config.schema import Config
+    from spikey.files.whole import Settings
     from spikey.model.trained import Model
 
 
 def prepare_kernels() -> None:
     """Have the first compilation say that it is happening."""
-    from spikey.kernels import announce_compilation
+    from spikey.base.jit import announce_compilation
 
     announce_compilation(lambda: None if is_quiet() else say(COMPILING))
 
@@ -59,7 +59,7 @@ def settings_from(
     raw: tuple[int | None, float | None, str | None],
 ) -> Settings:
     """What a configuration and the options ask for; options come first."""
-    from spikey.files import Settings
+    from spikey.files.whole import Settings
     from spikey.model.calibration import load, n1
 
     options: dict[str, Any] = {"preset": preset}
@@ -67,7 +67,7 @@ def settings_from(
     if preset is not None and model is not None:
         raise UsageError("give either --preset or --model")
     if config is not None:
-        from spikey.config import load as load_config
+        from spikey.config.schema import load as load_config
 
         stated = load_config(config, document)
         options = {

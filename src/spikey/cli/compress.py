@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spikey.base.errors import OutputExistsError, SpikeyError, UsageError
 from spikey.cli import options
 from spikey.cli.arguments import Arguments, check_inputs, parse, spooled
 from spikey.cli.cluster import compress_on_cluster, named_pairs
@@ -20,14 +21,13 @@ from spikey.cli.packing import Plan, Planned, make_folders, plan, remove, say_un
 from spikey.cli.run import Run, Task, run
 from spikey.cli.together import compress as compress_together_in
 from spikey.cli.warned import warnings_said
-from spikey.errors import OutputExistsError, SpikeyError, UsageError
-from spikey.names import packed_name
+from spikey.files.names import packed_name
 from spikey.recording.output import is_input, is_taken
 from spikey.recording.remote import is_address
 
 if TYPE_CHECKING:
     from spikey.cli.packing import Stamp
-    from spikey.files import Outcome, Progress, Settings
+    from spikey.files.whole import Outcome, Progress, Settings
 
 
 def command(
@@ -42,9 +42,7 @@ def command(
     output_file: options.OutputFile = None,
     preset: Annotated[
         str | None,
-        typer.Option(
-            help="realtime, balanced, archive or archive-max; default: balanced, realtime for inputs over 100 MB."
-        ),
+        typer.Option(help="realtime, balanced or max; default: balanced, realtime for inputs over 100 MB."),
     ] = None,
     model: Annotated[str | None, typer.Option(help="A trained model by name (spikey models) or file.")] = None,
     embed_model: Annotated[
@@ -70,7 +68,7 @@ def command(
     together: Annotated[
         bool,
         typer.Option(
-            "--together", help="One archive; recordings made at the same instant help each other (preset archive)."
+            "--together", help="One archive; recordings made at the same instant help each other (preset max)."
         ),
     ] = False,
     verify: Annotated[bool, typer.Option(help="Decode what was written and compare.")] = True,
@@ -174,7 +172,7 @@ def _compress(
     passes = 2 if settings.verify else 1
     networks = settings.model is not None and not alone and not skip_existing
     if networks and all(p.item.path is not None and p.item.kind != "bytes" and not p.name for p in found.outputs):
-        from spikey.batch import AT_ONCE, compress_together
+        from spikey.files.batch import AT_ONCE, compress_together
 
         def several(batch: list[Task]) -> list[Outcome | SpikeyError]:
             pairs = [(Path(each.source), Path(each.target)) for each in batch]
@@ -199,7 +197,7 @@ def _compress(
 
 def _pack(planned: Planned, settings: Settings, progress: Progress, force: bool) -> Outcome:
     """Compress one output's input."""
-    from spikey.files import compress_bytes, compress_file
+    from spikey.files.whole import compress_bytes, compress_file
 
     item = planned.item
     if item.part is not None:
@@ -215,8 +213,8 @@ def _same(planned: Planned, jobs: int) -> Outcome | None:
 
     Where only samples are stored, no file can be compared: the size must be the same, and every checksum right.
     """
-    from spikey.files import verify_file
-    from spikey.matching import matches, same_file_time
+    from spikey.files.matching import matches, same_file_time
+    from spikey.files.whole import verify_file
 
     part = planned.item.part
     if not planned.item.covers:
@@ -264,7 +262,7 @@ def _on_cluster(
     local = [text for text in arguments.inputs if not is_address(text)]
     check_inputs(tuple(local))
     if settings.raw is None:
-        from spikey.inventory import take
+        from spikey.integrations.inventory import take
 
         if any(item.kind == "vendor" for text in local for item in take(Path(text)).items):
             raise UsageError("--scheduler is for WAV and raw files; vendors' formats are compressed without it")

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spikey.base.errors import DataError, OutputExistsError, SpikeyError, UsageError
 from spikey.cli import options
 from spikey.cli.arguments import Arguments, check_inputs, parse, spooled
 from spikey.cli.common import prepare_kernels, trained_file
 from spikey.cli.messages import note, say, set_level
 from spikey.cli.run import Run, Task, run
 from spikey.cli.together import restore as restore_archive
-from spikey.errors import DataError, OutputExistsError, SpikeyError, UsageError
-from spikey.names import SUFFIX, restored_name
+from spikey.files.names import SUFFIX, restored_name
 from spikey.recording.output import STDOUT, is_input, is_special, is_taken, make_folder
 from spikey.recording.remote import is_address
 
 if TYPE_CHECKING:
-    from spikey.files import Outcome, Progress
+    from spikey.files.whole import Outcome, Progress
 
 
 @dataclass
@@ -205,8 +205,8 @@ def _restore(
     several: bool,
 ) -> tuple[Run, list[str]]:
     """Restore files; what became of them, and what is damaged. several: whether no failure is raised."""
-    from spikey.batch import AT_ONCE, decompress_together
-    from spikey.files import decompress_file, describe_lost
+    from spikey.files.batch import AT_ONCE, decompress_together
+    from spikey.files.whole import decompress_file, describe_lost
 
     alone = len(work) == 1 and not several
     within = jobs if len(work) == 1 else 1
@@ -262,7 +262,7 @@ def _restore(
 def _side_files(each: Restoring, salvage: bool, force: bool) -> tuple[int, list[Any]]:
     """Restore the side files of a file; how many bytes they have, and what of them is lost."""
     from spikey.container.reader import Reader
-    from spikey.side_files import write_side_files
+    from spikey.files.side_files import write_side_files
 
     if not each.files:
         return 0, []
@@ -281,7 +281,7 @@ def _side_files(each: Restoring, salvage: bool, force: bool) -> tuple[int, list[
 
 def _same(each: Restoring, jobs: int) -> Outcome | None:
     """The outcome where the output was restored from this input: same modification time, same bytes."""
-    from spikey.matching import matches, same_file_time
+    from spikey.files.matching import matches, same_file_time
 
     if is_address(str(each.place)) or not same_file_time(each.place, each.target):
         return None
@@ -302,7 +302,7 @@ def _names_model(path: Path | str) -> bool:
 def _consult(config: Path, name: str | None, sources: list[Path | str]) -> None:
     """Have models looked for where a configuration keeps them; what else disagrees with a file is named and ignored."""
     from spikey.cli.info import describe
-    from spikey.config import load
+    from spikey.config.schema import load
     from spikey.model.trained import look_in
 
     stated = load(config, name)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from spikey.errors import SpikeyError
+from spikey.base.errors import SpikeyError
 
 
 def command(
@@ -19,11 +19,11 @@ def command(
     config: Annotated[Path, typer.Option(help="The configuration to use.")] = Path("config.yaml"),
 ) -> None:
     """Simulate a recording, compress and restore it as a user would, compare every byte, draw what was predicted."""
-    from spikey.analysis.bench import codecs, measure
-    from spikey.analysis.picture import draw_prediction
-    from spikey.analysis.trace import trace
-    from spikey.files import PRESETS
+    from spikey.files.whole import PRESETS
     from spikey.recording.wav import open_wav
+    from spikey.report.bench.measure import codecs, measure
+    from spikey.report.picture import draw_prediction
+    from spikey.report.trace import trace
 
     folder.mkdir(parents=True, exist_ok=True)
     wav, packed, restored = folder / "recording.wav", folder / "recording.bin", folder / "restored.wav"
@@ -62,9 +62,7 @@ def command(
         f"whole processes: compress and verify {seconds[0]:.2f} s, decompress {seconds[1]:.2f} s, mostly to start "
         "Python; inside one process:"
     )
-    for result in measure(
-        [wav], codecs([preset for preset in PRESETS if preset != "archive-max"], ["arithmetic"], "pcodec conv1(16)")
-    ):
+    for result in measure([wav], codecs([*PRESETS], ["arithmetic"], "pcodec conv1(16)")):
         row = result.row()
         typer.echo(
             f"  {row['codec']:34} ratio {row['ratio']:.3f}, encode {row['encode_ms_s']:5.1f} and "
@@ -75,7 +73,7 @@ def command(
 
 def _is_simulated(path: Path, seed: int) -> bool:
     """Whether a file is the recording that an earlier demo simulated."""
-    from spikey.analysis.simulate import rate_of, simulate
+    from spikey.recording.simulate import rate_of, simulate
     from spikey.recording.source import Layout, pack
     from spikey.recording.wav import canonical_head
 

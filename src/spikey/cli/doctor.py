@@ -20,7 +20,7 @@ PACKAGES = ("numpy", "numba", "llvmlite", "pydantic", "PyYAML", "typer", "rich",
 def command(as_json: options.AsJson = False) -> None:
     """Check the installation: versions, kernel cache, a compression that must give known bytes."""
     import spikey
-    from spikey.analysis.self_test import self_test
+    from spikey.report.self_test import self_test
 
     troubles = []
     lines = [
@@ -41,7 +41,7 @@ def command(as_json: options.AsJson = False) -> None:
     except importlib.metadata.PackageNotFoundError:
         pass
     prepare_kernels()
-    from spikey.coding.loop import run_rows
+    from spikey.codec.adaptive.loop import run_rows
 
     start = time.perf_counter()
     troubles += self_test()

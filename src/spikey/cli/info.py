@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spikey.base.errors import DataError
 from spikey.cli.common import prepare_kernels
 from spikey.cli.messages import say
-from spikey.errors import DataError
 
 if TYPE_CHECKING:
     from spikey.container.reader import Reader
@@ -65,8 +65,8 @@ def show(facts: dict[str, Any]) -> None:
 
 def _check_single(reader: Reader) -> None:
     """DamagedError where a file of one block is not whole; what it takes a missing model to see is left unseen."""
+    from spikey.base.errors import DamagedError
     from spikey.container.layout import BLOCK_BYTES, BYTES
-    from spikey.errors import DamagedError
 
     prepare_kernels()
     try:
@@ -98,7 +98,7 @@ def _shown(value: object) -> str:
 
 def describe(path: str | Path, check: bool = False) -> dict[str, Any]:
     """The facts about one file, by name. check: decode a file of one block, whose end nothing else marks."""
-    from spikey.coding.block import CODER_NAMES, PACKED, PREDICTORS, STORED
+    from spikey.codec.block import CODER_NAMES, PACKED, PREDICTORS, STORED
     from spikey.container.layout import BLOCK_SAMPLES, BYTES, MODEL, VERSION, WRAPPERS
     from spikey.container.reader import Reader
 

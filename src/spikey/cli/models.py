@@ -15,7 +15,7 @@ def command(as_json: Annotated[bool, typer.Option("--json", help="For programs."
     """
     from dataclasses import asdict
 
-    from spikey.errors import DataError
+    from spikey.base.errors import DataError
     from spikey.model.trained import listed
 
     rows: list[dict[str, Any]] = []

@@ -14,12 +14,12 @@ from spikey.cli.progress import Meter
 from spikey.cli.run import summary
 
 if TYPE_CHECKING:
-    from spikey.files import Settings
-    from spikey.telemetry.near import Written
+    from spikey.files.whole import Settings
+    from spikey.lossy.near_lossless import Written
 
 Input = Annotated[Path, typer.Argument(metavar="IN", help="WAV, or raw with --channels, --rate and --dtype.")]
 Output = Annotated[Path, typer.Argument(metavar="OUT.spky", help="The lossy file.")]
-Preset = Annotated[str, typer.Option(help="realtime, balanced, archive or archive-max.")]
+Preset = Annotated[str, typer.Option(help="realtime, balanced or max.")]
 Channels = Annotated[int | None, typer.Option(help="Channels of a raw input.")]
 Rate = Annotated[float | None, typer.Option(help="Sampling rate of a raw input in Hz.")]
 Dtype = Annotated[str | None, typer.Option(help="Type of a raw input: int16, uint16, int8, int24.")]
@@ -41,7 +41,7 @@ def near_lossless(
     force: options.Force = False,
 ) -> None:
     """LOSSY: compress a recording so that no sample is off by more than so many codes."""
-    from spikey.telemetry.near import near_lossless as write
+    from spikey.lossy.near_lossless import near_lossless as write
 
     start = time.perf_counter()
     settings = _settings(preset, (channels, rate, dtype), keep_partial, jobs, verify)
@@ -67,7 +67,7 @@ def hybrid(
     force: options.Force = False,
 ) -> None:
     """LOSSY: compress a recording into given bits per sample, with as little error as they allow."""
-    from spikey.telemetry.near import hybrid as write
+    from spikey.lossy.near_lossless import hybrid as write
 
     start = time.perf_counter()
     settings = _settings(preset, (channels, rate, dtype), keep_partial, jobs, verify)
@@ -87,7 +87,7 @@ def restore(
     force: options.Force = False,
 ) -> None:
     """Decode a lossy file; with its correction file, the original byte for byte."""
-    from spikey.telemetry.near import restore as decode
+    from spikey.lossy.near_lossless import restore as decode
 
     prepare_kernels()
     start = time.perf_counter()
@@ -100,7 +100,7 @@ def restore(
 def _settings(
     preset: str, raw: tuple[int | None, float | None, str | None], keep_partial: bool, jobs: int, verify: bool
 ) -> Settings:
-    from spikey.files import Settings
+    from spikey.files.whole import Settings
 
     prepare_kernels()
     return Settings(preset=preset, raw=raw_layout(*raw), keep_partial=keep_partial, jobs=jobs, verify=verify)

@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from spikey.base.errors import UsageError
 from spikey.cli.arguments import Arguments
 from spikey.cli.messages import note, say
-from spikey.errors import UsageError
-from spikey.names import SUFFIX, derived_name, is_safe, is_wav, packed_name
+from spikey.files.names import SUFFIX, derived_name, is_safe, is_wav, packed_name
 from spikey.recording.output import is_input, is_special, is_tmp_name, make_folder, sync_folder
 from spikey.recording.tree import is_own
 
 if TYPE_CHECKING:
-    from spikey.inventory import Inventory, Item, Unstored
+    from spikey.integrations.inventory import Inventory, Item, Unstored
 
 NAMED = 5  # files that are named in a note
 
@@ -70,7 +70,7 @@ def plan(
         Two outputs of one name, an output that is an input, several recordings for one output, or, with `complete`,
         a folder that could not be restored file for file.
     """
-    from spikey.inventory import take
+    from spikey.integrations.inventory import take
 
     found = Plan()
     for text in arguments.inputs:

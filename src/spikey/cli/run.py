@@ -12,10 +12,10 @@ from typing import Any
 
 import typer
 
+from spikey.base.errors import OutputExistsError, SpikeyError
 from spikey.cli.messages import detail, is_quiet, note, say
 from spikey.cli.progress import Meter, progress_bar
-from spikey.errors import OutputExistsError, SpikeyError
-from spikey.files import Outcome, Progress
+from spikey.files.whole import Outcome, Progress
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from spikey.base.errors import UsageError
 from spikey.cli import options
-from spikey.errors import UsageError
 
 
 def command(
@@ -22,8 +22,8 @@ def command(
     force: options.Force = False,
 ) -> None:
     """Write a WAV with the statistics of a real recording: noise, spikes, field potentials, an uneven converter."""
-    from spikey.analysis.simulate import rate_of, simulate
     from spikey.recording.output import atomic_output, refuse_existing
+    from spikey.recording.simulate import rate_of, simulate
     from spikey.recording.source import Layout, Sink
     from spikey.recording.wav import canonical_head
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spikey.base.errors import UsageError
 from spikey.cli import stream_receive
 from spikey.cli.common import prepare_kernels, say
 from spikey.cli.live import Rows, live_view, stopping
-from spikey.errors import UsageError
 
 if TYPE_CHECKING:
     from spikey.recording.source import Layout
@@ -60,7 +60,7 @@ def send(
     as_json: Annotated[bool, typer.Option("--json", help="A summary for programs.")] = False,
 ) -> None:
     """Send a recording's samples as packets."""
-    from spikey.files import Settings, open_recording
+    from spikey.files.whole import Settings, open_recording
     from spikey.stream.encoder import DATAGRAM, Encoder
     from spikey.stream.prepare import prepare_sending
     from spikey.stream.sender import Link, Sent
@@ -171,9 +171,9 @@ def bench(
         raise UsageError(f"--stage must be encode, decode, both or together, not {stage}")
     if udp and (stage != "both" or packet_bytes == 0):
         raise UsageError("--udp measures both stages at once, and needs --packet-bytes")
-    from spikey.stream.bench import Plan, channels_of, file_ratio, measure
-    from spikey.stream.bench_picture import draw
-    from spikey.stream.bench_udp import measure_udp
+    from spikey.report.stream.bench import Plan, channels_of, file_ratio, measure
+    from spikey.report.stream.picture import draw
+    from spikey.report.stream.udp import measure_udp
 
     plan = Plan(
         channels=channels,

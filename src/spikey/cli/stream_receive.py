@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spikey.base.errors import DataError
 from spikey.cli import options
 from spikey.cli.common import prepare_kernels, say
 from spikey.cli.listen import From, Idle, SocketMbit, SocketMs, StreamNumber, listen, losses, note_losses
 from spikey.cli.live import Live, Rows, live_view, stopping
-from spikey.errors import DataError
 
 if TYPE_CHECKING:
     from spikey.stream.arrivals import Source

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spikey.base.errors import UsageError
 from spikey.cli import options
 from spikey.cli.common import prepare_kernels, progress_bar, say
-from spikey.errors import UsageError
 from spikey.recording.output import is_input, refuse_existing
 from spikey.recording.remote import is_address
 

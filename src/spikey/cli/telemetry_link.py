@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spikey.base.errors import DataError, UsageError
 from spikey.cli import options
 from spikey.cli.common import prepare_kernels, raw_layout, say
 from spikey.cli.listen import From, Idle, SocketMbit, SocketMs, StreamNumber, listen, losses, note_losses
@@ -31,7 +32,6 @@ from spikey.cli.telemetry_encode import (
     Waveforms,
     settings_of,
 )
-from spikey.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from spikey.stream.arrivals import Source
@@ -74,8 +74,8 @@ def send(
     as_json: Annotated[bool, typer.Option("--json", help="A summary for programs.")] = False,
 ) -> None:
     """LOSSY: send telemetry of a recording over a link, as `encode` makes it. Options come before the configuration."""
-    from spikey.files import Settings as Recordings
-    from spikey.files import open_recording
+    from spikey.files.whole import Settings as Recordings
+    from spikey.files.whole import open_recording
     from spikey.stream.sender import Link, Sent
     from spikey.stream.transport import open_sink, parse
     from spikey.telemetry.encoder import TelemetryEncoder

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spikey.base.errors import UsageError
 from spikey.cli.common import prepare_kernels, progress_bar, some
-from spikey.errors import UsageError
 
 if TYPE_CHECKING:
-    from spikey.analysis.telemetry_fidelity import Original
+    from spikey.report.telemetry.fidelity import Original
 
 RATIOS = (50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0)
 SIMULATED = 256  # channels, unless told
@@ -40,7 +40,7 @@ def command(
     page: Annotated[Path | None, typer.Option("--html", help="Write a page with pictures.")] = None,
 ) -> None:
     """Say how faithful telemetry is: encode at several rates, decode, and compare with the original."""
-    from spikey.analysis.telemetry_report import check_report, report
+    from spikey.report.telemetry.report import check_report, report
 
     check_report(page, sort)
     ratios = sorted(set(ratio or RATIOS))
@@ -69,8 +69,8 @@ def _files(paths: list[Path], every: int) -> list[Path]:
 
 
 def _tiled(files: list[Path], channels: int, seconds: float) -> list[Original]:
-    from spikey.analysis.telemetry_fidelity import Original
-    from spikey.stream.bench import Plan, channels_of
+    from spikey.report.stream.bench import Plan, channels_of
+    from spikey.report.telemetry.fidelity import Original
 
     plan = Plan(channels=channels, seconds=seconds)
     samples = channels_of(files, plan, most=1 << 40)[: round(seconds * plan.rate)]
@@ -78,8 +78,8 @@ def _tiled(files: list[Path], channels: int, seconds: float) -> list[Original]:
 
 
 def _each(files: list[Path], seconds: float) -> list[Original]:
-    from spikey.analysis.telemetry_fidelity import Original
     from spikey.recording.wav import open_wav
+    from spikey.report.telemetry.fidelity import Original
 
     found = []
     for file in files:
@@ -92,8 +92,8 @@ def _each(files: list[Path], seconds: float) -> list[Original]:
 
 
 def _simulated(channels: int, seconds: float) -> Original:
-    from spikey.analysis.simulate import Spikes, simulate
-    from spikey.analysis.telemetry_fidelity import Original
+    from spikey.recording.simulate import Spikes, simulate
+    from spikey.report.telemetry.fidelity import Original
 
     rate = 20_000.0
     spikes: list[Spikes] = []
@@ -103,7 +103,7 @@ def _simulated(channels: int, seconds: float) -> Original:
 
 def _text(result: dict[str, Any]) -> list[str]:
     """Tables for a person."""
-    from spikey.analysis.telemetry_table import table
+    from spikey.report.telemetry.table import table
 
     lines = []
     for about in result.values():

@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from spikey.base.errors import SpikeyError, UsageError
 from spikey.cli.arguments import Arguments
 from spikey.cli.common import prepare_kernels, some
 from spikey.cli.messages import is_quiet, note, say
 from spikey.cli.packing import remove, stamp
 from spikey.cli.progress import progress_bar
 from spikey.cli.run import Run, Task, run, summary
-from spikey.errors import SpikeyError, UsageError
-from spikey.files import Outcome, Progress, describe_lost
-from spikey.matching import matches, same_file_time
-from spikey.names import RAW
+from spikey.files.matching import matches, same_file_time
+from spikey.files.names import RAW
+from spikey.files.whole import Outcome, Progress, describe_lost
 from spikey.recording.output import make_folder
 from spikey.recording.remote import is_address
 from spikey.recording.tree import is_own
 
 if TYPE_CHECKING:
     from spikey.container.archive import Archive
-    from spikey.files import Settings
+    from spikey.files.whole import Settings
 
 
 def compress(
@@ -51,7 +51,7 @@ def compress(
             f"{others[0]}: an archive stores only {' and '.join(suffixes)} files, without {len(others):,} others; "
             "leave out --together or --complete"
         )
-    from spikey.archives import compress_archive
+    from spikey.files.archives import compress_archive
 
     if others:
         many = f"{len(others):,} other file{'s' * (len(others) > 1)}"
@@ -140,7 +140,7 @@ def restore(
     Without an output, below a folder beside the archive that has its name.
     """
     from spikey.container.archive import Archive
-    from spikey.extraction import restore as restore_one
+    from spikey.files.extraction import restore as restore_one
 
     output = Path(arguments.inputs[0]).with_suffix("") if arguments.output is None else Path(arguments.output)
     damaged: list[str] = []
@@ -212,7 +212,7 @@ def verify(path: Path | str, jobs: int) -> tuple[Run, int]:
 
 
 def _verify(archive: Archive, jobs: int) -> tuple[Run, int]:
-    from spikey.extraction import verify_member
+    from spikey.files.extraction import verify_member
 
     def task(name: str) -> Task:
         where = f"{archive.name}, {name}"
@@ -228,7 +228,7 @@ def describe(path: Path | str) -> dict[str, Any]:
     """The facts about an archive, by name."""
     from spikey.container.archive import Archive
     from spikey.container.entries import VERSION
-    from spikey.extraction import describe_archive
+    from spikey.files.extraction import describe_archive
 
     with Archive(path) as archive:
         members = describe_archive(archive)

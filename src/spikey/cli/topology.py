@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spikey.base.errors import UsageError
 from spikey.cli.common import raw_layout, say
 from spikey.cli.tables import show_table
 from spikey.cli.together import found as files_in
-from spikey.errors import UsageError
 
 if TYPE_CHECKING:
-    from spikey.analysis.topology import Topology
+    from spikey.report.topology import Topology
 
 
 def command(
@@ -29,11 +29,11 @@ def command(
 
     Of an archive it says what was found when it was written, and which recordings each is coded with.
     """
-    from spikey.analysis.topology import of_archive, of_channels, of_recordings, opener
     from spikey.container.archive import Archive, is_archive
+    from spikey.report.topology import of_archive, of_channels, of_recordings, opener
 
     if picture is not None:
-        from spikey.analysis.calibration_picture import check_picture
+        from spikey.report.calibration_picture import check_picture
 
         check_picture(picture)
     raw = raw_layout(channels, rate, dtype)
@@ -51,7 +51,7 @@ def command(
         names, files = zip(*members, strict=True)
         found = of_recordings(names, files, opener(raw))
     if picture is not None:
-        from spikey.analysis.topology_picture import draw_topology
+        from spikey.report.topology_picture import draw_topology
 
         draw_topology(picture, found, f"What goes together in {', '.join(path.name for path in paths[:3])}")
     if as_json:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from spikey.errors import InterruptedByUser, SpikeyError, UsageError, install
+from spikey.base.errors import InterruptedByUser, SpikeyError, UsageError, install
 
 
 def command(
@@ -42,7 +42,7 @@ def _stop(signum: int, frame: FrameType | None) -> None:
 
 def train(path: str, name: str | None = None) -> str:
     """Train the predictor of a configuration and say what came of it."""
-    from spikey.config import load
+    from spikey.config.schema import load
 
     config = load(path, name)
     kind = config.predictor.type

@@ -9,12 +9,12 @@ from typing import Annotated
 
 import typer
 
+from spikey.base.errors import DataError, UsageError
 from spikey.cli import options
 from spikey.cli.common import prepare_kernels
 from spikey.cli.messages import is_quiet, note, say, set_level
 from spikey.cli.run import Run, Task, run, summary
 from spikey.cli.together import verify as verify_archive
-from spikey.errors import DataError, UsageError
 from spikey.recording.remote import is_address
 
 
@@ -39,7 +39,7 @@ def command(
         raise UsageError(f"{', '.join(paths)}: no files that end in .spky or .spkt")
     from spikey.cli.telemetry_decode import verify as verify_telemetry
     from spikey.container.archive import is_archive
-    from spikey.files import verify_file
+    from spikey.files.whole import verify_file
     from spikey.telemetry.file import is_telemetry
 
     archives = [file for file in files if is_archive(file)]
@@ -85,8 +85,8 @@ def command(
 
 def _size_of(file: str) -> int:
     """A file's samples in bytes, as far as they are known without decoding."""
+    from spikey.base.errors import SpikeyError
     from spikey.container.reader import Reader
-    from spikey.errors import SpikeyError
 
     try:
         with Reader(file, lossy=True, correction=True) as reader:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from spikey.kernels import inlined
+from spikey.base.jit import inlined
 
 LONGEST = 31  # bits that can be put or seen at once
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from spikey.coding.huffman import finish_huffman, huffman_decoder, huffman_encoder
 from spikey.coding.range_coder import finish, range_decoder, range_encoder
 from spikey.coding.rice import finish_rice, rice_decoder, rice_encoder
 
@@ -21,5 +20,4 @@ class Coder(NamedTuple):
 CODERS = {
     "arithmetic": Coder(range_encoder, finish, range_decoder),
     "rice": Coder(rice_encoder, finish_rice, rice_decoder),
-    "huffman": Coder(huffman_encoder, finish_huffman, huffman_decoder),
 }

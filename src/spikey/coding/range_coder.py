@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spikey.kernels import generic, inlined, kernel
-from spikey.model.fixed import MASS_BITS
+from spikey.base.jit import generic, inlined, kernel
+from spikey.model.fixed_point import MASS_BITS
 
 STATE_BITS = 56
 FULL = 1 << STATE_BITS

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from spikey.base.jit import inlined
 from spikey.coding.bits import drop_bits, finish_bits, get_bits, put_bits, reading, see_bits, writing
-from spikey.coding.residual import RAW_BITS, alphabet, fold, nearest, unfold
-from spikey.coding.symbols import transfer
-from spikey.kernels import inlined
+from spikey.coding.folding import RAW_BITS, alphabet, fold, nearest, unfold
+from spikey.coding.symbols import code_symbol
 
 LIMIT = 24  # a quotient of this many means that the code itself follows
 STEP_OF_TWO = 138  # the step of the scale (1.25 codes) from which on one low bit is better than none
@@ -56,8 +56,8 @@ def low_bits(step):
     return max((step - STEP_OF_TWO + 32) >> 5, 0)
 
 
-@transfer.register(RiceEncoder)
-def _transfer_encoder(coder, density, lane, location, step, code):
+@code_symbol.register(RiceEncoder)
+def _code_symbol_encoder(coder, density, lane, location, step, code):
     codes = alphabet(density)
     folded = fold(code, nearest(density, location), codes)
     k = low_bits(step)
@@ -71,8 +71,8 @@ def _transfer_encoder(coder, density, lane, location, step, code):
     return code
 
 
-@transfer.register(RiceDecoder)
-def _transfer_decoder(coder, density, lane, location, step, code):
+@code_symbol.register(RiceDecoder)
+def _code_symbol_decoder(coder, density, lane, location, step, code):
     codes = alphabet(density)
     k = low_bits(step)
     window = see_bits(coder, lane, LIMIT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from spikey.base.jit import entry, generic, inlined
 from spikey.coding.range_coder import (
     RangeDecoder,
     RangeEncoder,
@@ -9,17 +10,16 @@ from spikey.coding.range_coder import (
     take,
     target,
 )
-from spikey.kernels import entry, generic, inlined
-from spikey.model.density import QUANTILE_BITS, Narrow, Wide, below, cumulative, find, guess, standardise
-from spikey.model.fixed import MASS, MASS_BITS, NARROW, POSITION_BITS, SCALE_STEP_BITS, UNIT, Z_BITS
-from spikey.model.mixture import Mixed, learn, mixed_below, mixed_find
+from spikey.model.density import QUANTILE_BITS, Narrow, Wide, below, cumulative, guess, locate, standardise
+from spikey.model.fixed_point import MASS, MASS_BITS, NARROW, POSITION_BITS, SCALE_STEP_BITS, UNIT, Z_BITS
+from spikey.model.mixture import Mixed, learn, mixed_below, mixed_locate
 
 ESCAPE_LOW = MASS - 256
 RAW_BITS = 20  # of a code after an escape
 
 
 @generic
-def transfer(coder, density, lane, location, step, code):
+def code_symbol(coder, density, lane, location, step, code):
     """Send `code` (encoding) or receive and return it (decoding, where the argument is ignored).
 
     location: int64, 1/64 LSB; step: index into the table of scales.
@@ -32,24 +32,24 @@ def encode(density, coder, lane, location, step, code):
 
 
 @generic
-def sight(density, coder, lane, location, step):
+def decode_target(density, coder, lane, location, step):
     """What a range decoder points at, and a guess of the code: the part of decoding that lanes can do ahead."""
 
 
 @generic
 def decode(density, coder, lane, location, step, wanted, near):
-    """Take a code out of a range decoder, by what `sight` said."""
+    """Take a code out of a range decoder, by what `decode_target` said."""
 
 
-@transfer.register(RangeEncoder)
-def _transfer_encoder(coder, density, lane, location, step, code):
+@code_symbol.register(RangeEncoder)
+def _code_symbol_encoder(coder, density, lane, location, step, code):
     encode(density, coder, lane, location, step, code)
     return code
 
 
-@transfer.register(RangeDecoder)
-def _transfer_decoder(coder, density, lane, location, step, code):
-    wanted, near = sight(density, coder, lane, location, step)
+@code_symbol.register(RangeDecoder)
+def _code_symbol_decoder(coder, density, lane, location, step, code):
+    wanted, near = decode_target(density, coder, lane, location, step)
     return decode(density, coder, lane, location, step, wanted, near)
 
 
@@ -60,15 +60,15 @@ def _encode_narrow(density, coder, lane, location, step, code):
     put(coder, lane, low, below(density, location, reciprocal, code + 1) - low)
 
 
-@sight.register(Narrow)
-def _sight_narrow(density, coder, lane, location, step):
+@decode_target.register(Narrow)
+def _decode_target_narrow(density, coder, lane, location, step):
     wanted = target(coder, lane)
     return wanted, guess(density, location, step, wanted)
 
 
 @decode.register(Narrow)
 def _decode_narrow(density, coder, lane, location, step, wanted, near):
-    code, low, counts = find(density, location, step, wanted, near)
+    code, low, counts = locate(density, location, step, wanted, near)
     take(coder, lane, low, counts)
     return code
 
@@ -81,15 +81,15 @@ def _encode_mixed(density, coder, lane, location, step, code):
     learn(density)
 
 
-@sight.register(Mixed)
-def _sight_mixed(density, coder, lane, location, step):
+@decode_target.register(Mixed)
+def _decode_target_mixed(density, coder, lane, location, step):
     wanted = target(coder, lane)
     return wanted, guess(density.bell, location, step, wanted)
 
 
 @decode.register(Mixed)
 def _decode_mixed(density, coder, lane, location, step, wanted, near):
-    code, low, counts = mixed_find(density, location, step, wanted, near)
+    code, low, counts = mixed_locate(density, location, step, wanted, near)
     take(coder, lane, low, counts)
     learn(density)
     return code
@@ -116,7 +116,7 @@ def _below_wide(density, location, reciprocal, shift, first, index):
     return cumulative(density.table, standardise(edge - location, reciprocal)) + index
 
 
-@encode.register(Wide, small=False)
+@encode.register(Wide, inline=False)
 def _encode_wide(density, coder, lane, location, step, code):
     shift, first = _window(density, location, step)
     reciprocal = entry(density.reciprocal, step)
@@ -131,15 +131,15 @@ def _encode_wide(density, coder, lane, location, step, code):
         put(coder, lane, code << (MASS_BITS - RAW_BITS), 1 << (MASS_BITS - RAW_BITS))
 
 
-@sight.register(Wide)
-def _sight_wide(density, coder, lane, location, step):
+@decode_target.register(Wide)
+def _decode_target_wide(density, coder, lane, location, step):
     wanted = target(coder, lane)
     z = entry(density.quantiles, wanted >> (MASS_BITS - QUANTILE_BITS))
     guessed = location + ((z * entry(density.spread, step)) >> (Z_BITS + POSITION_BITS))
     return wanted, (guessed + UNIT // 2) >> POSITION_BITS
 
 
-@decode.register(Wide, small=False)
+@decode.register(Wide, inline=False)
 def _decode_wide(density, coder, lane, location, step, wanted, near):
     shift, first = _window(density, location, step)
     reciprocal = entry(density.reciprocal, step)

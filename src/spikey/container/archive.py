@@ -13,6 +13,9 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from spikey.base import forks
+from spikey.base.errors import DamagedError, DataError, SpikeyError, UsageError
+from spikey.base.wire import Cursor
 from spikey.container.embedding import packed_model, unpack_model
 from spikey.container.entries import (
     ALONE,
@@ -36,14 +39,11 @@ from spikey.container.reader import GLANCE, Reader
 from spikey.container.salvage import read_around
 from spikey.container.window import Window
 from spikey.container.writer import Writable
-from spikey.errors import DamagedError, DataError, SpikeyError, UsageError
 from spikey.model.trained import Model, find, use
-from spikey.recording import forks
 from spikey.recording.companions import MOST_NEEDED
 from spikey.recording.opened import Opened, open_data, read_at
 from spikey.recording.remote import Remote
 from spikey.recording.source import Layout
-from spikey.wire import Cursor
 
 MOST_OPEN = 2 * MOST_NEEDED  # readers whose decoded samples are kept
 KEPT_SAMPLES = 1 << 21  # decoded samples that each of them keeps

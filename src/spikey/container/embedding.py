@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property, lru_cache
 
+from spikey.base.errors import UsageError
+from spikey.base.wire import Cursor, varint
+from spikey.coding.packed_bytes import pack_bytes, unpack_bytes
 from spikey.container.layout import LARGEST_RECORD
-from spikey.container.packed_bytes import pack_bytes, unpack_bytes
-from spikey.errors import UsageError
 from spikey.model.trained import LARGEST_FILE, Model, file_of, is_shipped, load
-from spikey.wire import Cursor, varint
 
 SHARE = 100  # a model of the user's own travels unasked where it takes at most one part in so many of the file
 NAMED = 7  # bytes of the record that names a model

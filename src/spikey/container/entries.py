@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from spikey.base.errors import DataError
+from spikey.base.wire import Cursor, varint, zigzag
+from spikey.coding.packed_bytes import PIECE, pack_bytes, unpack_bytes
 from spikey.container.extra import safe_name
-from spikey.container.packed_bytes import PIECE, pack_bytes, unpack_bytes
-from spikey.errors import DataError
-from spikey.wire import Cursor, varint, zigzag
 
 MAGIC = b"SPKA"
 VERSION = 1

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from spikey.container.packed_bytes import PIECE, unpack_bytes
-from spikey.errors import DataError, UsageError
+from spikey.base.errors import DataError, UsageError
+from spikey.base.wire import Cursor
+from spikey.coding.packed_bytes import PIECE, unpack_bytes
 from spikey.recording.source import open_file, read_at
-from spikey.wire import Cursor
 
 LARGEST_METADATA = 1 << 24  # bytes of JSON
 MOST_FILES = 10_000

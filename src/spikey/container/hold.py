@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from spikey.coding.block import needs, needs_model
+from spikey.codec.block import needs, needs_model
 from spikey.container.embedding import SHARE, Embedding, Fate, Tally
 from spikey.container.layout import Block
 

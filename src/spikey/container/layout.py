@@ -10,10 +10,10 @@ import struct
 import zlib
 from dataclasses import dataclass, field
 
-from spikey.coding.block import COPIED, PACKED, STORED
-from spikey.errors import DataError, UsageError
+from spikey.base.errors import DataError, UsageError
+from spikey.base.wire import Cursor, varint
+from spikey.codec.block import COPIED, PACKED, STORED
 from spikey.recording.source import DTYPES, Layout
-from spikey.wire import Cursor, varint
 
 MAGIC = b"SPKY"
 VERSION = 1

@@ -16,7 +16,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from spikey.coding.block import (
+from spikey.base import forks
+from spikey.base.errors import DamagedError, DataError, UsageError
+from spikey.base.wire import Cursor
+from spikey.codec.block import (
     LARGEST,
     MOST_TOGETHER,
     SAMPLES_TOGETHER,
@@ -26,6 +29,7 @@ from spikey.coding.block import (
     described_in,
     needs_model,
 )
+from spikey.coding.packed_bytes import PIECE, unpack_bytes
 from spikey.container.embedding import unpack_model
 from spikey.container.extra import read_metadata
 from spikey.container.indexing import as_slice, chosen, count_below, is_index
@@ -59,20 +63,16 @@ from spikey.container.layout import (
     read_header,
     read_index,
 )
-from spikey.container.packed_bytes import PIECE, unpack_bytes
 from spikey.container.salvage import Extent, describe, find_blocks, in_order, read_around, uncovered
 from spikey.container.window import Companions, Window
-from spikey.errors import DamagedError, DataError, UsageError
+from spikey.levels.quantised import Bins, read_bins
 from spikey.model.calibration import Calibration, find, load
 from spikey.model.trained import Model
 from spikey.model.trained import find as find_model
-from spikey.recording import forks
-from spikey.recording.bins import Bins, read_bins
 from spikey.recording.opened import Opened, open_data, read_at
 from spikey.recording.remote import Remote
 from spikey.recording.source import Layout, pack, unpack
 from spikey.recording.wav import canonical_head
-from spikey.wire import Cursor
 
 GLANCE = 1 << 16  # bytes at either end of a remote file that are fetched first: most often all of its structure
 CACHED_SAMPLES = 1 << 23  # decoded samples kept for the next slice, or
@@ -518,7 +518,7 @@ class Reader:
 
     @property
     def files(self) -> dict[str, int]:
-        """Names and sizes in bytes of the side files kept with the recording: see `spikey.files.write_side_files`."""
+        """Names and sizes in bytes of the side files; `spikey.files.side_files` writes them."""
         return {entry["name"]: entry["size"] for entry in self.metadata.get("files", [])}
 
     @property

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
+from spikey.base.errors import DataError
+from spikey.coding.packed_bytes import PIECE
 from spikey.container.layout import BLOCK_SAMPLES, MAX_BLOCK_HEADER, SYNC, Block, read_block
-from spikey.container.packed_bytes import PIECE
-from spikey.errors import DataError
 
 Extent = tuple[int, int, int, int]
 SECTOR = 4096  # bytes that a disk reads or fails to read together

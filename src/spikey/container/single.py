@@ -7,7 +7,7 @@ import zlib
 from dataclasses import replace
 from typing import NamedTuple
 
-from spikey.coding.block import companions_in, needs, needs_model
+from spikey.codec.block import companions_in, needs, needs_model
 from spikey.container.embedding import Embedding, Fate, Tally
 from spikey.container.layout import CALIBRATION, COMPANIONS, COPIED_BYTE, MODEL, Header
 

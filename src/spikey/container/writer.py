@@ -13,7 +13,9 @@ from typing import Protocol
 
 import numpy as np
 
-from spikey.coding.block import (
+from spikey.base.errors import UsageError
+from spikey.base.wire import varint
+from spikey.codec.block import (
     LARGEST,
     MOST_REFERENCES,
     MOST_TOGETHER,
@@ -22,6 +24,7 @@ from spikey.coding.block import (
     encode_blocks,
     needs_model,
 )
+from spikey.coding.packed_bytes import PIECE, pack_bytes
 from spikey.container.embedding import NAMED, Embedding, Fate, Tally
 from spikey.container.extra import Extra
 from spikey.container.hold import Coding, hold, most_bytes
@@ -50,13 +53,10 @@ from spikey.container.layout import (
     index_copy,
     write_index,
 )
-from spikey.container.packed_bytes import PIECE, pack_bytes
 from spikey.container.single import Choice, file_of_one, single_file, with_model
 from spikey.container.window import Companions
-from spikey.errors import UsageError
 from spikey.model.calibration import Calibration
 from spikey.recording.source import Layout, pack
-from spikey.wire import varint
 
 CHUNK_BYTES = 64 << 20  # of samples held at once
 RECORD_BYTES = 1 << 16  # larger heads and tails go into blocks

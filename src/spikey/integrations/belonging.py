@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spikey.base.errors import DataError
 from spikey.container.extra import MOST_FILES, SideFile, safe_name
-from spikey.errors import DataError
 
 if TYPE_CHECKING:
     from spikey.integrations.discovery import Unit

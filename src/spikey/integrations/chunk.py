@@ -20,17 +20,17 @@ from typing import Any
 
 import numpy as np
 
-from spikey.coding.block import Method
+from spikey.base.errors import DamagedError, DataError, SpikeyError, UsageError, install
+from spikey.base.limits import allowed
+from spikey.base.wire import Cursor, varint
+from spikey.codec.block import Method
 from spikey.container.layout import BYTES
 from spikey.container.reader import Reader
 from spikey.container.writer import ArraySource, write_file
-from spikey.errors import DamagedError, DataError, SpikeyError, UsageError, install
-from spikey.files import PRESETS, Settings
-from spikey.limits import allowed
+from spikey.files.whole import PRESETS, Settings
 from spikey.model.calibration import Calibration, load, n1
 from spikey.model.trained import named
 from spikey.recording.hints import warn_of_chunk, warn_of_shape
-from spikey.wire import Cursor, varint
 
 MARK = b"\xb5SC"
 VERSION = 1
@@ -48,7 +48,7 @@ NEWER = f"it was written by a newer version of Spikey: git pull, then {install()
 class Options:
     """How chunks are written; nothing of it is needed to read them.
 
-    preset: "realtime", "balanced", "archive" or "archive-max", each smaller and slower than the one before. model: name
+    preset: "realtime", "balanced" or "max", each smaller and slower than the one before. model: name
     or path of a trained network, which then takes the preset's place. calibration: "auto" for the N1's where it suits
     and else none, "none", or a calibration file's path, whose bytes travel with every chunk. jobs: threads within a
     chunk, for writing and for reading. verify: whether a chunk is decoded and compared before it is handed over.
@@ -132,7 +132,7 @@ def decode_chunk(data: Any, jobs: int = 1, fits: Callable[[np.dtype[Any], Shape]
     data: anything with a buffer. fits: is called with the type and the shape that the chunk contains, before anything
     is decoded, and raises where they are not those that are expected. Raises DamagedError for bytes that are no longer
     what was written, and DataError for what is not a chunk, is of a newer version, takes more memory than
-    `spikey.limits` allow, or needs a calibration or model that is not there.
+    `spikey.base.limits` allow, or needs a calibration or model that is not there.
     """
     data = memoryview(data).cast("B")
     cursor = Cursor(data, "a chunk")

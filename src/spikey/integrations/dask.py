@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 import spikey
-from spikey.coding.block import Method
+from spikey.base.errors import SpikeyError, UsageError
+from spikey.codec.block import Method
+from spikey.coding.packed_bytes import PIECE
 from spikey.container.embedding import Tally, note_on_model
-from spikey.container.packed_bytes import PIECE
 from spikey.container.reader import Reader
 from spikey.container.writer import ArraySource, Coded, Readable, block_shape, is_single, write_file
-from spikey.errors import SpikeyError, UsageError
-from spikey.files import (
+from spikey.files.whole import (
     Outcome,
     Settings,
     calibration_for,
@@ -68,14 +68,14 @@ def compress(
     """Compress one recording on a cluster, to the bytes that one machine writes.
 
     source: a file's path or fsspec address, samples (frames, channels) with their `rate` in Hz, or anything with the
-    methods of `spikey.container.writer.Readable`. out: a path or an address. settings: as for `spikey.files`, or a
-    preset alone. client: a Dask client; without one, a scheduler's address, or a cluster of `jobs` processes on this
+    methods of `spikey.container.writer.Readable`. out: a path or an address. settings: as for `spikey.files.whole`, or
+    a preset alone. client: a Dask client; without one, a scheduler's address, or a cluster of `jobs` processes on this
     machine. ship: whether the samples are sent to the workers, rather than read by them; by default where a worker does
     not see the file. progress: called with the samples done since. overwrite: whether to replace `out`. Raises what
-    `spikey.files.compress_file` raises, and ClusterError.
+    `spikey.files.whole.compress_file` raises, and ClusterError.
 
-    >>> import spikey.dask
-    >>> spikey.dask.compress("day.wav", "s3://lab/day.spky", scheduler="tcp://10.0.0.1:8786").ratio  # doctest: +SKIP
+    >>> import spikey.integrations.dask
+    >>> spikey.integrations.dask.compress("day.wav", "s3://lab/day.spky", scheduler="tcp://10.0.0.1:8786").ratio  # doctest: +SKIP
     3.54
     """
     settings = settings or Settings(preset=preset, estimate=True)

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import spikey
-from spikey.errors import SpikeyError, UsageError, install
+from spikey.base.errors import SpikeyError, UsageError, install
 from spikey.recording.remote import reason
 
 if TYPE_CHECKING:

@@ -14,12 +14,12 @@ from pathlib import PurePath
 import numpy as np
 
 import spikey
-from spikey.coding.block import Method, Payload, decode_block, decode_learned, needs_model
+from spikey.base.errors import DataError, SpikeyError, UsageError, install
+from spikey.codec.block import Method, Payload, decode_block, decode_learned, needs_model
+from spikey.coding.packed_bytes import unpack_bytes
 from spikey.container.layout import PACKED_BYTE, STORED_BYTE, Block
-from spikey.container.packed_bytes import unpack_bytes
 from spikey.container.writer import Coded, Part, Readable, batches, block_shape, encode_parts, parts_of
-from spikey.errors import DataError, SpikeyError, UsageError, install
-from spikey.files import Outcome, Settings, compress_file, open_recording, same_bits
+from spikey.files.whole import Outcome, Settings, compress_file, open_recording, same_bits
 from spikey.model.calibration import Calibration
 from spikey.recording.source import Layout, Source, unpack
 

@@ -8,8 +8,8 @@ from contextlib import nullcontext, suppress
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from spikey.errors import SpikeyError, UsageError, install
-from spikey.files import Outcome, Settings, open_recording, size_of
+from spikey.base.errors import SpikeyError, UsageError, install
+from spikey.files.whole import Outcome, Settings, open_recording, size_of
 from spikey.integrations.dask_client import Call, Window, connect
 from spikey.integrations.dask_tasks import Recording, check_version
 from spikey.recording.output import tmp_name
@@ -40,7 +40,7 @@ def to_zarr(
     codec: options of `spikey.integrations.numcodecs_codec.Spikey`, as {"preset": "balanced"}. seconds: of a chunk of
     all channels. The array's attributes state rate, channels and the source's name. It is written beside its place and
     moved there when it is complete; each chunk is decoded and compared by the worker that writes it.
-    Raises UsageError where `out` exists or cannot be written, and what `spikey.dask.compress` raises.
+    Raises UsageError where `out` exists or cannot be written, and what `spikey.integrations.dask.compress` raises.
     """
     try:
         import zarr

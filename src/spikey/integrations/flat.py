@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from spikeinterface.core import BaseRecording
 
-from spikey.errors import DataError, SpikeyError
+from spikey.base.errors import DataError, SpikeyError
 from spikey.recording.hints import CHANNELS_FIRST, warn_of_shape
 from spikey.recording.source import DTYPES, Layout, Source, open_file
 

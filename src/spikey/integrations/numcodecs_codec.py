@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from spikey.errors import install
+from spikey.base.errors import install
 
 try:
     from numcodecs.abc import Codec
@@ -19,7 +19,7 @@ try:
 except ImportError as error:
     raise ImportError(f"needs numcodecs: {install('numcodecs')}") from error
 
-from spikey.errors import DataError
+from spikey.base.errors import DataError
 from spikey.integrations.chunk import DEFAULTS, Options, decode_chunk, encode_chunk, options_from
 
 
@@ -44,7 +44,7 @@ def _long(shape: tuple[int, ...]) -> list[int]:
 class Spikey(Codec):
     """Lossless compression of recordings, chunk by chunk; chunks have the shape (time, channels).
 
-    preset: "realtime", "balanced", "archive" or "archive-max", each smaller and slower than the one before. model: name
+    preset: "realtime", "balanced" or "max", each smaller and slower than the one before. model: name
     or path of a trained network to use instead. calibration: "auto", "none" or the path of a calibration. jobs: threads
     within a chunk. verify: decode what was encoded and compare.
     See `spikey.integrations.chunk.Options`; a configuration states what differs from these defaults.

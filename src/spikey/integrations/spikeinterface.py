@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from spikey.errors import DataError, UsageError, install
+from spikey.base.errors import DataError, UsageError, install
 
 try:
     from spikeinterface.core import BaseRecording, BaseRecordingSegment
@@ -20,7 +20,7 @@ except ImportError:
 
 from spikey.container.extra import Extra
 from spikey.container.reader import Reader
-from spikey.files import Progress, Settings, calibration_for, write_recording
+from spikey.files.whole import Progress, Settings, calibration_for, write_recording
 from spikey.integrations.description import apply, describe, unpacked
 from spikey.recording.hints import CHANNELS_FIRST, warn_of_floats, warn_of_shape
 from spikey.recording.output import refuse_existing

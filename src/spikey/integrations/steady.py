@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from spikey.errors import DataError
-from spikey.files import Named
+from spikey.base.errors import DataError
+from spikey.files.whole import Named
 
 
 class Steady:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spikey.errors import DataError, UsageError, install
+from spikey.base.errors import DataError, UsageError, install
 from spikey.telemetry.check import NOTE
 from spikey.telemetry.file import read_telemetry
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spikey.errors import UsageError, install
+from spikey.base.errors import UsageError, install
 from spikey.recording.output import atomic_output
 from spikey.recording.remote import is_address
 from spikey.telemetry.check import NOTE, settings_of

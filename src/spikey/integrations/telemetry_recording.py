@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from spikey.errors import UsageError, install
+from spikey.base.errors import UsageError, install
 
 try:
     from spikeinterface.core import BaseRecording, BaseRecordingSegment

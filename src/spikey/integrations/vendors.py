@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from spikey.base.errors import DataError, UsageError, install
 from spikey.container.extra import Extra, SideFile, safe_name
-from spikey.errors import DataError, UsageError, install
-from spikey.files import Outcome, Progress, Settings, calibration_for, write_recording
+from spikey.files.whole import Outcome, Progress, Settings, calibration_for, write_recording
 from spikey.integrations.discovery import Unit
 from spikey.integrations.steady import Steady, check_sizes
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from spikey.errors import DataError, UsageError, install
+from spikey.base.errors import DataError, UsageError, install
 
 try:
     from zarr.abc.codec import ArrayBytesCodec

@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from spikey.errors import DataError
+from spikey.base.errors import DataError
+from spikey.base.shipped import FOLDER
 from spikey.model import tensor_file
 
 FORMAT = "spikey calibration 1"
-SHIPPED = Path(__file__).parents[1] / "calibrations"
+SHIPPED = FOLDER / "calibrations"
 FOLDERS = "SPIKEY_CALIBRATIONS"
 LARGEST_FILE = 1 << 20
 MOST_CODES = 4096

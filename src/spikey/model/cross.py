@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spikey.kernels import kernel
-from spikey.model.fixed import FARTHEST, POSITION_BITS, WEIGHT_BITS, WIDEST
-from spikey.model.lpc import FORGET, Lpc, adapt, foresee, lpc, observe, predict
+from spikey.base.jit import kernel
+from spikey.model.fixed_point import FARTHEST, POSITION_BITS, WEIGHT_BITS, WIDEST
+from spikey.model.lpc import FORGET, Lpc, lpc, predict, prepare, refit, update
 
 REACH = 3  # samples before and after the instant
 TERMS = 2 * REACH + 1
@@ -82,9 +82,9 @@ def crossed(base: Any, residuals: list[np.ndarray], frames: int, lanes: int) -> 
     )
 
 
-@foresee.register(Crossed)
-def _foresee_crossed(predictor, at):
-    foresee(predictor.base, at)
+@prepare.register(Crossed)
+def _prepare_crossed(predictor, at):
+    prepare(predictor.base, at)
 
 
 @predict.register(Crossed)
@@ -95,21 +95,21 @@ def _predict_crossed(predictor, lane, at):
     return min(max(location, -FARTHEST), FARTHEST)
 
 
-@observe.register(Crossed)
-def _observe_crossed(predictor, lane, at, position, location, reciprocal):
+@update.register(Crossed)
+def _update_crossed(predictor, lane, at, position, location, reciprocal):
     base_location = predictor.location[lane]
-    observe(predictor.base, lane, at, position, base_location, reciprocal)
+    update(predictor.base, lane, at, position, base_location, reciprocal)
     # Of a lane's first sample nothing is known: its residual is its value, which would drown all others.
     left = position - base_location - predictor.correction[lane, at] if at > 0 else 0
     final = position - location if at > 0 else 0
-    observe(predictor.after, lane, at, min(max(left, -BOUND), BOUND), 0, reciprocal)
+    update(predictor.after, lane, at, min(max(left, -BOUND), BOUND), 0, reciprocal)
     predictor.residual[lane * predictor.correction.shape[1] + at] = min(max(final, -BOUND), BOUND)
 
 
-@adapt.register(Crossed, small=False)
-def _adapt_crossed(predictor, first, end, full):
-    adapt(predictor.base, first, end, full)
-    adapt(predictor.after, first, end, full)
+@refit.register(Crossed, inline=False)
+def _refit_crossed(predictor, first, end, full):
+    refit(predictor.base, first, end, full)
+    refit(predictor.after, first, end, full)
     learn_gains(
         predictor.others,
         predictor.gains,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spikey.model.fixed import ACTIVATION_MAX, NETWORK_BITS
+from spikey.model.fixed_point import ACTIVATION_MAX, NETWORK_BITS
 from spikey.model.network import dot, infer, output, padded
 from spikey.model.trained import Model
 
@@ -48,7 +48,7 @@ def dense(model: Model) -> Dense:
     )
 
 
-@infer.register(Dense, small=False)
+@infer.register(Dense, inline=False)
 def _infer_dense(network, inputs, outputs):
     seen, units = network.seen, network.units
     hidden, layers = network.first.shape[0], units.shape[0]

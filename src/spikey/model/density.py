@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spikey.kernels import entry, generic, inlined, kernel
-from spikey.model.fixed import (
+from spikey.base.jit import entry, generic, inlined, kernel
+from spikey.model.fixed_point import (
     CUMULATIVE,
     MASS,
     MASS_BITS,
@@ -26,7 +26,7 @@ from spikey.model.fixed import (
     Z_CELL_BITS,
     Z_MAX,
 )
-from spikey.model.fixed import SCALE_MIN as _SCALE_MIN
+from spikey.model.fixed_point import SCALE_MIN as _SCALE_MIN
 
 QUANTILE_BITS = 12  # resolution of the inverse of F
 LOCATION_BITS = 4  # resolution of the inverse of the edges: 1/4 LSB
@@ -173,7 +173,7 @@ def guess(density, location, step, target):
 
 
 @inlined
-def find(density, location, step, target, code):
+def locate(density, location, step, target, code):
     """The code whose counts hold `target`, starting from a guess, with the counts below it and its own."""
     last = len(density.edges) - 2
     reciprocal = entry(density.reciprocal, step)
@@ -196,7 +196,7 @@ def find(density, location, step, target, code):
 
 @kernel
 def bisect(edges, table, location, reciprocal, target, first, last):
-    """`find` among the codes from `first` to `last`, starting beside the end that the guess was at."""
+    """`locate` among the codes from `first` to `last`, starting beside the end that the guess was at."""
     reach = 1
     if first > 0:
         while first + reach <= last and counts_below(edges, table, location, reciprocal, first + reach) <= target:

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spikey.kernels import entry, inlined
+from spikey.base.jit import entry, inlined
 from spikey.model.density import standardise, step_of
-from spikey.model.fixed import (
+from spikey.model.fixed_point import (
     ACTIVATION_BITS,
     ACTIVATION_MAX,
     RECIPROCAL,

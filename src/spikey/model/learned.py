@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spikey.kernels import entry
+from spikey.base.jit import entry
 from spikey.model.dense import dense
 from spikey.model.density import step_of
 from spikey.model.features import (
@@ -23,11 +23,11 @@ from spikey.model.features import (
     learn_error,
     scale_in_force,
 )
-from spikey.model.fixed import FARTHEST, POSITION_BITS, SCALE_MAX, SCALE_MIN, SPREAD, UNIT, Z_BITS
-from spikey.model.lpc import adapt, foresee, observe, predict, separate
+from spikey.model.fixed_point import FARTHEST, POSITION_BITS, SCALE_MAX, SCALE_MIN, SPREAD, UNIT, Z_BITS
+from spikey.model.lpc import predict, prepare, refit, separate, update
 from spikey.model.lstm import lstm
 from spikey.model.network import Given, infer
-from spikey.model.scale import deviation, opening_scale, rescale, scale_of
+from spikey.model.scale import deviation, opening_scale, scale_at, update_scale
 from spikey.model.trained import Architecture, Model
 
 ORDER = 32
@@ -49,14 +49,14 @@ def _predict_previous(predictor, lane, at):
     return predictor.last[lane]
 
 
-@observe.register(Previous)
-def _observe_previous(predictor, lane, at, position, location, reciprocal):
+@update.register(Previous)
+def _update_previous(predictor, lane, at, position, location, reciprocal):
     if predictor.delta[0] == 1:
         predictor.last[lane] = position
 
 
-@adapt.register(Previous)
-def _adapt_previous(predictor, first, end, full):
+@refit.register(Previous)
+def _refit_previous(predictor, first, end, full):
     pass
 
 
@@ -133,8 +133,8 @@ def network_of(model: Model, lanes: int) -> Any:
     return lstm(model, lanes) if model.architecture.type == "lstm" else dense(model)
 
 
-@foresee.register(Learned, small=False)
-def _foresee_learned(model, at):
+@prepare.register(Learned, inline=False)
+def _prepare_learned(model, at):
     for lane in range(model.base_location.shape[0]):
         location = predict(model.base, lane, at)
         model.base_location[lane] = location
@@ -160,31 +160,31 @@ def _predict_learned(model, lane, at):
     return min(max(location, -FARTHEST), FARTHEST)
 
 
-@observe.register(Learned)
-def _observe_learned(model, lane, at, position, location, reciprocal):
+@update.register(Learned)
+def _update_learned(model, lane, at, position, location, reciprocal):
     change = position - model.last[lane]
     if model.delta[0] == 1:
         model.last[lane] = position
         change = change if at > 0 else 0
     base_location = model.base_location[lane]
-    observe(model.base, lane, at, position, base_location, reciprocal)
+    update(model.base, lane, at, position, base_location, reciprocal)
     learn_change(model.features, lane, change)
     if at > 0:
         learn_error(model.features, lane, position - base_location)
 
 
-@adapt.register(Learned, small=False)
-def _adapt_learned(model, first, end, full):
-    adapt(model.base, first, end, full)
+@refit.register(Learned, inline=False)
+def _refit_learned(model, first, end, full):
+    refit(model.base, first, end, full)
 
 
-@scale_of.register(Learned)
-def _scale_of_learned(model, lane, at):
+@scale_at.register(Learned)
+def _scale_at_learned(model, lane, at):
     return model.scale[lane]
 
 
-@rescale.register(Learned)
-def _rescale_learned(model, lane, at, distance, reciprocal):
+@update_scale.register(Learned)
+def _update_scale_learned(model, lane, at, distance, reciprocal):
     pass
 
 

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spikey.model.fixed import FARTHEST, UNIT, WEIGHT_BITS
-from spikey.model.lpc import adapt, foresee, lpc, observe, predict
+from spikey.model.fixed_point import FARTHEST, UNIT, WEIGHT_BITS
+from spikey.model.lpc import lpc, predict, prepare, refit, update
 
 TAPS = 16
 FINE_BITS = 24  # of the weights: the changes are small
@@ -61,8 +61,8 @@ def lms(
     )
 
 
-@foresee.register(Lms)
-def _foresee_lms(predictor, at):
+@prepare.register(Lms)
+def _prepare_lms(predictor, at):
     pass
 
 
@@ -76,8 +76,8 @@ def _predict_lms(predictor, lane, at):
     return min(max(predictor.last[lane] + (total >> FINE_BITS), -FARTHEST), FARTHEST)
 
 
-@observe.register(Lms)
-def _observe_lms(predictor, lane, at, position, location, reciprocal):
+@update.register(Lms)
+def _update_lms(predictor, lane, at, position, location, reciprocal):
     signal = position - predictor.last[lane]
     if predictor.delta[0] == 1:
         predictor.last[lane] = position
@@ -103,6 +103,6 @@ def _observe_lms(predictor, lane, at, position, location, reciprocal):
     predictor.signal[lane, TAPS + at] = signal
 
 
-@adapt.register(Lms)
-def _adapt_lms(predictor, first, end, full):
+@refit.register(Lms)
+def _refit_lms(predictor, first, end, full):
     pass

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spikey.kernels import generic, inlined, kernel
-from spikey.model.fixed import FARTHEST, UNIT, WEIGHT_BITS
+from spikey.base.jit import generic, inlined, kernel
+from spikey.model.fixed_point import FARTHEST, UNIT, WEIGHT_BITS
 
 RECENT = 4  # samples that are read one by one; every order is larger
 GAIN_BITS = 24  # of reflection coefficients and weights inside the recursion
@@ -83,7 +83,7 @@ def lpc(
 
 
 @generic
-def foresee(predictor, at):
+def prepare(predictor, at):
     """Prepare the predictions of sample `at` of all lanes; what is common to them is best done here."""
 
 
@@ -93,17 +93,17 @@ def predict(predictor, lane, at):
 
 
 @generic
-def observe(predictor, lane, at, position, location, reciprocal):
+def update(predictor, lane, at, position, location, reciprocal):
     """Take in what sample `at` turned out to be."""
 
 
 @generic
-def adapt(predictor, first, end, full):
+def refit(predictor, first, end, full):
     """Learn from samples [first, end) of all lanes; `full`: the segment has its whole length."""
 
 
-@foresee.register(Lpc)
-def _foresee_lpc(predictor, at):
+@prepare.register(Lpc)
+def _prepare_lpc(predictor, at):
     pass
 
 
@@ -121,8 +121,8 @@ def _predict_lpc(predictor, lane, at):
     return min(max(predictor.last[lane] + (total >> WEIGHT_BITS), -FARTHEST), FARTHEST)
 
 
-@observe.register(Lpc)
-def _observe_lpc(predictor, lane, at, position, location, reciprocal):
+@update.register(Lpc)
+def _update_lpc(predictor, lane, at, position, location, reciprocal):
     order = predictor.weights.shape[0]
     if predictor.delta[0] == 1:
         predictor.signal[lane, order + at] = position - predictor.last[lane] if at > 0 else 0
@@ -150,8 +150,8 @@ def correlate(signal, first, end, correlations, shift):
         correlations[k] += total >> shift
 
 
-@adapt.register(Lpc, small=False)
-def _adapt_lpc(predictor, first, end, full):
+@refit.register(Lpc, inline=False)
+def _refit_lpc(predictor, first, end, full):
     order = predictor.weights.shape[0]
     correlations = predictor.correlations
     if full:
@@ -195,8 +195,8 @@ def member(lanes, lane):
     )
 
 
-@foresee.register(Separate)
-def _foresee_separate(predictor, at):
+@prepare.register(Separate)
+def _prepare_separate(predictor, at):
     pass
 
 
@@ -205,15 +205,15 @@ def _predict_separate(predictor, lane, at):
     return predict(member(predictor, lane), 0, at)
 
 
-@observe.register(Separate)
-def _observe_separate(predictor, lane, at, position, location, reciprocal):
-    observe(member(predictor, lane), 0, at, position, location, reciprocal)
+@update.register(Separate)
+def _update_separate(predictor, lane, at, position, location, reciprocal):
+    update(member(predictor, lane), 0, at, position, location, reciprocal)
 
 
-@adapt.register(Separate, small=False)
-def _adapt_separate(predictor, first, end, full):
+@refit.register(Separate, inline=False)
+def _refit_separate(predictor, first, end, full):
     for lane in range(predictor.weights.shape[0]):
-        adapt(member(predictor, lane), first, end, full)
+        refit(member(predictor, lane), first, end, full)
 
 
 @kernel

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spikey.kernels import inlined, kernel
-from spikey.model.fixed import ACTIVATION_BITS, GATE_BITS, SIGMOID, TANGENT, Z_BITS
+from spikey.base.jit import inlined, kernel
+from spikey.model.fixed_point import ACTIVATION_BITS, GATE_BITS, SIGMOID, TANGENT, Z_BITS
 from spikey.model.network import OUTPUT_MAX, SUM_BITS, dot, infer, output, padded
 from spikey.model.trained import Model
 
@@ -67,7 +67,7 @@ def lstm(model: Model, lanes: int) -> Lstm:
     )
 
 
-@infer.register(Lstm, small=False)
+@infer.register(Lstm, inline=False)
 def _infer_lstm(network, inputs, outputs):
     for lane in range(inputs.shape[0]):
         _advance(network, lane, inputs[lane])

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spikey.kernels import entry, inlined, kernel
+from spikey.base.jit import entry, inlined, kernel
 from spikey.model.density import Narrow, cumulative, position, standardise
-from spikey.model.fixed import MASS, MASS_BITS, NORMAL
+from spikey.model.fixed_point import MASS, MASS_BITS, NORMAL
 
 # In steps of the scale, 32 an octave: 0.81, 0.98, 1.14, 1.51 and 2.48 times it; and shares to start from, 1/1000.
 OFFSETS = np.array([-10, -1, 6, 19, 42], dtype=np.int64)
@@ -83,7 +83,7 @@ def mixed_below(density, location, step, code, counts):
 
 
 @kernel
-def mixed_find(density, location, step, target, code):
+def mixed_locate(density, location, step, target, code):
     """The code whose counts hold `target`, starting from a guess, with the counts below it and its own.
 
     `lows` and `highs` are left as they are for that code.

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spikey.kernels import generic, inlined
-from spikey.model.fixed import ACTIVATION_BITS, NETWORK_BITS, Z_BITS
+from spikey.base.jit import generic, inlined
+from spikey.model.fixed_point import ACTIVATION_BITS, NETWORK_BITS, Z_BITS
 
 SUM_BITS = ACTIVATION_BITS + NETWORK_BITS
 OUTPUT_MAX = 4 << Z_BITS

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spikey.kernels import entry, generic
+from spikey.base.jit import entry, generic
 from spikey.model.density import standardise
-from spikey.model.fixed import (
+from spikey.model.fixed_point import (
     POSITION_BITS,
     SCALE_BITS,
     SCALE_MAX,
@@ -67,22 +67,22 @@ def deviation(initial: int) -> int:
 
 
 @generic
-def scale_of(scale, lane, at):
+def scale_at(scale, lane, at):
     """log2 of the scale for sample `at` of a lane, int64 in 1/65536 octave."""
 
 
 @generic
-def rescale(scale, lane, at, distance, reciprocal):
+def update_scale(scale, lane, at, distance, reciprocal):
     """Learn that sample `at` was `distance` away, int64 in 1/64 LSB; `reciprocal`: of the scale that was in force."""
 
 
-@scale_of.register(Scale)
-def _scale_of_scale(scale, lane, at):
+@scale_at.register(Scale)
+def _scale_at_scale(scale, lane, at):
     return scale.value[lane] if at > 0 else scale.opening[0]
 
 
-@rescale.register(Scale)
-def _rescale_scale(scale, lane, at, distance, reciprocal):
+@update_scale.register(Scale)
+def _update_scale_scale(scale, lane, at, distance, reciprocal):
     if at > 0:
         z = abs(standardise(distance, reciprocal)) >> UPDATE_BITS
         value = scale.value[lane] + entry(scale.update, min(z, UPDATE_LAST))

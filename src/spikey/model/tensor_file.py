@@ -19,7 +19,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load as _load_tensors
 
-from spikey.errors import DataError
+from spikey.base.errors import DataError
 
 _TYPES = {"int16": "I16", "int32": "I32"}
 BY_ID = "by-id"

@@ -16,12 +16,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from spikey.errors import DataError, UsageError
+from spikey.base.errors import DataError, UsageError
+from spikey.base.shipped import FOLDER
 from spikey.model import tensor_file
-from spikey.model.fixed import ACTIVATION_BITS, ACTIVATION_MAX
+from spikey.model.fixed_point import ACTIVATION_BITS, ACTIVATION_MAX
 
 FORMAT = "spikey model 1"
-SHIPPED = Path(__file__).parents[1] / "models"
+SHIPPED = FOLDER / "models"
 FOLDERS = "SPIKEY_MODELS"
 OWN = Path("models")  # of the current folder: where training writes by default
 LARGEST_FILE = 1 << 26

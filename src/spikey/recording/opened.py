@@ -12,8 +12,8 @@ import stat
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
-from spikey.errors import DataError
-from spikey.recording import forks
+from spikey.base import forks
+from spikey.base.errors import DataError
 from spikey.recording.remote import Remote, full, is_address, open_address
 
 if TYPE_CHECKING:

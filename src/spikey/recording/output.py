@@ -16,7 +16,7 @@ from functools import cache, reduce
 from pathlib import Path
 from typing import BinaryIO
 
-from spikey.errors import OutputExistsError, UsageError
+from spikey.base.errors import OutputExistsError, UsageError
 from spikey.recording.remote import is_address
 
 RECORDINGS = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"SPKY", b"SPKA", b"SPKT")  # what such files begin with

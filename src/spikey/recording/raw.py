@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spikey.errors import UsageError
+from spikey.base.errors import UsageError
 from spikey.recording.source import Layout, PathLike, Source, open_file
 
 

@@ -6,8 +6,8 @@ import os
 import threading
 from typing import Any, TypeGuard
 
-from spikey.errors import DataError, UsageError, install
-from spikey.recording import forks
+from spikey.base import forks
+from spikey.base.errors import DataError, UsageError, install
 
 NO_RANGES = "its server gives no parts of a file (no byte ranges), so it has to be downloaded first"
 CLOSE = 1 << 16  # bytes between two ranges that are rather fetched than asked for separately

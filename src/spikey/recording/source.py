@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 import numpy.typing as npt
 
-from spikey.errors import DataError, UsageError
+from spikey.base.errors import DataError, UsageError
 from spikey.recording.opened import PathLike as PathLike
 from spikey.recording.opened import Positioned, Seekable, read_at
 from spikey.recording.opened import open_file as open_file

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO
 
-from spikey.errors import OutputExistsError, SpikeyError, UsageError, install
+from spikey.base.errors import OutputExistsError, SpikeyError, UsageError, install
 from spikey.recording.output import tmp_name
 from spikey.recording.remote import reason
 

@@ -11,7 +11,7 @@ import struct
 import uuid
 from dataclasses import dataclass
 
-from spikey.errors import DataError, UsageError
+from spikey.base.errors import DataError, UsageError
 from spikey.recording.source import Layout, NotPCM, PathLike, Source, open_file, read_at
 
 MAX_CHUNKS = 10_000

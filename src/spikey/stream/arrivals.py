@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
-from spikey.errors import UsageError
+from spikey.base.errors import UsageError
 from spikey.stream import receive_buffer
 from spikey.stream.packet import MARK, OVERHEAD
 from spikey.stream.transport import LARGEST, LENGTH, Address, Buffer, open_socket, resolved

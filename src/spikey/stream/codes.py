@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from spikey.kernels import entry, kernel
-from spikey.recording.levels import N1, N1_VALUES, Levels
+from spikey.base.jit import entry, kernel
+from spikey.levels.maps import N1, N1_VALUES, Levels
 
 
 def codes_of(levels: Levels, frames: np.ndarray) -> np.ndarray | None:

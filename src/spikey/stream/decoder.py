@@ -11,14 +11,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spikey.coding.block import density_of
-from spikey.errors import DataError
+from spikey.base.errors import DataError
+from spikey.base.wire import Cursor
+from spikey.codec.block import density_of
 from spikey.model.calibration import Calibration, find
-from spikey.stream.bank import MOST_GROUPS, Bank, aimed, bank, reset, run_frames, scratch
+from spikey.stream.channels import MOST_GROUPS, Bank, aimed, bank, reset, run_frames, scratch
 from spikey.stream.codes import values_of
 from spikey.stream.packet import LAST, PARITY, RAW, Description, Packet, read_packet
 from spikey.stream.parity import Repair
-from spikey.wire import Cursor
 
 WINDOW = 32  # packets of a group that wait for an earlier one
 EARLY = 64  # packets kept that came before their group's first key packet

@@ -12,18 +12,18 @@ from itertools import pairwise
 
 import numpy as np
 
-from spikey.coding.block import density_of, initial_scale, suits
-from spikey.errors import UsageError
+from spikey.base.errors import UsageError
+from spikey.base.wire import varint
+from spikey.codec.block import density_of, initial_scale, suits
+from spikey.levels.maps import AFFINE, N1, Levels, levels_at_once, levels_of_type
 from spikey.model.calibration import Calibration, n1
-from spikey.model.fixed import SCALE_MIN
+from spikey.model.fixed_point import SCALE_MIN
 from spikey.model.scale import BYTE_BITS
-from spikey.recording.levels import AFFINE, N1, Levels, levels_at_once, levels_of_type
-from spikey.stream.bank import MOST_GROUPS, Bank, bank, reset
+from spikey.stream.channels import MOST_GROUPS, Bank, bank, reset
 from spikey.stream.codes import codes_of
 from spikey.stream.packet import KEY, LAST, MOST_CHANNELS, MOST_FRAMES, OVERHEAD, RAW, Description, write_packet
 from spikey.stream.parity import MOST_PARITY, SET, SHARE, parity_packets
-from spikey.stream.share import Share
-from spikey.wire import varint
+from spikey.stream.worker import Share
 
 DATAGRAM = 1400  # bytes
 WHOLE = 1 << 20  # the largest packet where size does not matter

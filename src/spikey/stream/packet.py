@@ -10,10 +10,10 @@ import zlib
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from spikey.errors import DataError
-from spikey.recording.levels import Levels, read_levels
+from spikey.base.errors import DataError
+from spikey.base.wire import Cursor, varint
+from spikey.levels.maps import Levels, read_levels
 from spikey.recording.source import DTYPES
-from spikey.wire import Cursor, varint
 
 MARK = 0xB0  # upper half of the first byte; flags in the lower
 KEY, RAW, PARITY, LAST = 1, 2, 4, 8

@@ -11,7 +11,7 @@ from functools import cache
 
 import numpy as np
 
-from spikey.errors import DataError
+from spikey.base.errors import DataError
 from spikey.stream.packet import HEAD, MARK, PARITY, Packet, write_packet
 
 MOST_PARITY = 32  # packets of one set

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from spikey.container.writer import encode_samples
-from spikey.files import PRESETS
+from spikey.files.whole import PRESETS
+from spikey.levels.maps import N1, N1_CODES, N1_VALUES, Levels, levels_of_type
 from spikey.model.calibration import Calibration, n1
-from spikey.recording.levels import N1, N1_CODES, N1_VALUES, Levels, levels_of_type
 from spikey.recording.source import Layout
 from spikey.stream.decoder import Decoder, Segment
 from spikey.stream.encoder import DTYPES, Encoder

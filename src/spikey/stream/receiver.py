@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from spikey.errors import DataError, SpikeyError
+from spikey.base.errors import DataError, SpikeyError
 from spikey.stream.arrivals import CLOSED, name_of
 from spikey.stream.decoder import Decoder
 from spikey.stream.packet import PARITY, Packet, read_packet

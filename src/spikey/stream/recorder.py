@@ -12,11 +12,11 @@ from typing import Self
 
 import numpy as np
 
-from spikey.coding.block import LARGEST
+from spikey.base.errors import DataError
+from spikey.codec.block import LARGEST
 from spikey.container.layout import BLOCK_SAMPLES, CALIBRATION, SAMPLES, STORED_BYTE, Header
 from spikey.container.writer import BlockWriter, encode_samples, packed_record
-from spikey.errors import DataError
-from spikey.files import PRESETS
+from spikey.files.whole import PRESETS
 from spikey.model.calibration import Calibration, find
 from spikey.recording.output import atomic_output
 from spikey.recording.source import Layout, pack

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from spikey.errors import DataError
+from spikey.base.errors import DataError
 from spikey.stream.arrivals import name_of
 from spikey.stream.decoder import Decoder, Segment
 from spikey.stream.latency import Latency

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from spikey.errors import DataError
+from spikey.base.errors import DataError
 from spikey.recording.source import Source
 from spikey.stream.encoder import Encoder
 from spikey.stream.latency import Latency

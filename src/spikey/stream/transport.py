@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from spikey.errors import DataError, UsageError
+from spikey.base.errors import DataError, UsageError
 
 LENGTH = struct.Struct("<I")
 LARGEST = 1 << 20  # bytes of a packet

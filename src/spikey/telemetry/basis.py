@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from spikey.kernels import inlined, kernel
+from spikey.base.jit import inlined, kernel
+from spikey.base.shipped import tables as shipped_tables
 from spikey.telemetry.filters import LOW_FRACTION
 from spikey.telemetry.logarithm import exp2
-from spikey.telemetry.sections import LOW_CONTEXTS, NOISE, OFFSET, POWER, SCALE, low_row, wave_row
 from spikey.telemetry.settings import BLOCK, Shape
 from spikey.telemetry.symbols import COST_BITS, ESCAPE, Tables, tables_of
+from spikey.telemetry.syntax import LOW_CONTEXTS, NOISE, OFFSET, POWER, SCALE, low_row, wave_row
 
-TABLES = Path(__file__).with_name("tables.npz")
 BASIS_BITS = 13
 COSINE_BITS = 14
 BASIS_RATE = 20_000.0  # Hz, at which the basis was learned
@@ -37,8 +36,7 @@ class Transforms(NamedTuple):
 @cache
 def shipped() -> dict[str, np.ndarray]:
     """What comes with the package: `counts` of the tables, `basis`, `cosines`."""
-    with np.load(TABLES, allow_pickle=False) as stored:
-        return dict(stored)
+    return shipped_tables("telemetry")
 
 
 @cache

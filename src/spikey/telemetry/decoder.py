@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from spikey.base.errors import DataError
 from spikey.coding.range_coder import range_decoder
-from spikey.errors import DataError
 from spikey.telemetry.basis import restore_low, restore_power, restore_waves, tables, transforms
-from spikey.telemetry.order import Order
+from spikey.telemetry.channel_stats import bounded, usual
 from spikey.telemetry.packet import DROPPED, LAST, Description, Packet, read_packet
 from spikey.telemetry.payload import Payload, code_detail, code_keys, code_news
-from spikey.telemetry.profile import bounded, usual
+from spikey.telemetry.reorder import Order
 from spikey.telemetry.schedule import PART, Schedule, channels_of
-from spikey.telemetry.sections import COMPONENTS, FIELDS
 from spikey.telemetry.settings import BLOCK
+from spikey.telemetry.syntax import COMPONENTS, FIELDS
 
 POWER_FRACTION = 12  # bits of squares below one code
 

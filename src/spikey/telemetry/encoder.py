@@ -7,22 +7,22 @@ from dataclasses import replace
 
 import numpy as np
 
+from spikey.base.errors import UsageError
 from spikey.coding.range_coder import finish_lane, range_encoder
-from spikey.errors import UsageError
-from spikey.recording.levels import N1, levels_at_once, levels_of_type
+from spikey.levels.maps import N1, levels_at_once, levels_of_type
 from spikey.stream.encoder import DTYPES, MOST_RATE, MOST_STREAMS
-from spikey.telemetry import sections
-from spikey.telemetry.allowance import AIM, DETAIL, EVENTS, POWER, Allowance
+from spikey.telemetry import syntax as sections
+from spikey.telemetry.allocation import OMITTED_BITS, Chooser
 from spikey.telemetry.basis import tables, transforms
-from spikey.telemetry.choice import OMITTED_BITS, Chooser
-from spikey.telemetry.intake import Intake
+from spikey.telemetry.channel_stats import usual
 from spikey.telemetry.packet import DROPPED, KEY, LAST, Description, described, head_bytes, write_packet
 from spikey.telemetry.payload import Payload, code_detail, code_keys, code_news
-from spikey.telemetry.profile import usual
+from spikey.telemetry.pending import Intake
+from spikey.telemetry.rate_control import AIM, DETAIL, EVENTS, POWER, Allowance
 from spikey.telemetry.schedule import PART, Schedule, channels_of
-from spikey.telemetry.sections import FIELDS, STEPS
 from spikey.telemetry.settings import Settings
 from spikey.telemetry.symbols import spent
+from spikey.telemetry.syntax import FIELDS, STEPS
 
 SLACK = 24  # bits that ending a payload may take beyond what the meter says
 LENGTH_BITS = 20

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spikey.errors import UsageError
+from spikey.base.errors import UsageError
 from spikey.recording.output import atomic_output
 from spikey.recording.source import Layout, Sink
 from spikey.recording.wav import canonical_head

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 
-from spikey.errors import DataError, SpikeyError
+from spikey.base.errors import DataError, SpikeyError
 from spikey.recording.source import open_file, read_at
 from spikey.telemetry.packet import MAGIC, SHORTEST, packet_length, read_packet
 from spikey.telemetry.record import Telemetry, collect

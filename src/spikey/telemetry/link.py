@@ -9,16 +9,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, BinaryIO
 
-from spikey.errors import DataError
+from spikey.base.errors import DataError
 from spikey.recording.source import Source
 from spikey.stream.arrivals import CLOSED, name_of
 from spikey.stream.progress import Progress
 from spikey.stream.sender import PART, READ_BYTES, Link, Sent
 from spikey.telemetry.decoder import Missing, TelemetryDecoder, Told
 from spikey.telemetry.encoder import TelemetryEncoder
-from spikey.telemetry.order import Order
 from spikey.telemetry.packet import LAST, MAGIC, NUMBERS, Description, Packet, read_packet
 from spikey.telemetry.record import LEFT_OUT
+from spikey.telemetry.reorder import Order
 
 HOLD = 64  # packets that wait for a missing one
 QUIET = 0.3  # seconds without packets after which a stream that has said its end is over, whatever is missing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spikey.kernels import entry, kernel
+from spikey.base.jit import entry, kernel
 
 # 2^(i / 8), times 2^16
 ROOTS = np.array([65536, 71468, 77936, 84990, 92682, 101070, 110218, 120194], dtype=np.int64)

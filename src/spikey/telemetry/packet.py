@@ -15,12 +15,12 @@ import zlib
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from spikey.errors import DataError, UsageError
-from spikey.recording.levels import AFFINE, N1, Levels, read_levels
+from spikey.base.errors import DataError, UsageError
+from spikey.base.wire import Cursor, varint
+from spikey.levels.maps import AFFINE, N1, Levels, read_levels
 from spikey.recording.source import DTYPES
 from spikey.stream.packet import STREAMED
 from spikey.telemetry.settings import KEY_S, PACKET_MS, POLARITIES, Settings, Shape, shape_of, slot_frames
-from spikey.wire import Cursor, varint
 
 MAGIC = b"SPKT"  # of a file
 MARK = 0x90

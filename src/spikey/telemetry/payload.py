@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from spikey.telemetry.packet import DROPPED, LAST
-from spikey.telemetry.sections import (
+from spikey.telemetry.settings import Shape
+from spikey.telemetry.symbols import Tables
+from spikey.telemetry.syntax import (
     COMPONENTS,
     FIELDS,
     RATE,
@@ -22,8 +24,6 @@ from spikey.telemetry.sections import (
     code_profile,
     code_waves,
 )
-from spikey.telemetry.settings import Shape
-from spikey.telemetry.symbols import Tables
 
 
 def _one() -> np.ndarray:

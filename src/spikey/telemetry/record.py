@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from spikey.errors import DataError
+from spikey.base.errors import DataError
 from spikey.telemetry.decoder import Counts, Missing, TelemetryDecoder, Told
 from spikey.telemetry.filters import BOXCARS, FRACTION, LOW_FRACTION
 from spikey.telemetry.packet import Description

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from spikey.errors import UsageError
+from spikey.base.errors import UsageError
 
 MEGABIT = 1_000_000.0
 SLOT_MS = 0.75  # at most one event of a channel is told per slot

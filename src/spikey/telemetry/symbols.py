@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from spikey.base.jit import generic, inlined, kernel
 from spikey.coding.range_coder import RangeDecoder, RangeEncoder, put, take, target
-from spikey.kernels import generic, inlined, kernel
-from spikey.model.fixed import MASS, MASS_BITS
+from spikey.model.fixed_point import MASS, MASS_BITS
 from spikey.telemetry.logarithm import log2
 
 COST_BITS = 16  # costs are in 2^-16 bits
@@ -138,7 +138,7 @@ def _symbol_encoder(coder, tables, row, value):
     return value
 
 
-@symbol.register(RangeDecoder, small=False)
+@symbol.register(RangeDecoder, inline=False)
 def _symbol_decoder(coder, tables, row, value):
     wanted = target(coder, 0)
     low, high = 0, SYMBOLS

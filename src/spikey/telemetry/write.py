@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from spikey.errors import DataError, UsageError
-from spikey.files import Settings as Recordings
-from spikey.files import open_recording
-from spikey.recording.levels import fits_n1
+from spikey.base.errors import DataError, UsageError
+from spikey.files.whole import Settings as Recordings
+from spikey.files.whole import open_recording
+from spikey.levels.maps import fits_n1
 from spikey.recording.output import atomic_output
 from spikey.recording.source import Source
 from spikey.stream.encoder import DTYPES

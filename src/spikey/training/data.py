@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from spikey.config import Data
-from spikey.errors import DataError, UsageError
+from spikey.base.errors import DataError, UsageError
+from spikey.config.schema import Data
 from spikey.recording.simultaneous import groups
-from spikey.training.archive import Bar, Say, unpack
 from spikey.training.download import download
+from spikey.training.unzip import Bar, Say, unpack
 
 UNPACKED = "recordings"  # folder in data.directory that an archive is unpacked to
 

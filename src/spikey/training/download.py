@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from spikey import __version__
-from spikey.errors import DataError, SpikeyError, UsageError
-from spikey.training.archive import MOST_BYTES, PIECE, Bar, Say, require_room, shown, write_failure
+from spikey.base.errors import DataError, SpikeyError, UsageError
+from spikey.training.unzip import MOST_BYTES, PIECE, Bar, Say, require_room, shown, write_failure
 
 TIMEOUT = 30  # seconds without an answer or a byte
 ATTEMPTS = 5  # of which all but the first continue where the connection was lost

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spikey.coding.block import LARGEST, Method, Payload, decode_learned, encode_block, encode_blocks, learned
-from spikey.errors import SpikeyError
+from spikey.base.errors import SpikeyError
+from spikey.codec.block import LARGEST, Method, Payload, decode_learned, encode_block, encode_blocks, learned
 from spikey.model.calibration import Calibration
 from spikey.model.trained import Model
 from spikey.recording.wav import open_wav
+from spikey.training.dataset import Whole, Window
 from spikey.training.network import Network, State, bits
-from spikey.training.windows import Whole, Window
 
 SECONDS = 30  # of each recording at most
 CHANNELS = 64

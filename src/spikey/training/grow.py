@@ -11,7 +11,7 @@ import math
 
 import torch
 
-from spikey.errors import UsageError
+from spikey.base.errors import UsageError
 from spikey.model.trained import Model
 from spikey.training.network import Network
 from spikey.training.quantise import restored

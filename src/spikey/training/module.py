@@ -10,12 +10,12 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from spikey.config import Training
-from spikey.errors import DataError
+from spikey.base.errors import DataError
+from spikey.config.schema import Training
+from spikey.training.dataset import Whole, Window, Windows
 from spikey.training.evaluate import add_bits
 from spikey.training.network import VARIANCE, Network, State, bits
 from spikey.training.quantise import keep_inside
-from spikey.training.windows import Whole, Window, Windows
 
 LOWEST = 0.01  # of the step size, at the end of the cosine
 LOGGED = 20  # steps between two entries of the training loss

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from spikey.model.fixed import ACTIVATION_BITS, ACTIVATION_MAX
-from spikey.model.make_tables import COMPONENTS
+from spikey.model.fixed_point import ACTIVATION_BITS, ACTIVATION_MAX
+from spikey.model.table_definitions import COMPONENTS
 from spikey.model.trained import Architecture
 
 ACTIVATION_ONE = 1 << ACTIVATION_BITS

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from spikey.model.make_tables import COMPONENTS
+from spikey.model.table_definitions import COMPONENTS
 from spikey.recording.output import write_report
 
 _NETWORK, _BASE, _MODEL = "#00798c", "#8d8d8d", "#d1495b"

@@ -16,15 +16,15 @@ import torch
 import yaml
 
 import spikey
-from spikey.analysis.devices import training_files
-from spikey.config import Config
-from spikey.errors import UsageError
+from spikey.base.errors import UsageError
+from spikey.config.schema import Config
+from spikey.files.devices import training_files
 from spikey.model.calibration import Calibration
 from spikey.model.tensor_file import digest, kept_file
 from spikey.model.trained import Architecture, architecture
 from spikey.recording.output import atomic_output
 from spikey.training.data import recordings, split
-from spikey.training.windows import Sequences, calibration_of, gather
+from spikey.training.dataset import Sequences, calibration_of, gather
 
 Say = Callable[[str], None]
 # `spikey.cli.common.progress_bar` is one.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from spikey.model.fixed import ACTIVATION_BITS, NETWORK_BITS
+from spikey.model.fixed_point import ACTIVATION_BITS, NETWORK_BITS
 from spikey.model.trained import EXACT, Architecture, Model, reach_of
 from spikey.training.network import Network
 

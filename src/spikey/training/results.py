@@ -10,18 +10,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from spikey.errors import install
-from spikey.model.fixed import UNIT
+from spikey.base.errors import install
+from spikey.model.fixed_point import UNIT
 from spikey.model.trained import load
 from spikey.recording.wav import open_wav
+from spikey.training.callbacks import Keeper
+from spikey.training.dataset import see
 from spikey.training.evaluate import bits_by_channel, compress
-from spikey.training.keeper import Keeper
+from spikey.training.messages import gain, really
 from spikey.training.module import Module
 from spikey.training.network import Network
 from spikey.training.plan import Plan, write
 from spikey.training.quantise import restored
-from spikey.training.windows import see
-from spikey.training.words import gain, really
 
 SHOWN = 1 << 17  # samples of a recording that the pictures are of
 
@@ -77,7 +77,7 @@ def _draw(plan: Plan, keeper: Keeper, network: Network, base: np.ndarray, bits: 
     if find_spec("matplotlib") is None:
         plan.say(f"no pictures: matplotlib is missing: {install('plot')}")
         return
-    from spikey.analysis.picture import draw_prediction
+    from spikey.report.picture import draw_prediction
     from spikey.training.pictures import draw_curves, draw_errors, draw_recordings
 
     name, training = plan.config.name, plan.config.training

@@ -16,16 +16,16 @@ from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from spikey.config import Config
-from spikey.errors import DataError, UsageError
+from spikey.base.errors import DataError, UsageError
+from spikey.config.schema import Config
 from spikey.model.trained import named
+from spikey.training.callbacks import Keeper
+from spikey.training.dataset import Whole, Windows
 from spikey.training.grow import grow
-from spikey.training.keeper import Keeper
 from spikey.training.module import Diverged, Module
 from spikey.training.network import Network
 from spikey.training.plan import Bar, Plan, Say, no_bar, prepare, write
 from spikey.training.results import finish
-from spikey.training.windows import Whole, Windows
 
 SAVED = timedelta(minutes=5)  # between two checkpoints
 LEAST_GAIN = 1e-4  # bits per sample that count as one

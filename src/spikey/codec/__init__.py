@@ -1,0 +1,1 @@
+"""One block: samples to a payload and back. `registry` lists methods and presets."""

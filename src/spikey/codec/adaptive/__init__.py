@@ -1,0 +1,1 @@
+"""The sample-by-sample loop: predict, code one symbol, update."""

@@ -1,0 +1,1 @@
+"""Whole files: compress, decompress, verify, compare, batches and archives."""

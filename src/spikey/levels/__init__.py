@@ -1,0 +1,1 @@
+"""Sample values and dense ADC codes: which values a channel can take, and the map both ways."""

@@ -1,0 +1,1 @@
+"""What commands show: benchmarks, budgets, calibration, topology, telemetry, and their plots."""

@@ -1,0 +1,186 @@
+"""What chunked stores use: numcodecs' Blosc, the packages flac-numcodecs and wavpack-numcodecs, and mtscomp."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spikey.recording.source import pack
+from spikey.report.bench.peers.contract import CODES, SAMPLES, DoesNotApply, Peer, Shape
+from spikey.report.bench.peers.forms import (
+    from_centred,
+    from_codes,
+    joined,
+    parted,
+    read_maps,
+    to_centred,
+    to_codes,
+    type_of,
+)
+from spikey.report.bench.recordings import Loaded
+
+Make = Callable[[], Any]  # a numcodecs codec
+
+
+def peers() -> Iterator[Peer]:
+    """Each as SpikeInterface has it, and on codes at its strongest."""
+    yield _on_samples("Blosc-lz4 5, bitshuffle", _blosc("lz4", 5), 1 << 30, "numcodecs")
+    yield _on_samples("Blosc-zstd 5, bitshuffle", _blosc("zstd", 5), 1 << 30, "numcodecs")
+    yield _on_codes("Blosc-zstd 9, bitshuffle, differences", _blosc("zstd", 9), True, 1, "numcodecs")
+    yield _on_samples("flac-numcodecs 8", _flac, 2, "flac_numcodecs")
+    yield _on_codes("flac-numcodecs 8", _flac, False, 2, "flac_numcodecs")
+    yield _on_samples("wavpack-numcodecs 4", _wavpack, 1 << 30, "wavpack_numcodecs")
+    yield _on_codes("wavpack-numcodecs 4", _wavpack, False, 1 << 30, "wavpack_numcodecs")
+    yield _mtscomp(SAMPLES)
+    yield _mtscomp(CODES)
+
+
+def _blosc(name: str, level: int) -> Make:
+    def make() -> Any:
+        from numcodecs import Blosc, blosc
+
+        blosc.set_nthreads(1)
+        return Blosc(cname=name, clevel=level, shuffle=Blosc.BITSHUFFLE)
+
+    return make
+
+
+def _flac() -> Any:
+    from flac_numcodecs import Flac
+
+    return Flac(level=8)
+
+
+def _wavpack() -> Any:
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that an older library decodes with one thread, which is what is wanted
+        from wavpack_numcodecs import WavPack
+
+        return WavPack(level=4)
+
+
+def _encoded(codec: Any, groups: Iterator[np.ndarray]) -> bytes:
+    try:
+        return joined([bytes(codec.encode(group)) for group in groups])
+    except RuntimeError as error:
+        if "WavPack" not in str(error):
+            raise
+        raise DoesNotApply("only for recordings that it makes smaller; its package refuses others") from None
+
+
+def _groups(array: np.ndarray, most: int) -> Iterator[np.ndarray]:
+    """Channels of (frames, channels), so many at a time."""
+    for first in range(0, array.shape[1], most):
+        yield np.ascontiguousarray(array[:, first : first + most])
+
+
+def _check(array: np.ndarray, package: str) -> None:
+    if package != "numcodecs" and array.dtype != np.int16:
+        raise DoesNotApply("only for samples of 16 bits with a sign")
+
+
+def _ungrouped(parts: list[bytes], codec: Any, kind: np.dtype, frames: int) -> np.ndarray:
+    """Samples (frames, channels)."""
+    groups = [np.frombuffer(np.ascontiguousarray(codec.decode(part)), kind).reshape(frames, -1) for part in parts]
+    return np.concatenate(groups, axis=1)
+
+
+def _on_samples(name: str, make: Make, most: int, package: str) -> Peer:
+    """A codec that is given so many channels at once."""
+
+    def encode(recording: Loaded) -> bytes:
+        _check(recording.samples, package)
+        return _encoded(make(), _groups(recording.samples, most))
+
+    def decode(data: bytes, shape: Shape) -> bytes:
+        kind = shape.layout.memory_dtype
+        return pack(_ungrouped(parted(data), make(), kind, shape.frames), shape.layout)
+
+    return Peer(name, SAMPLES, encode, decode, (package,))
+
+
+def _on_codes(name: str, make: Make, differences: bool, most: int, package: str) -> Peer:
+    """The same on codes of 16 bits; differences: of consecutive codes of a channel, which wrap around."""
+
+    def encode(recording: Loaded) -> bytes:
+        head, codes = to_centred(recording)
+        if codes.dtype != np.int16:
+            raise DoesNotApply("only for channels of at most 2^15 different values")
+        if differences:
+            codes = np.diff(codes, axis=0, prepend=np.zeros((1, codes.shape[1]), np.int16))
+        return head + _encoded(make(), _groups(codes, most))
+
+    def decode(data: bytes, shape: Shape) -> bytes:
+        maps, rest = read_maps(data, shape)
+        codes = _ungrouped(parted(rest), make(), np.dtype(np.int16), shape.frames)
+        if differences:
+            codes = np.cumsum(codes, axis=0, dtype=np.int16)
+        return from_centred(maps, codes, shape)
+
+    return Peer(name, CODES, encode, decode, (package,))
+
+
+def _quiet_mtscomp() -> Any:
+    """The module, which shall not log."""
+    import logging
+
+    import mtscomp
+
+    logging.getLogger("mtscomp").setLevel(logging.WARNING)
+    return mtscomp
+
+
+def _mtscomp(given: str) -> Peer:
+    """Its two files, in chunks of a second, as its users have them."""
+
+    def encode(recording: Loaded) -> bytes:
+        if recording.layout.rate < 1:
+            raise DoesNotApply("only for samples of a known rate")
+        head, array = b"", recording.samples
+        if given == CODES:
+            head, channels = to_codes(recording)
+            array = np.stack(channels, axis=1)
+        mtscomp = _quiet_mtscomp()
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            (folder / "a.bin").write_bytes(array.tobytes())
+            mtscomp.compress(
+                folder / "a.bin",
+                folder / "a.cbin",
+                folder / "a.ch",
+                sample_rate=float(recording.layout.rate),
+                n_channels=array.shape[1],
+                dtype=array.dtype,
+                check_after_compress=False,
+                n_threads=1,
+                quiet=True,
+            )
+            return head + joined([(folder / "a.cbin").read_bytes(), (folder / "a.ch").read_bytes()])
+
+    def decode(data: bytes, shape: Shape) -> bytes:
+        maps, rest = read_maps(data, shape) if given == CODES else ([], data)
+        mtscomp = _quiet_mtscomp()
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            for part, suffix in zip(parted(rest), (".cbin", ".ch"), strict=True):
+                (folder / f"a{suffix}").write_bytes(part)
+            mtscomp.decompress(
+                folder / "a.cbin",
+                folder / "a.ch",
+                folder / "a.bin",
+                check_after_decompress=False,
+                n_threads=1,
+                quiet=True,
+            )
+            plain = (folder / "a.bin").read_bytes()
+        kind = max(map(type_of, maps), key=lambda each: each.itemsize) if maps else shape.layout.memory_dtype
+        array = np.frombuffer(plain, kind).reshape(shape.frames, -1)
+        return from_codes(maps, list(array.T), shape) if maps else pack(array, shape.layout)
+
+    return Peer("mtscomp", given, encode, decode, ("mtscomp",))

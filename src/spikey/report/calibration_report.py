@@ -1,0 +1,298 @@
+"""What a device's recordings say of its converter: code widths, their period, and what knowing them saves.
+
+The saving is measured on recordings that had no part in the widths it is measured with. The calibration that is kept
+is estimated from all of them, so it is at least as good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spikey.codec.block import Method, encode_block
+from spikey.codec.code_widths import COARSEST, Round, calibrate
+from spikey.coding.packed_bytes import pack_bytes
+from spikey.files.devices import Device
+from spikey.levels.maps import N1_VALUES, Levels
+from spikey.model.calibration import Calibration
+from spikey.model.density import uniform_edges
+from spikey.model.fixed_point import UNIT
+from spikey.recording.simultaneous import groups
+
+HELD = 4  # every so manieth recording is measured, or the last so manieth part of a single one
+MOST_LEARNED = 1 << 22  # samples that the widths of the measurement are learned from
+MOST_MEASURED = 1 << 22
+ENOUGH = 200  # samples of a code that tell its width to 7 %
+SHARE = 0.05  # of a code's ideal count, below which it is called missing
+PERIODIC = 0.5  # autocorrelation of log widths
+LEAST = 1e-3  # bits per sample, a saving that is one
+MOST = 0.75  # of the recordings, that must share it
+LONGEST = 256  # codes of a period
+MOST_COARSE = 512  # LSB
+REALTIME = Method("lpc", lanes=2)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One held-out recording: its name and samples, bits per sample without a calibration, with one that knows how
+    signals of the device usually begin but no widths, and with all of it.
+    """
+
+    name: str
+    samples: int
+    plain: float
+    even: float
+    calibrated: float
+
+
+@dataclass
+class Report:
+    """Everything that `spikey calibrate` says.
+
+    widths (codes,): LSB. counts (codes,): samples of each code. rounds: ideal bits per sample before each round.
+    measured: the held-out recordings. cost: bytes that the calibration adds to a file that carries it.
+    """
+
+    files: int
+    channels: int
+    left_out: int
+    levels: dict[str, object]
+    widths: np.ndarray
+    counts: np.ndarray
+    rounds: list[float] = field(default_factory=list)
+    measured: list[Measured] = field(default_factory=list)
+    cost: int = 0
+
+    @property
+    def samples(self) -> int:
+        """Samples seen."""
+        return int(self.counts.sum())
+
+    @property
+    def known(self) -> np.ndarray:
+        """Codes (indices) that occur often enough for their width to be known, outermost ones left out."""
+        inner = self.counts.copy()
+        inner[[0, -1]] = 0
+        return np.flatnonzero(inner >= ENOUGH)
+
+    @property
+    def missing(self) -> np.ndarray:
+        """Codes (indices) between those known that hardly ever occur."""
+        if not len(self.known):
+            return np.zeros(0, dtype=int)
+        first, last = self.known[[0, -1]]
+        near = np.array([np.median(self.counts[max(c - 8, first) : c + 9]) for c in range(first, last + 1)])
+        rare = (self.counts[first : last + 1] < SHARE * near) & (near >= ENOUGH)
+        return first + np.flatnonzero(rare)
+
+    @property
+    def period(self) -> tuple[int, float] | None:
+        """The number of codes after which the widths repeat, and how alike they are then (1: the same); or None."""
+        return _period(self.widths, self.known)
+
+    @property
+    def plain(self) -> float:
+        """Bits per sample of the held-out recordings without a calibration."""
+        return _mean(self.measured, "plain")
+
+    @property
+    def saving(self) -> float:
+        """Bits per sample that a calibration learned from other recordings saves."""
+        return self.plain - _mean(self.measured, "calibrated")
+
+    @property
+    def of_widths(self) -> float:
+        """Bits per sample of the saving that are due to the widths."""
+        return _mean(self.measured, "even") - _mean(self.measured, "calibrated")
+
+    @property
+    def pays(self) -> bool:
+        """Whether the widths save something, and in most recordings."""
+        gain = np.array([one.even > one.calibrated for one in self.measured])
+        return bool(self.of_widths > LEAST and gain.mean() >= MOST)
+
+    @property
+    def percentiles(self) -> dict[str, float]:
+        """Of the known codes' widths, LSB; empty where no width is known."""
+        if not len(self.known):
+            return {}
+        return {str(p): float(np.percentile(self.widths[self.known], p)) for p in (1, 5, 25, 50, 75, 95, 99)}
+
+    def verdict(self) -> str:
+        """What it comes to, in a sentence."""
+        percent = 100 * self.of_widths / self.plain if self.plain else 0.0
+        saved = f"{self.of_widths:.4f} bits per sample ({percent:.2f} %)"
+        of = f"{sum(one.samples for one in self.measured):,} samples that had no part in it"
+        if not len(self.known):
+            return (
+                f"{self.samples:,} samples are too few: no code occurs {ENOUGH} times, which it takes to know a width; "
+                "use more recordings"
+            )
+        if self.pays:
+            least = 8 * self.cost / self.of_widths
+            return (
+                f"the widths save {saved} on {of}; "
+                f"a file that carries them takes {self.cost:,} bytes more, so they pay from {least:,.0f} samples on"
+            )
+        return (
+            f"this converter is uniform as far as {self.samples:,} samples tell: its widths would save {saved} "
+            f"on {of}, and a calibration would cost {self.cost:,} bytes in each file; it is not worth it"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """For programs."""
+        period = self.period
+        return {
+            "files": self.files,
+            "channels": self.channels,
+            "channels_left_out": self.left_out,
+            "samples": self.samples,
+            "levels": self.levels,
+            "codes": len(self.widths),
+            "codes_seen": int(np.count_nonzero(self.counts)),
+            "codes_known": len(self.known),
+            "missing_codes": self.missing.tolist(),
+            "width_percentiles_lsb": self.percentiles,
+            "period_codes": period and period[0],
+            "period_correlation": period and period[1],
+            "rounds_bits_per_sample": self.rounds,
+            "held_out": [asdict(one) for one in self.measured],
+            "bits_per_sample": self.plain,
+            "saving_bits_per_sample": self.saving,
+            "saving_percent": 100 * self.saving / self.plain if self.plain else 0.0,
+            "saving_of_widths_bits_per_sample": self.of_widths,
+            "cost_bytes": self.cost,
+            "pays": self.pays,
+            "verdict": self.verdict(),
+        }
+
+
+def _mean(measured: list[Measured], name: str) -> float:
+    samples = sum(one.samples for one in measured)
+    return sum(getattr(one, name) * one.samples for one in measured) / max(samples, 1)
+
+
+def _period(widths: np.ndarray, known: np.ndarray) -> tuple[int, float] | None:
+    if len(known) < 16:
+        return None
+    # A gap of unknown codes counts as average ones.
+    first, last = known[[0, -1]]
+    logs = np.zeros(last - first + 1)
+    logs[known - first] = np.clip(np.log(widths[known]), -1.5, 1.5)
+    logs[known - first] -= logs[known - first].mean()
+    lags = np.arange(2, min(LONGEST, len(logs) // 2) + 1)
+    alike = np.array([_correlation(logs[lag:], logs[:-lag]) for lag in lags])
+    if not len(alike) or alike.max() < max(PERIODIC, 5 / len(known) ** 0.5):
+        return None
+    found = int(np.flatnonzero(alike >= 0.9 * alike.max())[0])
+    return int(lags[found]), float(alike[found])
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+    size = float(np.sqrt((one @ one) * (other @ other)))
+    return float(one @ other) / size if size else 0.0
+
+
+def study(
+    device: Device, rounds: int, metadata: dict[str, Any], progress: Callable[[Round], None] | None = None
+) -> tuple[Calibration, Report]:
+    """Estimate a calibration from all recordings of a device, and report on it; progress: after each round of both."""
+    seen: list[Round] = []
+
+    def keep(done: Round) -> None:
+        seen.append(done)
+        if progress is not None:
+            progress(done)
+
+    counts, changes = np.zeros(device.levels.codes, dtype=np.int64), []
+    for channel in device:
+        counts += np.bincount(channel, minlength=len(counts))
+        changes.append(float(np.abs(np.diff(channel)).mean()) if len(channel) > 1 else 0.0)
+    coarsest = _coarsest(changes)
+    calibration = calibrate(device, device.levels.codes, rounds, metadata=metadata, progress=keep, coarsest=coarsest)
+    report = Report(
+        files=len(device.paths),
+        channels=len(changes),
+        left_out=device.left_out,
+        levels=device.levels.describe(),
+        widths=np.diff(calibration.edges) / UNIT,
+        counts=counts,
+        rounds=[done.bits_per_sample for done in seen],
+        cost=len(pack_bytes(calibration.to_bytes(), 4)),
+    )
+    learned, held = _split(device)
+    if any(map(len, learned)) and held:
+        apart = calibrate(learned, device.levels.codes, rounds, metadata=metadata, progress=progress, coarsest=coarsest)
+        report.measured = [_measure(name, parts, device.levels, apart) for name, parts in held]
+    return calibration, report
+
+
+def _coarsest(changes: list[float]) -> int:
+    """The largest scale, in LSB, that counts: the usual one, or more for a device whose noise is many codes wide."""
+    typical = float(np.median(changes)) if changes else 0.0
+    found = COARSEST
+    while found < MOST_COARSE and found < 2 * typical:
+        found *= 2
+    return found
+
+
+def _split(device: Device) -> tuple[list[np.ndarray], list[tuple[str, list[np.ndarray]]]]:
+    """Channels to learn from, and held-out recordings with their channels, that have nothing to do with each other."""
+    together = groups(device.paths, device.opened)
+    if len(together) == 1:
+        channels = [channel for path in together[0] for channel in device.channels_of(path)]
+        cuts = [len(channel) - len(channel) // HELD for channel in channels]
+        learned = [channel[:cut] for channel, cut in zip(channels, cuts, strict=True)]
+        late = [channel[cut:] for channel, cut in zip(channels, cuts, strict=True)]
+        share = max(MOST_MEASURED // max(len(late), 1), 1)
+        names = [f"channel {index}, its last quarter" for index in range(len(late))]
+        held = [(name, [part[:share]]) for name, part in zip(names, late, strict=True) if len(part) > 1]
+        return _up_to(learned, MOST_LEARNED), held
+    held_groups = together[HELD - 1 :: HELD] or together[-1:]
+    measured = [path for group in held_groups for path in group]
+    others = [path for group in together if group not in held_groups for path in group]
+    found: list[tuple[str, list[np.ndarray]]] = []
+    room = MOST_MEASURED
+    for path in _spread(measured):
+        parts = device.channels_of(path)
+        size = sum(map(len, parts))
+        if size > 1 and (room >= size or not found):
+            found.append((path.name, parts))
+            room -= size
+        if room <= 0:
+            break
+    learned = []
+    for path in _spread(others):
+        learned += device.channels_of(path)
+        if sum(map(len, learned)) >= MOST_LEARNED:
+            break
+    return _up_to(learned, MOST_LEARNED), found
+
+
+def _spread(paths: list[Path]) -> list[Path]:
+    """The same in an order of which any beginning is spread over all of them."""
+    order = sorted(range(len(paths)), key=lambda i: int(f"{i:032b}"[::-1], 2))
+    return [paths[index] for index in order]
+
+
+def _up_to(channels: list[np.ndarray], samples: int) -> list[np.ndarray]:
+    """The channels, each cut alike where they are more than so many samples altogether."""
+    total = sum(map(len, channels))
+    return channels if total <= samples else [channel[: len(channel) * samples // total] for channel in channels]
+
+
+def _measure(name: str, channels: list[np.ndarray], levels: Levels, calibration: Calibration) -> Measured:
+    """Code the channels of a recording, each alone, as the preset realtime does, without and with a calibration."""
+    even = replace(calibration, edges=uniform_edges(calibration.codes).astype(np.int32))
+    sizes = [0, 0, 0]
+    for channel in channels:
+        values = N1_VALUES[channel] if levels.kind == 0 else levels.to_values(channel, None, np.dtype(np.int32))
+        for index, used in enumerate((None, even, calibration)):
+            payload = encode_block(values[:, None], REALTIME, used)
+            sizes[index] += len(payload) if payload is not None else values.nbytes
+    samples = sum(map(len, channels))
+    return Measured(name, samples, *(8 * size / samples for size in sizes))

@@ -1,0 +1,45 @@
+"""A compression whose bytes are known: what every machine must give, checked by `spikey doctor` and the tests."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+import spikey
+from spikey.levels.maps import N1_VALUES
+from spikey.model.calibration import n1
+
+# the first 16 hex digits of each file's SHA-256
+DIGESTS = {"realtime": "3b80929c9cf2eaf7", "balanced": "f56e3f0027cb47f5", "max": "8f82126103ba39d1"}
+
+
+def known_signal(frames: int = 5000) -> np.ndarray:
+    """A signal of integers alone as the N1's converter sees it, int16 (frames, 2); the channels are related."""
+    state, analog = 12345, np.empty((frames, 2), dtype=np.int64)
+    level = other = 0
+    for t in range(frames):
+        draws = []
+        for _ in range(4):
+            state = (state * 6364136223846793005 + 1442695040888963407) % 2**64
+            draws.append((state >> 33) % 513 - 256)
+        level = (level * 7) // 8 + sum(draws[:3])
+        other = (other * 7) // 8 + draws[3] + (level >> 2)
+        analog[t] = level, other
+    edges = n1().edges
+    middle = int(edges[512])
+    return N1_VALUES[np.searchsorted(edges[1:-1], analog + middle, side="right")]
+
+
+def self_test() -> list[str]:
+    """What is wrong, in sentences; nothing where all is well."""
+    troubles = []
+    samples = known_signal()[:, :1]
+    for preset, wanted in DIGESTS.items():
+        data = spikey.compress(samples, 20_000, preset)
+        if not np.array_equal(spikey.decompress(data).samples, samples):
+            troubles.append(f"preset {preset} does not restore the test signal: please report this")
+        digest = hashlib.sha256(data).hexdigest()[:16]
+        if digest != wanted:
+            troubles.append(f"preset {preset} gives other bytes ({digest}) than it must ({wanted}): please report this")
+    return troubles

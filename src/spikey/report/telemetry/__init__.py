@@ -1,0 +1,1 @@
+"""Fidelity of telemetry."""

@@ -1,0 +1,230 @@
+"""Whether telemetry's waveforms sort as the original's do: clusters of waveforms, and a spike sorter on known units.
+
+Clusters: three principal components of a channel's waveforms, and a mixture of one to four Gaussians chosen by the
+Bayesian information criterion (as in Lewicki, 1998). How much two clusterings agree is the adjusted Rand index (Hubert
+and Arabie, 1985). A clusterer does not quite agree with itself either: that is measured too.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import sys
+import tempfile
+import warnings
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spikey.base.errors import UsageError, install
+from spikey.levels.maps import N1_VALUES
+from spikey.report.telemetry.fidelity import UNLIMITED, Tally, Waves, budget_of
+from spikey.report.telemetry.reference import cut, refer
+from spikey.telemetry.encoder import TelemetryEncoder
+from spikey.telemetry.record import Telemetry, collect
+from spikey.telemetry.settings import Settings
+
+FEWEST = 30  # events of a channel that are clustered
+COMPONENTS = 3
+MOST_CLUSTERS = 4
+MOST_CHANNELS = 100  # of all that have enough events, evenly spread, at each ratio
+NOISE = 0.02  # of the waveforms' energy, about what telemetry's error is at 200x
+SORTER = "tridesclous2"
+UNITS, SORTED_CHANNELS, SORTED_SECONDS, SORTED_RATE = 40, 32, 30.0, 20_000.0
+NOISE_CODES = 6.0
+SORTINGS = 3  # of each recording, whose mean counts: the sorter differs by some percent from one to the next
+LOWER = 3.5  # a threshold at which crossings leave less to be missed, with nothing but events in the budget
+CLEAR = 6.0  # standard deviations of noise that a clear unit's mean trough is deep, so that all its spikes cross 4.5
+
+
+def check_sorting() -> None:
+    """UsageError where something is missing that clusters and sorters need."""
+    missing = [name for name in ("sklearn", "hdbscan", "spikeinterface") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(f"sorting needs {', '.join(missing)}, which is missing: {install('sort')}, or --no-sort")
+
+
+def cluster(waveforms: np.ndarray, seed: int = 0, only: int | None = None) -> np.ndarray:
+    """A number of its cluster, int64 (n,), for each waveform (n, samples). only: so many clusters, not the best."""
+    from sklearn.mixture import GaussianMixture
+
+    points = components(waveforms)
+    scale = float(points[:, 0].std())
+    points = points / (scale or 1.0)
+    best, labels = math.inf, np.zeros(len(points), dtype=np.int64)
+    for count in range(1, MOST_CLUSTERS + 1) if only is None else (only,):
+        if 10 * count > len(points):
+            break
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            mixture = GaussianMixture(count, n_init=3, random_state=seed, reg_covar=1e-3).fit(points)
+        criterion = float(mixture.bic(points))
+        if criterion < best:
+            best, labels = criterion, mixture.predict(points)
+    return labels
+
+
+def components(waveforms: np.ndarray, basis: np.ndarray | None = None) -> np.ndarray:
+    """Principal components float64 (n, 3) of waveforms (n, samples), by those of `basis` where that is given."""
+    base = waveforms if basis is None else basis
+    mean = base.mean(axis=0, dtype=np.float64)
+    _, _, axes = np.linalg.svd(base - mean, full_matrices=False)
+    result: np.ndarray = (waveforms - mean) @ axes[:COMPONENTS].T
+    return result
+
+
+def rand_index(ones: np.ndarray, others: np.ndarray) -> float:
+    """The adjusted Rand index of two clusterings (n,): 1 where they are the same, about 0 by chance.
+
+    >>> rand_index(np.array([0, 0, 1, 1]), np.array([7, 7, 5, 5])), rand_index(np.array([0, 0, 1, 1]), np.arange(4))
+    (1.0, 0.0)
+    """
+    _, one = np.unique(ones, return_inverse=True)
+    _, other = np.unique(others, return_inverse=True)
+    table = np.zeros((one.max() + 1, other.max() + 1), dtype=np.int64)
+    np.add.at(table, (one, other), 1)
+
+    def pairs(counts: np.ndarray) -> float:
+        return float((counts * (counts - 1) // 2).sum())
+
+    together, rows, columns = pairs(table), pairs(table.sum(axis=1)), pairs(table.sum(axis=0))
+    expected = rows * columns / max(pairs(np.array([len(one)])), 1.0)
+    most = (rows + columns) / 2
+    return 1.0 if most == expected else (together - expected) / (most - expected)
+
+
+def compare_clusters(tally: Tally, waves: Waves, channels: int) -> None:
+    """Add how well clusters of told waveforms agree with those of the original's at the same troughs."""
+    from threadpoolctl import threadpool_limits
+
+    counts = np.bincount(waves.channels, minlength=channels)
+    enough = np.flatnonzero(counts >= FEWEST)
+    if len(enough) > MOST_CHANNELS:
+        enough = enough[np.linspace(0, len(enough) - 1, MOST_CHANNELS).astype(int)]
+    rng = np.random.default_rng(0)
+    with threadpool_limits(1):
+        for channel in enough:
+            at = waves.channels == channel
+            original, told = waves.original[at], waves.told[at]
+            noisy = original + rng.normal(0, math.sqrt(NOISE * float((original**2).mean())), original.shape)
+            labels = cluster(original)
+            tally.add("rand", rand_index(labels, cluster(told)))
+            tally.add("rand_same", rand_index(labels, cluster(told, only=len(np.unique(labels)))))
+            tally.add("rand_again", rand_index(labels, cluster(original, seed=1)))
+            tally.add("rand_noisy", rand_index(labels, cluster(noisy)))
+            tally.add("rand_events", at.sum())
+            tally.add("clusters", len(np.unique(labels)))
+
+
+def known_units(seed: int = 1) -> tuple[np.ndarray, Any, Any]:
+    """A recording by SpikeInterface's generator: codes int64 (frames, channels), probe, true sorting.
+
+    Electrodes 150 micrometres apart, as far as threads' are, so that most units are seen by one.
+    """
+    from spikeinterface.core import generate_ground_truth_recording
+
+    recording, truth = generate_ground_truth_recording(
+        durations=[SORTED_SECONDS],
+        sampling_frequency=SORTED_RATE,
+        num_channels=SORTED_CHANNELS,
+        num_units=UNITS,
+        seed=seed,
+        generate_probe_kwargs={
+            "num_columns": 1,
+            "xpitch": 150,
+            "ypitch": 150,
+            "contact_shapes": "circle",
+            "contact_shape_params": {"radius": 6},
+        },
+        generate_sorting_kwargs={"firing_rates": (1.0, 6.0), "refractory_period_ms": 3.0},
+    )
+    traces = recording.get_traces()
+    scale = NOISE_CODES / (float(np.median(np.abs(traces))) / 0.6745)
+    return np.clip(np.rint(512 + scale * traces), 0, 1023).astype(np.int64), recording.get_probe(), truth
+
+
+def sort_known(tally: Tally) -> None:
+    """Add a sorter's accuracy on known units: on the original, on what telemetry reconstructs at the tally's ratio,
+    without a budget, which is what telling crossings alone costs, and with a lower threshold in the same budget.
+    """
+    with warnings.catch_warnings(), redirect_stdout(sys.stderr):
+        warnings.simplefilter("ignore")
+        codes, probe, truth = known_units()
+        clear = _depths(codes, truth) >= CLEAR
+        original = _accuracy(codes, probe, truth)
+        tally.add("accuracy_original", original)
+        tally.add("clear_original", original[clear])
+        budget = budget_of(SORTED_CHANNELS, SORTED_RATE, tally.ratio)
+        for name, settings in (
+            ("accuracy", Settings(budget=budget)),
+            ("accuracy_unlimited", Settings(budget=UNLIMITED, packet_ms=10.0)),
+            ("accuracy_lower", Settings(budget=budget, threshold=LOWER, power_ms=0.0, low_high=0.0)),
+        ):
+            encoder = TelemetryEncoder(SORTED_CHANNELS, SORTED_RATE, settings=settings, stream=0)
+            told = collect(encoder.push(N1_VALUES[codes]) + encoder.close())
+            accuracy = _accuracy(with_noise(told), probe, truth)
+            tally.add(name, accuracy)
+            if name == "accuracy":
+                tally.add("clear", accuracy[clear])
+
+
+def _depths(codes: np.ndarray, truth: Any) -> np.ndarray:
+    """How deep the mean trough of each unit is where it is deepest, in deviations of noise: float64 (units,)."""
+    reference = refer(N1_VALUES[codes], SORTED_RATE, Settings())
+    depths = []
+    for unit in truth.unit_ids:
+        frames = np.asarray(truth.get_unit_spike_train(unit), dtype=np.int64)
+        depth = 0.0
+        for channel in range(SORTED_CHANNELS):
+            waves = cut(reference.band, frames, np.full(len(frames), channel), 10, 30)
+            depth = max(depth, float(-waves.mean(axis=0).min(initial=0)) / reference.noise[channel])
+        depths.append(depth)
+    return np.array(depths)
+
+
+def with_noise(told: Telemetry, seed: int = 0) -> np.ndarray:
+    """The signal that telemetry tells, in codes int64 (frames, channels), with noise where no waveform is told.
+
+    Sorters take the noise's level from the recording, and telemetry tells none. A channel's weakest waveform lies about
+    at the threshold, which tells the level; the middle channel's stands for those without any.
+    """
+    settings, shape = told.description.settings, told.description.shape
+    has = told.waveform_of >= 0
+    rows, channels = told.waveform_of[has], told.event_channels[has]
+    troughs = np.abs(told.waveforms[rows, told.pre])
+    level = np.full(told.channels, np.nan)
+    for channel in np.unique(channels):
+        level[channel] = np.percentile(troughs[channels == channel], 5) / settings.threshold
+    level = np.where(np.isfinite(level), level, np.nanmedian(level) if np.isfinite(level).any() else 1.0)
+    # White noise has this share of its power in the band.
+    level /= math.sqrt((settings.band[1] - settings.band[0]) / (told.rate / 2))
+    signal = told.signal()
+    noise = np.random.default_rng(seed).normal(0, 1, signal.shape) * level
+    for frame, channel in zip(told.trough_frames[rows], channels, strict=True):
+        noise[max(frame - shape.pre, 0) : frame + shape.post, channel] = 0
+    return np.clip(np.rint(signal + noise), 0, told.description.levels.codes - 1).astype(np.int64)
+
+
+def _accuracy(codes: np.ndarray, probe: Any, truth: Any) -> np.ndarray:
+    """Mean accuracy of each true unit in several sortings, as SpikeInterface compares them: float64 (units,)."""
+    from spikeinterface.comparison import compare_sorter_to_ground_truth
+    from spikeinterface.core import NumpyRecording
+    from spikeinterface.sorters import run_sorter
+
+    recording = NumpyRecording([codes.astype(np.int16)], SORTED_RATE)
+    recording.set_probe(probe, in_place=True)
+    recording.set_channel_gains(1.0)
+    recording.set_channel_offsets(0.0)
+    with tempfile.TemporaryDirectory() as folder:
+        saved = recording.save(folder=Path(folder) / "recording", verbose=False, progress_bar=False)
+        jobs = {"n_jobs": 1, "progress_bar": False}
+        found = []
+        for seed in range(SORTINGS):
+            place = Path(folder) / f"sorted{seed}"
+            sorting = run_sorter(SORTER, saved, folder=place, verbose=False, seed=seed, job_kwargs=jobs)
+            comparison = compare_sorter_to_ground_truth(truth, sorting, exhaustive_gt=True)
+            found.append(np.asarray(comparison.get_performance()["accuracy"], dtype=np.float64))
+        mean: np.ndarray = np.mean(found, axis=0)
+        return mean

@@ -1,0 +1,104 @@
+"""What a channel is usually like, as the encoder measures it and keys tell it: rate, noise, power, low band."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spikey.telemetry.filters import LOW_FRACTION
+from spikey.telemetry.frontend import MEDIAN_BITS, Front
+from spikey.telemetry.logarithm import exp2, logarithms
+from spikey.telemetry.symbols import FLAG_CLASSES
+from spikey.telemetry.syntax import (
+    EIGHTHS,
+    FIELDS,
+    NOISE,
+    OFFSET,
+    POWER,
+    POWER_LEVEL,
+    RATE,
+    SCALE,
+    SPREAD,
+    SPREADS,
+)
+
+# Before anything is known of a channel: those of the N1's recordings in the middle.
+USUAL = {RATE: 9, NOISE: 49, SPREAD: 1, SCALE: 39, OFFSET: 0}
+LEAST = (0, 0, -512, 0, 0, -(1 << 16))  # of each field
+MOST = (FLAG_CLASSES - 1, 160, 352, SPREADS - 1, 120, 1 << 16)
+PRIOR_SLOTS = 4096  # of which a third held an event
+WIDE = (2, 4, 8)  # mean distances of power from its level, in 1/8 octaves, that part the classes
+
+
+def usual(channels: int) -> np.ndarray:
+    """A profile int32 (channels, 6) to begin with."""
+    profile = np.zeros((channels, FIELDS), dtype=np.int32)
+    for field, value in USUAL.items():
+        profile[:, field] = value
+    profile[:, POWER] = EIGHTHS // 2 * profile[:, NOISE] - POWER_LEVEL
+    return profile
+
+
+def bounded(profile: np.ndarray) -> np.ndarray:
+    """A profile within what makes sense, so that one that was made up does no harm either."""
+    return np.clip(profile, LEAST, MOST).astype(np.int32)
+
+
+class Habits:
+    """Sums of what channels did, in which the past counts half as much with each epoch."""
+
+    def __init__(self, channels: int):
+        self.channels = channels
+        self._slots = 0
+        self._bins = 0
+        self._samples = 0
+        self._events, self._power, self._spread, self._low, self._squares = np.zeros((5, channels), dtype=np.int64)
+
+    def saw_events(self, channels: np.ndarray, slots: int) -> None:
+        """A packet's events, of slots."""
+        self._events += np.bincount(channels, minlength=self.channels)
+        self._slots += slots
+
+    def saw_power(self, logarithm: np.ndarray, level: np.ndarray) -> None:
+        """A bin of power of all channels, and what the profile says it is, in 1/8 octaves."""
+        self._power += logarithm
+        self._spread += np.abs(logarithm - level)
+        self._bins += 1
+
+    def saw_low(self, samples: np.ndarray) -> None:
+        """Samples (channels, n) of the low band in 1/64 codes."""
+        wide = samples.astype(np.int64)
+        self._low += wide.sum(axis=1)
+        self._squares += (wide * wide).sum(axis=1)
+        self._samples += samples.shape[1]
+
+    def profile(self, front: Front, middle: int) -> np.ndarray:
+        """A profile int32 (channels, 6) of all this; middle: the alphabet's middle code. What is past fades."""
+        made = usual(self.channels)
+        slots_between = (self._slots + PRIOR_SLOTS) * 3 // (3 * self._events + 1)
+        made[:, RATE] = np.clip(_logarithm(slots_between * 45 >> 5, 0) - 1, 0, FLAG_CLASSES - 1)
+        made[:, NOISE] = _logarithm(front.median >> MEDIAN_BITS, 2)
+        made[:, POWER] = EIGHTHS // 2 * made[:, NOISE] - POWER_LEVEL
+        if self._bins:
+            made[:, POWER] = self._power // self._bins
+            made[:, SPREAD] = np.searchsorted(WIDE, self._spread // self._bins, side="right")
+        if self._samples:
+            mean = self._low // self._samples
+            made[:, SCALE] = _logarithm(np.maximum(self._squares // self._samples - mean * mean, 1), 3) // 4
+            deviation = _powers(made[:, SCALE])
+            mean += (front.first.astype(np.int64) - middle) << LOW_FRACTION
+            made[:, OFFSET] = (4 * mean + deviation // 2) // deviation  # quarters of the deviation
+        for name in ("_slots", "_bins", "_samples"):
+            setattr(self, name, getattr(self, name) // 2)
+        for sums in (self._events, self._power, self._spread, self._low, self._squares):
+            sums >>= 1
+        return bounded(made)
+
+
+def _logarithm(values: np.ndarray, bits: int) -> np.ndarray:
+    results = np.empty(len(values), dtype=np.int32)
+    logarithms(values.astype(np.int64), bits, results)
+    return results
+
+
+def _powers(quarters: np.ndarray) -> np.ndarray:
+    return np.array([exp2(2 * int(each)) for each in quarters], dtype=np.int64)

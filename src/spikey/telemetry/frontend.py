@@ -1,0 +1,250 @@
+"""What is computed of every sample: the spike band, its noise, crossings, its power, and the low band.
+
+    code --+-- high-pass -- low-pass --+-- running median -- threshold -- crossings
+           |     (the spike band)      +-- low-pass -- square -- sum: spike-band power
+           +-- decimator: the low band
+
+All channels side by side, frame by frame, in whole numbers. The spike band is kept for a while, so that waveforms can
+be cut out of it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from spikey.base.jit import inlined, kernel
+from spikey.telemetry.filters import COEFFICIENT_BITS, FRACTION, LOW_FRACTION, decimator, section
+from spikey.telemetry.settings import BLOCK, POLARITIES, Settings, Shape
+
+MEDIAN_BITS = 10  # of the running median below a unit of the spike band
+SLOWEST = 14  # its steps are 1/2^14 of itself, once it has settled
+QUICKEST = 3
+WARM_UP = 1024  # frames before the first event
+LEAST_NOISE = 1 << (FRACTION - 2)  # a quarter of a code: below that, channels are as good as silent
+NORMAL = 0.6744897501960817  # median of the absolute value of a standard normal variable
+THRESHOLD_BITS = 8
+POWER_SHIFT = 4  # bits of the spike band that its squares do without
+ROOM = 512  # frames that are taken in before the windows are moved
+HALF = 1 << (COEFFICIENT_BITS - 1)
+HIGH, LOW, POWER = 0, 1, 2  # rows of `sections`
+
+
+class Front(NamedTuple):
+    """State of all channels.
+
+    raw int32 (rows, channels): codes less the channel's first one. band int32 (rows, channels): the spike band, in
+    2^-10 codes. sections int32 (3, 3): gain, a1 and a2 of each filter. memory int32 (8, channels): what they remember,
+    two values each: codes, high-passed signal, spike band, and the power's band.
+    median int64 (channels,): of the absolute spike band, in 2^-20 codes. limit int64 (channels,): the threshold in
+    2^-10 codes. since int32 (channels,): frames since the last event. beyond uint8 (channels,): whether the last frame
+    was beyond the threshold. power int64 (channels,): sum of squares in the running bin, in 2^-12 squared codes.
+    taps int32 (n,): the decimator's. sums int64 (channels,): room for it. low int32 (channels, ring): the latest
+    samples of the low band, in 1/64 codes, as many as a packet's blocks need. first int32 (channels,): the first code.
+    events int32 (capacity, 2): frame of the packet and channel of each.
+    numbers int64 (8,): frames taken in; row of the next frame in `raw` and `band`; events found in this chunk;
+    threshold over median, times 256; refractory frames; frames of a sample of the low band; gain of the decimator;
+    polarity.
+    """
+
+    raw: np.ndarray
+    band: np.ndarray
+    sections: np.ndarray
+    memory: np.ndarray
+    median: np.ndarray
+    limit: np.ndarray
+    since: np.ndarray
+    beyond: np.ndarray
+    power: np.ndarray
+    taps: np.ndarray
+    sums: np.ndarray
+    low: np.ndarray
+    first: np.ndarray
+    events: np.ndarray
+    numbers: np.ndarray
+
+
+FRAMES, ROW, FOUND, FACTOR, REFRACTORY, DECIMATION, GAIN, POLARITY = range(8)
+
+
+def front(settings: Settings, shape: Shape) -> Front:
+    """A state before the first frame."""
+    channels = shape.channels
+    taps, gain = decimator(shape.decimation)
+    history = max(len(taps), shape.wait + shape.pre + 1)
+    rows = history + ROOM
+
+    def zeros(*size: int, dtype: type = np.int32) -> np.ndarray:
+        return np.zeros(size, dtype=dtype)
+
+    sections = [
+        section("high", settings.band[0], shape.rate),
+        section("low", settings.band[1], shape.rate),
+        section("low", settings.power_high, shape.rate),
+    ]
+    factor = int(settings.threshold / NORMAL * (1 << THRESHOLD_BITS) + 0.5)
+    return Front(
+        zeros(rows, channels),
+        zeros(rows, channels),
+        np.stack(sections),
+        zeros(8, channels),
+        np.full(channels, LEAST_NOISE << MEDIAN_BITS, dtype=np.int64),
+        zeros(channels, dtype=np.int64),
+        np.full(channels, 1 << 20, dtype=np.int32),
+        zeros(channels, dtype=np.uint8),
+        zeros(channels, dtype=np.int64),
+        taps.astype(np.int32),
+        zeros(channels, dtype=np.int64),
+        zeros(channels, 1 << (BLOCK + shape.frames // shape.decimation + 1).bit_length()),
+        zeros(channels),
+        zeros(channels * shape.slots, 2),
+        np.array(
+            [0, history, 0, factor, shape.refractory, shape.decimation, gain, POLARITIES.index(settings.polarity)],
+            dtype=np.int64,
+        ),
+    )
+
+
+@kernel
+def begin(front, codes):
+    """Set the codes int32 (channels,) that signals are reckoned from, so that filters need not settle."""
+    for c in range(codes.shape[0]):
+        front.first[c] = codes[c]
+
+
+@kernel
+def take_in(front, codes, offset):
+    """Take in frames int32 (n, channels), n at most the room; `offset`: of the first of them in its packet."""
+    channels = front.first.shape[0]
+    rows, history = front.raw.shape[0], front.raw.shape[0] - ROOM
+    if front.numbers[ROW] + codes.shape[0] > rows:
+        start = front.numbers[ROW] - history
+        for r in range(history):
+            for c in range(channels):
+                front.raw[r, c] = front.raw[start + r, c]
+                front.band[r, c] = front.band[start + r, c]
+        front.numbers[ROW] = history
+    for t in range(codes.shape[0]):
+        row = front.numbers[ROW]
+        raw, band = front.raw[row], front.band[row]
+        for c in range(channels):
+            raw[c] = codes[t, c] - front.first[c]
+        _filter(front, raw, band)
+        _measure(front, band)
+        _detect(front, band, offset + t)
+        front.numbers[FRAMES] += 1
+        front.numbers[ROW] = row + 1
+        if front.numbers[FRAMES] % front.numbers[DECIMATION] == 0:
+            _decimate(front)
+
+
+@inlined
+def _filter(front, raw, band):
+    """The spike band of a frame, and the power of its lower part."""
+    memory, sections = front.memory, front.sections
+    channels = raw.shape[0]
+    x1, x2, y1, y2 = memory[0], memory[1], memory[2], memory[3]
+    gain, a1, a2 = np.int64(sections[HIGH, 0]), np.int64(sections[HIGH, 1]), np.int64(sections[HIGH, 2])
+    for c in range(channels):
+        x = raw[c] << FRACTION
+        y = gain * np.int64(np.int32(x - 2 * x1[c] + x2[c])) - a1 * np.int64(y1[c]) - a2 * np.int64(y2[c])
+        x2[c], x1[c] = x1[c], x
+        band[c] = np.int32((y + HALF) >> COEFFICIENT_BITS)
+    z1, z2 = memory[4], memory[5]
+    gain, a1, a2 = np.int64(sections[LOW, 0]), np.int64(sections[LOW, 1]), np.int64(sections[LOW, 2])
+    for c in range(channels):
+        y = np.int64(band[c])
+        z = gain * (y + 2 * np.int64(y1[c]) + np.int64(y2[c])) - a1 * np.int64(z1[c]) - a2 * np.int64(z2[c])
+        y2[c], y1[c] = y1[c], band[c]
+        band[c] = np.int32((z + HALF) >> COEFFICIENT_BITS)
+    p1, p2 = memory[6], memory[7]
+    gain, a1, a2 = np.int64(sections[POWER, 0]), np.int64(sections[POWER, 1]), np.int64(sections[POWER, 2])
+    for c in range(channels):
+        z = np.int64(band[c])
+        p = gain * (z + 2 * np.int64(z1[c]) + np.int64(z2[c])) - a1 * np.int64(p1[c]) - a2 * np.int64(p2[c])
+        z2[c], z1[c] = z1[c], band[c]
+        p2[c], p1[c] = p1[c], np.int32((p + HALF) >> COEFFICIENT_BITS)
+    power = front.power
+    for c in range(channels):
+        p = np.int64(p1[c] >> POWER_SHIFT)
+        power[c] += p * p
+
+
+@inlined
+def _measure(front, band):
+    """Move the running median of the absolute spike band, and now and then the threshold."""
+    median, frames = front.median, front.numbers[FRAMES]
+    shift, age = QUICKEST, frames >> 5
+    while age > 1 and shift < SLOWEST:
+        shift += 1
+        age >>= 1
+    for c in range(band.shape[0]):
+        above = (np.int64(abs(band[c])) << MEDIAN_BITS) > median[c]
+        step = (median[c] >> shift) + 1
+        median[c] = max(median[c] + (step if above else -step), LEAST_NOISE << MEDIAN_BITS)
+    if frames & 15 == 0:
+        limit, factor = front.limit, front.numbers[FACTOR]
+        for c in range(band.shape[0]):
+            limit[c] = ((median[c] >> MEDIAN_BITS) * factor) >> THRESHOLD_BITS
+
+
+@inlined
+def _detect(front, band, frame):
+    """Note the channels whose spike band crosses the threshold with this frame."""
+    limit, since, beyond = front.limit, front.since, front.beyond
+    polarity, crossings = front.numbers[POLARITY], 0
+    for c in range(band.shape[0]):
+        signal = np.int64(band[c])
+        signal = -signal if polarity == 0 else (signal if polarity == 1 else abs(signal))
+        now = np.uint8(signal > limit[c])
+        crossings += now & ~beyond[c] & 1
+        beyond[c] = now | (beyond[c] & np.uint8(1)) << np.uint8(1)
+        since[c] = min(since[c] + 1, 1 << 20)
+    if crossings > 0 and front.numbers[FRAMES] >= WARM_UP:
+        for c in range(band.shape[0]):
+            if beyond[c] == 1 and since[c] >= front.numbers[REFRACTORY]:
+                since[c] = 0
+                found = front.numbers[FOUND]
+                if found < front.events.shape[0]:
+                    front.events[found, 0], front.events[found, 1] = frame, c
+                    front.numbers[FOUND] = found + 1
+    for c in range(band.shape[0]):
+        beyond[c] &= np.uint8(1)
+
+
+@inlined
+def _decimate(front):
+    """One more sample of the low band."""
+    taps, gain, decimation = front.taps, front.numbers[GAIN], front.numbers[DECIMATION]
+    last = front.numbers[ROW] - 1
+    place = (front.numbers[FRAMES] // decimation - 1) & (front.low.shape[1] - 1)
+    sums = front.sums
+    for c in range(sums.shape[0]):
+        sums[c] = 0
+    for i in range(taps.shape[0]):
+        raw, tap = front.raw[last - i], np.int64(taps[i])
+        for c in range(sums.shape[0]):
+            sums[c] += tap * np.int64(raw[c])
+    for c in range(sums.shape[0]):
+        front.low[c, place] = ((sums[c] << (LOW_FRACTION + 1)) + gain) // (2 * gain)
+
+
+@kernel
+def snippets(front, rows, channels, shape, offsets, waveforms):
+    """Cut the waveforms of events out of the spike band.
+
+    rows, channels int64 (n,): of each crossing. shape int64 (3,): frames before the trough, from it on, and of the
+    search for it. offsets uint8 (n,): set to the trough's distance from the crossing. waveforms int32 (n, snippet).
+    """
+    pre, post, reach = shape[0], shape[1], shape[2]
+    for e in range(rows.shape[0]):
+        c, row = channels[e], rows[e]
+        best, deepest = 0, np.int64(abs(front.band[row, c]))
+        for o in range(1, reach + 1):
+            depth = np.int64(abs(front.band[row + o, c]))
+            if depth > deepest:
+                best, deepest = o, depth
+        offsets[e] = best
+        for i in range(pre + post):
+            waveforms[e, i] = front.band[row + best - pre + i, c]

@@ -1,0 +1,149 @@
+"""What the encoder has taken in and not yet told: events, waveforms that are complete, bins of power, the low band."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from spikey.telemetry.basis import LEAST_SQUARE, Transforms, analyse_low, analyse_waves
+from spikey.telemetry.channel_stats import Habits
+from spikey.telemetry.frontend import FOUND, FRAMES, ROOM, ROW, begin, front, snippets, take_in
+from spikey.telemetry.logarithm import logarithms
+from spikey.telemetry.settings import BLOCK, Settings, Shape
+from spikey.telemetry.syntax import COMPONENTS, POWER
+
+
+class Crossings(NamedTuple):
+    """Events whose waveforms are not complete, int64 (n,) each.
+
+    keys: slot of the stream times the number of channels, plus the channel. frames: of the stream. due: the frame after
+    which the waveform is complete, by what the event tells.
+    """
+
+    keys: np.ndarray
+    frames: np.ndarray
+    due: np.ndarray
+
+
+class Waves(NamedTuple):
+    """Complete waveforms: keys int64 (n,), offsets uint8 (n,), coefficients int32 (n, components)."""
+
+    keys: np.ndarray
+    offsets: np.ndarray
+    coefficients: np.ndarray
+
+
+NO_CROSSINGS = Crossings(*np.zeros((3, 0), dtype=np.int64))
+NO_WAVES = Waves(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.uint8), np.zeros((0, COMPONENTS), dtype=np.int32))
+
+
+class Intake:
+    """Takes in codes, and keeps what is to be told of them.
+
+    events int64 (n, 2): of the running packet: frame of it, and channel. bins: power of the latest bins, by number, in
+    1/8 octaves, int32 (channels,). habits: what channels are like.
+    """
+
+    def __init__(self, settings: Settings, shape: Shape, transforms: Transforms):
+        self.shape, self.transforms = shape, transforms
+        self.front = front(settings, shape)
+        self.habits = Habits(shape.channels)
+        self.frames = self.start = 0  # taken in; and with which the running packet began
+        self.events = np.zeros((0, 2), dtype=np.int64)
+        self.bins: dict[int, np.ndarray] = {}
+        self._span = np.array([shape.pre, shape.post, shape.trough])
+        self._open = NO_CROSSINGS
+        self._waves: list[Waves] = []
+
+    def room(self) -> int:
+        """How many frames may be taken in at once."""
+        room = min(self.start + self.shape.frames - self.frames, ROOM)
+        return min(room, self.shape.bin - self.frames % self.shape.bin) if self.shape.bin else room
+
+    def take(self, codes: np.ndarray, profile: np.ndarray) -> None:
+        """Take in codes int32 (n, channels), n at most the room; profile: the one in force."""
+        front, shape = self.front, self.shape
+        if self.frames == 0:
+            begin(front, codes[0])
+        front.numbers[FOUND] = 0
+        before = self.frames // shape.decimation
+        take_in(front, codes, self.frames - self.start)
+        self.frames += len(codes)
+        if count := int(front.numbers[FOUND]):
+            self._note(front.events[:count].astype(np.int64))
+        if len(self._open.due):
+            self._cut()
+        if shape.bin and self.frames % shape.bin == 0:
+            logarithm = np.empty(shape.channels, dtype=np.int32)
+            logarithms(np.maximum(front.power // shape.bin, LEAST_SQUARE), 3, logarithm)
+            front.power[:] = 0
+            self.bins[self.frames // shape.bin] = logarithm
+            self.habits.saw_power(logarithm, profile[:, POWER])
+        end = self.frames // shape.decimation // BLOCK * BLOCK
+        if end > before:
+            self.habits.saw_low(front.low[:, np.arange(end - BLOCK, end) % front.low.shape[1]])
+
+    def _note(self, events: np.ndarray) -> None:
+        shape = self.shape
+        self.events = np.concatenate([self.events, events]) if len(self.events) else events
+        if shape.waveforms:
+            at = events[:, 0]
+            due = self.start + at - at % shape.slot % shape.resolution + shape.resolution - 1 + shape.wait
+            more = Crossings(self.keys(events), self.start + at, due)
+            self._open = Crossings(*map(np.concatenate, zip(self._open, more, strict=True)))
+
+    def _cut(self) -> None:
+        """Cut out the waveforms that are complete by now."""
+        ready = self._open.due < self.frames
+        if not ready.any():
+            return
+        keys, frames, _ = (each[ready] for each in self._open)
+        self._open = Crossings(*(each[~ready] for each in self._open))
+        shape, front = self.shape, self.front
+        rows = front.numbers[ROW] - front.numbers[FRAMES] + frames
+        offsets = np.zeros(len(rows), dtype=np.uint8)
+        cut = np.zeros((len(rows), shape.snippet), dtype=np.int32)
+        snippets(front, rows, keys % shape.channels, self._span, offsets, cut)
+        coefficients = np.zeros((len(rows), len(self.transforms.waves)), dtype=np.int32)
+        analyse_waves(self.transforms.waves, cut, coefficients)
+        self._waves.append(Waves(keys, offsets, coefficients))
+
+    def keys(self, events: np.ndarray) -> np.ndarray:
+        """The keys of events (n, 2) of the running packet."""
+        return (self.start + events[:, 0]) // self.shape.slot * self.shape.channels + events[:, 1]
+
+    def forget(self, events: np.ndarray) -> None:
+        """Forget the waveforms of events (n, 2) of the running packet, which are not told of."""
+        keys = self.keys(events)
+        left = ~np.isin(self._open.keys, keys)
+        self._open = Crossings(*(each[left] for each in self._open))
+        for at, waves in enumerate(self._waves):
+            left = ~np.isin(waves.keys, keys)
+            self._waves[at] = Waves(*(each[left] for each in waves))
+
+    def waves(self) -> Waves:
+        """The waveforms that are complete, in the order of their events."""
+        if not self._waves:
+            return NO_WAVES
+        waves = self._waves[0]
+        if len(self._waves) > 1:
+            waves = Waves(*map(np.concatenate, zip(*self._waves, strict=True)))
+        order = np.argsort(waves.keys)
+        return Waves(*(each[order] for each in waves))
+
+    def blocks(self, profile: np.ndarray, channels: np.ndarray, ends: np.ndarray, middle: int) -> np.ndarray:
+        """Coefficients int32 (n, kept) of channels' blocks of the low band that end after so many samples of it."""
+        coefficients = np.zeros((len(channels), self.shape.coefficients), dtype=np.int32)
+        if len(channels):
+            front = self.front
+            analyse_low(self.transforms.cosines, front.low, front.first, ends, channels, profile, middle, coefficients)
+        return coefficients
+
+    def begin_packet(self) -> None:
+        """What was due with the last packet has been told."""
+        self.start = self.frames
+        self.events = self.events[:0]
+        self._waves = []
+        for past in [each for each in self.bins if each < self.start // self.shape.bin - 1]:
+            del self.bins[past]

@@ -1,0 +1,146 @@
+"""The parts of a packet's payload, symbol by symbol: profiles, events, spike-band power, low band, waveforms.
+
+Each function codes arrays through whatever coder it is given: a range encoder and a meter read them, a range decoder
+fills them. All contexts are of the same packet and of the profile, so that a packet needs no other but the key.
+"""
+
+from __future__ import annotations
+
+from spikey.base.jit import inlined, kernel
+from spikey.telemetry.symbols import beyond, even, flag, signed, symbol, unsigned
+
+# Fields of a channel's profile.
+RATE, NOISE, POWER, SPREAD, SCALE, OFFSET = range(6)
+FIELDS = 6
+QUARTERS = 4  # steps an octave of noise and scale
+EIGHTHS = 8  # and of power
+POWER_LEVEL = 64  # power's level lies near 16 log2(noise) - 64
+SPREADS = 4  # classes of how much a channel's power varies
+BURSTS = 8  # times 1, 4, 16, ...: how much likelier events are in a packet than the profiles say
+STEPS = 40  # sizes of the low band's steps, four an octave
+STEP_CLASSES, STEPS_OF_CLASS, BANDS, LOW_CONTEXTS = 14, 3, 14, 9
+QUALITIES = 10  # sizes of the waveforms' steps, two an octave
+COMPONENTS = 12  # of the waveforms' basis
+WAVE_CONTEXTS = 16
+ABSENT = 6  # class of the chance that an event's waveform was left out
+COARSE = 2  # class of the chance that power comes in coarser steps
+COARSEST = 3  # steps of power
+OMITTED = 7  # and of that of the power or the low band of a packet
+
+# Rows of the tables.
+PROFILE_ROWS = 0
+BURST_ROW = PROFILE_ROWS + FIELDS
+TROUGH_ROW = BURST_ROW + 1
+POWER_ROWS = TROUGH_ROW + 1
+LOW_ROWS = POWER_ROWS + COARSEST * SPREADS
+WAVE_ROWS = LOW_ROWS + STEP_CLASSES * BANDS * LOW_CONTEXTS
+ROWS = WAVE_ROWS + QUALITIES * COMPONENTS * WAVE_CONTEXTS
+
+
+@kernel
+def code_profile(coder, tables, profile):
+    """Code what is known of some channels; profile int32 (channels, 6)."""
+    for c in range(profile.shape[0]):
+        profile[c, RATE] = symbol(coder, tables, PROFILE_ROWS + RATE, profile[c, RATE])
+        for field in (NOISE, SCALE):
+            octave = unsigned(coder, tables, PROFILE_ROWS + field, profile[c, field] // QUARTERS)
+            profile[c, field] = octave * QUARTERS + even(coder, QUARTERS, profile[c, field] % QUARTERS)
+        usual = EIGHTHS // 2 * profile[c, NOISE] - POWER_LEVEL
+        profile[c, POWER] = usual + signed(coder, tables, PROFILE_ROWS + POWER, profile[c, POWER] - usual)
+        profile[c, SPREAD] = even(coder, SPREADS, profile[c, SPREAD])
+        profile[c, OFFSET] = signed(coder, tables, PROFILE_ROWS + OFFSET, profile[c, OFFSET])
+
+
+@kernel
+def code_length(coder, length, most):
+    """Code the frames of the last packet, int64 (1,), at most so many."""
+    length[0] = even(coder, most + 1, length[0])
+
+
+@kernel
+def code_dropped(coder, dropped):
+    """Code how many events of this packet were left out; dropped int64 (1,)."""
+    dropped[0] = beyond(coder, dropped[0])
+
+
+@kernel
+def code_events(coder, tables, rates, burst, places, found):
+    """Code the events of a packet, slot by slot and channel by channel.
+
+    rates int32 (channels,): classes of chances. burst int64 (1,): how much likelier events are. places: at which one
+    of a slot can lie. found int16 (slots, channels): 0, or one more than an event's place.
+    """
+    burst[0] = symbol(coder, tables, BURST_ROW, burst[0])
+    for slot in range(found.shape[0]):
+        for c in range(found.shape[1]):
+            chance = max(rates[c] - 2 * burst[0], 0)
+            if flag(coder, tables, chance, found[slot, c]) != 0:
+                found[slot, c] = 1 + even(coder, places, found[slot, c] - 1)
+            else:
+                found[slot, c] = 0
+
+
+@kernel
+def code_power(coder, tables, coarse, spreads, which, values):
+    """Code the power of some channels less its level in the profile, in steps of 1/8, 1/4 or 1/2 octave.
+
+    coarse int64 (1,): 0, 1 or 2. spreads int32 (channels,): classes. which int64 (n,): channels. values int32 (n,).
+    """
+    more = flag(coder, tables, COARSE, min(coarse[0], 1))
+    if more != 0:
+        more += flag(coder, tables, 0, max(coarse[0], 1) - 1)
+    coarse[0] = more
+    for i in range(values.shape[0]):
+        values[i] = signed(coder, tables, POWER_ROWS + coarse[0] * SPREADS + spreads[which[i]], values[i])
+
+
+@kernel
+def code_low(coder, tables, step, blocks):
+    """Code blocks of the low band; step int64 (1,): the size of all steps. blocks int32 (n, coefficients)."""
+    step[0] = even(coder, STEPS, step[0])
+    for b in range(blocks.shape[0]):
+        last, before = 0, 0  # magnitudes
+        for k in range(blocks.shape[1]):
+            value = signed(coder, tables, low_row(step[0], k, last, before), blocks[b, k])
+            blocks[b, k] = value
+            before, last = last, min(abs(value), LOW_CONTEXTS)
+
+
+@inlined
+def low_row(step, k, last, before):
+    """The row for coefficient k of a block, after two of some magnitudes; bands are narrower at low frequencies."""
+    band = k if k < 5 else (5 + (k - 5) // 3 if k < 14 else min(8 + (k - 14) // 7, BANDS - 1))
+    first = (min(step // STEPS_OF_CLASS, STEP_CLASSES - 1) * BANDS + band) * LOW_CONTEXTS
+    return LOW_ROWS + first + min(2 * last + before, LOW_CONTEXTS - 1)
+
+
+@kernel
+def code_waves(coder, tables, quality, absent, offsets, waves):
+    """Code waveforms in their basis; quality int64 (1,): the size of all steps.
+
+    absent uint8 (n,): 1 where a waveform is left out. offsets uint8 (n,): of the trough. waves int32 (n, components).
+    """
+    quality[0] = even(coder, QUALITIES, quality[0])
+    for e in range(absent.shape[0]):
+        absent[e] = flag(coder, tables, ABSENT, absent[e])
+        if absent[e] == 0:
+            offsets[e] = symbol(coder, tables, TROUGH_ROW, offsets[e])
+            largest, last, before = 0, 0, 0
+            for k in range(waves.shape[1]):
+                value = signed(coder, tables, wave_row(quality[0], k, largest, last + before), waves[e, k])
+                waves[e, k] = value
+                before, last = last, min(abs(value), 4)
+                largest = max(largest, min(abs(value), 8))
+
+
+@inlined
+def wave_row(quality, k, largest, latest):
+    """The row for component k of a waveform, by the largest of those before and the sum of the last two."""
+    size = 0 if largest < 2 else (1 if largest < 4 else (2 if largest < 8 else 3))
+    return WAVE_ROWS + (quality * COMPONENTS + k) * WAVE_CONTEXTS + 4 * size + min(latest, 3)
+
+
+@kernel
+def code_omitted(coder, tables, omitted):
+    """Code whether a part that is due was left out; omitted int64 (1,): 0 or 1."""
+    omitted[0] = flag(coder, tables, OMITTED, omitted[0])

@@ -1,0 +1,193 @@
+"""Learns what telemetry comes with: the waveforms' basis, and how likely each symbol is.
+
+`python -m tools.fit_telemetry FOLDER OUT.npz [LEAVE_OUT]` looks at recordings that have nothing to do with
+every `LEAVE_OUT`th one (5), each as a channel, and writes `telemetry/tables.npz`. The basis are the principal
+components of waveforms, of which no channel has many; the tables are counts, smoothed, of what the encoder codes with
+every size of steps.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spikey.files.devices import training_files
+from spikey.levels.maps import N1_CODES
+from spikey.model.fixed_point import MASS
+from spikey.recording.wav import open_wav
+from spikey.telemetry import basis
+from spikey.telemetry import syntax as sections
+from spikey.telemetry.allocation import Chooser
+from spikey.telemetry.basis import BASIS_BITS, COSINE_BITS, transforms
+from spikey.telemetry.channel_stats import usual
+from spikey.telemetry.encoder import TelemetryEncoder
+from spikey.telemetry.frontend import MEDIAN_BITS, NORMAL
+from spikey.telemetry.payload import Payload, code_detail, code_keys, code_news
+from spikey.telemetry.pending import Intake
+from spikey.telemetry.settings import BLOCK, Settings, shape_of
+from spikey.telemetry.symbols import SYMBOLS, Tally
+from spikey.telemetry.syntax import COARSEST, COMPONENTS, QUALITIES, ROWS, STEPS
+
+RATE = 20_000.0  # as if all were of it, which changes next to nothing
+CHANNELS = 64  # at a time
+MOST_WAVES = 60  # of a channel that count in full for the basis
+PARENT = 20.0  # how many symbols of related rows count as much as a row's own
+FLOOR = 3e-5  # of each symbol, for recordings of other kinds
+
+
+def recordings(folder: Path, leave_out: int) -> list[np.ndarray]:
+    """Samples int16 (frames, channels) of many recordings at a time, as long as the shortest of them."""
+    parts = []
+    for path in training_files(sorted(folder.rglob("*.wav")), leave_out):
+        with open_wav(path) as source:
+            parts.append(source.read(0, source.frames)[:, 0])
+    parts.sort(key=len)
+    batches = [parts[at : at + CHANNELS] for at in range(0, len(parts), CHANNELS)]
+    return [np.stack([part[: len(batch[0])] for part in batch], axis=1) for batch in batches]
+
+
+def plain_tables() -> dict[str, np.ndarray]:
+    """Tables that know nothing, and a basis of single samples, to begin with."""
+    counts = np.full((ROWS, SYMBOLS), MASS // SYMBOLS, dtype=np.int32)
+    counts[:, 0] += MASS - counts.sum(axis=1)
+    order = np.arange(BLOCK)
+    cosines = np.cos(np.pi * (order[None, :] + 0.5) * order[:, None] / BLOCK) * np.sqrt(2 / BLOCK)
+    cosines[0] /= np.sqrt(2)
+    return {
+        "counts": counts,
+        "basis": np.eye(COMPONENTS, 28, dtype=np.int16) << BASIS_BITS,
+        "cosines": np.rint(cosines * (1 << COSINE_BITS)).astype(np.int32),
+    }
+
+
+SETTINGS = Settings(budget=1e9, packet_ms=0.75)
+
+
+def _waveforms(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Channels int64 (n,) of waveforms float64 (n, 28), over the noise's deviation."""
+    shape = shape_of(SETTINGS, batch.shape[1], RATE)
+    same = np.eye(shape.snippet, dtype=np.int32) << BASIS_BITS
+    intake = Intake(SETTINGS, shape, transforms(shape)._replace(waves=same))
+    codes = (batch >> 6).astype(np.int32) + N1_CODES // 2
+    channels, kept = [np.zeros(0, dtype=np.int64)], [np.zeros((0, shape.snippet))]
+    for at in range(0, len(codes) - shape.frames, shape.frames):
+        intake.take(codes[at : at + shape.frames], usual(shape.channels))
+        waves = intake.waves()
+        intake.begin_packet()
+        if not len(waves.keys):
+            continue
+        channels.append(waves.keys % shape.channels)
+        deviation = intake.front.median[channels[-1]] / NORMAL / (1 << MEDIAN_BITS)
+        kept.append(waves.coefficients / deviation[:, None])
+    return np.concatenate(channels), np.concatenate(kept)
+
+
+class _Counting(Chooser):
+    """Tallies what is coded, the detail with every size of steps."""
+
+    def __init__(self, encoder: TelemetryEncoder, tally: Tally):
+        super().__init__(basis.tables(), encoder.shape)
+        self.tally = tally
+
+    def power(self, payload: Payload, profile: np.ndarray, size: int, left: int) -> int:
+        """Keep the power as it is."""
+        self.fine = payload.power
+        return 0
+
+    def detail(
+        self, payload: Payload, waves: np.ndarray, low: np.ndarray, profile: np.ndarray, size: int, left: int
+    ) -> tuple[int, int]:
+        """Tally a packet, with all sizes of steps."""
+        code_keys(self.tally, self.tables, self.shape, 0, payload)
+        code_news(self.tally, self.tables, self.shape, payload, profile)
+        for coarse in range(COARSEST):
+            power = self.fine >> coarse
+            only = Payload(payload.found, power=power, power_channels=payload.power_channels)
+            only.coarse[0] = coarse
+            code_detail(self.tally, self.tables, only, profile)
+        for step in range(STEPS):
+            only = Payload(payload.found, low=np.zeros_like(low), low_channels=payload.low_channels)
+            only.step[0] = step
+            basis.quantise_low(self.tables, profile, only.low_channels, low, step, only.low)
+            code_detail(self.tally, self.tables, only, profile)
+        for quality in range(QUALITIES):
+            only = Payload(payload.found, wave_channels=payload.wave_channels, offsets=payload.offsets)
+            only.absent, only.waves = payload.absent, np.zeros((len(waves), COMPONENTS), dtype=np.int32)
+            only.quality[0] = quality
+            basis.quantise_waves(self.tables, profile, only.wave_channels, waves, quality, only.waves)
+            code_detail(self.tally, self.tables, only, profile)
+        payload.low, payload.power, payload.absent = payload.low[:0], payload.power[:0], payload.absent[:0]
+        return 0, 0
+
+
+def principal_components(batches: list[np.ndarray]) -> np.ndarray:
+    """The basis int16 (components, 28) of the waveforms, times 2^13."""
+    length = 28
+    total = np.zeros((length, length))
+    for batch in batches:
+        channels, waves = _waveforms(batch)
+        weights = np.minimum(1.0, MOST_WAVES / np.bincount(channels)[channels])
+        total += (waves * weights[:, None]).T @ waves
+    _, vectors = np.linalg.eigh(total)
+    components = vectors[:, ::-1][:, :COMPONENTS].T
+    components *= np.where(components[:, 10:11] > 0, -1, 1)  # a trough counts as positive
+    return np.rint(components * (1 << BASIS_BITS)).astype(np.int16)
+
+
+def smoothed(seen: np.ndarray) -> np.ndarray:
+    """Counts int32 (rows, 33) out of 2^24, of how often symbols were seen, int64 (rows, 33)."""
+    known = seen.astype(np.float64)
+    low = slice(sections.LOW_ROWS, sections.WAVE_ROWS)
+    for rows, contexts in ((low, sections.LOW_CONTEXTS), (slice(sections.WAVE_ROWS, ROWS), sections.WAVE_CONTEXTS)):
+        part = known[rows].reshape(-1, contexts, SYMBOLS)
+        parent = part.sum(axis=1, keepdims=True) + 1e-3
+        part += PARENT * parent / parent.sum(axis=2, keepdims=True)
+    known += 1e-3
+    shares = known / known.sum(axis=1, keepdims=True)
+    shares = FLOOR + (1 - SYMBOLS * FLOOR) * shares
+    counts = np.floor(shares * MASS).astype(np.int64)
+    counts[np.arange(len(counts)), counts.argmax(axis=1)] += MASS - counts.sum(axis=1)
+    return counts.astype(np.int32)
+
+
+def fit(batches: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """What `tables.npz` holds."""
+    learned: dict[str, Any] = plain_tables()
+    with _shipping(learned):
+        learned["basis"] = principal_components(batches)
+    tally = Tally(np.zeros((ROWS, SYMBOLS), dtype=np.int64))
+    with _shipping(learned):
+        for batch in batches:
+            encoder = TelemetryEncoder(batch.shape[1], RATE, settings=SETTINGS)
+            encoder._chooser = _Counting(encoder, tally)
+            encoder.push(batch)
+    learned["counts"] = smoothed(tally.seen)
+    return learned
+
+
+@contextmanager
+def _shipping(learned: dict[str, np.ndarray]) -> Iterator[None]:
+    """Has telemetry use these tables for a while."""
+    before = basis.shipped
+    basis.shipped = lambda: learned  # type: ignore[assignment]
+    basis.tables.cache_clear()
+    try:
+        yield
+    finally:
+        basis.shipped = before
+        basis.tables.cache_clear()
+
+
+def main(folder: str, out: str, leave_out: str = "5") -> None:
+    """Fit and write."""
+    learned = fit(recordings(Path(folder), int(leave_out)))
+    np.savez_compressed(out, allow_pickle=False, **learned)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
