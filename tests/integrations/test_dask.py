@@ -27,8 +27,8 @@ fsspec = pytest.importorskip("fsspec")
 
 from distributed import Client, LocalCluster  # noqa: E402
 
-import spikey.integrations.dask  # noqa: E402
 from spikey.integrations import dask as cluster_files  # noqa: E402
+from spikey.integrations import dask as spikey_dask  # noqa: E402
 from spikey.integrations import dask_client, dask_tasks  # noqa: E402
 from spikey.integrations.dask import stretches  # noqa: E402
 
@@ -69,7 +69,7 @@ def test_the_bytes_are_those_of_one_machine(client, folder, tmp_path, name, ship
     settings = Settings(preset="realtime", estimate=True)
     alone = compress_file(folder / name, tmp_path / "a.spky", settings)
     counted: list[int] = []
-    there = spikey.integrations.dask.compress(
+    there = spikey_dask.compress(
         folder / name, tmp_path / "b.spky", settings=settings, client=client, ship=ship, progress=counted.append
     )
     assert (tmp_path / "a.spky").read_bytes() == (tmp_path / "b.spky").read_bytes()
@@ -84,12 +84,10 @@ def test_samples_in_memory_and_floats_go_as_well(client, tmp_path):
         samples.astype("float32") * np.float32(0.195),
         np.random.default_rng(0).normal(size=samples.shape),
     ):
-        spikey.integrations.dask.compress(
-            array, tmp_path / "a.spky", rate=RATE, preset="realtime", client=client, overwrite=True
-        )
+        spikey_dask.compress(array, tmp_path / "a.spky", rate=RATE, preset="realtime", client=client, overwrite=True)
         assert np.array_equal(spikey.decompress(str(tmp_path / "a.spky")).samples, array)
     with pytest.raises(UsageError, match="rate"):
-        spikey.integrations.dask.compress(samples, tmp_path / "b.spky", client=client)
+        spikey_dask.compress(samples, tmp_path / "b.spky", client=client)
 
 
 def test_a_worker_that_is_killed_costs_time_and_nothing_else(client, folder, tmp_path):
@@ -106,7 +104,7 @@ def test_a_worker_that_is_killed_costs_time_and_nothing_else(client, folder, tmp
 
     killer = threading.Thread(target=kill)
     killer.start()
-    spikey.integrations.dask.compress(
+    spikey_dask.compress(
         folder / "long.wav", tmp_path / "b.spky", settings=settings, client=client, progress=lambda _: begun.set()
     )
     killer.join()
@@ -120,7 +118,7 @@ def test_a_worker_that_is_killed_costs_time_and_nothing_else(client, folder, tmp
 def test_one_recording_that_fails_does_not_stop_the_others(client, folder, tmp_path):
     (tmp_path / "bad.wav").write_bytes(b"nonsense")
     work = [(tmp_path / "bad.wav", tmp_path / "bad.spky"), (folder / "short.wav", tmp_path / "short.spky")]
-    results = list(spikey.integrations.dask.compress_files(work, client=client))
+    results = list(spikey_dask.compress_files(work, client=client))
     assert isinstance(results[0][1], DataError) and not isinstance(results[1][1], SpikeyError)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.wav", "short.spky"]
 
@@ -137,9 +135,7 @@ def test_a_recording_that_changes_is_noticed(client, folder, tmp_path):
 def test_nobody_listens_and_workers_of_other_versions(client, monkeypatch):
     start = time.monotonic()
     with pytest.raises(UsageError, match=r"no Dask scheduler answers at tcp://127.0.0.1:9.*dask scheduler"):
-        spikey.integrations.dask.compress(
-            np.zeros((9, 1), np.int16), "memory://a", rate=1, scheduler="tcp://127.0.0.1:9"
-        )
+        spikey_dask.compress(np.zeros((9, 1), np.int16), "memory://a", rate=1, scheduler="tcp://127.0.0.1:9")
     assert time.monotonic() - start < 30
     with pytest.raises(UsageError, match=r"here it is 0.0.9; install the same version everywhere: pip install -e \."):
         dask_tasks.check_version("0.0.9")
@@ -175,12 +171,10 @@ def test_a_store_that_fails_half_way_keeps_nothing(client, folder):
     for writes in (0, 1, 4):
         Failing.left = writes
         with pytest.raises(UsageError, match="the store is full"):
-            spikey.integrations.dask.compress(
-                folder / "long.wav", "failing://out/a.spky", preset="realtime", client=client
-            )
+            spikey_dask.compress(folder / "long.wav", "failing://out/a.spky", preset="realtime", client=client)
         assert not store.find(root)
     Failing.left = 1000
-    spikey.integrations.dask.compress(folder / "long.wav", "failing://out/a.spky", preset="realtime", client=client)
+    spikey_dask.compress(folder / "long.wav", "failing://out/a.spky", preset="realtime", client=client)
     assert [Path(name).name for name in store.find(root)] == ["a.spky"]
 
 
@@ -214,7 +208,7 @@ def test_a_trained_network_travels_with_the_tasks(client, tmp_path):
     compress_file(path, tmp_path / "one.spky", settings)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cluster_files, "WHOLE_BYTES", 0)
-        spikey.integrations.dask.compress(path, tmp_path / "two.spky", settings=settings, client=client)
+        spikey_dask.compress(path, tmp_path / "two.spky", settings=settings, client=client)
     assert (tmp_path / "two.spky").read_bytes() == (tmp_path / "one.spky").read_bytes()
 
 
@@ -244,10 +238,10 @@ def test_no_workers(raw, tmp_path, monkeypatch):
     monkeypatch.setattr(dask_client.Window.__init__, "__defaults__", (3.0,))
     with (
         LocalCluster(n_workers=0, dashboard_address=None, silence_logs=50) as empty,
-        spikey.integrations.dask.connect(empty.scheduler_address) as client,
-        pytest.raises(spikey.integrations.dask.ClusterError, match="has had no workers for 3 seconds"),
+        spikey_dask.connect(empty.scheduler_address) as client,
+        pytest.raises(spikey_dask.ClusterError, match="has had no workers for 3 seconds"),
     ):
-        spikey.integrations.dask.compress(raw, tmp_path / "a.spky", settings=RAW, client=client)
+        spikey_dask.compress(raw, tmp_path / "a.spky", settings=RAW, client=client)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -268,8 +262,8 @@ def test_a_scheduler_that_dies_is_noticed(raw, tmp_path):
         client = distributed.Client(scheduler_file=str(tmp_path / "s.json"), timeout=20)
         client.wait_for_workers(1, timeout=30)
         start = time.monotonic()
-        with pytest.raises(spikey.integrations.dask.ClusterError, match="Dask scheduler"):
-            spikey.integrations.dask.compress(
+        with pytest.raises(spikey_dask.ClusterError, match="Dask scheduler"):
+            spikey_dask.compress(
                 raw, tmp_path / "a.spky", settings=RAW, client=client, progress=lambda _: scheduler.kill()
             )
         assert time.monotonic() - start < 30
@@ -312,17 +306,15 @@ def test_interrupted(raw, tmp_path):
 def test_zarr_chunk_by_chunk(client, folder, tmp_path):
     zarr = pytest.importorskip("zarr")
     out = tmp_path / "a.zarr"
-    outcome = spikey.integrations.dask.to_zarr(folder / "long.wav", out, client=client)
+    outcome = spikey_dask.to_zarr(folder / "long.wav", out, client=client)
     array = zarr.open(str(out), mode="r")
     with dask_tasks.open_recording(folder / "long.wav", Settings()) as source:
         assert np.array_equal(array[:], source.read(0, source.frames))
     assert array.chunks == (RATE, 20) and array.attrs["rate"] == RATE and outcome.ratio > 1.5
     with pytest.raises(UsageError, match="exists; a Zarr array is never replaced"):
-        spikey.integrations.dask.to_zarr(folder / "long.wav", out, client=client)
+        spikey_dask.to_zarr(folder / "long.wav", out, client=client)
     with pytest.raises(UsageError, match="preset"):
-        spikey.integrations.dask.to_zarr(
-            folder / "long.wav", tmp_path / "b.zarr", codec={"preset": "none"}, client=client
-        )
+        spikey_dask.to_zarr(folder / "long.wav", tmp_path / "b.zarr", codec={"preset": "none"}, client=client)
     assert [p.name for p in tmp_path.iterdir()] == ["a.zarr"]
 
 

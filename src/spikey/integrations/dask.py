@@ -74,8 +74,8 @@ def compress(
     not see the file. progress: called with the samples done since. overwrite: whether to replace `out`. Raises what
     `spikey.files.whole.compress_file` raises, and ClusterError.
 
-    >>> import spikey.integrations.dask
-    >>> spikey.integrations.dask.compress("day.wav", "s3://lab/day.spky", scheduler="tcp://10.0.0.1:8786").ratio  # doctest: +SKIP
+    >>> from spikey.integrations import dask
+    >>> dask.compress("day.wav", "s3://lab/day.spky", scheduler="tcp://10.0.0.1:8786").ratio  # doctest: +SKIP
     3.54
     """
     settings = settings or Settings(preset=preset, estimate=True)

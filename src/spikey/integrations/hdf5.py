@@ -1,6 +1,6 @@
 """An HDF5 filter for h5py, registered on import, with nothing to compile: HDF5 calls back into Python.
 
-`spikey.integrations.hdf5` is the same module under a shorter name. HDF5 asks the filter for one chunk at a time; what it needs to
+HDF5 asks the filter for one chunk at a time; what it needs to
 know of a dataset, the type of its elements and the shape of its chunks, it finds out when the dataset is created and
 notes in the filter's parameters.
 """
