@@ -27,7 +27,7 @@ from spikey.base.errors import DataError, SpikeyError, UsageError
 from spikey.recording.output import report_output
 from tools import evaluation
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "docs/results.md", "docs/telemetry.md")
 RUNS, PUBLISHED, TELEMETRY = "docs/results.json", "docs/published.json", "docs/telemetry.json"
 KEPT = {"ratio": 4, "bits_per_sample": 4, "encode_ms_s": 2, "decode_ms_s": 2}  # and decimals

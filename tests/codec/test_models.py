@@ -21,8 +21,9 @@ from spikey.container.archive import Archive
 from spikey.container.embedding import Embedding, Fate, Tally, packed_model
 from spikey.container.reader import Reader
 from spikey.container.writer import STORED_BYTE, ArraySource, Choice, write_file
-from spikey.files import batch, compress_file, decompress_file, verify_file
+from spikey.files import batch
 from spikey.files.archives import compress_archive
+from spikey.files.whole import PRESETS, Settings, compress_file, decompress_file, verify_file
 from spikey.model import tensor_file, trained
 from spikey.model.calibration import n1
 from spikey.model.trained import Model, is_shipped, load, named
