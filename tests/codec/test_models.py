@@ -383,7 +383,7 @@ def test_files_with_a_model_inside(kind, length, blocked, tmp_path, monkeypatch)
     (tmp_path / "a.wav").write_bytes(wav(samples))
     size = 44 + 2 * length
     for embed in (True, None):
-        settings = Settings(model=named("n1-lstm"), embed_model=embed)
+        settings = Settings(model=named("n1-lstm-small"), embed_model=embed)
         outcome = compress_file("a.wav", "a.spky", settings, overwrite=True)
         assert outcome.compressed == (tmp_path / "a.spky").stat().st_size <= size + size // 1000 + 64
         assert verify_file("a.spky").original == size
@@ -400,7 +400,7 @@ def test_archives_of_tiny_recordings(kind, tmp_path):
         path.write_bytes(wav(noise(length, 1, "int16") if kind == "noise" else simulate(600, 1, seed=seed)[:length]))
         files.append((path.name, path))
         size += path.stat().st_size + len(path.name) + 64
-    for settings in (Settings(), Settings(model=named("n1-lstm"), embed_model=True), Settings(model=MINE)):
+    for settings in (Settings(), Settings(model=named("n1-lstm-small"), embed_model=True), Settings(model=MINE)):
         compress_archive(files, "a.spky", settings, overwrite=True)
         assert (tmp_path / "a.spky").stat().st_size <= size + size // 1000 + 64
 

@@ -184,7 +184,7 @@ def test_command_answers(tmp_path):
     assert out.exit_code == 0, out.output
     assert "A lossless stream cannot meet 1 Mbit/s: that needs a ratio of 205" in out.output
     assert "lstm 128x2" in out.output
-    assert "archive and archive-max are not for implants" in out.output
+    assert "The preset max is not for implants" in out.output
     assert "Telemetry, which is lossy, is where 10 mW and 1 Mbit/s can be met: with inductive " in out.output
     assert "not with Bluetooth LE, CC2340R2 (15.3 mW alone) or Bluetooth LE, nRF52840 (19.2 mW alone)." in out.output
     assert (tmp_path / "power.png").read_bytes()[1:4] == b"PNG"
