@@ -44,7 +44,7 @@ NOT_COVERED = {
     "*balanced*": "another predictor",
     "lms": "another predictor",
     "learned*": "another predictor",
-    "archive*": "another predictor",
+    "max*": "another predictor",
     "*rice": "another coder",
     "*crossed": "references between channels",
     "blocked": "references between channels",
