@@ -79,10 +79,12 @@ def compress(samples: Any, rate: float, preset: str | None = None, calibration: 
     import numpy as np
 
     from spikey.codec.calibration_policy import choose_calibration
-    from spikey.container.writer import ArraySource, write_file
-    from spikey.files.whole import Settings, note_on_floats
+    from spikey.container.writer import write_file
+    from spikey.files.compress import note_on_floats
+    from spikey.files.settings import Settings
     from spikey.model.calibration import n1
     from spikey.recording.hints import warn_of_floats, warn_of_shape
+    from spikey.recording.readable import ArraySource
 
     array = np.asarray(samples)
     source = ArraySource(array, rate)

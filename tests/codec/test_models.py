@@ -14,18 +14,20 @@ from kit import reference
 from kit.golden import ALONE, DENSE, known_model
 from spikey.base.errors import DataError, SpikeyError, UsageError
 from spikey.cli import app
-from spikey.codec.block import encode_blocks, learned
+from spikey.codec.encode import encode_blocks
+from spikey.codec.method import learned
 from spikey.container import embedding, hold, writer
 from spikey.container import layout as lay
 from spikey.container.archive import Archive
 from spikey.container.embedding import Embedding, Fate, Tally, packed_model
 from spikey.container.reader import Reader
-from spikey.container.writer import STORED_BYTE, ArraySource, Choice, write_file
+from spikey.container.writer import STORED_BYTE, Choice, write_file
 from spikey.files import batch, compress_file, decompress_file, verify_file
 from spikey.files.archives import compress_archive
 from spikey.model import tensor_file, trained
 from spikey.model.calibration import n1
 from spikey.model.trained import Model, is_shipped, load, named
+from spikey.recording.readable import ArraySource
 from spikey.recording.simulate import simulate
 from spikey.recording.source import Layout, pack
 from spikey.recording.wav import canonical_head

@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 import spikey
 from spikey.base.errors import DataError, SpikeyError, UsageError
 from spikey.cli import app
-from spikey.files.whole import Settings, compress_file
+from spikey.files.compress import compress_file
+from spikey.files.settings import Settings
 from spikey.recording.simulate import simulate
 from spikey.recording.source import Layout, pack
 from spikey.recording.wav import canonical_head

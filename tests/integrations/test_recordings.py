@@ -20,11 +20,14 @@ import spikey
 from kit import vendors
 from kit.paths import DATA, SOURCE
 from spikey.cli import app
+from spikey.codec.registry import PRESETS
 from spikey.container.extra import Extra
 from spikey.container.reader import Reader
-from spikey.container.writer import ArraySource, write_file
-from spikey.files.whole import PRESETS, Settings, compress_file
+from spikey.container.writer import write_file
+from spikey.files.compress import compress_file
+from spikey.files.settings import Settings
 from spikey.integrations.inventory import take
+from spikey.recording.readable import ArraySource
 from spikey.recording.simulate import simulate
 from spikey.recording.source import DTYPES
 

@@ -17,7 +17,7 @@ from spikey.recording.output import make_folder
 from spikey.recording.remote import is_address, reason
 
 if TYPE_CHECKING:
-    from spikey.files.whole import Outcome, Settings
+    from spikey.files.settings import Outcome, Settings
 
 Named = tuple[str, str]  # input and output
 

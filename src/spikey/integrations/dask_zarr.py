@@ -9,7 +9,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from spikey.base.errors import SpikeyError, UsageError, install
-from spikey.files.whole import Outcome, Settings, open_recording, size_of
+from spikey.files.compress import open_recording
+from spikey.files.settings import Outcome, Settings, size_of
 from spikey.integrations.dask_client import Call, Window, connect
 from spikey.integrations.dask_tasks import Recording, check_version
 from spikey.recording.output import tmp_name

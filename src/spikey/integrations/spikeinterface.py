@@ -20,7 +20,8 @@ except ImportError:
 
 from spikey.container.extra import Extra
 from spikey.container.reader import Reader
-from spikey.files.whole import Progress, Settings, calibration_for, write_recording
+from spikey.files.compress import write_recording
+from spikey.files.settings import Progress, Settings, calibration_for
 from spikey.integrations.description import apply, describe, unpacked
 from spikey.recording.hints import CHANNELS_FIRST, warn_of_floats, warn_of_shape
 from spikey.recording.output import refuse_existing

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from spikey.base.errors import DataError
-from spikey.files.whole import Named
+from spikey.recording.readable import Named
 
 
 class Steady:

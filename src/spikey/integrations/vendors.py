@@ -15,7 +15,8 @@ from typing import Any
 
 from spikey.base.errors import DataError, UsageError, install
 from spikey.container.extra import Extra, SideFile, safe_name
-from spikey.files.whole import Outcome, Progress, Settings, calibration_for, write_recording
+from spikey.files.compress import write_recording
+from spikey.files.settings import Outcome, Progress, Settings, calibration_for
 from spikey.integrations.discovery import Unit
 from spikey.integrations.steady import Steady, check_sizes
 

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from spikey.base.errors import DataError
 from spikey.base.jit import entry
+from spikey.codec.adaptive.densities import density_of
 from spikey.codec.adaptive.loop import run
-from spikey.codec.block import ORDER, density_of, initial_scale
+from spikey.codec.builtin import ORDER
+from spikey.codec.plan import initial_scale
 from spikey.coding.symbols import code_symbol
 from spikey.model.calibration import Calibration
 from spikey.model.density import below, position

@@ -6,10 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from spikey.codec.adaptive.densities import density_of
 from spikey.codec.adaptive.loop import run
-from spikey.codec.block import ORDER, density_of, suits
+from spikey.codec.builtin import ORDER
+from spikey.codec.plan import suits
 from spikey.coding.symbols import code_symbol
-from spikey.levels.maps import N1, find_levels
+from spikey.levels.n1 import N1Levels
+from spikey.levels.registry import find_levels
 from spikey.model.calibration import n1
 from spikey.model.density import position
 from spikey.model.fixed_point import UNIT
@@ -38,11 +41,11 @@ def trace(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Positions, predictions and residuals, float64 (frames,) in ADC codes, of samples int (frames,), at least one."""
     levels = find_levels(values)
     codes, _ = levels.to_codes(values)
-    calibration = n1() if levels.kind == N1 and suits(codes, n1()) else None
+    calibration = n1() if isinstance(levels, N1Levels) and suits(codes, n1()) else None
     notes = Trace(np.zeros(1, dtype=np.int64), *np.zeros((2, len(codes)), dtype=np.int64))
     initial = 50
     prior = None if calibration is None else calibration.prior
-    predictor = lpc(ORDER, 1, len(codes), levels.codes, prior=prior, scale=deviation(initial))
-    run(notes, predictor, density_of(levels.codes, calibration), scale(1, levels.codes, initial), codes, SEGMENT)
+    predictor = lpc(ORDER, 1, len(codes), levels.alphabet, prior=prior, scale=deviation(initial))
+    run(notes, predictor, density_of(levels.alphabet, calibration), scale(1, levels.alphabet, initial), codes, SEGMENT)
     positions, locations = notes.positions / UNIT, notes.locations / UNIT
     return positions, locations, positions - locations

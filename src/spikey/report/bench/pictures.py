@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from spikey.codec.calibration_policy import choose_calibration
-from spikey.files.whole import PRESETS
-from spikey.levels.maps import find_levels
+from spikey.codec.registry import PRESETS
+from spikey.levels.registry import find_levels
 from spikey.model.fixed_point import UNIT
 from spikey.report.bench.floor import aligned
 from spikey.report.bench.measure import Result
