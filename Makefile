@@ -8,7 +8,9 @@ demo: env/.ready
 
 test: env/.ready
 	env/bin/ruff check .
+	env/bin/ruff format --check .
 	env/bin/mypy
+	env/bin/lint-imports
 	env/bin/python -m pytest -q -n 2
 	$(MAKE) test-zarr3
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-import spikey
 from spikey.base.errors import SpikeyError, UsageError
+from spikey.base.version import __version__
 from spikey.codec.block import Method
 from spikey.coding.packed_bytes import PIECE
 from spikey.container.embedding import Tally, note_on_model
@@ -165,7 +165,7 @@ class _Job:
                     if size <= WHOLE_BYTES:
                         self._whole = True
                         data = bytes(read_at(file, self.path, 0, size)) if ship else None
-                        arguments = self.path, self._settings, spikey.__version__, data
+                        arguments = self.path, self._settings, __version__, data
                         yield Call(self, compress_whole, arguments, len(data or b""))
                         return
             self._opened = self.source if self.path is None else open_recording(self.path, self._settings)
