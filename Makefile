@@ -8,7 +8,9 @@ demo: env/.ready
 
 test: env/.ready
 	env/bin/ruff check .
+	env/bin/ruff format --check .
 	env/bin/mypy
+	env/bin/lint-imports
 	env/bin/python -m pytest -q -n 2
 	$(MAKE) test-zarr3
 
@@ -47,12 +49,10 @@ TABLES = env/bin/python -m tools.docs_tables
 
 results: env/.ready
 	$(BENCH) --peers all > validation.json && $(TABLES) --take validation validation.json && rm validation.json
-	$(BENCH) --no-peers --no-floor --preset realtime --preset balanced --coder rice --coder huffman > coders.json && \
+	$(BENCH) --no-peers --no-floor --preset realtime --preset balanced --coder rice > coders.json && \
 		$(TABLES) --take coders coders.json && rm coders.json
 	$(BENCH) --no-peers --no-floor --preset realtime --preset balanced --model n1-fixed --model n1-lstm-small \
 		> models.json && $(TABLES) --take models models.json && rm models.json
-	$(BENCH) --together 119 --model n1-lstm --model n1-lstm-alone > together.json && \
-		$(TABLES) --take together together.json && rm together.json
 	env/bin/python -m spikey telemetry report $(DATA) --every 5 --channels 1024 --simulated --ratio 50 --ratio 100 \
 		--ratio 204.8 --ratio 500 --ratio 1000 --json > telemetry.json && \
 		$(TABLES) --take telemetry telemetry.json && rm telemetry.json

@@ -37,15 +37,10 @@ from spikey.model.lpc import SEGMENT, lpc
 from spikey.model.scale import deviation, scale
 from spikey.model.trained import Architecture, Model
 from spikey.recording.simulate import simulate
+from spikey.report.counted import NETWORKS, PREDICTORS
 from tools.opcount import CountingNumpy, Memory, Tally, quick_dot, start, wrapped
 
-NETWORKS = {
-    "fixed_input_nn": Architecture("fixed_input_nn", alone=False, lags=8, hidden=64, layers=2),
-    "lstm 32x1": Architecture("lstm", alone=False, lags=8, hidden=32, layers=1),
-    "lstm 128x2": Architecture("lstm", alone=False, lags=8, hidden=128, layers=2),
-}
 UNCOMPILED = os.environ.get("NUMBA_DISABLE_JIT") == "1"
-PREDICTORS = ("realtime", "lms", "balanced", *NETWORKS)
 COUNTED = ("spikey.model.", "spikey.coding.", "spikey.codec.", "spikey.base.jit")  # modules
 WEIGHTS = ("first", "rest", "second", "direct", "bias", "head_inputs", "head_units", "head_bias")
 LARGEST_WEIGHT = 200  # of a network that stands for a trained one, 1/512

@@ -27,7 +27,7 @@ from spikey.base.errors import DataError, SpikeyError, UsageError
 from spikey.recording.output import report_output
 from tools import evaluation
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "docs/results.md", "docs/telemetry.md")
 RUNS, PUBLISHED, TELEMETRY = "docs/results.json", "docs/published.json", "docs/telemetry.json"
 KEPT = {"ratio": 4, "bits_per_sample": 4, "encode_ms_s": 2, "decode_ms_s": 2}  # and decimals
@@ -190,8 +190,7 @@ def _machine(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
         if name in ("challenge", "telemetry"):
             continue
         versions = ", ".join(f"{package} {version}" for package, version in run["versions"].items())
-        times = f"best of {run['repeats']}, " if name != "together" else ""
-        lines.append(f"- {name}: `{run['command']}`, {times}{run['processor']}; {versions}")
+        lines.append(f"- {name}: `{run['command']}`, best of {run['repeats']}, {run['processor']}; {versions}")
     return lines
 
 
@@ -205,11 +204,8 @@ def _line(row: Row, memory: bool = False) -> str:
 
 
 def _models(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
-    """Trained networks and the presets beside them; those that were run side by side say so."""
-    together = (
-        runs["together"]["rows"] if "together" in runs else []
-    )  # long on a busy machine, so that it may be left out
-    rows = [row for row in runs["models"]["rows"] + together if row["codec"] != "spikey lms"]
+    """Trained networks and the presets beside them."""
+    rows = [row for row in runs["models"]["rows"] if row["codec"] != "spikey lms"]
     lines = ["| model | ratio | bits per sample | encode, million samples/s | decode |", "|---|---:|---:|---:|---:|"]
     return lines + [_line(row) for row in _by_ratio(rows)]
 

@@ -140,7 +140,7 @@ def test_nobody_listens_and_workers_of_other_versions(client, monkeypatch):
     assert time.monotonic() - start < 30
     with pytest.raises(UsageError, match=r"here it is 0.0.9; install the same version everywhere: pip install -e \."):
         dask_tasks.check_version("0.0.9")
-    monkeypatch.setattr(spikey, "__version__", "9.9")
+    monkeypatch.setattr(dask_client, "__version__", "9.9")
     with pytest.raises(UsageError, match=r"the worker at .* has spikey .* and here it is 9.9"):
         dask_client.check_workers(client)
 

@@ -17,9 +17,10 @@ from spikey.model import network
 from spikey.report import budget
 from spikey.report.bench import measure as bench
 from spikey.report.bench.measure import Result
+from spikey.report.counted import NETWORKS, PREDICTORS
 from spikey.telemetry.filters import decimator
 from spikey.telemetry.settings import Settings, shape_of
-from tools.count_operations import NETWORKS, PREDICTORS, count_all
+from tools.count_operations import count_all
 from tools.count_telemetry import count_apart
 from tools.opcount import Counted, CountedArray, CountingNumpy, quick_dot, start, wrapped
 
@@ -184,7 +185,7 @@ def test_command_answers(tmp_path):
     assert out.exit_code == 0, out.output
     assert "A lossless stream cannot meet 1 Mbit/s: that needs a ratio of 205" in out.output
     assert "lstm 128x2" in out.output
-    assert "archive and archive-max are not for implants" in out.output
+    assert "The preset max is not for implants" in out.output
     assert "Telemetry, which is lossy, is where 10 mW and 1 Mbit/s can be met: with inductive " in out.output
     assert "not with Bluetooth LE, CC2340R2 (15.3 mW alone) or Bluetooth LE, nRF52840 (19.2 mW alone)." in out.output
     assert (tmp_path / "power.png").read_bytes()[1:4] == b"PNG"

@@ -18,9 +18,9 @@ from spikey.codec.method import Method
 from spikey.levels.registry import find_levels
 from spikey.model.calibration import Calibration, n1
 from spikey.recording.simulate import adc_edges, simulate
-from spikey.report.probe import follow
 from tools.explain.__main__ import main
 from tools.explain.pictures import PICTURES
+from tools.explain.probe import follow
 from tools.explain.recording import colour, entropy, gaussian_bits, spectrum, usual_deviation
 
 PAGE = (ROOT / "docs" / "how-it-works.md").read_text(encoding="utf-8")

@@ -21,7 +21,7 @@ from spikey.model.calibration import MOST_CODES, Calibration, n1
 from spikey.model.fixed_point import UNIT
 from spikey.recording.simulate import adc_edges, rate_of, simulate
 from spikey.recording.wav import open_wav
-from spikey.report.probe import Followed, follow
+from tools.explain.probe import Followed, follow
 
 Floats = NDArray[np.float64]
 Progress = Callable[[int, str], None]

@@ -56,7 +56,7 @@ def _measured(paths: list[Path], models: list[str], every: int) -> dict[tuple[st
     from spikey.files.settings import Settings
     from spikey.model.trained import named
     from spikey.report.bench.measure import Codec, measure, spikey_codec
-    from tools.count_operations import NETWORKS, PREDICTORS
+    from spikey.report.counted import NETWORKS, PREDICTORS
 
     files = sorted(f for p in paths for f in (p.rglob("*.wav") if p.is_dir() else [p]))[::every]
     if not files:

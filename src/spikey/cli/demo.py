@@ -23,7 +23,7 @@ def command(
     from spikey.recording.wav import open_wav
     from spikey.report.bench.measure import codecs, measure
     from spikey.report.picture import draw_prediction
-    from spikey.report.trace import trace
+    from spikey.report.probe import trace
 
     folder.mkdir(parents=True, exist_ok=True)
     wav, packed, restored = folder / "recording.wav", folder / "recording.bin", folder / "restored.wav"

@@ -16,25 +16,28 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-import spikey
 from spikey.base.errors import SpikeyError, UsageError
-from spikey.codec.cut import block_shape, is_single
-from spikey.codec.method import Method
+from spikey.base.version import __version__
+from spikey.codec.block import Method
 from spikey.coding.packed_bytes import PIECE
-from spikey.container.contents import Coded
 from spikey.container.embedding import Tally, note_on_model
 from spikey.container.reader import Reader
-from spikey.container.writer import write_file
-from spikey.files.compare import compare_around
-from spikey.files.compress import compress_file, open_recording
-from spikey.files.settings import Outcome, Settings, calibration_for, size_of
+from spikey.container.writer import ArraySource, Coded, Readable, block_shape, is_single, write_file
+from spikey.files.whole import (
+    Outcome,
+    Settings,
+    calibration_for,
+    compare_around,
+    compress_file,
+    open_recording,
+    size_of,
+)
 from spikey.integrations.dask_client import AHEAD, Call, ClusterError, Window, connect, threads
 from spikey.integrations.dask_tasks import Recording, compress_whole, encode_stretch, size_seen
 from spikey.model.calibration import Calibration
 from spikey.model.trained import use
 from spikey.recording.hints import warn_of_shape
 from spikey.recording.output import atomic_output
-from spikey.recording.readable import ArraySource, Readable
 from spikey.recording.remote import full, is_address
 from spikey.recording.source import Layout, NotPCM, Source, open_file, read_at
 
@@ -162,7 +165,7 @@ class _Job:
                     if size <= WHOLE_BYTES:
                         self._whole = True
                         data = bytes(read_at(file, self.path, 0, size)) if ship else None
-                        arguments = self.path, self._settings, spikey.__version__, data
+                        arguments = self.path, self._settings, __version__, data
                         yield Call(self, compress_whole, arguments, len(data or b""))
                         return
             self._opened = self.source if self.path is None else open_recording(self.path, self._settings)

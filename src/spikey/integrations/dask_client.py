@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import spikey
 from spikey.base.errors import SpikeyError, UsageError, install
+from spikey.base.version import __version__
 from spikey.recording.remote import reason
 
 if TYPE_CHECKING:
@@ -115,16 +115,16 @@ def check_workers(client: Client) -> None:
 
     def version() -> str:  # a local function travels as it is, so it runs where Spikey is missing
         try:
-            import spikey
+            from spikey.base.version import __version__
         except ImportError:
             return "none"
-        return spikey.__version__
+        return __version__
 
     for worker, found in client.run(version).items():
-        if found != spikey.__version__:
+        if found != __version__:
             has = "has no spikey" if found == "none" else f"has spikey {found}"
             raise UsageError(
-                f"the worker at {worker} {has}, and here it is {spikey.__version__}; "
+                f"the worker at {worker} {has}, and here it is {__version__}; "
                 f"install the same version everywhere: {install()}"
             )
 

@@ -13,21 +13,14 @@ from pathlib import PurePath
 
 import numpy as np
 
-import spikey
 from spikey.base.errors import DataError, SpikeyError, UsageError, install
-from spikey.codec.cut import Part, batches, block_shape, parts_of
-from spikey.codec.decode import decode_block, decode_blocks
-from spikey.codec.method import Method
-from spikey.codec.syntax import Payload, needs_model
+from spikey.base.version import __version__
+from spikey.codec.block import Method, Payload, decode_block, decode_learned, needs_model
 from spikey.coding.packed_bytes import unpack_bytes
-from spikey.container.contents import Coded
 from spikey.container.layout import PACKED_BYTE, STORED_BYTE, Block
-from spikey.files.compare import same_bits
-from spikey.files.compress import compress_file, open_recording
-from spikey.files.encoding import encode_parts
-from spikey.files.settings import Outcome, Settings
+from spikey.container.writer import Coded, Part, Readable, batches, block_shape, encode_parts, parts_of
+from spikey.files.whole import Outcome, Settings, compress_file, open_recording, same_bits
 from spikey.model.calibration import Calibration
-from spikey.recording.readable import Readable
 from spikey.recording.source import Layout, Source, unpack
 
 Checked = tuple[Block, bytes, int]  # a block, its payload, and the payload's CRC-32 for the way to whoever writes it
@@ -47,7 +40,7 @@ class Recording:
     @classmethod
     def of(cls, source: Readable, path: str, settings: Settings) -> Recording:
         """What describes an opened recording."""
-        return cls(path, settings.raw, source.layout, source.frames, source.head_size, spikey.__version__)
+        return cls(path, settings.raw, source.layout, source.frames, source.head_size, __version__)
 
     def open(self) -> Source:
         """The recording; DataError where it is another one by now."""
@@ -60,9 +53,9 @@ class Recording:
 
 def check_version(version: str) -> None:
     """Raise UsageError on a worker that could write other bytes than the one that asks."""
-    if version != spikey.__version__:
+    if version != __version__:
         raise UsageError(
-            f"a worker has spikey {spikey.__version__}, and here it is {version}; "
+            f"a worker has spikey {__version__}, and here it is {version}; "
             f"install the same version everywhere: {install()}"
         )
 
@@ -108,7 +101,7 @@ def _compare(
         for block, payload in coded
     ]
     learned = [each for each, (_, payload) in zip(wanted, coded, strict=True) if needs_model(payload)]
-    together = iter(decode_blocks(learned, lambda: calibration, lambda: method.model))
+    together = iter(decode_learned(learned, lambda: calibration, lambda: method.model))
     for (_, samples), each, (block, payload) in zip(parts, wanted, coded, strict=True):
         plain = replace(recording.layout, channels=block.channels)
         if payload[:1] == STORED_BYTE:

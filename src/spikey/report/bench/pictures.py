@@ -17,7 +17,7 @@ from spikey.report.bench.floor import aligned
 from spikey.report.bench.measure import Result
 from spikey.report.bench.ranking import counted, frontier
 from spikey.report.bench.recordings import Loaded, load
-from spikey.report.trace import trace
+from spikey.report.probe import trace
 
 OURS, OTHERS, FLOOR, FIT = "#00798c", "#8d8d8d", "#d1495b", "#edae49"
 _COLOURS = (OURS, "#edae49", "#30638e", "#5b8c5a", "#8d5a97", "#222222")
