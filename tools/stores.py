@@ -255,7 +255,7 @@ def _prepare() -> None:
     import logging
     from contextlib import suppress
 
-    for name in ("flac_numcodecs", "wavpack_numcodecs", "spikey.integrations.numcodecs_codec"):
+    for name in ("flac_numcodecs", "wavpack_numcodecs", "spikey.integrations.numcodecs"):
         with suppress(ImportError):
             importlib.import_module(name)
     from numcodecs import blosc

@@ -21,10 +21,8 @@ from kit.paths import ROOT
 from spikey.base.errors import OutputExistsError, UsageError
 from spikey.cli import app
 from spikey.cli.arguments import parse
-from spikey.files.compress import compress_file
-from spikey.files.decompress import decompress_file
 from spikey.files.names import derived_name, packed_name
-from spikey.files.settings import Settings
+from spikey.files.whole import Settings, compress_file, decompress_file
 from spikey.recording import output as output_module
 from spikey.recording.output import atomic_output, is_tmp_name, report_output, tmp_name
 
@@ -627,8 +625,7 @@ def test_functions_that_write_refuse_to_overwrite(tmp_path):
         with pytest.raises(OutputExistsError):
             call()
     from spikey.files.whole import archives, extraction
-
-    from spikey.integrations import dask, telemetry_nwb
+    from spikey.integrations import dask, nwb
     from spikey.integrations.spikeinterface import write_spikey
     from spikey.lossy import near_lossless as near
     from spikey.stream.recorder import Recorder
@@ -641,7 +638,7 @@ def test_functions_that_write_refuse_to_overwrite(tmp_path):
         extraction.restore,
         dask.compress,
         dask.compress_files,
-        telemetry_nwb.write_nwb,
+        nwb.write_nwb,
         write_spikey,
         Recorder,
         export.write_csv,

@@ -28,10 +28,9 @@ fsspec = pytest.importorskip("fsspec")
 
 from distributed import Client, LocalCluster  # noqa: E402
 
-from spikey.integrations import dask as cluster_files  # noqa: E402
 from spikey.integrations import dask as spikey_dask  # noqa: E402
-from spikey.integrations import dask_client, dask_tasks  # noqa: E402
-from spikey.integrations.dask import stretches  # noqa: E402
+from spikey.integrations import dask_client, dask_job, dask_tasks  # noqa: E402
+from spikey.integrations.dask_job import stretches  # noqa: E402
 
 RATE = 20_000
 RAW = Settings(preset="realtime", raw=(20, RATE, "int16"))
@@ -208,7 +207,7 @@ def test_a_trained_network_travels_with_the_tasks(client, tmp_path):
     path = written(tmp_path / "a.wav", 150_000, 1, 8)
     compress_file(path, tmp_path / "one.spky", settings)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cluster_files, "WHOLE_BYTES", 0)
+        patch.setattr(dask_job, "WHOLE_BYTES", 0)
         spikey_dask.compress(path, tmp_path / "two.spky", settings=settings, client=client)
     assert (tmp_path / "two.spky").read_bytes() == (tmp_path / "one.spky").read_bytes()
 

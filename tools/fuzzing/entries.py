@@ -107,7 +107,7 @@ def _chunk(data: bytes, checked: bool) -> None:
 
 
 def _numcodecs(data: bytes, checked: bool) -> None:
-    from spikey.integrations.numcodecs_codec import Spikey
+    from spikey.integrations.numcodecs import Spikey
 
     refused: SpikeyError | None = None
     fitted = False
@@ -160,7 +160,7 @@ def _filter_parameters(data: bytes, checked: bool) -> None:
     from spikey.integrations.chunk import options_from
 
     words = np.frombuffer(data[: len(data) // 4 * 4], "<u4")
-    options_from(hdf5._from_values(words)["options"])
+    options_from(hdf5.from_values(words)["options"])
 
 
 def framed(data: bytes) -> list[bytes]:

@@ -222,7 +222,7 @@ def filters() -> list[bytes]:
     """Parameters of the HDF5 filter."""
     cases = [{}, {"preset": "balanced", "jobs": 2}, {"model": "n1-fixed"}]
     told = [{"options": options, "dtype": "<i2", "chunk": [1000, 40], "behind": [2]} for options in cases]
-    return [np.array(hdf5._to_values(each), "<u4").tobytes() for each in told]
+    return [np.array(hdf5.to_values(each), "<u4").tobytes() for each in told]
 
 
 def _frame(packets: list[bytes]) -> bytes:

@@ -73,9 +73,8 @@ def compress_on_cluster(
     work: list[Named], settings: Settings, scheduler: str, jobs: int | None, overwrite: bool
 ) -> Run:
     """Compress each pair on a cluster; what fails is named and counted. An output ending in .zarr is a Zarr array."""
-    from spikey.integrations.dask import compress_files, connect
+    from spikey.integrations.dask import compress_files, connect, to_zarr
     from spikey.integrations.dask_client import silence
-    from spikey.integrations.dask_zarr import to_zarr
 
     silence()
     several = len(work) > 1

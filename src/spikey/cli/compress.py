@@ -262,9 +262,9 @@ def _on_cluster(
     local = [text for text in arguments.inputs if not is_address(text)]
     check_inputs(tuple(local))
     if settings.raw is None:
-        from spikey.integrations.inventory import take
+        from spikey.integrations.vendors import take_inventory
 
-        if any(item.kind == "vendor" for text in local for item in take(Path(text)).items):
+        if any(item.kind == "vendor" for text in local for item in take_inventory(Path(text)).items):
             raise UsageError("--scheduler is for WAV and raw files; vendors' formats are compressed without it")
     pairs = named_pairs(arguments, suffixes, lambda path: packed_name(path.name))
     start = time.perf_counter()

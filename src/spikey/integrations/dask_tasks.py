@@ -28,7 +28,7 @@ Checked = tuple[Block, bytes, int]  # a block, its payload, and the payload's CR
 
 @dataclass(frozen=True)
 class Recording:
-    """A recording as all its tasks know it, and as each finds it again."""
+    """A recording as described to all its tasks, so that each can open it again."""
 
     path: str
     raw: tuple[int, float, str] | None
@@ -114,7 +114,9 @@ def _compare(
         else:
             decoded = decode_block(each, lambda: calibration)
         if not same_bits(decoded, samples):
-            raise SpikeyError(f"{recording.path}: what was encoded does not decode to it; nothing was kept")
+            raise SpikeyError(
+                f"{recording.path}: what was encoded does not decode to it; no output was written. Please report this"
+            )
 
 
 def compress_whole(

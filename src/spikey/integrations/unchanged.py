@@ -12,7 +12,7 @@ from spikey.base.errors import DataError
 from spikey.recording.readable import Named
 
 
-class Steady:
+class Unchanged:
     """An opened recording as it is, but that reading it ends with an error where one of its files is of another size.
 
     sizes: bytes of each file when it was found. Raises DataError for one that has grown or shrunk since.
