@@ -38,7 +38,7 @@ def test_the_documented_forms(tmp_path):
     config = ["--config", ROOT / "config.yaml"]
     command = [ROOT / "cli.py", "compress", *config, "--input_file", "a.wav", "--output_file", "a.bin"]
     out, err = process(*command, cwd=tmp_path)
-    assert "ratio" in out and "using n1-lstm-alone" in err
+    assert "ratio" in out and "using n1-lstm-small" in err
     (tmp_path / "models").mkdir()
     built = Architecture("lstm", alone=True, lags=1, hidden=128, layers=2)
     (tmp_path / "models" / "Test.safetensors").write_bytes(known_model(built).file)

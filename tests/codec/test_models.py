@@ -14,20 +14,19 @@ from kit import reference
 from kit.golden import ALONE, DENSE, known_model
 from spikey.base.errors import DataError, SpikeyError, UsageError
 from spikey.cli import app
-from spikey.codec.encode import encode_blocks
-from spikey.codec.method import learned
+from spikey.codec.block import encode_blocks, learned
 from spikey.container import embedding, hold, writer
 from spikey.container import layout as lay
 from spikey.container.archive import Archive
 from spikey.container.embedding import Embedding, Fate, Tally, packed_model
 from spikey.container.reader import Reader
-from spikey.container.writer import STORED_BYTE, Choice, write_file
-from spikey.files import batch, compress_file, decompress_file, verify_file
+from spikey.container.writer import STORED_BYTE, ArraySource, Choice, write_file
+from spikey.files import batch
 from spikey.files.archives import compress_archive
+from spikey.files.whole import PRESETS, Settings, compress_file, decompress_file, verify_file
 from spikey.model import tensor_file, trained
 from spikey.model.calibration import n1
 from spikey.model.trained import Model, is_shipped, load, named
-from spikey.recording.readable import ArraySource
 from spikey.recording.simulate import simulate
 from spikey.recording.source import Layout, pack
 from spikey.recording.wav import canonical_head
@@ -384,7 +383,7 @@ def test_files_with_a_model_inside(kind, length, blocked, tmp_path, monkeypatch)
     (tmp_path / "a.wav").write_bytes(wav(samples))
     size = 44 + 2 * length
     for embed in (True, None):
-        settings = Settings(model=named("n1-lstm"), embed_model=embed)
+        settings = Settings(model=named("n1-lstm-small"), embed_model=embed)
         outcome = compress_file("a.wav", "a.spky", settings, overwrite=True)
         assert outcome.compressed == (tmp_path / "a.spky").stat().st_size <= size + size // 1000 + 64
         assert verify_file("a.spky").original == size
@@ -401,7 +400,7 @@ def test_archives_of_tiny_recordings(kind, tmp_path):
         path.write_bytes(wav(noise(length, 1, "int16") if kind == "noise" else simulate(600, 1, seed=seed)[:length]))
         files.append((path.name, path))
         size += path.stat().st_size + len(path.name) + 64
-    for settings in (Settings(), Settings(model=named("n1-lstm"), embed_model=True), Settings(model=MINE)):
+    for settings in (Settings(), Settings(model=named("n1-lstm-small"), embed_model=True), Settings(model=MINE)):
         compress_archive(files, "a.spky", settings, overwrite=True)
         assert (tmp_path / "a.spky").stat().st_size <= size + size // 1000 + 64
 

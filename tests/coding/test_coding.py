@@ -227,7 +227,7 @@ def test_awkward_locations_and_scales(coder, size):
         assert code_symbol(decoder, density, 0, location, step, np.int64(-1)) == code
 
 
-# Bits, Rice and Huffman
+# Bits and Rice
 
 
 @settings(max_examples=100, deadline=None)

@@ -129,8 +129,8 @@ MISTAKES = {
     "not 'LSTM'; did you mean lstm?",
     "predictor: {type: 3}": "config.yaml: predictor.type must be one of lpc, lms, lstm, fixed_input_nn, not 3",
     "bitstream_encoding: {type: arithmetik}": "config.yaml: bitstream_encoding.type must be one of arithmetic, rice, "
-    "huffman, not 'arithmetik'; did you mean arithmetic?",
-    "preset: fast": "config.yaml: preset must be one of realtime, balanced, archive, archive-max, not 'fast'",
+    "not 'arithmetik'; did you mean arithmetic?",
+    "preset: fast": "config.yaml: preset must be one of realtime, balanced, max, not 'fast'",
     "preset: realtme": "did you mean realtime?",
     "training: {epochs: '3'}": "config.yaml: training.epochs must be a whole number, not '3'",
     "training: {epochs: 3.0}": "config.yaml: training.epochs must be a whole number, not 3.0",

@@ -432,14 +432,14 @@ CALLS: dict[str, list[str] | None] = {
     "info": None,
     "verify": None,
     "topology": ["{d}", "--picture", "{o}.png"],
-    "train": None,  # models and checkpoints: tests/test_models.py
+    "train": None,  # models and checkpoints: tests/training/test_training.py
     "models": None,
     "calibrate": ["{a}", "{o}.safetensors"],
     "simulate": ["{o}.wav", "--seconds", "0.1"],
     "bench": ["{a}", "--no-peers", "--no-floor", "--preset", "realtime", "--html", "{o}.html"],
     "budget": ["--picture", "{o}.png"],
     "doctor": None,
-    "demo": None,  # in a folder of its own, which it replaces: tests/test_bench.py
+    "demo": None,  # in a folder of its own, which it replaces: tests/report/test_bench.py
     "stream send": None,
     "stream receive": ["udp://127.0.0.1:0", "{o}.spky"],
     "stream bench": None,

@@ -1,4 +1,4 @@
-"""Golden files: compressed recordings whose bytes are frozen. `python tests/golden.py NAME...` writes new ones.
+"""Golden files: compressed recordings whose bytes are frozen. `python -m kit.golden NAME...` from tests/ writes new ones.
 
 A released format version stays as it is for ever: an existing golden file is never written again.
 """
@@ -61,7 +61,7 @@ def _learn(samples: np.ndarray, architecture: Architecture, coder: str = "arithm
     return out.getvalue()
 
 
-def _archive(samples: np.ndarray, *, calibrated: bool = True) -> bytes:
+def _max(samples: np.ndarray, *, calibrated: bool = True) -> bytes:
     """With this predictor, whether it pays or not."""
     out, method, calibration = io.BytesIO(), Method("max", lanes=1, references=4), n1() if calibrated else None
     payload = encode_block(samples, method, calibration)
@@ -158,9 +158,9 @@ CASES: dict[str, tuple[Callable[[], np.ndarray | bytes], Callable[[], bytes]]] =
     "learned_dense": (_three, lambda: _learn(_three(), DENSE)),
     "learned_alone_rice": (lambda: known_signal(500), lambda: _learn(known_signal(500), ALONE, "rice")),
     "learned_many": (lambda: _nine(), lambda: _learn(_nine(), LSTM)),
-    "archive": (lambda: known_signal(500)[:, :1], lambda: _archive(known_signal(500)[:, :1])),
-    "archive_crossed": (lambda: known_signal(120), lambda: _archive(known_signal(120))),
-    "archive_wide": (lambda: _wide()[:500, None], lambda: _archive(_wide()[:500, None], calibrated=False)),
+    "max": (lambda: known_signal(500)[:, :1], lambda: _max(known_signal(500)[:, :1])),
+    "max_crossed": (lambda: known_signal(120), lambda: _max(known_signal(120))),
+    "max_wide": (lambda: _wide()[:500, None], lambda: _max(_wide()[:500, None], calibrated=False)),
 }
 
 
