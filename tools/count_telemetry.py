@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from spikey.coding import range_coder
-from spikey.levels.maps import N1_VALUES
+from spikey.levels.n1 import N1_VALUES
 from spikey.recording.simulate import simulate
 from spikey.telemetry import allocation as choice
 from spikey.telemetry import basis, logarithm, payload, symbols

@@ -16,8 +16,8 @@ import numpy as np
 import spikey
 from spikey.base.errors import SpikeyError
 from spikey.codec.calibration_policy import choose_calibration
-from spikey.container.writer import ArraySource
-from spikey.files.whole import PRESETS
+from spikey.codec.registry import PRESETS
+from spikey.recording.readable import ArraySource
 from spikey.recording.simulate import simulate
 from spikey.recording.source import Layout, pack
 

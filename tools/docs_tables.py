@@ -190,8 +190,7 @@ def _machine(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
         if name in ("challenge", "telemetry"):
             continue
         versions = ", ".join(f"{package} {version}" for package, version in run["versions"].items())
-        times = f"best of {run['repeats']}, " if name != "together" else ""
-        lines.append(f"- {name}: `{run['command']}`, {times}{run['processor']}; {versions}")
+        lines.append(f"- {name}: `{run['command']}`, best of {run['repeats']}, {run['processor']}; {versions}")
     return lines
 
 
@@ -205,11 +204,8 @@ def _line(row: Row, memory: bool = False) -> str:
 
 
 def _models(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
-    """Trained networks and the presets beside them; those that were run side by side say so."""
-    together = (
-        runs["together"]["rows"] if "together" in runs else []
-    )  # long on a busy machine, so that it may be left out
-    rows = [row for row in runs["models"]["rows"] + together if row["codec"] != "spikey lms"]
+    """Trained networks and the presets beside them."""
+    rows = [row for row in runs["models"]["rows"] if row["codec"] != "spikey lms"]
     lines = ["| model | ratio | bits per sample | encode, million samples/s | decode |", "|---|---:|---:|---:|---:|"]
     return lines + [_line(row) for row in _by_ratio(rows)]
 

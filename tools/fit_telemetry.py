@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from spikey.files.devices import training_files
-from spikey.levels.maps import N1_CODES
+from spikey.levels.n1 import N1_CODES
 from spikey.model.fixed_point import MASS
 from spikey.recording.wav import open_wav
 from spikey.telemetry import basis

@@ -1,21 +1,22 @@
 """Spikey: lossless compression of raw brain recordings.
 
 `compress` and `decompress` work on samples in memory, `open` slices a compressed file like a NumPy array, and
-`spikey.files.whole` works on whole files. Nothing heavy is imported before it is used.
+`spikey.files.whole` works on whole files. A name is imported when it is first used, so that `import spikey` costs
+nothing; no module of the package imports this one.
 """
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from spikey.base.errors import DamagedError, DataError, SpikeyError, UsageError
+from spikey.base.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    import numpy as np
-
+    from spikey.base.errors import DamagedError, DataError, SpikeyError, UsageError
     from spikey.container.archive import Archive
     from spikey.container.reader import Reader
+    from spikey.files.arrays import Recording, compress, decompress, open, open_archive
     from spikey.stream.decoder import Decoder, Gap, Segment
     from spikey.stream.encoder import Encoder
     from spikey.telemetry.decoder import Missing, TelemetryDecoder, Told
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from spikey.telemetry.record import Telemetry
     from spikey.telemetry.settings import Settings as TelemetrySettings
 
-__version__ = "0.1.0"
 __all__ = [
     "Archive",
     "DamagedError",
@@ -50,114 +50,40 @@ __all__ = [
     "read_telemetry",
 ]
 
-
-class Recording(NamedTuple):
-    """Samples (frames, channels), an integer or float type; rate in Hz; number of channels."""
-
-    samples: np.ndarray
-    rate: float
-    channels: int
-
-
-def compress(samples: Any, rate: float, preset: str | None = None, calibration: Any = "auto", jobs: int = 1) -> bytes:
-    """Compress samples (frames, channels) or (frames,) of an integer type of up to 32 bits, or float32 or float64,
-    sampled at `rate` Hz. Floats that are integers times a gain are coded like those, bit for bit; others hardly shrink.
-
-    preset: "realtime", "balanced", "max", each smaller and slower than the one before, or None for
-    one of the first two, by size. calibration: "auto" (the N1's where it suits, or one estimated from the samples where
-    that pays), None, or a `spikey.model.calibration.Calibration`. jobs: threads.
-    Raises UsageError for samples that are of another kind; warns of channels that seem to come first, and of floats
-    that hardly shrink.
-
-    >>> import numpy, spikey
-    >>> samples = numpy.arange(1000, dtype="int16")
-    >>> bool((spikey.decompress(spikey.compress(samples, rate=20000)).samples[:, 0] == samples).all())
-    True
-    """
-    import io
-
-    import numpy as np
-
-    from spikey.codec.calibration_policy import choose_calibration
-    from spikey.container.writer import ArraySource, write_file
-    from spikey.files.whole import Settings, note_on_floats
-    from spikey.model.calibration import n1
-    from spikey.recording.hints import warn_of_floats, warn_of_shape
-
-    array = np.asarray(samples)
-    source = ArraySource(array, rate)
-    warn_of_shape(source.frames, source.layout.channels, "give samples.T")
-    method = Settings(preset=preset).method(array.nbytes)
-    if isinstance(calibration, str) and calibration == "auto":
-        chosen, embed = choose_calibration(source, method)
-    else:
-        chosen = calibration
-        embed = None if chosen is None or chosen.id == n1().id else chosen.to_bytes()
-    out = io.BytesIO()
-    write_file(source, out, method, chosen, embed=embed, jobs=jobs)
-    if array.dtype.kind == "f":
-        with open(out.getvalue()) as reader:
-            warn_of_floats(note_on_floats(reader, "the array"))
-    return out.getvalue()
-
-
-def decompress(data: bytes | str | os.PathLike[str], jobs: int = 1, lossy: bool = False) -> Recording:
-    """Restore all samples of a compressed file, given as bytes or as a path.
-
-    lossy: whether a lossy file (`spikey telemetry`) will do, which otherwise is refused.
-    Raises DamagedError, with the extents that are lost, or DataError.
-    """
-    with open(data, lossy=lossy) as reader:
-        samples = reader.read(0, reader.frames, jobs=jobs)
-        return Recording(samples, reader.rate, reader.layout.channels)
-
-
-def open(path: str | os.PathLike[str] | bytes, lossy: bool = False) -> Reader:
-    """Open a compressed file for slicing: a path, an address that fsspec opens (`https://...`, `s3://...`), or bytes.
-
-    lossy: whether a lossy file will do; `reader.lossy` then says what was lost. See `spikey.container.reader.Reader`.
-    """
-    from spikey.container.reader import Reader
-
-    return Reader(path, lossy=lossy)
-
-
-def open_archive(path: str | os.PathLike[str] | bytes) -> Archive:
-    """Open an archive of recordings that were compressed together: `archive.names`, and `archive[name]` is a `Reader`.
-
-    See `spikey.container.archive.Archive`.
-    """
-    from spikey.container.archive import Archive
-
-    return Archive(path)
-
-
-# Names that are imported when they are first asked for: where each lies, and what it is called there.
-_LATER = {
-    "Archive": ("spikey.container.archive", "Archive"),
-    "Reader": ("spikey.container.reader", "Reader"),
-    "Encoder": ("spikey.stream.encoder", "Encoder"),
-    "Decoder": ("spikey.stream.decoder", "Decoder"),
-    "Segment": ("spikey.stream.decoder", "Segment"),
-    "Gap": ("spikey.stream.decoder", "Gap"),
-    "TelemetryEncoder": ("spikey.telemetry.encoder", "TelemetryEncoder"),
-    "TelemetrySettings": ("spikey.telemetry.settings", "Settings"),
-    "TelemetryDecoder": ("spikey.telemetry.decoder", "TelemetryDecoder"),
-    "Told": ("spikey.telemetry.decoder", "Told"),
-    "Missing": ("spikey.telemetry.decoder", "Missing"),
-    "Telemetry": ("spikey.telemetry.record", "Telemetry"),
-    "read_telemetry": ("spikey.telemetry.file", "read_telemetry"),
+# The module of each public name, and its name there where that is another one.
+_PLACES = {
+    "Archive": "container.archive",
+    "DamagedError": "base.errors",
+    "DataError": "base.errors",
+    "Decoder": "stream.decoder",
+    "Encoder": "stream.encoder",
+    "Gap": "stream.decoder",
+    "Missing": "telemetry.decoder",
+    "Reader": "container.reader",
+    "Recording": "files.arrays",
+    "Segment": "stream.decoder",
+    "SpikeyError": "base.errors",
+    "Telemetry": "telemetry.record",
+    "TelemetryDecoder": "telemetry.decoder",
+    "TelemetryEncoder": "telemetry.encoder",
+    "TelemetrySettings": "telemetry.settings:Settings",
+    "Told": "telemetry.decoder",
+    "UsageError": "base.errors",
+    "compress": "files.arrays",
+    "decompress": "files.arrays",
+    "open": "files.arrays",
+    "open_archive": "files.arrays",
+    "read_telemetry": "telemetry.file",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """What is imported late."""
-    if name not in _LATER:
+    """Import a public name when it is first used."""
+    if name not in _PLACES:
         raise AttributeError(f"module 'spikey' has no attribute {name!r}")
-    from importlib import import_module
-
-    module, attribute = _LATER[name]
-    return getattr(import_module(module), attribute)
+    module, _, attribute = _PLACES[name].partition(":")
+    value = globals()[name] = getattr(import_module(f"spikey.{module}"), attribute or name)
+    return value
 
 
 def __dir__() -> list[str]:

@@ -18,16 +18,18 @@ import pytest
 
 import spikey
 from spikey.base.errors import DamagedError, DataError
+from spikey.codec.registry import PRESETS
 from spikey.container import layout as lay
 from spikey.container.archive import Archive
 from spikey.container.extra import Extra, side_file
 from spikey.container.reader import Reader
 from spikey.container.salvage import find_blocks
-from spikey.container.writer import ArraySource, write_file
-from spikey.files.whole import PRESETS, Settings
+from spikey.container.writer import write_file
+from spikey.files.settings import Settings
 from spikey.lossy.near_lossless import hybrid
 from spikey.recording.opened import File
 from spikey.recording.raw import open_raw
+from spikey.recording.readable import ArraySource
 from spikey.recording.simulate import simulate
 from spikey.recording.source import Layout
 from spikey.recording.wav import canonical_head

@@ -17,14 +17,15 @@ import pytest
 from kit.commands import ENVIRONMENT, names, process, refused, wav, without_notices
 from kit.golden import known_model
 from kit.paths import ROOT
-from spikey.codec.block import encode_block
+from spikey.codec.encode import encode_block
+from spikey.codec.registry import PRESETS
 from spikey.container import writer as writer_module
 from spikey.container.reader import Reader
-from spikey.container.writer import ArraySource, write_file
-from spikey.files.whole import PRESETS
-from spikey.levels.maps import N1_VALUES
+from spikey.container.writer import write_file
+from spikey.levels.n1 import N1_VALUES
 from spikey.model.calibration import Calibration
 from spikey.model.trained import Architecture
+from spikey.recording.readable import ArraySource
 from spikey.recording.source import Layout, pack
 from spikey.recording.wav import canonical_head
 

@@ -18,7 +18,7 @@ from spikey.cli import app
 from spikey.cli.train import train
 from spikey.model.calibration import load
 from spikey.report.bench.measure import codecs, measure
-from spikey.report.trace import trace
+from spikey.report.probe import trace
 from tools.evaluation import counted
 
 runner = CliRunner()

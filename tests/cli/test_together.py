@@ -18,10 +18,11 @@ import spikey
 from kit.archives import noise, wav
 from kit.paths import SOURCE
 from spikey.base.errors import UsageError
+from spikey.codec.registry import PRESETS
 from spikey.container.archive import Archive
 from spikey.container.extra import Extra
-from spikey.container.writer import ArraySource, write_file
-from spikey.files.whole import PRESETS
+from spikey.container.writer import write_file
+from spikey.recording.readable import ArraySource
 from spikey.report.topology import Link, Topology, of_channels, of_recordings, opener
 from spikey.report.topology_picture import draw_topology
 
@@ -255,7 +256,8 @@ def test_topology_reads_compressed_recordings_too(folder, tmp_path):
     same = []
     for path in paths:
         same.append(tmp_path / f"{path.stem}.spky")
-        from spikey.files.whole import Settings, compress_file
+        from spikey.files.compress import compress_file
+        from spikey.files.settings import Settings
 
         compress_file(path, same[-1], Settings(preset="realtime"))
     one, other = (of_recordings(["a", "b"], each, opener()) for each in (paths, same))

@@ -11,9 +11,9 @@ from kit.paths import DATA
 from spikey.cli import app
 from spikey.codec import calibration_policy as estimate
 from spikey.codec.calibration_policy import choose_calibration
-from spikey.container.writer import ArraySource
-from spikey.files.whole import PRESETS
+from spikey.codec.registry import PRESETS
 from spikey.model.calibration import n1
+from spikey.recording.readable import ArraySource
 from spikey.recording.simulate import simulate
 from spikey.report.self_test import known_signal
 
@@ -70,7 +70,7 @@ def test_dead_channels_teach_nothing():
     beside = np.concatenate([live[:, :1], np.full_like(live[:, :1], -32_000)], axis=1)
     alone, _ = chosen(live)
     calibration, data = chosen(beside)
-    assert calibration is not None and data is not None and calibration.codes == alone.codes
+    assert calibration is not None and data is not None and calibration.alphabet == alone.codes
     packed = spikey.compress(beside, 20_000, "realtime")
     assert len(packed) < 0.99 * len(spikey.compress(beside, 20_000, "realtime", calibration=None))
     np.testing.assert_array_equal(spikey.decompress(packed).samples, beside)

@@ -20,29 +20,28 @@ from kit.golden import DENSE, known_model
 from spikey.base.errors import DataError, UsageError
 from spikey.base.limits import Limits, allowed
 from spikey.codec import block as block_module
-from spikey.codec.block import (
-    LARGEST,
-    Channel,
-    Method,
-    Payload,
-    decode_block,
-    described_in,
-    encode_block,
-    learned,
-    needs_model,
-)
+from spikey.codec.cut import block_shape
+from spikey.codec.decode import decode_block
+from spikey.codec.encode import encode_block
+from spikey.codec.method import LARGEST, Method, learned
+from spikey.codec.plan import Channel
+from spikey.codec.syntax import Payload, channels_in, needs_model
 from spikey.container import archive as archive_module
 from spikey.container.archive import Archive, ArchiveWriter
+from spikey.container.contents import packed_record
 from spikey.container.entries import TOGETHER, Entry
 from spikey.container.extra import MOST_FILES, Extra, SideFile, read_metadata
 from spikey.container.layout import Header
 from spikey.container.reader import Reader
-from spikey.container.writer import ArraySource, block_shape, packed_record, write_file
+from spikey.container.writer import write_file
 from spikey.files.archives import compress_archive
 from spikey.files.extraction import verify_member
-from spikey.files.whole import Settings
-from spikey.levels.maps import AFFINE, TABLE, Levels
+from spikey.files.settings import Settings
+from spikey.levels.affine import Affine
+from spikey.levels.contract import Levels
+from spikey.levels.table import Table
 from spikey.model.trained import MOST_WEIGHTS, Architecture
+from spikey.recording.readable import ArraySource
 from spikey.recording.source import Layout
 from spikey.recording.wav import canonical_head
 from spikey.report.self_test import known_signal
@@ -68,7 +67,7 @@ def pair(frames: int = 400) -> tuple[np.ndarray, np.ndarray]:
 
 def with_table(payload: bytes, table: tuple[int, ...]) -> bytes:
     """A payload coded with one companion, which it describes by another table."""
-    channels = described_in(payload, 1)
+    channels = channels_in(payload, 1)
     length = len(channels[0].write())
     assert payload[1] == 1
     return payload[:2] + Channel(Levels(TABLE, len(table), table=table)).write() + payload[2 + length :]

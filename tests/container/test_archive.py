@@ -17,6 +17,7 @@ import pytest
 import spikey
 from kit.archives import FRAMES, REALTIME, floats, members, noise, wav
 from spikey.base.errors import DamagedError, DataError, UsageError
+from spikey.codec.registry import PRESETS
 from spikey.container import archive as archive_module
 from spikey.container.archive import Archive, ArchiveWriter
 from spikey.container.entries import (
@@ -37,7 +38,6 @@ from spikey.container.reader import Reader
 from spikey.files import archives as archives_module
 from spikey.files.archives import compress_archive
 from spikey.files.extraction import describe_archive, restore, verify_member
-from spikey.files.whole import PRESETS
 from spikey.recording.companions import MOST_NEEDED, plan
 
 

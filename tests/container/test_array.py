@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import spikey
+from spikey.codec.registry import PRESETS
 from spikey.container.reader import Reader
-from spikey.container.writer import ArraySource, write_file
-from spikey.files.whole import PRESETS
+from spikey.container.writer import write_file
+from spikey.recording.readable import ArraySource
 
 SAMPLES = np.random.default_rng(0).normal(0, 20, (2300, 5)).astype(np.int16)
 

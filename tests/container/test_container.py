@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 import spikey
 from spikey.base.errors import DamagedError, DataError, SpikeyError, UsageError
 from spikey.base.wire import Cursor, varint
-from spikey.codec.block import LARGEST, Method
 from spikey.codec.code_widths import census
+from spikey.codec.cut import block_shape
+from spikey.codec.method import LARGEST, Method
+from spikey.codec.registry import PRESETS
 from spikey.coding.coders import CODERS, Coder
 from spikey.coding.packed_bytes import pack_bytes, unpack_bytes
 from spikey.container import layout as lay
@@ -26,10 +28,10 @@ from spikey.container import writer as writer_module
 from spikey.container.layout import Block, Header, read_block, read_header, write_index
 from spikey.container.reader import Reader
 from spikey.container.salvage import uncovered
-from spikey.container.writer import ArraySource, block_shape, write_bytes_file, write_file
-from spikey.files.whole import PRESETS
-from spikey.levels.maps import N1_VALUES
+from spikey.container.writer import write_bytes_file, write_file
+from spikey.levels.n1 import N1_VALUES
 from spikey.model.calibration import FOLDERS, Calibration, n1
+from spikey.recording.readable import ArraySource
 from spikey.recording.simulate import simulate
 from spikey.recording.source import DTYPES, Layout
 

@@ -16,14 +16,20 @@ import spikey
 from kit import reference
 from spikey.cli import app
 from spikey.cli.info import describe
+from spikey.codec.registry import PRESETS
 from spikey.coding.packed_bytes import PIECE
 from spikey.container import layout
+from spikey.container.contents import packed_record
 from spikey.container.extra import Extra, safe_name, side_file
-from spikey.container.layout import BLOCK_FILES, METADATA
+from spikey.container.layout import BLOCK_FILES
 from spikey.container.reader import Reader
-from spikey.container.writer import ArraySource, packed_record, write_file
+from spikey.container.records import METADATA
+from spikey.container.writer import write_file
+from spikey.files.compress import write_recording
+from spikey.files.decompress import verify_file
+from spikey.files.settings import Settings
 from spikey.files.side_files import write_side_files
-from spikey.files.whole import PRESETS, Settings, verify_file, write_recording
+from spikey.recording.readable import ArraySource
 from spikey.recording.simulate import simulate
 from spikey.recording.source import Layout, pack
 

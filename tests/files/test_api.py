@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import subprocess
 import sys
@@ -123,11 +124,48 @@ def test_a_users_calibration_travels_with_the_file():
 
 def test_importing_is_light():
     script = (
-        "import sys, spikey; print(sorted({'numpy', 'numba', 'typer', 'yaml'} & set(sys.modules)), spikey.__version__)"
+        "import sys, spikey; print(sorted({'numpy', 'numba', 'typer', 'yaml'} & set(sys.modules)), "
+        "sorted(name for name in sys.modules if name.startswith('spikey')), spikey.__version__)"
     )
     environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
-    assert done.stdout == f"[] {spikey.__version__}\n"
+    assert done.stdout == f"[] ['spikey', 'spikey.base', 'spikey.base.version'] {spikey.__version__}\n"
+
+
+def test_public_names_are_these_and_each_is_there():
+    assert spikey.__all__ == [
+        "Archive",
+        "DamagedError",
+        "DataError",
+        "Decoder",
+        "Encoder",
+        "Gap",
+        "Missing",
+        "Reader",
+        "Recording",
+        "Segment",
+        "SpikeyError",
+        "Telemetry",
+        "TelemetryDecoder",
+        "TelemetryEncoder",
+        "TelemetrySettings",
+        "Told",
+        "UsageError",
+        "compress",
+        "decompress",
+        "open",
+        "open_archive",
+        "read_telemetry",
+    ]
+    namespace = {}
+    exec("from spikey import *", namespace)
+    assert set(spikey.__all__) <= set(namespace) and set(spikey.__all__) <= set(dir(spikey))
+    with pytest.raises(AttributeError, match="'spikey' has no attribute 'nothing'"):
+        _ = spikey.nothing
+
+
+def test_the_version_is_that_of_the_installed_package():
+    assert importlib.metadata.version("spikey-codec") == spikey.__version__
 
 
 def test_kernels_of_other_sources_are_cleared(tmp_path):

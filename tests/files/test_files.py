@@ -19,18 +19,14 @@ from hypothesis import strategies as st
 
 import spikey
 from spikey.base.errors import DamagedError, DataError, SpikeyError, UsageError
+from spikey.codec.registry import PRESETS
 from spikey.container import layout as lay
 from spikey.container import reader as reader_module
 from spikey.container import writer as writer_module
 from spikey.container.reader import Reader
 from spikey.files import whole as files
-from spikey.files.whole import (
-    LARGE,
-    PRESETS,
-    Settings,
-    describe_lost,
-    verify_file,
-)
+from spikey.files.decompress import describe_lost, verify_file
+from spikey.files.settings import LARGE, Settings
 from spikey.model.calibration import n1
 from spikey.recording.output import atomic_output
 from spikey.recording.simulate import simulate

@@ -625,7 +625,7 @@ def test_functions_that_write_refuse_to_overwrite(tmp_path):
         with pytest.raises(OutputExistsError):
             call()
     from spikey.files.whole import archives, extraction
-    from spikey.integrations import dask, telemetry_nwb
+    from spikey.integrations import dask, nwb
     from spikey.integrations.spikeinterface import write_spikey
     from spikey.lossy import near_lossless as near
     from spikey.stream.recorder import Recorder
@@ -638,7 +638,7 @@ def test_functions_that_write_refuse_to_overwrite(tmp_path):
         extraction.restore,
         dask.compress,
         dask.compress_files,
-        telemetry_nwb.write_nwb,
+        nwb.write_nwb,
         write_spikey,
         Recorder,
         export.write_csv,

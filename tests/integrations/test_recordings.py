@@ -1,4 +1,4 @@
-"""SpikeInterface and vendors' formats, against the real packages; the vendors' files are made by `vendors.py`."""
+"""SpikeInterface and vendors' formats, against the real packages; the vendors' files are made by `kit/vendors.py`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from spikey.container.extra import Extra
 from spikey.container.reader import Reader
 from spikey.container.writer import ArraySource, write_file
 from spikey.files.whole import PRESETS, Settings, compress_file
-from spikey.integrations.inventory import take
+from spikey.integrations.vendors import take_inventory
 from spikey.recording.simulate import simulate
 from spikey.recording.source import DTYPES
 
@@ -287,7 +287,7 @@ def test_a_real_recording(tmp_path):
 def compressed(path: Path, out: Path, **options: str) -> dict[str, Path]:
     """Compress all parts of a vendor's folder or file, compare each stream; return what was written by name."""
     written = {}
-    for item in take(path, **options).items:
+    for item in take_inventory(path, **options).items:
         part = item.part
         target = out / f"{item.name}.spky"
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -13,10 +13,12 @@ from collections.abc import Callable
 import numpy as np
 
 from kit.paths import GOLDEN
-from spikey.codec.block import Method, encode_block, learned
-from spikey.container.writer import ArraySource, write_bytes_file, write_file
+from spikey.codec.encode import encode_block
+from spikey.codec.method import Method, learned
+from spikey.container.writer import write_bytes_file, write_file
 from spikey.model.calibration import n1
 from spikey.model.trained import EXACT, Architecture, Model, reach_of
+from spikey.recording.readable import ArraySource
 from spikey.report.self_test import known_signal
 
 

@@ -19,10 +19,16 @@ from kit.paths import DATA as REAL
 from spikey.base.errors import DataError, UsageError
 from spikey.base.wire import Cursor
 from spikey.cli import app
-from spikey.codec.block import Method, Payload, decode_block, encode_block
+from spikey.codec.decode import decode_block
+from spikey.codec.encode import encode_block
+from spikey.codec.method import Method
+from spikey.codec.syntax import Payload
 from spikey.coding.packed_bytes import MANY, PIECE, pack_bytes, unpack_bytes
-from spikey.files.whole import Settings, compress_file, decompress_file
-from spikey.levels.scaled import Patch, Scale, Scaled, find_scale, read_any_levels
+from spikey.files.compress import compress_file
+from spikey.files.decompress import decompress_file
+from spikey.files.settings import Settings
+from spikey.levels.registry import read_levels
+from spikey.levels.scaled import Patch, Scale, Scaled, find_scale
 from spikey.model.calibration import load
 from spikey.recording.simulate import adc_edges, simulate
 from spikey.report.calibration_report import Measured, Report
@@ -317,12 +323,12 @@ def test_levels_of_another_type_are_refused():
 
 
 def test_scales_are_written_and_read():
-    from spikey.levels.maps import Levels
+    from spikey.levels.contract import Levels
 
     for scale in (Scale(0.195), Scale(0.195, -6389.76, True), Scale(-2.0, 1.0)):
         levels = Scaled(scale, Levels(1, 1000, -500), (Patch(7, 1, 1 << 63), Patch(8, 500, 5)) if scale.offset else ())
         cursor = Cursor(levels.write())
-        assert read_any_levels(3, cursor) == levels and not cursor.rest()
+        assert read_levels(3, cursor) == levels and not cursor.rest()
     for bad in (
         b"\10" + struct.pack("<d", 1.0) + b"\0",
         b"\4" + struct.pack("<d", 1.0) + b"\xff\xff\x03\0\0",
@@ -332,11 +338,11 @@ def test_scales_are_written_and_read():
         b"\0" + struct.pack("<d", 1.0)[:5],
     ):
         with pytest.raises(DataError):
-            read_any_levels(3, Cursor(bad))
+            read_levels(3, Cursor(bad))
 
 
 def test_patches_elsewhere_are_refused():
-    from spikey.levels.maps import Levels
+    from spikey.levels.contract import Levels
 
     codes = np.zeros(10, np.int32)
     for patch in (Patch(10, 1, 0), Patch(9, 2, 0), Patch(0, 1, 1 << 32)):

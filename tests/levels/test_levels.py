@@ -6,10 +6,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from spikey.levels.maps import MODELLED_BITS
 
 from spikey.base.errors import DataError
 from spikey.base.wire import Cursor, varint, zigzag
-from spikey.levels.maps import AFFINE, MODELLED_BITS, N1, N1_VALUES, TABLE, Levels, find_levels, read_levels
+from spikey.levels.affine import Affine
+from spikey.levels.contract import Levels
+from spikey.levels.n1 import N1_VALUES, N1Levels
+from spikey.levels.registry import find_levels, read_levels
+from spikey.levels.table import Table
 
 TYPES = ["int8", "uint8", "int16", "uint16", "int32", "uint32"]
 
@@ -21,7 +26,7 @@ def round_trip(values: np.ndarray) -> Levels:
     cursor = Cursor(written)
     assert read_levels(levels.kind, cursor) == levels and cursor.at == len(written)
     codes, low = levels.to_codes(values)
-    assert codes.dtype == np.int32 and codes.min() >= 0 and codes.max() < levels.codes <= 1 << MODELLED_BITS
+    assert codes.dtype == np.int32 and codes.min() >= 0 and codes.max() < levels.alphabet <= 1 << MODELLED_BITS
     assert (low is None) == (levels.low_bits == 0)
     restored = levels.to_values(codes, low, values.dtype)
     assert restored.dtype == values.dtype
@@ -37,7 +42,7 @@ def test_n1_values_are_the_published_stretch():
 
 def test_n1_is_recognised():
     levels = round_trip(N1_VALUES[np.random.default_rng(0).integers(480, 540, 100)])
-    assert levels.kind == N1 and levels.codes == 1024 and levels.write() == b""
+    assert levels.kind == N1 and levels.alphabet == 1024 and levels.write() == b""
     assert round_trip(N1_VALUES).kind == N1
     wrong = N1_VALUES.copy()
     wrong[700] += 1
@@ -62,7 +67,7 @@ def test_step_and_offset():
         levels = round_trip((codes * step + offset).astype(np.int16))
         assert (levels.kind, levels.step, levels.offset) == (AFFINE, step, offset)
     levels = round_trip(np.array([0, 1 << 31], dtype=np.uint32))
-    assert (levels.codes, levels.step, levels.low_bits) == (2, 1 << 31, 0)
+    assert (levels.alphabet, levels.step, levels.low_bits) == (2, 1 << 31, 0)
 
 
 def test_a_late_exception_to_the_step_is_seen():
@@ -74,7 +79,7 @@ def test_a_late_exception_to_the_step_is_seen():
 def test_a_few_odd_values_become_a_table():
     values = np.random.default_rng(2).choice([-30001, -5, 0, 17, 20000], 4000).astype(np.int16)
     levels = round_trip(values)
-    assert (levels.kind, levels.codes) == (TABLE, 5)
+    assert (levels.kind, levels.alphabet) == (TABLE, 5)
     # Too short to pay for the list.
     assert round_trip(values[:6]).kind == AFFINE
 
@@ -137,7 +142,7 @@ def test_any_bytes_give_levels_or_an_error(kind, data):
         levels = read_levels(kind, Cursor(data))
     except DataError:
         return
-    assert 1 <= levels.codes <= 1 << MODELLED_BITS
-    codes = np.arange(min(levels.codes, 100), dtype=np.int32)
+    assert 1 <= levels.alphabet <= 1 << MODELLED_BITS
+    codes = np.arange(min(levels.alphabet, 100), dtype=np.int32)
     low = np.zeros(len(codes), dtype=np.int64) if levels.low_bits else None
     assert len(levels.to_values(codes, low, np.dtype(np.int16))) == len(codes)

@@ -14,14 +14,18 @@ from hypothesis.extra.numpy import arrays
 import spikey
 from kit import reference
 from spikey.base.errors import DataError, SpikeyError, UsageError
+from spikey.codec.registry import PRESETS
 from spikey.container import layout as lay
+from spikey.container.contents import packed_record
 from spikey.container.reader import Reader
-from spikey.container.writer import ArraySource, packed_record, write_file
-from spikey.files.whole import PRESETS, Settings, verify_file
+from spikey.container.writer import write_file
+from spikey.files.decompress import verify_file
+from spikey.files.settings import Settings
 from spikey.integrations.chunk import _read_modelled
 from spikey.levels.quantised import FEW, MODES, Bins, find_axes, limits, read_bins
 from spikey.lossy import hybrid as hybrid_module
 from spikey.lossy.near_lossless import hybrid, near_lossless, restore
+from spikey.recording.readable import ArraySource
 from spikey.recording.simulate import simulate
 from spikey.recording.source import DTYPES, Layout, pack
 from spikey.recording.wav import canonical_head

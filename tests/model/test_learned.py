@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from spikey.codec.adaptive.lanes import MANY
 from typer.testing import CliRunner
 
 import spikey
@@ -29,32 +30,27 @@ from spikey.base.errors import DamagedError, DataError, SpikeyError, UsageError
 from spikey.base.jit import kernel
 from spikey.base.wire import varint
 from spikey.cli import app
-from spikey.codec.adaptive.lanes import MANY
-from spikey.codec.block import (
-    MOST_REFERENCES,
-    Method,
-    Payload,
-    decode_block,
-    decode_learned,
-    encode_block,
-    encode_blocks,
-    learned,
-)
+from spikey.codec.decode import decode_block, decode_blocks
+from spikey.codec.encode import encode_block, encode_blocks, encode_smallest
+from spikey.codec.method import MOST_REFERENCES, Method, learned
+from spikey.codec.syntax import Payload
 from spikey.coding.packed_bytes import pack_bytes
 from spikey.container import embedding, hold, writer
 from spikey.container import layout as lay
 from spikey.container import reader as reader_module
 from spikey.container.reader import Reader
-from spikey.container.writer import ArraySource, encode_samples, write_file
+from spikey.container.writer import write_file
 from spikey.files import whole as files
 from spikey.files.batch import compress_together, decompress_together
-from spikey.files.whole import Settings, verify_file
+from spikey.files.decompress import verify_file
+from spikey.files.settings import Settings
 from spikey.model import tensor_file, trained
 from spikey.model.calibration import n1
 from spikey.model.learned import network_of
 from spikey.model.lstm import LstmTogether
 from spikey.model.network import infer
 from spikey.model.trained import EXACT, FORMAT, Architecture, Model, architecture, find, load, reach_of
+from spikey.recording.readable import ArraySource
 from spikey.recording.simulate import simulate
 from spikey.recording.source import Layout, pack
 from spikey.recording.wav import canonical_head
@@ -193,11 +189,11 @@ def test_side_by_side_gives_the_same_bytes(model, count):
         assert [len(b) for b, p in zip(order, payloads, strict=True) if p is None] in ([], [1], [1, 2], [2, 1])
         some = [(block, payload) for block, payload in zip(order, payloads, strict=True) if payload is not None]
         wanted = [Payload(payload, *block.shape, block.dtype) for block, payload in some]
-        for (block, _), got in zip(some, decode_learned(wanted, n1, lambda: model), strict=True):
+        for (block, _), got in zip(some, decode_blocks(wanted, n1, lambda: model), strict=True):
             np.testing.assert_array_equal(got, block)
         for (block, _), payload in zip(some, wanted, strict=True):
             np.testing.assert_array_equal(decode_block(payload, n1, lambda: model), block)
-    assert decode_learned([], n1, lambda: model) == []
+    assert decode_blocks([], n1, lambda: model) == []
 
 
 def test_what_is_side_by_side_is_what_the_reference_decodes(unguarded):
@@ -221,7 +217,7 @@ def witness(large: bool) -> list[str]:
         blocks = [signal[40 * at : 40 * at + frames - at, :1] for at in range(count)]
         payloads = [payload or b"" for payload in encode_blocks(blocks, learned(model, coder), n1())]
         wanted = [Payload(p, *b.shape, b.dtype) for p, b in zip(payloads, blocks, strict=True)]
-        for block, got in zip(blocks, decode_learned(wanted, n1, lambda model=model: model), strict=True):
+        for block, got in zip(blocks, decode_blocks(wanted, n1, lambda model=model: model), strict=True):
             np.testing.assert_array_equal(got, block)
         lines.append(hashlib.sha256(b"".join(payloads)).hexdigest())
     return lines
@@ -319,8 +315,8 @@ def test_the_guard(model, monkeypatch):
     both = known_signal(400)
     for samples in (both, both[:40], (both // 64).astype(np.int16), np.zeros_like(both), both[:1]):
         layout = Layout(samples.shape[1], 20_000, "int16")
-        (got,) = encode_samples([samples], [layout], learned(model), n1())
-        (plain,) = encode_samples([samples], [layout], GUARD, n1())
+        (got,) = encode_smallest([samples], [layout], learned(model), n1())
+        (plain,) = encode_smallest([samples], [layout], GUARD, n1())
         assert len(got) <= len(plain)
         used = got[0] & 15 == 4
         if model is not GENTLE and len(samples) > 1 and samples.any():
@@ -334,7 +330,7 @@ def test_the_guard(model, monkeypatch):
             assert bool(reader.model_id) == used
         assert used or len(files[0]) <= len(files[1])
     monkeypatch.setattr(writer, "_guards", lambda model: [])
-    (got,) = encode_samples([both], [Layout(2, 20_000, "int16")], learned(GENTLE), n1())
+    (got,) = encode_smallest([both], [Layout(2, 20_000, "int16")], learned(GENTLE), n1())
     assert got[0] & 15 == 4, "where nothing is better, it is used"
 
 

@@ -20,11 +20,13 @@ from typer.testing import CliRunner
 import spikey
 from kit.paths import SOURCE
 from spikey.cli import app
+from spikey.codec.registry import PRESETS
 from spikey.container.extra import Extra, side_file
 from spikey.container.reader import Reader
-from spikey.container.writer import ArraySource, write_file
-from spikey.files.whole import PRESETS, decompress_file, verify_file
+from spikey.container.writer import write_file
+from spikey.files.decompress import decompress_file, verify_file
 from spikey.recording import remote
+from spikey.recording.readable import ArraySource
 
 fsspec = pytest.importorskip("fsspec")
 SAMPLES = np.random.default_rng(0).normal(0, 20, (60_000, 8)).astype(np.int16)

@@ -12,14 +12,15 @@ import pytest
 
 from kit.pages import ROOT, agrees, blocks, links, tolerance
 from spikey.base.errors import DataError
-from spikey.codec.block import Method, encode_block
 from spikey.codec.code_widths import edges_of
-from spikey.levels.maps import find_levels
+from spikey.codec.encode import encode_block
+from spikey.codec.method import Method
+from spikey.levels.registry import find_levels
 from spikey.model.calibration import Calibration, n1
 from spikey.recording.simulate import adc_edges, simulate
-from spikey.report.probe import follow
 from tools.explain.__main__ import main
 from tools.explain.pictures import PICTURES
+from tools.explain.probe import follow
 from tools.explain.recording import colour, entropy, gaussian_bits, spectrum, usual_deviation
 
 PAGE = (ROOT / "docs" / "how-it-works.md").read_text(encoding="utf-8")

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from spikey.files.whole import Settings
-from spikey.levels.maps import N1_VALUES
+from spikey.files.settings import Settings
+from spikey.levels.n1 import N1_VALUES
 from spikey.model.calibration import n1
 from spikey.model.fixed_point import UNIT
 from spikey.recording.source import Layout

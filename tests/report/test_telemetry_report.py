@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from spikey.base.errors import SpikeyError, UsageError
 from spikey.cli.telemetry_report import command
-from spikey.levels.maps import N1_VALUES
+from spikey.levels.n1 import N1_VALUES
 from spikey.recording.simulate import _add_spikes, simulate
 from spikey.recording.source import Layout
 from spikey.recording.wav import canonical_head

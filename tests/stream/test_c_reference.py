@@ -19,16 +19,19 @@ import pytest
 from kit.golden import CASES, GOLDEN
 from kit.paths import CC, ROOT
 from spikey.codec.adaptive.loop import run
-from spikey.codec.block import Method, encode_block
+from spikey.codec.encode import encode_block
+from spikey.codec.method import Method
 from spikey.coding.range_coder import finish, range_encoder
 from spikey.container import writer
-from spikey.container.writer import ArraySource
-from spikey.files.whole import Settings, compress_file, decompress_file
-from spikey.levels.maps import N1_VALUES
+from spikey.files.compress import compress_file
+from spikey.files.decompress import decompress_file
+from spikey.files.settings import Settings
+from spikey.levels.n1 import N1_VALUES
 from spikey.model.calibration import Calibration, n1
 from spikey.model.density import narrow
 from spikey.model.lpc import SEGMENT, lpc
 from spikey.model.scale import deviation, scale
+from spikey.recording.readable import ArraySource
 from spikey.recording.source import Layout, pack
 from spikey.recording.wav import canonical_head
 
@@ -413,8 +416,8 @@ int main(void)
     if (fread(numbers, 4, 3, stdin) != 3 || fread(edges, 4, (size_t)numbers[0] + 1, stdin) != (size_t)numbers[0] + 1
         || fread(prior, 4, 21, stdin) != 21 || fread(codes, 4, 1500, stdin) != 1500)
         return 2;
-    calibration.codes = (uint16_t)numbers[0];
-    if (spikey_start(&channel, calibration.codes, &calibration, (unsigned)numbers[1], 1, numbers[2]) != SPIKEY_OK)
+    calibration.alphabet = (uint16_t)numbers[0];
+    if (spikey_start(&channel, calibration.alphabet, &calibration, (unsigned)numbers[1], 1, numbers[2]) != SPIKEY_OK)
         return 3;
     spikey_encoder_start(&e, buffer, sizeof buffer);
     for (t = 0; t < 1500; t++, spikey_step(&channel))
@@ -423,7 +426,7 @@ int main(void)
         return 4;
     for (i = 0; i < size; i++)
         printf("%02x", buffer[i]);
-    spikey_start(&channel, calibration.codes, &calibration, (unsigned)numbers[1], 1, numbers[2]);
+    spikey_start(&channel, calibration.alphabet, &calibration, (unsigned)numbers[1], 1, numbers[2]);
     spikey_decoder_start(&d, buffer, size);
     for (t = 0; t < 1500; t++, spikey_step(&channel))
         if (spikey_decode(&channel, &d, 0) != codes[t])

@@ -26,8 +26,9 @@ from kit.links import (
 )
 from spikey.base.errors import UsageError
 from spikey.base.wire import varint
-from spikey.files.whole import verify_file
-from spikey.levels.maps import N1, N1_CODES, Levels
+from spikey.files.decompress import verify_file
+from spikey.levels.contract import Levels
+from spikey.levels.n1 import N1_CODES, N1Levels
 from spikey.recording.simulate import simulate
 from spikey.stream import arrivals
 from spikey.stream import receiver as receiver_module

@@ -13,7 +13,10 @@ import pytest
 from kit.paths import SOURCE
 from spikey import Decoder, Encoder, Gap, Segment
 from spikey.base.errors import DataError, UsageError
-from spikey.levels.maps import AFFINE, N1, N1_CODES, TABLE, Levels
+from spikey.levels.affine import Affine
+from spikey.levels.contract import Levels
+from spikey.levels.n1 import N1_CODES, N1Levels
+from spikey.levels.table import Table
 from spikey.recording.simulate import simulate
 from spikey.stream import decoder as decoder_module
 from spikey.stream.packet import KEY, LAST, OVERHEAD, PARITY, RAW, Description, read_packet, write_packet

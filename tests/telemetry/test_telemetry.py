@@ -17,7 +17,7 @@ import spikey
 from kit.paths import GOLDEN
 from spikey.base.errors import DataError, UsageError
 from spikey.coding.range_coder import finish_lane, range_decoder, range_encoder
-from spikey.levels.maps import N1_VALUES
+from spikey.levels.n1 import N1_VALUES
 from spikey.recording.simulate import simulate
 from spikey.telemetry import symbols
 from spikey.telemetry.basis import BASIS_BITS, shipped, stretched, tables, transforms

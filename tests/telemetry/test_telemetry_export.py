@@ -201,7 +201,7 @@ def test_nwb(path, told, decode, tmp_path, volts):
 
 def test_nwb_of_little(packets, told, tmp_path):
     pynwb = pytest.importorskip("pynwb")
-    from spikey.integrations.telemetry_nwb import write_nwb
+    from spikey.integrations.nwb import write_nwb
 
     none = np.zeros(0, dtype=np.int64)
     silent = dataclasses.replace(

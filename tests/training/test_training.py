@@ -31,7 +31,7 @@ from spikey.config.schema import load as load_config  # noqa: E402
 from spikey.container import layout as lay  # noqa: E402
 from spikey.container import writer  # noqa: E402
 from spikey.container.reader import Reader  # noqa: E402
-from spikey.files.whole import decompress_file  # noqa: E402
+from spikey.files.decompress import decompress_file  # noqa: E402
 from spikey.model import trained  # noqa: E402
 from spikey.model.trained import Architecture, load  # noqa: E402
 from spikey.recording.simulate import simulate  # noqa: E402

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from spikey.model.table_definitions import COMPONENTS
-from spikey.report.probe import Followed
+from tools.explain.probe import Followed
 from tools.explain.recording import SETTLED, Explained, Floats, normal
 from tools.explain.style import INK, PALE, RED, TEAL, picture
 

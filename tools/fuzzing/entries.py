@@ -107,7 +107,7 @@ def _chunk(data: bytes, checked: bool) -> None:
 
 
 def _numcodecs(data: bytes, checked: bool) -> None:
-    from spikey.integrations.numcodecs_codec import Spikey
+    from spikey.integrations.numcodecs import Spikey
 
     refused: SpikeyError | None = None
     fitted = False
@@ -160,7 +160,7 @@ def _filter_parameters(data: bytes, checked: bool) -> None:
     from spikey.integrations.chunk import options_from
 
     words = np.frombuffer(data[: len(data) // 4 * 4], "<u4")
-    options_from(hdf5._from_values(words)["options"])
+    options_from(hdf5.from_values(words)["options"])
 
 
 def framed(data: bytes) -> list[bytes]:
@@ -204,7 +204,10 @@ def _telemetry(data: bytes, checked: bool) -> None:
 
 def _model(data: bytes, checked: bool) -> None:
     """A model that is taken must code without loss."""
-    from spikey.codec.block import Payload, decode_block, encode_block, learned
+    from spikey.codec.decode import decode_block
+    from spikey.codec.encode import encode_block
+    from spikey.codec.method import learned
+    from spikey.codec.syntax import Payload
     from spikey.model.trained import load
 
     model = load(data)
@@ -218,7 +221,10 @@ def _model(data: bytes, checked: bool) -> None:
 
 def _calibration(data: bytes, checked: bool) -> None:
     """A calibration that is taken must code without loss, with each coder."""
-    from spikey.codec.block import Method, Payload, decode_block, encode_block
+    from spikey.codec.decode import decode_block
+    from spikey.codec.encode import encode_block
+    from spikey.codec.method import Method
+    from spikey.codec.syntax import Payload
     from spikey.model.calibration import load
 
     calibration = load(data)
@@ -278,7 +284,8 @@ def _zip(data: bytes, checked: bool) -> None:
 
 def _wire(data: bytes, checked: bool) -> None:
     """Block payloads by themselves, in every type and shape: how a block's bytes are taken apart."""
-    from spikey.codec.block import Payload, decode_block, described_in
+    from spikey.codec.decode import decode_block
+    from spikey.codec.syntax import Payload, channels_in
     from spikey.model.calibration import n1
 
     if len(data) < 3:
@@ -292,7 +299,7 @@ def _wire(data: bytes, checked: bool) -> None:
     payload = Payload(data[3:], frames, count, np.dtype(kind), companions=lambda: companions)
     try:
         if data[3:]:
-            described_in(data[3:], count)
+            channels_in(data[3:], count)
         decode_block(payload, n1, seeds.model)
     except DamagedError as error:
         raise AssertionError("a payload by itself has no extents") from error

@@ -64,7 +64,7 @@ _announced = False
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from spikey import __version__
+        from spikey.base.version import __version__
 
         typer.echo(f"spikey {__version__}")
         raise typer.Exit

@@ -51,8 +51,7 @@ def command(
 
     Each codec works in one thread of a process of its own, after a warm-up; everything is decoded and compared.
     """
-    from spikey.codec.block import CODER_NAMES
-    from spikey.files.whole import PRESETS
+    from spikey.codec.registry import CODER_NAMES, PRESETS
     from spikey.model.trained import named
     from spikey.report.bench.measure import measure_together
 
@@ -115,7 +114,7 @@ def _raw(channels: int | None, rate: float | None, dtype: str | None) -> Raw | N
 
 def _orders(preset: list[str] | None, coder: list[str] | None, model: list[str] | None, peers: str) -> list[Order]:
     """What is measured, in order; what is missing is said."""
-    from spikey.files.whole import PRESETS
+    from spikey.codec.registry import PRESETS
     from spikey.report.bench.peers import choose
     from spikey.report.bench.worker import Order, orders_of
 

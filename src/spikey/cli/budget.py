@@ -52,11 +52,11 @@ def command(
 
 def _measured(paths: list[Path], models: list[str], every: int) -> dict[tuple[str, str], float | None]:
     """Bits per sample of recordings, by predictor and coder."""
-    from spikey.codec.block import CODER_NAMES
-    from spikey.files.whole import PRESETS, Settings
+    from spikey.codec.registry import CODER_NAMES, PRESETS
+    from spikey.files.settings import Settings
     from spikey.model.trained import named
     from spikey.report.bench.measure import Codec, measure, spikey_codec
-    from tools.count_operations import NETWORKS, PREDICTORS
+    from spikey.report.counted import NETWORKS, PREDICTORS
 
     files = sorted(f for p in paths for f in (p.rglob("*.wav") if p.is_dir() else [p]))[::every]
     if not files:

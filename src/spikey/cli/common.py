@@ -24,7 +24,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from spikey.config.schema import Config
-    from spikey.files.whole import Settings
+    from spikey.files.settings import Settings
     from spikey.model.trained import Model
 
 
@@ -59,7 +59,7 @@ def settings_from(
     raw: tuple[int | None, float | None, str | None],
 ) -> Settings:
     """What a configuration and the options ask for; options come first."""
-    from spikey.files.whole import Settings
+    from spikey.files.settings import Settings
     from spikey.model.calibration import load, n1
 
     options: dict[str, Any] = {"preset": preset}

@@ -22,7 +22,7 @@ from spikey.recording.output import STDOUT, is_input, is_special, is_taken, make
 from spikey.recording.remote import is_address
 
 if TYPE_CHECKING:
-    from spikey.files.whole import Outcome, Progress
+    from spikey.files.settings import Outcome, Progress
 
 
 @dataclass
@@ -206,7 +206,7 @@ def _restore(
 ) -> tuple[Run, list[str]]:
     """Restore files; what became of them, and what is damaged. several: whether no failure is raised."""
     from spikey.files.batch import AT_ONCE, decompress_together
-    from spikey.files.whole import decompress_file, describe_lost
+    from spikey.files.decompress import decompress_file, describe_lost
 
     alone = len(work) == 1 and not several
     within = jobs if len(work) == 1 else 1

@@ -19,11 +19,11 @@ def command(
     config: Annotated[Path, typer.Option(help="The configuration to use.")] = Path("config.yaml"),
 ) -> None:
     """Simulate a recording, compress and restore it as a user would, compare every byte, draw what was predicted."""
-    from spikey.files.whole import PRESETS
+    from spikey.codec.registry import PRESETS
     from spikey.recording.wav import open_wav
     from spikey.report.bench.measure import codecs, measure
     from spikey.report.picture import draw_prediction
-    from spikey.report.trace import trace
+    from spikey.report.probe import trace
 
     folder.mkdir(parents=True, exist_ok=True)
     wav, packed, restored = folder / "recording.wav", folder / "recording.bin", folder / "restored.wav"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import typer
 
+from spikey.base.version import __version__
 from spikey.cli import options
 from spikey.cli.common import prepare_kernels
 
@@ -19,15 +20,15 @@ PACKAGES = ("numpy", "numba", "llvmlite", "pydantic", "PyYAML", "typer", "rich",
 
 def command(as_json: options.AsJson = False) -> None:
     """Check the installation: versions, kernel cache, a compression that must give known bytes."""
-    import spikey
+    from spikey.base.shipped import FOLDER
     from spikey.report.self_test import self_test
 
     troubles = []
     lines = [
-        f"spikey {spikey.__version__} in {Path(spikey.__file__).parent}",
+        f"spikey {__version__} in {FOLDER.parent}",
         f"Python {platform.python_version()} on {platform.platform()}, {os.cpu_count()} processors",
     ]
-    versions: dict[str, str | None] = {"spikey": spikey.__version__, "python": platform.python_version()}
+    versions: dict[str, str | None] = {"spikey": __version__, "python": platform.python_version()}
     for name in PACKAGES:
         try:
             versions[name] = importlib.metadata.version(name)

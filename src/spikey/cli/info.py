@@ -98,9 +98,11 @@ def _shown(value: object) -> str:
 
 def describe(path: str | Path, check: bool = False) -> dict[str, Any]:
     """The facts about one file, by name. check: decode a file of one block, whose end nothing else marks."""
-    from spikey.codec.block import CODER_NAMES, PACKED, PREDICTORS, STORED
-    from spikey.container.layout import BLOCK_SAMPLES, BYTES, MODEL, VERSION, WRAPPERS
+    from spikey.codec.method import PACKED, STORED
+    from spikey.codec.registry import CODER_NAMES, PREDICTORS
+    from spikey.container.layout import BLOCK_SAMPLES, BYTES, VERSION, WRAPPERS
     from spikey.container.reader import Reader
+    from spikey.container.records import MODEL
 
     with Reader(path, lossy=True, correction=True) as reader:
         if check and reader.header.single:

@@ -14,7 +14,7 @@ from spikey.cli.progress import Meter
 from spikey.cli.run import summary
 
 if TYPE_CHECKING:
-    from spikey.files.whole import Settings
+    from spikey.files.settings import Settings
     from spikey.lossy.near_lossless import Written
 
 Input = Annotated[Path, typer.Argument(metavar="IN", help="WAV, or raw with --channels, --rate and --dtype.")]
@@ -100,7 +100,7 @@ def restore(
 def _settings(
     preset: str, raw: tuple[int | None, float | None, str | None], keep_partial: bool, jobs: int, verify: bool
 ) -> Settings:
-    from spikey.files.whole import Settings
+    from spikey.files.settings import Settings
 
     prepare_kernels()
     return Settings(preset=preset, raw=raw_layout(*raw), keep_partial=keep_partial, jobs=jobs, verify=verify)

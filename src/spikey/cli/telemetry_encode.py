@@ -85,7 +85,7 @@ def command(
 
     Options come before the configuration. What is decoded again are events and waveforms, not the recording.
     """
-    from spikey.files.whole import Settings as Recordings
+    from spikey.files.settings import Settings as Recordings
     from spikey.telemetry.write import encode_file
 
     settings, stated = settings_of(

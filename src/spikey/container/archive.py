@@ -16,6 +16,7 @@ import numpy as np
 from spikey.base import forks
 from spikey.base.errors import DamagedError, DataError, SpikeyError, UsageError
 from spikey.base.wire import Cursor
+from spikey.container.block_writer import Writable
 from spikey.container.embedding import packed_model, unpack_model
 from spikey.container.entries import (
     ALONE,
@@ -38,7 +39,6 @@ from spikey.container.layout import LARGEST_RECORD
 from spikey.container.reader import GLANCE, Reader
 from spikey.container.salvage import read_around
 from spikey.container.window import Window
-from spikey.container.writer import Writable
 from spikey.model.trained import Model, find, use
 from spikey.recording.companions import MOST_NEEDED
 from spikey.recording.opened import Opened, open_data, read_at

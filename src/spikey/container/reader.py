@@ -19,50 +19,36 @@ import numpy as np
 from spikey.base import forks
 from spikey.base.errors import DamagedError, DataError, UsageError
 from spikey.base.wire import Cursor
-from spikey.codec.block import (
-    LARGEST,
-    MOST_TOGETHER,
-    SAMPLES_TOGETHER,
-    Payload,
-    decode_block,
-    decode_learned,
-    described_in,
-    needs_model,
-)
+from spikey.codec.decode import decode_block, decode_blocks
+from spikey.codec.method import LARGEST, MOST_TOGETHER, SAMPLES_TOGETHER
+from spikey.codec.syntax import Payload, channels_in, needs_model
 from spikey.coding.packed_bytes import PIECE, unpack_bytes
 from spikey.container.embedding import unpack_model
 from spikey.container.extra import read_metadata
 from spikey.container.indexing import as_slice, chosen, count_below, is_index
 from spikey.container.layout import (
-    BINS,
     BLOCK_BYTES,
     BLOCK_FILES,
     BLOCK_HEAD,
     BLOCK_SAMPLES,
     BLOCK_TAIL,
     BYTES,
-    CALIBRATION,
     CANONICAL,
-    COMPANIONS,
     COPIED_BYTE,
-    CORRECTION,
     FOOTER,
     FOOTER_MAGIC,
-    HEAD,
     HEADER_BYTES,
     LARGEST_RECORD,
     MAX_BLOCK_HEADER,
-    METADATA,
-    MODEL,
     PACKED_BYTE,
     STORED_BYTE,
-    TAIL,
     WRAPPED,
     Block,
     index_copy,
     read_header,
     read_index,
 )
+from spikey.container.records import BINS, CALIBRATION, COMPANIONS, CORRECTION, HEAD, METADATA, MODEL, TAIL
 from spikey.container.salvage import Extent, describe, find_blocks, in_order, read_around, uncovered
 from spikey.container.window import Companions, Window
 from spikey.levels.quantised import Bins, read_bins
@@ -726,7 +712,7 @@ class Reader:
 
     def levels(self, block: Block) -> list[str]:
         """In words, what values each channel of a block of samples can take; nothing where they are kept as is."""
-        return [channel.levels.words() for channel in described_in(self.payload(block), block.channels, self.name)]
+        return [channel.levels.words() for channel in channels_in(self.payload(block), block.channels, self.name)]
 
     def close(self) -> None:
         """Close the file."""
@@ -793,7 +779,7 @@ def decode_ahead(wanted: list[tuple[Reader, Block]]) -> None:
     for group in groups.values():
         first = group[0][0]
         with suppress(DataError):
-            decoded = decode_learned([payload for *_, payload in group], first._find_calibration, first._find_model)
+            decoded = decode_blocks([payload for *_, payload in group], first._find_calibration, first._find_model)
             for (reader, block, _), samples in zip(group, decoded, strict=True):
                 reader.give(block, samples)
 

@@ -11,7 +11,8 @@ from spikey.container.entries import KINDS
 from spikey.container.layout import BLOCK_BYTES, BLOCK_FILES, BLOCK_HEAD, BLOCK_SAMPLES, BLOCK_TAIL, BYTES
 from spikey.container.reader import Reader
 from spikey.container.salvage import Extent
-from spikey.files.whole import Outcome, Progress, decompress_file, describe_lost, samples_of
+from spikey.files.decompress import decompress_file, describe_lost, samples_of
+from spikey.files.settings import Outcome, Progress
 
 
 def restore(

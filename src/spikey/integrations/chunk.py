@@ -23,14 +23,16 @@ import numpy as np
 from spikey.base.errors import DamagedError, DataError, SpikeyError, UsageError, install
 from spikey.base.limits import allowed
 from spikey.base.wire import Cursor, varint
-from spikey.codec.block import Method
+from spikey.codec.method import Method
+from spikey.codec.registry import PRESETS
 from spikey.container.layout import BYTES
 from spikey.container.reader import Reader
-from spikey.container.writer import ArraySource, write_file
-from spikey.files.whole import PRESETS, Settings
+from spikey.container.writer import write_file
+from spikey.files.settings import Settings
 from spikey.model.calibration import Calibration, load, n1
 from spikey.model.trained import named
 from spikey.recording.hints import warn_of_chunk, warn_of_shape
+from spikey.recording.readable import ArraySource
 
 MARK = b"\xb5SC"
 VERSION = 1

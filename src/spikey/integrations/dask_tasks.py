@@ -13,8 +13,8 @@ from pathlib import PurePath
 
 import numpy as np
 
-import spikey
 from spikey.base.errors import DataError, SpikeyError, UsageError, install
+from spikey.base.version import __version__
 from spikey.codec.block import Method, Payload, decode_block, decode_learned, needs_model
 from spikey.coding.packed_bytes import unpack_bytes
 from spikey.container.layout import PACKED_BYTE, STORED_BYTE, Block
@@ -28,7 +28,7 @@ Checked = tuple[Block, bytes, int]  # a block, its payload, and the payload's CR
 
 @dataclass(frozen=True)
 class Recording:
-    """A recording as all its tasks know it, and as each finds it again."""
+    """A recording as described to all its tasks, so that each can open it again."""
 
     path: str
     raw: tuple[int, float, str] | None
@@ -40,7 +40,7 @@ class Recording:
     @classmethod
     def of(cls, source: Readable, path: str, settings: Settings) -> Recording:
         """What describes an opened recording."""
-        return cls(path, settings.raw, source.layout, source.frames, source.head_size, spikey.__version__)
+        return cls(path, settings.raw, source.layout, source.frames, source.head_size, __version__)
 
     def open(self) -> Source:
         """The recording; DataError where it is another one by now."""
@@ -53,9 +53,9 @@ class Recording:
 
 def check_version(version: str) -> None:
     """Raise UsageError on a worker that could write other bytes than the one that asks."""
-    if version != spikey.__version__:
+    if version != __version__:
         raise UsageError(
-            f"a worker has spikey {spikey.__version__}, and here it is {version}; "
+            f"a worker has spikey {__version__}, and here it is {version}; "
             f"install the same version everywhere: {install()}"
         )
 
@@ -114,7 +114,9 @@ def _compare(
         else:
             decoded = decode_block(each, lambda: calibration)
         if not same_bits(decoded, samples):
-            raise SpikeyError(f"{recording.path}: what was encoded does not decode to it; nothing was kept")
+            raise SpikeyError(
+                f"{recording.path}: what was encoded does not decode to it; no output was written. Please report this"
+            )
 
 
 def compress_whole(

@@ -14,10 +14,14 @@ from typing import Any
 
 from spikey.base.errors import UsageError
 from spikey.base.wire import varint
-from spikey.codec.block import Method
-from spikey.container.layout import BINS, STORED_BYTE
-from spikey.container.writer import RECORD_BYTES, Readable, block_shape, encode_parts, is_single, parts_of, write_file
+from spikey.codec.cut import block_shape, is_single, parts_of
+from spikey.codec.method import Method
+from spikey.container.layout import STORED_BYTE
+from spikey.container.records import BINS
+from spikey.container.writer import RECORD_BYTES, write_file
+from spikey.files.encoding import encode_parts
 from spikey.levels.quantised import MOST_STEP, Axis
+from spikey.recording.readable import Readable
 
 SAMPLED = 1 << 20  # samples that tell about how coarse the bins must be
 COARSEST = 4  # parts of a channel's range: in bins any coarser hardly anything is left

@@ -13,15 +13,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spikey.base.errors import DataError, SpikeyError, UsageError
-from spikey.codec.block import Method
-from spikey.container.layout import BINS, CORRECTION, LARGEST_RECORD
+from spikey.codec.method import Method
+from spikey.container.contents import packed_record
+from spikey.container.layout import LARGEST_RECORD
 from spikey.container.reader import Reader
-from spikey.container.writer import ArraySource, packed_record, write_file
-from spikey.files.whole import CountedOutput, Outcome, Progress, Settings, compare_around, decompress_file, size_of
+from spikey.container.records import BINS, CORRECTION
+from spikey.container.writer import write_file
+from spikey.files.compare import compare_around
+from spikey.files.compress import CountedOutput
+from spikey.files.decompress import decompress_file
+from spikey.files.settings import Outcome, Progress, Settings, size_of
 from spikey.levels.quantised import MOST_STEP, Bins, find_axes
 from spikey.lossy.hybrid import finest_runs
 from spikey.recording.output import atomic_output, is_input
 from spikey.recording.raw import open_raw
+from spikey.recording.readable import ArraySource
 from spikey.recording.wav import open_wav
 
 if TYPE_CHECKING:

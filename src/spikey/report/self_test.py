@@ -6,7 +6,7 @@ import hashlib
 
 import numpy as np
 
-import spikey
+from spikey.files.arrays import compress, decompress
 from spikey.levels.maps import N1_VALUES
 from spikey.model.calibration import n1
 
@@ -36,8 +36,8 @@ def self_test() -> list[str]:
     troubles = []
     samples = known_signal()[:, :1]
     for preset, wanted in DIGESTS.items():
-        data = spikey.compress(samples, 20_000, preset)
-        if not np.array_equal(spikey.decompress(data).samples, samples):
+        data = compress(samples, 20_000, preset)
+        if not np.array_equal(decompress(data).samples, samples):
             troubles.append(f"preset {preset} does not restore the test signal: please report this")
         digest = hashlib.sha256(data).hexdigest()[:16]
         if digest != wanted:

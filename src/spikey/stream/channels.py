@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spikey.base.jit import entry, generic, inlined, kernel
-from spikey.codec.block import ORDER
+from spikey.codec.builtin import ORDER
 from spikey.coding.range_coder import RangeDecoder, range_decoder
 from spikey.coding.symbols import decode, decode_target
 from spikey.model.density import position, standardise, step_of

@@ -13,7 +13,7 @@ import numpy as np
 
 from spikey.base.errors import DataError
 from spikey.base.wire import Cursor
-from spikey.codec.block import density_of
+from spikey.codec.adaptive.densities import density_of
 from spikey.model.calibration import Calibration, find
 from spikey.stream.channels import MOST_GROUPS, Bank, aimed, bank, reset, run_frames, scratch
 from spikey.stream.codes import values_of
@@ -314,7 +314,7 @@ class Decoder:
             same = group.description.levels, group.description.calibration
             if group.bank is not None and same == (description.levels, description.calibration):
                 return group.bank
-        known, size = None, description.levels.codes
+        known, size = None, description.levels.alphabet
         if description.levels.low_bits:
             raise DataError("a packet's levels are none that a stream has")
         if description.calibration:

@@ -14,8 +14,12 @@ import numpy as np
 
 from spikey.base.errors import UsageError
 from spikey.base.wire import varint
-from spikey.codec.block import density_of, initial_scale, suits
-from spikey.levels.maps import AFFINE, N1, Levels, levels_at_once, levels_of_type
+from spikey.codec.adaptive.densities import density_of
+from spikey.codec.plan import initial_scale, suits
+from spikey.levels.affine import Affine, all_values
+from spikey.levels.contract import Levels
+from spikey.levels.n1 import N1Levels
+from spikey.levels.registry import levels_at_once
 from spikey.model.calibration import Calibration, n1
 from spikey.model.fixed_point import SCALE_MIN
 from spikey.model.scale import BYTE_BITS
@@ -96,9 +100,9 @@ class Encoder:
             raise UsageError(f'an encoder\'s calibration is a Calibration, None or "auto", not {calibration!r}')
         if stream is not None and not 0 <= stream < MOST_STREAMS:
             raise UsageError(f"a stream's number must be 0 to {MOST_STREAMS - 1:,}, not {stream}")
-        if levels is not None and (levels.kind not in (N1, AFFINE) or levels.low_bits):
+        if levels is not None and (not isinstance(levels, N1Levels | Affine) or levels.low_bits):
             raise UsageError("a stream's levels are the N1's or evenly spaced")
-        if levels is not None and levels.kind == N1 and dtype != "int16":
+        if isinstance(levels, N1Levels) and dtype != "int16":
             raise UsageError(f"the N1's levels are of int16 samples, not of {dtype}")
         if dtype not in DTYPES:
             raise UsageError(f"a stream's samples are {', '.join(DTYPES)}, not {dtype}")
@@ -186,7 +190,7 @@ class Encoder:
         codes = codes_of(self._levels, frames)
         if codes is None and self._found:  # they were found too narrow: start anew with all
             packets += self.flush()
-            self._levels, self._found = levels_of_type(self.dtype), False
+            self._levels, self._found = all_values(self.dtype), False
             self._bank = self._begin(frames)
             for group in self._groups:
                 group.next_key = 0
@@ -293,12 +297,12 @@ class Encoder:
         if self._levels is None:
             self._levels = levels_at_once(frames)
         if self._calibration == "auto":
-            alike = self._levels.kind == N1 and suits(self._levels.to_codes(frames.ravel())[0], n1())
+            alike = isinstance(self._levels, N1Levels) and suits(self._levels.to_codes(frames.ravel())[0], n1())
             self._calibration = n1() if alike else None
         assert not isinstance(self._calibration, str)
-        size, known = self._levels.codes, self._calibration
+        size, known = self._levels.alphabet, self._calibration
         if known is not None and known.codes != size:
-            raise UsageError(f"a calibration of {known.codes} codes is not for {size} levels")
+            raise UsageError(f"a calibration of {known.alphabet} codes is not for {size} levels")
         prior = None if known is None else known.prior
         made = bank(self.channels, len(self._groups), size, density_of(size, known), prior)
         made.first[:], made.end[:] = self.first[:-1], self.first[1:]

@@ -13,10 +13,13 @@ from typing import Self
 import numpy as np
 
 from spikey.base.errors import DataError
-from spikey.codec.block import LARGEST
-from spikey.container.layout import BLOCK_SAMPLES, CALIBRATION, SAMPLES, STORED_BYTE, Header
-from spikey.container.writer import BlockWriter, encode_samples, packed_record
-from spikey.files.whole import PRESETS
+from spikey.codec.encode import encode_smallest
+from spikey.codec.method import LARGEST
+from spikey.codec.registry import PRESETS
+from spikey.container.block_writer import BlockWriter
+from spikey.container.contents import packed_record
+from spikey.container.layout import BLOCK_SAMPLES, SAMPLES, STORED_BYTE, Header
+from spikey.container.records import CALIBRATION
 from spikey.model.calibration import Calibration, find
 from spikey.recording.output import atomic_output
 from spikey.recording.source import Layout, pack
@@ -193,7 +196,7 @@ class Recorder:
                     part = np.asfortranarray(here.samples[begin:until, channel:last])
                     extent = here.first + begin, until - begin, channel, last - channel
                     coded = self._pool.submit(
-                        encode_samples, [part], [self.layout], PRESETS["realtime"], self._calibration
+                        encode_smallest, [part], [self.layout], PRESETS["realtime"], self._calibration
                     )
                     self._waiting.append(((extent, part), coded))
 

@@ -9,7 +9,10 @@ import numpy as np
 
 from spikey.base.errors import UsageError
 from spikey.coding.range_coder import finish_lane, range_encoder
-from spikey.levels.maps import N1, levels_at_once, levels_of_type
+from spikey.levels.affine import Affine, all_values
+from spikey.levels.contract import Levels
+from spikey.levels.n1 import n1_codes
+from spikey.levels.registry import levels_at_once
 from spikey.stream.encoder import DTYPES, MOST_RATE, MOST_STREAMS
 from spikey.telemetry import syntax as sections
 from spikey.telemetry.allocation import OMITTED_BITS, Chooser
@@ -64,7 +67,7 @@ class TelemetryEncoder:
             raise UsageError(f"a rate must be above 0, and at most {MOST_RATE:g} Hz")
         self.dtype = np.dtype(dtype)
         self.stream = secrets.randbits(32) if stream is None else stream
-        self._levels = levels_of_type(self.dtype)
+        self._levels: Levels = all_values(self.dtype)
         self._described = described(
             Description(self.stream, channels, rate, dtype, self._levels, settings or Settings(), 0, (0, 0, 0, 0))
         )
@@ -115,8 +118,8 @@ class TelemetryEncoder:
 
     def _codes(self, frames: np.ndarray) -> np.ndarray:
         """Codes int32 of samples; a sample between two of the N1's values counts as the lower one."""
-        if self._levels.kind == N1:
-            return (frames >> 6).astype(np.int32) + 512
+        if not isinstance(self._levels, Affine):
+            return n1_codes(frames)
         return frames.astype(np.int32) - self._levels.offset
 
     def _packet(self, flags: int) -> bytes:
@@ -173,7 +176,7 @@ class TelemetryEncoder:
         if number == 0 and turns.at_once:
             parts = list(range(turns.parts))
         if turns.measures(number) or (number == 0 and turns.at_once):
-            coming = intake.habits.profile(intake.front, self._levels.codes // 2)
+            coming = intake.habits.profile(intake.front, self._levels.alphabet // 2)
         else:
             coming = self._next
         if turns.opens(number) and (number > 0 or turns.at_once):
@@ -208,7 +211,7 @@ class TelemetryEncoder:
         """Set whose blocks of the low band are due; returns their coefficients."""
         payload.low_channels, turn = channels_of(self._turns.blocks(self.packets, self.frames))
         ends = self._turns.block_ends(turn, payload.low_channels)
-        return self._intake.blocks(self._profile, payload.low_channels, ends, self._levels.codes // 2)
+        return self._intake.blocks(self._profile, payload.low_channels, ends, self._levels.alphabet // 2)
 
     def _account(self, payload: Payload, bits: dict[str, int], head: int, coded: int) -> None:
         """Count what a packet took and what was left out of it, and steer the size of steps.

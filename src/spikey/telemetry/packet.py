@@ -17,7 +17,10 @@ from typing import NamedTuple
 
 from spikey.base.errors import DataError, UsageError
 from spikey.base.wire import Cursor, varint
-from spikey.levels.maps import AFFINE, N1, Levels, read_levels
+from spikey.levels.affine import Affine
+from spikey.levels.contract import Levels
+from spikey.levels.n1 import N1Levels
+from spikey.levels.registry import read_integer_levels
 from spikey.recording.source import DTYPES
 from spikey.stream.packet import STREAMED
 from spikey.telemetry.settings import KEY_S, PACKET_MS, POLARITIES, Settings, Shape, shape_of, slot_frames
@@ -58,7 +61,7 @@ class Description:
     @property
     def middle(self) -> int:
         """The alphabet's middle code."""
-        return self.levels.codes // 2
+        return self.levels.alphabet // 2
 
     def write(self) -> bytes:
         """As bytes."""
@@ -69,7 +72,7 @@ class Description:
             [
                 bytes([VERSION]),
                 struct.pack("<Iff", self.stream, self.rate, settings.budget),
-                bytes([list(DTYPES).index(self.dtype) | self.levels.kind << 4]),
+                bytes([list(DTYPES).index(self.dtype) | self.levels.number << 4]),
                 varint(self.channels),
                 varint(self.packet),
                 varint(shape.slots),
@@ -171,9 +174,13 @@ def _read_description(cursor: Cursor) -> Description:
         if mask >> at & 1:
             (told[name],) = struct.unpack("<f", cursor.take(4))
     dropped = (cursor.varint(), cursor.varint(), cursor.varint(), cursor.varint())
-    if kinds & 15 not in STREAMED or kinds >> 4 not in (N1, AFFINE) or told["polarity"] not in (0, 1, 2):
+    if (
+        kinds & 15 not in STREAMED
+        or kinds >> 4 not in (N1Levels.number, Affine.number)
+        or told["polarity"] not in (0, 1, 2)
+    ):
         raise DataError("a telemetry key describes an impossible stream")
-    levels = read_levels(kinds >> 4, cursor)
+    levels = read_integer_levels(kinds >> 4, cursor)
     try:
         slot = slot_frames(rate)
         settings = Settings(

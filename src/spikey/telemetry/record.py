@@ -102,7 +102,7 @@ class Telemetry:
     def samples(self, first: int = 0, end: int | None = None) -> np.ndarray:
         """The same as samples of the recording's type (frames, channels)."""
         levels = self.description.levels
-        codes = np.clip(np.rint(self.signal(first, end)), 0, levels.codes - 1).astype(np.int32)
+        codes = np.clip(np.rint(self.signal(first, end)), 0, levels.alphabet - 1).astype(np.int32)
         dtype = np.dtype(self.description.dtype)
         return levels.to_values(codes.ravel(), None, dtype).reshape(codes.shape)
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spikey.base.errors import DataError, UsageError
-from spikey.files.whole import Settings as Recordings
-from spikey.files.whole import open_recording
-from spikey.levels.maps import fits_n1
+from spikey.files.compress import open_recording
+from spikey.files.settings import Settings as Recordings
+from spikey.levels.n1 import fits_n1
 from spikey.recording.output import atomic_output
 from spikey.recording.source import Source
 from spikey.stream.encoder import DTYPES

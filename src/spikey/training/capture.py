@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from spikey.codec.adaptive.densities import density_of
 from spikey.codec.adaptive.loop import run
-from spikey.codec.block import density_of, initial_scale
+from spikey.codec.plan import initial_scale
 from spikey.coding.symbols import code_symbol
 from spikey.model.calibration import Calibration
 from spikey.model.learned import Learned, given, learned_predictor

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from spikey.base.errors import UsageError
-from spikey.codec.block import levels_of, suits
+from spikey.codec.plan import levels_of, suits
 from spikey.model.calibration import Calibration, load, n1
 from spikey.model.density import uniform_edges
 from spikey.model.fixed_point import SCALE_BITS
@@ -83,12 +83,12 @@ def calibration_of(setting: str) -> Calibration | None:
 def see(samples: np.ndarray, architecture: Architecture, calibration: Calibration | None) -> Channel | None:
     """A channel, integers (frames,); None where it never changes and there is nothing to predict."""
     levels, calibrated = levels_of(samples, calibration)
-    if levels.codes == 1:
+    if levels.alphabet == 1:
         return None
     codes = np.ascontiguousarray(levels.to_codes(samples)[0], dtype=np.int32)
     used = calibration if calibrated and calibration is not None and suits(codes, calibration) else None
-    edges = uniform_edges(levels.codes).astype(np.float64) if used is None else used.edges.astype(np.float64)
-    recorded = record(codes, levels.codes, architecture, used)
+    edges = uniform_edges(levels.alphabet).astype(np.float64) if used is None else used.edges.astype(np.float64)
+    recorded = record(codes, levels.alphabet, architecture, used)
     octaves = recorded.scale / (1 << SCALE_BITS)
     deviation = np.exp2(octaves)
     location = recorded.location.astype(np.float64)

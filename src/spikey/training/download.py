@@ -13,8 +13,8 @@ import urllib.request
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from spikey import __version__
 from spikey.base.errors import DataError, SpikeyError, UsageError
+from spikey.base.version import __version__
 from spikey.training.unzip import MOST_BYTES, PIECE, Bar, Say, require_room, shown, write_failure
 
 TIMEOUT = 30  # seconds without an answer or a byte

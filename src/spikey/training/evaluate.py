@@ -10,7 +10,10 @@ import torch
 from torch import Tensor
 
 from spikey.base.errors import SpikeyError
-from spikey.codec.block import LARGEST, Method, Payload, decode_learned, encode_block, encode_blocks, learned
+from spikey.codec.decode import decode_blocks
+from spikey.codec.encode import encode_block, encode_blocks
+from spikey.codec.method import LARGEST, Method, learned
+from spikey.codec.syntax import Payload
 from spikey.model.calibration import Calibration
 from spikey.model.trained import Model
 from spikey.recording.wav import open_wav
@@ -64,7 +67,7 @@ def compress(paths: list[Path], model: Model, calibration: Calibration | None) -
         for path, block, data in zip(paths, blocks, coded, strict=True)
         if data is not None
     ]
-    restored = iter(decode_learned(payloads, lambda: calibration, lambda: model) if payloads else [])
+    restored = iter(decode_blocks(payloads, lambda: calibration, lambda: model) if payloads else [])
     found = []
     for path, block, data in zip(paths, blocks, coded, strict=True):
         if data is not None and not np.array_equal(next(restored), block):

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 import yaml
 
-import spikey
 from spikey.base.errors import UsageError
+from spikey.base.version import __version__
 from spikey.config.schema import Config
 from spikey.files.devices import training_files
 from spikey.model.calibration import Calibration
@@ -101,7 +101,7 @@ class Plan:
             "recordings": len(set(self.train.paths)),
             "samples": len(self.train.usable),
             "figures": figures,
-            "spikey": spikey.__version__,
+            "spikey": __version__,
             **note,
         }
 

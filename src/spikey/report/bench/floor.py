@@ -26,8 +26,11 @@ from typing import Any
 import numpy as np
 
 from spikey.codec.calibration_policy import choose_calibration
-from spikey.files.whole import PRESETS
-from spikey.levels.maps import AFFINE, N1, Levels, find_levels
+from spikey.codec.registry import PRESETS
+from spikey.levels.affine import Affine
+from spikey.levels.contract import Levels
+from spikey.levels.n1 import N1Levels
+from spikey.levels.registry import find_levels
 from spikey.model.calibration import Calibration
 from spikey.model.fixed_point import UNIT
 from spikey.report.bench.recordings import Loaded, load
@@ -137,14 +140,14 @@ def edges(codes: np.ndarray, levels: Levels, calibration: Calibration | None) ->
 
 def aligned(codes: np.ndarray, levels: Levels, calibration: Calibration) -> np.ndarray | None:
     """A channel's codes in the alphabet of a calibration; None where it is for other levels."""
-    if levels.kind == N1:
-        return codes if calibration.codes == levels.codes else None
+    if isinstance(levels, N1Levels):
+        return codes if calibration.alphabet == levels.alphabet else None
     about = calibration.metadata
-    if levels.kind != AFFINE or levels.low_bits or about.get("levels") != "affine":
+    if not isinstance(levels, Affine) or levels.low_bits or about.get("levels") != "affine":
         return None
     step, apart = int(about["step"]), levels.offset - int(about["offset"])
     first, times = apart // step, levels.step // step
-    if apart % step or levels.step % step or first < 0 or first + times * (levels.codes - 1) >= calibration.codes:
+    if apart % step or levels.step % step or first < 0 or first + times * (levels.alphabet - 1) >= calibration.alphabet:
         return None
     return codes * times + first
 

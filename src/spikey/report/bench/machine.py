@@ -11,15 +11,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from spikey.base.version import __version__
+
 _PACKAGES = ("numpy", "numba", "pcodec", "zstandard", "brotli", "numcodecs", "simple_ans", "mtscomp")
 _STORES = ("flac-numcodecs", "wavpack-numcodecs")
 
 
 def machine() -> dict[str, Any]:
     """Versions of what is installed, the processor, and the command without the folders in it."""
-    import spikey
-
-    versions = {"spikey": spikey.__version__, "python": platform.python_version()}
+    versions = {"spikey": __version__, "python": platform.python_version()}
     for name in _PACKAGES + _STORES:
         with suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)

@@ -14,14 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from spikey.base.errors import DataError
-from spikey.codec.block import Method, encode_blocks
 from spikey.codec.calibration_policy import choose_calibration
+from spikey.codec.encode import encode_blocks, encode_smallest
+from spikey.codec.method import Method
 from spikey.container.layout import STORED_BYTE
 from spikey.container.reader import Reader, decode_ahead
-from spikey.container.writer import Readable, encode_samples, write_file
-from spikey.files.whole import Settings, size_of
+from spikey.container.writer import write_file
+from spikey.files.settings import Settings, size_of
 from spikey.model.calibration import Calibration
 from spikey.model.trained import Model
+from spikey.recording.readable import Readable
 from spikey.recording.source import NotPCM, Source, pack
 from spikey.recording.wav import open_wav
 from spikey.report.bench.peers import choose
@@ -232,7 +234,7 @@ def measure_together(
             calibration, _ = choose_calibration(sources[0], method)
             layouts = [source.layout for source in sources]
             if fallback:
-                payloads = encode_samples(blocks, layouts, method, calibration)
+                payloads = encode_smallest(blocks, layouts, method, calibration)
             else:
                 payloads = [payload or STORED_BYTE for payload in encode_blocks(blocks, method, calibration)]
             files = [_file_of(each, method, calibration, load) for each, load in zip(sources, payloads, strict=True)]

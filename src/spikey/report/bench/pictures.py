@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from spikey.codec.calibration_policy import choose_calibration
-from spikey.files.whole import PRESETS
-from spikey.levels.maps import find_levels
+from spikey.codec.registry import PRESETS
+from spikey.levels.registry import find_levels
 from spikey.model.fixed_point import UNIT
 from spikey.report.bench.floor import aligned
 from spikey.report.bench.measure import Result
 from spikey.report.bench.ranking import counted, frontier
 from spikey.report.bench.recordings import Loaded, load
-from spikey.report.trace import trace
+from spikey.report.probe import trace
 
 OURS, OTHERS, FLOOR, FIT = "#00798c", "#8d8d8d", "#d1495b", "#edae49"
 _COLOURS = (OURS, "#edae49", "#30638e", "#5b8c5a", "#8d5a97", "#222222")

@@ -24,7 +24,8 @@ from typing import Any
 from spikey.base.errors import DataError, SpikeyError
 from spikey.base.interrupts import redeliver_lost
 from spikey.base.jit import announce_compilation
-from spikey.files.whole import PRESETS, Settings
+from spikey.codec.registry import PRESETS
+from spikey.files.settings import Settings
 from spikey.model.trained import named
 from spikey.report.bench.measure import Codec, One, Result, measure_one, peer_codec, spikey_codec, warm_up
 from spikey.report.bench.peers import known, programs

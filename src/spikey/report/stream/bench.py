@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from spikey import compress
 from spikey.base.errors import UsageError
+from spikey.files.arrays import compress
 from spikey.recording.simulate import simulate
 from spikey.recording.wav import open_wav
 from spikey.stream.decoder import Decoder, Gap, Segment

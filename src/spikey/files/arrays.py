@@ -1,0 +1,139 @@
+"""Samples in memory: compress and restore an array, open a compressed file for slicing."""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from spikey.codec.calibration_policy import choose_calibration
+from spikey.container.archive import Archive
+from spikey.container.reader import Reader
+from spikey.container.writer import ArraySource, write_file
+from spikey.files.whole import Settings, note_on_floats
+from spikey.model.calibration import n1
+from spikey.recording.hints import warn_of_floats, warn_of_shape
+
+
+class Recording(NamedTuple):
+    """Samples (frames, channels), an integer or float type; rate in Hz; number of channels."""
+
+    samples: np.ndarray
+    rate: float
+    channels: int
+
+
+def compress(samples: Any, rate: float, preset: str | None = None, calibration: Any = "auto", jobs: int = 1) -> bytes:
+    """Compress an array of samples losslessly.
+
+    Parameters
+    ----------
+    samples : array (frames, channels) or (frames,)
+        An integer type of up to 32 bits, or float32 or float64. Floats that are integers times a gain are coded like
+        those, bit for bit; others hardly shrink.
+    rate : float
+        Sampling rate in Hz.
+    preset : {"realtime", "balanced", "max"}, optional
+        Each smaller and slower than the one before; None for one of the first two, by size.
+    calibration : "auto", None or spikey.model.calibration.Calibration
+        "auto": the N1's where it suits, or one estimated from the samples where that pays.
+    jobs : int
+        Threads.
+
+    Returns
+    -------
+    bytes
+        A compressed file.
+
+    Raises
+    ------
+    UsageError
+        For samples of another kind. Warns of channels that seem to come first, and of floats that hardly shrink.
+
+    Examples
+    --------
+    >>> import numpy, spikey
+    >>> samples = numpy.arange(1000, dtype="int16")
+    >>> bool((spikey.decompress(spikey.compress(samples, rate=20000)).samples[:, 0] == samples).all())
+    True
+    """
+    array = np.asarray(samples)
+    source = ArraySource(array, rate)
+    warn_of_shape(source.frames, source.layout.channels, "give samples.T")
+    method = Settings(preset=preset).method(array.nbytes)
+    if isinstance(calibration, str) and calibration == "auto":
+        chosen, embed = choose_calibration(source, method)
+    else:
+        chosen = calibration
+        embed = None if chosen is None or chosen.id == n1().id else chosen.to_bytes()
+    out = io.BytesIO()
+    write_file(source, out, method, chosen, embed=embed, jobs=jobs)
+    if array.dtype.kind == "f":
+        with open(out.getvalue()) as reader:
+            warn_of_floats(note_on_floats(reader, "the array"))
+    return out.getvalue()
+
+
+def decompress(data: bytes | str | os.PathLike[str], jobs: int = 1, lossy: bool = False) -> Recording:
+    """Restore all samples of a compressed file.
+
+    Parameters
+    ----------
+    data : bytes or path
+        The file's contents, its path, or an address that fsspec opens.
+    jobs : int
+        Threads.
+    lossy : bool
+        Whether to accept a lossy file (`spikey telemetry`), which otherwise is refused.
+
+    Returns
+    -------
+    Recording
+        Samples (frames, channels), rate in Hz, number of channels.
+
+    Raises
+    ------
+    DamagedError
+        With the extents that are lost.
+    DataError
+        Where the data are not a compressed file.
+    """
+    with open(data, lossy=lossy) as reader:
+        samples = reader.read(0, reader.frames, jobs=jobs)
+        return Recording(samples, reader.rate, reader.layout.channels)
+
+
+def open(path: str | os.PathLike[str] | bytes, lossy: bool = False) -> Reader:
+    """Open a compressed file for slicing, without decoding it.
+
+    Parameters
+    ----------
+    path : path, str or bytes
+        A path, an address that fsspec opens (`https://...`, `s3://...`), or the file's contents.
+    lossy : bool
+        Whether to accept a lossy file; `reader.lossy` then describes what was lost.
+
+    Returns
+    -------
+    spikey.container.reader.Reader
+        It slices like an array (frames, channels).
+    """
+    return Reader(path, lossy=lossy)
+
+
+def open_archive(path: str | os.PathLike[str] | bytes) -> Archive:
+    """Open an archive of recordings that were compressed together.
+
+    Parameters
+    ----------
+    path : path, str or bytes
+        A path, an address that fsspec opens, or the archive's contents.
+
+    Returns
+    -------
+    spikey.container.archive.Archive
+        `archive.names` lists the recordings, and `archive[name]` is a `Reader`.
+    """
+    return Archive(path)
