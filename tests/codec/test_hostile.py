@@ -17,6 +17,7 @@ import pytest
 
 import spikey
 from kit.golden import DENSE, known_model
+from kit.writing import write_file
 from spikey.base.errors import DataError, UsageError
 from spikey.base.limits import Limits, allowed
 from spikey.codec import block as block_module
@@ -25,7 +26,7 @@ from spikey.codec.decode import decode_block
 from spikey.codec.encode import encode_block
 from spikey.codec.method import LARGEST, Method, learned
 from spikey.codec.plan import Channel
-from spikey.codec.syntax import Payload, channels_in, needs_model
+from spikey.codec.syntax import Lookup, Payload, channels_in, needs_model
 from spikey.container import archive as archive_module
 from spikey.container.archive import Archive, ArchiveWriter
 from spikey.container.contents import packed_record
@@ -33,12 +34,10 @@ from spikey.container.entries import TOGETHER, Entry
 from spikey.container.extra import MOST_FILES, Extra, SideFile, read_metadata
 from spikey.container.layout import Header
 from spikey.container.reader import Reader
-from spikey.container.writer import write_file
 from spikey.files.archives import compress_archive
 from spikey.files.extraction import verify_member
 from spikey.files.settings import Settings
 from spikey.levels.affine import Affine
-from spikey.levels.contract import Levels
 from spikey.levels.table import Table
 from spikey.model.trained import MOST_WEIGHTS, Architecture
 from spikey.recording.readable import ArraySource
@@ -52,7 +51,7 @@ MODEL = known_model(DENSE)
 def alone(payload: bytes, frames: int, count: int, dtype: str = "int16", companions=None) -> np.ndarray:
     """A block decoded by itself."""
     return decode_block(
-        Payload(payload, frames, count, np.dtype(dtype), companions=companions), lambda: None, lambda: MODEL
+        Payload(payload, frames, count, np.dtype(dtype), companions=companions), Lookup(model=lambda: MODEL)
     )
 
 
@@ -70,7 +69,7 @@ def with_table(payload: bytes, table: tuple[int, ...]) -> bytes:
     channels = channels_in(payload, 1)
     length = len(channels[0].write())
     assert payload[1] == 1
-    return payload[:2] + Channel(Levels(TABLE, len(table), table=table)).write() + payload[2 + length :]
+    return payload[:2] + Channel(Table(table)).write() + payload[2 + length :]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +98,7 @@ def test_the_rest_of_an_archive_is_restored(tmp_path):
         head = canonical_head(Layout(1, 19_531, "int16"), len(content))
         (tmp_path / f"{name}.wav").write_bytes(head + content.tobytes())
     members = [(f"{name}.wav", tmp_path / f"{name}.wav") for name in "abc"]
-    compress_archive(members, tmp_path / "x.spky", Settings(preset="max", estimate=False))
+    compress_archive(members, tmp_path / "x.spky", Settings(preset="max", calibration=None))
     with Archive(tmp_path / "x.spky") as opened:
         entry = next(entry for entry in opened.entries if entry.kind == TOGETHER)
         spoilt = {name for name in opened if entry.name in {name, *opened.needed(name)}}
@@ -166,7 +165,7 @@ def test_low_bits_take_no_more_memory_than_samples(monkeypatch):
 
 def constant(frames: int, count: int, size: int = 2) -> bytes:
     """A payload of the trained network whose streams are empty."""
-    described = Channel(Levels(AFFINE, size)).write()
+    described = Channel(Affine(size)).write()
     return learned(MODEL).write() + described * count + bytes(count - 1)
 
 
@@ -212,7 +211,7 @@ def test_the_writer_holds_the_limit(monkeypatch):
 def test_starting_many_channels_counts_as_work():
     """An archive predictor takes milliseconds to start, however few the frames."""
     count = 1 << 18
-    described = Channel(Levels(AFFINE, 2)).write()
+    described = Channel(Affine(2)).write()
     payload = Method("max", lanes=1).write() + described * count
     with pytest.raises(DataError, match="SPIKEY_MOST_WORK"):
         alone(payload, 8, count)
@@ -221,7 +220,7 @@ def test_starting_many_channels_counts_as_work():
 
 def test_a_stream_longer_than_its_samples_can_need_is_refused():
     """The coder pads all streams to the longest: one long stream of 256 took 256 times its bytes."""
-    described = Channel(Levels(AFFINE, 2)).write()
+    described = Channel(Affine(2)).write()
     long = bytes([255]) * 30_000
     sizes = b"\x00" * 255
     with pytest.raises(DataError, match="longer than its samples"):
@@ -232,7 +231,7 @@ def test_a_stream_longer_than_its_samples_can_need_is_refused():
 
 def test_blocks_decoded_together_are_bounded(monkeypatch):
     monkeypatch.setattr(block_module, "SAMPLES_TOGETHER", 1000)
-    blocks = [block_module.Described([Channel(Levels(AFFINE, 2))], np.zeros((1, 300), np.int32), []) for _ in range(8)]
+    blocks = [block_module.Described([Channel(Affine(2))], np.zeros((1, 300), np.int32), []) for _ in range(8)]
     assert [len(places) for places, _ in block_module._alike(blocks, None)] == [3, 3, 2]
 
 

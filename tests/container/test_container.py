@@ -15,12 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import spikey
+from kit.writing import write_file
 from spikey.base.errors import DamagedError, DataError, SpikeyError, UsageError
 from spikey.base.wire import Cursor, varint
 from spikey.codec.code_widths import census
 from spikey.codec.cut import block_shape
 from spikey.codec.method import LARGEST, Method
-from spikey.codec.registry import PRESETS
+from spikey.codec.registry import PRESETS, preset_method
 from spikey.coding.coders import CODERS, Coder
 from spikey.coding.packed_bytes import pack_bytes, unpack_bytes
 from spikey.container import layout as lay
@@ -28,14 +29,14 @@ from spikey.container import writer as writer_module
 from spikey.container.layout import Block, Header, read_block, read_header, write_index
 from spikey.container.reader import Reader
 from spikey.container.salvage import uncovered
-from spikey.container.writer import write_bytes_file, write_file
+from spikey.container.writer import write_bytes_file
 from spikey.levels.n1 import N1_VALUES
 from spikey.model.calibration import FOLDERS, Calibration, n1
 from spikey.recording.readable import ArraySource
 from spikey.recording.simulate import simulate
 from spikey.recording.source import DTYPES, Layout
 
-REALTIME = PRESETS["realtime"]
+REALTIME = preset_method("realtime")
 
 
 def packed(samples: np.ndarray, method: Method = REALTIME, calibration: Calibration | None = None, **options) -> bytes:

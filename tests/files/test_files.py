@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import spikey
 from spikey.base.errors import DamagedError, DataError, SpikeyError, UsageError
-from spikey.codec.registry import PRESETS
+from spikey.codec.registry import preset_method
 from spikey.container import layout as lay
 from spikey.container import reader as reader_module
 from spikey.container import writer as writer_module
@@ -161,9 +161,9 @@ def test_any_bytes_as_raw(tmp_path, content, channels, dtype):
 
 
 def test_the_preset_follows_the_size():
-    assert Settings().method(LARGE) == PRESETS["balanced"]
-    assert Settings().method(LARGE + 1) == PRESETS["realtime"]
-    assert Settings(preset="balanced").method(LARGE + 1) == PRESETS["balanced"]
+    assert Settings().method(LARGE) == preset_method("balanced")
+    assert Settings().method(LARGE + 1) == preset_method("realtime")
+    assert Settings(preset="balanced").method(LARGE + 1) == preset_method("balanced")
     assert Settings(predictor="lms").method(1).predictor == "lms"
     with pytest.raises(UsageError, match="realtime"):
         Settings(preset="fast").method(1)

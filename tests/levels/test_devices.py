@@ -319,7 +319,7 @@ def test_levels_of_another_type_are_refused():
     scaled = encode_block((CODES[:500, None] * 0.195).astype(SINGLE), Method(), None)
     for data, dtype in ((payload, SINGLE), (scaled, np.int16)):
         with pytest.raises(DataError, match="another type"):
-            decode_block(Payload(data, 500, 1, np.dtype(dtype)), lambda: None)
+            decode_block(Payload(data, 500, 1, np.dtype(dtype)))
 
 
 def test_scales_are_written_and_read():

@@ -19,11 +19,11 @@ from typer.testing import CliRunner
 
 import spikey
 from kit.paths import SOURCE
+from kit.writing import write_file
 from spikey.cli import app
-from spikey.codec.registry import PRESETS
+from spikey.codec.registry import preset_method
 from spikey.container.extra import Extra, side_file
 from spikey.container.reader import Reader
-from spikey.container.writer import write_file
 from spikey.files.decompress import decompress_file, verify_file
 from spikey.recording import remote
 from spikey.recording.readable import ArraySource
@@ -39,7 +39,7 @@ def data(tmp_path_factory) -> bytes:
     path.write_bytes(b"key=value")
     out = io.BytesIO()
     extra = Extra({"source": {"file": "a.bin"}}, (side_file("a.meta", path),))
-    write_file(ArraySource(SAMPLES, 30_000), out, PRESETS["realtime"], extra=extra, block_frames=1500)
+    write_file(ArraySource(SAMPLES, 30_000), out, preset_method("realtime"), extra=extra, block_frames=1500)
     return out.getvalue()
 
 
@@ -181,9 +181,9 @@ def test_the_commands_take_addresses(data, http, tmp_path):
 
 def test_short_and_long_headers(http):
     short, long = io.BytesIO(), io.BytesIO()
-    write_file(ArraySource(SAMPLES[:50], 30_000), short, PRESETS["realtime"])
+    write_file(ArraySource(SAMPLES[:50], 30_000), short, preset_method("realtime"))
     noise = np.random.default_rng(0).bytes(70_000).hex()  # a header beyond what is fetched first
-    write_file(ArraySource(SAMPLES[:50], 30_000), long, PRESETS["realtime"], extra=Extra({"a": noise}))
+    write_file(ArraySource(SAMPLES[:50], 30_000), long, preset_method("realtime"), extra=Extra({"a": noise}))
     assert len(long.getvalue()) > 66_000
     with serving({"/short": short.getvalue(), "/long": long.getvalue(), "/none": b""}) as server:
         np.testing.assert_array_equal(spikey.open(f"{server.address}/short")[:], SAMPLES[:50])

@@ -21,7 +21,7 @@ from spikey.base.errors import DamagedError, DataError, UsageError
 from spikey.base.wire import Cursor
 from spikey.codec.decode import decode_block, decode_blocks
 from spikey.codec.method import LARGEST, MOST_TOGETHER, SAMPLES_TOGETHER
-from spikey.codec.syntax import Payload, channels_in, needs_model
+from spikey.codec.syntax import Lookup, Payload, channels_in, needs_model
 from spikey.coding.packed_bytes import PIECE, unpack_bytes
 from spikey.container.embedding import unpack_model
 from spikey.container.extra import read_metadata
@@ -438,7 +438,7 @@ class Reader:
         wanted = Payload(payload, block.frames, block.channels, self.layout.memory_dtype, what, self._beside(block))
         samples = self._ahead.pop(block.offset, None)
         if samples is None:
-            samples = decode_block(wanted, self._find_calibration, self._find_model)
+            samples = decode_block(wanted, Lookup(self._find_calibration, self._find_model))
         try:
             return samples, pack(samples, layout)
         except UsageError:  # a damaged 24-bit block
@@ -779,7 +779,9 @@ def decode_ahead(wanted: list[tuple[Reader, Block]]) -> None:
     for group in groups.values():
         first = group[0][0]
         with suppress(DataError):
-            decoded = decode_blocks([payload for *_, payload in group], first._find_calibration, first._find_model)
+            decoded = decode_blocks(
+                [payload for *_, payload in group], Lookup(first._find_calibration, first._find_model)
+            )
             for (reader, block, _), samples in zip(group, decoded, strict=True):
                 reader.give(block, samples)
 
