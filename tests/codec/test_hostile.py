@@ -31,8 +31,9 @@ from spikey.codec.block import (
     learned,
     needs_model,
 )
-from spikey.container import archive as archive_module
-from spikey.container.archive import Archive, ArchiveWriter
+from spikey.container import archive_writer
+from spikey.container.archive import Archive
+from spikey.container.archive_writer import ArchiveWriter
 from spikey.container.entries import TOGETHER, Entry
 from spikey.container.extra import MOST_FILES, Extra, SideFile, read_metadata
 from spikey.container.layout import Header
@@ -106,7 +107,7 @@ def test_the_rest_of_an_archive_is_restored(tmp_path):
         spoilt = {name for name in opened if entry.name in {name, *opened.needed(name)}}
         with Reader(b"".join(opened.bytes_of(entry.name)), companions=Counted(1)) as reader:
             block = reader.blocks[0]
-            payload, front = reader.payload(block), reader._front
+            payload, front = reader.payload(block), reader.structure.front
         held = [(each, b"".join(opened.bytes_of(each.name))) for each in opened.entries]
     changed = front + with_table(payload, (0, 1))
     changed += struct.pack("<I", zlib.crc32(samples.tobytes(), zlib.crc32(changed)))
@@ -249,7 +250,7 @@ def test_headers_and_archives_are_no_larger_than_they_can_be_read(monkeypatch):
         header.write()
     with pytest.raises(UsageError, match="16,777,216 channels"):
         Header(Layout((1 << 24) + 1, 1, "int16"), 0, 0, True).write()
-    monkeypatch.setattr(archive_module, "MOST_MEMBERS", 1)
+    monkeypatch.setattr(archive_writer, "MOST_MEMBERS", 1)
     writer = ArchiveWriter(io.BytesIO())
     writer.add(Entry(0, "a", 1), [b"a"])
     with pytest.raises(UsageError, match="make several"):

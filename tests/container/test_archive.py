@@ -17,8 +17,10 @@ import pytest
 import spikey
 from kit.archives import FRAMES, REALTIME, floats, members, noise, wav
 from spikey.base.errors import DamagedError, DataError, UsageError
-from spikey.container import archive as archive_module
-from spikey.container.archive import Archive, ArchiveWriter
+from spikey.container import archive_companions
+from spikey.container.archive import Archive
+from spikey.container.archive_writer import ArchiveWriter
+from spikey.container.blocks import BlockDecoder
 from spikey.container.entries import (
     COPY,
     ENTRY_SYNC,
@@ -531,8 +533,10 @@ def test_companions_are_used_and_single_recordings_decode_their_chain_only(folde
                 verify_member(opened, name)
     with Archive(tmp_path / "x.spky") as opened:
         decoded = []
-        real = Reader._content
-        monkeypatch.setattr(Reader, "_content", lambda self, block: decoded.append(self.name) or real(self, block))
+        real = BlockDecoder.content
+        monkeypatch.setattr(
+            BlockDecoder, "content", lambda self, block: decoded.append(self.file.name) or real(self, block)
+        )
         opened[together[0]][:10]
         assert sorted(name.split(", ")[1] for name in decoded) == sorted([together[0], *chain[together[0]]])
         decoded.clear()
@@ -658,7 +662,7 @@ def test_marks_without_end_do_not_hang():
 
 def test_a_reading_without_end_is_refused(archive, monkeypatch):
     """As where recordings depend on each other in so many ways that following them all would take for ever."""
-    monkeypatch.setattr(archive_module, "MOST_WORK", 10)
+    monkeypatch.setattr(archive_companions, "MOST_WORK", 10)
     with Archive(archive) as opened:
         assert len(opened["a1.wav"][:]) == FRAMES
         with pytest.raises(DamagedError, match="in a way that no archive needs"):

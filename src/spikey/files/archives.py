@@ -18,7 +18,8 @@ import numpy as np
 
 from spikey.base.errors import DataError, SpikeyError, UsageError
 from spikey.codec.block import WITH_COMPANIONS, Method
-from spikey.container.archive import Archive, ArchiveWriter
+from spikey.container.archive import Archive
+from spikey.container.archive_writer import ArchiveWriter
 from spikey.container.embedding import Embedding, Fate, Tally, note_on_model
 from spikey.container.entries import ALONE, COPY, FINE, MODEL, TOGETHER, Entry, Reference
 from spikey.container.extra import safe_name
