@@ -8,6 +8,7 @@ import shutil
 import struct
 import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -667,3 +668,18 @@ def test_a_reading_without_end_is_refused(archive, monkeypatch):
         assert len(opened["a1.wav"][:]) == FRAMES
         with pytest.raises(DamagedError, match="in a way that no archive needs"):
             opened["deep/same.wav"][:]
+
+
+def test_work_on_companions_is_counted_by_thread_until_the_outermost_reading_ends(monkeypatch):
+    monkeypatch.setattr(archive_companions, "MOST_WORK", 2 * archive_companions.EACH + 10)
+    work = archive_companions.Work("x.spky")
+    with work.reading():
+        work.spend(5)
+        with work.reading():
+            work.spend(5)
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(work.spend, 10).result()  # of another thread
+        with pytest.raises(DataError, match=r"x\.spky: its recordings depend"):
+            work.spend(0)
+    with work.reading():
+        work.spend(10)
