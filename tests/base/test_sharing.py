@@ -55,7 +55,7 @@ def path(data, tmp_path) -> Path:
 
 def wrong_reads(reader: Reader, wanted: np.ndarray, seed: int, reads: int = 150) -> int:
     """How many of some reads fail or give other samples."""
-    reader.keep(1)
+    reader.cache.room = 1
     wrong = 0
     for first in np.random.default_rng(seed).integers(0, len(wanted) - 50, reads).tolist():
         try:
@@ -114,7 +114,7 @@ def test_forked_processes_share_a_recording(tmp_path):
 
 @forks
 def test_a_lock_that_another_thread_held_does_not_stop_a_child(path):
-    with Reader(path) as reader, reader._lock:
+    with Reader(path) as reader, reader.cache.lock:
         child = os.fork()
         if child == 0:
             os._exit(0 if np.array_equal(reader[:9], SAMPLES[:9]) else 1)
@@ -127,7 +127,7 @@ def test_threads_share_a_reader(path, positioned, monkeypatch):
         monkeypatch.delattr(os, "pread", raising=False)  # as on Windows
     wrong = []
     with Reader(path) as reader:
-        assert isinstance(reader._file, File) and reader._file._plain == positioned
+        assert isinstance(reader.input.opened, File) and reader.input.opened._plain == positioned
         threads = [
             threading.Thread(target=lambda seed=seed: wrong.append(wrong_reads(reader, SAMPLES, seed)))
             for seed in range(4)
@@ -168,10 +168,10 @@ def test_options_are_pickled(path, data):
     with Reader(path) as reader, copy(reader) as again, pytest.raises(DamagedError):
         again[:]
     with Reader(path, salvage=True) as reader, copy(reader) as again:
-        again.keep(7)
+        again.cache.room = 7
         assert not again[block.first_frame : block.extent[1]].any() and again.lost == [block.extent]
         with copy(again) as third:
-            assert third._room == 7 and third.salvage and third.lost == []
+            assert third.cache.room == 7 and third.salvage and third.lost == []
 
 
 def test_lossy_readers_and_their_corrections_are_pickled(tmp_path):

@@ -233,7 +233,7 @@ def test_blocks_are_not_held_longer_than_it_takes(worthwhile, monkeypatch):
 
 def test_a_model_is_in_a_file_once(worthwhile):
     reader, _ = packed(simulate(2500, 1, seed=1), True, block_frames=256)
-    data = reader._read_at(0, reader.file_size)
+    data = reader.input.read_at(0, reader.file_size)
     assert data.count(packed_model(MINE)) == 1
     with Reader(bytes(20) + data[20:], salvage=True) as rescued:  # the copy of the header still names it
         assert rescued.model_id == MINE.id

@@ -186,8 +186,8 @@ def test_a_slice_decodes_only_what_it_needs(small_blocks, monkeypatch):
     samples, data = many_blocks()
     with Reader(data) as reader:
         touched = []
-        content = reader._content
-        monkeypatch.setattr(reader, "_content", lambda block: touched.append(block.extent) or content(block))
+        content = reader.decoder.content
+        monkeypatch.setattr(reader.decoder, "content", lambda block: touched.append(block.extent) or content(block))
         np.testing.assert_array_equal(reader[120:180, 4], samples[120:180, 4])
         assert touched == [(100, 200, 4, 5)]
         _ = reader[130, 4]
@@ -278,7 +278,7 @@ def test_a_payload_of_random_bytes_with_good_sums_is_refused_or_decoded():
                 forged[random.integers(40 if trial % 2 else len(forged))] = random.integers(256)
             forged = forged[: len(forged) - random.integers(0, 3)]
             try:
-                out = reader._unpacked(block, bytes(forged), "the block")[0]
+                out = reader.decoder.unpack(block, bytes(forged), "the block")[0]
             except DataError:
                 continue
             assert out.shape == samples.shape and out.dtype == samples.dtype
@@ -350,7 +350,7 @@ def test_blocks_must_fit_together(small_blocks):
         _samples, data = many_blocks(frames, channels)
         with Reader(data) as reader:
             blocks = reader.blocks[:drop] + reader.blocks[drop + 1 :]
-            front = data[: reader._after_header - 4]
+            front = data[: reader.structure.after_header - 4]
             offset = lay.FOOTER.unpack(data[-lay.FOOTER.size :])[0]
         with pytest.raises(DataError, match="blocks"):
             Reader(data[:offset] + write_index(front, blocks, offset))
@@ -362,7 +362,7 @@ def test_an_unknown_end_is_found_in_the_index(small_blocks):
     samples, data = many_blocks(350, 1)
     with Reader(data) as reader:
         blocks, header = reader.blocks, reader.header
-        whole = reader._after_header
+        whole = reader.structure.after_header
         body = data[whole : lay.FOOTER.unpack(data[-lay.FOOTER.size :])[0]]
     header.frames = 0
     head = header.write()

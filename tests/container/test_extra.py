@@ -258,8 +258,8 @@ def test_the_blocks_of_one_time_stay_decoded():
     write_file(ArraySource(samples, 30_000), out, preset_method("realtime"), jobs=2)
     with Reader(out.getvalue()) as reader:
         decoded = []
-        content = reader._content
-        reader._content = lambda block: decoded.append(block) or content(block)
+        content = reader.decoder.content
+        reader.decoder.content = lambda block: decoded.append(block) or content(block)
         for first in range(0, 40_000, 10_000):
             np.testing.assert_array_equal(reader[first : first + 10_000], samples[first : first + 10_000])
         assert len(decoded) == len(reader.blocks)

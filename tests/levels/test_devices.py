@@ -299,7 +299,7 @@ def test_a_change_of_sign_of_zero_is_no_match(tmp_path, monkeypatch):
     path = tmp_path / "a.wav"
     path.write_bytes(wav(samples))
     compress_file(path, tmp_path / "a.spky", Settings())
-    monkeypatch.setattr("spikey.container.reader.unpack", lambda data, layout: -samples)
+    monkeypatch.setattr("spikey.container.blocks.unpack", lambda data, layout: -samples)
     with pytest.raises(spikey.SpikeyError, match="does not decode"):
         compress_file(path, tmp_path / "b.spky", Settings())
 

@@ -38,7 +38,7 @@ from spikey.codec.syntax import Lookup, Payload
 from spikey.coding.packed_bytes import pack_bytes
 from spikey.container import embedding, hold, writer
 from spikey.container import layout as lay
-from spikey.container import reader as reader_module
+from spikey.container.blocks import BlockDecoder
 from spikey.container.reader import Reader
 from spikey.files import encoding
 from spikey.files import whole as files
@@ -612,7 +612,7 @@ def test_blocks_of_several_channels(tmp_path, monkeypatch, jobs):
 def test_a_damaged_block_harms_no_other(tmp_path, monkeypatch, unguarded):
     monkeypatch.setattr(writer, "block_shape", lambda layout, frames, longest=0: (64, 2))
     ahead = []
-    monkeypatch.setattr(reader_module.Reader, "give", _counted(Reader.give, ahead))
+    monkeypatch.setattr(BlockDecoder, "provide", _counted(BlockDecoder.provide, ahead))
     path, packed, out = tmp_path / "a.wav", tmp_path / "a.spky", tmp_path / "b.wav"
     samples = simulate(300, 3, seed=2)
     path.write_bytes(wav(samples))
@@ -650,10 +650,10 @@ def test_a_damaged_block_harms_no_other(tmp_path, monkeypatch, unguarded):
     assert not lost and out.read_bytes() == path.read_bytes()
 
 
-def _counted(give, calls):
-    def counted(reader, block, samples):
+def _counted(provide, calls):
+    def counted(decoder, block, samples):
         calls.append(block)
-        give(reader, block, samples)
+        provide(decoder, block, samples)
 
     return counted
 

@@ -118,7 +118,7 @@ def http():
 
 
 def test_only_what_is_needed_is_fetched(data, http, monkeypatch):
-    monkeypatch.setattr("spikey.container.reader.GLANCE", 4096)
+    monkeypatch.setattr("spikey.container.input.GLANCE", 4096)
     monkeypatch.setattr(remote, "CLOSE", 1024)
     with serving({"/a.spky": data}) as server, spikey.open(f"{server.address}/a.spky") as reader:
         assert reader.shape == SAMPLES.shape and reader.files == {"a.meta": 9}
@@ -138,7 +138,7 @@ def test_only_what_is_needed_is_fetched(data, http, monkeypatch):
 def test_whatever_is_asked_for_is_right(data, http, monkeypatch):
     monkeypatch.setattr(remote, "LONGEST", 30_000)
     monkeypatch.setattr(remote, "KEPT", 60_000)
-    monkeypatch.setattr("spikey.container.reader.AHEAD", 50_000)
+    monkeypatch.setattr("spikey.container.blocks.AHEAD", 50_000)
     with serving({"/a.spky": data}) as server:
         with spikey.open(f"{server.address}/a.spky") as reader:
             np.testing.assert_array_equal(reader[::-7, ::2], SAMPLES[::-7, ::2])
@@ -200,7 +200,7 @@ def test_a_server_without_ranges_is_named(data, http, mode):
 
 
 def test_what_goes_wrong_on_the_way_is_said(data, http, monkeypatch):
-    monkeypatch.setattr("spikey.container.reader.GLANCE", 4096)
+    monkeypatch.setattr("spikey.container.input.GLANCE", 4096)
     files = {"/a.spky": data}
     with serving(files) as server:
         with pytest.raises(spikey.DataError, match="does not exist"):
@@ -274,7 +274,7 @@ def test_local_paths_never_import_it(data, tmp_path):
 def test_forked_processes_open_an_address_again(data, http):
     def wrong(seed: int) -> int:
         firsts = np.random.default_rng(seed).integers(0, 59_000, 8).tolist()
-        reader.keep(1)
+        reader.cache.room = 1
         return sum(not np.array_equal(reader[first : first + 99], SAMPLES[first : first + 99]) for first in firsts)
 
     with serving({"/a.spky": data}) as server, spikey.open(f"{server.address}/a.spky") as reader:

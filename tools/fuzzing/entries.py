@@ -62,7 +62,7 @@ def _file(data: bytes, checked: bool) -> None:
         try:
             with Reader(data, salvage=salvage, lossy=True, correction=True) as reader:
                 # A header in the index that its block contradicts is a checksum too, in effect.
-                reader._rescuing = reader._rescuing or not checked
+                reader.decoder.check_headers = reader.decoder.check_headers and checked
                 _read(reader)
         except SpikeyError:
             if not salvage:
