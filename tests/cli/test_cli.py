@@ -17,11 +17,11 @@ import pytest
 from kit.commands import ENVIRONMENT, names, process, refused, wav, without_notices
 from kit.golden import known_model
 from kit.paths import ROOT
+from kit.writing import write_file
 from spikey.codec.encode import encode_block
-from spikey.codec.registry import PRESETS
+from spikey.codec.registry import preset_method
 from spikey.container import writer as writer_module
 from spikey.container.reader import Reader
-from spikey.container.writer import write_file
 from spikey.levels.n1 import N1_VALUES
 from spikey.model.calibration import Calibration
 from spikey.model.trained import Architecture
@@ -259,7 +259,7 @@ def bad_folder(folder: Path) -> Path:
 def test_bad_inputs_of_the_other_commands(tmp_path, run, monkeypatch):
     mine = Calibration(np.arange(1025, dtype=np.int32) * 64, np.array([1 << 16], np.int32))
     codes = np.random.default_rng(0).integers(500, 520, (90, 1))
-    assert encode_block(N1_VALUES[codes], PRESETS["realtime"], mine) is not None
+    assert encode_block(N1_VALUES[codes], preset_method("realtime"), mine) is not None
     (tmp_path / "mine.safetensors").write_bytes(mine.to_bytes())
     layout = Layout(1, 19_531, "int16")
     (tmp_path / "a.wav").write_bytes(canonical_head(layout, 90) + pack(N1_VALUES[codes], layout))
@@ -309,7 +309,7 @@ def test_a_missing_calibration(tmp_path, run, monkeypatch):
     mine = Calibration(edges, np.array([1 << 16], np.int32))
     samples = N1_VALUES[np.random.default_rng(0).integers(500, 520, (90, 1))]
     with (tmp_path / "a.spky").open("wb") as file:
-        write_file(ArraySource(samples, 20_000), file, PRESETS["realtime"], mine)
+        write_file(ArraySource(samples, 20_000), file, preset_method("realtime"), mine)
     for command in (["decompress", tmp_path / "a.spky", tmp_path / "b.wav"], ["verify", tmp_path / "a.spky"]):
         refused(run(*command), 1, tmp_path / "a.spky", mine.id.hex(), "SPIKEY_CALIBRATIONS")
     refused(run("decompress", "--salvage", tmp_path / "a.spky", tmp_path / "b.wav"), 1, mine.id.hex())

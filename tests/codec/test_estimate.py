@@ -9,19 +9,19 @@ from typer.testing import CliRunner
 import spikey
 from kit.paths import DATA
 from spikey.cli import app
-from spikey.codec import calibration_policy as estimate
-from spikey.codec.calibration_policy import choose_calibration
-from spikey.codec.registry import PRESETS
+from spikey.codec import code_widths
+from spikey.codec.calibration_policy import AUTO, choose_calibration
+from spikey.codec.registry import preset_method
 from spikey.model.calibration import n1
 from spikey.recording.readable import ArraySource
 from spikey.recording.simulate import simulate
 from spikey.report.self_test import known_signal
 
-REALTIME = PRESETS["realtime"]
+REALTIME = preset_method("realtime")
 
 
 def chosen(samples: np.ndarray) -> tuple:
-    return choose_calibration(ArraySource(samples, 20_000), REALTIME)
+    return choose_calibration(AUTO, ArraySource(samples, 20_000), REALTIME)
 
 
 def test_an_n1_is_recognised():
@@ -81,7 +81,7 @@ def test_an_estimate_that_fails_does_not_fail_the_compression(monkeypatch, error
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(estimate, "calibrate", fail)
+    monkeypatch.setattr(code_widths, "calibrate", fail)
     samples = np.rint(np.random.default_rng(0).normal(0, 20, (600_000, 1))).astype(np.int16)
     assert chosen(samples) == (None, None)
 
@@ -92,7 +92,7 @@ def test_an_unreadable_recording_still_fails():
             raise spikey.DataError("gone")
 
     with pytest.raises(spikey.DataError, match="gone"):
-        choose_calibration(Gone(np.zeros((600_000, 1), np.int16), 1), REALTIME)
+        choose_calibration(AUTO, Gone(np.zeros((600_000, 1), np.int16), 1), REALTIME)
 
 
 @pytest.mark.data("vendors/axon")

@@ -14,13 +14,14 @@ import spikey
 from kit import reference
 from kit.golden import GOLDEN
 from kit.paths import ROOT
+from kit.writing import write_file
 from spikey.base.shipped import FOLDER
 from spikey.codec.encode import encode_block
 from spikey.codec.method import Method
 from spikey.codec.registry import CODER_NAMES
 from spikey.codec.syntax import channels_in, companions_in
 from spikey.container import writer as writer_module
-from spikey.container.writer import write_bytes_file, write_file
+from spikey.container.writer import write_bytes_file
 from spikey.files.compress import compress_file
 from spikey.files.decompress import decompress_file
 from spikey.files.settings import Settings

@@ -21,8 +21,10 @@ from kit.paths import ROOT
 from spikey.base.errors import OutputExistsError, UsageError
 from spikey.cli import app
 from spikey.cli.arguments import parse
+from spikey.files.compress import compress_file
+from spikey.files.decompress import decompress_file
 from spikey.files.names import derived_name, packed_name
-from spikey.files.whole import Settings, compress_file, decompress_file
+from spikey.files.settings import Settings
 from spikey.recording import output as output_module
 from spikey.recording.output import atomic_output, is_tmp_name, report_output, tmp_name
 
@@ -624,7 +626,7 @@ def test_functions_that_write_refuse_to_overwrite(tmp_path):
     for call in (lambda: compress_file(source, packed, quick), lambda: decompress_file(packed, source)):
         with pytest.raises(OutputExistsError):
             call()
-    from spikey.files.whole import archives, extraction
+    from spikey.files import archives, extraction
     from spikey.integrations import dask, nwb
     from spikey.integrations.spikeinterface import write_spikey
     from spikey.lossy import near_lossless as near

@@ -66,7 +66,7 @@ def folder(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("name", ["long.wav", "deep/wide.wav", "short.wav"])
 @pytest.mark.parametrize("ship", [False, True])
 def test_the_bytes_are_those_of_one_machine(client, folder, tmp_path, name, ship):
-    settings = Settings(preset="realtime", estimate=True)
+    settings = Settings(preset="realtime")
     alone = compress_file(folder / name, tmp_path / "a.spky", settings)
     counted: list[int] = []
     there = spikey_dask.compress(

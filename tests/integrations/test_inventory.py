@@ -17,9 +17,11 @@ from kit.paths import DATA, ROOT, SOURCE
 from spikey.base.errors import install
 from spikey.cli.info import describe
 from spikey.container.reader import Reader
+from spikey.files.compress import compress_file
+from spikey.files.decompress import decompress_file
 from spikey.files.names import stored_name
+from spikey.files.settings import Settings
 from spikey.files.side_files import write_side_files
-from spikey.files.whole import Settings, compress_file, decompress_file
 from spikey.integrations.inventory import SAMPLES
 from spikey.integrations.vendors import Inventory, take_inventory
 from spikey.recording.source import Layout

@@ -16,7 +16,7 @@ from spikey.levels.n1 import N1_VALUES
 from spikey.recording.source import Layout, pack
 from spikey.recording.wav import canonical_head
 
-REALTIME = Settings(preset="realtime", estimate=True)
+REALTIME = Settings(preset="realtime")
 
 
 FRAMES = 3000

@@ -1,4 +1,4 @@
-"""Golden files: compressed recordings whose bytes are frozen. `python -m kit.golden NAME` in tests/ writes a new one.
+"""Golden files: recordings whose compressed bytes are frozen. `python -m kit.golden NAME...` in tests/ writes new ones.
 
 A released format version stays as it is for ever: an existing golden file is never written again.
 """
@@ -13,9 +13,10 @@ from collections.abc import Callable
 import numpy as np
 
 from kit.paths import GOLDEN
+from kit.writing import write_file
 from spikey.codec.encode import encode_block
 from spikey.codec.method import Method, learned
-from spikey.container.writer import write_bytes_file, write_file
+from spikey.container.writer import write_bytes_file
 from spikey.model.calibration import n1
 from spikey.model.trained import EXACT, Architecture, Model, reach_of
 from spikey.recording.readable import ArraySource

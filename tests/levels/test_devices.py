@@ -299,7 +299,7 @@ def test_a_change_of_sign_of_zero_is_no_match(tmp_path, monkeypatch):
     path = tmp_path / "a.wav"
     path.write_bytes(wav(samples))
     compress_file(path, tmp_path / "a.spky", Settings())
-    monkeypatch.setattr("spikey.container.reader.unpack", lambda data, layout: -samples)
+    monkeypatch.setattr("spikey.container.blocks.unpack", lambda data, layout: -samples)
     with pytest.raises(spikey.SpikeyError, match="does not decode"):
         compress_file(path, tmp_path / "b.spky", Settings())
 
@@ -319,7 +319,7 @@ def test_levels_of_another_type_are_refused():
     scaled = encode_block((CODES[:500, None] * 0.195).astype(SINGLE), Method(), None)
     for data, dtype in ((payload, SINGLE), (scaled, np.int16)):
         with pytest.raises(DataError, match="another type"):
-            decode_block(Payload(data, 500, 1, np.dtype(dtype)), lambda: None)
+            decode_block(Payload(data, 500, 1, np.dtype(dtype)))
 
 
 def test_scales_are_written_and_read():

@@ -13,12 +13,12 @@ from hypothesis.extra.numpy import arrays
 
 import spikey
 from kit import reference
+from kit.writing import write_file
 from spikey.base.errors import DataError, SpikeyError, UsageError
-from spikey.codec.registry import PRESETS
+from spikey.codec.registry import preset_method
 from spikey.container import layout as lay
 from spikey.container.contents import packed_record
 from spikey.container.reader import Reader
-from spikey.container.writer import write_file
 from spikey.files.decompress import verify_file
 from spikey.files.settings import Settings
 from spikey.integrations.chunk import _read_modelled
@@ -298,7 +298,7 @@ def lossy_file(record: bytes, kind: int = lay.BINS, twice: bool = False) -> byte
 
     out = io.BytesIO()
     stated = ((kind, record),) * (1 + twice)
-    write_file(ArraySource(np.zeros((9, 3), dtype=np.int16), 1000), out, PRESETS["realtime"], stated=stated)
+    write_file(ArraySource(np.zeros((9, 3), dtype=np.int16), 1000), out, preset_method("realtime"), records=stated)
     return out.getvalue()
 
 

@@ -13,7 +13,7 @@ from spikey.codec.adaptive.loop import run
 from spikey.codec.decode import decode_block
 from spikey.codec.encode import encode_block
 from spikey.codec.method import MOST_COMPANIONS, Method
-from spikey.codec.syntax import Payload, channels_in, companions_in
+from spikey.codec.syntax import Lookup, Payload, channels_in, companions_in
 from spikey.coding.range_coder import range_encoder
 from spikey.model.calibration import Calibration, n1
 from spikey.model.density import narrow, uniform_edges, wide
@@ -30,7 +30,7 @@ def back(payload, samples, calibration=None, companions=None):
     """What a payload of such samples decodes to."""
     frames, count = samples.shape
     given = None if companions is None else lambda: companions
-    return decode_block(Payload(payload, frames, count, samples.dtype, companions=given), lambda: calibration)
+    return decode_block(Payload(payload, frames, count, samples.dtype, companions=given), Lookup(lambda: calibration))
 
 
 def check(samples, method=ARCHIVE, calibration: Calibration | None = None, companions=None):

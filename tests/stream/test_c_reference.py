@@ -18,6 +18,7 @@ import pytest
 
 from kit.golden import CASES, GOLDEN
 from kit.paths import CC, ROOT
+from kit.writing import write_file
 from spikey.codec.adaptive.loop import run
 from spikey.codec.encode import encode_block
 from spikey.codec.method import Method
@@ -258,7 +259,7 @@ def test_other_forms_are_read(programs, tmp_path, monkeypatch, kind):
         monkeypatch.setattr(writer, "RECORD_BYTES", 10)
     out, path = io.BytesIO(), tmp_path / "a.spky"
     source = ArraySource(samples, 20_000) if kind == "not wrapped" else Wrapped(samples, 20_000)
-    writer.write_file(source, out, Method(), n1())
+    write_file(source, out, Method(), n1())
     path.write_bytes(out.getvalue())
     assert call(program(programs, "native"), "decompress", path, tmp_path / "a").returncode == 0
     wanted = samples.tobytes()

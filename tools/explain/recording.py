@@ -14,8 +14,10 @@ from spikey.base.errors import DataError
 from spikey.codec.code_widths import calibrate, edges_of
 from spikey.codec.encode import encode_block
 from spikey.codec.plan import suits
-from spikey.codec.registry import PRESETS
+from spikey.codec.registry import PRESETS, preset_method
+from spikey.levels.affine import Affine
 from spikey.levels.contract import Levels
+from spikey.levels.n1 import N1Levels
 from spikey.levels.registry import find_levels
 from spikey.model.calibration import MOST_CODES, Calibration, n1
 from spikey.model.fixed_point import UNIT
@@ -169,7 +171,7 @@ def _limit(noise: float, prior: np.ndarray) -> tuple[float, float]:
     edges = edges_of(np.diff(adc_edges())).astype(np.int32)
     calibration = Calibration(edges, prior, {"levels": "n1"})
     codes, levels = _codes(samples[:, 0])
-    payload = encode_block(samples, replace(PRESETS["realtime"], lanes=1), calibration)
+    payload = encode_block(samples, replace(preset_method("realtime"), lanes=1), calibration)
     left = follow(codes, levels.alphabet, calibration).residuals[TRIED_FRAMES // 4 :]
     return usual_deviation(left), 8 * len(payload or samples.tobytes()) / TRIED_FRAMES
 

@@ -62,7 +62,7 @@ def _file(data: bytes, checked: bool) -> None:
         try:
             with Reader(data, salvage=salvage, lossy=True, correction=True) as reader:
                 # A header in the index that its block contradicts is a checksum too, in effect.
-                reader._rescuing = reader._rescuing or not checked
+                reader.decoder.check_headers = reader.decoder.check_headers and checked
                 _read(reader)
         except SpikeyError:
             if not salvage:
@@ -207,14 +207,14 @@ def _model(data: bytes, checked: bool) -> None:
     from spikey.codec.decode import decode_block
     from spikey.codec.encode import encode_block
     from spikey.codec.method import learned
-    from spikey.codec.syntax import Payload
+    from spikey.codec.syntax import Lookup, Payload
     from spikey.model.trained import load
 
     model = load(data)
     samples = seeds.signal(60)
     payload = encode_block(samples, learned(model))
     if payload is not None:
-        decoded = decode_block(Payload(payload, *samples.shape, samples.dtype), lambda: None, lambda: model)
+        decoded = decode_block(Payload(payload, *samples.shape, samples.dtype), Lookup(model=lambda: model))
         if not np.array_equal(decoded, samples):
             raise AssertionError("a model that is taken does not code without loss")
 
@@ -224,7 +224,7 @@ def _calibration(data: bytes, checked: bool) -> None:
     from spikey.codec.decode import decode_block
     from spikey.codec.encode import encode_block
     from spikey.codec.method import Method
-    from spikey.codec.syntax import Payload
+    from spikey.codec.syntax import Lookup, Payload
     from spikey.model.calibration import load
 
     calibration = load(data)
@@ -232,7 +232,7 @@ def _calibration(data: bytes, checked: bool) -> None:
     for method in (Method(), Method("balanced", lanes=1), Method(coder="rice")):
         payload = encode_block(samples, method, calibration)
         if payload is not None:
-            decoded = decode_block(Payload(payload, *samples.shape, samples.dtype), lambda: calibration)
+            decoded = decode_block(Payload(payload, *samples.shape, samples.dtype), Lookup(lambda: calibration))
             if not np.array_equal(decoded, samples):
                 raise AssertionError("a calibration that is taken does not code without loss")
 
@@ -285,7 +285,7 @@ def _zip(data: bytes, checked: bool) -> None:
 def _wire(data: bytes, checked: bool) -> None:
     """Block payloads by themselves, in every type and shape: how a block's bytes are taken apart."""
     from spikey.codec.decode import decode_block
-    from spikey.codec.syntax import Payload, channels_in
+    from spikey.codec.syntax import Lookup, Payload, channels_in
     from spikey.model.calibration import n1
 
     if len(data) < 3:
@@ -300,7 +300,7 @@ def _wire(data: bytes, checked: bool) -> None:
     try:
         if data[3:]:
             channels_in(data[3:], count)
-        decode_block(payload, n1, seeds.model)
+        decode_block(payload, Lookup(n1, seeds.model))
     except DamagedError as error:
         raise AssertionError("a payload by itself has no extents") from error
 

@@ -185,7 +185,7 @@ def _archives() -> tuple[bytes, ...]:
         (folder / f"{name}.wav").write_bytes(head + samples.astype("<i2").tobytes())
     members = [(path.name, path) for path in sorted(folder.glob("*.wav"))]
     for preset in ("realtime", "max"):
-        compress_archive(members, folder / "x.spky", Settings(preset=preset, estimate=False))
+        compress_archive(members, folder / "x.spky", Settings(preset=preset, calibration=None))
         found.append((folder / "x.spky").read_bytes())
         (folder / "x.spky").unlink()
     return tuple(found)

@@ -59,7 +59,7 @@ def command(
     if seconds is not None and not seconds > 0:
         raise UsageError(f"--seconds {seconds}: give a positive number")
     files = sorted(f for p in paths for f in (recordings_in(p, raw is not None) if p.is_dir() else [p]))[::every]
-    for names, known, what in ((preset, tuple(PRESETS), "preset"), (coder, CODER_NAMES, "coder")):
+    for names, known, what in ((preset, tuple(PRESETS.names), "preset"), (coder, CODER_NAMES, "coder")):
         for name in names or ():
             if name not in known:
                 raise UsageError(f"there is no {what} {name!r}; there are {', '.join(known)}")
@@ -125,7 +125,7 @@ def _orders(preset: list[str] | None, coder: list[str] | None, model: list[str] 
     programs = sorted({name for peer in missing for name in peer.missing() if name in peer.programs})
     if programs:
         say(f"note: {', '.join(programs)}: no such program was found, so what needs it is not measured")
-    return orders_of(preset or list(PRESETS), coder or ["arithmetic"], model or []) + [
+    return orders_of(preset or PRESETS.names, coder or ["arithmetic"], model or []) + [
         Order(peer.title, peer.given) for peer in here
     ]
 

@@ -63,7 +63,7 @@ def _measured(paths: list[Path], models: list[str], every: int) -> dict[tuple[st
         raise UsageError(f"{', '.join(map(str, paths))}: no WAV files")
     names, chosen = {}, dict[str, Codec]()
     for coder in CODER_NAMES:
-        settings = {preset: Settings(preset=preset, coder=coder) for preset in PRESETS if preset in PREDICTORS}
+        settings = {preset: Settings(preset=preset, coder=coder) for preset in PRESETS.names if preset in PREDICTORS}
         settings["lms"] = Settings(predictor="lms", coder=coder)
         for each in map(named, models):
             network = next((name for name, built in NETWORKS.items() if built == each.architecture), None)

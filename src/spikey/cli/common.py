@@ -59,8 +59,9 @@ def settings_from(
     raw: tuple[int | None, float | None, str | None],
 ) -> Settings:
     """What a configuration and the options ask for; options come first."""
+    from spikey.codec.calibration_policy import AUTO, N1_ONLY, NONE, Wanted
     from spikey.files.settings import Settings
-    from spikey.model.calibration import load, n1
+    from spikey.model.calibration import load
 
     options: dict[str, Any] = {"preset": preset}
     wanted = calibration
@@ -85,16 +86,9 @@ def settings_from(
         from spikey.model.trained import named
 
         options["model"] = named(model)
-    embed = None
-    if wanted in (None, "auto", "none"):
-        chosen = None
-    elif wanted == "n1":
-        chosen = n1()
-    else:
-        chosen = load(wanted)
-        embed = chosen.to_bytes()
-    layout = raw_layout(*raw)
-    return Settings(calibration=chosen, embed=embed, estimate=wanted in (None, "auto"), raw=layout, **options)
+    named_ones = AUTO, N1_ONLY, NONE
+    chosen: Wanted = AUTO if wanted is None else wanted if wanted in named_ones else load(wanted)
+    return Settings(calibration=chosen, raw=raw_layout(*raw), **options)
 
 
 def raw_layout(channels: int | None, rate: float | None, dtype: str | None) -> tuple[int, float, str] | None:

@@ -180,3 +180,18 @@ def channels_in(payload: bytes, count: int, what: str = "the block") -> list[Cha
     cursor = Cursor(payload, what)
     cursor.take(2)
     return [_read_channel(cursor, index) for index in range(companions_in(payload) + count)]
+
+
+def method_facts(payload: bytes) -> dict[str, object]:
+    """How a block is coded, by the first two bytes of its payload, for people and programs."""
+    record = PREDICTORS.numbered(payload[0] & 15)
+    if record is None:
+        others = {STORED: "stored", PACKED: "none: general method", COPIED: "none: a copy"}
+        return {"predictor": others.get(payload[0] & 15, "unknown")}
+    coder = payload[0] >> 4 & 3
+    return {
+        "predictor": record.name,
+        "coder": CODER_NAMES[coder] if coder < len(CODER_NAMES) else "unknown",
+        "delta_encoding": bool(payload[0] >> 6 & 1),
+        "lanes": payload[1],
+    }

@@ -20,7 +20,8 @@ from spikey.base.errors import DataError, SpikeyError, UsageError
 from spikey.codec.calibration_policy import Chosen
 from spikey.codec.method import Method
 from spikey.codec.registry import PREDICTORS
-from spikey.container.archive import Archive, ArchiveWriter
+from spikey.container.archive import Archive
+from spikey.container.archive_writer import ArchiveWriter
 from spikey.container.embedding import Embedding, Fate, Tally, note_on_model
 from spikey.container.entries import ALONE, COPY, FINE, MODEL, TOGETHER, Entry, Reference
 from spikey.container.extra import safe_name

@@ -73,7 +73,7 @@ def _write_group(
     decoded: dict[Path, np.ndarray] = {}
     if settings.verify:
         coded = [
-            (one.out_path, Payload(block.payload, *one.samples.shape, one.samples.dtype))
+            (one.out_path, Payload(block.payload, len(one.samples), one.samples.shape[1], one.samples.dtype))
             for one, block in zip(group, blocks, strict=True)
             if block.trained
         ]

@@ -41,7 +41,7 @@ def compare(
     """
     name = source.name
     if decoded is not None:
-        reader.give(reader.blocks[0], decoded)
+        reader.decoder.provide(reader.blocks[0], decoded)
     compare_around(source, reader, name)
     first = 0
     for chunk in reader.iterate_blocks(jobs):

@@ -90,7 +90,7 @@ def device_of(paths: list[Path], opened: Opener = open_wav) -> Device:
         for channel in _channels(path, opened):
             levels = find_levels(channel) if len(channel) else None
             seen += len(channel)
-            if isinstance(levels, N1Levels) or (isinstance(levels, Affine) and _possible(levels)):
+            if isinstance(levels, N1Levels | Affine) and _possible(levels):
                 found.append(levels)
             else:
                 left_out += 1
@@ -113,9 +113,10 @@ def device_of(paths: list[Path], opened: Opener = open_wav) -> Device:
     return Device(paths, common, opened, left_out)
 
 
-def _possible(levels: Affine) -> bool:
+def _possible(levels: Levels) -> bool:
     """Whether a channel may be a converter's whose widths can be estimated."""
-    return FEWEST_CODES <= levels.alphabet <= MOST_CODES
+    even = isinstance(levels, Affine) and FEWEST_CODES <= levels.alphabet <= MOST_CODES
+    return isinstance(levels, N1Levels) or even
 
 
 def _channels(path: Path, opened: Opener) -> Iterator[np.ndarray]:

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spikey.base.errors import SpikeyError, UsageError
-from spikey.container.writer import ArraySource, Readable
-from spikey.files.whole import Outcome, Settings
+from spikey.files.settings import Outcome, Settings
 from spikey.integrations.dask_client import ClusterError, Window, connect, threads
 from spikey.integrations.dask_job import Job, seen_by_all
 from spikey.integrations.dask_zarr import to_zarr
 from spikey.recording.hints import warn_of_shape
+from spikey.recording.readable import ArraySource, Readable
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -86,7 +86,7 @@ def compress(
     >>> compress("day.wav", "s3://lab/day.spky", scheduler="tcp://10.0.0.1:8786").ratio  # doctest: +SKIP
     3.54
     """
-    settings = settings or Settings(preset=preset, estimate=True)
+    settings = settings or Settings(preset=preset)
     with connect(scheduler, jobs) if client is None else nullcontext(client) as cluster:
         if isinstance(source, np.ndarray):
             if rate is None:
@@ -131,7 +131,7 @@ def compress_files(
     ClusterError
         The cluster cannot go on.
     """
-    settings = replace(settings or Settings(estimate=True), jobs=1)
+    settings = replace(settings or Settings(), jobs=1)
     jobs = [Job(source, out, settings, overwrite) for source, out in work]
     if ship is None and jobs:
         ship = not seen_by_all(client, jobs[0])

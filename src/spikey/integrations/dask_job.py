@@ -6,29 +6,28 @@ import os
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-import spikey
 from spikey.base.errors import SpikeyError
-from spikey.codec.block import Method
+from spikey.base.version import __version__
+from spikey.codec.calibration_policy import Chosen
+from spikey.codec.cut import block_shape, is_single
+from spikey.codec.method import LONGEST
 from spikey.coding.packed_bytes import PIECE
+from spikey.container.contents import Coding
 from spikey.container.embedding import Tally, note_on_model
 from spikey.container.reader import Reader
-from spikey.container.writer import Coded, Readable, block_shape, is_single, write_file
-from spikey.files.whole import (
-    Outcome,
-    Settings,
-    calibration_for,
-    compare_around,
-    compress_file,
-    open_recording,
-    size_of,
-)
+from spikey.container.writer import write_file
+from spikey.files.compare import compare_around
+from spikey.files.compress import compress_file, contents_of, open_recording
+from spikey.files.encoding import Encoding, encode_recording
+from spikey.files.settings import Outcome, Settings, calibration_for, size_of
 from spikey.integrations.dask_client import AHEAD, Call
 from spikey.integrations.dask_tasks import Recording, compress_whole, encode_stretch, size_seen
-from spikey.model.calibration import Calibration
 from spikey.model.trained import use
 from spikey.recording.output import atomic_output
+from spikey.recording.readable import Readable
 from spikey.recording.remote import full, is_address
 from spikey.recording.source import Layout, NotPCM, Source, open_file, read_at
 
@@ -61,7 +60,7 @@ class Job:
         self._overwrite = overwrite
         self._opened: Readable | None = None
         self._whole = self._spread = False
-        self._calibration: tuple[Calibration | None, bytes | None] = None, None
+        self._chosen = Chosen()
 
     def calls(self, threads: int, ship: bool) -> Iterator[Call]:
         """The tasks, in order; what goes wrong in making them is raised when the output is to be written."""
@@ -72,11 +71,11 @@ class Job:
                     if size <= WHOLE_BYTES:
                         self._whole = True
                         data = bytes(read_at(file, self.path, 0, size)) if ship else None
-                        arguments = self.path, self._settings, spikey.__version__, data
+                        arguments = self.path, self._settings, __version__, data
                         yield Call(self, compress_whole, arguments, len(data or b""))
                         return
             self._opened = self.source if self.path is None else open_recording(self.path, self._settings)
-            self._calibration = calibration_for(self._opened, self._settings)
+            self._chosen = calibration_for(self._opened, self._settings)
             method = self._settings.method(size_of(self._opened))
             self._spread = not is_single(self._opened, method)
             if self._spread:
@@ -88,7 +87,7 @@ class Job:
 
     def _stretches(self, source: Readable, threads: int, ship: bool) -> Iterator[Call]:
         recording = Recording.of(source, self.name, self._settings)
-        shared = self._settings.method(size_of(source)), self._calibration[0], self._settings.verify
+        shared = self._settings.method(size_of(source)), self._chosen.calibration, self._settings.verify
         for frames, channels in stretches(source.layout, source.frames, threads, shared[0].longest):
             if self.error is not None:
                 return
@@ -109,22 +108,14 @@ class Job:
             return compress_file(self.path, self._out, self._settings, overwrite=self._overwrite)
         source, settings = self._opened, self._settings
         size, tally = size_of(source), Tally()
-        calibration, embed = self._calibration
         if settings.model is not None:
             use(settings.model)
         with self._output() as (file, tmp_path):
             out = _Summed(file)
-            write_file(
-                source,
-                out,
-                settings.method(size),
-                calibration,
-                embed=embed,
-                embed_model=settings.embed_model,
-                progress=progress,
-                coded=self._arrived(results) if self._spread else None,
-                tally=tally,
-            )
+            contents = replace(contents_of(settings, self._chosen), compared=not self._spread)
+            how = Encoding(settings.method(size), self._chosen.calibration, settings.jobs)
+            blocks = self._arrived(results) if self._spread else encode_recording(source, how)
+            write_file(source, out, blocks, contents, progress, tally)
             file.close()
             if settings.verify:
                 out.compare(tmp_path, self.name)
@@ -150,11 +141,11 @@ class Job:
         inputs, like = ([], None) if self.path is None else ([self.path], None if is_address(self.path) else self.path)
         return atomic_output(self._out, *inputs, overwrite=self._overwrite, like=like)
 
-    def _arrived(self, results: Iterator[Any]) -> Iterator[Coded]:
+    def _arrived(self, results: Iterator[Any]) -> Iterator[Coding]:
         for blocks in results:
-            for block, payload, check in blocks:
-                self._arrive(payload, check)
-                yield block, payload
+            for made, check in blocks:
+                self._arrive(made.encoded.payload, check)
+                yield made
 
     def _arrive(self, data: bytes, check: int) -> None:
         if zlib.crc32(data) != check:
@@ -166,7 +157,7 @@ class Job:
             self._opened.close()
 
 
-def stretches(layout: Layout, frames: int, threads: int, block: int = Method.longest) -> Iterator[tuple[range, range]]:
+def stretches(layout: Layout, frames: int, threads: int, block: int = LONGEST) -> Iterator[tuple[range, range]]:
     """Frames and channels of each task, at the edges of blocks: some stretches of all channels where these are few and
     the recording is long, and some of the channels where it is short.
 

@@ -20,8 +20,8 @@ except ImportError:
 
 from spikey.container.extra import Extra
 from spikey.container.reader import Reader
-from spikey.files.compress import write_recording
-from spikey.files.settings import Progress, Settings, calibration_for
+from spikey.files.compress import Output, write_recording
+from spikey.files.settings import Progress, Settings
 from spikey.integrations.description import apply, describe, unpacked
 from spikey.recording.hints import CHANNELS_FIRST, warn_of_floats, warn_of_shape
 from spikey.recording.output import refuse_existing
@@ -287,7 +287,6 @@ def write_spikey(
     target = Path(path)
     settings = Settings(
         preset=preset,
-        estimate=True,
         jobs=threads or _threads(),
         verify=verify,
         block_frames=block_frames or second(recording.sampling_frequency),
@@ -301,9 +300,6 @@ def write_spikey(
         source = RecordingSource(recording, segment, f"segment {segment} of {recording.name}")
         stream = describe(recording, segment, name, list(range(recording.get_num_channels())))
         metadata = {"streams": [stream], "source": {"segment": segment}}
-        calibration, embed = calibration_for(source, settings)
-        outcome = write_recording(
-            source, each, settings, calibration, embed, progress, extra=Extra(metadata), overwrite=overwrite
-        )
+        outcome = write_recording(source, Output(each, overwrite), settings, extra=Extra(metadata), progress=progress)
         warn_of_floats(outcome.note)
     return paths

@@ -15,7 +15,8 @@ from typing import Any
 
 from spikey.base.errors import DataError, UsageError, install
 from spikey.container.extra import Extra, SideFile, safe_name
-from spikey.files.whole import Outcome, Progress, Settings, calibration_for, write_recording
+from spikey.files.compress import Output, write_recording
+from spikey.files.settings import Outcome, Progress, Settings
 from spikey.integrations.discovery import Unit
 from spikey.integrations.unchanged import Unchanged, check_sizes
 
@@ -107,19 +108,9 @@ class Part:
         overwrite: bool,
     ) -> Outcome:
         unchanged = Unchanged(source, dict(self.sizes))
-        calibration, embed = calibration_for(unchanged, settings)
-        outcome = write_recording(
-            unchanged,
-            out_path,
-            settings,
-            calibration,
-            embed,
-            progress,
-            extra=self._extra(),
-            overwrite=overwrite,
-            like=self.origin,
-            readable_as=[file.path for file in self.files],
-        )
+        readable_as = [file.path for file in self.files]
+        output = Output(out_path, overwrite, like=self.origin, readable_as=readable_as)
+        outcome = write_recording(unchanged, output, settings, extra=self._extra(), progress=progress)
         notes = [outcome.note, "" if self.flat is None else self.flat.remainder(self.name)]
         return replace(outcome, note="; ".join(filter(None, notes)))
 

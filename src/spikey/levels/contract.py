@@ -18,7 +18,7 @@ STEP_SAMPLES = 1000  # values that nearly always settle the step at 1
 
 
 class Levels(ABC):
-    """The map of one channel. `alphabet`: how many codes there are; `low_bits`: of each sample, stored beside the code."""
+    """The map of one channel. `alphabet`: how many codes there are. `low_bits`: of a sample, beside its code."""
 
     number: ClassVar[int]
     alphabet: int

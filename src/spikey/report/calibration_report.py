@@ -19,7 +19,7 @@ from spikey.codec.method import Method
 from spikey.coding.packed_bytes import pack_bytes
 from spikey.files.devices import Device
 from spikey.levels.contract import Levels
-from spikey.levels.n1 import N1_VALUES
+from spikey.levels.n1 import N1Levels
 from spikey.model.calibration import Calibration
 from spikey.model.density import uniform_edges
 from spikey.model.fixed_point import UNIT
@@ -294,7 +294,8 @@ def _measure(name: str, channels: list[np.ndarray], levels: Levels, calibration:
     even = replace(calibration, edges=uniform_edges(calibration.alphabet).astype(np.int32))
     sizes = [0, 0, 0]
     for channel in channels:
-        values = N1_VALUES[channel] if levels.kind == 0 else levels.to_values(channel, None, np.dtype(np.int32))
+        kind = np.dtype(np.int16 if isinstance(levels, N1Levels) else np.int32)
+        values = levels.to_values(channel, None, kind)
         for index, used in enumerate((None, even, calibration)):
             payload = encode_block(values[:, None], REALTIME, used)
             sizes[index] += len(payload) if payload is not None else values.nbytes

@@ -320,8 +320,8 @@ class Decoder:
         if description.calibration:
             own = self._calibration
             known = own if own is not None and own.id == description.calibration else find(description.calibration)
-            if known.codes != size:
-                raise DataError(f"a packet's calibration is of {known.codes} codes, not {size}")
+            if known.alphabet != size:
+                raise DataError(f"a packet's calibration is of {known.alphabet} codes, not {size}")
         prior = None if known is None else known.prior
         return bank(description.channels, MOST_GROUPS, size, density_of(size, known), prior)
 

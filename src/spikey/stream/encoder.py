@@ -128,7 +128,8 @@ class Encoder:
         if DESCRIBED + counts.max() * (self.dtype.itemsize + 1) > self._limit:
             raise UsageError(f"packets of {packet_bytes} bytes are too small for {channels} channels")
         self._found = levels is None
-        self._levels, self._calibration = levels, calibration
+        self._levels: Levels | None = levels
+        self._calibration = calibration
         self._interval = max(int(key_interval * rate), 1)
         self._groups = [_Group() for _ in range(groups)]
         self._begin_together()
@@ -301,7 +302,7 @@ class Encoder:
             self._calibration = n1() if alike else None
         assert not isinstance(self._calibration, str)
         size, known = self._levels.alphabet, self._calibration
-        if known is not None and known.codes != size:
+        if known is not None and known.alphabet != size:
             raise UsageError(f"a calibration of {known.alphabet} codes is not for {size} levels")
         prior = None if known is None else known.prior
         made = bank(self.channels, len(self._groups), size, density_of(size, known), prior)

@@ -13,7 +13,7 @@ from spikey.base.errors import SpikeyError
 from spikey.codec.decode import decode_blocks
 from spikey.codec.encode import encode_block, encode_blocks
 from spikey.codec.method import LARGEST, Method, learned
-from spikey.codec.syntax import Payload
+from spikey.codec.syntax import Lookup, Payload
 from spikey.model.calibration import Calibration
 from spikey.model.trained import Model
 from spikey.recording.wav import open_wav
@@ -63,17 +63,18 @@ def compress(paths: list[Path], model: Model, calibration: Calibration | None) -
     blocks = [_beginning(path) for path in paths]
     coded = encode_blocks(blocks, learned(model), calibration)
     payloads = [
-        Payload(data, block.shape[0], block.shape[1], block.dtype, path.name)
+        Payload(data.payload, block.shape[0], block.shape[1], block.dtype, path.name)
         for path, block, data in zip(paths, blocks, coded, strict=True)
         if data is not None
     ]
-    restored = iter(decode_blocks(payloads, lambda: calibration, lambda: model) if payloads else [])
+    restored = iter(decode_blocks(payloads, Lookup(lambda: calibration, lambda: model)))
     found = []
     for path, block, data in zip(paths, blocks, coded, strict=True):
         if data is not None and not np.array_equal(next(restored), block):
             raise SpikeyError(f"{path}: the codec does not restore it with this model; please report this")
         plain = encode_block(block, Method("lpc", lanes=2), calibration)
-        sizes = (block.nbytes if stream is None else len(stream) for stream in (data, plain))
+        streams = (None if data is None else data.payload), plain
+        sizes = (block.nbytes if stream is None else len(stream) for stream in streams)
         found.append(Compressed(path.name, block.size, *sizes))
     return found
 

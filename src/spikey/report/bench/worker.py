@@ -61,7 +61,7 @@ def orders_of(presets: list[str], coders: list[str], models: list[str]) -> list[
         for coder in coders:
             title = f"spikey {preset}" + (f", {coder}" if coder != "arithmetic" else "")
             found.append(Order(title, preset=preset, coder=coder))
-    if len(presets) == len(PRESETS):
+    if len(presets) == len(PRESETS.names):
         found.append(Order("spikey lms", predictor="lms"))
     return found
 
