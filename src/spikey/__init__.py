@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from spikey.container.reader import Reader
     from spikey.stream.decoder import Decoder, Gap, Segment
     from spikey.stream.encoder import Encoder
-    from spikey.telemetry.decoder import Missing, TelemetryDecoder, Told
+    from spikey.telemetry.decoder import Missing, PacketContents, TelemetryDecoder
     from spikey.telemetry.encoder import TelemetryEncoder
     from spikey.telemetry.file import read_telemetry
     from spikey.telemetry.record import Telemetry
@@ -33,6 +33,7 @@ __all__ = [
     "Encoder",
     "Gap",
     "Missing",
+    "PacketContents",
     "Reader",
     "Recording",
     "Segment",
@@ -41,7 +42,6 @@ __all__ = [
     "TelemetryDecoder",
     "TelemetryEncoder",
     "TelemetrySettings",
-    "Told",
     "UsageError",
     "compress",
     "decompress",
@@ -143,7 +143,7 @@ _LATER = {
     "TelemetryEncoder": ("spikey.telemetry.encoder", "TelemetryEncoder"),
     "TelemetrySettings": ("spikey.telemetry.settings", "Settings"),
     "TelemetryDecoder": ("spikey.telemetry.decoder", "TelemetryDecoder"),
-    "Told": ("spikey.telemetry.decoder", "Told"),
+    "PacketContents": ("spikey.telemetry.decoder", "PacketContents"),
     "Missing": ("spikey.telemetry.decoder", "Missing"),
     "Telemetry": ("spikey.telemetry.record", "Telemetry"),
     "read_telemetry": ("spikey.telemetry.file", "read_telemetry"),

@@ -1,4 +1,4 @@
-"""Decoded telemetry as an NWB file: units, spike-band power and the low band, with what was lost described in words."""
+"""Decoded telemetry as an NWB file: units, spike-band power and the LFP band, with what was lost described in words."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _described(telemetry: Telemetry, start: datetime.datetime | None) -> Any:
     left_out = ", ".join(
         f"{count:,} {what}"
         for count, what in zip(
-            telemetry.dropped, ("events", "waveforms", "values of power", "blocks of the low band"), strict=True
+            telemetry.dropped, ("events", "waveforms", "values of power", "blocks of the LFP band"), strict=True
         )
     )
     return NWBFile(

@@ -15,7 +15,15 @@ from spikey.base.errors import DataError
 from spikey.base.wire import Cursor
 from spikey.codec.block import density_of
 from spikey.model.calibration import Calibration, find
-from spikey.stream.channels import MOST_GROUPS, Bank, aimed, bank, reset, run_frames, scratch
+from spikey.stream.channels import (
+    MOST_GROUPS,
+    ChannelStates,
+    channel_states,
+    reset,
+    run_frames,
+    scratch,
+    two_step_decoder,
+)
 from spikey.stream.codes import values_of
 from spikey.stream.packet import LAST, PARITY, RAW, Description, Packet, read_packet
 from spikey.stream.parity import Repair
@@ -67,7 +75,7 @@ class _Group:
 
     description: Description
     expected: int
-    bank: Bank | None = None
+    states: ChannelStates | None = None
     frame: int = 0
     alive: bool = False
     ended: bool = False
@@ -255,11 +263,11 @@ class Decoder:
         if len(body) < fresh.count:
             raise DataError("a key packet is too short")
         known = group.description
-        if group.bank is None or (fresh.levels, fresh.calibration) != (known.levels, known.calibration):
-            group.bank = self._bank_for(fresh)
+        if group.states is None or (fresh.levels, fresh.calibration) != (known.levels, known.calibration):
+            group.states = self._states_for(fresh)
         group.description = fresh
-        group.bank.first[index], group.bank.end[index] = fresh.first_channel, fresh.first_channel + fresh.count
-        reset(group.bank, index, np.frombuffer(body[: fresh.count], dtype=np.uint8), self._scratch[0])
+        group.states.first[index], group.states.end[index] = fresh.first_channel, fresh.first_channel + fresh.count
+        reset(group.states, index, np.frombuffer(body[: fresh.count], dtype=np.uint8), self._scratch[0])
         group.alive = True
 
     def _decode(self, packets: list[Packet]) -> list[Segment | Gap]:
@@ -267,14 +275,14 @@ class Decoder:
         out: list[Segment | Gap] = []
         left = packets
         while left:
-            first = self._groups[left[0].group].bank  # nearly always that of all
+            first = self._groups[left[0].group].states  # nearly always that of all
             assert first is not None
-            alike = [packet for packet in left if self._groups[packet.group].bank is first]
-            left = [packet for packet in left if self._groups[packet.group].bank is not first]
+            alike = [packet for packet in left if self._groups[packet.group].states is first]
+            left = [packet for packet in left if self._groups[packet.group].states is not first]
             out += self._decode_alike(first, alike)
         return out
 
-    def _decode_alike(self, bank: Bank, packets: list[Packet]) -> list[Segment | Gap]:
+    def _decode_alike(self, states: ChannelStates, packets: list[Packet]) -> list[Segment | Gap]:
         known = [self._groups[packet.group] for packet in packets]
         described = [group.description for group in known]
         begin = min(each.first_channel for each in described)
@@ -282,10 +290,10 @@ class Decoder:
         codes = self._room(max(packet.frames for packet in packets), described[0].channels)
         codes[:, begin:end] = 0  # not every lane fills its columns
         if self._pool is None or len(packets) == 1:
-            self._run(bank, packets, codes, 0)
+            self._run(states, packets, codes, 0)
         else:
             shares = [packets[job :: self._jobs] for job in range(min(self._jobs, len(packets)))]
-            list(self._pool.map(lambda job: self._run(bank, shares[job], codes, job), range(len(shares))))
+            list(self._pool.map(lambda job: self._run(states, shares[job], codes, job), range(len(shares))))
         part = np.ascontiguousarray(codes[:, begin:end])
         samples = values_of(described[0].levels, part, np.dtype(described[0].dtype))
         out: list[Segment | Gap] = []
@@ -301,19 +309,19 @@ class Decoder:
             self._codes = np.zeros(frames * channels, dtype=np.int32)
         return self._codes[: frames * channels].reshape(frames, channels)
 
-    def _run(self, bank: Bank, packets: list[Packet], codes: np.ndarray, job: int) -> None:
-        """Decode packets of different groups of a bank into `codes`; one thread's work."""
+    def _run(self, states: ChannelStates, packets: list[Packet], codes: np.ndarray, job: int) -> None:
+        """Decode packets of different groups with the same states into `codes`; one thread's work."""
         groups = np.array([packet.group for packet in packets], dtype=np.int64)
         lengths = np.array([packet.frames for packet in packets], dtype=np.int64)
         bodies = [p.body if p.description is None else p.body[p.description.count :] for p in packets]
-        run_frames(aimed(bodies), bank, groups, lengths, codes, self._scratch[job])
+        run_frames(two_step_decoder(bodies), states, groups, lengths, codes, self._scratch[job])
 
-    def _bank_for(self, description: Description) -> Bank:
-        """The bank of the groups with these levels and this calibration."""
+    def _states_for(self, description: Description) -> ChannelStates:
+        """The states of the groups with these levels and this calibration."""
         for group in self._groups.values():
             same = group.description.levels, group.description.calibration
-            if group.bank is not None and same == (description.levels, description.calibration):
-                return group.bank
+            if group.states is not None and same == (description.levels, description.calibration):
+                return group.states
         known, size = None, description.levels.codes
         if description.levels.low_bits:
             raise DataError("a packet's levels are none that a stream has")
@@ -323,7 +331,7 @@ class Decoder:
             if known.codes != size:
                 raise DataError(f"a packet's calibration is of {known.codes} codes, not {size}")
         prior = None if known is None else known.prior
-        return bank(description.channels, MOST_GROUPS, size, density_of(size, known), prior)
+        return channel_states(description.channels, MOST_GROUPS, size, density_of(size, known), prior)
 
     @property
     def ended(self) -> bool:
