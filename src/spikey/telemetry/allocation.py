@@ -99,7 +99,7 @@ class Allocator:
     ) -> tuple[int, int]:
         """Choose the steps of waveforms and LFP band, of a size or coarser, and what of them is left out.
 
-        waves int32 (n, components), low int32 (m, kept): coefficients. Returns the bits of each.
+        waves int32 (n, components), low int32 (m, coefficients): coefficients. Returns the bits of each.
         """
         payload.waves = np.zeros((len(waves), COMPONENTS), dtype=np.int32)
         payload.low = np.zeros_like(low)

@@ -98,7 +98,7 @@ def level_of(profile, middle):
 
 @kernel
 def analyse_low(cosines, low, first, ends, channels, profile, middle, coefficients):
-    """Coefficients int32 (n, kept), in 1/64 codes, of blocks of the LFP band, from the level in the profile.
+    """Coefficients int32 (n, coefficients), in 1/64 codes, of blocks of the LFP band, from the level in the profile.
 
     low int32 (channels, ring): its samples, from the channels' first codes, int32 (channels,). ends int64 (n,): samples
     before the end of each block. channels int64 (n,): whose. What lies before the stream's first sample is as that is.
@@ -163,7 +163,7 @@ def quantise_waves(tables, profile, channels, coefficients, quality, steps):
 
 @kernel
 def quantise_low(tables, profile, channels, coefficients, step, steps):
-    """Steps int32 (n, kept) of blocks' coefficients int32."""
+    """Steps int32 (n, coefficients) of blocks' coefficients int32."""
     for b in range(coefficients.shape[0]):
         size = low_step(profile[channels[b]], step)
         last, before = 0, 0
@@ -187,7 +187,7 @@ def restore_waves(waves, profile, channels, steps, quality, snippets):
 
 @kernel
 def restore_low(cosines, profile, channels, steps, step, middle, samples):
-    """Samples int64 (n, 64), in 1/64 codes, of blocks' steps int32 (n, kept)."""
+    """Samples int64 (n, 64), in 1/64 codes, of blocks' steps int32 (n, coefficients)."""
     for b in range(steps.shape[0]):
         own = profile[channels[b]]
         size, level = low_step(own, step), level_of(own, middle)

@@ -142,7 +142,7 @@ class Pending:
         return Waves(*(each[order] for each in waves))
 
     def blocks(self, profile: np.ndarray, channels: np.ndarray, ends: np.ndarray, middle: int) -> np.ndarray:
-        """Coefficients int32 (n, kept) of channels' blocks of the LFP band that end after so many samples of it."""
+        """Coefficients int32 (n, coefficients) of channels' blocks of the LFP band, which end after so many samples."""
         coefficients = np.zeros((len(channels), self.shape.coefficients), dtype=np.int32)
         if len(channels):
             frontend = self.frontend

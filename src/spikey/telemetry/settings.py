@@ -90,7 +90,7 @@ class Shape:
 
     slot: frames. slots: of a packet. resolution: frames. refractory: frames. pre, post, trough: frames of a waveform
     before and from the trough on, and after the crossing within which that is. bin: frames of a bin of power, or 0.
-    decimation: frames of a sample of the LFP band. coefficients: that are kept of a block's 64, or 0.
+    decimation: frames of a sample of the LFP band. coefficients: those coded of a block's 64, or 0.
     epoch: packets between two keys.
     """
 
