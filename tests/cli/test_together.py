@@ -328,6 +328,7 @@ def test_a_picture_puts_into_words_what_it_cannot_show(tmp_path):
         assert [text for text in texts if text not in drawn] == []
 
 
+@pytest.mark.data("neuralink")
 def test_real_recordings_of_one_instant_are_found(real_recordings):
     names = [path.name for path in real_recordings[:120]]
     found = of_recordings(names, real_recordings[:120], opener())

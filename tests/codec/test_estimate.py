@@ -95,10 +95,9 @@ def test_an_unreadable_recording_still_fails():
         choose_calibration(AUTO, Gone(np.zeros((600_000, 1), np.int16), 1), REALTIME)
 
 
+@pytest.mark.data("vendors/axon")
 def test_real_files_with_dead_channels(tmp_path):
     folder = DATA / "vendors" / "axon"
-    if not folder.is_dir():
-        pytest.skip("no real recordings beside this checkout (../shared/data/vendors/axon)")
     pytest.importorskip("neo")
     pytest.importorskip("spikeinterface")
     for path in sorted(folder.rglob("*.abf")):

@@ -249,6 +249,6 @@ def test_files_that_cannot_be_read(tmp_path, written):
     ],
 )
 def test_bombs_are_refused_quickly(written, text):
-    start = time.perf_counter()
+    start = time.process_time()
     refusal(written(text))
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5

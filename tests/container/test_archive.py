@@ -655,10 +655,10 @@ def test_the_format_is_as_it_is_written(archive, folder):
 
 def test_marks_without_end_do_not_hang():
     data = FRONT + ENTRY_SYNC * 50_000
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(DataError, match="no recording that could be salvaged"):
         Archive(data, salvage=True)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_a_reading_without_end_is_refused(archive, monkeypatch):

@@ -30,9 +30,6 @@ from spikey.recording.wav import canonical_head
 
 REAL = DATA / "vendors"
 KINDS = ("axon", "blackrock", "intan", "neuralynx", "nwb", "openephys", "openephysbinary", "spikeglx", "wav")
-needs_real = pytest.mark.skipif(
-    not REAL.is_dir(), reason="no vendors' files beside this checkout (../shared/data/vendors)"
-)
 
 
 def wav(path: Path, frames: int = 300) -> Path:
@@ -422,7 +419,7 @@ def test_a_folder_of_wav_files_imports_nothing(tmp_path):
 # ---------------------------------------------------------------- files of vendors' own software
 
 
-@needs_real
+@pytest.mark.data("vendors")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.filterwarnings("ignore")
 def test_real_folders_are_accounted_for(kind, tmp_path):
@@ -439,7 +436,7 @@ def test_real_folders_are_accounted_for(kind, tmp_path):
         there_and_back(found, tmp_path)
 
 
-@needs_real
+@pytest.mark.data("vendors")
 @pytest.mark.filterwarnings("ignore")
 def test_all_real_folders_at_once():
     pytest.importorskip("spikeinterface.core")
@@ -449,7 +446,7 @@ def test_all_real_folders_at_once():
     assert len(found.items) == len(singly) and sum(i.size for i in found.items) == sum(i.size for i in singly)
 
 
-@needs_real
+@pytest.mark.data("vendors")
 @pytest.mark.filterwarnings("ignore")
 def test_real_metadata_of_spikeglx(tmp_path):
     pytest.importorskip("spikeinterface.core")

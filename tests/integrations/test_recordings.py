@@ -275,7 +275,7 @@ def test_zarr_with_the_codec(pair, tmp_path):
     assert_same(saved, recording)
 
 
-@pytest.mark.skipif(not LOCUST.is_file(), reason="no locust recording beside this checkout (../shared/data/locust)")
+@pytest.mark.data("locust/locust_trial_01.raw")
 def test_a_real_recording(tmp_path):
     samples = np.fromfile(LOCUST, "<i2").reshape(-1, 4)[:150_000]
     recording = si.NumpyRecording([samples], 15_000.0, channel_ids=["a", "b", "c", "d"])

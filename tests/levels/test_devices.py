@@ -492,11 +492,10 @@ def test_wrong_calls_of_calibrate(n1_like, tmp_path):
     assert not out.exists()
 
 
+@pytest.mark.data("locust/locust_trial_01.raw")
 def test_a_real_converter_of_twelve_bits(tmp_path):
     """A locust's: narrow codes in a period of 64, under noise of some 60 codes."""
     path = REAL / "locust" / "locust_trial_01.raw"
-    if not path.exists():
-        pytest.skip("no real recording beside this checkout (../shared/data/locust)")
     np.fromfile(path, "<i2", 4 * 200_000).tofile(tmp_path / "a.raw")
     raw = ["--channels", 4, "--rate", 15_000, "--dtype", "int16"]
     facts = json.loads(ran("calibrate", tmp_path / "a.raw", tmp_path / "a.safetensors", *raw, "--rounds", 2, "--json"))

@@ -51,6 +51,7 @@ def test_the_command_makes_the_pictures_and_the_figures_of_the_page(tmp_path, ca
     assert agrees(stated.text, printed, tolerance(stated.note)), printed
 
 
+@pytest.mark.data("neuralink")
 def test_a_real_recording(real_recordings, tmp_path, capsys):
     pytest.importorskip("matplotlib")
     assert main([str(tmp_path), str(real_recordings[0])]) == 0

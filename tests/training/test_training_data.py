@@ -761,6 +761,7 @@ def test_recordings_that_cannot_be_read_are_named(tmp_path, content):
         split(paths, 0.5, 0)
 
 
+@pytest.mark.data("neuralink")
 def test_real_recordings_pair_up(real_recordings):
     few = real_recordings[:60]
     found = groups(few)
