@@ -1,7 +1,7 @@
 # Two commands do all the set-up on a fresh machine with Python 3.11 or newer: `make demo` and `make test`.
 PYTHON ?= python3
 
-.PHONY: demo test test-all test-zarr3 test-lowest results clean
+.PHONY: demo test test-all test-zarr3 test-lowest structure results clean
 
 demo: env/.ready
 	env/bin/python cli.py demo
@@ -42,6 +42,10 @@ env/.ready: requirements.txt pyproject.toml
 	$(PYTHON) -m venv env
 	env/bin/python -m pip install -q -r requirements.txt
 	touch $@
+
+# How the package hangs together: importers, imports against the rule, calls, largest file, what the codec loads.
+structure: env/.ready
+	env/bin/python -m tools.structure
 
 # The figures of README.md and docs/results.md anew, half an hour on a quiet machine: make results DATA=path/to/data
 BENCH = env/bin/python -m spikey bench $(DATA) --every 5 --json

@@ -1,4 +1,4 @@
-"""Golden files: recordings whose compressed bytes are frozen. `python -m kit.golden NAME...` in tests/ writes new ones.
+"""Golden files: compressed recordings whose bytes are frozen. `python -m kit.golden NAME` in tests/ writes a new one.
 
 A released format version stays as it is for ever: an existing golden file is never written again.
 """

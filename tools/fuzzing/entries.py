@@ -253,7 +253,7 @@ def _wav(data: bytes, checked: bool) -> None:
 
 
 def _configuration(data: bytes, checked: bool) -> None:
-    from spikey.config.schema import load
+    from spikey.config.documents import load
 
     path = seeds.scratch() / "fuzz.yaml"
     path.write_bytes(data)

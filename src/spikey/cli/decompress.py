@@ -302,7 +302,7 @@ def _names_model(path: Path | str) -> bool:
 def _consult(config: Path, name: str | None, sources: list[Path | str]) -> None:
     """Have models looked for where a configuration keeps them; what else disagrees with a file is named and ignored."""
     from spikey.cli.info import describe
-    from spikey.config.schema import load
+    from spikey.config.documents import load
     from spikey.model.trained import look_in
 
     stated = load(config, name)

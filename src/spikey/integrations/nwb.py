@@ -1,4 +1,4 @@
-"""Decoded telemetry as an NWB file: units, spike-band power and the low band, with what was lost described in words."""
+"""Decoded telemetry as an NWB file: units, spike-band power and the LFP band, with what was lost described in words."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["write_nwb"]
 
 PathLike = str | os.PathLike[str]
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-NO_GAIN = "in codes of the converter, as the volts of a code are not known"
+NO_GAIN = "in codes of the converter, as volts_per_code was not given"
 
 
 def need_pynwb() -> None:
@@ -101,13 +101,13 @@ def _described(telemetry: Telemetry, start: datetime.datetime | None) -> Any:
     from pynwb import NWBFile
 
     settings = json.dumps(settings_of(telemetry))
-    began = "" if start is not None else " When it began is not known: the year 1970 stands for that."
+    began = "" if start is not None else " When it began is unknown: the year 1970 stands for that."
     if start is not None and start.tzinfo is None:
         start = start.astimezone()
     left_out = ", ".join(
         f"{count:,} {what}"
         for count, what in zip(
-            telemetry.dropped, ("events", "waveforms", "values of power", "blocks of the low band"), strict=True
+            telemetry.dropped, ("events", "waveforms", "values of power", "blocks of the LFP band"), strict=True
         )
     )
     return NWBFile(
@@ -120,7 +120,7 @@ def _described(telemetry: Telemetry, start: datetime.datetime | None) -> Any:
 
 def _electrodes(file: Any, channels: int) -> Any:
     """A table of all channels as electrodes; what refers to all of its rows."""
-    device = file.create_device(name="recorder", description="of which nothing is known but its telemetry")
+    device = file.create_device(name="recorder", description="unknown; only its telemetry was recorded")
     group = file.create_electrode_group(
         name="channels", description="channels of the telemetry", location="unknown", device=device
     )

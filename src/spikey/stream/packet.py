@@ -28,7 +28,7 @@ STREAMED = {list(DTYPES).index(name): name for name in ("int8", "uint8", "int16"
 
 @dataclass(frozen=True)
 class Description:
-    """What a key packet says of its group.
+    """The description of a group in a key packet.
 
     channels: of the whole stream. rate in Hz. dtype: of the samples. first_channel, count: the group's.
     calibration: its id, or empty. first_frame: of this packet, since the stream began.

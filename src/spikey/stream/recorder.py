@@ -215,5 +215,5 @@ class Recorder:
         while self._slices:
             self._compress(min(self._slices))
         self._write(len(self._waiting), wait=True)
-        if self.frames > self._written:  # a block of no frames says where the stream ended
+        if self.frames > self._written:  # a block of no frames marks where the stream ended
             self._blocks.write(BLOCK_SAMPLES, (self.frames, 0, 0, self.layout.channels), STORED_BYTE, b"")

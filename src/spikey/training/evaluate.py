@@ -1,4 +1,4 @@
-"""What a network is worth: its bits on whole recordings, and what the integer codec really makes of some of them."""
+"""Evaluates a network: its code length on whole recordings, and the size of some of them compressed by the codec."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from spikey.codec.syntax import Lookup, Payload
 from spikey.model.calibration import Calibration
 from spikey.model.trained import Model
 from spikey.recording.wav import open_wav
-from spikey.training.dataset import Whole, Window
 from spikey.training.network import Network, State, bits
+from spikey.training.sampler import WholeSampler, Window
 
 SECONDS = 30  # of each recording at most
 CHANNELS = 64
@@ -26,7 +26,7 @@ CHANNELS = 64
 
 def add_bits(network: Network, window: Window, state: State, totals: Tensor) -> State:
     """Add a window's usable samples, their bits and their bits without the network to the columns of its channels in
-    totals float32 (3, channels), and return what the network then remembers.
+    totals float32 (3, channels), and return the network's new state.
     """
     octaves, share, state = network(window.inputs, None if window.fresh else state)
     costs = (
@@ -40,7 +40,7 @@ def add_bits(network: Network, window: Window, state: State, totals: Tensor) -> 
 
 
 @torch.no_grad()
-def bits_by_channel(network: Network, whole: Whole) -> np.ndarray:
+def bits_by_channel(network: Network, whole: WholeSampler) -> np.ndarray:
     """Usable samples, their bits, and their bits without the network: float64 (3, channels)."""
     totals, state = torch.zeros(3, len(whole.sequences.paths)), None
     for window in whole:
@@ -77,6 +77,12 @@ def compress(paths: list[Path], model: Model, calibration: Calibration | None) -
         sizes = (block.nbytes if stream is None else len(stream) for stream in streams)
         found.append(Compressed(path.name, block.size, *sizes))
     return found
+
+
+def rates(compressed: list[Compressed]) -> tuple[float, float]:
+    """Bits per sample of the compressed recordings with the model and with the preset `realtime`."""
+    samples = sum(found.samples for found in compressed)
+    return 8 * sum(c.model for c in compressed) / samples, 8 * sum(c.realtime for c in compressed) / samples
 
 
 def _beginning(path: Path) -> np.ndarray:
