@@ -28,6 +28,7 @@ from spikey.container import layout as lay
 from spikey.container import writer as writer_module
 from spikey.container.layout import Block, Header, read_block, read_header, write_index
 from spikey.container.reader import Reader
+from spikey.container.records import HEAD, TAIL
 from spikey.container.salvage import uncovered
 from spikey.container.writer import write_bytes_file
 from spikey.levels.n1 import N1_VALUES
@@ -327,7 +328,7 @@ def test_sizes_that_lie_allocate_nothing(small_blocks):
     for body in (varint(len(head)) + head + varint(1 << 40), varint(1 << 40)):
         body = lay.INDEX_SYNC + body
         limited(front + body + lay.FOOTER.pack(len(front), zlib.crc32(body), lay.FOOTER_MAGIC))
-    limited(head[:5] + bytes([lay.RECORDS]) + head[6:] + varint(60_000) + varint(lay.HEAD << 1 | 1) + varint(1 << 19))
+    limited(head[:5] + bytes([lay.RECORDS]) + head[6:] + varint(60_000) + varint(HEAD << 1 | 1) + varint(1 << 19))
 
 
 def forged(header: Header, blocks: list[Block], payload: bytes = b"\0" * 20) -> tuple[bytes, list[Block]]:
@@ -398,7 +399,7 @@ def test_other_versions_and_features_are_refused_by_name():
 
 
 def test_unknown_records_are_skipped_unless_critical():
-    header = Header(Layout(2, 0.5, "int24"), 7, lay.WRAPPED, True, b"abcd", [(lay.HEAD, b"xyz"), (lay.TAIL, b"")])
+    header = Header(Layout(2, 0.5, "int24"), 7, lay.WRAPPED, True, b"abcd", [(HEAD, b"xyz"), (TAIL, b"")])
     assert read_header(Cursor(header.write())) == header
     head = header.write()
     start = len(head) - (1 + 2 + 3 + 2)

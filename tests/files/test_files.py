@@ -24,9 +24,9 @@ from spikey.container import blocks as blocks_module
 from spikey.container import layout as lay
 from spikey.container import writer as writer_module
 from spikey.container.reader import Reader
-from spikey.files import whole as files
+from spikey.files import compress, decompress, encoding
 from spikey.files.decompress import describe_lost, verify_file
-from spikey.files.settings import LARGE, Settings
+from spikey.files.settings import LARGE, Outcome, Settings
 from spikey.model.calibration import n1
 from spikey.recording.output import atomic_output
 from spikey.recording.simulate import simulate
@@ -34,8 +34,8 @@ from spikey.recording.source import DTYPES, Layout, pack
 from spikey.recording.wav import canonical_head, open_wav
 
 # What is written stands in the same place again and again; refusals to overwrite are tested in test_outputs.py.
-compress_file = partial(files.compress_file, overwrite=True)
-decompress_file = partial(files.decompress_file, overwrite=True)
+compress_file = partial(compress.compress_file, overwrite=True)
+decompress_file = partial(decompress.decompress_file, overwrite=True)
 QUICK = Settings(preset="realtime", calibration=n1())
 
 
@@ -105,7 +105,7 @@ def check(path: Path, folder: Path, settings: Settings = QUICK) -> bytes:
     data = packed.read_bytes()
     assert (outcome.original, outcome.compressed) == (path.stat().st_size, len(data))
     assert verify_file(packed).original == path.stat().st_size
-    assert decompress_file(packed, restored) == (files.Outcome(outcome.original, len(data), outcome.samples), [])
+    assert decompress_file(packed, restored) == (Outcome(outcome.original, len(data), outcome.samples), [])
     assert restored.read_bytes() == path.read_bytes()
     assert sorted(p.name for p in folder.iterdir() if p != path) == ["a.out", "a.spky"]
     return data
@@ -174,7 +174,7 @@ def test_the_preset_follows_the_size():
 
 def test_a_source_that_changes_is_noticed(tmp_path, monkeypatch):
     path, out = tmp_path / "a.wav", tmp_path / "a.spky"
-    original = writer_module.encode_samples
+    original = encoding.encode_smallest
     long = canonical(simulate(20_000, 1, seed=1))
     for content, at in ((long, -1), (FILES["large chunks"][0], 70_100)):
         path.write_bytes(content)
@@ -185,13 +185,13 @@ def test_a_source_that_changes_is_noticed(tmp_path, monkeypatch):
             path.write_bytes(content)
             return original(samples, *rest, **named)
 
-        monkeypatch.setattr(writer_module, "encode_samples", meanwhile)
+        monkeypatch.setattr(encoding, "encode_smallest", meanwhile)
         with pytest.raises(SpikeyError, match=r"a\.wav: changed while it was read"):
             compress_file(path, out, QUICK)
         assert not out.exists() and len(list(tmp_path.iterdir())) == 1
     path.write_bytes(FILES["mu-law"][0])
     monkeypatch.setattr(
-        files, "write_bytes_file", lambda size, pieces, item, out, _: grown(path, size, pieces, item, out)
+        compress, "write_bytes_file", lambda size, pieces, item, out, _: grown(path, size, pieces, item, out)
     )
     with pytest.raises(SpikeyError, match="changed"):
         compress_file(path, out, QUICK)
