@@ -75,12 +75,14 @@ def settings_from(
         stated = load_config(config, document)
         options = {
             "preset": preset or stated.preset,
-            "predictor": stated.predictor.type,
+            "predictor": stated.predictor.type if preset is None and stated.preset is None else None,
             "coder": stated.bitstream_encoding.type,
             "delta": stated.preprocessing.use_delta_encoding,
         }
-        if preset is None and model is None and stated.predictor.type in networks():
-            options["model"] = model_of(config, stated)
+        if preset is None and stated.predictor.type in networks():
+            options["predictor"] = None
+            if model is None:
+                options["model"] = model_of(config, stated)
         wanted = calibration or stated.calibration
     elif document is not None:
         raise UsageError("--name chooses a document of a configuration, which --config gives")
@@ -116,7 +118,7 @@ def model_of(config: Path, stated: Config) -> Model:
     trained = trained_file(stated)
     command = _training_command(config, stated)
     if not trained.is_file():
-        shipped = networks()[stated.predictor.type]
+        shipped = networks()[stated.predictor.type or ""]
         note(f"{trained} is missing (train it with: {command}); the shipped model {shipped} is used instead")
         return named(str(SHIPPED / f"{shipped}.safetensors"))
     model = named(str(trained))

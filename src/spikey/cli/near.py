@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Input = Annotated[Path, typer.Argument(metavar="IN", help="WAV, or raw with --channels, --rate and --dtype.")]
 Output = Annotated[Path, typer.Argument(metavar="OUT.spky", help="The lossy file.")]
-Preset = Annotated[str, typer.Option(help="realtime, balanced or max.")]
+Preset = Annotated[str, typer.Option(help=f"{options.PRESETS}.")]
 Channels = Annotated[int | None, typer.Option(help="Channels of a raw input.")]
 Rate = Annotated[float | None, typer.Option(help="Sampling rate of a raw input in Hz.")]
 Dtype = Annotated[str | None, typer.Option(help="Type of a raw input: int16, uint16, int8, int24.")]

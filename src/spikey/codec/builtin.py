@@ -116,16 +116,23 @@ def _those_fast_beside_it(method: Method) -> tuple[tuple[str, int], ...]:
     return (FAST, GOOD) if recurrent else (FAST,)
 
 
-_side_by_side: dict[str, Any] = {"engine": _adaptive, "lanes": 2, "companions": False, "trained": False, "work": None}
+_side_by_side: dict[str, Any] = {
+    "engine": _adaptive,
+    "lanes": 2,
+    "companions": False,
+    "trained": False,
+    "work": None,
+    "compared": _nothing,
+}
 
 register(
     Predictor(
         name="lpc",
         number=1,
         about="linear prediction of order 20, its weights solved anew every 1,024 samples",
-        configured=("lpc",),
+        method=Method("lpc", lanes=2),
+        configured={"lpc": None},
         start=_start_lpc,
-        compared=_nothing,
         **_side_by_side,
     )
 )
@@ -134,9 +141,9 @@ register(
         name="lms",
         number=2,
         about="least mean squares, its weights moved after every sample",
-        configured=("lms",),
+        method=Method("lms", lanes=1, references=MOST_REFERENCES),
+        configured={"lms": None},
         start=_start_lms,
-        compared=_nothing,
         **_side_by_side,
     )
 )
@@ -145,9 +152,9 @@ register(
         name="balanced",
         number=3,
         about="several linear predictors and scales joined by a small network",
-        configured=(),
+        method=Method("balanced", lanes=1, references=MOST_REFERENCES),
+        configured={},
         start=_start_balanced,
-        compared=_nothing,
         **_side_by_side,
     )
 )
@@ -156,7 +163,8 @@ register(
         name="learned",
         number=4,
         about="a trained network: a file names or contains it",
-        configured=("lstm", "fixed_input_nn"),
+        method=None,
+        configured={"lstm": "n1-lstm-small", "fixed_input_nn": "n1-fixed"},
         engine=_network,
         start=None,
         lanes=1,
@@ -171,7 +179,8 @@ register(
         name="max",
         number=6,
         about="a shipped network, other predictors and other channels joined by a regression",
-        configured=(),
+        method=Method("max", lanes=1, references=MOST_REFERENCES, longest=LONG),
+        configured={},
         engine=_adaptive,
         start=_start_max,
         lanes=1,

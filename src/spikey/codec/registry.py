@@ -64,18 +64,20 @@ class Engine(Protocol):
 class Predictor:
     """The record of a predictor.
 
-    name, number: in configurations and tables; in the file. about: one line. configured: values of `predictor: type:`
-    in a configuration. engine: what runs it. start: its states for one channel, with the adaptive engine; None else.
-    lanes: the most that it runs side by side in one channel. companions: whether channels of other recordings may help.
-    trained: whether it needs a model. work: multiplications for a channel's frames, where limits must bound them; None
-    for adaptive predictors, which are fast. compared: predictors, with their lanes, that every block is coded with as
-    well, so that a slower preset is never larger.
+    name, number: in tables; in the file. about: one line. method: with the predictor's usual options, for those without
+    a model. configured: values of `predictor: type:` in a configuration, each with the shipped model that is used until
+    one is trained, or None where none is needed. engine: what runs it. start: its states for one channel, with the
+    adaptive engine; None with others. lanes: the most that it runs side by side in one channel. companions: whether
+    channels of other recordings may help. trained: whether it needs a model. work: multiplications for a channel's
+    frames, where limits must bound them; None for adaptive predictors, which are fast. compared: predictors, with their
+    lanes, that every block is coded with as well, so that a slower preset is never larger.
     """
 
     name: str
     number: int
     about: str
-    configured: tuple[str, ...]
+    method: Method | None
+    configured: dict[str, str | None]
     engine: Callable[[], Engine]
     start: Callable[[Start], Started] | None
     lanes: int
@@ -122,15 +124,31 @@ def preset_method(name: str) -> Method:
     """The method of a preset; UsageError where there is none of that name."""
     record = PRESETS.get(name)
     if record is None:
-        raise UsageError(f"there is no preset {name!r}; there are {', '.join(PRESETS.names)}")
+        raise UsageError(f"there is no preset {name!r}; there are {', '.join(ranked())}")
     return record.method
 
 
-def configured(kind: str) -> Predictor | None:
-    """The predictor that a configuration's `predictor: type:` names."""
-    return next((record for record in PREDICTORS if kind in record.configured), None)
+def predictor_method(kind: str) -> Method:
+    """The method that a configuration's `predictor: type:` selects; UsageError where it needs a model or is unknown."""
+    record = next((record for record in PREDICTORS if kind in record.configured), None)
+    if record is None:
+        raise UsageError(f"there is no predictor {kind!r}; there are {', '.join(configured())}")
+    if record.method is None:
+        raise UsageError(f"predictor {kind!r} needs a trained model")
+    return record.method
 
 
-def configured_types() -> tuple[str, ...]:
-    """All values of `predictor: type:`."""
-    return tuple(kind for record in PREDICTORS for kind in record.configured)
+def configured() -> dict[str, str | None]:
+    """All values of `predictor: type:`, with the shipped model that each needs until one is trained, or None."""
+    return {kind: model for record in PREDICTORS for kind, model in record.configured.items()}
+
+
+def ranked() -> list[str]:
+    """The names of the presets, fastest first."""
+    return [record.name for record in sorted(PRESETS, key=lambda record: record.rank)]
+
+
+def listed() -> str:
+    """The presets for help texts: "a, b or c"."""
+    *others, last = ranked()
+    return f"{', '.join(others)} or {last}"

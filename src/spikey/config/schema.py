@@ -11,30 +11,29 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from spikey.codec.registry import CODER_NAMES, configured, ranked
+
 CHOICE = "choice"  # the kind of error that `_one_of` raises, with the choices as its context
-
-
-# What can be chosen by name; these functions are the one place from which configurations learn it.
-
-
-def networks() -> dict[str, str]:
-    """Predictors that are trained before they are used, with the shipped model that is used until then."""
-    return {"lstm": "n1-lstm-small", "fixed_input_nn": "n1-fixed"}
-
-
-def predictors() -> tuple[str, ...]:
-    """Values of `predictor.type`."""
-    return "lpc", "lms", *networks()
 
 
 def presets() -> tuple[str, ...]:
     """Values of `preset`, fastest first."""
-    return "realtime", "balanced", "max"
+    return tuple(ranked())
+
+
+def predictors() -> tuple[str, ...]:
+    """Values of `predictor.type`."""
+    return tuple(configured())
+
+
+def networks() -> dict[str, str]:
+    """Predictors that are trained before they are used, with the shipped model that is used until then."""
+    return {kind: model for kind, model in configured().items() if model is not None}
 
 
 def coders() -> tuple[str, ...]:
     """Values of `bitstream_encoding.type`."""
-    return "arithmetic", "rice"
+    return CODER_NAMES
 
 
 def _one_of(choices: Callable[[], tuple[str, ...]]) -> BeforeValidator:
@@ -64,7 +63,7 @@ class Preprocessing(_Section):
 class Predictor(_Section):
     """The predictor and, for the learned ones, its size: values per step, units per layer, layers, past samples."""
 
-    type: Annotated[str, _one_of(predictors)] = "lpc"
+    type: Annotated[str, _one_of(predictors)] | None = None
     input_size: _Size = 1
     hidden_size: _Size = 128
     num_layers: Annotated[int, Field(ge=1, le=64)] = 2
@@ -138,8 +137,8 @@ class Config(_Section):
     `preset` None lets the size of the recording decide; `calibration` is `auto`, `none`, `n1` or the path of a
     calibration file.
 
-    >>> Config().predictor.type, Config().training.epochs
-    ('lpc', 10)
+    >>> Config().preprocessing.use_delta_encoding, Config().training.epochs
+    (True, 10)
     """
 
     # A name becomes part of file names: no separators, no control characters, no leading dot.

@@ -36,10 +36,11 @@ def compress(samples: Any, rate: float, preset: str | None = None, calibration: 
         those, bit for bit; others hardly shrink.
     rate : float
         Sampling rate in Hz.
-    preset : {"realtime", "balanced", "max"}, optional
-        Each smaller and slower than the one before; None for one of the first two, by size.
-    calibration : "auto", None or spikey.model.calibration.Calibration
-        "auto": the N1's where it suits, or one estimated from the samples where that pays.
+    preset : str, optional
+        A name in `spikey.codec.registry.PRESETS`, each smaller and slower than the one before; None for one of the
+        first two, by size.
+    calibration : {"auto", "n1", "none"}, Calibration, path or None
+        See `spikey.codec.calibration_policy.choose_calibration`.
     jobs : int
         Threads.
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from spikey.codec.calibration_policy import AUTO, Chosen, Wanted, choose_calibration
-from spikey.codec.method import MOST_REFERENCES, Method, learned
-from spikey.codec.registry import preset_method
+from spikey.codec.method import Method, learned
+from spikey.codec.registry import predictor_method, preset_method
 from spikey.model.trained import Model
 from spikey.recording.readable import Readable
 
@@ -19,7 +19,7 @@ Progress = Callable[[int, int], None]  # of a recording's bytes those done since
 class Settings:
     """How to compress: a preset or None to choose by size, what a configuration overrides, calibration, threads.
 
-    predictor: "lms" for that one; anything else leaves it to the preset, whose predictors are all of the lpc family.
+    predictor: one that a configuration can name and that needs no model, instead of a preset.
     model: a trained network instead of a preset; embed_model: whether it travels with the file, None: where it does not
     come with the package and takes at most 1 % of the file. calibration: see
     `spikey.codec.calibration_policy.choose_calibration`. raw: channels, rate in Hz and type of a file without a header;
@@ -43,9 +43,10 @@ class Settings:
         """The method for an input of `size` bytes; UsageError for an unknown preset."""
         if self.model is not None:
             return learned(self.model, self.coder)
-        method = preset_method(self.preset or ("realtime" if size > LARGE else "balanced"))
-        if self.predictor == "lms":
-            method = Method("lms", lanes=1, references=MOST_REFERENCES)
+        if self.predictor is not None:
+            method = predictor_method(self.predictor)
+        else:
+            method = preset_method(self.preset or ("realtime" if size > LARGE else "balanced"))
         return replace(method, coder=self.coder, delta=self.delta)
 
 

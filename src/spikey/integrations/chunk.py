@@ -25,7 +25,7 @@ from spikey.base.limits import allowed
 from spikey.base.wire import Cursor, varint
 from spikey.codec.calibration_policy import AUTO, Chosen, choose_calibration
 from spikey.codec.method import learned
-from spikey.codec.registry import PRESETS, preset_method
+from spikey.codec.registry import PRESETS, preset_method, ranked
 from spikey.container.contents import Contents
 from spikey.container.layout import BYTES
 from spikey.container.reader import Reader
@@ -68,7 +68,7 @@ class Options:
 
     def __post_init__(self) -> None:
         if not isinstance(self.preset, str) or self.preset not in PRESETS:
-            raise UsageError(f"there is no preset {self.preset!r}; there are {', '.join(PRESETS.names)}")
+            raise UsageError(f"there is no preset {self.preset!r}; there are {', '.join(ranked())}")
         if not isinstance(self.jobs, int) or isinstance(self.jobs, bool) or self.jobs < 1:
             raise UsageError(f"jobs are a number of threads from 1 on, not {self.jobs!r}")
         for name, kind in (("model", str | None), ("calibration", str), ("verify", bool)):

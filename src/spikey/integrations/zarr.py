@@ -39,7 +39,7 @@ class SpikeyCodec(ArrayBytesCodec):
     Parameters
     ----------
     preset : str
-        "realtime", "balanced" or "max", each smaller and slower than the one before.
+        A name in `spikey.codec.registry.PRESETS`, each smaller and slower than the one before.
     model : str, optional
         Name or path of a trained network to use instead.
     calibration : str
