@@ -51,9 +51,9 @@ from spikey.model.learned import network_of
 from spikey.model.lstm import LstmTogether
 from spikey.model.network import infer
 from spikey.model.trained import EXACT, FORMAT, Architecture, Model, architecture, find, load, reach_of
+from spikey.recording.layout import Layout, pack
 from spikey.recording.readable import ArraySource
 from spikey.recording.simulate import simulate
-from spikey.recording.source import Layout, pack
 from spikey.recording.wav import canonical_head
 from spikey.report.self_test import known_signal
 

@@ -28,8 +28,8 @@ from spikey.integrations import hdf5  # noqa: E402
 from spikey.integrations.chunk import Options, encode_chunk  # noqa: E402
 from spikey.model.calibration import Calibration, n1  # noqa: E402
 from spikey.model.trained import Model  # noqa: E402
+from spikey.recording.layout import Layout  # noqa: E402
 from spikey.recording.readable import ArraySource  # noqa: E402
-from spikey.recording.source import Layout  # noqa: E402
 from spikey.recording.wav import canonical_head  # noqa: E402
 from spikey.report.self_test import known_signal  # noqa: E402
 
