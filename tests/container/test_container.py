@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import spikey
-from kit.writing import write_file
+from kit.writing import cut_into, write_file
 from spikey.base.errors import DamagedError, DataError, SpikeyError, UsageError
 from spikey.base.wire import Cursor, varint
 from spikey.codec.code_widths import census
@@ -51,7 +51,7 @@ def packed(samples: np.ndarray, method: Method = REALTIME, calibration: Calibrat
 def small_blocks(monkeypatch):
     """Blocks of 100 frames of 2 channels, so that small files have many, which makes them larger than files may be."""
     monkeypatch.setattr(writer_module, "most_bytes", lambda size: 1 << 40)
-    monkeypatch.setattr(writer_module, "block_shape", lambda layout, frames, longest=0: (100, min(2, layout.channels)))
+    cut_into(monkeypatch, 100, 2)
 
 
 def many_blocks(frames: int = 350, channels: int = 5) -> tuple[np.ndarray, bytes]:
@@ -143,7 +143,7 @@ INDEX = st.one_of(
 @pytest.fixture(scope="module")
 def sliced() -> tuple[np.ndarray, Reader]:
     patch = pytest.MonkeyPatch()
-    patch.setattr(writer_module, "block_shape", lambda layout, frames, longest=0: (5, 4))
+    cut_into(patch, 5, 4)
     samples = np.arange(12 * 11, dtype=np.int16).reshape(12, 11) ** 2 % 97
     data = packed(samples)
     patch.undo()

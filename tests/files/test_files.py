@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import spikey
+from kit.writing import cut_into
 from spikey.base.errors import DamagedError, DataError, SpikeyError, UsageError
 from spikey.codec.registry import preset_method
 from spikey.container import blocks as blocks_module
@@ -115,7 +116,7 @@ def check(path: Path, folder: Path, settings: Settings = QUICK) -> bytes:
 @pytest.mark.parametrize("blocks", [False, True])
 def test_every_kind_of_wav_comes_back(tmp_path, name, blocks, monkeypatch):
     if blocks:
-        monkeypatch.setattr(writer_module, "block_shape", lambda layout, frames, longest=0: (128, 2))
+        cut_into(monkeypatch, 128, 2)
         monkeypatch.setattr(writer_module, "RECORD_BYTES", 50)
         monkeypatch.setattr(writer_module, "most_bytes", lambda size: 1 << 40)  # so many blocks take more than allowed
     content, wrapper = FILES[name]
@@ -272,7 +273,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch, name):
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_an_interrupt_leaves_nothing(tmp_path, monkeypatch, jobs):
-    monkeypatch.setattr(writer_module, "block_shape", lambda layout, frames, longest=0: (100, 2))
+    cut_into(monkeypatch, 100, 2)
     path, packed, out = tmp_path / "a.wav", tmp_path / "a.spky", tmp_path / "b"
     path.write_bytes(canonical(THREE.astype(np.int32), "int24"))
     compress_file(path, packed, QUICK)
@@ -343,7 +344,7 @@ def test_files_that_cannot_be_read(tmp_path):
 
 
 def test_damage_and_salvage(tmp_path, monkeypatch):
-    monkeypatch.setattr(writer_module, "block_shape", lambda layout, frames, longest=0: (100, 2))
+    cut_into(monkeypatch, 100, 2)
     monkeypatch.setattr(writer_module, "RECORD_BYTES", 10)
     layout = Layout(3, 20_000, "int16")
     head, samples = b"RIFF" + bytes(50), THREE.astype(np.int16)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from spikey.codec import cut
 from spikey.codec.encode import EncodedBlock, encode_blocks
 from spikey.codec.method import Method
 from spikey.codec.registry import PREDICTORS
@@ -27,6 +28,12 @@ def compare_networks(monkeypatch: pytest.MonkeyPatch, compared: bool) -> None:
     """Whether blocks that a network coded are compared with adaptive predictors, which those of tests hardly beat."""
     record = LEARNED if compared else replace(LEARNED, compared=lambda method: ())
     monkeypatch.setitem(PREDICTORS._records, "learned", record)
+
+
+def cut_into(monkeypatch: pytest.MonkeyPatch, frames: int, channels: int) -> None:
+    """Cut recordings into blocks of so many frames and channels, so that small ones have many."""
+    for module in (cut, writer):
+        monkeypatch.setattr(module, "block_shape", lambda layout, *_, **__: (frames, min(channels, layout.channels)))
 
 
 def block_of(payload: bytes, count: int) -> EncodedBlock:

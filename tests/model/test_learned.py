@@ -25,7 +25,7 @@ import spikey
 from kit import reference
 from kit.golden import ALONE, DENSE, LSTM, known_model
 from kit.paths import SOURCE, TESTS
-from kit.writing import compare_networks, payloads_of, write_file
+from kit.writing import compare_networks, cut_into, payloads_of, write_file
 from spikey.base.errors import DamagedError, DataError, SpikeyError, UsageError
 from spikey.base.jit import kernel
 from spikey.base.wire import varint
@@ -336,8 +336,11 @@ def test_the_guard(model, monkeypatch):
 def test_methods_that_contradict_the_model():
     samples = known_signal(100)
     payload = encode_block(samples, learned(GENTLE), n1())
-    for wrong in (bytes([payload[0] ^ 64]) + payload[1:], payload[:1] + b"\2" + payload[2:]):
-        with pytest.raises(DataError, match="not for"):
+    for wrong, says in (
+        (bytes([payload[0] ^ 64]) + payload[1:], "its model is not for"),
+        (payload[:1] + b"\2" + payload[2:], "method that this version does not know"),
+    ):
+        with pytest.raises(DataError, match=says):
             decoded(wrong, samples, GENTLE)
     with pytest.raises(DataError, match="does not name"):
         decode_block(Payload(payload, *samples.shape, samples.dtype), Lookup(n1))
@@ -592,7 +595,7 @@ def test_a_model_too_large_to_embed(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_blocks_of_several_channels(tmp_path, monkeypatch, jobs):
-    monkeypatch.setattr(writer, "block_shape", lambda layout, frames, longest=0: (64, 2))
+    cut_into(monkeypatch, 64, 2)
     path, packed, out = tmp_path / "a.wav", tmp_path / "a.spky", tmp_path / "b.wav"
     samples = simulate(300, 3, seed=2)
     path.write_bytes(wav(samples))
@@ -608,7 +611,7 @@ def test_blocks_of_several_channels(tmp_path, monkeypatch, jobs):
 
 
 def test_a_damaged_block_harms_no_other(tmp_path, monkeypatch, unguarded):
-    monkeypatch.setattr(writer, "block_shape", lambda layout, frames, longest=0: (64, 2))
+    cut_into(monkeypatch, 64, 2)
     ahead = []
     monkeypatch.setattr(BlockDecoder, "provide", _counted(BlockDecoder.provide, ahead))
     path, packed, out = tmp_path / "a.wav", tmp_path / "a.spky", tmp_path / "b.wav"
