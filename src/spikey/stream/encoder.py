@@ -62,7 +62,7 @@ class Encoder:
     """Encodes frames of many channels into packets as they come.
 
     channels, rate (Hz), dtype: of the samples. levels: which values occur; None finds out from the first frames.
-    calibration: of the converter, or "n1": the N1's where the samples suit it, else none. packet_bytes: the largest packet;
+    calibration: of the converter, or "n1": the N1's where it suits, else none. packet_bytes: the largest packet;
     None for one packet a thread. packet_frames: frames of a packet; None for as many as are pushed at a time.
     key_interval: seconds between two key packets of a group. parity: parity packets for every 12 others or fewer of the
     same frames. jobs: threads.
