@@ -115,7 +115,7 @@ def report(src: Path, layers: Layers, compress: str, codec: str) -> Iterator[str
     names = {str(file.resolve()): name for name, file in modules.items()}
     edges = {name: imported(name, modules) for name in modules}
     importers = Counter(other for others in edges.values() for other in others)
-    most, count = importers.most_common(1)[0]
+    most, count = max(sorted(importers.items()), key=lambda found: found[1])
     yield f"most imported module: {most}, by {count} of {len(modules)} modules"
     wrong = [f"{name} -> {other}" for name, others in sorted(edges.items()) for other in sorted(others)
              if layers.against(name, other)]  # fmt: skip

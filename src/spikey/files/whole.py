@@ -26,13 +26,15 @@ from spikey.container.layout import (
 )
 from spikey.container.reader import Reader
 from spikey.container.salvage import describe
-from spikey.container.writer import Choice, Readable, Writable, write_bytes_file, write_file
+from spikey.container.single import Choice
+from spikey.container.writer import Readable, Writable, write_bytes_file, write_file
 from spikey.model.calibration import Calibration
 from spikey.model.trained import Model, use
+from spikey.recording.opened import read_at
 from spikey.recording.output import atomic_output
 from spikey.recording.raw import open_raw
 from spikey.recording.remote import is_address
-from spikey.recording.source import NotPCM, Sink, Source, open_file, read_at
+from spikey.recording.source import NotPCM, Sink, Source, open_file
 from spikey.recording.wav import open_wav
 
 LONG = 1 << 19  # frames of a block where what has been learned counts for more than quick access

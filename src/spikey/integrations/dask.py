@@ -37,9 +37,10 @@ from spikey.integrations.dask_tasks import Recording, compress_whole, encode_str
 from spikey.model.calibration import Calibration
 from spikey.model.trained import use
 from spikey.recording.hints import warn_of_shape
+from spikey.recording.opened import read_at
 from spikey.recording.output import atomic_output
 from spikey.recording.remote import full, is_address
-from spikey.recording.source import Layout, NotPCM, Source, open_file, read_at
+from spikey.recording.source import Layout, NotPCM, Source, open_file
 
 if TYPE_CHECKING:
     from distributed import Client

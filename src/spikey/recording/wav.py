@@ -12,7 +12,8 @@ import uuid
 from dataclasses import dataclass
 
 from spikey.base.errors import DataError, UsageError
-from spikey.recording.source import Layout, NotPCM, PathLike, Source, open_file, read_at
+from spikey.recording.opened import read_at
+from spikey.recording.source import Layout, NotPCM, PathLike, Source, open_file
 
 MAX_CHUNKS = 10_000
 UNKNOWN_SIZE = 0xFFFFFFFF
