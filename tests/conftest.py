@@ -1,4 +1,4 @@
-"""What all tests share: the folder of real recordings, where there is one."""
+"""What all tests share: fixtures of the kit, and markers that skip what this machine lacks."""
 
 from __future__ import annotations
 
@@ -7,18 +7,24 @@ from pathlib import Path
 
 import pytest
 
-from kit.paths import DATA
+from kit.paths import CC, DATA
 
 pytest_plugins = ["kit.archives", "kit.commands"]  # their fixtures are everybody's
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip tests marked `data` or `native` where their recordings or a C compiler are absent."""
+    for marker in item.iter_markers("data"):
+        if not (DATA / marker.args[0]).exists():
+            pytest.skip(f"no recordings beside this checkout (../shared/data/{marker.args[0]})")
+    if CC is None and item.get_closest_marker("native") is not None:
+        pytest.skip("no C compiler (cc, gcc or clang) on this machine")
+
+
 @pytest.fixture(scope="session")
 def real_recordings() -> list[Path]:
-    """Real N1 recordings outside the validation set; skips where there are none."""
-    files = sorted((DATA / "neuralink").glob("*.wav"))
-    if not files:
-        pytest.skip("no real recordings beside this checkout (../shared/data/neuralink)")
-    return [file for index, file in enumerate(files) if index % 5]
+    """Real N1 recordings outside the validation set, for tests marked `data("neuralink")`."""
+    return [file for index, file in enumerate(sorted((DATA / "neuralink").glob("*.wav"))) if index % 5]
 
 
 # A shell has what it runs in the background ignore interrupts; programs that tests start and interrupt would as well.

@@ -20,9 +20,13 @@ from typing import Any
 import numpy as np
 
 from spikey.codec.adaptive import loop
-from spikey.codec.block import CODER_NAMES, ORDER, density_of, initial_scale
+from spikey.codec.adaptive.densities import density_of
+from spikey.codec.builtin import ORDER
+from spikey.codec.plan import initial_scale
+from spikey.codec.registry import CODER_NAMES
 from spikey.coding.coders import CODERS
-from spikey.levels.maps import N1_VALUES, find_levels
+from spikey.levels.n1 import N1_VALUES
+from spikey.levels.registry import find_levels
 from spikey.model import balanced as ensemble
 from spikey.model import dense, lstm, network
 from spikey.model.balanced import balanced_predictor
@@ -56,7 +60,7 @@ def untrained(architecture: Architecture) -> Model:
 
 def _states(predictor: str, frames: int, codes: np.ndarray) -> tuple[Any, Any]:
     """Predictor and running scale of one channel; no vector is padded."""
-    size, initial = n1().codes, initial_scale(codes)
+    size, initial = n1().alphabet, initial_scale(codes)
     options: dict[str, Any] = {"prior": n1().prior}
     with _replaced((network, "VECTOR", 1), (ensemble, "ROOM", ensemble.INPUTS)):
         if predictor in NETWORKS:
@@ -114,7 +118,7 @@ def _run(predictor: str, coder: str, values: np.ndarray, quick: bool) -> Tally:
     predicting, running = _states(predictor, len(codes), codes)
     encoder = CODERS[coder].encoder(1, 4 * len(codes) + 64)
     tally = start()
-    states = [wrapped(state) for state in (encoder, predicting, density_of(n1().codes, n1()))]
+    states = [wrapped(state) for state in (encoder, predicting, density_of(n1().alphabet, n1()))]
     states.append(states[1] if running is predicting else wrapped(running))
     original = loop.prepare
 

@@ -21,13 +21,9 @@ from typing import Any
 import numpy as np
 
 from spikey.coding import range_coder
-from spikey.levels.maps import N1_VALUES
+from spikey.levels.n1 import N1_VALUES
 from spikey.recording.simulate import simulate
-from spikey.telemetry import allocation as choice
-from spikey.telemetry import basis, logarithm, payload, symbols
-from spikey.telemetry import channel_stats as profile
-from spikey.telemetry import frontend as front
-from spikey.telemetry import pending as intake
+from spikey.telemetry import allocation, basis, channel_stats, frontend, logarithm, payload, pending, symbols
 from spikey.telemetry.encoder import TelemetryEncoder
 from spikey.telemetry.settings import Settings
 from tools.count_operations import UNCOMPILED, _replaced
@@ -36,15 +32,15 @@ from tools.opcount import Counted, CountedArray, CountingNumpy, Memory, Tally, s
 RATE = 20_000
 BUDGET = 1e6 / 1024  # bit/s of a channel
 CHANNELS, SECONDS = 16, 1.0
-COMPUTING = (basis, front, logarithm, range_coder, symbols)  # modules whose NumPy counts in kernels
+COMPUTING = (basis, frontend, logarithm, range_coder, symbols)  # modules whose NumPy counts in kernels
 CALLED = {  # kernels by the module that calls them
-    intake: ("begin", "take_in", "snippets", "analyse_waves", "analyse_low", "logarithms"),
-    choice: ("settle", "spent", "code_waves"),
+    pending: ("begin_frontend", "process_frames", "cut_snippets", "analyse_waves", "analyse_low", "logarithms"),
+    allocation: ("quantise_to_fit", "spent", "code_waves"),
     payload: (
         "code_length", "code_profile", "code_dropped", "code_events",
         "code_omitted", "code_power", "code_low", "code_waves",
     ),
-    profile: ("logarithms",),
+    channel_stats: ("logarithms",),
     range_coder: ("close",),
 }  # fmt: skip
 WIRED = ("numbers", "sections")  # a few values for all channels together, which stay in registers
@@ -66,8 +62,8 @@ class _Counting:
         self._inside = False
         self._kept: dict[int, tuple[np.ndarray, CountedArray]] = {}
         self.passing: dict[tuple[str, str], list[Memory]] = defaultdict(list)
-        transforms = encoder._intake.transforms
-        for kind, array in (*encoder._intake.front._asdict().items(), *encoder._tables._asdict().items()):
+        transforms = encoder._pending.transforms
+        for kind, array in (*encoder._pending.frontend._asdict().items(), *encoder._tables._asdict().items()):
             self._keep(kind, array)
         self._keep("waves", transforms.waves)
         self._keep("cosines", transforms.cosines)
@@ -131,13 +127,13 @@ def _run(samples: np.ndarray) -> _Counting:
     encoder = TelemetryEncoder(channels, RATE, settings=settings, stream=0)
     counting = _Counting(encoder)
     changes = [(m, name, counting.kernel(getattr(m, name))) for m, names in CALLED.items() for name in names]
-    filtering, tally = front._filter, counting.tally
+    filtering, tally = frontend._filter, counting.tally
 
     def _filter(state: Any, raw: Any, band: Any) -> None:
-        tally.step = int(state.numbers.values[front.FRAMES]) + 1
+        tally.step = int(state.numbers.values[frontend.FRAMES]) + 1
         filtering(state, raw, band)
 
-    with _replaced(*changes, (front, "_filter", _filter)):
+    with _replaced(*changes, (frontend, "_filter", _filter)):
         encoder.push(samples)
         encoder.close()
     return counting

@@ -15,9 +15,9 @@ import numpy as np
 
 import spikey
 from spikey.base.errors import SpikeyError
-from spikey.codec.calibration_policy import choose_calibration
-from spikey.container.writer import ArraySource
-from spikey.files.whole import PRESETS
+from spikey.codec.calibration_policy import AUTO, choose_calibration
+from spikey.codec.registry import preset_method
+from spikey.recording.readable import ArraySource
 from spikey.recording.simulate import simulate
 from spikey.recording.source import Layout, pack
 
@@ -114,7 +114,7 @@ def measure(case: Case, repeats: int = REPEATS) -> Row:
         middle = time.perf_counter()
         restored = spikey.decompress(data).samples
         end = time.perf_counter()
-        choose_calibration(ArraySource(samples, RATE), PRESETS["realtime"])
+        choose_calibration(AUTO, ArraySource(samples, RATE), preset_method("realtime"))
         look = min(look, time.perf_counter() - end)
         encode, decode = min(encode, middle - start), min(decode, end - middle)
     layout = Layout(samples.shape[1], RATE, str(samples.dtype))

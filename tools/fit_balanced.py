@@ -100,7 +100,7 @@ def _update_scale_recorded(recorded, lane, at, distance, reciprocal):
 def record(channel: np.ndarray, calibration: Calibration, counter: Census, weights: dict[str, np.ndarray]) -> Recorded:
     """Run the model with a network of `weights` over one channel, int32 (frames,)."""
     frames, initial = len(channel), starting_scale(channel)
-    model = balanced_predictor(1, frames, calibration.codes, initial, prior=calibration.prior, weights=weights)
+    model = balanced_predictor(1, frames, calibration.alphabet, initial, prior=calibration.prior, weights=weights)
     recorded = Recorded(model, np.zeros((frames, INPUTS), np.int16), *np.zeros((2, frames), np.int32))
     run(counter, recorded, narrow(calibration.edges), recorded, channel, SEGMENT)
     return recorded
@@ -120,7 +120,7 @@ def fit(
 
     known: the weights in force while the inputs are recorded, as earlier corrections are among the inputs.
     """
-    counter = census(calibration.codes)
+    counter = census(calibration.alphabet)
     edges = calibration.edges.astype(np.float64)
     edges[[0, -1]] = -1e6, 1e6
     parts: list[list[np.ndarray]] = [[], [], []]

@@ -14,11 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
+from spikey.codec.adaptive.densities import density_of
 from spikey.codec.adaptive.loop import run
-from spikey.codec.block import SEGMENT, density_of, initial_scale, levels_of
+from spikey.codec.plan import initial_scale, levels_of
 from spikey.coding.range_coder import range_encoder
 from spikey.files.devices import training_files
 from spikey.model.calibration import Calibration, n1
+from spikey.model.lpc import SEGMENT
 from spikey.model.mixture import mixed
 from spikey.model.ridge import NOISE
 from spikey.model.stacked import LAGS, OTHERS, Prior, network, prior, stacked_predictor
@@ -41,13 +43,13 @@ def sums(path: Path, calibration: Calibration, pairs: np.ndarray) -> Sums | None
     inputs = inputs_of() + len(pairs)
     model = stacked_predictor(
         len(codes),
-        calibration.codes,
+        calibration.alphabet,
         initial,
         prior_correlations=calibration.prior,
         weights=Prior(np.zeros(inputs), np.eye(inputs), pairs),
     )
     model.regression.kept[0] = 1.0
-    density = mixed(density_of(calibration.codes, calibration))
+    density = mixed(density_of(calibration.alphabet, calibration))
     run(range_encoder(1, 4 * len(codes)), model, density, model, codes, SEGMENT)
     if initial > LOUDEST:
         return None

@@ -17,18 +17,17 @@ from typing import Any
 import numpy as np
 
 from spikey.files.devices import training_files
-from spikey.levels.maps import N1_CODES
+from spikey.levels.n1 import N1_CODES
 from spikey.model.fixed_point import MASS
 from spikey.recording.wav import open_wav
-from spikey.telemetry import basis
-from spikey.telemetry import syntax as sections
-from spikey.telemetry.allocation import Chooser
+from spikey.telemetry import basis, syntax
+from spikey.telemetry.allocation import Allocator
 from spikey.telemetry.basis import BASIS_BITS, COSINE_BITS, transforms
-from spikey.telemetry.channel_stats import usual
+from spikey.telemetry.channel_stats import default_profile
 from spikey.telemetry.encoder import TelemetryEncoder
 from spikey.telemetry.frontend import MEDIAN_BITS, NORMAL
-from spikey.telemetry.payload import Payload, code_detail, code_keys, code_news
-from spikey.telemetry.pending import Intake
+from spikey.telemetry.payload import Payload, code_crossings, code_detail, code_key_parts
+from spikey.telemetry.pending import Pending
 from spikey.telemetry.settings import BLOCK, Settings, shape_of
 from spikey.telemetry.symbols import SYMBOLS, Tally
 from spikey.telemetry.syntax import COARSEST, COMPONENTS, QUALITIES, ROWS, STEPS
@@ -52,7 +51,7 @@ def recordings(folder: Path, leave_out: int) -> list[np.ndarray]:
 
 
 def plain_tables() -> dict[str, np.ndarray]:
-    """Tables that know nothing, and a basis of single samples, to begin with."""
+    """Uniform tables, and a basis of single samples, to begin with."""
     counts = np.full((ROWS, SYMBOLS), MASS // SYMBOLS, dtype=np.int32)
     counts[:, 0] += MASS - counts.sum(axis=1)
     order = np.arange(BLOCK)
@@ -72,22 +71,22 @@ def _waveforms(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Channels int64 (n,) of waveforms float64 (n, 28), over the noise's deviation."""
     shape = shape_of(SETTINGS, batch.shape[1], RATE)
     same = np.eye(shape.snippet, dtype=np.int32) << BASIS_BITS
-    intake = Intake(SETTINGS, shape, transforms(shape)._replace(waves=same))
+    pending = Pending(SETTINGS, shape, transforms(shape)._replace(waves=same))
     codes = (batch >> 6).astype(np.int32) + N1_CODES // 2
     channels, kept = [np.zeros(0, dtype=np.int64)], [np.zeros((0, shape.snippet))]
     for at in range(0, len(codes) - shape.frames, shape.frames):
-        intake.take(codes[at : at + shape.frames], usual(shape.channels))
-        waves = intake.waves()
-        intake.begin_packet()
+        pending.add(codes[at : at + shape.frames], default_profile(shape.channels))
+        waves = pending.waves()
+        pending.begin_packet()
         if not len(waves.keys):
             continue
         channels.append(waves.keys % shape.channels)
-        deviation = intake.front.median[channels[-1]] / NORMAL / (1 << MEDIAN_BITS)
+        deviation = pending.frontend.median[channels[-1]] / NORMAL / (1 << MEDIAN_BITS)
         kept.append(waves.coefficients / deviation[:, None])
     return np.concatenate(channels), np.concatenate(kept)
 
 
-class _Counting(Chooser):
+class _Counting(Allocator):
     """Tallies what is coded, the detail with every size of steps."""
 
     def __init__(self, encoder: TelemetryEncoder, tally: Tally):
@@ -95,7 +94,7 @@ class _Counting(Chooser):
         self.tally = tally
 
     def power(self, payload: Payload, profile: np.ndarray, size: int, left: int) -> int:
-        """Keep the power as it is."""
+        """Leave the power as it is."""
         self.fine = payload.power
         return 0
 
@@ -103,8 +102,8 @@ class _Counting(Chooser):
         self, payload: Payload, waves: np.ndarray, low: np.ndarray, profile: np.ndarray, size: int, left: int
     ) -> tuple[int, int]:
         """Tally a packet, with all sizes of steps."""
-        code_keys(self.tally, self.tables, self.shape, 0, payload)
-        code_news(self.tally, self.tables, self.shape, payload, profile)
+        code_key_parts(self.tally, self.tables, self.shape, 0, payload)
+        code_crossings(self.tally, self.tables, self.shape, payload, profile)
         for coarse in range(COARSEST):
             power = self.fine >> coarse
             only = Payload(payload.found, power=power, power_channels=payload.power_channels)
@@ -141,14 +140,14 @@ def principal_components(batches: list[np.ndarray]) -> np.ndarray:
 
 def smoothed(seen: np.ndarray) -> np.ndarray:
     """Counts int32 (rows, 33) out of 2^24, of how often symbols were seen, int64 (rows, 33)."""
-    known = seen.astype(np.float64)
-    low = slice(sections.LOW_ROWS, sections.WAVE_ROWS)
-    for rows, contexts in ((low, sections.LOW_CONTEXTS), (slice(sections.WAVE_ROWS, ROWS), sections.WAVE_CONTEXTS)):
-        part = known[rows].reshape(-1, contexts, SYMBOLS)
+    counted = seen.astype(np.float64)
+    low = slice(syntax.LOW_ROWS, syntax.WAVE_ROWS)
+    for rows, contexts in ((low, syntax.LOW_CONTEXTS), (slice(syntax.WAVE_ROWS, ROWS), syntax.WAVE_CONTEXTS)):
+        part = counted[rows].reshape(-1, contexts, SYMBOLS)
         parent = part.sum(axis=1, keepdims=True) + 1e-3
         part += PARENT * parent / parent.sum(axis=2, keepdims=True)
-    known += 1e-3
-    shares = known / known.sum(axis=1, keepdims=True)
+    counted += 1e-3
+    shares = counted / counted.sum(axis=1, keepdims=True)
     shares = FLOOR + (1 - SYMBOLS * FLOOR) * shares
     counts = np.floor(shares * MASS).astype(np.int64)
     counts[np.arange(len(counts)), counts.argmax(axis=1)] += MASS - counts.sum(axis=1)
@@ -156,7 +155,7 @@ def smoothed(seen: np.ndarray) -> np.ndarray:
 
 
 def fit(batches: list[np.ndarray]) -> dict[str, np.ndarray]:
-    """What `tables.npz` holds."""
+    """The contents of `tables.npz`."""
     learned: dict[str, Any] = plain_tables()
     with _shipping(learned):
         learned["basis"] = principal_components(batches)
@@ -164,7 +163,7 @@ def fit(batches: list[np.ndarray]) -> dict[str, np.ndarray]:
     with _shipping(learned):
         for batch in batches:
             encoder = TelemetryEncoder(batch.shape[1], RATE, settings=SETTINGS)
-            encoder._chooser = _Counting(encoder, tally)
+            encoder._allocator = _Counting(encoder, tally)
             encoder.push(batch)
     learned["counts"] = smoothed(tally.seen)
     return learned

@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from spikey.base.errors import DataError, SpikeyError
-from spikey.files.whole import Settings, compress_file
+from spikey.files.compress import compress_file
+from spikey.files.settings import Settings
 from spikey.levels.quantised import Bins, find_axes
 from spikey.lossy.near_lossless import hybrid, near_lossless, restore
 from spikey.recording.wav import open_wav

@@ -20,7 +20,8 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from spikey.files.whole import Settings, compress_file, open_recording
+from spikey.files.compress import compress_file, open_recording
+from spikey.files.settings import Settings
 from spikey.integrations.chunk import Options, encode_chunk
 from tools.stores import generated
 

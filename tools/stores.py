@@ -134,7 +134,8 @@ class SpkyStore:
 
     def write(self, case: Case, folder: Path, pool: ProcessPoolExecutor) -> Path:
         """Write a case; the file's path."""
-        from spikey.files.whole import Settings, compress_file
+        from spikey.files.compress import compress_file
+        from spikey.files.settings import Settings
 
         path = folder / "store.spky"
         raw = case.channels, float(case.rate), "int16"
@@ -254,7 +255,7 @@ def _prepare() -> None:
     import logging
     from contextlib import suppress
 
-    for name in ("flac_numcodecs", "wavpack_numcodecs", "spikey.integrations.numcodecs_codec"):
+    for name in ("flac_numcodecs", "wavpack_numcodecs", "spikey.integrations.numcodecs"):
         with suppress(ImportError):
             importlib.import_module(name)
     from numcodecs import blosc

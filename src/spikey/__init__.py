@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from spikey.files.arrays import Recording, compress, decompress, open, open_archive
     from spikey.stream.decoder import Decoder, Gap, Segment
     from spikey.stream.encoder import Encoder
-    from spikey.telemetry.decoder import Missing, TelemetryDecoder, Told
+    from spikey.telemetry.decoder import Missing, PacketContents, TelemetryDecoder
     from spikey.telemetry.encoder import TelemetryEncoder
     from spikey.telemetry.file import read_telemetry
     from spikey.telemetry.record import Telemetry
@@ -33,6 +33,7 @@ __all__ = [
     "Encoder",
     "Gap",
     "Missing",
+    "PacketContents",
     "Reader",
     "Recording",
     "Segment",
@@ -41,7 +42,6 @@ __all__ = [
     "TelemetryDecoder",
     "TelemetryEncoder",
     "TelemetrySettings",
-    "Told",
     "UsageError",
     "compress",
     "decompress",
@@ -67,7 +67,7 @@ _PLACES = {
     "TelemetryDecoder": "telemetry.decoder",
     "TelemetryEncoder": "telemetry.encoder",
     "TelemetrySettings": "telemetry.settings:Settings",
-    "Told": "telemetry.decoder",
+    "PacketContents": "telemetry.decoder",
     "UsageError": "base.errors",
     "compress": "files.arrays",
     "decompress": "files.arrays",

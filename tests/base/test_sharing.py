@@ -17,17 +17,19 @@ import numpy as np
 import pytest
 
 import spikey
+from kit.writing import write_file
 from spikey.base.errors import DamagedError, DataError
+from spikey.codec.registry import preset_method
 from spikey.container import layout as lay
 from spikey.container.archive import Archive
 from spikey.container.extra import Extra, side_file
 from spikey.container.reader import Reader
 from spikey.container.salvage import find_blocks
-from spikey.container.writer import ArraySource, write_file
-from spikey.files.whole import PRESETS, Settings
+from spikey.files.settings import Settings
 from spikey.lossy.near_lossless import hybrid
 from spikey.recording.opened import File
 from spikey.recording.raw import open_raw
+from spikey.recording.readable import ArraySource
 from spikey.recording.simulate import simulate
 from spikey.recording.source import Layout
 from spikey.recording.wav import canonical_head
@@ -41,7 +43,7 @@ forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot be 
 def data() -> bytes:
     """120 blocks."""
     out = io.BytesIO()
-    write_file(ArraySource(SAMPLES, 30_000), out, PRESETS["realtime"], block_frames=BLOCK)
+    write_file(ArraySource(SAMPLES, 30_000), out, preset_method("realtime"), block_frames=BLOCK)
     return out.getvalue()
 
 
@@ -53,7 +55,7 @@ def path(data, tmp_path) -> Path:
 
 def wrong_reads(reader: Reader, wanted: np.ndarray, seed: int, reads: int = 150) -> int:
     """How many of some reads fail or give other samples."""
-    reader.keep(1)
+    reader.cache.room = 1
     wrong = 0
     for first in np.random.default_rng(seed).integers(0, len(wanted) - 50, reads).tolist():
         try:
@@ -112,7 +114,7 @@ def test_forked_processes_share_a_recording(tmp_path):
 
 @forks
 def test_a_lock_that_another_thread_held_does_not_stop_a_child(path):
-    with Reader(path) as reader, reader._lock:
+    with Reader(path) as reader, reader.cache.lock:
         child = os.fork()
         if child == 0:
             os._exit(0 if np.array_equal(reader[:9], SAMPLES[:9]) else 1)
@@ -125,7 +127,7 @@ def test_threads_share_a_reader(path, positioned, monkeypatch):
         monkeypatch.delattr(os, "pread", raising=False)  # as on Windows
     wrong = []
     with Reader(path) as reader:
-        assert isinstance(reader._file, File) and reader._file._plain == positioned
+        assert isinstance(reader.input.opened, File) and reader.input.opened._plain == positioned
         threads = [
             threading.Thread(target=lambda seed=seed: wrong.append(wrong_reads(reader, SAMPLES, seed)))
             for seed in range(4)
@@ -166,10 +168,10 @@ def test_options_are_pickled(path, data):
     with Reader(path) as reader, copy(reader) as again, pytest.raises(DamagedError):
         again[:]
     with Reader(path, salvage=True) as reader, copy(reader) as again:
-        again.keep(7)
+        again.cache.room = 7
         assert not again[block.first_frame : block.extent[1]].any() and again.lost == [block.extent]
         with copy(again) as third:
-            assert third._room == 7 and third.salvage and third.lost == []
+            assert third.cache.room == 7 and third.salvage and third.lost == []
 
 
 def test_lossy_readers_and_their_corrections_are_pickled(tmp_path):
@@ -196,7 +198,7 @@ def test_a_file_that_has_changed_is_not_taken_for_the_same(path, data):
     with spikey.open(path) as reader:
         pickled = pickle.dumps(reader)
     other = io.BytesIO()
-    write_file(ArraySource(SAMPLES[::-1], 30_000), other, PRESETS["realtime"], block_frames=BLOCK)
+    write_file(ArraySource(SAMPLES[::-1], 30_000), other, preset_method("realtime"), block_frames=BLOCK)
     changed = other.getvalue()
     for content in (changed, changed[: len(data)].ljust(len(data), b"\0"), data + b"\0"):
         path.write_bytes(content)
@@ -290,7 +292,7 @@ def test_recordings_of_an_archive_whose_directory_cannot_be_read(archive, sector
 
 def test_a_file_that_another_was_appended_to(path, data):
     other = io.BytesIO()
-    write_file(ArraySource(SAMPLES[::-1], 30_000), other, PRESETS["realtime"], block_frames=BLOCK)
+    write_file(ArraySource(SAMPLES[::-1], 30_000), other, preset_method("realtime"), block_frames=BLOCK)
     path.write_bytes(data + other.getvalue())
     with pytest.raises(DataError):
         spikey.open(path)
@@ -302,7 +304,7 @@ def test_a_file_that_another_was_appended_to(path, data):
 def test_a_file_whose_end_is_an_earlier_files(path, data):
     """As when a copy in place breaks off: the end is still that of what was there before."""
     earlier = io.BytesIO()
-    write_file(ArraySource(SAMPLES[:-1] + 1, 30_000), earlier, PRESETS["realtime"], block_frames=BLOCK)
+    write_file(ArraySource(SAMPLES[:-1] + 1, 30_000), earlier, preset_method("realtime"), block_frames=BLOCK)
     path.write_bytes(data[:100_000] + earlier.getvalue()[100_000:])
     with pytest.raises(DataError, match="of two files"):
         spikey.open(path)
@@ -328,11 +330,11 @@ def test_a_block_that_no_file_of_this_shape_has_hides_none(data):
 
 def test_blocks_within_a_side_file_are_not_the_recordings(data, tmp_path):
     other = io.BytesIO()
-    write_file(ArraySource(SAMPLES[::-1], 30_000), other, PRESETS["realtime"], block_frames=BLOCK)
+    write_file(ArraySource(SAMPLES[::-1], 30_000), other, preset_method("realtime"), block_frames=BLOCK)
     (tmp_path / "b.bin").write_bytes(other.getvalue())
     out = io.BytesIO()
     extra = Extra({}, (side_file("b.bin", tmp_path / "b.bin"),))
-    write_file(ArraySource(SAMPLES, 30_000), out, PRESETS["realtime"], extra=extra, block_frames=BLOCK)
+    write_file(ArraySource(SAMPLES, 30_000), out, preset_method("realtime"), extra=extra, block_frames=BLOCK)
     damaged = bytearray(out.getvalue())
     with Reader(out.getvalue()) as reader:
         side = next(block for block in reader.blocks if block.kind == lay.BLOCK_FILES)

@@ -17,16 +17,21 @@ import pytest
 from kit.commands import ENVIRONMENT, names, process, refused, wav, without_notices
 from kit.golden import known_model
 from kit.paths import ROOT
-from spikey.codec.block import encode_block
+from kit.writing import write_file
+from spikey.cli.common import settings_from
+from spikey.codec.encode import encode_block
+from spikey.codec.registry import preset_method
 from spikey.container import writer as writer_module
 from spikey.container.reader import Reader
-from spikey.container.writer import ArraySource, write_file
-from spikey.files.whole import PRESETS
-from spikey.levels.maps import N1_VALUES
+from spikey.levels.n1 import N1_VALUES
 from spikey.model.calibration import Calibration
-from spikey.model.trained import Architecture
+from spikey.model.trained import SHIPPED, Architecture, Model
+from spikey.model.trained import load as load_model
+from spikey.recording.readable import ArraySource
 from spikey.recording.source import Layout, pack
 from spikey.recording.wav import canonical_head
+
+SMALL = Architecture("lstm", alone=True, lags=1, hidden=5, layers=1)
 
 # ---------------------------------------------------------------- real processes
 
@@ -37,7 +42,12 @@ def test_the_documented_forms(tmp_path):
     config = ["--config", ROOT / "config.yaml"]
     command = [ROOT / "cli.py", "compress", *config, "--input_file", "a.wav", "--output_file", "a.bin"]
     out, err = process(*command, cwd=tmp_path)
-    assert "ratio" in out and "using n1-lstm-alone" in err
+    assert "ratio" in out
+    (note,) = [line for line in err.splitlines() if not line.startswith("progress: ")]
+    assert note == (
+        f"note: models/Test.safetensors is missing (train it with: python main.py {ROOT / 'config.yaml'} Test); "
+        "the shipped model n1-lstm-small is used instead"
+    )
     (tmp_path / "models").mkdir()
     built = Architecture("lstm", alone=True, lags=1, hidden=128, layers=2)
     (tmp_path / "models" / "Test.safetensors").write_bytes(known_model(built).file)
@@ -201,10 +211,30 @@ def test_a_configuration_chooses_and_is_not_needed_to_restore(tmp_path, run):
     status, _, err = run("decompress", "--config", ROOT / "config.yaml", tmp_path / "a.spky", tmp_path / "b.wav")
     assert status == 0 and err.startswith("warning: ") and "rice" in err
     assert (tmp_path / "b.wav").read_bytes() == (tmp_path / "a.wav").read_bytes()
-    config.write_text("predictor: {type: lstm, hidden_size: 9}\n")
-    refused(run("compress", "--config", config, tmp_path / "a.wav", tmp_path / "x"), 2, config, "lstm", "trained model")
     config.write_text("presett: realtime\n")
     refused(run("compress", "--config", config, tmp_path / "a.wav", tmp_path / "x"), 2, config, "preset")
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(("kind", "shipped"), [("lstm", "n1-lstm-small"), ("fixed_input_nn", "n1-fixed")])
+def test_a_shipped_model_stands_in_for_one_that_is_not_trained_yet(kind, shipped, tmp_path, run, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my configuration.yaml").write_text(f"predictor: {{type: {kind}, hidden_size: 9}}\n")
+    configuration = Path("my configuration.yaml")
+    # One of the same name in ./models is not the shipped one.
+    (tmp_path / "models").mkdir()
+    other = Model(SMALL, known_model(SMALL).tensors, {"name": shipped})
+    (tmp_path / "models" / f"{shipped}.safetensors").write_bytes(other.file)
+    chosen = settings_from(configuration, None, None, None, None, (None, None, None))
+    assert chosen.model is not None and chosen.model.id == load_model(SHIPPED / f"{shipped}.safetensors").id
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and said.startswith("note: models/default.safetensors is missing ")
+    assert "(train it with: python main.py 'my configuration.yaml')" in said and shipped in said
+
+    (tmp_path / "models" / "default.safetensors").write_bytes(known_model(SMALL).file)
+    (tmp_path / "a.wav").write_bytes(wav(300))
+    parts = ("is a model of", "train it again with: python main.py 'my configuration.yaml'")
+    refused(run("compress", "--config", configuration, "a.wav", "x"), 2, *parts)
     assert not (tmp_path / "x").exists()
 
 
@@ -258,7 +288,7 @@ def bad_folder(folder: Path) -> Path:
 def test_bad_inputs_of_the_other_commands(tmp_path, run, monkeypatch):
     mine = Calibration(np.arange(1025, dtype=np.int32) * 64, np.array([1 << 16], np.int32))
     codes = np.random.default_rng(0).integers(500, 520, (90, 1))
-    assert encode_block(N1_VALUES[codes], PRESETS["realtime"], mine) is not None
+    assert encode_block(N1_VALUES[codes], preset_method("realtime"), mine) is not None
     (tmp_path / "mine.safetensors").write_bytes(mine.to_bytes())
     layout = Layout(1, 19_531, "int16")
     (tmp_path / "a.wav").write_bytes(canonical_head(layout, 90) + pack(N1_VALUES[codes], layout))
@@ -308,7 +338,7 @@ def test_a_missing_calibration(tmp_path, run, monkeypatch):
     mine = Calibration(edges, np.array([1 << 16], np.int32))
     samples = N1_VALUES[np.random.default_rng(0).integers(500, 520, (90, 1))]
     with (tmp_path / "a.spky").open("wb") as file:
-        write_file(ArraySource(samples, 20_000), file, PRESETS["realtime"], mine)
+        write_file(ArraySource(samples, 20_000), file, preset_method("realtime"), mine)
     for command in (["decompress", tmp_path / "a.spky", tmp_path / "b.wav"], ["verify", tmp_path / "a.spky"]):
         refused(run(*command), 1, tmp_path / "a.spky", mine.id.hex(), "SPIKEY_CALIBRATIONS")
     refused(run("decompress", "--salvage", tmp_path / "a.spky", tmp_path / "b.wav"), 1, mine.id.hex())

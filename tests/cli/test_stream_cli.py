@@ -25,7 +25,7 @@ from spikey.base.errors import DataError, UsageError
 from spikey.cli import stream as command
 from spikey.cli import stream_receive
 from spikey.container.reader import Reader
-from spikey.files.whole import verify_file
+from spikey.files.decompress import verify_file
 from spikey.recording.simulate import simulate
 from spikey.recording.source import Layout, pack
 from spikey.recording.wav import canonical_head

@@ -17,11 +17,12 @@ import pytest
 import spikey
 from kit.archives import noise, wav
 from kit.paths import SOURCE
+from kit.writing import write_file
 from spikey.base.errors import UsageError
+from spikey.codec.registry import preset_method
 from spikey.container.archive import Archive
 from spikey.container.extra import Extra
-from spikey.container.writer import ArraySource, write_file
-from spikey.files.whole import PRESETS
+from spikey.recording.readable import ArraySource
 from spikey.report.topology import Link, Topology, of_channels, of_recordings, opener
 from spikey.report.topology_picture import draw_topology
 
@@ -240,13 +241,13 @@ def test_topology_knows_the_probe(tmp_path):
     probe = {"probes": [{"contact_positions": [[0, 0], [0, 20], [16, 10]], "device_channel_indices": [2, 0, 1]}]}
     metadata = {"streams": [{"name": "", "columns": [0, 1, 2], "probe": probe}]}
     with open(tmp_path / "a.spky", "wb") as out:
-        write_file(ArraySource(samples, 20_000), out, PRESETS["realtime"], extra=Extra(metadata))
+        write_file(ArraySource(samples, 20_000), out, preset_method("realtime"), extra=Extra(metadata))
     found = of_channels(tmp_path / "a.spky", opener())
     assert found.positions is not None and found.positions.tolist() == [[0, 20], [16, 10], [0, 0]]
     draw_topology(tmp_path / "x.png", found, "probe")
     metadata["streams"][0]["probe"] = {"probes": [{"contact_positions": "x"}]}
     with open(tmp_path / "b.spky", "wb") as out:
-        write_file(ArraySource(samples, 20_000), out, PRESETS["realtime"], extra=Extra(metadata))
+        write_file(ArraySource(samples, 20_000), out, preset_method("realtime"), extra=Extra(metadata))
     assert of_channels(tmp_path / "b.spky", opener()).positions is None
 
 
@@ -255,7 +256,8 @@ def test_topology_reads_compressed_recordings_too(folder, tmp_path):
     same = []
     for path in paths:
         same.append(tmp_path / f"{path.stem}.spky")
-        from spikey.files.whole import Settings, compress_file
+        from spikey.files.compress import compress_file
+        from spikey.files.settings import Settings
 
         compress_file(path, same[-1], Settings(preset="realtime"))
     one, other = (of_recordings(["a", "b"], each, opener()) for each in (paths, same))
@@ -326,6 +328,7 @@ def test_a_picture_puts_into_words_what_it_cannot_show(tmp_path):
         assert [text for text in texts if text not in drawn] == []
 
 
+@pytest.mark.data("neuralink")
 def test_real_recordings_of_one_instant_are_found(real_recordings):
     names = [path.name for path in real_recordings[:120]]
     found = of_recordings(names, real_recordings[:120], opener())

@@ -9,19 +9,19 @@ from typer.testing import CliRunner
 import spikey
 from kit.paths import DATA
 from spikey.cli import app
-from spikey.codec import calibration_policy as estimate
-from spikey.codec.calibration_policy import choose_calibration
-from spikey.container.writer import ArraySource
-from spikey.files.whole import PRESETS
+from spikey.codec import code_widths
+from spikey.codec.calibration_policy import AUTO, choose_calibration
+from spikey.codec.registry import preset_method
 from spikey.model.calibration import n1
+from spikey.recording.readable import ArraySource
 from spikey.recording.simulate import simulate
 from spikey.report.self_test import known_signal
 
-REALTIME = PRESETS["realtime"]
+REALTIME = preset_method("realtime")
 
 
 def chosen(samples: np.ndarray) -> tuple:
-    return choose_calibration(ArraySource(samples, 20_000), REALTIME)
+    return choose_calibration(AUTO, ArraySource(samples, 20_000), REALTIME)
 
 
 def test_an_n1_is_recognised():
@@ -70,7 +70,7 @@ def test_dead_channels_teach_nothing():
     beside = np.concatenate([live[:, :1], np.full_like(live[:, :1], -32_000)], axis=1)
     alone, _ = chosen(live)
     calibration, data = chosen(beside)
-    assert calibration is not None and data is not None and calibration.codes == alone.codes
+    assert calibration is not None and data is not None and calibration.alphabet == alone.codes
     packed = spikey.compress(beside, 20_000, "realtime")
     assert len(packed) < 0.99 * len(spikey.compress(beside, 20_000, "realtime", calibration=None))
     np.testing.assert_array_equal(spikey.decompress(packed).samples, beside)
@@ -81,7 +81,7 @@ def test_an_estimate_that_fails_does_not_fail_the_compression(monkeypatch, error
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(estimate, "calibrate", fail)
+    monkeypatch.setattr(code_widths, "calibrate", fail)
     samples = np.rint(np.random.default_rng(0).normal(0, 20, (600_000, 1))).astype(np.int16)
     assert chosen(samples) == (None, None)
 
@@ -92,13 +92,12 @@ def test_an_unreadable_recording_still_fails():
             raise spikey.DataError("gone")
 
     with pytest.raises(spikey.DataError, match="gone"):
-        choose_calibration(Gone(np.zeros((600_000, 1), np.int16), 1), REALTIME)
+        choose_calibration(AUTO, Gone(np.zeros((600_000, 1), np.int16), 1), REALTIME)
 
 
+@pytest.mark.data("vendors/axon")
 def test_real_files_with_dead_channels(tmp_path):
     folder = DATA / "vendors" / "axon"
-    if not folder.is_dir():
-        pytest.skip("no real recordings beside this checkout (../shared/data/vendors/axon)")
     pytest.importorskip("neo")
     pytest.importorskip("spikeinterface")
     for path in sorted(folder.rglob("*.abf")):

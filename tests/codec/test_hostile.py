@@ -17,32 +17,32 @@ import pytest
 
 import spikey
 from kit.golden import DENSE, known_model
+from kit.writing import write_file
 from spikey.base.errors import DataError, UsageError
 from spikey.base.limits import Limits, allowed
-from spikey.codec import block as block_module
-from spikey.codec.block import (
-    LARGEST,
-    Channel,
-    Method,
-    Payload,
-    decode_block,
-    described_in,
-    encode_block,
-    learned,
-    needs_model,
-)
-from spikey.container import archive as archive_module
-from spikey.container.archive import Archive, ArchiveWriter
+from spikey.codec.adaptive import networks
+from spikey.codec.cut import block_shape
+from spikey.codec.decode import decode_block
+from spikey.codec.encode import encode_block
+from spikey.codec.low_bits import pack_bits, unpack_bits
+from spikey.codec.method import LARGEST, Method, learned
+from spikey.codec.plan import Channel, Plan
+from spikey.codec.syntax import Lookup, Payload, channels_in, needs_model
+from spikey.container import archive_writer
+from spikey.container.archive import Archive
+from spikey.container.archive_writer import ArchiveWriter
+from spikey.container.contents import packed_record
 from spikey.container.entries import TOGETHER, Entry
 from spikey.container.extra import MOST_FILES, Extra, SideFile, read_metadata
 from spikey.container.layout import Header
 from spikey.container.reader import Reader
-from spikey.container.writer import ArraySource, block_shape, packed_record, write_file
 from spikey.files.archives import compress_archive
 from spikey.files.extraction import verify_member
-from spikey.files.whole import Settings
-from spikey.levels.maps import AFFINE, TABLE, Levels
+from spikey.files.settings import Settings
+from spikey.levels.affine import Affine
+from spikey.levels.table import Table
 from spikey.model.trained import MOST_WEIGHTS, Architecture
+from spikey.recording.readable import ArraySource
 from spikey.recording.source import Layout
 from spikey.recording.wav import canonical_head
 from spikey.report.self_test import known_signal
@@ -53,7 +53,7 @@ MODEL = known_model(DENSE)
 def alone(payload: bytes, frames: int, count: int, dtype: str = "int16", companions=None) -> np.ndarray:
     """A block decoded by itself."""
     return decode_block(
-        Payload(payload, frames, count, np.dtype(dtype), companions=companions), lambda: None, lambda: MODEL
+        Payload(payload, frames, count, np.dtype(dtype), companions=companions), Lookup(model=lambda: MODEL)
     )
 
 
@@ -68,10 +68,10 @@ def pair(frames: int = 400) -> tuple[np.ndarray, np.ndarray]:
 
 def with_table(payload: bytes, table: tuple[int, ...]) -> bytes:
     """A payload coded with one companion, which it describes by another table."""
-    channels = described_in(payload, 1)
+    channels = channels_in(payload, 1)
     length = len(channels[0].write())
     assert payload[1] == 1
-    return payload[:2] + Channel(Levels(TABLE, len(table), table=table)).write() + payload[2 + length :]
+    return payload[:2] + Channel(Table(table)).write() + payload[2 + length :]
 
 
 @pytest.mark.parametrize(
@@ -100,13 +100,13 @@ def test_the_rest_of_an_archive_is_restored(tmp_path):
         head = canonical_head(Layout(1, 19_531, "int16"), len(content))
         (tmp_path / f"{name}.wav").write_bytes(head + content.tobytes())
     members = [(f"{name}.wav", tmp_path / f"{name}.wav") for name in "abc"]
-    compress_archive(members, tmp_path / "x.spky", Settings(preset="max", estimate=False))
+    compress_archive(members, tmp_path / "x.spky", Settings(preset="max", calibration=None))
     with Archive(tmp_path / "x.spky") as opened:
         entry = next(entry for entry in opened.entries if entry.kind == TOGETHER)
         spoilt = {name for name in opened if entry.name in {name, *opened.needed(name)}}
         with Reader(b"".join(opened.bytes_of(entry.name)), companions=Counted(1)) as reader:
             block = reader.blocks[0]
-            payload, front = reader.payload(block), reader._front
+            payload, front = reader.payload(block), reader.structure.front
         held = [(each, b"".join(opened.bytes_of(each.name))) for each in opened.entries]
     changed = front + with_table(payload, (0, 1))
     changed += struct.pack("<I", zlib.crc32(samples.tobytes(), zlib.crc32(changed)))
@@ -150,24 +150,24 @@ def test_low_bits_take_no_more_memory_than_samples(monkeypatch):
     data = np.arange(count * 12 // 8, dtype=np.uint8).tobytes()
     tracemalloc.start()
     try:
-        values = block_module._unpack_bits(data, count, 12)
+        values = unpack_bits(data, count, 12)
         peak = tracemalloc.get_traced_memory()[1]
         assert peak < 16 * count
-        assert block_module._pack_bits(values, 12) == data
+        assert pack_bits(values, 12) == data
         assert tracemalloc.get_traced_memory()[1] < 32 * count
     finally:
         tracemalloc.stop()
     for count in (1, 7, 8, 9, (1 << 16) - 1, 1 << 16, (1 << 16) + 5):
         for bits in (1, 3, 12):
             some = np.arange(count) * 2654435761 % (1 << bits)
-            packed = block_module._pack_bits(some, bits)
+            packed = pack_bits(some, bits)
             assert len(packed) == (count * bits + 7) // 8
-            assert (block_module._unpack_bits(packed, count, bits) == some).all()
+            assert (unpack_bits(packed, count, bits) == some).all()
 
 
 def constant(frames: int, count: int, size: int = 2) -> bytes:
     """A payload of the trained network whose streams are empty."""
-    described = Channel(Levels(AFFINE, size)).write()
+    described = Channel(Affine(size)).write()
     return learned(MODEL).write() + described * count + bytes(count - 1)
 
 
@@ -176,7 +176,7 @@ def test_a_block_of_more_work_than_is_allowed_is_refused_before_it_is_decoded(mo
     payload = constant(100, 3)
     alone(payload, 100, 3)
     monkeypatch.setattr(allowed, "work", 300 * weights - 1)
-    monkeypatch.setattr(block_module, "_decode_learned", None)
+    monkeypatch.setattr(networks, "decode", None)
     with pytest.raises(DataError, match=f"SPIKEY_MOST_WORK={300 * weights}"):
         alone(payload, 100, 3)
 
@@ -213,7 +213,7 @@ def test_the_writer_holds_the_limit(monkeypatch):
 def test_starting_many_channels_counts_as_work():
     """An archive predictor takes milliseconds to start, however few the frames."""
     count = 1 << 18
-    described = Channel(Levels(AFFINE, 2)).write()
+    described = Channel(Affine(2)).write()
     payload = Method("max", lanes=1).write() + described * count
     with pytest.raises(DataError, match="SPIKEY_MOST_WORK"):
         alone(payload, 8, count)
@@ -222,7 +222,7 @@ def test_starting_many_channels_counts_as_work():
 
 def test_a_stream_longer_than_its_samples_can_need_is_refused():
     """The coder pads all streams to the longest: one long stream of 256 took 256 times its bytes."""
-    described = Channel(Levels(AFFINE, 2)).write()
+    described = Channel(Affine(2)).write()
     long = bytes([255]) * 30_000
     sizes = b"\x00" * 255
     with pytest.raises(DataError, match="longer than its samples"):
@@ -232,9 +232,9 @@ def test_a_stream_longer_than_its_samples_can_need_is_refused():
 
 
 def test_blocks_decoded_together_are_bounded(monkeypatch):
-    monkeypatch.setattr(block_module, "SAMPLES_TOGETHER", 1000)
-    blocks = [block_module.Described([Channel(Levels(AFFINE, 2))], np.zeros((1, 300), np.int32), []) for _ in range(8)]
-    assert [len(places) for places, _ in block_module._alike(blocks, None)] == [3, 3, 2]
+    monkeypatch.setattr(networks, "SAMPLES_TOGETHER", 1000)
+    blocks = [Plan(Method(), None, [Channel(Affine(2))], np.zeros((1, 300), np.int32), [], 600) for _ in range(8)]
+    assert [len(places) for places, _ in networks._alike(blocks)] == [3, 3, 2]
 
 
 def test_models_of_too_many_weights_are_neither_written_nor_read():
@@ -249,7 +249,7 @@ def test_headers_and_archives_are_no_larger_than_they_can_be_read(monkeypatch):
         header.write()
     with pytest.raises(UsageError, match="16,777,216 channels"):
         Header(Layout((1 << 24) + 1, 1, "int16"), 0, 0, True).write()
-    monkeypatch.setattr(archive_module, "MOST_MEMBERS", 1)
+    monkeypatch.setattr(archive_writer, "MOST_MEMBERS", 1)
     writer = ArchiveWriter(io.BytesIO())
     writer.add(Entry(0, "a", 1), [b"a"])
     with pytest.raises(UsageError, match="make several"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +15,24 @@ from kit import reference
 from kit.golden import ALONE, DENSE, known_model
 from spikey.base.errors import DataError, SpikeyError, UsageError
 from spikey.cli import app
-from spikey.codec.block import encode_blocks, learned
+from spikey.codec.encode import encode_block, encode_blocks, stored
+from spikey.codec.method import learned
+from spikey.codec.registry import preset_method
 from spikey.container import embedding, hold, writer
 from spikey.container import layout as lay
 from spikey.container.archive import Archive
 from spikey.container.embedding import Embedding, Fate, Tally, packed_model
 from spikey.container.reader import Reader
-from spikey.container.writer import STORED_BYTE, ArraySource, Choice, write_file
-from spikey.files import batch, compress_file, decompress_file, verify_file
+from spikey.container.writer import write_file
+from spikey.files import batch, encoding
 from spikey.files.archives import compress_archive
+from spikey.files.compress import compress_file
+from spikey.files.decompress import decompress_file, verify_file
+from spikey.files.settings import Settings
 from spikey.model import tensor_file, trained
 from spikey.model.calibration import n1
 from spikey.model.trained import Model, is_shipped, load, named
+from spikey.recording.readable import ArraySource
 from spikey.recording.simulate import simulate
 from spikey.recording.source import Layout, pack
 from spikey.recording.wav import canonical_head
@@ -50,12 +57,12 @@ def worthwhile(monkeypatch):
     """Networks are compared with no coding at all, so that each saves more than half of a recording."""
 
     def choices(blocks, layouts, method, calibration, companions=None):
-        payloads = encode_blocks(blocks, method, calibration)
-        plain = [STORED_BYTE + pack(block, Layout(block.shape[1], 0, str(block.dtype))) for block in blocks]
-        return [Choice(one, other) for one, other in zip(payloads, plain, strict=True)]
+        coded = encode_blocks(blocks, method, calibration)
+        plain = [stored(pack(block, Layout(block.shape[1], 0, str(block.dtype)))) for block in blocks]
+        return [replace(one, plain=other) for one, other in zip(coded, plain, strict=True)]
 
-    monkeypatch.setattr(writer, "encode_choices", choices)
-    monkeypatch.setattr(batch, "encode_choices", choices)
+    monkeypatch.setattr(encoding, "encode_smallest", choices)
+    monkeypatch.setattr(batch, "encode_smallest", choices)
 
 
 def wav(samples: np.ndarray) -> bytes:
@@ -139,7 +146,7 @@ def test_a_model_that_is_missing_at_decompression_is_one_sentence(tmp_path):
 
 def write_named(path: Path, samples: np.ndarray) -> None:
     """A file that needs the model and does not hold it."""
-    (payload,) = encode_blocks([samples], learned(MINE), n1())
+    payload = encode_block(samples, learned(MINE), n1())
     with open(path, "wb") as file:
         write_file(ArraySource(samples, 20_000), file, learned(MINE), n1(), payload=payload, embed_model=False)
 
@@ -226,7 +233,7 @@ def test_blocks_are_not_held_longer_than_it_takes(worthwhile, monkeypatch):
 
 def test_a_model_is_in_a_file_once(worthwhile):
     reader, _ = packed(simulate(2500, 1, seed=1), True, block_frames=256)
-    data = reader._read_at(0, reader.file_size)
+    data = reader.input.read_at(0, reader.file_size)
     assert data.count(packed_model(MINE)) == 1
     with Reader(bytes(20) + data[20:], salvage=True) as rescued:  # the copy of the header still names it
         assert rescued.model_id == MINE.id
@@ -335,7 +342,7 @@ CASES += [(size, "int16", MINE) for size in SIZES[:5]]
 @pytest.mark.parametrize(("size", "dtype", "model"), CASES, ids=lambda case: getattr(case, "name", str(case)))
 def test_noise_grows_by_no_more_than_it_may(size, dtype, model):
     samples = noise(*size, dtype)
-    method = PRESETS["realtime"] if model is None else learned(model)
+    method = preset_method("realtime") if model is None else learned(model)
     calibration = n1().to_bytes()
     for rate in (20_000, 24_414.0625):
         for options in ({}, {"embed": calibration}, {"embed_model": True}):
@@ -359,7 +366,7 @@ def test_incompressible_bytes_around_samples(around, frames, tmp_path):
             return iter([noise(around[1], 1, "uint8", 2).tobytes()])
 
     source, out = Wrapped(noise(frames, 1, "int8"), 24_414.0625), io.BytesIO()
-    write_file(source, out, PRESETS["realtime"])
+    write_file(source, out, preset_method("realtime"))
     size = sum(around) + frames
     assert len(out.getvalue()) <= size + size // 1000 + 64
     with Reader(out.getvalue()) as reader:
@@ -382,7 +389,7 @@ def test_files_with_a_model_inside(kind, length, blocked, tmp_path, monkeypatch)
     (tmp_path / "a.wav").write_bytes(wav(samples))
     size = 44 + 2 * length
     for embed in (True, None):
-        settings = Settings(model=named("n1-lstm"), embed_model=embed)
+        settings = Settings(model=named("n1-lstm-small"), embed_model=embed)
         outcome = compress_file("a.wav", "a.spky", settings, overwrite=True)
         assert outcome.compressed == (tmp_path / "a.spky").stat().st_size <= size + size // 1000 + 64
         assert verify_file("a.spky").original == size
@@ -399,7 +406,7 @@ def test_archives_of_tiny_recordings(kind, tmp_path):
         path.write_bytes(wav(noise(length, 1, "int16") if kind == "noise" else simulate(600, 1, seed=seed)[:length]))
         files.append((path.name, path))
         size += path.stat().st_size + len(path.name) + 64
-    for settings in (Settings(), Settings(model=named("n1-lstm"), embed_model=True), Settings(model=MINE)):
+    for settings in (Settings(), Settings(model=named("n1-lstm-small"), embed_model=True), Settings(model=MINE)):
         compress_archive(files, "a.spky", settings, overwrite=True)
         assert (tmp_path / "a.spky").stat().st_size <= size + size // 1000 + 64
 
@@ -415,7 +422,7 @@ def test_many_recordings_at_once_are_as_one_by_one(worthwhile, tmp_path, embed):
     for number, length in enumerate((2500, 300, 40, 2500)):
         (tmp_path / f"{number}.wav").write_bytes(wav(simulate(length, 1, seed=number)))
         work.append((tmp_path / f"{number}.wav", tmp_path / f"{number}.spky"))
-    settings = Settings(model=MINE, embed_model=embed, estimate=True)
+    settings = Settings(model=MINE, embed_model=embed)
     for (path, outcome), (_, out) in zip(batch.compress_together(work, settings), work, strict=True):
         assert outcome == compress_file(path, "alone.spky", settings, overwrite=True)
         assert out.read_bytes() == (tmp_path / "alone.spky").read_bytes()

@@ -74,14 +74,14 @@ def test_round_trip_of_anything(codes, combination, lanes):
 @combinations
 def test_damaged_streams_give_codes_all_the_same(predictor, coder, density):
     size = DENSITIES[density][0]
-    start = time.perf_counter()
+    start = time.process_time()
     for seed in range(60):
         lanes = lanes_for(predictor, seed % 3 + 1)
         name = list(SIGNALS)[seed % len(SIGNALS)]
         streams = damage(encode(signal(name, 600, size), predictor, coder, density, lanes), seed)
         codes = decode(streams, 600, predictor, coder, density, lanes)
         assert codes.min() >= 0 and codes.max() < size
-    assert time.perf_counter() - start < 60
+    assert time.process_time() - start < 60
 
 
 @pytest.mark.parametrize("coder", CODERS)
@@ -227,7 +227,7 @@ def test_awkward_locations_and_scales(coder, size):
         assert code_symbol(decoder, density, 0, location, step, np.int64(-1)) == code
 
 
-# Bits, Rice and Huffman
+# Bits and Rice
 
 
 @settings(max_examples=100, deadline=None)

@@ -14,16 +14,22 @@ from typer.testing import CliRunner
 
 import spikey
 from kit import reference
+from kit.writing import write_file
 from spikey.cli import app
 from spikey.cli.info import describe
+from spikey.codec.registry import preset_method
 from spikey.coding.packed_bytes import PIECE
 from spikey.container import layout
+from spikey.container.contents import packed_record
 from spikey.container.extra import Extra, safe_name, side_file
-from spikey.container.layout import BLOCK_FILES, METADATA
+from spikey.container.layout import BLOCK_FILES
 from spikey.container.reader import Reader
-from spikey.container.writer import ArraySource, packed_record, write_file
+from spikey.container.records import METADATA
+from spikey.files.compress import write_recording
+from spikey.files.decompress import verify_file
+from spikey.files.settings import Settings
 from spikey.files.side_files import write_side_files
-from spikey.files.whole import PRESETS, Settings, verify_file, write_recording
+from spikey.recording.readable import ArraySource
 from spikey.recording.simulate import simulate
 from spikey.recording.source import Layout, pack
 
@@ -33,7 +39,7 @@ METADATA_OF_A_TEST = {"source": {"file": "a/b.bin"}, "note": "µV", "streams": [
 
 def written(extra: Extra | None, block_frames: int | None = None) -> bytes:
     out = io.BytesIO()
-    write_file(ArraySource(SAMPLES, 30_000), out, PRESETS["realtime"], extra=extra, block_frames=block_frames)
+    write_file(ArraySource(SAMPLES, 30_000), out, preset_method("realtime"), extra=extra, block_frames=block_frames)
     return out.getvalue()
 
 
@@ -66,7 +72,7 @@ def test_blocks_are_as_long_as_asked_for():
     with Reader(written(None, 256)) as reader:
         assert [block.extent[:2] for block in reader.blocks] == [(0, 256), (256, 512), (512, 768), (768, 900)]
     out = io.BytesIO()
-    write_file(ArraySource(SAMPLES[:, :1], 30_000), out, PRESETS["realtime"], block_frames=500)
+    write_file(ArraySource(SAMPLES[:, :1], 30_000), out, preset_method("realtime"), block_frames=500)
     with Reader(out.getvalue()) as reader:
         assert [block.frames for block in reader.blocks] == [500, 400]
 
@@ -249,11 +255,11 @@ BLOCKED = written(None, 100)
 def test_the_blocks_of_one_time_stay_decoded():
     samples = np.random.default_rng(0).integers(-9, 9, (40_000, 300), dtype=np.int16)
     out = io.BytesIO()
-    write_file(ArraySource(samples, 30_000), out, PRESETS["realtime"], jobs=2)
+    write_file(ArraySource(samples, 30_000), out, preset_method("realtime"), jobs=2)
     with Reader(out.getvalue()) as reader:
         decoded = []
-        content = reader._content
-        reader._content = lambda block: decoded.append(block) or content(block)
+        content = reader.decoder.content
+        reader.decoder.content = lambda block: decoded.append(block) or content(block)
         for first in range(0, 40_000, 10_000):
             np.testing.assert_array_equal(reader[first : first + 10_000], samples[first : first + 10_000])
         assert len(decoded) == len(reader.blocks)

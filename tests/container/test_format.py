@@ -14,17 +14,24 @@ import spikey
 from kit import reference
 from kit.golden import GOLDEN
 from kit.paths import ROOT
+from kit.writing import write_file
 from spikey.base.shipped import FOLDER
-from spikey.codec.block import CODER_NAMES, Method, companions_in, described_in, encode_block
+from spikey.codec.encode import encode_block
+from spikey.codec.method import Method
+from spikey.codec.registry import CODER_NAMES
+from spikey.codec.syntax import channels_in, companions_in
 from spikey.container import writer as writer_module
-from spikey.container.writer import ArraySource, write_bytes_file, write_file
-from spikey.files.whole import Settings, compress_file, decompress_file
+from spikey.container.writer import write_bytes_file
+from spikey.files.compress import compress_file
+from spikey.files.decompress import decompress_file
+from spikey.files.settings import Settings
 from spikey.model import fixed_point as fixed
 from spikey.model import mixture, stacked
 from spikey.model.balanced import network
 from spikey.model.calibration import SHIPPED, Calibration, n1
 from spikey.model.density import narrow, uniform_edges
 from spikey.model.trained import SHIPPED as SHIPPED_MODELS
+from spikey.recording.readable import ArraySource
 from spikey.report.self_test import known_signal
 
 SPECIFICATION = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
@@ -121,7 +128,7 @@ def test_archive_with_references():
     samples = known_signal(FRAMES)
     three = np.concatenate([samples, samples[:, :1], np.zeros_like(samples[:, :1])], axis=1)
     payload = check_archive(three[:420], n1())
-    assert any(channel.references for channel in described_in(payload, 4))
+    assert any(channel.references for channel in channels_in(payload, 4))
 
 
 @pytest.mark.parametrize("beside", ["n1", "even", "shocks and constant", "wide"])

@@ -53,7 +53,7 @@ def test_uncompiled_kernels_write_the_same_bytes():
         "for name in sys.argv[2:]:\n"
         "    assert CASES[name][1]() == (GOLDEN / f'{name}.spky').read_bytes(), name\n"
     )
-    names = ["realtime", "balanced", "crossed", "rice", "lms", "wide", "archive_crossed"]
+    names = ["realtime", "balanced", "crossed", "rice", "lms", "wide", "max_crossed"]
     environment = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
         [sys.executable, "-c", program, str(TESTS), *names],

@@ -19,18 +19,14 @@ from hypothesis import strategies as st
 
 import spikey
 from spikey.base.errors import DamagedError, DataError, SpikeyError, UsageError
+from spikey.codec.registry import preset_method
+from spikey.container import blocks as blocks_module
 from spikey.container import layout as lay
-from spikey.container import reader as reader_module
 from spikey.container import writer as writer_module
 from spikey.container.reader import Reader
 from spikey.files import whole as files
-from spikey.files.whole import (
-    LARGE,
-    PRESETS,
-    Settings,
-    describe_lost,
-    verify_file,
-)
+from spikey.files.decompress import describe_lost, verify_file
+from spikey.files.settings import LARGE, Settings
 from spikey.model.calibration import n1
 from spikey.recording.output import atomic_output
 from spikey.recording.simulate import simulate
@@ -165,9 +161,9 @@ def test_any_bytes_as_raw(tmp_path, content, channels, dtype):
 
 
 def test_the_preset_follows_the_size():
-    assert Settings().method(LARGE) == PRESETS["balanced"]
-    assert Settings().method(LARGE + 1) == PRESETS["realtime"]
-    assert Settings(preset="balanced").method(LARGE + 1) == PRESETS["balanced"]
+    assert Settings().method(LARGE) == preset_method("balanced")
+    assert Settings().method(LARGE + 1) == preset_method("realtime")
+    assert Settings(preset="balanced").method(LARGE + 1) == preset_method("balanced")
     assert Settings(predictor="lms").method(1).predictor == "lms"
     with pytest.raises(UsageError, match="realtime"):
         Settings(preset="fast").method(1)
@@ -211,8 +207,8 @@ def grown(path, size, pieces, item, out):
 def test_a_coder_that_errs_is_noticed(tmp_path, monkeypatch):
     path, out = tmp_path / "a.wav", tmp_path / "a.spky"
     path.write_bytes(FILES["canonical"][0])
-    decode = reader_module.decode_block
-    monkeypatch.setattr(reader_module, "decode_block", lambda *arguments: decode(*arguments) + 1)
+    decode = blocks_module.decode_block
+    monkeypatch.setattr(blocks_module, "decode_block", lambda *arguments: decode(*arguments) + 1)
     with pytest.raises(SpikeyError):
         compress_file(path, out, QUICK)
     assert not out.exists()

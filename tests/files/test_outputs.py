@@ -21,8 +21,10 @@ from kit.paths import ROOT
 from spikey.base.errors import OutputExistsError, UsageError
 from spikey.cli import app
 from spikey.cli.arguments import parse
+from spikey.files.compress import compress_file
+from spikey.files.decompress import decompress_file
 from spikey.files.names import derived_name, packed_name
-from spikey.files.whole import Settings, compress_file, decompress_file
+from spikey.files.settings import Settings
 from spikey.recording import output as output_module
 from spikey.recording.output import atomic_output, is_tmp_name, report_output, tmp_name
 
@@ -432,14 +434,14 @@ CALLS: dict[str, list[str] | None] = {
     "info": None,
     "verify": None,
     "topology": ["{d}", "--picture", "{o}.png"],
-    "train": None,  # models and checkpoints: tests/test_models.py
+    "train": None,  # models and checkpoints: tests/training/test_training.py
     "models": None,
     "calibrate": ["{a}", "{o}.safetensors"],
     "simulate": ["{o}.wav", "--seconds", "0.1"],
     "bench": ["{a}", "--no-peers", "--no-floor", "--preset", "realtime", "--html", "{o}.html"],
     "budget": ["--picture", "{o}.png"],
     "doctor": None,
-    "demo": None,  # in a folder of its own, which it replaces: tests/test_bench.py
+    "demo": None,  # in a folder of its own, which it replaces: tests/report/test_bench.py
     "stream send": None,
     "stream receive": ["udp://127.0.0.1:0", "{o}.spky"],
     "stream bench": None,
@@ -624,8 +626,8 @@ def test_functions_that_write_refuse_to_overwrite(tmp_path):
     for call in (lambda: compress_file(source, packed, quick), lambda: decompress_file(packed, source)):
         with pytest.raises(OutputExistsError):
             call()
-    from spikey.files.whole import archives, extraction
-    from spikey.integrations import dask, telemetry_nwb
+    from spikey.files import archives, extraction
+    from spikey.integrations import dask, nwb
     from spikey.integrations.spikeinterface import write_spikey
     from spikey.lossy import near_lossless as near
     from spikey.stream.recorder import Recorder
@@ -638,7 +640,7 @@ def test_functions_that_write_refuse_to_overwrite(tmp_path):
         extraction.restore,
         dask.compress,
         dask.compress_files,
-        telemetry_nwb.write_nwb,
+        nwb.write_nwb,
         write_spikey,
         Recorder,
         export.write_csv,

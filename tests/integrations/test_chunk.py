@@ -32,7 +32,7 @@ def _signal(dtype: str, channels: int = 4, frames: int = 600) -> np.ndarray:
     return np.rint(60 + 50 * np.sin(angles)).astype(dtype)
 
 
-# What lies in tests/golden/chunks, each as it was written by the first version.
+# What lies in tests/kit/golden_files/chunks, each as it was written by the first version.
 ARRAYS = {
     "n1": lambda: known_signal(400),
     "fortran": lambda: np.asfortranarray(_signal("<i2")),

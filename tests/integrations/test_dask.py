@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 import spikey
 from spikey.base.errors import DataError, SpikeyError, UsageError
 from spikey.cli import app
-from spikey.files.whole import Settings, compress_file
+from spikey.files.compress import compress_file
+from spikey.files.settings import Settings
 from spikey.recording.simulate import simulate
 from spikey.recording.source import Layout, pack
 from spikey.recording.wav import canonical_head
@@ -27,10 +28,9 @@ fsspec = pytest.importorskip("fsspec")
 
 from distributed import Client, LocalCluster  # noqa: E402
 
-from spikey.integrations import dask as cluster_files  # noqa: E402
 from spikey.integrations import dask as spikey_dask  # noqa: E402
-from spikey.integrations import dask_client, dask_tasks  # noqa: E402
-from spikey.integrations.dask import stretches  # noqa: E402
+from spikey.integrations import dask_client, dask_job, dask_tasks  # noqa: E402
+from spikey.integrations.dask_job import stretches  # noqa: E402
 
 RATE = 20_000
 RAW = Settings(preset="realtime", raw=(20, RATE, "int16"))
@@ -66,7 +66,7 @@ def folder(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("name", ["long.wav", "deep/wide.wav", "short.wav"])
 @pytest.mark.parametrize("ship", [False, True])
 def test_the_bytes_are_those_of_one_machine(client, folder, tmp_path, name, ship):
-    settings = Settings(preset="realtime", estimate=True)
+    settings = Settings(preset="realtime")
     alone = compress_file(folder / name, tmp_path / "a.spky", settings)
     counted: list[int] = []
     there = spikey_dask.compress(
@@ -207,7 +207,7 @@ def test_a_trained_network_travels_with_the_tasks(client, tmp_path):
     path = written(tmp_path / "a.wav", 150_000, 1, 8)
     compress_file(path, tmp_path / "one.spky", settings)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cluster_files, "WHOLE_BYTES", 0)
+        patch.setattr(dask_job, "WHOLE_BYTES", 0)
         spikey_dask.compress(path, tmp_path / "two.spky", settings=settings, client=client)
     assert (tmp_path / "two.spky").read_bytes() == (tmp_path / "one.spky").read_bytes()
 

@@ -56,7 +56,7 @@ def test_options(tmp_path, options):
         file.create_dataset("a", data=array, chunks=(1000, 40), **Filter(**options))
         values = file["a"]._filters[str(FILTER_ID)]
         if len(values) <= 16 or h5py.version.version_tuple >= (3, 16):  # older ones show the first 16 alone
-            assert hdf5._from_values(values) == {"options": options, "dtype": "<i2", "chunk": [1000, 40]}
+            assert hdf5.from_values(values) == {"options": options, "dtype": "<i2", "chunk": [1000, 40]}
     with h5py.File(tmp_path / "a.h5") as file:
         np.testing.assert_array_equal(file["a"][:], array)
 
@@ -150,7 +150,7 @@ def test_parameters_that_are_not_ours_are_refused(tmp_path):
         file.create_dataset("a", (10,), "i2", chunks=(5,), compression=FILTER_ID, compression_opts=(3, 4))
     for values in ((2, 32123), (0,), (99, 1)):  # {}, nothing, and less than is said
         with pytest.raises(DataError, match="damaged"):
-            hdf5._from_values(values)
+            hdf5.from_values(values)
 
 
 def test_impossible_options_are_refused_at_once():

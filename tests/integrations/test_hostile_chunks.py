@@ -154,7 +154,7 @@ def _filled(shape: tuple[int, ...], dtype: str, order: str = "C") -> np.ndarray:
 @pytest.mark.parametrize("dtype", TYPES)
 def test_numcodecs_fills_every_byte(dtype, poisoned):
     pytest.importorskip("numcodecs")
-    from spikey.integrations.numcodecs_codec import Spikey
+    from spikey.integrations.numcodecs import Spikey
 
     array = of(dtype)
     for own, other in (("C", "C"), ("F", "F"), ("C", "F"), ("F", "C")):
@@ -180,7 +180,7 @@ def test_numcodecs_fills_every_byte(dtype, poisoned):
 )
 def test_numcodecs_refuses_what_is_not_for_its_output(text, shape):
     pytest.importorskip("numcodecs")
-    from spikey.integrations.numcodecs_codec import Spikey
+    from spikey.integrations.numcodecs import Spikey
 
     size = int(np.prod(shape)) * int(text[2:])
     out = _filled((1024, 2), "<i2")
@@ -192,7 +192,7 @@ def test_numcodecs_refuses_what_is_not_for_its_output(text, shape):
 @pytest.mark.parametrize("text", ["|S0", "|u1"])
 def test_zarr_gives_nothing_that_is_not_in_the_chunk(tmp_path: Path, text):
     zarr = pytest.importorskip("zarr")
-    codec = pytest.importorskip("spikey.integrations.numcodecs_codec").Spikey()
+    codec = pytest.importorskip("spikey.integrations.numcodecs").Spikey()
     array = np.arange(4096, dtype="<i2").reshape(2048, 2)
     options = {"shape": array.shape, "dtype": "<i2", "chunks": (1024, 2)}
     if zarr.__version__.startswith("2."):
@@ -213,7 +213,7 @@ def test_zarr_gives_nothing_that_is_not_in_the_chunk(tmp_path: Path, text):
 )
 def test_zarr_3_gives_nothing_that_is_not_in_the_chunk(tmp_path: Path, text, shape):
     zarr = pytest.importorskip("zarr", "3")
-    from spikey.integrations.zarr_codec import SpikeyCodec
+    from spikey.integrations.zarr import SpikeyCodec
 
     array = np.arange(4096, dtype="<i2").reshape(2048, 2)
     stored = zarr.create_array(

@@ -17,19 +17,19 @@ from kit.paths import DATA, ROOT, SOURCE
 from spikey.base.errors import install
 from spikey.cli.info import describe
 from spikey.container.reader import Reader
+from spikey.files.compress import compress_file
+from spikey.files.decompress import decompress_file
 from spikey.files.names import stored_name
+from spikey.files.settings import Settings
 from spikey.files.side_files import write_side_files
-from spikey.files.whole import Settings, compress_file, decompress_file
-from spikey.integrations.inventory import SAMPLES, Inventory, take
+from spikey.integrations.inventory import SAMPLES
+from spikey.integrations.vendors import Inventory, take_inventory
 from spikey.recording.source import Layout
 from spikey.recording.tree import DERIVED_FILES, DERIVED_FOLDERS
 from spikey.recording.wav import canonical_head
 
 REAL = DATA / "vendors"
 KINDS = ("axon", "blackrock", "intan", "neuralynx", "nwb", "openephys", "openephysbinary", "spikeglx", "wav")
-needs_real = pytest.mark.skipif(
-    not REAL.is_dir(), reason="no vendors' files beside this checkout (../shared/data/vendors)"
-)
 
 
 def wav(path: Path, frames: int = 300) -> Path:
@@ -108,7 +108,7 @@ LEFT = {
 
 
 def test_every_recording_in_a_folder_is_stored_whatever_its_kind(session, tmp_path):
-    found = take(session)
+    found = take_inventory(session)
     assert accounted(found, session) == LEFT
     assert not any(each.failed for each in found.unstored) and not found.complete()
     kinds = {item.name: item.kind for item in found.items}
@@ -134,7 +134,7 @@ def test_every_recording_in_a_folder_is_stored_whatever_its_kind(session, tmp_pa
 
 
 def test_a_file_that_streams_share_is_stored_once(session):
-    found = take(session)
+    found = take_inventory(session)
     stored = Counter(file.name for item in found.items if item.part for file in item.part.files)
     assert max(stored.values()) == 1
     assert stored["b.nev"] == stored["ephys/Record Node 101/settings.xml"] == 1
@@ -142,19 +142,19 @@ def test_a_file_that_streams_share_is_stored_once(session):
 
 
 def test_complete_stores_everything_else_once_or_is_not_complete(session):
-    found = take(session, complete=True)
+    found = take_inventory(session, complete=True)
     assert accounted(found, session) == {"probes/a.rhd": SAMPLES}
     assert {item.name for item in found.items if item.kind == "bytes"} == set(LEFT) - {"probes/a.rhd"}
     (session / "probes/a.rhd").unlink()
-    assert take(session, complete=True).complete()
+    assert take_inventory(session, complete=True).complete()
     (session / "broken.wav").write_bytes(b"no sound")
-    assert {i.kind for i in take(session, complete=True).items if i.name == "broken.wav"} == {"bytes"}
+    assert {i.kind for i in take_inventory(session, complete=True).items if i.name == "broken.wav"} == {"bytes"}
     (session / "link.txt").symlink_to("notes.txt")
-    assert accounted(take(session, complete=True), session) == {"link.txt": "symbolic link"}
+    assert accounted(take_inventory(session, complete=True), session) == {"link.txt": "symbolic link"}
 
 
 def test_what_was_not_stored_is_in_the_first_file(session, tmp_path):
-    found = take(session)
+    found = take_inventory(session)
     parts = [item.part for item in found.items if item.part is not None]
     assert [bool(part.not_stored) for part in parts] == [True] + [False] * (len(parts) - 1)
     parts[0].compress(tmp_path / "a.spky", Settings())
@@ -162,7 +162,7 @@ def test_what_was_not_stored_is_in_the_first_file(session, tmp_path):
     assert facts["not_stored"] == sorted(LEFT) and facts["not_stored_count"] == len(LEFT)
     for number in range(150):
         (session / f"{number}.txt").write_text("")
-    part = next(item.part for item in take(session).items if item.part is not None)
+    part = next(item.part for item in take_inventory(session).items if item.part is not None)
     part.compress(tmp_path / "b.spky", Settings())
     facts = describe(tmp_path / "b.spky")
     assert len(facts["not_stored"]) == 100 and facts["not_stored_count"] == 150 + len(LEFT)
@@ -179,7 +179,7 @@ def test_derived_files_are_skipped_and_reported_or_stored_once(tmp_path):
         (stream / name).parent.mkdir(parents=True, exist_ok=True)
         (stream / name).write_bytes(bytes(1000))
     wav(root / "phy/sound.wav")
-    found = take(root)
+    found = take_inventory(root)
     left = {name.rpartition("ProbeA/")[2]: why for name, why in accounted(found, root).items()}
     assert left == {
         "kilosort4/temp_wh.dat": "derived (kilosort4)",
@@ -188,7 +188,7 @@ def test_derived_files_are_skipped_and_reported_or_stored_once(tmp_path):
         "temp_wh.dat": "derived (temp_wh.dat)",
         "phy/sound.wav": "derived (phy)",
     }
-    whole = take(root, complete=True)
+    whole = take_inventory(root, complete=True)
     assert accounted(whole, root) == {} and whole.complete()
     assert {item.name for item in whole.items if item.kind == "bytes"} == {"phy/sound.wav"}
     part = next(item for item in whole.items if item.name.endswith("ProbeA/continuous.dat"))
@@ -213,7 +213,7 @@ def test_what_spikey_wrote_is_never_packed(tmp_path):
     (home / "packed/session").mkdir(parents=True)
     (home / "packed/session/a.json").write_text("{}")
     (home / "report.html").write_text("")
-    found = take(root, complete=True, exclude=[home / "packed", home / "report.html"])
+    found = take_inventory(root, complete=True, exclude=[home / "packed", home / "report.html"])
     assert {Path(each.path).name: each.reason for each in found.unstored} == {
         "SPKY.npy": "compressed already",
         "SPKA.npy": "compressed already",
@@ -222,7 +222,7 @@ def test_what_spikey_wrote_is_never_packed(tmp_path):
     }
     assert not any("packed" in path.parts or path.name == "report.html" for i in found.items for path in i.covers)
     with pytest.raises(spikey.DataError, match="compressed already"):
-        take(home / "SPKY.npy")
+        take_inventory(home / "SPKY.npy")
 
 
 def test_links_and_special_files_are_reported_and_not_followed(tmp_path):
@@ -235,7 +235,7 @@ def test_links_and_special_files_are_reported_and_not_followed(tmp_path):
     (root / "gone.wav").symlink_to("nothing")
     os.mkfifo(root / "pipe.wav")
     for complete in (False, True):
-        found = take(root, complete=complete)
+        found = take_inventory(root, complete=complete)
         assert [item.name for item in found.items] == ["a.wav"]
         assert accounted(found, root) == {
             **dict.fromkeys(("there", "loop", "c.wav", "gone.wav"), "symbolic link"),
@@ -248,18 +248,18 @@ def test_what_cannot_be_read_does_not_hinder_the_rest(session, tmp_path):
     meta = session / "probes/first_g0/first_g0_imec0/first_g0_t0.imec0.lf.meta"
     meta.write_text("once upon a time")
     (session / "notes.h5").write_bytes(b"not HDF5")
-    found = take(session)
+    found = take_inventory(session)
     left = accounted(found, session)
     failed = {each.path.name for each in found.unstored if each.failed}
     assert failed == {"bad.rhd", "first_g0_t0.imec0.lf.bin", "first_g0_t0.imec0.lf.meta"}
     assert left["probes/bad.rhd"].startswith("cannot be read (intan: ") and left["notes.h5"] == "not a recording"
     assert "probes/first_g0/first_g0_imec0/first_g0_t0.imec0.ap.bin" in {item.name for item in found.items}
-    whole = take(session, complete=True)
+    whole = take_inventory(session, complete=True)
     assert {item.kind for item in whole.items if item.name == "probes/bad.rhd"} == {"bytes"}
 
 
 def test_raw_samples_that_are_described(session, tmp_path):
-    found = take(session, raw=True)
+    found = take_inventory(session, raw=True)
     raw = [item for item in found.items if item.kind == "raw"]
     assert [item.name for item in raw] == ["probes/first_g0/lonely.bin"] and raw[0].path == raw[0].covers[0]
     assert {item.kind for item in found.items if item.name == "intan/amplifier.dat"} == {"vendor"}
@@ -268,57 +268,57 @@ def test_raw_samples_that_are_described(session, tmp_path):
     for name in ("a.raw", "b/c.dat", "d.bin", "e.txt"):
         (bare / name).parent.mkdir(parents=True, exist_ok=True)
         (bare / name).write_bytes(bytes(64))
-    assert [item.name for item in take(bare, raw=True).items] == ["a.raw", "b/c.dat", "d.bin"]
+    assert [item.name for item in take_inventory(bare, raw=True).items] == ["a.raw", "b/c.dat", "d.bin"]
     with pytest.raises(spikey.DataError, match="contains no recording"):
-        take(bare)
+        take_inventory(bare)
 
 
 def test_one_stream(session):
-    found = take(session, stream="imec0.lf")
+    found = take_inventory(session, stream="imec0.lf")
     assert [item.name.rpartition("/")[2] for item in found.items] == ["first_g0_t0.imec0.lf.bin"]
     left = accounted(found, session)
     assert left["LOUD.WAV"] == left["b.ns5"] == "does not contain the stream 'imec0.lf'"
     name = "Record Node 101#Neuropix-PXI-103.ProbeA"
-    one = take(session / "ephys", stream=name)
+    one = take_inventory(session / "ephys", stream=name)
     files = {Path(path).name for item in one.items for path in item.covers}
     assert "structure.oebin" in files and len(one.items) == 2  # what it shares goes with the stream that is chosen
     with pytest.raises(spikey.UsageError, match="no stream 'x'; there are: .*imec0.ap"):
-        take(session, stream="x")
+        take_inventory(session, stream="x")
 
 
 def test_a_single_file(session, tmp_path):
     name = "probes/first_g0/first_g0_imec0/first_g0_t0.imec0.ap.bin"
-    (item,) = take(session / name).items
+    (item,) = take_inventory(session / name).items
     assert [path.name for path in item.covers] == [f"first_g0_t0.imec0.ap.{end}" for end in ("bin", "meta")]
-    found = take(session / "probes/a.rhd")
+    found = take_inventory(session / "probes/a.rhd")
     assert [(each.path.name, each.reason) for each in found.unstored] == [("a.rhd", SAMPLES)]
-    (item,) = take(session / "intan/info.rhd").items
+    (item,) = take_inventory(session / "intan/info.rhd").items
     assert len(item.covers) == 3
     stream = session / "ephys/Record Node 101/experiment1/recording2/continuous/Neuropix-PXI-103.ProbeA/continuous.dat"
-    found = take(stream)
+    found = take_inventory(stream)
     assert [item.name for item in found.items] == ["continuous/Neuropix-PXI-103.ProbeA/continuous.dat"]
     there_and_back(found, tmp_path / "out")
-    (item,) = take(session / "notes.txt", complete=True).items
+    (item,) = take_inventory(session / "notes.txt", complete=True).items
     assert item.kind == "bytes"
     with pytest.raises(spikey.DataError, match="give --channels"):
-        take(session / "probes/first_g0/lonely.bin")
+        take_inventory(session / "probes/first_g0/lonely.bin")
     with pytest.raises(spikey.DataError, match="does not exist"):
-        take(session / "none")
+        take_inventory(session / "none")
     (session / "empty").mkdir()
     with pytest.raises(spikey.UsageError, match="contains no files"):
-        take(session / "empty")
+        take_inventory(session / "empty")
 
 
 def test_paths_that_lead_through_links_or_upwards(session, tmp_path, monkeypatch):
     (tmp_path / "link").symlink_to(session)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    wanted = [item.name for item in take(session).items]
+    wanted = [item.name for item in take_inventory(session).items]
     for path in (tmp_path / "link", Path("../session"), tmp_path / "here" / ".." / "session"):
-        found = take(path)
+        found = take_inventory(path)
         assert [item.name for item in found.items] == wanted and accounted(found, path) == LEFT
     monkeypatch.chdir(session)
-    assert [item.name for item in take(Path()).items] == wanted
+    assert [item.name for item in take_inventory(Path()).items] == wanted
 
 
 @pytest.mark.parametrize("rest", [1, 2, 769])
@@ -331,7 +331,7 @@ def test_an_incomplete_last_frame_is_kept_and_reported(rest, tmp_path):
     for path in [*root.rglob("*.bin"), *root.rglob("continuous.dat"), root / "intan/amplifier.dat"]:
         data = path.read_bytes()
         path.write_bytes(data + bytes(rest) if rest < 3 else data[:-1])
-    found = take(root)
+    found = take_inventory(root)
     assert accounted(found, root) == {} and len(found.items) == 5
     for item in found.items:
         assert item.part is not None
@@ -344,7 +344,7 @@ def test_an_incomplete_last_frame_is_kept_and_reported(rest, tmp_path):
 @pytest.mark.parametrize("when", ["before", "meanwhile"])
 def test_a_recording_that_grows_or_shrinks_is_an_error(when, change, session, tmp_path):
     for name in ("b.ns5", "probes/a.rhd"):  # a whole file, and samples only
-        (item,) = take(session / name).items
+        (item,) = take_inventory(session / name).items
         path = session / name
         data = path.read_bytes()
 
@@ -358,7 +358,7 @@ def test_a_recording_that_grows_or_shrinks_is_an_error(when, change, session, tm
         ):
             item.part.compress(tmp_path / "a.spky", Settings(), alter)
         path.write_bytes(data)
-    (item,) = take(session / "probes/second_g0/second_g0_imec0").items
+    (item,) = take_inventory(session / "probes/second_g0/second_g0_imec0").items
     (session / "probes/second_g0/second_g0_imec0/second_g0_t0.imec0.ap.meta").open("a").write("more")
     with pytest.raises(spikey.DataError, match="bytes when it was found and has"):
         item.part.compress(tmp_path / "a.spky", Settings())
@@ -373,9 +373,9 @@ def test_nwb_written_with_spikeys_own_filter(tmp_path):
     path = tmp_path / "a.nwb"
     samples = vendors.nwb(path, compressed=True)
     script = (
-        "import sys; from pathlib import Path; from spikey.integrations.inventory import take\n"
+        "import sys; from pathlib import Path; from spikey.integrations.vendors import take_inventory\n"
         "from spikey.files.whole import Settings\n"
-        "take(Path(sys.argv[1])).items[0].part.compress(Path(sys.argv[2]), Settings())"
+        "take_inventory(Path(sys.argv[1])).items[0].part.compress(Path(sys.argv[2]), Settings())"
     )
     environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
     command = [sys.executable, "-c", script, str(path), str(tmp_path / "a.spky")]  # where nothing has the filter yet
@@ -386,18 +386,18 @@ def test_nwb_written_with_spikeys_own_filter(tmp_path):
 
 
 def test_without_spikeinterface_the_rest_is_stored(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "spikey.integrations.vendors", None)  # importing it raises ImportError
+    monkeypatch.setitem(sys.modules, "spikey.integrations.vendor_parts", None)  # importing it raises ImportError
     wav(tmp_path / "in/a.wav")
     (tmp_path / "in/b.dat").write_bytes(bytes(64))
     vendors.intan(tmp_path / "in/c.rhd")
     (tmp_path / "in/d.h5").write_bytes(b"data")
-    found = take(tmp_path / "in", raw=True)
+    found = take_inventory(tmp_path / "in", raw=True)
     assert [item.name for item in found.items] == ["a.wav", "b.dat"]
     assert [(each.path.name, each.failed) for each in found.unstored] == [("c.rhd", True), ("d.h5", False)]
     assert found.unstored[0].reason == f"needs SpikeInterface: {install('spikeinterface')}"
     with pytest.raises(spikey.UsageError, match="needs SpikeInterface: pip install -e"):
-        take(tmp_path / "in/c.rhd")
-    assert take(tmp_path / "in", complete=True).complete()
+        take_inventory(tmp_path / "in/c.rhd")
+    assert take_inventory(tmp_path / "in", complete=True).complete()
 
 
 def test_a_folder_of_wav_files_imports_nothing(tmp_path):
@@ -406,8 +406,8 @@ def test_a_folder_of_wav_files_imports_nothing(tmp_path):
     wav(tmp_path / "a.wav")
     (tmp_path / "b.json").write_text("{}")
     script = (
-        "import sys; from pathlib import Path; from spikey.integrations.inventory import take\n"
-        "take(Path(sys.argv[1]))\n"
+        "import sys; from pathlib import Path; from spikey.integrations.vendors import take_inventory\n"
+        "take_inventory(Path(sys.argv[1]))\n"
         "assert not {'spikeinterface', 'neo'} & set(sys.modules)"
     )
     environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
@@ -419,34 +419,34 @@ def test_a_folder_of_wav_files_imports_nothing(tmp_path):
 # ---------------------------------------------------------------- files of vendors' own software
 
 
-@needs_real
+@pytest.mark.data("vendors")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.filterwarnings("ignore")
 def test_real_folders_are_accounted_for(kind, tmp_path):
     pytest.importorskip("spikeinterface.core")
     root = REAL / kind
-    found = take(root)
+    found = take_inventory(root)
     left = accounted(found, root)
     assert not any(each.failed for each in found.unstored)
     assert set(left.values()) <= {SAMPLES, "not a recording"}
-    whole = take(root, complete=True)
+    whole = take_inventory(root, complete=True)
     assert set(accounted(whole, root).values()) <= {SAMPLES}
     assert whole.complete() == (kind in ("axon", "openephysbinary", "spikeglx", "wav"))
     if kind not in ("wav", "nwb", "openephys"):  # WAV files have tests of their own; the readers fail on the others
         there_and_back(found, tmp_path)
 
 
-@needs_real
+@pytest.mark.data("vendors")
 @pytest.mark.filterwarnings("ignore")
 def test_all_real_folders_at_once():
     pytest.importorskip("spikeinterface.core")
-    found = take(REAL)
+    found = take_inventory(REAL)
     accounted(found, REAL)
-    singly = [item for kind in KINDS for item in take(REAL / kind).items]
+    singly = [item for kind in KINDS for item in take_inventory(REAL / kind).items]
     assert len(found.items) == len(singly) and sum(i.size for i in found.items) == sum(i.size for i in singly)
 
 
-@needs_real
+@pytest.mark.data("vendors")
 @pytest.mark.filterwarnings("ignore")
 def test_real_metadata_of_spikeglx(tmp_path):
     pytest.importorskip("spikeinterface.core")
@@ -455,6 +455,6 @@ def test_real_metadata_of_spikeglx(tmp_path):
         shutil.copy(meta, tmp_path)
         channels = int(count.partition("=")[2])
         (tmp_path / meta.name).with_suffix(".bin").write_bytes(vendors.noise(100, channels).tobytes())
-    found = take(tmp_path)
+    found = take_inventory(tmp_path)
     accounted(found, tmp_path)
     assert len(found.items) >= 15, [(each.path.name, each.reason) for each in found.unstored]

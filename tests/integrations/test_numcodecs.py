@@ -19,7 +19,7 @@ numcodecs = pytest.importorskip("numcodecs")
 kit = pytest.importorskip("numcodecs.tests.common")
 
 from spikey.base.errors import DamagedError, DataError, UsageError  # noqa: E402
-from spikey.integrations.numcodecs_codec import Spikey  # noqa: E402
+from spikey.integrations.numcodecs import Spikey  # noqa: E402
 from spikey.recording.simulate import simulate  # noqa: E402
 
 FOLDER = GOLDEN / "chunks"

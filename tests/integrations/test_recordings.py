@@ -1,4 +1,4 @@
-"""SpikeInterface and vendors' formats, against the real packages; the vendors' files are made by `vendors.py`."""
+"""SpikeInterface and vendors' formats, against the real packages; the vendors' files are made by `kit/vendors.py`."""
 
 from __future__ import annotations
 
@@ -19,12 +19,15 @@ from typer.testing import CliRunner
 import spikey
 from kit import vendors
 from kit.paths import DATA, SOURCE
+from kit.writing import write_file
 from spikey.cli import app
+from spikey.codec.registry import preset_method
 from spikey.container.extra import Extra
 from spikey.container.reader import Reader
-from spikey.container.writer import ArraySource, write_file
-from spikey.files.whole import PRESETS, Settings, compress_file
-from spikey.integrations.inventory import take
+from spikey.files.compress import compress_file
+from spikey.files.settings import Settings
+from spikey.integrations.vendors import take_inventory
+from spikey.recording.readable import ArraySource
 from spikey.recording.simulate import simulate
 from spikey.recording.source import DTYPES
 
@@ -189,7 +192,7 @@ def test_files_of_other_origin_open_too(tmp_path):
 def test_metadata_that_describe_no_recording(changed, tmp_path):
     stream = describe(made(2, (50,)), 0, "", [0, 1]) | changed
     out = io.BytesIO()
-    write_file(ArraySource(vendors.noise(50, 2), 1), out, PRESETS["realtime"], extra=Extra({"streams": [stream]}))
+    write_file(ArraySource(vendors.noise(50, 2), 1), out, preset_method("realtime"), extra=Extra({"streams": [stream]}))
     (tmp_path / "a.spky").write_bytes(out.getvalue())
     with pytest.raises(spikey.DataError, match="describe no recording"):
         read_spikey(tmp_path / "a.spky")
@@ -272,7 +275,7 @@ def test_zarr_with_the_codec(pair, tmp_path):
     assert_same(saved, recording)
 
 
-@pytest.mark.skipif(not LOCUST.is_file(), reason="no locust recording beside this checkout (../shared/data/locust)")
+@pytest.mark.data("locust/locust_trial_01.raw")
 def test_a_real_recording(tmp_path):
     samples = np.fromfile(LOCUST, "<i2").reshape(-1, 4)[:150_000]
     recording = si.NumpyRecording([samples], 15_000.0, channel_ids=["a", "b", "c", "d"])
@@ -287,11 +290,11 @@ def test_a_real_recording(tmp_path):
 def compressed(path: Path, out: Path, **options: str) -> dict[str, Path]:
     """Compress all parts of a vendor's folder or file, compare each stream; return what was written by name."""
     written = {}
-    for item in take(path, **options).items:
+    for item in take_inventory(path, **options).items:
         part = item.part
         target = out / f"{item.name}.spky"
         target.parent.mkdir(parents=True, exist_ok=True)
-        part.compress(target, Settings(estimate=True))
+        part.compress(target, Settings())
         written[item.name] = target
         for name, recording, _ in part.recordings:
             assert_same(read_spikey(target, stream_name=name), recording, part.segment)

@@ -18,9 +18,9 @@ from zarr.codecs import TransposeCodec  # noqa: E402
 from zarr.registry import get_codec_class  # noqa: E402
 
 from spikey.base.errors import DamagedError, DataError, UsageError  # noqa: E402
-from spikey.integrations import zarr_codec  # noqa: E402
+from spikey.integrations import zarr as spikey_zarr  # noqa: E402
 from spikey.integrations.chunk import Options  # noqa: E402
-from spikey.integrations.zarr_codec import NAME, SpikeyCodec  # noqa: E402
+from spikey.integrations.zarr import NAME, SpikeyCodec  # noqa: E402
 from spikey.recording.simulate import simulate  # noqa: E402
 
 FOLDER = GOLDEN / "chunks"
@@ -71,7 +71,7 @@ def test_structured_elements(tmp_path):
 def test_metadata_and_configuration(tmp_path):
     stored(tmp_path / "a", simulate(1000, 2, seed=2), SpikeyCodec(preset="balanced", jobs=2))
     meta = json.loads((tmp_path / "a" / "zarr.json").read_text())
-    assert meta["codecs"] == [{"name": "spikey.codec", "configuration": {"preset": "balanced", "jobs": 2}}]
+    assert meta["codecs"] == [{"name": "spikey", "configuration": {"preset": "balanced", "jobs": 2}}]
     codec = SpikeyCodec.from_dict(meta["codecs"][0])
     assert codec == SpikeyCodec(preset="balanced", jobs=2) and codec.options == Options("balanced", jobs=2)
     assert SpikeyCodec().to_dict() == {"name": NAME}
@@ -132,13 +132,13 @@ def test_reading_a_part_of_a_shard_decodes_only_what_holds_it(tmp_path, monkeypa
     array = simulate(8000, 4, seed=7)
     stored(tmp_path / "a", array, chunks=(500, 2), shards=(4000, 4))
     decoded = []
-    original = zarr_codec.decode_chunk
+    original = spikey_zarr.decode_chunk
 
     def counted(*arguments):
         decoded.append(1)
         return original(*arguments)
 
-    monkeypatch.setattr(zarr_codec, "decode_chunk", counted)
+    monkeypatch.setattr(spikey_zarr, "decode_chunk", counted)
     opened = zarr.open_array(tmp_path / "a")
     np.testing.assert_array_equal(opened[700:800, :2], array[700:800, :2])
     assert len(decoded) == 1

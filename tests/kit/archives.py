@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from spikey.files.archives import compress_archive
-from spikey.files.whole import Settings
-from spikey.levels.maps import N1_VALUES
+from spikey.files.settings import Settings
+from spikey.levels.n1 import N1_VALUES
 from spikey.recording.source import Layout, pack
 from spikey.recording.wav import canonical_head
 
-REALTIME = Settings(preset="realtime", estimate=True)
+REALTIME = Settings(preset="realtime")
 
 
 FRAMES = 3000

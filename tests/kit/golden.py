@@ -1,4 +1,4 @@
-"""Golden files: compressed recordings whose bytes are frozen. `python tests/golden.py NAME...` writes new ones.
+"""Golden files: compressed recordings whose bytes are frozen. `python -m kit.golden NAME` in tests/ writes a new one.
 
 A released format version stays as it is for ever: an existing golden file is never written again.
 """
@@ -13,10 +13,13 @@ from collections.abc import Callable
 import numpy as np
 
 from kit.paths import GOLDEN
-from spikey.codec.block import Method, encode_block, learned
-from spikey.container.writer import ArraySource, write_bytes_file, write_file
+from kit.writing import write_file
+from spikey.codec.encode import encode_block
+from spikey.codec.method import Method, learned
+from spikey.container.writer import write_bytes_file
 from spikey.model.calibration import n1
 from spikey.model.trained import EXACT, Architecture, Model, reach_of
+from spikey.recording.readable import ArraySource
 from spikey.report.self_test import known_signal
 
 
@@ -59,7 +62,7 @@ def _learn(samples: np.ndarray, architecture: Architecture, coder: str = "arithm
     return out.getvalue()
 
 
-def _archive(samples: np.ndarray, *, calibrated: bool = True) -> bytes:
+def _max(samples: np.ndarray, *, calibrated: bool = True) -> bytes:
     """With this predictor, whether it pays or not."""
     out, method, calibration = io.BytesIO(), Method("max", lanes=1, references=4), n1() if calibrated else None
     payload = encode_block(samples, method, calibration)
@@ -156,9 +159,9 @@ CASES: dict[str, tuple[Callable[[], np.ndarray | bytes], Callable[[], bytes]]] =
     "learned_dense": (_three, lambda: _learn(_three(), DENSE)),
     "learned_alone_rice": (lambda: known_signal(500), lambda: _learn(known_signal(500), ALONE, "rice")),
     "learned_many": (lambda: _nine(), lambda: _learn(_nine(), LSTM)),
-    "archive": (lambda: known_signal(500)[:, :1], lambda: _archive(known_signal(500)[:, :1])),
-    "archive_crossed": (lambda: known_signal(120), lambda: _archive(known_signal(120))),
-    "archive_wide": (lambda: _wide()[:500, None], lambda: _archive(_wide()[:500, None], calibrated=False)),
+    "max": (lambda: known_signal(500)[:, :1], lambda: _max(known_signal(500)[:, :1])),
+    "max_crossed": (lambda: known_signal(120), lambda: _max(known_signal(120))),
+    "max_wide": (lambda: _wide()[:500, None], lambda: _max(_wide()[:500, None], calibrated=False)),
 }
 
 

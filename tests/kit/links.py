@@ -17,7 +17,7 @@ from spikey import Encoder
 from spikey.base.errors import DataError
 from spikey.cli import stream_receive
 from spikey.container.reader import Reader
-from spikey.files.whole import decompress_file, verify_file
+from spikey.files.decompress import decompress_file, verify_file
 from spikey.stream.arrivals import Source, peer
 from spikey.stream.receiver import Receiver
 from spikey.stream.recording import facts

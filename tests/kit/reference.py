@@ -5,7 +5,6 @@ from __future__ import annotations
 import bisect
 import functools
 import hashlib
-import heapq
 import json
 import lzma
 import math
@@ -278,7 +277,7 @@ def decode_payload(payload, frames, count, tables, model, sample_type, beside=()
     lows = [fields.take((frames * channel["bits"] + 7) // 8) for channel in channels]
     streams = [fields.take(size) for size in sizes]
     streams.append(payload[fields.at :])
-    state = [(RangeDecoder, Rice, Huffman)[coder](stream) for stream in streams]
+    state = [(RangeDecoder, Rice)[coder](stream) for stream in streams]
     referred = {r for channel in channels for r in channel["references"]}
     residuals, values = {}, []
     for index, channel in enumerate(channels):
@@ -1038,48 +1037,3 @@ class Rice(Bits):
             return self.get(20)
         low = max((k - 106) >> 5, 0)
         return self.unfold((quotient << low) + self.get(low), density, location)
-
-
-class Huffman(Bits):
-    def code_symbol(self, density, location, k):
-        octave = k >> 5
-        kind, shift = (k >> 3, 0) if octave < 7 else (28 + (k >> 3 & 3), octave - 6)
-        codes = make_codes(kind)
-        word = ""
-        while word not in codes:
-            word += str(self.get(1))
-        if codes[word] == 127:
-            return self.get(20)
-        return self.unfold((codes[word] << shift) + self.get(shift), density, location)
-
-
-@functools.cache
-def make_codes(kind):
-    r, spread = R[8 * kind + 4], 1 if kind >= 28 else 0
-    count = [0] * 128
-    for u in range(-28, 29, 8):
-        for f in range(127 << spread):
-            d = f // 2 if f % 2 == 0 else -(f + 1) // 2
-            low, high = (cumulative(C, standard(64 * d + side - u, r)) for side in (-32, 32))
-            count[f >> spread] += high - low
-    count[127] = 8 * 2**24 - sum(count)
-    floor = sum(count) >> 18
-    while True:
-        heap = [(max(c, floor), symbol, [symbol]) for symbol, c in enumerate(count)]
-        heapq.heapify(heap)
-        lengths, made = [0] * 128, 128
-        while len(heap) > 1:
-            one, other = heapq.heappop(heap), heapq.heappop(heap)
-            for symbol in one[2] + other[2]:
-                lengths[symbol] += 1
-            heapq.heappush(heap, (one[0] + other[0], made, one[2] + other[2]))
-            made += 1
-        if max(lengths) <= 24:
-            break
-        floor = 2 * floor + 1
-    codes, word, last = {}, 0, 0
-    for length, symbol in sorted((length, symbol) for symbol, length in enumerate(lengths)):
-        word <<= length - last
-        codes[f"{word:0{length}b}"] = symbol
-        word, last = word + 1, length
-    return codes

@@ -19,10 +19,16 @@ from kit.paths import DATA as REAL
 from spikey.base.errors import DataError, UsageError
 from spikey.base.wire import Cursor
 from spikey.cli import app
-from spikey.codec.block import Method, Payload, decode_block, encode_block
+from spikey.codec.decode import decode_block
+from spikey.codec.encode import encode_block
+from spikey.codec.method import Method
+from spikey.codec.syntax import Payload
 from spikey.coding.packed_bytes import MANY, PIECE, pack_bytes, unpack_bytes
-from spikey.files.whole import Settings, compress_file, decompress_file
-from spikey.levels.scaled import Patch, Scale, Scaled, find_scale, read_any_levels
+from spikey.files.compress import compress_file
+from spikey.files.decompress import decompress_file
+from spikey.files.settings import Settings
+from spikey.levels.registry import read_levels
+from spikey.levels.scaled import Patch, Scale, Scaled, find_scale
 from spikey.model.calibration import load
 from spikey.recording.simulate import adc_edges, simulate
 from spikey.report.calibration_report import Measured, Report
@@ -293,7 +299,7 @@ def test_a_change_of_sign_of_zero_is_no_match(tmp_path, monkeypatch):
     path = tmp_path / "a.wav"
     path.write_bytes(wav(samples))
     compress_file(path, tmp_path / "a.spky", Settings())
-    monkeypatch.setattr("spikey.container.reader.unpack", lambda data, layout: -samples)
+    monkeypatch.setattr("spikey.container.blocks.unpack", lambda data, layout: -samples)
     with pytest.raises(spikey.SpikeyError, match="does not decode"):
         compress_file(path, tmp_path / "b.spky", Settings())
 
@@ -313,16 +319,16 @@ def test_levels_of_another_type_are_refused():
     scaled = encode_block((CODES[:500, None] * 0.195).astype(SINGLE), Method(), None)
     for data, dtype in ((payload, SINGLE), (scaled, np.int16)):
         with pytest.raises(DataError, match="another type"):
-            decode_block(Payload(data, 500, 1, np.dtype(dtype)), lambda: None)
+            decode_block(Payload(data, 500, 1, np.dtype(dtype)))
 
 
 def test_scales_are_written_and_read():
-    from spikey.levels.maps import Levels
+    from spikey.levels.contract import Levels
 
     for scale in (Scale(0.195), Scale(0.195, -6389.76, True), Scale(-2.0, 1.0)):
         levels = Scaled(scale, Levels(1, 1000, -500), (Patch(7, 1, 1 << 63), Patch(8, 500, 5)) if scale.offset else ())
         cursor = Cursor(levels.write())
-        assert read_any_levels(3, cursor) == levels and not cursor.rest()
+        assert read_levels(3, cursor) == levels and not cursor.rest()
     for bad in (
         b"\10" + struct.pack("<d", 1.0) + b"\0",
         b"\4" + struct.pack("<d", 1.0) + b"\xff\xff\x03\0\0",
@@ -332,11 +338,11 @@ def test_scales_are_written_and_read():
         b"\0" + struct.pack("<d", 1.0)[:5],
     ):
         with pytest.raises(DataError):
-            read_any_levels(3, Cursor(bad))
+            read_levels(3, Cursor(bad))
 
 
 def test_patches_elsewhere_are_refused():
-    from spikey.levels.maps import Levels
+    from spikey.levels.contract import Levels
 
     codes = np.zeros(10, np.int32)
     for patch in (Patch(10, 1, 0), Patch(9, 2, 0), Patch(0, 1, 1 << 32)):
@@ -486,11 +492,10 @@ def test_wrong_calls_of_calibrate(n1_like, tmp_path):
     assert not out.exists()
 
 
+@pytest.mark.data("locust/locust_trial_01.raw")
 def test_a_real_converter_of_twelve_bits(tmp_path):
     """A locust's: narrow codes in a period of 64, under noise of some 60 codes."""
     path = REAL / "locust" / "locust_trial_01.raw"
-    if not path.exists():
-        pytest.skip("no real recording beside this checkout (../shared/data/locust)")
     np.fromfile(path, "<i2", 4 * 200_000).tofile(tmp_path / "a.raw")
     raw = ["--channels", 4, "--rate", 15_000, "--dtype", "int16"]
     facts = json.loads(ran("calibrate", tmp_path / "a.raw", tmp_path / "a.safetensors", *raw, "--rounds", 2, "--json"))

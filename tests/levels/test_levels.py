@@ -9,7 +9,11 @@ from hypothesis import strategies as st
 
 from spikey.base.errors import DataError
 from spikey.base.wire import Cursor, varint, zigzag
-from spikey.levels.maps import AFFINE, MODELLED_BITS, N1, N1_VALUES, TABLE, Levels, find_levels, read_levels
+from spikey.levels.affine import MODELLED_BITS, Affine
+from spikey.levels.contract import Levels
+from spikey.levels.n1 import N1_VALUES, N1Levels
+from spikey.levels.registry import find_levels, read_levels
+from spikey.levels.table import Table
 
 TYPES = ["int8", "uint8", "int16", "uint16", "int32", "uint32"]
 
@@ -19,9 +23,9 @@ def round_trip(values: np.ndarray) -> Levels:
     levels = find_levels(values)
     written = levels.write()
     cursor = Cursor(written)
-    assert read_levels(levels.kind, cursor) == levels and cursor.at == len(written)
+    assert read_levels(levels.number, cursor) == levels and cursor.at == len(written)
     codes, low = levels.to_codes(values)
-    assert codes.dtype == np.int32 and codes.min() >= 0 and codes.max() < levels.codes <= 1 << MODELLED_BITS
+    assert codes.dtype == np.int32 and codes.min() >= 0 and codes.max() < levels.alphabet <= 1 << MODELLED_BITS
     assert (low is None) == (levels.low_bits == 0)
     restored = levels.to_values(codes, low, values.dtype)
     assert restored.dtype == values.dtype
@@ -37,12 +41,12 @@ def test_n1_values_are_the_published_stretch():
 
 def test_n1_is_recognised():
     levels = round_trip(N1_VALUES[np.random.default_rng(0).integers(480, 540, 100)])
-    assert levels.kind == N1 and levels.codes == 1024 and levels.write() == b""
-    assert round_trip(N1_VALUES).kind == N1
+    assert isinstance(levels, N1Levels) and levels.alphabet == 1024 and levels.write() == b""
+    assert isinstance(round_trip(N1_VALUES), N1Levels)
     wrong = N1_VALUES.copy()
     wrong[700] += 1
-    assert round_trip(wrong).kind == AFFINE
-    assert round_trip(N1_VALUES.astype(np.int32)).kind != N1  # another type, another device
+    assert isinstance(round_trip(wrong), Affine)
+    assert not isinstance(round_trip(N1_VALUES.astype(np.int32)), N1Levels)  # another type, another device
 
 
 @pytest.mark.parametrize("dtype", TYPES)
@@ -53,16 +57,16 @@ def test_extremes_of_every_type(dtype):
     assert round_trip(values).low_bits == max(info.bits - MODELLED_BITS, 0)
     round_trip(values[:5])
     for value in (info.min, 0, info.max):
-        assert round_trip(np.full(5, value, dtype=dtype)).codes == 1
+        assert round_trip(np.full(5, value, dtype=dtype)).alphabet == 1
 
 
 def test_step_and_offset():
     codes = np.random.default_rng(1).integers(0, 1000, 5000)
     for step, offset in [(3, -1500), (12, 7), (64, -32000), (1, -500)]:
         levels = round_trip((codes * step + offset).astype(np.int16))
-        assert (levels.kind, levels.step, levels.offset) == (AFFINE, step, offset)
+        assert isinstance(levels, Affine) and (levels.step, levels.offset) == (step, offset)
     levels = round_trip(np.array([0, 1 << 31], dtype=np.uint32))
-    assert (levels.codes, levels.step, levels.low_bits) == (2, 1 << 31, 0)
+    assert (levels.alphabet, levels.step, levels.low_bits) == (2, 1 << 31, 0)
 
 
 def test_a_late_exception_to_the_step_is_seen():
@@ -74,21 +78,21 @@ def test_a_late_exception_to_the_step_is_seen():
 def test_a_few_odd_values_become_a_table():
     values = np.random.default_rng(2).choice([-30001, -5, 0, 17, 20000], 4000).astype(np.int16)
     levels = round_trip(values)
-    assert (levels.kind, levels.codes) == (TABLE, 5)
+    assert isinstance(levels, Table) and levels.alphabet == 5
     # Too short to pay for the list.
-    assert round_trip(values[:6]).kind == AFFINE
+    assert isinstance(round_trip(values[:6]), Affine)
 
 
 def test_a_table_with_wide_gaps():
     random = np.random.default_rng(3)
     values = random.choice(np.unique(random.integers(0, 1 << 32, 3000)), 100_000).astype(np.uint32)
-    assert round_trip(values).kind == TABLE
+    assert isinstance(round_trip(values), Table)
 
 
 def test_low_bits_of_large_alphabets():
     values = np.random.default_rng(4).integers(-(1 << 23), 1 << 23, 1000).astype(np.int32)
     levels = round_trip(values)
-    assert levels.kind == AFFINE and levels.low_bits == 4
+    assert isinstance(levels, Affine) and levels.low_bits == 4
     stepped = round_trip(values[values < 1 << 22] * 5)
     assert stepped.step == 5 and stepped.low_bits in (3, 4)
 
@@ -102,7 +106,7 @@ def test_any_values(dtype, data):
 
 
 def test_fits():
-    levels = Levels(AFFINE, 100, offset=-10, step=3)
+    levels = Affine(100, offset=-10, step=3)
     assert levels.fits(np.array([-10, 287, 2])) and levels.fits(np.zeros(0, dtype=np.int16))
     for outside in (-13, 290, 3, -9):
         assert not levels.fits(np.array([2, outside]))
@@ -113,17 +117,17 @@ def test_fits():
     [
         (3, b""),
         (7, b""),
-        (AFFINE, b""),
-        (AFFINE, varint(1) + varint(0)),
-        (AFFINE, varint(0) + varint(0) + varint(1 << 20) + varint(0)),  # 2^20 + 1 codes
-        (AFFINE, varint(0) + varint(0) + varint(5) + varint(13)),
-        (AFFINE, varint(zigzag(1 << 33)) + varint(0) + varint(5) + varint(0)),
-        (AFFINE, varint(0) + varint(1 << 33) + varint(5) + varint(0)),
-        (TABLE, varint(0)),
-        (TABLE, varint(0) + varint(4096)),
-        (TABLE, varint(0) + varint(2) + varint(1 << 32) * 2),
-        (TABLE, varint(0) + varint(5) + varint(1) * 4),
-        (AFFINE, b"\xff" * 12),
+        (Affine.number, b""),
+        (Affine.number, varint(1) + varint(0)),
+        (Affine.number, varint(0) + varint(0) + varint(1 << 20) + varint(0)),  # 2^20 + 1 codes
+        (Affine.number, varint(0) + varint(0) + varint(5) + varint(13)),
+        (Affine.number, varint(zigzag(1 << 33)) + varint(0) + varint(5) + varint(0)),
+        (Affine.number, varint(0) + varint(1 << 33) + varint(5) + varint(0)),
+        (Table.number, varint(0)),
+        (Table.number, varint(0) + varint(4096)),
+        (Table.number, varint(0) + varint(2) + varint(1 << 32) * 2),
+        (Table.number, varint(0) + varint(5) + varint(1) * 4),
+        (Affine.number, b"\xff" * 12),
     ],
 )
 def test_impossible_levels_are_refused(kind, data):
@@ -137,7 +141,7 @@ def test_any_bytes_give_levels_or_an_error(kind, data):
         levels = read_levels(kind, Cursor(data))
     except DataError:
         return
-    assert 1 <= levels.codes <= 1 << MODELLED_BITS
-    codes = np.arange(min(levels.codes, 100), dtype=np.int32)
+    assert 1 <= levels.alphabet <= 1 << MODELLED_BITS
+    codes = np.arange(min(levels.alphabet, 100), dtype=np.int32)
     low = np.zeros(len(codes), dtype=np.int64) if levels.low_bits else None
     assert len(levels.to_values(codes, low, np.dtype(np.int16))) == len(codes)

@@ -13,15 +13,19 @@ from hypothesis.extra.numpy import arrays
 
 import spikey
 from kit import reference
+from kit.writing import write_file
 from spikey.base.errors import DataError, SpikeyError, UsageError
+from spikey.codec.registry import preset_method
 from spikey.container import layout as lay
+from spikey.container.contents import packed_record
 from spikey.container.reader import Reader
-from spikey.container.writer import ArraySource, packed_record, write_file
-from spikey.files.whole import PRESETS, Settings, verify_file
+from spikey.files.decompress import verify_file
+from spikey.files.settings import Settings
 from spikey.integrations.chunk import _read_modelled
 from spikey.levels.quantised import FEW, MODES, Bins, find_axes, limits, read_bins
 from spikey.lossy import hybrid as hybrid_module
 from spikey.lossy.near_lossless import hybrid, near_lossless, restore
+from spikey.recording.readable import ArraySource
 from spikey.recording.simulate import simulate
 from spikey.recording.source import DTYPES, Layout, pack
 from spikey.recording.wav import canonical_head
@@ -294,7 +298,7 @@ def lossy_file(record: bytes, kind: int = lay.BINS, twice: bool = False) -> byte
 
     out = io.BytesIO()
     stated = ((kind, record),) * (1 + twice)
-    write_file(ArraySource(np.zeros((9, 3), dtype=np.int16), 1000), out, PRESETS["realtime"], stated=stated)
+    write_file(ArraySource(np.zeros((9, 3), dtype=np.int16), 1000), out, preset_method("realtime"), records=stated)
     return out.getvalue()
 
 

@@ -10,19 +10,14 @@ import pytest
 from kit.contract import signal
 from spikey.base.errors import DataError
 from spikey.codec.adaptive.loop import run
-from spikey.codec.block import (
-    MOST_COMPANIONS,
-    SEGMENT,
-    Method,
-    Payload,
-    companions_in,
-    decode_block,
-    described_in,
-    encode_block,
-)
+from spikey.codec.decode import decode_block
+from spikey.codec.encode import encode_block
+from spikey.codec.method import MOST_COMPANIONS, Method
+from spikey.codec.syntax import Lookup, Payload, channels_in, companions_in
 from spikey.coding.range_coder import range_encoder
 from spikey.model.calibration import Calibration, n1
 from spikey.model.density import narrow, uniform_edges, wide
+from spikey.model.lpc import SEGMENT
 from spikey.model.mixture import mixed
 from spikey.model.ridge import WEIGHT_MAX
 from spikey.model.stacked import LAGS, OTHERS, network, prior, stacked_predictor
@@ -35,7 +30,7 @@ def back(payload, samples, calibration=None, companions=None):
     """What a payload of such samples decodes to."""
     frames, count = samples.shape
     given = None if companions is None else lambda: companions
-    return decode_block(Payload(payload, frames, count, samples.dtype, companions=given), lambda: calibration)
+    return decode_block(Payload(payload, frames, count, samples.dtype, companions=given), Lookup(lambda: calibration))
 
 
 def check(samples, method=ARCHIVE, calibration: Calibration | None = None, companions=None):
@@ -179,7 +174,7 @@ def test_channels_and_companions_of_other_types_come_back():
         assert companions_in(payload) == 1
     channels = np.concatenate([COMPANIONS, COMPANIONS[::-1], COMPANIONS + 3], axis=1)
     payload = check(channels[:, 2:], companions=channels[:, :2])
-    described = described_in(payload, 4)
+    described = channels_in(payload, 4)
     assert len(described) == 6 and companions_in(payload) == 2
     assert all(reference < index for index, one in enumerate(described) for reference in one.references)
 
@@ -266,7 +261,7 @@ def test_invented_streams_give_samples_all_the_same(name):
     codes = signal(name, 400, 300)[:, None].astype(np.int16)
     payload = encode_block(codes, ARCHIVE)
     assert payload is not None
-    front = payload[:2] + described_in(payload, 1)[0].write()
+    front = payload[:2] + channels_in(payload, 1)[0].write()
     assert payload.startswith(front)
     for fill in (b"\xff" * 700, b"\x00" * 700, bytes(np.random.default_rng(1).integers(0, 256, 700, dtype=np.uint8))):
         got = back(front + fill, codes)

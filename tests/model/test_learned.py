@@ -19,42 +19,39 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from spikey.codec.adaptive.lanes import MANY
 from typer.testing import CliRunner
 
 import spikey
 from kit import reference
 from kit.golden import ALONE, DENSE, LSTM, known_model
 from kit.paths import SOURCE, TESTS
+from kit.writing import payloads_of, write_file
 from spikey.base.errors import DamagedError, DataError, SpikeyError, UsageError
 from spikey.base.jit import kernel
 from spikey.base.wire import varint
 from spikey.cli import app
-from spikey.codec.adaptive.lanes import MANY
-from spikey.codec.block import (
-    MOST_REFERENCES,
-    Method,
-    Payload,
-    decode_block,
-    decode_learned,
-    encode_block,
-    encode_blocks,
-    learned,
-)
+from spikey.codec.decode import decode_block, decode_blocks
+from spikey.codec.encode import encode_block, encode_blocks, encode_smallest
+from spikey.codec.method import MOST_REFERENCES, Method, learned
+from spikey.codec.syntax import Lookup, Payload
 from spikey.coding.packed_bytes import pack_bytes
 from spikey.container import embedding, hold, writer
 from spikey.container import layout as lay
-from spikey.container import reader as reader_module
+from spikey.container.blocks import BlockDecoder
 from spikey.container.reader import Reader
-from spikey.container.writer import ArraySource, encode_samples, write_file
+from spikey.files import encoding
 from spikey.files import whole as files
 from spikey.files.batch import compress_together, decompress_together
-from spikey.files.whole import Settings, verify_file
+from spikey.files.decompress import verify_file
+from spikey.files.settings import Settings
 from spikey.model import tensor_file, trained
 from spikey.model.calibration import n1
 from spikey.model.learned import network_of
 from spikey.model.lstm import LstmTogether
 from spikey.model.network import infer
 from spikey.model.trained import EXACT, FORMAT, Architecture, Model, architecture, find, load, reach_of
+from spikey.recording.readable import ArraySource
 from spikey.recording.simulate import simulate
 from spikey.recording.source import Layout, pack
 from spikey.recording.wav import canonical_head
@@ -85,13 +82,13 @@ def unguarded(monkeypatch):
     """The network is used for every block, whether it pays or not."""
 
     def coded(blocks, layouts, method, calibration, companions=None):
-        return [writer.Choice(payload) for payload in encode_blocks(blocks, method, calibration)]
+        return encode_blocks(blocks, method, calibration)
 
-    monkeypatch.setattr(writer, "encode_choices", coded)
+    monkeypatch.setattr(encoding, "encode_smallest", coded)
 
 
 def decoded(payload: bytes, samples: np.ndarray, model: Model) -> np.ndarray:
-    return decode_block(Payload(payload, *samples.shape, samples.dtype), n1, lambda: model)
+    return decode_block(Payload(payload, *samples.shape, samples.dtype), Lookup(n1, lambda: model))
 
 
 def check(samples: np.ndarray, model: Model, coder: str = "arithmetic") -> bytes:
@@ -188,16 +185,16 @@ def test_side_by_side_gives_the_same_bytes(model, count):
     blocks += [(blocks[0] // 64).astype(np.int32), np.zeros((40, 2), dtype=np.int32)]
     method = learned(model)
     for order in (blocks, blocks[::-1]):
-        payloads = encode_blocks(order, method, n1())
+        payloads = payloads_of(order, method, n1())
         assert payloads == [encode_block(block, method, n1()) for block in order]
         assert [len(b) for b, p in zip(order, payloads, strict=True) if p is None] in ([], [1], [1, 2], [2, 1])
         some = [(block, payload) for block, payload in zip(order, payloads, strict=True) if payload is not None]
         wanted = [Payload(payload, *block.shape, block.dtype) for block, payload in some]
-        for (block, _), got in zip(some, decode_learned(wanted, n1, lambda: model), strict=True):
+        for (block, _), got in zip(some, decode_blocks(wanted, Lookup(n1, lambda: model)), strict=True):
             np.testing.assert_array_equal(got, block)
         for (block, _), payload in zip(some, wanted, strict=True):
-            np.testing.assert_array_equal(decode_block(payload, n1, lambda: model), block)
-    assert decode_learned([], n1, lambda: model) == []
+            np.testing.assert_array_equal(decode_block(payload, Lookup(n1, lambda: model)), block)
+    assert decode_blocks([], Lookup(n1, lambda: model)) == []
 
 
 def test_what_is_side_by_side_is_what_the_reference_decodes(unguarded):
@@ -219,9 +216,9 @@ def witness(large: bool) -> list[str]:
         cases = [(known_model(replace(LSTM, hidden=64, layers=1)), 2 * MANY, 34, "arithmetic")]
     for model, count, frames, coder in cases:
         blocks = [signal[40 * at : 40 * at + frames - at, :1] for at in range(count)]
-        payloads = [payload or b"" for payload in encode_blocks(blocks, learned(model, coder), n1())]
+        payloads = [payload or b"" for payload in payloads_of(blocks, learned(model, coder), n1())]
         wanted = [Payload(p, *b.shape, b.dtype) for p, b in zip(payloads, blocks, strict=True)]
-        for block, got in zip(blocks, decode_learned(wanted, n1, lambda model=model: model), strict=True):
+        for block, got in zip(blocks, decode_blocks(wanted, Lookup(n1, lambda model=model: model)), strict=True):
             np.testing.assert_array_equal(got, block)
         lines.append(hashlib.sha256(b"".join(payloads)).hexdigest())
     return lines
@@ -319,8 +316,8 @@ def test_the_guard(model, monkeypatch):
     both = known_signal(400)
     for samples in (both, both[:40], (both // 64).astype(np.int16), np.zeros_like(both), both[:1]):
         layout = Layout(samples.shape[1], 20_000, "int16")
-        (got,) = encode_samples([samples], [layout], learned(model), n1())
-        (plain,) = encode_samples([samples], [layout], GUARD, n1())
+        (got,) = encode_smallest([samples], [layout], learned(model), n1())
+        (plain,) = encode_smallest([samples], [layout], GUARD, n1())
         assert len(got) <= len(plain)
         used = got[0] & 15 == 4
         if model is not GENTLE and len(samples) > 1 and samples.any():
@@ -334,7 +331,7 @@ def test_the_guard(model, monkeypatch):
             assert bool(reader.model_id) == used
         assert used or len(files[0]) <= len(files[1])
     monkeypatch.setattr(writer, "_guards", lambda model: [])
-    (got,) = encode_samples([both], [Layout(2, 20_000, "int16")], learned(GENTLE), n1())
+    (got,) = encode_smallest([both], [Layout(2, 20_000, "int16")], learned(GENTLE), n1())
     assert got[0] & 15 == 4, "where nothing is better, it is used"
 
 
@@ -345,7 +342,7 @@ def test_methods_that_contradict_the_model():
         with pytest.raises(DataError, match="not for"):
             decoded(wrong, samples, GENTLE)
     with pytest.raises(DataError, match="does not name"):
-        decode_block(Payload(payload, *samples.shape, samples.dtype), n1)
+        decode_block(Payload(payload, *samples.shape, samples.dtype), Lookup(n1))
     for cut in range(20):
         with pytest.raises(DataError, match="too early|at most"):
             decoded(payload[:cut], samples, GENTLE)
@@ -615,7 +612,7 @@ def test_blocks_of_several_channels(tmp_path, monkeypatch, jobs):
 def test_a_damaged_block_harms_no_other(tmp_path, monkeypatch, unguarded):
     monkeypatch.setattr(writer, "block_shape", lambda layout, frames, longest=0: (64, 2))
     ahead = []
-    monkeypatch.setattr(reader_module.Reader, "give", _counted(Reader.give, ahead))
+    monkeypatch.setattr(BlockDecoder, "provide", _counted(BlockDecoder.provide, ahead))
     path, packed, out = tmp_path / "a.wav", tmp_path / "a.spky", tmp_path / "b.wav"
     samples = simulate(300, 3, seed=2)
     path.write_bytes(wav(samples))
@@ -653,10 +650,10 @@ def test_a_damaged_block_harms_no_other(tmp_path, monkeypatch, unguarded):
     assert not lost and out.read_bytes() == path.read_bytes()
 
 
-def _counted(give, calls):
-    def counted(reader, block, samples):
+def _counted(provide, calls):
+    def counted(decoder, block, samples):
         calls.append(block)
-        give(reader, block, samples)
+        provide(decoder, block, samples)
 
     return counted
 
@@ -685,7 +682,7 @@ def folder(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("model", [GENTLE, NONSENSE[1]], ids=["gentle", "nonsense"])
 @pytest.mark.parametrize("verify", [True, False])
 def test_many_recordings_at_once(folder, tmp_path, model, verify):
-    settings = Settings(model=model, embed_model=True, estimate=True, verify=verify)
+    settings = Settings(model=model, embed_model=True, verify=verify)
     sources = [*sorted(folder.glob("*.wav")), folder / "none.wav"]
     if model is not GENTLE:
         sources = sources[:4]

@@ -305,13 +305,13 @@ def test_hostile_sizes_cost_neither_time_nor_memory(tmp_path):
     for data in huge:
         path.write_bytes(data)
         tracemalloc.start()
-        started = time.perf_counter()
+        started = time.process_time()
         try:
             with open_wav(path) as source:
                 source.read(0, min(source.frames, 3))
         except DataError:
             pass
-        assert time.perf_counter() - started < 5
+        assert time.process_time() - started < 5
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
         tracemalloc.stop()
 

@@ -19,12 +19,14 @@ from typer.testing import CliRunner
 
 import spikey
 from kit.paths import SOURCE
+from kit.writing import write_file
 from spikey.cli import app
+from spikey.codec.registry import preset_method
 from spikey.container.extra import Extra, side_file
 from spikey.container.reader import Reader
-from spikey.container.writer import ArraySource, write_file
-from spikey.files.whole import PRESETS, decompress_file, verify_file
+from spikey.files.decompress import decompress_file, verify_file
 from spikey.recording import remote
+from spikey.recording.readable import ArraySource
 
 fsspec = pytest.importorskip("fsspec")
 SAMPLES = np.random.default_rng(0).normal(0, 20, (60_000, 8)).astype(np.int16)
@@ -37,7 +39,7 @@ def data(tmp_path_factory) -> bytes:
     path.write_bytes(b"key=value")
     out = io.BytesIO()
     extra = Extra({"source": {"file": "a.bin"}}, (side_file("a.meta", path),))
-    write_file(ArraySource(SAMPLES, 30_000), out, PRESETS["realtime"], extra=extra, block_frames=1500)
+    write_file(ArraySource(SAMPLES, 30_000), out, preset_method("realtime"), extra=extra, block_frames=1500)
     return out.getvalue()
 
 
@@ -116,7 +118,7 @@ def http():
 
 
 def test_only_what_is_needed_is_fetched(data, http, monkeypatch):
-    monkeypatch.setattr("spikey.container.reader.GLANCE", 4096)
+    monkeypatch.setattr("spikey.container.input.GLANCE", 4096)
     monkeypatch.setattr(remote, "CLOSE", 1024)
     with serving({"/a.spky": data}) as server, spikey.open(f"{server.address}/a.spky") as reader:
         assert reader.shape == SAMPLES.shape and reader.files == {"a.meta": 9}
@@ -136,7 +138,7 @@ def test_only_what_is_needed_is_fetched(data, http, monkeypatch):
 def test_whatever_is_asked_for_is_right(data, http, monkeypatch):
     monkeypatch.setattr(remote, "LONGEST", 30_000)
     monkeypatch.setattr(remote, "KEPT", 60_000)
-    monkeypatch.setattr("spikey.container.reader.AHEAD", 50_000)
+    monkeypatch.setattr("spikey.container.blocks.AHEAD", 50_000)
     with serving({"/a.spky": data}) as server:
         with spikey.open(f"{server.address}/a.spky") as reader:
             np.testing.assert_array_equal(reader[::-7, ::2], SAMPLES[::-7, ::2])
@@ -179,9 +181,9 @@ def test_the_commands_take_addresses(data, http, tmp_path):
 
 def test_short_and_long_headers(http):
     short, long = io.BytesIO(), io.BytesIO()
-    write_file(ArraySource(SAMPLES[:50], 30_000), short, PRESETS["realtime"])
+    write_file(ArraySource(SAMPLES[:50], 30_000), short, preset_method("realtime"))
     noise = np.random.default_rng(0).bytes(70_000).hex()  # a header beyond what is fetched first
-    write_file(ArraySource(SAMPLES[:50], 30_000), long, PRESETS["realtime"], extra=Extra({"a": noise}))
+    write_file(ArraySource(SAMPLES[:50], 30_000), long, preset_method("realtime"), extra=Extra({"a": noise}))
     assert len(long.getvalue()) > 66_000
     with serving({"/short": short.getvalue(), "/long": long.getvalue(), "/none": b""}) as server:
         np.testing.assert_array_equal(spikey.open(f"{server.address}/short")[:], SAMPLES[:50])
@@ -198,7 +200,7 @@ def test_a_server_without_ranges_is_named(data, http, mode):
 
 
 def test_what_goes_wrong_on_the_way_is_said(data, http, monkeypatch):
-    monkeypatch.setattr("spikey.container.reader.GLANCE", 4096)
+    monkeypatch.setattr("spikey.container.input.GLANCE", 4096)
     files = {"/a.spky": data}
     with serving(files) as server:
         with pytest.raises(spikey.DataError, match="does not exist"):
@@ -272,7 +274,7 @@ def test_local_paths_never_import_it(data, tmp_path):
 def test_forked_processes_open_an_address_again(data, http):
     def wrong(seed: int) -> int:
         firsts = np.random.default_rng(seed).integers(0, 59_000, 8).tolist()
-        reader.keep(1)
+        reader.cache.room = 1
         return sum(not np.array_equal(reader[first : first + 99], SAMPLES[first : first + 99]) for first in firsts)
 
     with serving({"/a.spky": data}) as server, spikey.open(f"{server.address}/a.spky") as reader:

@@ -96,9 +96,9 @@ def test_correlation_falls_with_distance():
 
 def test_speed():
     simulate(100)
-    start = time.perf_counter()
+    start = time.process_time()
     simulate()
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from spikey.base.errors import SpikeyError, UsageError
 from spikey.cli.budget import command
-from spikey.codec.block import CODER_NAMES
+from spikey.codec.registry import CODER_NAMES
 from spikey.model import network
 from spikey.report import budget
 from spikey.report.bench import measure as bench

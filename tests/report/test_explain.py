@@ -12,9 +12,10 @@ import pytest
 
 from kit.pages import ROOT, agrees, blocks, links, tolerance
 from spikey.base.errors import DataError
-from spikey.codec.block import Method, encode_block
 from spikey.codec.code_widths import edges_of
-from spikey.levels.maps import find_levels
+from spikey.codec.encode import encode_block
+from spikey.codec.method import Method
+from spikey.levels.registry import find_levels
 from spikey.model.calibration import Calibration, n1
 from spikey.recording.simulate import adc_edges, simulate
 from tools.explain.__main__ import main
@@ -50,6 +51,7 @@ def test_the_command_makes_the_pictures_and_the_figures_of_the_page(tmp_path, ca
     assert agrees(stated.text, printed, tolerance(stated.note)), printed
 
 
+@pytest.mark.data("neuralink")
 def test_a_real_recording(real_recordings, tmp_path, capsys):
     pytest.importorskip("matplotlib")
     assert main([str(tmp_path), str(real_recordings[0])]) == 0

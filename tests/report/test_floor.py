@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from spikey.files.whole import Settings
-from spikey.levels.maps import N1_VALUES
+from spikey.files.settings import Settings
+from spikey.levels.n1 import N1_VALUES
 from spikey.model.calibration import n1
 from spikey.model.fixed_point import UNIT
 from spikey.recording.source import Layout
@@ -100,6 +100,7 @@ def test_odd_recordings_have_a_finite_floor(samples):
     assert 0 <= bits < 17 and looked_at == len(samples)
 
 
+@pytest.mark.data("neuralink")
 def test_real_recordings_lie_close_above_it(real_recordings):
     files = real_recordings[:2]
     found = floor_of_files(files)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from spikey.base.errors import DataError, UsageError
-from spikey.levels.maps import N1_VALUES
+from spikey.levels.n1 import N1_VALUES
 from spikey.recording.source import Layout
 from spikey.report.bench.peers import choose, known
 from spikey.report.bench.peers.contract import DoesNotApply, Shape, wanted

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from spikey.base.errors import SpikeyError, UsageError
 from spikey.cli.telemetry_report import command
-from spikey.levels.maps import N1_VALUES
+from spikey.levels.n1 import N1_VALUES
 from spikey.recording.simulate import _add_spikes, simulate
 from spikey.recording.source import Layout
 from spikey.recording.wav import canonical_head
@@ -153,12 +153,12 @@ def test_what_is_lost_shows(simulated):
     reference = refer(simulated.samples, RATE, Settings())
     settings = Settings(budget=budget_of(4, RATE, 20))
     encoded = encode(simulated, settings)
-    told = encoded.telemetry
-    own = Events(told.event_frames, told.event_channels)
+    decoded = encoded.telemetry
+    own = Events(decoded.event_frames, decoded.event_channels)
 
     def kept(events: Events, spans: np.ndarray) -> Tally:
         tally = Tally(20.0)
-        telemetry_fidelity._events(tally, Encoded(told, spans, 0, 0, *[None] * 3), events, own, reference, RATE)
+        telemetry_fidelity._events(tally, Encoded(decoded, spans, 0, 0, *[None] * 3), events, own, reference, RATE)
         return tally
 
     assert kept(own, encoded.spans).share("kept", "own") == 1.0
@@ -172,15 +172,15 @@ def test_what_is_lost_shows(simulated):
     assert kept(late, encoded.spans).share("kept", "own") < 0.05
 
     tally = Tally(20.0)
-    telemetry_fidelity._waves(tally, told, reference)
+    telemetry_fidelity._waves(tally, decoded, reference)
     halved = Tally(20.0)
-    telemetry_fidelity._waves(halved, replace(told, waveforms=told.waveforms / 2), reference)
+    telemetry_fidelity._waves(halved, replace(decoded, waveforms=decoded.waveforms / 2), reference)
     error, energy = tally.all("wave_error").sum(), tally.all("wave_energy").sum()
     assert error < 0.05 * energy
     assert halved.all("wave_error").sum() == pytest.approx(energy / 4, rel=0.2)
 
     flat = Tally(20.0)
-    telemetry_fidelity._power(flat, replace(told, power=np.roll(told.power, 5, axis=0)), reference, RATE)
+    telemetry_fidelity._power(flat, replace(decoded, power=np.roll(decoded.power, 5, axis=0)), reference, RATE)
     assert np.mean(flat.all("power")) < 0.5
 
 

@@ -36,7 +36,7 @@ from spikey.base.errors import DataError
 from spikey.base.wire import varint
 from spikey.cli import app, listen, stream_receive
 from spikey.cli import stream as command
-from spikey.files.whole import verify_file
+from spikey.files.decompress import verify_file
 from spikey.recording.simulate import simulate
 from spikey.recording.source import Layout, pack
 from spikey.recording.wav import canonical_head

@@ -26,8 +26,8 @@ from kit.links import (
 )
 from spikey.base.errors import UsageError
 from spikey.base.wire import varint
-from spikey.files.whole import verify_file
-from spikey.levels.maps import N1, N1_CODES, Levels
+from spikey.files.decompress import verify_file
+from spikey.levels.n1 import N1Levels
 from spikey.recording.simulate import simulate
 from spikey.stream import arrivals
 from spikey.stream import receiver as receiver_module
@@ -47,7 +47,7 @@ def samples() -> np.ndarray:
 
 def key_of(stream: int, **changes) -> bytes:
     described = {"channels": CHANNELS, "rate": float(RATE), "dtype": "int16", "first_channel": 0, "count": CHANNELS}
-    described |= {"levels": Levels(N1, N1_CODES), "calibration": b"", "first_frame": 0}
+    described |= {"levels": N1Levels(), "calibration": b"", "first_frame": 0}
     body = Description(**described | changes).write() + bytes(CHANNELS + 40)
     return write_packet(KEY, stream, 0, 0, 20, body)
 
@@ -224,7 +224,7 @@ def test_forged_keys_through_the_proxy(samples, tmp_path):
         kind = chance.choice([KEY, RAW, LAST, KEY | LAST, 0])
         first = chance.choice([0, 5000, 10**6, 1 << 61])
         fields = Description(
-            chance.choice([CHANNELS, 1 << 16]), float(RATE), "int16", 0, CHANNELS, Levels(N1, N1_CODES), b"", first
+            chance.choice([CHANNELS, 1 << 16]), float(RATE), "int16", 0, CHANNELS, N1Levels(), b"", first
         ).write()
         body = varint(first) if kind == LAST else fields + chance.randbytes(chance.randrange(400))
         number, stream = chance.choice([0, 300, 1 << 31, 1 << 20]), chance.choice([7, 7, chance.randrange(1 << 32)])

@@ -13,7 +13,9 @@ import pytest
 from kit.paths import SOURCE
 from spikey import Decoder, Encoder, Gap, Segment
 from spikey.base.errors import DataError, UsageError
-from spikey.levels.maps import AFFINE, N1, N1_CODES, TABLE, Levels
+from spikey.levels.affine import Affine
+from spikey.levels.n1 import N1Levels
+from spikey.levels.table import Table
 from spikey.recording.simulate import simulate
 from spikey.stream import decoder as decoder_module
 from spikey.stream.packet import KEY, LAST, OVERHEAD, PARITY, RAW, Description, read_packet, write_packet
@@ -238,7 +240,7 @@ def test_a_late_receiver_begins_at_the_next_keys(samples, packets):
 
 def description(**changes) -> bytes:
     stated = {"channels": CHANNELS, "rate": float(RATE), "dtype": "int16", "first_channel": 0, "count": 11}
-    stated |= {"levels": Levels(N1, N1_CODES), "calibration": b"", "first_frame": 0}
+    stated |= {"levels": N1Levels(), "calibration": b"", "first_frame": 0}
     return Description(**stated | changes).write()
 
 
@@ -280,7 +282,7 @@ def disjoint(items: list[Segment | Gap]) -> None:
         write_packet(KEY, 7, 1, 0, 20, description(first_channel=5, count=4) + bytes(60)),  # overlaps another group
         write_packet(KEY, 7, 0, 1, 20, description(calibration=b"none") + bytes(60)),
         write_packet(KEY, 7, 0, 1, 20, description(first_frame=3) + bytes(60)),  # goes back
-        write_packet(KEY, 7, 0, 1, 20, description(levels=Levels(AFFINE, 1 << 16, low_bits=3)) + bytes(60)),
+        write_packet(KEY, 7, 0, 1, 20, description(levels=Affine(1 << 16, low_bits=3)) + bytes(60)),
         write_packet(KEY, 7, 0, 1, 20, description(first_frame=20)),  # without scales
         write_packet(RAW, 7, 0, 1, 255, description(first_frame=20) + bytes(9)),
         write_packet(PARITY, 7, 0, 1, 0, b""),
@@ -382,7 +384,7 @@ def test_all_types_and_noise_that_does_not_compress(dtype):
 def test_values_off_the_levels_travel_as_they_are(samples):
     odd = samples[:1000].copy()
     odd[300:310, 4] += 1
-    for levels in (None, Levels(N1, N1_CODES)):  # found too narrow, or stated
+    for levels in (None, N1Levels()):  # found too narrow, or stated
         _, packets, last = encoded(odd, levels=levels)
         kinds = [read_packet(p).flags for p in packets]
         assert (RAW in kinds) == (levels is not None) and kinds[-1] in (0, KEY)
@@ -437,8 +439,8 @@ def test_the_same_bytes_uncompiled():
         {"parity": 33},
         {"jobs": 0},
         {"packet_bytes": 60},
-        {"levels": Levels(TABLE, 2, table=(1, 5))},
-        {"levels": Levels(N1, N1_CODES), "dtype": "uint16"},
+        {"levels": Table((1, 5))},
+        {"levels": N1Levels(), "dtype": "uint16"},
     ],
 )
 def test_impossible_encoders_are_refused(options):

@@ -17,7 +17,7 @@ import spikey
 from kit.paths import GOLDEN
 from spikey.base.errors import DataError, UsageError
 from spikey.coding.range_coder import finish_lane, range_decoder, range_encoder
-from spikey.levels.maps import N1_VALUES
+from spikey.levels.n1 import N1_VALUES
 from spikey.recording.simulate import simulate
 from spikey.telemetry import symbols
 from spikey.telemetry.basis import BASIS_BITS, shipped, stretched, tables, transforms
@@ -25,7 +25,7 @@ from spikey.telemetry.decoder import Missing, TelemetryDecoder
 from spikey.telemetry.encoder import TelemetryEncoder
 from spikey.telemetry.logarithm import exp2, log2
 from spikey.telemetry.packet import MAGIC, NUMBERED, Description, described, read_packet, write_packet
-from spikey.telemetry.rate_control import DETAIL, EVENTS, Allowance
+from spikey.telemetry.rate_control import DETAIL, EVENTS, RateControl
 from spikey.telemetry.record import collect
 from spikey.telemetry.schedule import Schedule
 from spikey.telemetry.settings import BLOCK, HEADER_BYTES, Settings, shape_of
@@ -79,10 +79,10 @@ def test_events_are_those_of_a_detector_in_floating_point(recording):
         limit = 4.5 * np.median(np.abs(band)) / 0.6745
         below = band < -limit
         crossings = np.flatnonzero(below[1:] & ~below[:-1]) + 1
-        told = telemetry.event_frames[telemetry.event_channels == channel]
+        decoded = telemetry.event_frames[telemetry.event_channels == channel]
         crossings = crossings[(crossings > 20_000) & (np.diff(crossings, prepend=-100) > 40)]
         known += len(crossings)
-        near += (np.abs(told[:, None] - crossings).min(axis=0) <= 2).sum()
+        near += (np.abs(decoded[:, None] - crossings).min(axis=0) <= 2).sum()
     # The encoder's threshold moves with the noise, so that it sees a few of the faintest otherwise.
     assert known > 150 and near > 0.93 * known
 
@@ -113,11 +113,11 @@ def test_waveforms_power_and_low_band_are_near_the_original(recording):
 
     power = np.array([butterworth("low", 1000, RATE, band) ** 2 for band in bands]).T
     power = power[: len(power) // 1000 * 1000].reshape(-1, 1000, CHANNELS).mean(axis=1)
-    told = telemetry.power[: len(power)]
+    decoded = telemetry.power[: len(power)]
     for channel in range(CHANNELS):
-        known = np.isfinite(told[:, channel])
+        known = np.isfinite(decoded[:, channel])
         assert known.mean() > 0.9
-        assert np.corrcoef(power[known, channel], told[known, channel])[0, 1] > 0.97
+        assert np.corrcoef(power[known, channel], decoded[known, channel])[0, 1] > 0.97
 
     signal = telemetry.signal()
     span = slice(20_000, 56_000)
@@ -147,11 +147,11 @@ def test_a_large_spike_looks_like_itself():
 @pytest.mark.parametrize("polarity", ["negative", "positive", "both"])
 def test_polarities(polarity, recording):
     flipped = (-1 - recording.astype(int)).astype(np.int16)
-    told = collect(encode(recording, budget=1e6, polarity=polarity)[1])
+    decoded = collect(encode(recording, budget=1e6, polarity=polarity)[1])
     other = {"negative": "positive", "positive": "negative", "both": "both"}[polarity]
     mirrored = collect(encode(flipped, budget=1e6, polarity=other)[1])
     # Mirrored samples lie half a code beside the N1's, which moves hardly anything.
-    assert len(told.event_frames) == pytest.approx(len(mirrored.event_frames), rel=0.05)
+    assert len(decoded.event_frames) == pytest.approx(len(mirrored.event_frames), rel=0.05)
 
 
 def test_refractory_time_and_resolution(recording):
@@ -262,12 +262,12 @@ def test_detail_goes_before_events_do():
     samples = simulate(40_000, 64, RATE, seed=5, spikes_per_second=100)
     generous = encode(samples, budget=1e7)[0]
     encoder, packets = encode(samples, budget=800.0 * 64)
-    assert encoder.dropped[1] > 0 and encoder.dropped[3] > 0  # waveforms and the low band
+    assert encoder.dropped[1] > 0 and encoder.dropped[3] > 0  # waveforms and the LFP band
     assert encoder.dropped[0] < 0.01 * generous.events
     assert collect(packets).dropped == tuple(encoder.dropped)
 
 
-def test_a_burst_in_all_channels_is_told_of_as_far_as_there_is_room():
+def test_a_burst_in_all_channels_is_coded_as_far_as_there_is_room():
     rng = np.random.default_rng(4)
     codes = 512 + 5 * rng.normal(size=(40_000, 256))
     for at in range(10_000, 40_000, 25):  # artifacts every 1.25 ms, much more than the budget can tell
@@ -279,12 +279,12 @@ def test_a_burst_in_all_channels_is_told_of_as_far_as_there_is_room():
     assert telemetry.dropped == tuple(encoder.dropped)
     assert len(telemetry.event_frames) == encoder.events
     assert 8 * sum(map(len, packets)) <= 200.0 * 256 * 2 + 200
-    # One artifact, however, is told of in full: that events come together makes them cheap.
+    # One artifact, however, is coded in full: that events come together makes them cheap.
     codes[10_010:] = 512 + 5 * rng.normal(size=(29_990, 256))
     encoder, packets = encode(N1_VALUES[np.clip(np.rint(codes), 0, 1023).astype(int)], budget=977.0 * 256)
-    told = collect(packets)
+    decoded = collect(packets)
     assert encoder.dropped[0] == 0
-    assert (np.abs(told.event_frames - 10_002) < 15).sum() > 250
+    assert (np.abs(decoded.event_frames - 10_002) < 15).sum() > 250
 
 
 def test_headers_are_small(recording):
@@ -294,9 +294,9 @@ def test_headers_are_small(recording):
             assert len(packet) - len(parts.payload) <= HEADER_BYTES
 
 
-def test_the_allowance_keeps_room_for_what_matters_more():
+def test_rate_control_reserves_room_for_what_matters_more():
     shape = shape_of(Settings(), 1024, RATE)
-    allowance = Allowance(Settings(), shape)
+    allowance = RateControl(Settings(), shape)
     for number in range(1, 3000):
         room = allowance.room(DETAIL, number * shape.frames)
         assert allowance.room(EVENTS, number * shape.frames) > room
@@ -453,8 +453,8 @@ def description(**options):
 
 def test_descriptions_say_only_what_is_unusual():
     usual = description()
-    told = described(usual)
-    assert told.shape == usual.shape and told.dropped == (1, 2, 3, 4) and told.packet == 9
+    decoded = described(usual)
+    assert decoded.shape == usual.shape and decoded.dropped == (1, 2, 3, 4) and decoded.packet == 9
     other = description(
         threshold=3.5, polarity="both", band=(250.0, 6000.0), waveforms=False, power_ms=20.0, low_high=100.0
     )
@@ -513,13 +513,13 @@ def test_a_lost_packet_takes_its_own_frames_only(recording):
     _, packets = encode(recording, budget=60_000.0, packet_ms=15.0)
     whole = collect(packets)
     lost = [50, 51, 120]
-    told = collect([packet for number, packet in enumerate(packets) if number not in lost])
+    decoded = collect([packet for number, packet in enumerate(packets) if number not in lost])
     frames = whole.description.shape.frames
-    assert told.missing == ((50 * frames, 52 * frames), (120 * frames, 121 * frames))
+    assert decoded.missing == ((50 * frames, 52 * frames), (120 * frames, 121 * frames))
     number = whole.event_frames // frames
     kept = ~np.isin(number, lost)
-    np.testing.assert_array_equal(told.event_frames, whole.event_frames[kept])
-    assert (told.waveform_of < 0).sum() - (whole.waveform_of < 0).sum() < 10
+    np.testing.assert_array_equal(decoded.event_frames, whole.event_frames[kept])
+    assert (decoded.waveform_of < 0).sum() - (whole.waveform_of < 0).sum() < 10
 
 
 def test_without_a_key_there_is_nothing(recording):

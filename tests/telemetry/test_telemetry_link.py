@@ -33,7 +33,7 @@ from spikey.recording.source import Layout, pack
 from spikey.recording.wav import canonical_head
 from spikey.stream.arrivals import CLOSED, Source
 from spikey.stream.transport import Address, parse
-from spikey.telemetry.decoder import HOLD, Missing, Told
+from spikey.telemetry.decoder import HOLD, Missing, PacketContents
 from spikey.telemetry.file import read_telemetry
 from spikey.telemetry.link import Receiver, facts
 from spikey.telemetry.packet import KEY, MAGIC, MARK, NUMBERS, SHORTEST, read_packet, write_packet
@@ -71,21 +71,21 @@ def packets(samples) -> list[bytes]:
 
 
 @pytest.fixture(scope="module")
-def whole(packets) -> dict[int, Told]:
+def whole(packets) -> dict[int, PacketContents]:
     """What the decoder says of each packet when none is lost, by first frame."""
     items, decoder = decode(packets)
-    assert decoder.ended == SECONDS * RATE and all(isinstance(item, Told) for item in items)
+    assert decoder.ended == SECONDS * RATE and all(isinstance(item, PacketContents) for item in items)
     return {item.first_frame: item for item in items}
 
 
-def decode(packets: list[bytes]) -> tuple[list[Told | Missing], TelemetryDecoder]:
+def decode(packets: list[bytes]) -> tuple[list[PacketContents | Missing], TelemetryDecoder]:
     decoder = TelemetryDecoder()
     items = [item for packet in packets for item in decoder.push(packet)]
     return items + decoder.finish(), decoder
 
 
-def check(items: list[Told | Missing], decoder: TelemetryDecoder, whole: dict[int, Told]) -> None:
-    """All frames are told or missing, in order, once; what is told is what is told without losses."""
+def check(items: list[PacketContents | Missing], decoder: TelemetryDecoder, whole: dict[int, PacketContents]) -> None:
+    """All frames are decoded or missing, in order, once; what is decoded is what is decoded without losses."""
     at, known = 0, 0  # known: from where waveforms are, after a loss
     for item in items:
         assert item.first_frame == at <= item.end_frame  # the last packet may cover none
@@ -111,7 +111,7 @@ def shuffled(packets: list[bytes], chance: random.Random, far: int) -> list[byte
 
 
 @pytest.mark.parametrize("loss", [0.001, 0.02, 0.3, 0.95])
-def test_what_survives_losses_is_what_was_told(packets, whole, loss):
+def test_what_survives_losses_is_what_was_encoded(packets, whole, loss):
     chance = random.Random(int(loss * 1000))
     for _ in range(3):
         items, decoder = decode([p for p in packets if chance.random() >= loss])
@@ -131,7 +131,7 @@ def test_reordered_and_repeated_packets_lose_nothing(packets, whole):
 
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), trouble=st.floats(0, 0.5), far=st.integers(0, 3 * HOLD))
-def test_whatever_happens_on_the_way_nothing_untrue_is_told(packets, whole, seed, trouble, far):
+def test_whatever_happens_on_the_way_nothing_untrue_is_decoded(packets, whole, seed, trouble, far):
     """Lost, cut, flipped, repeated, late packets, and noise between them."""
     chance = random.Random(seed)
     sent: list[bytes] = []
@@ -158,7 +158,7 @@ def test_whatever_happens_on_the_way_nothing_untrue_is_told(packets, whole, seed
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, NUMBERS - 1), st.binary(max_size=60)), max_size=30))
 def test_made_up_packets_with_true_check_sums_raise_nothing(packets, made_up):
-    """Everything but the key is another's: it is nonsense, but no error, and frames are told once."""
+    """Everything but the key is another's: it is nonsense, but no error, and frames are decoded once."""
     items, decoder = decode([packets[0], *(write_packet(f & ~KEY, n, payload) for f, n, payload in made_up)])
     at = 0
     for item in items:
@@ -213,8 +213,8 @@ def test_joining_late_begins_with_the_epoch_after_the_next_key(packets, whole):
     items, decoder = decode(packets[keys[2] + 1 :])
     check(items, decoder, whole)
     frames = decoder.shape.frames
-    told = [item for item in items if isinstance(item, Told)]
-    assert told[0].first_frame == keys[4] * frames and decoder.counts.early == keys[3] - keys[2] - 1
+    decoded = [item for item in items if isinstance(item, PacketContents)]
+    assert decoded[0].first_frame == keys[4] * frames and decoder.counts.early == keys[3] - keys[2] - 1
     telemetry = collect(packets[keys[2] + 1 :])
     assert telemetry.missing == ((0, keys[4] * frames),) and telemetry.frames == SECONDS * RATE
     assert len(telemetry.event_frames) and telemetry.event_frames.min() >= keys[4] * frames
@@ -228,13 +228,13 @@ def test_nothing_after_the_end_counts(packets, whole):
 
 
 def test_a_key_says_where_the_stream_is_after_a_silence_of_any_length(packets):
-    """More packets were lost than numbers are told apart."""
+    """More packets were lost than numbers can distinguish."""
     key = read_packet(packets[0]).description
     assert key is not None
     number = next(n for n in range(3 * NUMBERS, 4 * NUMBERS) if Schedule(key.shape).opens(n))
     late = write_packet(KEY, number, b"", replace(key, packet=number).write())
     items, _ = decode([*packets[:3], late, late])
-    assert [type(item) for item in items] == [Told, Told, Told, Missing, Missing]
+    assert [type(item) for item in items] == [PacketContents, PacketContents, PacketContents, Missing, Missing]
     assert (items[3].first_frame, items[4].end_frame) == (3 * key.shape.frames, (number + 1) * key.shape.frames)
 
 
@@ -242,7 +242,7 @@ def test_a_length_of_which_nothing_came_takes_no_memory(packets):
     key = read_packet(packets[0]).description
     assert key is not None
     far = replace(key, packet=NUMBERS << 20)
-    with pytest.raises(DataError, match="can tell of"):
+    with pytest.raises(DataError, match="can encode"):
         collect([packets[0], write_packet(KEY, 0, b"", far.write())])
     with pytest.raises(DataError, match="lasted too long"):
         read_packet(write_packet(KEY, 0, b"", replace(key, packet=NUMBERS << 31).write()))

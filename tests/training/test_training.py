@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kit.paths import ROOT, SOURCE
+from kit.paths import ROOT
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("lightning")
@@ -27,21 +27,21 @@ from typer.testing import CliRunner  # noqa: E402
 from spikey.base.errors import DataError, SpikeyError, UsageError  # noqa: E402
 from spikey.cli import app  # noqa: E402
 from spikey.cli.train import main, train  # noqa: E402
-from spikey.config.schema import load as load_config  # noqa: E402
+from spikey.config.documents import load as load_config  # noqa: E402
 from spikey.container import layout as lay  # noqa: E402
 from spikey.container import writer  # noqa: E402
 from spikey.container.reader import Reader  # noqa: E402
-from spikey.files.whole import decompress_file  # noqa: E402
+from spikey.files.decompress import decompress_file  # noqa: E402
 from spikey.model import trained  # noqa: E402
 from spikey.model.trained import Architecture, load  # noqa: E402
 from spikey.recording.simulate import simulate  # noqa: E402
-from spikey.training import callbacks as keeper  # noqa: E402
-from spikey.training import module, plan, results, run  # noqa: E402
-from spikey.training.dataset import Whole, Windows, calibration_of, gather, see  # noqa: E402
+from spikey.training import callbacks, module, plan, results, run, sampler  # noqa: E402
+from spikey.training.dataset import calibration_of, channel_of, gather  # noqa: E402
 from spikey.training.evaluate import bits_by_channel, compress  # noqa: E402
 from spikey.training.grow import grow  # noqa: E402
 from spikey.training.network import Network, bits  # noqa: E402
 from spikey.training.quantise import keep_inside, quantise, restored  # noqa: E402
+from spikey.training.sampler import WholeSampler, WindowSampler  # noqa: E402
 
 LSTM = {"type": "lstm", "input_size": 23, "hidden_size": 8, "num_layers": 1}
 DENSE = {"type": "fixed_input_nn", "input_size": 9, "fixed_input_size": 8, "hidden_size": 16, "num_layers": 2}
@@ -49,12 +49,8 @@ ALONE = {"type": "fixed_input_nn", "input_size": 1, "fixed_input_size": 6, "hidd
 QUICK = {
     "epochs": 2,
     "batch_size": 4,
-    "sequence_length": 1000,
-    "window": 100,
     "learning_rate": 0.005,
     "eval_freq": 1,
-    "warm_up": 10,
-    "compress_files": 1,
     "num_points": 50,
     "accelerator": "cpu",
     "threads": 1,
@@ -82,6 +78,13 @@ def data(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch):
+    """Constants for trainings of a few steps, which compress nothing while they evaluate."""
+    monkeypatch.setattr(module, "WARM_UP", 10)
+    monkeypatch.setattr(plan, "COMPRESSED", 0)
+
+
 @pytest.fixture
 def configured(tmp_path, data):
     """A function that writes a configuration and returns its path."""
@@ -105,11 +108,12 @@ def metrics(folder: Path) -> dict:
 
 
 @pytest.mark.parametrize("predictor", [LSTM, DENSE], ids=["lstm", "fixed_input_nn"])
-def test_from_recordings_to_a_model_that_restores_them(predictor, configured, tmp_path, data, capsys):
-    said = train(configured(predictor, note="a note", logger="tensorboard", epochs=4), "Mine")
+def test_from_recordings_to_a_model_that_restores_them(predictor, configured, tmp_path, data, capsys, monkeypatch):
+    monkeypatch.setattr(plan, "COMPRESSED", 1)
+    said = train(configured(predictor, logger="tensorboard", epochs=4), "Mine")
     model = load(tmp_path / "models" / "Mine.safetensors")
     assert model.id.hex() in said and "compresses to" in said
-    assert model.metadata["name"] == "Mine" and model.metadata["note"] == "a note"
+    assert model.metadata["name"] == "Mine"
     assert model.metadata["config"]["training"]["batch_size"] == 4
     assert model.architecture == Architecture(
         predictor["type"], False, 8, predictor["hidden_size"], predictor["num_layers"]
@@ -126,24 +130,26 @@ def test_from_recordings_to_a_model_that_restores_them(predictor, configured, tm
     folder = tmp_path / "models" / "Mine"
     for picture in ("prediction.png", "errors.png", "recordings.png", "training.png"):
         assert (folder / picture).read_bytes()[1:4] == b"PNG"
-    assert load_config(folder / "config.yaml").training.note == "a note"
+    assert load_config(folder / "config.yaml").training.epochs == 4
     assert any((folder / "logs").iterdir())
     assert not (folder / "last.ckpt").exists() and not (folder / "best.safetensors").exists()
     assert [path.name for path in (folder.parent / "by-id").iterdir()] == [f"{model.id.hex()}.safetensors"]
-    assert "recording is shorter than 100 samples, or no integer WAV file, and left out" in capsys.readouterr().err
+    assert (
+        "1 training recording is left out: it is shorter than 128 samples or not integer PCM" in capsys.readouterr().err
+    )
 
     # What the integer codec makes of a recording is what the network in floating point says it takes.
     path = data / "1.wav"
-    recorded = see(simulate(4010, seed=1)[:, 0], model.architecture, calibration_of("auto"))
-    octaves, share, _ = restored(model)(torch.from_numpy(recorded.inputs)[:, None])
-    below, above = (torch.from_numpy(edge)[:, None] for edge in (recorded.below, recorded.above))
+    channel = channel_of(simulate(4010, seed=1)[:, 0], model.architecture, calibration_of("auto"))
+    octaves, share, _ = restored(model)(torch.from_numpy(channel.inputs)[:, None])
+    below, above = (torch.from_numpy(edge)[:, None] for edge in (channel.below, channel.above))
     ideal = float(bits(octaves, share, below, above).detach()[1:].sum())
     real = 8 * compress([path], model, calibration_of("auto"))[0].model
     assert abs(real - ideal) < 0.005 * ideal
 
 
-def test_squared_loss_and_the_signal_alone(configured, tmp_path):
-    train(configured({**ALONE}, loss="squared", compress_files=0, epochs=4, num_points=20))
+def test_the_signal_alone(configured, tmp_path):
+    train(configured(ALONE, epochs=4, num_points=20))
     found = metrics(tmp_path)
     assert found["figures"]["gain_percent"] > 0 and found["compressed"] == []
 
@@ -163,11 +169,11 @@ def interrupting(monkeypatch, times: int = 1) -> list[str]:
 
 
 def test_an_interrupted_training_ends_as_if_it_had_not_been(configured, tmp_path, monkeypatch):
-    path = configured(DENSE, compress_files=0, batch_size=1, epochs=1)
+    path = configured(DENSE, batch_size=1, epochs=1)
     train(path)
     whole = load(tmp_path / "models" / "Mine.safetensors")
     said = interrupting(monkeypatch)
-    with pytest.raises(keeper.Interrupted, match="interrupted; the same command goes on from the last checkpoint"):
+    with pytest.raises(callbacks.Interrupted, match="interrupted; the same command goes on from the last checkpoint"):
         train(path)
     assert (tmp_path / "models" / "Mine" / "last.ckpt").exists()
     train(path)
@@ -177,8 +183,8 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(configured, tmp_path
 
 def test_only_the_same_training_goes_on(configured, tmp_path, monkeypatch):
     said = interrupting(monkeypatch)
-    options = {"compress_files": 0, "batch_size": 2, "epochs": 1}
-    with pytest.raises(keeper.Interrupted):
+    options = {"batch_size": 2, "epochs": 1}
+    with pytest.raises(callbacks.Interrupted):
         train(configured(LSTM, **options))
     checkpoint = tmp_path / "models" / "Mine" / "last.ckpt"
     kept = checkpoint.read_bytes()
@@ -212,19 +218,19 @@ def test_a_loss_that_is_no_number(configured, tmp_path, monkeypatch):
 
     def broken(*arguments):
         calls.append(1)
-        return bits(*arguments) * (float("nan") if len(calls) > 30 else 1)
+        return bits(*arguments) * (float("nan") if len(calls) > 32 else 1)
 
     monkeypatch.setattr(module, "bits", broken)
-    path = configured(LSTM, compress_files=0, batch_size=8)
-    with pytest.raises(DataError, match=r"diverged at step 31, .* below 0.005; the best model so far is .*Mine"):
+    path = configured(LSTM, batch_size=8)
+    with pytest.raises(DataError, match=r"diverged at step 33, .* below 0.005; the best model so far is .*Mine"):
         train(path)
     assert load(tmp_path / "models" / "Mine.safetensors")
 
 
 def test_the_best_model_is_kept(configured, tmp_path, monkeypatch):
-    path = configured(DENSE, compress_files=0, epochs=4)
+    path = configured(DENSE, epochs=4)
     written = []
-    for part in (keeper, plan, results):
+    for part in (callbacks, plan, results):
         monkeypatch.setattr(part, "write", lambda path, data: (written.append(path.name), path.write_bytes(data)))
     losses = iter([5.0, 4.0, 4.5, 4.2])
 
@@ -240,25 +246,37 @@ def test_the_best_model_is_kept(configured, tmp_path, monkeypatch):
     assert written == ["best.safetensors"] * 2 + published + ["metrics.json"]
 
 
-def test_patience_and_minutes_end_a_training(configured, tmp_path):
-    train(configured(DENSE, compress_files=0, epochs=1000, minutes=0.01))
+def test_minutes_end_a_training(configured, tmp_path):
+    train(configured(DENSE, epochs=1000, minutes=0.01))
     assert metrics(tmp_path)["figures"]["minutes"] < 1
-    train(configured(DENSE, compress_files=0, epochs=1000, patience=1, learning_rate=1e-9, minutes=5))
-    assert len(metrics(tmp_path)["history"]) < 5
+
+
+def test_constants_that_the_shipped_models_were_trained_with(monkeypatch):
+    """What their files record as keys of that time is what the code does now."""
+    monkeypatch.undo()
+    for name in ("n1-fixed", "n1-lstm-small"):
+        keys = load(trained.SHIPPED / f"{name}.safetensors").metadata["config"]["training"]
+        assert (keys["sequence_length"], keys["window"], keys["burn_in"]) == (
+            (sampler.SEQUENCE, sampler.WINDOW, sampler.BURN_IN)
+        )
+        assert (keys["warm_up"], keys["gradient_clip"]) == (module.WARM_UP, run.LARGEST_GRADIENT)
+        assert keys["compress_files"] == plan.COMPRESSED
 
 
 def test_a_full_disk_is_one_sentence(configured, monkeypatch):
     def full(path, data):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(keeper, "write", full)
+    monkeypatch.setattr(callbacks, "write", full)
     with pytest.raises(UsageError, match="cannot be written \\(No space left on device\\); "):
-        train(configured(DENSE, compress_files=0))
+        train(configured(DENSE))
 
 
-def test_recordings_of_no_use(configured, tmp_path, data):
+def test_recordings_of_no_use(configured, tmp_path, data, monkeypatch):
+    monkeypatch.setattr(plan, "WINDOW", 5000)
     with pytest.raises(UsageError, match="none of . training recordings has 5000 samples"):
-        train(configured(LSTM, window=5000))
+        train(configured(LSTM))
+    monkeypatch.undo()
     empty = tmp_path / "empty"
     for seed in range(3):
         write_wav(empty / f"{seed}.wav", np.zeros((1000, 1), dtype=np.int16))
@@ -323,29 +341,29 @@ def test_windows_show_every_sequence_in_order_and_go_on_where_they_were(data):
     sequences = gather(sorted(data.glob("?.wav")), shape, None, 100, what="training")
     assert [path.name for path in sequences.paths[:3]] == ["0.wav", "0.wav", "1.wav"] and len(sequences.starts) == 7
     options = {"batch": 4, "length": 1000, "window": 300, "burn_in": 32, "seed": 3}
-    windows = Windows(sequences, recurrent=True, **options)
+    windows = WindowSampler(sequences, recurrent=True, **options)
     epoch = list(windows)
     assert len(epoch) == len(windows) == 6 * 4 and windows.epoch == 1  # 24 pieces, 4 windows each
     assert [window.fresh for window in epoch[:5]] == [True, False, False, False, True]
     assert [len(window.inputs) for window in epoch[:4]] == [300, 300, 300, 100]
     assert not epoch[0].usable[:32].any() and epoch[0].usable[32:].any()
 
-    begun = Windows(sequences, recurrent=True, **options)
+    begun = WindowSampler(sequences, recurrent=True, **options)
     iterator = iter(begun)
     for _ in range(7):
         next(iterator)
-    resumed = Windows(sequences, recurrent=True, **options)
+    resumed = WindowSampler(sequences, recurrent=True, **options)
     resumed.load_state_dict(begun.state_dict())
     rest = list(resumed)
     assert len(rest) == 17 and torch.equal(rest[0].below, epoch[7].below)
 
-    dense = Windows(sequences, recurrent=False, **options)
+    dense = WindowSampler(sequences, recurrent=False, **options)
     seen = torch.cat([window.below.flatten() for window in dense])
     assert torch.equal(seen.sort().values, torch.from_numpy(sequences.below[sequences.usable]).sort().values)
     for recurrent in (True, False):
         shares = []
         for rank in range(2):
-            share = Windows(sequences, recurrent=recurrent, **options)
+            share = WindowSampler(sequences, recurrent=recurrent, **options)
             share.rank, share.ranks = rank, 2
             shares.append(list(share))
         assert len(shares[0]) == len(shares[1]) and not torch.equal(shares[0][0].below, shares[1][0].below)
@@ -353,12 +371,12 @@ def test_windows_show_every_sequence_in_order_and_go_on_where_they_were(data):
 
 def test_evaluation_is_of_every_usable_sample(data):
     sequences = gather(sorted(data.glob("?.wav")), architecture(), None, 100, what="test")
-    samples, own, base = bits_by_channel(Network(architecture()), Whole(sequences))
+    samples, own, base = bits_by_channel(Network(architecture()), WholeSampler(sequences))
     assert samples.sum() == sequences.usable.sum() and np.allclose(own, base)
 
 
 def test_errors_are_of_one_kind():
-    assert issubclass(keeper.Interrupted, SpikeyError) and keeper.Interrupted.exit_status == 130
+    assert issubclass(callbacks.Interrupted, SpikeyError) and callbacks.Interrupted.exit_status == 130
 
 
 @pytest.mark.parametrize("layers", [1, 2])
@@ -403,7 +421,7 @@ def test_files_of_an_earlier_training_stay_decodable(configured, tmp_path, data,
     root = ROOT
     compress_options = ["--config", "config.yaml", "--no-embed-model"]
     for number, options in enumerate(({"seed": 1}, {"seed": 2}, {"seed": 2, "epochs": 3})):
-        main([configured(DENSE, compress_files=0, **options, save_path="models")])
+        main([configured(DENSE, **options, save_path="models")])
         # Coded with the network whether it pays or not.
         monkeypatch.setattr(writer, "_guards", lambda method: [])
         done = CliRunner().invoke(app, ["compress", str(data / "1.wav"), f"{number}.spky", *compress_options])
@@ -435,20 +453,20 @@ def test_files_of_an_earlier_training_stay_decodable(configured, tmp_path, data,
 
 
 def test_a_model_without_a_copy_is_kept_before_it_is_replaced(configured, tmp_path):
-    former = SOURCE / "spikey" / "models" / "n1-fixed.safetensors"
+    former = trained.SHIPPED / "n1-fixed.safetensors"
     (tmp_path / "models").mkdir()
     shutil.copy(former, tmp_path / "models" / "Mine.safetensors")
-    train(configured(DENSE, compress_files=0, epochs=1))
+    train(configured(DENSE, epochs=1))
     kept = tmp_path / "models" / "by-id" / f"{load(former).id.hex()}.safetensors"
     assert kept.read_bytes() == former.read_bytes()
 
 
 def test_what_is_interrupted_or_crashes_leaves_the_former_model(configured, tmp_path, monkeypatch):
-    train(configured(DENSE, compress_files=0, epochs=1, seed=1))
+    train(configured(DENSE, epochs=1, seed=1))
     former = files_of(tmp_path / "models")
     said = interrupting(monkeypatch)
-    path = configured(DENSE, compress_files=0, batch_size=1, epochs=3)
-    with pytest.raises(keeper.Interrupted):
+    path = configured(DENSE, batch_size=1, epochs=3)
+    with pytest.raises(callbacks.Interrupted):
         train(path)
     assert files_of(tmp_path / "models") == former
 
@@ -496,16 +514,16 @@ def test_what_is_interrupted_or_crashes_leaves_the_former_model(configured, tmp_
 def test_the_best_model_of_another_training_is_kept_under_its_id(configured, tmp_path, monkeypatch):
     said: list[str] = []
     monkeypatch.setattr("spikey.cli.common.say", said.append)
-    train(configured(DENSE, compress_files=0, epochs=1, seed=1))
+    train(configured(DENSE, epochs=1, seed=1))
     best = tmp_path / "models" / "Mine" / "best.safetensors"
     shutil.copy(tmp_path / "models" / "Mine.safetensors", best)
     shutil.rmtree(tmp_path / "models" / "by-id")
-    train(configured(DENSE, compress_files=0, epochs=1, seed=2))
+    train(configured(DENSE, epochs=1, seed=2))
     assert len(files_of(tmp_path / "models" / "by-id")) == 2 and not best.exists()
-    assert any("by-id" in text and "does not go on from" in text for text in said)
+    assert any("by-id" in text and "of another training that has not ended" in text for text in said)
     best.write_bytes(b"junk")
-    train(configured(DENSE, compress_files=0, epochs=1, seed=3))
-    assert any("best.safetensors: is damaged" in text for text in said)
+    train(configured(DENSE, epochs=1, seed=3))
+    assert any("best.safetensors: is damaged and is not used" in text for text in said)
 
 
 def test_checkpoints_are_written_beside_and_renamed(configured, tmp_path, monkeypatch):
@@ -514,8 +532,8 @@ def test_checkpoints_are_written_beside_and_renamed(configured, tmp_path, monkey
     replaced = []
     original = os.replace
     monkeypatch.setattr(os, "replace", lambda a, b: (replaced.append((Path(a), Path(b))), original(a, b)))
-    with pytest.raises(keeper.Interrupted):
-        train(configured(LSTM, compress_files=0, batch_size=2, epochs=1))
+    with pytest.raises(callbacks.Interrupted):
+        train(configured(LSTM, batch_size=2, epochs=1))
     folder = tmp_path / "models" / "Mine"
     (passing,) = [one for one, other in replaced if other.name == "last.ckpt"]
     assert passing.parent.resolve() == folder.resolve()

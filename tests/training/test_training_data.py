@@ -1,4 +1,4 @@
-"""The data side of training: downloads that go on where they stopped, archives that are not trusted, honest splits."""
+"""The data side of training: downloads that continue where they stopped, archives that are not trusted, and splits."""
 
 from __future__ import annotations
 
@@ -145,9 +145,9 @@ def test_archive_inside_the_directory(at):
 
 
 def test_what_names_no_recordings(at, tmp_path):
-    assert "names nothing that exists" in sentence(UsageError, at("nowhere.zip"))
-    assert "names nothing that exists" in sentence(UsageError, at("x" * 300))
-    assert "names nothing that exists" in sentence(UsageError, at("file:///nowhere.zip"))
+    assert "data.url does not exist" in sentence(UsageError, at("nowhere.zip"))
+    assert "data.url does not exist" in sentence(UsageError, at("x" * 300))
+    assert "data.url does not exist" in sentence(UsageError, at("file:///nowhere.zip"))
     assert "another machine" in sentence(UsageError, at("file://nowhere/a.zip"))
     assert "cannot be fetched" in sentence(UsageError, at("ftp://127.0.0.1/a.zip"))
     Path("empty").mkdir()
@@ -289,13 +289,13 @@ def test_encrypted(at):
 
 
 def test_damage(at):
-    assert "no zip archive" in refused(at, b"")
-    assert "no zip archive" in refused(at, b"hello" * 1000)
-    assert "no zip archive" in refused(at, GOOD[: len(GOOD) // 2])
+    assert "not a zip archive" in refused(at, b"")
+    assert "not a zip archive" in refused(at, b"hello" * 1000)
+    assert "not a zip archive" in refused(at, GOOD[: len(GOOD) // 2])
     stored = bytearray(zip_bytes({"a.wav": WAV}, zipfile.ZIP_STORED))
     stored[500] ^= 1
     assert "Bad CRC-32" in refused(at, bytes(stored))
-    assert "holds no WAV files (1 other member)" in refused(at, zip_bytes({"a.txt": "x"}))
+    assert "contains no WAV files (1 other member)" in refused(at, zip_bytes({"a.txt": "x"}))
 
 
 def test_any_damage_gives_one_sentence_or_the_recordings(at):
@@ -552,21 +552,21 @@ def test_truncated_body(at, server):
     server.cuts = [50_000] * 9  # of which every other one answers a range with everything
     server.ranges = False
     said = sentence(DataError, at(server.url))
-    assert f"the connection ended after 50,000 of {len(BIG):,} bytes; run again to go on" in said
+    assert f"the connection ended after 50,000 of {len(BIG):,} bytes; run again to continue" in said
     server.ranges = True
     assert complete(recordings(at(server.url))) and server.asked[-1] == "bytes=50000-"
 
 
 def test_truncated_body_of_unstated_length(at, server):
     server.length, server.cuts = False, [50_000]
-    assert "no zip archive, or a damaged" in sentence(DataError, at(server.url))
+    assert "not a zip archive, or a damaged" in sentence(DataError, at(server.url))
     assert complete(recordings(at(server.url)))
 
 
 def test_download_that_is_no_archive_is_not_kept(at, server):
     server.body = b"<html>" * 100
     said = sentence(DataError, at(server.url))
-    assert "no zip archive" in said and f"what {server.url} gave is deleted again" in said
+    assert "not a zip archive" in said and f"the download from {server.url} is deleted again" in said
     assert everything() == ["data"]
 
 
@@ -761,6 +761,7 @@ def test_recordings_that_cannot_be_read_are_named(tmp_path, content):
         split(paths, 0.5, 0)
 
 
+@pytest.mark.data("neuralink")
 def test_real_recordings_pair_up(real_recordings):
     few = real_recordings[:60]
     found = groups(few)

@@ -24,7 +24,7 @@ class Step(NamedTuple):
 def steps_of(this: Explained) -> list[Step]:
     """From the file to the noise, each stage's bits per sample."""
     codes, frames = this.known.codes, len(this.known.codes)
-    bits = (this.levels.codes - 1).bit_length()
+    bits = (this.levels.alphabet - 1).bit_length()
     steps = [
         Step("samples in the file", 8.0 * this.samples.itemsize),
         Step(f"codes of {bits} bits", float(bits)),
@@ -45,13 +45,13 @@ def lines(this: Explained) -> list[str]:
     model, seconds = this.known, len(this.samples) / this.rate
     settled = slice(min(SETTLED, len(model.codes) // 2), None)
     left = model.residuals[settled]
-    counts = np.bincount(model.codes, minlength=this.levels.codes)
+    counts = np.bincount(model.codes, minlength=this.levels.alphabet)
     enough = min(OFTEN, int(counts.max()))
     often = counts >= enough
     widths = np.diff(this.known.edges)[often]
     said = [
         f"recording     {this.name}: {len(this.samples):,} samples at {this.rate:,.0f} Hz, {seconds:.2f} s; "
-        f"{np.count_nonzero(counts)} of {this.levels.codes:,} codes occur",
+        f"{np.count_nonzero(counts)} of {this.levels.alphabet:,} codes occur",
         f"converter     widths {this.source}: {np.min(widths):.2f} to {np.max(widths):.2f} LSB "
         f"in the {len(widths)} codes that occur {enough} times or more",
     ]

@@ -54,8 +54,8 @@ def draw_converter(this: Explained) -> Any:
     """The widths of the codes that the recording visits most, and how often it visits them."""
     figure = picture(f"{this.name}: the converter")
     widths_axes, often = figure.subplots(2, 1, sharex=True)
-    counts = np.bincount(this.known.codes, minlength=this.levels.codes)
-    length = min(72, this.levels.codes)
+    counts = np.bincount(this.known.codes, minlength=this.levels.alphabet)
+    length = min(72, this.levels.alphabet)
     first = int(np.argmax(np.convolve(counts, np.ones(length), mode="valid")))
     codes = np.arange(first, first + length)
     widths_axes.bar(codes, np.diff(this.known.edges)[codes], width=0.85, color=TEAL, label=this.source)

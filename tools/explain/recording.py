@@ -11,10 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikey.base.errors import DataError
-from spikey.codec.block import encode_block, suits
 from spikey.codec.code_widths import calibrate, edges_of
-from spikey.files.whole import PRESETS
-from spikey.levels.maps import AFFINE, N1, Levels, find_levels
+from spikey.codec.encode import encode_block
+from spikey.codec.plan import suits
+from spikey.codec.registry import PRESETS, preset_method
+from spikey.levels.affine import Affine
+from spikey.levels.contract import Levels
+from spikey.levels.n1 import N1Levels
+from spikey.levels.registry import find_levels
 from spikey.model.calibration import MOST_CODES, Calibration, n1
 from spikey.model.fixed_point import UNIT
 from spikey.recording.simulate import adc_edges, rate_of, simulate
@@ -87,18 +91,18 @@ def explain(recording: Path | None = None, progress: Progress = lambda amount, n
         codes, levels = _codes(samples)
         calibration, source = _calibration(recording, codes, levels)
     progress(1, "the converter")
-    even, known = follow(codes, levels.codes), follow(codes, levels.codes, calibration)
+    even, known = follow(codes, levels.alphabet), follow(codes, levels.alphabet, calibration)
     progress(1, "prediction")
     payloads = {}
     for preset in SHOWN_PRESETS:
         coded = encode_block(samples[:, None], PRESETS[preset], calibration)
         payloads[preset] = samples.nbytes if coded is None else len(coded)
         progress(1, preset)
-    start, start_prior = (_mean_start(codes, levels.codes, calibration, prior) for prior in (False, True))
+    start, start_prior = (_mean_start(codes, levels.alphabet, calibration, prior) for prior in (False, True))
     progress(1, "learning")
     if recording is None:
         jolted, _ = _codes(simulate(FRAMES, seed=3, artifacts=True)[:, 0])
-        jolt = follow(jolted, levels.codes, calibration)
+        jolt = follow(jolted, levels.alphabet, calibration)
     else:
         jolt = known
     limits = []
@@ -142,14 +146,14 @@ def _read(path: Path) -> tuple[np.ndarray, float]:
 
 
 def _calibration(path: Path, codes: np.ndarray, levels: Levels) -> tuple[Calibration, str]:
-    if levels.kind == N1 and suits(codes, n1()):
+    if isinstance(levels, N1Levels) and suits(codes, n1()):
         return n1(), "as calibrated from 412 recordings"
-    if levels.kind not in (N1, AFFINE) or levels.low_bits or not 16 <= levels.codes <= MOST_CODES:
+    if not isinstance(levels, N1Levels | Affine) or levels.low_bits or not 16 <= levels.alphabet <= MOST_CODES:
         raise DataError(
             f"{path}: its first channel has {levels.words()}; what can be explained are converters of 16 to "
             f"{MOST_CODES:,} evenly spaced codes"
         )
-    return calibrate([codes], levels.codes, 3, metadata=levels.describe()), "found from this very recording"
+    return calibrate([codes], levels.alphabet, 3, metadata=levels.describe()), "found from this very recording"
 
 
 def _mean_start(codes: np.ndarray, size: int, calibration: Calibration, prior: bool) -> Floats:
@@ -167,8 +171,8 @@ def _limit(noise: float, prior: np.ndarray) -> tuple[float, float]:
     edges = edges_of(np.diff(adc_edges())).astype(np.int32)
     calibration = Calibration(edges, prior, {"levels": "n1"})
     codes, levels = _codes(samples[:, 0])
-    payload = encode_block(samples, replace(PRESETS["realtime"], lanes=1), calibration)
-    left = follow(codes, levels.codes, calibration).residuals[TRIED_FRAMES // 4 :]
+    payload = encode_block(samples, replace(preset_method("realtime"), lanes=1), calibration)
+    left = follow(codes, levels.alphabet, calibration).residuals[TRIED_FRAMES // 4 :]
     return usual_deviation(left), 8 * len(payload or samples.tobytes()) / TRIED_FRAMES
 
 

@@ -62,7 +62,7 @@ def _file(data: bytes, checked: bool) -> None:
         try:
             with Reader(data, salvage=salvage, lossy=True, correction=True) as reader:
                 # A header in the index that its block contradicts is a checksum too, in effect.
-                reader._rescuing = reader._rescuing or not checked
+                reader.decoder.check_headers = reader.decoder.check_headers and checked
                 _read(reader)
         except SpikeyError:
             if not salvage:
@@ -107,7 +107,7 @@ def _chunk(data: bytes, checked: bool) -> None:
 
 
 def _numcodecs(data: bytes, checked: bool) -> None:
-    from spikey.integrations.numcodecs_codec import Spikey
+    from spikey.integrations.numcodecs import Spikey
 
     refused: SpikeyError | None = None
     fitted = False
@@ -160,7 +160,7 @@ def _filter_parameters(data: bytes, checked: bool) -> None:
     from spikey.integrations.chunk import options_from
 
     words = np.frombuffer(data[: len(data) // 4 * 4], "<u4")
-    options_from(hdf5._from_values(words)["options"])
+    options_from(hdf5.from_values(words)["options"])
 
 
 def framed(data: bytes) -> list[bytes]:
@@ -204,21 +204,27 @@ def _telemetry(data: bytes, checked: bool) -> None:
 
 def _model(data: bytes, checked: bool) -> None:
     """A model that is taken must code without loss."""
-    from spikey.codec.block import Payload, decode_block, encode_block, learned
+    from spikey.codec.decode import decode_block
+    from spikey.codec.encode import encode_block
+    from spikey.codec.method import learned
+    from spikey.codec.syntax import Lookup, Payload
     from spikey.model.trained import load
 
     model = load(data)
     samples = seeds.signal(60)
     payload = encode_block(samples, learned(model))
     if payload is not None:
-        decoded = decode_block(Payload(payload, *samples.shape, samples.dtype), lambda: None, lambda: model)
+        decoded = decode_block(Payload(payload, *samples.shape, samples.dtype), Lookup(model=lambda: model))
         if not np.array_equal(decoded, samples):
             raise AssertionError("a model that is taken does not code without loss")
 
 
 def _calibration(data: bytes, checked: bool) -> None:
     """A calibration that is taken must code without loss, with each coder."""
-    from spikey.codec.block import Method, Payload, decode_block, encode_block
+    from spikey.codec.decode import decode_block
+    from spikey.codec.encode import encode_block
+    from spikey.codec.method import Method
+    from spikey.codec.syntax import Lookup, Payload
     from spikey.model.calibration import load
 
     calibration = load(data)
@@ -226,7 +232,7 @@ def _calibration(data: bytes, checked: bool) -> None:
     for method in (Method(), Method("balanced", lanes=1), Method(coder="rice")):
         payload = encode_block(samples, method, calibration)
         if payload is not None:
-            decoded = decode_block(Payload(payload, *samples.shape, samples.dtype), lambda: calibration)
+            decoded = decode_block(Payload(payload, *samples.shape, samples.dtype), Lookup(lambda: calibration))
             if not np.array_equal(decoded, samples):
                 raise AssertionError("a calibration that is taken does not code without loss")
 
@@ -247,7 +253,7 @@ def _wav(data: bytes, checked: bool) -> None:
 
 
 def _configuration(data: bytes, checked: bool) -> None:
-    from spikey.config.schema import load
+    from spikey.config.documents import load
 
     path = seeds.scratch() / "fuzz.yaml"
     path.write_bytes(data)
@@ -278,7 +284,8 @@ def _zip(data: bytes, checked: bool) -> None:
 
 def _wire(data: bytes, checked: bool) -> None:
     """Block payloads by themselves, in every type and shape: how a block's bytes are taken apart."""
-    from spikey.codec.block import Payload, decode_block, described_in
+    from spikey.codec.decode import decode_block
+    from spikey.codec.syntax import Lookup, Payload, channels_in
     from spikey.model.calibration import n1
 
     if len(data) < 3:
@@ -292,8 +299,8 @@ def _wire(data: bytes, checked: bool) -> None:
     payload = Payload(data[3:], frames, count, np.dtype(kind), companions=lambda: companions)
     try:
         if data[3:]:
-            described_in(data[3:], count)
-        decode_block(payload, n1, seeds.model)
+            channels_in(data[3:], count)
+        decode_block(payload, Lookup(n1, seeds.model))
     except DamagedError as error:
         raise AssertionError("a payload by itself has no extents") from error
 

@@ -18,15 +18,17 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from kit.golden import ALONE, DENSE, LSTM, known_model  # noqa: E402
-from spikey.codec.block import Method, encode_block, learned  # noqa: E402
+from spikey.codec.encode import encode_block  # noqa: E402
+from spikey.codec.method import Method, learned  # noqa: E402
 from spikey.container.extra import Extra, side_file  # noqa: E402
-from spikey.container.writer import ArraySource, write_file  # noqa: E402
+from spikey.container.writer import write_file  # noqa: E402
 from spikey.files.archives import compress_archive  # noqa: E402
-from spikey.files.whole import Settings  # noqa: E402
+from spikey.files.settings import Settings  # noqa: E402
 from spikey.integrations import hdf5  # noqa: E402
 from spikey.integrations.chunk import Options, encode_chunk  # noqa: E402
 from spikey.model.calibration import Calibration, n1  # noqa: E402
 from spikey.model.trained import Model  # noqa: E402
+from spikey.recording.readable import ArraySource  # noqa: E402
 from spikey.recording.source import Layout  # noqa: E402
 from spikey.recording.wav import canonical_head  # noqa: E402
 from spikey.report.self_test import known_signal  # noqa: E402
@@ -183,7 +185,7 @@ def _archives() -> tuple[bytes, ...]:
         (folder / f"{name}.wav").write_bytes(head + samples.astype("<i2").tobytes())
     members = [(path.name, path) for path in sorted(folder.glob("*.wav"))]
     for preset in ("realtime", "max"):
-        compress_archive(members, folder / "x.spky", Settings(preset=preset, estimate=False))
+        compress_archive(members, folder / "x.spky", Settings(preset=preset, calibration=None))
         found.append((folder / "x.spky").read_bytes())
         (folder / "x.spky").unlink()
     return tuple(found)
@@ -220,7 +222,7 @@ def filters() -> list[bytes]:
     """Parameters of the HDF5 filter."""
     cases = [{}, {"preset": "balanced", "jobs": 2}, {"model": "n1-fixed"}]
     told = [{"options": options, "dtype": "<i2", "chunk": [1000, 40], "behind": [2]} for options in cases]
-    return [np.array(hdf5._to_values(each), "<u4").tobytes() for each in told]
+    return [np.array(hdf5.to_values(each), "<u4").tobytes() for each in told]
 
 
 def _frame(packets: list[bytes]) -> bytes:

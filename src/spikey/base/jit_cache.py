@@ -26,8 +26,8 @@ from typing import Any
 import numba
 from numba.core.caching import IndexDataCacheFile
 
-PARTS = ("levels", "model", "coding", "codec", "stream", "telemetry")  # packages of which every file counts; of the
-COMPILED = (b"spikey.base.jit", b".register(")  # others those that contain one of these
+PARTS = ("model", "coding", "codec/adaptive", "stream", "telemetry")  # packages of which every file counts; of the
+COMPILED = re.compile(rb"spikey\.base\.jit|^@\w+\.register\(", re.MULTILINE)  # others those that contain this
 config: Any = numba.config
 DIGEST = 16  # bytes of a cache file's SHA-256, before its contents
 
@@ -41,7 +41,7 @@ def stamp_of(root: Path) -> str:
     digest = hashlib.sha256(numba.__version__.encode())
     for file in sorted(root.rglob("*.py")):
         content, place = file.read_bytes(), file.relative_to(root)
-        if place.parts[0] in PARTS or place.stem == "jit" or any(mark in content for mark in COMPILED):
+        if place.parent.as_posix() in PARTS or place.stem == "jit" or COMPILED.search(content):
             digest.update(f"{place.as_posix()} {len(content)};".encode() + content)
     return digest.hexdigest()[:12]
 

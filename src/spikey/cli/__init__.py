@@ -38,6 +38,7 @@ from spikey.cli import (
     verify,
 )
 from spikey.cli.messages import say
+from spikey.cli.options import Command
 from spikey.recording.output import remove_unfinished
 
 
@@ -91,7 +92,7 @@ for command in (
     doctor,
     demo,
 ):
-    app.command(command.__name__.rsplit(".", 1)[1])(_interruptible(command.command))
+    app.command(command.__name__.rsplit(".", 1)[1], cls=Command)(_interruptible(command.command))
 app.add_typer(stream.app, name="stream")
 app.add_typer(telemetry.app, name="telemetry")
 

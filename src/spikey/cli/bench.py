@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spikey.base.errors import DataError, SpikeyError, UsageError, install
+from spikey.cli import options
 from spikey.cli.common import prepare_kernels, progress_bar, recordings_in, say
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ Raw = tuple[int, float, str]
 
 def command(
     paths: Annotated[list[Path], typer.Argument(help="WAV, raw or .spky files, or folders of them.")],
-    preset: Annotated[list[str] | None, typer.Option(help="Only these presets.")] = None,
+    preset: Annotated[list[str] | None, typer.Option(help=f"Only these presets: {options.PRESETS}.")] = None,
     coder: Annotated[list[str] | None, typer.Option(help="arithmetic, rice; default: arithmetic.")] = None,
     model: Annotated[list[str] | None, typer.Option(help="Trained models too, by name or file.")] = None,
     together: Annotated[int, typer.Option(help="Only the models, on so many WAV files at once.", min=0)] = 0,
@@ -51,8 +52,7 @@ def command(
 
     Each codec works in one thread of a process of its own, after a warm-up; everything is decoded and compared.
     """
-    from spikey.codec.block import CODER_NAMES
-    from spikey.files.whole import PRESETS
+    from spikey.codec.registry import CODER_NAMES, ranked
     from spikey.model.trained import named
     from spikey.report.bench.measure import measure_together
 
@@ -60,7 +60,7 @@ def command(
     if seconds is not None and not seconds > 0:
         raise UsageError(f"--seconds {seconds}: give a positive number")
     files = sorted(f for p in paths for f in (recordings_in(p, raw is not None) if p.is_dir() else [p]))[::every]
-    for names, known, what in ((preset, tuple(PRESETS), "preset"), (coder, CODER_NAMES, "coder")):
+    for names, known, what in ((preset, ranked(), "preset"), (coder, CODER_NAMES, "coder")):
         for name in names or ():
             if name not in known:
                 raise UsageError(f"there is no {what} {name!r}; there are {', '.join(known)}")
@@ -115,7 +115,7 @@ def _raw(channels: int | None, rate: float | None, dtype: str | None) -> Raw | N
 
 def _orders(preset: list[str] | None, coder: list[str] | None, model: list[str] | None, peers: str) -> list[Order]:
     """What is measured, in order; what is missing is said."""
-    from spikey.files.whole import PRESETS
+    from spikey.codec.registry import ranked
     from spikey.report.bench.peers import choose
     from spikey.report.bench.worker import Order, orders_of
 
@@ -126,7 +126,7 @@ def _orders(preset: list[str] | None, coder: list[str] | None, model: list[str] 
     programs = sorted({name for peer in missing for name in peer.missing() if name in peer.programs})
     if programs:
         say(f"note: {', '.join(programs)}: no such program was found, so what needs it is not measured")
-    return orders_of(preset or list(PRESETS), coder or ["arithmetic"], model or []) + [
+    return orders_of(preset or ranked(), coder or ["arithmetic"], model or []) + [
         Order(peer.title, peer.given) for peer in here
     ]
 

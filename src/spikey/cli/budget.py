@@ -52,8 +52,8 @@ def command(
 
 def _measured(paths: list[Path], models: list[str], every: int) -> dict[tuple[str, str], float | None]:
     """Bits per sample of recordings, by predictor and coder."""
-    from spikey.codec.block import CODER_NAMES
-    from spikey.files.whole import PRESETS, Settings
+    from spikey.codec.registry import CODER_NAMES, ranked
+    from spikey.files.settings import Settings
     from spikey.model.trained import named
     from spikey.report.bench.measure import Codec, measure, spikey_codec
     from spikey.report.counted import NETWORKS, PREDICTORS
@@ -63,7 +63,7 @@ def _measured(paths: list[Path], models: list[str], every: int) -> dict[tuple[st
         raise UsageError(f"{', '.join(map(str, paths))}: no WAV files")
     names, chosen = {}, dict[str, Codec]()
     for coder in CODER_NAMES:
-        settings = {preset: Settings(preset=preset, coder=coder) for preset in PRESETS if preset in PREDICTORS}
+        settings = {preset: Settings(preset=preset, coder=coder) for preset in ranked() if preset in PREDICTORS}
         settings["lms"] = Settings(predictor="lms", coder=coder)
         for each in map(named, models):
             network = next((name for name, built in NETWORKS.items() if built == each.architecture), None)

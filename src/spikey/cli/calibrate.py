@@ -107,4 +107,4 @@ def _say(output: Path, calibration: Calibration, report: Report) -> None:
     for name, text in lines.items():
         typer.echo(f"{name:>14}  {text}")
     typer.echo(report.verdict())
-    typer.echo(f"{output}: calibration {calibration.id.hex()} of {calibration.codes:,} codes")
+    typer.echo(f"{output}: calibration {calibration.id.hex()} of {calibration.alphabet:,} codes")

@@ -17,7 +17,7 @@ from spikey.recording.output import make_folder
 from spikey.recording.remote import is_address, reason
 
 if TYPE_CHECKING:
-    from spikey.files.whole import Outcome, Settings
+    from spikey.files.settings import Outcome, Settings
 
 Named = tuple[str, str]  # input and output
 
@@ -73,9 +73,8 @@ def compress_on_cluster(
     work: list[Named], settings: Settings, scheduler: str, jobs: int | None, overwrite: bool
 ) -> Run:
     """Compress each pair on a cluster; what fails is named and counted. An output ending in .zarr is a Zarr array."""
-    from spikey.integrations.dask import compress_files, connect
+    from spikey.integrations.dask import compress_files, connect, to_zarr
     from spikey.integrations.dask_client import silence
-    from spikey.integrations.dask_zarr import to_zarr
 
     silence()
     several = len(work) > 1

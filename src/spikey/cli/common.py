@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spikey.base.errors import UsageError
-from spikey.cli.messages import is_quiet, say
+from spikey.cli.messages import is_quiet, note, say
 from spikey.cli.progress import progress_bar
 
 COMPILING = "compiling the kernels, once on this machine (up to a minute) ..."
@@ -24,7 +25,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from spikey.config.schema import Config
-    from spikey.files.whole import Settings
+    from spikey.files.settings import Settings
     from spikey.model.trained import Model
 
 
@@ -59,25 +60,29 @@ def settings_from(
     raw: tuple[int | None, float | None, str | None],
 ) -> Settings:
     """What a configuration and the options ask for; options come first."""
-    from spikey.files.whole import Settings
-    from spikey.model.calibration import load, n1
+    from spikey.codec.calibration_policy import AUTO, N1_ONLY, NONE, Wanted
+    from spikey.files.settings import Settings
+    from spikey.model.calibration import load
 
     options: dict[str, Any] = {"preset": preset}
     wanted = calibration
     if preset is not None and model is not None:
         raise UsageError("give either --preset or --model")
     if config is not None:
-        from spikey.config.schema import load as load_config
+        from spikey.config.documents import load as load_config
+        from spikey.config.schema import networks
 
         stated = load_config(config, document)
         options = {
             "preset": preset or stated.preset,
-            "predictor": stated.predictor.type,
+            "predictor": stated.predictor.type if preset is None and stated.preset is None else None,
             "coder": stated.bitstream_encoding.type,
             "delta": stated.preprocessing.use_delta_encoding,
         }
-        if preset is None and model is None and stated.predictor.type not in ("lpc", "lms"):
-            options["model"] = model_of(config, stated)
+        if preset is None and stated.predictor.type in networks():
+            options["predictor"] = None
+            if model is None:
+                options["model"] = model_of(config, stated)
         wanted = calibration or stated.calibration
     elif document is not None:
         raise UsageError("--name chooses a document of a configuration, which --config gives")
@@ -85,16 +90,9 @@ def settings_from(
         from spikey.model.trained import named
 
         options["model"] = named(model)
-    embed = None
-    if wanted in (None, "auto", "none"):
-        chosen = None
-    elif wanted == "n1":
-        chosen = n1()
-    else:
-        chosen = load(wanted)
-        embed = chosen.to_bytes()
-    layout = raw_layout(*raw)
-    return Settings(calibration=chosen, embed=embed, estimate=wanted in (None, "auto"), raw=layout, **options)
+    named_ones = AUTO, N1_ONLY, NONE
+    chosen: Wanted = AUTO if wanted is None else wanted if wanted in named_ones else load(wanted)
+    return Settings(calibration=chosen, raw=raw_layout(*raw), **options)
 
 
 def raw_layout(channels: int | None, rate: float | None, dtype: str | None) -> tuple[int, float, str] | None:
@@ -106,33 +104,34 @@ def raw_layout(channels: int | None, rate: float | None, dtype: str | None) -> t
 
 
 def trained_file(stated: Config) -> Path:
-    """Where a configuration's training puts its model."""
+    """The file of the model that a configuration is trained to."""
     return Path(stated.training.save_path) / f"{stated.name}.safetensors"
 
 
 def model_of(config: Path, stated: Config) -> Model:
-    """The model that a configuration has been trained to, or else a shipped one of its architecture."""
+    """The model that a configuration has been trained to; until then a shipped one of the same type, with a note."""
     from dataclasses import asdict
 
-    from spikey.model.trained import OWN, Model, architecture, listed, named
+    from spikey.config.schema import networks
+    from spikey.model.trained import SHIPPED, architecture, named
 
     trained = trained_file(stated)
-    sizes = stated.predictor.model_dump()
-    wanted = architecture(**sizes, delta=stated.preprocessing.use_delta_encoding)
-    if trained.is_file():
-        model = named(str(trained))
-        if model.architecture != wanted:
-            raise UsageError(
-                f"{trained}: is a model of {asdict(model.architecture)}, where {config} describes {asdict(wanted)}; "
-                "train it again"
-            )
-        return model
-    for path, known in listed():
-        # Of the user's own, which may be trained on anything, only the one of that name will do.
-        if path.parent != OWN and isinstance(known, Model) and known.architecture == wanted:
-            say(f"note: {trained} is not there; using {known.name} ({path})")
-            return named(str(path))
-    raise UsageError(
-        f"{config}: predictor.type {stated.predictor.type} needs a trained model, and there is none at {trained}; "
-        f"train it with: python main.py {config} {stated.name}"
-    )
+    command = _training_command(config, stated)
+    if not trained.is_file():
+        shipped = networks()[stated.predictor.type or ""]
+        note(f"{trained} is missing (train it with: {command}); the shipped model {shipped} is used instead")
+        return named(str(SHIPPED / f"{shipped}.safetensors"))
+    model = named(str(trained))
+    wanted = architecture(**stated.predictor.model_dump(), delta=stated.preprocessing.use_delta_encoding)
+    if model.architecture != wanted:
+        raise UsageError(
+            f"{trained}: is a model of {asdict(model.architecture)}, where {config} describes {asdict(wanted)}; "
+            f"train it again with: {command}"
+        )
+    return model
+
+
+def _training_command(config: Path, stated: Config) -> str:
+    """The command that trains a document; one without a name is the first of its file, and needs none."""
+    name = [stated.name] if "name" in stated.model_fields_set else []
+    return shlex.join(["python", "main.py", str(config), *name])

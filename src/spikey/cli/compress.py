@@ -27,7 +27,7 @@ from spikey.recording.remote import is_address
 
 if TYPE_CHECKING:
     from spikey.cli.packing import Stamp
-    from spikey.files.whole import Outcome, Progress, Settings
+    from spikey.files.settings import Outcome, Progress, Settings
 
 
 def command(
@@ -42,7 +42,7 @@ def command(
     output_file: options.OutputFile = None,
     preset: Annotated[
         str | None,
-        typer.Option(help="realtime, balanced or max; default: balanced, realtime for inputs over 100 MB."),
+        typer.Option(help=f"{options.PRESETS}; default: balanced, realtime for inputs over 100 MB."),
     ] = None,
     model: Annotated[str | None, typer.Option(help="A trained model by name (spikey models) or file.")] = None,
     embed_model: Annotated[
@@ -197,7 +197,7 @@ def _compress(
 
 def _pack(planned: Planned, settings: Settings, progress: Progress, force: bool) -> Outcome:
     """Compress one output's input."""
-    from spikey.files.whole import compress_bytes, compress_file
+    from spikey.files.compress import compress_bytes, compress_file
 
     item = planned.item
     if item.part is not None:
@@ -213,8 +213,8 @@ def _same(planned: Planned, jobs: int) -> Outcome | None:
 
     Where only samples are stored, no file can be compared: the size must be the same, and every checksum right.
     """
+    from spikey.files.decompress import verify_file
     from spikey.files.matching import matches, same_file_time
-    from spikey.files.whole import verify_file
 
     part = planned.item.part
     if not planned.item.covers:
@@ -262,9 +262,9 @@ def _on_cluster(
     local = [text for text in arguments.inputs if not is_address(text)]
     check_inputs(tuple(local))
     if settings.raw is None:
-        from spikey.integrations.inventory import take
+        from spikey.integrations.vendors import take_inventory
 
-        if any(item.kind == "vendor" for text in local for item in take(Path(text)).items):
+        if any(item.kind == "vendor" for text in local for item in take_inventory(Path(text)).items):
             raise UsageError("--scheduler is for WAV and raw files; vendors' formats are compressed without it")
     pairs = named_pairs(arguments, suffixes, lambda path: packed_name(path.name))
     start = time.perf_counter()

@@ -22,7 +22,7 @@ from spikey.recording.output import STDOUT, is_input, is_special, is_taken, make
 from spikey.recording.remote import is_address
 
 if TYPE_CHECKING:
-    from spikey.files.whole import Outcome, Progress
+    from spikey.files.settings import Outcome, Progress
 
 
 @dataclass
@@ -206,7 +206,7 @@ def _restore(
 ) -> tuple[Run, list[str]]:
     """Restore files; what became of them, and what is damaged. several: whether no failure is raised."""
     from spikey.files.batch import AT_ONCE, decompress_together
-    from spikey.files.whole import decompress_file, describe_lost
+    from spikey.files.decompress import decompress_file, describe_lost
 
     alone = len(work) == 1 and not several
     within = jobs if len(work) == 1 else 1
@@ -302,7 +302,7 @@ def _names_model(path: Path | str) -> bool:
 def _consult(config: Path, name: str | None, sources: list[Path | str]) -> None:
     """Have models looked for where a configuration keeps them; what else disagrees with a file is named and ignored."""
     from spikey.cli.info import describe
-    from spikey.config.schema import load
+    from spikey.config.documents import load
     from spikey.model.trained import look_in
 
     stated = load(config, name)

@@ -19,7 +19,7 @@ def command(
     config: Annotated[Path, typer.Option(help="The configuration to use.")] = Path("config.yaml"),
 ) -> None:
     """Simulate a recording, compress and restore it as a user would, compare every byte, draw what was predicted."""
-    from spikey.files.whole import PRESETS
+    from spikey.codec.registry import ranked
     from spikey.recording.wav import open_wav
     from spikey.report.bench.measure import codecs, measure
     from spikey.report.picture import draw_prediction
@@ -62,7 +62,7 @@ def command(
         f"whole processes: compress and verify {seconds[0]:.2f} s, decompress {seconds[1]:.2f} s, mostly to start "
         "Python; inside one process:"
     )
-    for result in measure([wav], codecs([*PRESETS], ["arithmetic"], "pcodec conv1(16)")):
+    for result in measure([wav], codecs(ranked(), ["arithmetic"], "pcodec conv1(16)")):
         row = result.row()
         typer.echo(
             f"  {row['codec']:34} ratio {row['ratio']:.3f}, encode {row['encode_ms_s']:5.1f} and "

@@ -98,9 +98,10 @@ def _shown(value: object) -> str:
 
 def describe(path: str | Path, check: bool = False) -> dict[str, Any]:
     """The facts about one file, by name. check: decode a file of one block, whose end nothing else marks."""
-    from spikey.codec.block import CODER_NAMES, PACKED, PREDICTORS, STORED
-    from spikey.container.layout import BLOCK_SAMPLES, BYTES, MODEL, VERSION, WRAPPERS
+    from spikey.codec.syntax import method_facts
+    from spikey.container.layout import BLOCK_SAMPLES, BYTES, VERSION, WRAPPERS
     from spikey.container.reader import Reader
+    from spikey.container.records import MODEL
 
     with Reader(path, lossy=True, correction=True) as reader:
         if check and reader.header.single:
@@ -149,16 +150,8 @@ def describe(path: str | Path, check: bool = False) -> dict[str, Any]:
                 facts["not_stored_count"] = reader.metadata.get("not_stored_count", len(names))
         first = next((b for b in reader.blocks if b.kind == BLOCK_SAMPLES and b.size), None)
         if first is not None:
-            method = reader.method_bytes(first)
-            names = {number: name for name, number in PREDICTORS.items()} | {
-                STORED: "stored",
-                PACKED: "none: general method",
-            }
-            facts["predictor"] = names.get(method[0] & 15, "unknown")
-            if method[0] & 15 not in (STORED, PACKED):
-                facts["coder"] = CODER_NAMES[min(method[0] >> 4 & 3, 2)]
-                facts["delta_encoding"] = bool(method[0] >> 6 & 1)
-                facts["lanes"] = method[1]
+            facts |= method_facts(reader.method_bytes(first))
+            if "coder" in facts:
                 with suppress(DataError):  # a damaged block; what is known of the file is still said
                     found = list(dict.fromkeys(reader.levels(first)))
                     facts["levels"] = "; ".join(found[:MOST_LEVELS]) + ("; ..." if len(found) > MOST_LEVELS else "")

@@ -36,7 +36,5 @@ def command(as_json: Annotated[bool, typer.Option("--json", help="For programs."
         sees = "the signal alone" if built["alone"] else "errors, changes and running scales"
         size = f"{built['layers']} x {built['hidden']}"
         typer.echo(f"{row['name']:20}{row['id']}  {built['type']:15}{size:9}{row['bytes']:>9,} bytes  sees {sees}")
-        if note := row["metadata"].get("note"):
-            typer.echo(f"{'':20}{note}")
     if not rows:
         typer.echo("no models; `spikey train` makes one")

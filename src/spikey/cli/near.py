@@ -14,12 +14,12 @@ from spikey.cli.progress import Meter
 from spikey.cli.run import summary
 
 if TYPE_CHECKING:
-    from spikey.files.whole import Settings
+    from spikey.files.settings import Settings
     from spikey.lossy.near_lossless import Written
 
 Input = Annotated[Path, typer.Argument(metavar="IN", help="WAV, or raw with --channels, --rate and --dtype.")]
 Output = Annotated[Path, typer.Argument(metavar="OUT.spky", help="The lossy file.")]
-Preset = Annotated[str, typer.Option(help="realtime, balanced or max.")]
+Preset = Annotated[str, typer.Option(help=f"{options.PRESETS}.")]
 Channels = Annotated[int | None, typer.Option(help="Channels of a raw input.")]
 Rate = Annotated[float | None, typer.Option(help="Sampling rate of a raw input in Hz.")]
 Dtype = Annotated[str | None, typer.Option(help="Type of a raw input: int16, uint16, int8, int24.")]
@@ -100,7 +100,7 @@ def restore(
 def _settings(
     preset: str, raw: tuple[int | None, float | None, str | None], keep_partial: bool, jobs: int, verify: bool
 ) -> Settings:
-    from spikey.files.whole import Settings
+    from spikey.files.settings import Settings
 
     prepare_kernels()
     return Settings(preset=preset, raw=raw_layout(*raw), keep_partial=keep_partial, jobs=jobs, verify=verify)

@@ -3,9 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
+
+PRESETS = "{presets}"  # in a help text: the names of the presets, which are looked up when the help is printed
+
+
+class Command(TyperCommand):
+    """A command whose help texts may contain `PRESETS`; other calls need not import what knows them."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from spikey.codec.registry import listed
+
+        for parameter in self.params:
+            text = getattr(parameter, "help", None)
+            if text and PRESETS in text:
+                parameter.help = text.replace(PRESETS, listed())  # type: ignore[attr-defined]
+        super().format_help(ctx, formatter)
+
 
 Config = Annotated[Path | None, typer.Option(help="A YAML configuration.")]
 Name = Annotated[str | None, typer.Option(help="Which of its documents; default: the first.")]

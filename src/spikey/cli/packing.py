@@ -18,7 +18,7 @@ from spikey.recording.output import is_input, is_special, is_tmp_name, make_fold
 from spikey.recording.tree import is_own
 
 if TYPE_CHECKING:
-    from spikey.integrations.inventory import Inventory, Item, Unstored
+    from spikey.integrations.vendors import Inventory, Item, Unstored
 
 NAMED = 5  # files that are named in a note
 
@@ -70,12 +70,12 @@ def plan(
         Two outputs of one name, an output that is an input, several recordings for one output, or, with `complete`,
         a folder that could not be restored file for file.
     """
-    from spikey.integrations.inventory import take
+    from spikey.integrations.vendors import take_inventory
 
     found = Plan()
     for text in arguments.inputs:
         path = places[text]
-        taken = take(path, raw=raw, stream=stream, reader=reader, complete=complete)
+        taken = take_inventory(path, raw=raw, stream=stream, reader=reader, complete=complete)
         left = tuple(each for each in taken.unstored if not _is_output(each.path, arguments))
         found.inventories.append((text, taken))
         found.unstored += left

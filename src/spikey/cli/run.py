@@ -15,7 +15,7 @@ import typer
 from spikey.base.errors import OutputExistsError, SpikeyError
 from spikey.cli.messages import detail, is_quiet, note, say
 from spikey.cli.progress import Meter, progress_bar
-from spikey.files.whole import Outcome, Progress
+from spikey.files.settings import Outcome, Progress
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,8 @@ def send(
     as_json: Annotated[bool, typer.Option("--json", help="A summary for programs.")] = False,
 ) -> None:
     """Send a recording's samples as packets."""
-    from spikey.files.whole import Settings, open_recording
+    from spikey.files.compress import open_recording
+    from spikey.files.settings import Settings
     from spikey.stream.encoder import DATAGRAM, Encoder
     from spikey.stream.prepare import prepare_sending
     from spikey.stream.sender import Link, Sent

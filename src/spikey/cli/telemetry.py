@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from spikey.cli import near, telemetry_decode, telemetry_encode, telemetry_link, telemetry_report
+from spikey.cli.options import Command
 
 app = typer.Typer(
     help="Lossy modes, for where lossless is too much; their files say so and are restored by these commands only.",
@@ -16,6 +17,6 @@ app.command("decode")(telemetry_decode.command)
 app.command("report")(telemetry_report.command)
 app.command("send")(telemetry_link.send)
 app.command("receive")(telemetry_link.receive)
-app.command("near-lossless")(near.near_lossless)
-app.command("hybrid")(near.hybrid)
+app.command("near-lossless", cls=Command)(near.near_lossless)
+app.command("hybrid", cls=Command)(near.hybrid)
 app.command("restore")(near.restore)

@@ -45,7 +45,7 @@ def command(
     """
     targets = _targets(output, {"npz": npz, "csv": csv, "nwb": nwb, "wav": wav})
     if "nwb" in targets:
-        from spikey.integrations.telemetry_nwb import need_pynwb
+        from spikey.integrations.nwb import need_pynwb
 
         need_pynwb()
     elif volts_per_code is not None or start is not None:
@@ -115,7 +115,7 @@ def _writer(
     from spikey.telemetry import export
 
     def nwb(telemetry: Telemetry, target: str, source: str) -> None:
-        from spikey.integrations.telemetry_nwb import write_nwb
+        from spikey.integrations.nwb import write_nwb
 
         write_nwb(telemetry, target, volts_per_code, start, source, overwrite=force)
 

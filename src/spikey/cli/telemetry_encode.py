@@ -85,7 +85,7 @@ def command(
 
     Options come before the configuration. What is decoded again are events and waveforms, not the recording.
     """
-    from spikey.files.whole import Settings as Recordings
+    from spikey.files.settings import Settings as Recordings
     from spikey.telemetry.write import encode_file
 
     settings, stated = settings_of(
@@ -127,7 +127,7 @@ def settings_of(
     config: Path | None, name: str | None, budget: str | None, ratio: float | None, **given: Any
 ) -> tuple[Settings, bool]:
     """Settings of a configuration, with what options give; and whether any of them states a budget."""
-    from spikey.config.schema import load
+    from spikey.config.documents import load
     from spikey.telemetry.settings import Settings
 
     if budget is not None and ratio is not None:

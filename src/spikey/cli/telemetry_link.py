@@ -74,8 +74,8 @@ def send(
     as_json: Annotated[bool, typer.Option("--json", help="A summary for programs.")] = False,
 ) -> None:
     """LOSSY: send telemetry of a recording over a link, as `encode` makes it. Options come before the configuration."""
-    from spikey.files.whole import Settings as Recordings
-    from spikey.files.whole import open_recording
+    from spikey.files.compress import open_recording
+    from spikey.files.settings import Settings as Recordings
     from spikey.stream.sender import Link, Sent
     from spikey.stream.transport import open_sink, parse
     from spikey.telemetry.encoder import TelemetryEncoder

@@ -17,16 +17,17 @@ from spikey.cli.messages import is_quiet, note, say
 from spikey.cli.packing import remove, stamp
 from spikey.cli.progress import progress_bar
 from spikey.cli.run import Run, Task, run, summary
+from spikey.files.decompress import describe_lost
 from spikey.files.matching import matches, same_file_time
 from spikey.files.names import RAW
-from spikey.files.whole import Outcome, Progress, describe_lost
+from spikey.files.settings import Outcome, Progress
 from spikey.recording.output import make_folder
 from spikey.recording.remote import is_address
 from spikey.recording.tree import is_own
 
 if TYPE_CHECKING:
     from spikey.container.archive import Archive
-    from spikey.files.whole import Settings
+    from spikey.files.settings import Settings
 
 
 def compress(

@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> None:
         sys.stderr.write(f"spikey: {error}\n")
         sys.exit(error.exit_status)
     except KeyboardInterrupt:
-        sys.stderr.write("spikey: interrupted before the training had begun; nothing was kept\n")
+        sys.stderr.write("spikey: interrupted before the training had begun; nothing is stored\n")
         sys.exit(InterruptedByUser.exit_status)
 
 
@@ -41,12 +41,13 @@ def _stop(signum: int, frame: FrameType | None) -> None:
 
 
 def train(path: str, name: str | None = None) -> str:
-    """Train the predictor of a configuration and say what came of it."""
-    from spikey.config.schema import load
+    """Train the predictor of a configuration and return a sentence about the result."""
+    from spikey.config.documents import load
+    from spikey.config.schema import networks
 
     config = load(path, name)
     kind = config.predictor.type
-    if kind in ("lpc", "lms"):
+    if kind not in networks():
         return (
             f"{path}, {config.name}: predictor.type {kind} adapts to each recording as it goes and has nothing to "
             f"train; use it with: python cli.py compress --config {path} --input_file IN.wav --output_file OUT.bin"

@@ -39,7 +39,7 @@ def command(
         raise UsageError(f"{', '.join(paths)}: no files that end in .spky or .spkt")
     from spikey.cli.telemetry_decode import verify as verify_telemetry
     from spikey.container.archive import is_archive
-    from spikey.files.whole import verify_file
+    from spikey.files.decompress import verify_file
     from spikey.telemetry.file import is_telemetry
 
     archives = [file for file in files if is_archive(file)]

@@ -1,1 +1,1 @@
-"""The configuration file."""
+"""Configuration files: their keys (`schema`), and how documents are read and merged (`documents`)."""

@@ -13,7 +13,6 @@ from spikey.container.layout import LARGEST_RECORD
 from spikey.model.trained import LARGEST_FILE, Model, file_of, is_shipped, load
 
 SHARE = 100  # a model of the user's own travels unasked where it takes at most one part in so many of the file
-NAMED = 7  # bytes of the record that names a model
 
 
 class Fate(Enum):

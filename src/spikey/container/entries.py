@@ -1,7 +1,7 @@
-"""The structures of an archive as bytes: what it says of each recording, its directory, its footer.
+"""The structures of an archive as bytes: the entry of each recording, the directory, the footer.
 
-An archive is a magic number, then for each recording an entry and a whole `.spky` file, then the directory, which says
-how long these are, and a footer. See `docs/format.md`, section 28.
+An archive is a magic number, then for each recording an entry and a whole `.spky` file, then the directory, which
+contains their lengths, and a footer. See `docs/format.md`, section 28.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ MOST_CHANNELS = 4  # companions of a member
 LONGEST_NAME = 4000  # bytes
 LONGEST_ENTRY = 5000  # bytes of fields
 LARGEST_DIRECTORY = 1 << 26  # bytes, unpacked
-ENDING = 16  # bytes at the end of a member that tell it from others
+ENDING = 16  # bytes at the end of a member that distinguish it from others
 UUID_NAME = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.wav")
-FINE = 1000  # steps of a stated correlation
+FINE = 1000  # steps of a correlation
 
 
 class Reference(NamedTuple):
@@ -48,12 +48,12 @@ class Reference(NamedTuple):
 
 @dataclass(frozen=True)
 class Entry:
-    """What an archive says of a member.
+    """What an archive contains about a member.
 
     number: 0 for the first. name: a path with slashes; of a model its id in hexadecimal digits. size: bytes of its
     `.spky` file. kind: ALONE, TOGETHER (with companions), COPY (of its only companion's samples) or MODEL. bond:
-    `bond_of` the companions. offset: of its file in the archive. damaged: whether all that is known of it is where its
-    file lies; its name is invented then.
+    `bond_of` the companions. offset: of its file in the archive. damaged: whether its entry is damaged; only the place
+    of its file is known then, and its name is invented.
     """
 
     number: int
@@ -159,7 +159,7 @@ def write_directory(entries: list[Entry], offset: int) -> bytes:
 
 
 def read_directory(read_at: Callable[[int, int], bytes], size: int, what: str) -> list[Entry]:
-    """The entries of an archive of `size` bytes, where its directory says that they are.
+    """The entries of an archive of `size` bytes, at the places that its directory gives.
 
     Where an entry is damaged, another with an invented name stands for it, whose member cannot be read. Raises
     DataError where the directory is not whole or does not fit the archive.

@@ -9,26 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from spikey.codec.block import needs, needs_model
+from spikey.container.contents import Coding
 from spikey.container.embedding import SHARE, Embedding, Fate, Tally
 from spikey.container.layout import Block
 
 SURE = 1 << 20  # bytes of samples from which the headers of full blocks take less than is allowed
 SLACK = 64  # bytes by which a file may be larger than its input, and one part in
 PART = 1000
-
-
-class Coding(NamedTuple):
-    """A block, its payload, and both without the trained network; None where the network is not used, or unknown."""
-
-    block: Block
-    payload: bytes
-    plain: tuple[Block, bytes] | None = None
-
-    @property
-    def saved(self) -> int | None:
-        """Bytes that the network saves; None where that is unknown."""
-        return None if self.plain is None else len(self.plain[1]) - len(self.payload)
 
 
 class Held(NamedTuple):
@@ -43,12 +30,12 @@ class Held(NamedTuple):
     def chosen(self, rest: Iterator[Coding], tally: Tally) -> Iterator[tuple[Block, bytes]]:
         """All blocks as they are to be written; what the network does for the later ones is counted."""
         for number, coding in enumerate(_after(self.codings, rest)):
-            if number >= len(self.codings) and needs_model(coding.payload):
-                tally.add(coding.saved)
-            if self.fate is Fate.DROPPED and coding.plain is not None:
-                yield coding.plain
+            if number >= len(self.codings) and coding.encoded.trained:
+                tally.add(coding.encoded.saved)
+            if self.fate is Fate.DROPPED and coding.plain is not None and coding.encoded.plain is not None:
+                yield coding.plain, coding.encoded.plain.payload
             else:
-                yield coding.block, coding.payload
+                yield coding.block, coding.encoded.payload
 
 
 def _after(first: list[Coding], rest: Iterator[Coding]) -> Iterator[Coding]:
@@ -83,9 +70,9 @@ def hold(
         tally.saved = None
     for coding in codings:
         held.append(coding)
-        if needs_model(coding.payload):
-            tally.add(coding.saved)
-        size += len(coding.payload)
+        if coding.encoded.trained:
+            tally.add(coding.encoded.saved)
+        size += len(coding.encoded.payload)
         done += coding.block.frames * coding.block.channels
         raw = done * itemsize
         pays = raw - size >= cost and (tally.saved is None or tally.saved >= cost)
@@ -102,7 +89,7 @@ def hold(
         held,
         whole,
         _fate(embedding, size, raw - size, tally, samples / max(done, 1), whole),
-        not whole or any(needs(each.payload, each.block.channels)[0] for each in held),
+        not whole or any(each.encoded.calibrated for each in held),
         raw - size,
     )
 

@@ -19,7 +19,24 @@ def count_below(rows: range | np.ndarray, frame: int) -> int:
     return int(np.searchsorted(rows, frame))
 
 
+def split_index(key: Any) -> tuple[Any, Any]:
+    """The parts of an index that are for frames and for channels; IndexError where there are more.
+
+    >>> split_index(3), split_index((..., 1))
+    ((3, slice(None, None, None)), (slice(None, None, None), 1))
+    """
+    parts = key if isinstance(key, tuple) else (key,)
+    at = next((place for place, part in enumerate(parts) if part is Ellipsis), None)
+    if at is not None:
+        parts = parts[:at] + (slice(None),) * (3 - len(parts)) + parts[at + 1 :]
+    if len(parts) > 2:
+        raise IndexError(f"a recording has two dimensions, frames and channels; {len(parts)} were indexed")
+    frames, channels = (*parts, slice(None), slice(None))[:2]
+    return frames, channels
+
+
 def is_index(key: Any) -> bool:
+    """Whether a part of an index is a whole number, which removes its axis."""
     return isinstance(key, int | np.integer) and not isinstance(key, bool)
 
 

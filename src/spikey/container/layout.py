@@ -8,23 +8,19 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from spikey.base.errors import DataError, UsageError
 from spikey.base.wire import Cursor, varint
-from spikey.codec.block import COPIED, PACKED, STORED
+from spikey.codec.method import COPIED, PACKED, STORED
+from spikey.container.records import MODEL, RECORDS
 from spikey.recording.source import DTYPES, Layout
 
 MAGIC = b"SPKY"
 VERSION = 1
-SINGLE, RECORDS, LOSSY, NAMED = 1, 2, 4, 8  # flags of the header
+SINGLE, WITH_RECORDS, LOSSY, NAMED = 1, 2, 4, 8  # flags of the header
 WRAPPERS = ("samples", "canonical wav", "wrapped samples", "bytes")
 SAMPLES, CANONICAL, WRAPPED, BYTES = range(4)
-CALIBRATION, MODEL, HEAD, TAIL, METADATA, COMPANIONS = 1, 2, 3, 4, 5, 6  # types of extension records
-BINS, CORRECTION = 7, 8  # of files that hold other samples than the recording's: a lossy one, what corrects it
-LOSSY_RECORDS = {BINS, CORRECTION}
-CRITICAL_RECORDS = {CALIBRATION, MODEL, HEAD, TAIL, COMPANIONS} | LOSSY_RECORDS  # needed to restore the file
-KNOWN_RECORDS = CRITICAL_RECORDS | {METADATA}
 LARGEST_RECORD = 1 << 20
 HEADER_BYTES = 1 << 22  # a header with all its records
 MOST_CHANNELS = 1 << 24
@@ -37,6 +33,12 @@ FOOTER = struct.Struct("<QI4s")  # offset of the index, CRC-32 of it, magic
 FOOTER_MAGIC = b"YKPS"
 BLOCK_SAMPLES, BLOCK_HEAD, BLOCK_TAIL, BLOCK_BYTES, BLOCK_FILES = range(5)  # what a block holds
 MAX_BLOCK_HEADER = 4 + 1 + 255 + 4
+
+
+def is_lossy(kind: int) -> bool:
+    """Whether an extension record marks a file that does not restore the original's samples."""
+    record = RECORDS.numbered(kind)
+    return record is not None and record.lossy
 
 
 @dataclass
@@ -52,8 +54,10 @@ class Header:
 
     def write(self) -> bytes:
         """The header without its CRC-32."""
-        lossy = any(kind in LOSSY_RECORDS for kind, _ in self.records)
-        flags = SINGLE * self.single | RECORDS * bool(self.records) | LOSSY * lossy | NAMED * bool(self.calibration)
+        lossy = any(is_lossy(kind) for kind, _ in self.records)
+        flags = (
+            SINGLE * self.single | WITH_RECORDS * bool(self.records) | LOSSY * lossy | NAMED * bool(self.calibration)
+        )
         rate = self.layout.rate
         whole = float(rate).is_integer() and rate < 1 << 32
         out = MAGIC + bytes([VERSION, flags, list(DTYPES).index(self.layout.dtype) | self.wrapper << 4])
@@ -63,7 +67,9 @@ class Header:
         if self.records:
             out += varint(len(self.records))
             for kind, content in self.records:
-                out += varint(kind << 1 | (kind in CRITICAL_RECORDS)) + varint(len(content)) + content
+                record = RECORDS.numbered(kind)
+                critical = record is not None and record.critical
+                out += varint(kind << 1 | critical) + varint(len(content)) + content
         if len(out) > HEADER_BYTES or self.layout.channels > MOST_CHANNELS:
             raise UsageError(
                 f"a header of {len(out):,} bytes for {self.layout.channels:,} channels is too large; at most "
@@ -119,7 +125,7 @@ def read_header(cursor: Cursor) -> Header:
         raise DataError(f"{name}: states {channels} channels at {rate} Hz, which is impossible")
     frames = cursor.varint()
     calibration = cursor.take(4) if flags & NAMED else b""
-    records = _read_records(cursor) if flags & RECORDS else []
+    records = _read_records(cursor) if flags & WITH_RECORDS else []
     _check_lossy(bool(flags & LOSSY), wrapper, [kind for kind, _ in records], name)
     layout = Layout(channels, rate, list(DTYPES)[dtype])
     return Header(layout, frames, wrapper, bool(flags & SINGLE), calibration, records)
@@ -127,7 +133,7 @@ def read_header(cursor: Cursor) -> Header:
 
 def _check_lossy(flagged: bool, wrapper: int, kinds: list[int], name: str) -> None:
     """The flag and one record belong together, so that no program that looks at either takes one for the other."""
-    found = [kind for kind in kinds if kind in LOSSY_RECORDS]
+    found = [kind for kind in kinds if is_lossy(kind)]
     if flagged and not found:
         raise DataError(f"{name}: is lossy in a way that this version does not know: update it")
     if len(found) > 1 or (found and (not flagged or wrapper == BYTES)):
@@ -139,7 +145,7 @@ def _read_records(cursor: Cursor) -> list[tuple[int, bytes]]:
     for _ in range(cursor.varint(1 << 16)):
         kind = cursor.varint()
         content = cursor.take(cursor.varint(LARGEST_RECORD))
-        if kind >> 1 in KNOWN_RECORDS:
+        if RECORDS.numbered(kind >> 1) is not None:
             records.append((kind >> 1, content))
         elif kind & 1:
             raise DataError(f"{cursor.what}: needs a feature (record {kind >> 1}) that this version does not know")
@@ -178,6 +184,12 @@ class Block:
         """First frame, end frame, first channel, end channel."""
         first, channel = self.first_frame, self.first_channel
         return first, first + self.frames, channel, channel + self.channels
+
+
+def checked_block(kind: int, extent: tuple[int, int, int, int], payload: bytes, content: bytes) -> Block:
+    """The header of a block; `extent`: first frame, frames, first channel, channels; content: what it decodes to."""
+    block = Block(kind, *extent, size=len(payload), check=0)
+    return replace(block, check=block.check_of(payload, content))
 
 
 def read_block(data: bytes | memoryview, offset: int, what: str) -> Block:

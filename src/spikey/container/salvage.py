@@ -52,16 +52,16 @@ def in_order(found: Iterable[Block]) -> list[Block]:
 
     They are another file's, which was appended to this one or is a side file of it.
     """
-    kept = []
+    own = []
     reached: dict[int, tuple[int, int]] = {}  # by kind: where the last block begins, and where its neighbour may
     ends: dict[int, int] = {}
     for block in found:
         first, end, low, high = block.extent
         start, beside = reached.get(block.kind, (0, 0))
         if first >= ends.get(block.kind, 0) or (first == start and low >= beside > 0 and end == ends[block.kind]):
-            kept.append(block)
+            own.append(block)
             reached[block.kind], ends[block.kind] = (first, high), end
-    return kept
+    return own
 
 
 def read_around(read_at: Callable[[int, int], bytes], offset: int, count: int) -> bytes:

@@ -5,18 +5,11 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import replace
-from typing import NamedTuple
 
-from spikey.codec.block import companions_in, needs, needs_model
+from spikey.codec.encode import EncodedBlock
 from spikey.container.embedding import Embedding, Fate, Tally
-from spikey.container.layout import CALIBRATION, COMPANIONS, COPIED_BYTE, MODEL, Header
-
-
-class Choice(NamedTuple):
-    """A block's payload, and the one without the trained network; None where the network is not used, or unknown."""
-
-    payload: bytes
-    plain: bytes | None = None
+from spikey.container.layout import COPIED_BYTE, Header
+from spikey.container.records import CALIBRATION, COMPANIONS, MODEL
 
 
 def file_of_one(header: Header, payload: bytes, content: bytes) -> bytes:
@@ -26,24 +19,26 @@ def file_of_one(header: Header, payload: bytes, content: bytes) -> bytes:
     return head + payload + struct.pack("<I", check)
 
 
-def single_file(header: Header, choice: Choice, embedding: Embedding | None, content: bytes, tally: Tally) -> bytes:
+def single_file(
+    header: Header, encoded: EncodedBlock, embedding: Embedding | None, content: bytes, tally: Tally
+) -> bytes:
     """A file of one block, with the model named or embedded, or without it where that is smaller."""
 
-    def whole(payload: bytes, model: bytes | None) -> bytes:
-        idle = [] if needs(payload, header.layout.channels)[0] else [CALIBRATION]
-        if not companions_in(payload) and payload != COPIED_BYTE:
+    def whole(block: EncodedBlock, model: bytes | None) -> bytes:
+        idle = [] if block.calibrated else [CALIBRATION]
+        if not block.companions and block.payload != COPIED_BYTE:
             idle.append(COMPANIONS)
-        return file_of_one(with_model(header, model, idle), payload, content)
+        return file_of_one(with_model(header, model, idle), block.payload, content)
 
-    if embedding is None or not needs_model(choice.payload):
-        return whole(choice.payload, None)
-    named = whole(choice.payload, embedding.model.id)
-    plain = None if choice.plain is None else whole(choice.plain, None)
+    if embedding is None or not encoded.trained:
+        return whole(encoded, None)
+    named = whole(encoded, embedding.model.id)
+    plain = None if encoded.plain is None else whole(encoded.plain, None)
     tally.add(None if plain is None else len(plain) - len(named))
     tally.fate = embedding.fate(len(named), tally.saved)
     if tally.fate is Fate.DROPPED and plain is not None:
         return plain
-    return named if tally.fate is Fate.NAMED else whole(choice.payload, embedding.record)
+    return named if tally.fate is Fate.NAMED else whole(encoded, embedding.record)
 
 
 def with_model(header: Header, content: bytes | None, without: list[int]) -> Header:

@@ -8,6 +8,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from spikey.base.errors import DataError
+from spikey.base.wire import Cursor
+from spikey.container.layout import Header
+from spikey.container.records import COMPANIONS
 from spikey.recording.opened import Positioned, Seekable, is_positioned, read_some
 from spikey.recording.remote import Remote
 from spikey.recording.source import Layout
@@ -56,3 +60,16 @@ class Companions(Protocol):
 
     def copied(self, extent: tuple[int, int, int, int], layout: Layout) -> np.ndarray:
         """Samples of a copy's original: first frame, end frame, first channel, end channel; DataError if lost."""
+
+
+def check_companions(header: Header, companions: Companions | None, name: str) -> None:
+    """DataError where a file was coded with others, or is a copy of one, and those are not at hand."""
+    record = header.record(COMPANIONS)
+    if record is None:
+        return
+    if companions is None:
+        raise DataError(
+            f"{name}: was coded together with other recordings, and can be read only in the archive with them"
+        )
+    if Cursor(record, name).varint() != companions.count:
+        raise DataError(f"{name}: was coded with other companions than the archive states")

@@ -17,28 +17,23 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from spikey.base.errors import DataError, SpikeyError, UsageError
-from spikey.codec.block import WITH_COMPANIONS, Method
-from spikey.container.archive import Archive, ArchiveWriter
+from spikey.codec.calibration_policy import Chosen
+from spikey.codec.method import Method
+from spikey.codec.registry import PREDICTORS
+from spikey.container.archive import Archive
+from spikey.container.archive_writer import ArchiveWriter
 from spikey.container.embedding import Embedding, Fate, Tally, note_on_model
 from spikey.container.entries import ALONE, COPY, FINE, MODEL, TOGETHER, Entry, Reference
 from spikey.container.extra import safe_name
-from spikey.container.layout import COMPANIONS
 from spikey.container.reader import Reader
+from spikey.container.records import COMPANIONS
 from spikey.container.salvage import Extent
 from spikey.container.window import Window
 from spikey.container.writer import write_file
-from spikey.files.whole import (
-    LARGE,
-    Outcome,
-    Settings,
-    calibration_for,
-    compare,
-    compare_bytes,
-    note_on_floats,
-    open_recording,
-    size_of,
-    write_bytes,
-)
+from spikey.files.compare import compare, compare_bytes
+from spikey.files.compress import contents_of, note_on_floats, open_recording, write_bytes
+from spikey.files.encoding import Encoding, encode_recording
+from spikey.files.settings import LARGE, Outcome, Settings, calibration_for, size_of
 from spikey.model.trained import use
 from spikey.recording.companions import Companion, Planned, plan
 from spikey.recording.output import atomic_output
@@ -295,27 +290,18 @@ def _pack_samples(planned: Planned, job: _Job, file: Any, go_on: Callable[[int],
         source = stack.enter_context(open_recording(job.paths[planned.place], settings))
         method = _method(settings, size_of(source))
         others: Sources | None = None
-        if planned.companions and (planned.copy or method.predictor in WITH_COMPANIONS):
+        if planned.companions and (planned.copy or PREDICTORS[method.predictor].companions):
             opened = [
                 (stack.enter_context(open_recording(job.paths[c.place], settings)), c.channel)
                 for c in planned.companions
             ]
             others = Sources(opened, planned.copy)
-        calibration, embed = (None, None) if planned.copy else calibration_for(source, settings)
+        chosen = Chosen() if planned.copy else calibration_for(source, settings)
         tally = Tally()
-        written = write_file(
-            source,
-            file,
-            method,
-            calibration,
-            embed=embed,
-            embed_model=False,  # the archive holds it, once for all
-            jobs=job.jobs,
-            progress=go_on,
-            block_frames=settings.block_frames,
-            companions=others,
-            tally=tally,
-        )
+        contents = contents_of(settings, chosen)  # the archive holds a model, once for all
+        contents = replace(contents, embed_model=False, companions=None if others is None else others.count)
+        how = Encoding(method, chosen.calibration, job.jobs, settings.block_frames, others)
+        written = write_file(source, file, encode_recording(source, how), contents, go_on, tally)
         with Reader(Window(file, name, 0, written), companions=others) as reader:
             used = reader.header.record(COMPANIONS) is not None
             if settings.verify:

@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spikey.codec.calibration_policy import choose_calibration
 from spikey.container.archive import Archive
 from spikey.container.reader import Reader
-from spikey.container.writer import ArraySource, write_file
-from spikey.files.whole import Settings, note_on_floats
-from spikey.model.calibration import n1
+from spikey.container.writer import write_file
+from spikey.files.compress import contents_of, note_on_floats
+from spikey.files.encoding import Encoding, encode_recording
+from spikey.files.settings import Settings, calibration_for
 from spikey.recording.hints import warn_of_floats, warn_of_shape
+from spikey.recording.readable import ArraySource
 
 
 class Recording(NamedTuple):
@@ -35,10 +36,11 @@ def compress(samples: Any, rate: float, preset: str | None = None, calibration: 
         those, bit for bit; others hardly shrink.
     rate : float
         Sampling rate in Hz.
-    preset : {"realtime", "balanced", "max"}, optional
-        Each smaller and slower than the one before; None for one of the first two, by size.
-    calibration : "auto", None or spikey.model.calibration.Calibration
-        "auto": the N1's where it suits, or one estimated from the samples where that pays.
+    preset : str, optional
+        A name in `spikey.codec.registry.PRESETS`, each smaller and slower than the one before; None for one of the
+        first two, by size.
+    calibration : {"auto", "n1", "none"}, Calibration, path or None
+        See `spikey.codec.calibration_policy.choose_calibration`.
     jobs : int
         Threads.
 
@@ -62,14 +64,10 @@ def compress(samples: Any, rate: float, preset: str | None = None, calibration: 
     array = np.asarray(samples)
     source = ArraySource(array, rate)
     warn_of_shape(source.frames, source.layout.channels, "give samples.T")
-    method = Settings(preset=preset).method(array.nbytes)
-    if isinstance(calibration, str) and calibration == "auto":
-        chosen, embed = choose_calibration(source, method)
-    else:
-        chosen = calibration
-        embed = None if chosen is None or chosen.id == n1().id else chosen.to_bytes()
-    out = io.BytesIO()
-    write_file(source, out, method, chosen, embed=embed, jobs=jobs)
+    settings = Settings(preset=preset, calibration=calibration)
+    chosen, out = calibration_for(source, settings), io.BytesIO()
+    how = Encoding(settings.method(array.nbytes), chosen.calibration, jobs)
+    write_file(source, out, encode_recording(source, how), contents_of(settings, chosen))
     if array.dtype.kind == "f":
         with open(out.getvalue()) as reader:
             warn_of_floats(note_on_floats(reader, "the array"))

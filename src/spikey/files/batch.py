@@ -11,20 +11,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spikey.base.errors import SpikeyError
-from spikey.codec.block import MOST_TOGETHER, Payload, decode_learned, needs_model
+from spikey.codec.calibration_policy import Chosen
+from spikey.codec.cut import is_single
+from spikey.codec.decode import decode_blocks
+from spikey.codec.encode import encode_smallest
+from spikey.codec.method import MOST_TOGETHER
+from spikey.codec.syntax import Lookup, Payload
 from spikey.container.layout import BLOCK_SAMPLES
 from spikey.container.reader import Reader, decode_ahead
-from spikey.container.writer import encode_choices, is_single
-from spikey.files.whole import (
-    Outcome,
-    Settings,
-    calibration_for,
-    compress_file,
-    decompress_file,
-    open_recording,
-    write_recording,
-)
-from spikey.model.calibration import Calibration
+from spikey.files.compress import Output, Prepared, compress_file, open_recording, write_recording
+from spikey.files.decompress import decompress_file
+from spikey.files.settings import Outcome, Settings, calibration_for
 from spikey.recording.source import NotPCM, Source
 
 AT_ONCE = MOST_TOGETHER  # files
@@ -44,12 +41,12 @@ def compress_together(
             try:
                 source = stack.enter_context(open_recording(path, settings))
                 if is_single(source, settings.method(0)) and source.frames:
-                    calibration, embed = calibration_for(source, settings)
-                    key = b"" if calibration is None else calibration.id
+                    chosen = calibration_for(source, settings)
+                    key = b"" if chosen.calibration is None else chosen.calibration.id
                     samples = source.read(0, source.frames)
-                    groups.setdefault(key, []).append(_Opened(out_path, source, samples, calibration, embed))
+                    groups.setdefault(key, []).append(_Opened(out_path, source, samples, chosen))
                     continue
-            except (SpikeyError, NotPCM):  # said, or dealt with, when it is compressed alone
+            except (SpikeyError, NotPCM):  # reported, or dealt with, when it is compressed alone
                 pass
             results[out_path] = _outcome(partial(compress_file, overwrite=overwrite), path, out_path, settings)
         for group in groups.values():
@@ -63,37 +60,29 @@ class _Opened(NamedTuple):
     out_path: Path
     source: Source
     samples: np.ndarray
-    calibration: Calibration | None
-    embed: bytes | None
+    chosen: Chosen
 
 
 def _write_group(
     group: list[_Opened], settings: Settings, results: dict[Path, Outcome | SpikeyError], overwrite: bool
 ) -> None:
     """Compress recordings of one calibration."""
-    method, calibration = settings.method(0), group[0].calibration
-    choices = encode_choices([one.samples for one in group], [one.source.layout for one in group], method, calibration)
+    calibration = group[0].chosen.calibration
+    samples, layouts = [one.samples for one in group], [one.source.layout for one in group]
+    blocks = encode_smallest(samples, layouts, settings.method(0), calibration)
     decoded: dict[Path, np.ndarray] = {}
     if settings.verify:
         coded = [
-            (one.out_path, Payload(choice.payload, len(one.samples), one.samples.shape[1], one.samples.dtype))
-            for one, choice in zip(group, choices, strict=True)
-            if needs_model(choice.payload)
+            (one.out_path, Payload(block.payload, len(one.samples), one.samples.shape[1], one.samples.dtype))
+            for one, block in zip(group, blocks, strict=True)
+            if block.trained
         ]
-        samples = decode_learned([payload for _, payload in coded], lambda: calibration, lambda: settings.model)
-        decoded = {out_path: each for (out_path, _), each in zip(coded, samples, strict=True)}
-    for one, choice in zip(group, choices, strict=True):
-        results[one.out_path] = _outcome(
-            partial(write_recording, overwrite=overwrite, like=one.source.name),
-            one.source,
-            one.out_path,
-            settings,
-            calibration,
-            one.embed,
-            None,
-            choice,
-            decoded.get(one.out_path),
-        )
+        again = decode_blocks([payload for _, payload in coded], Lookup(lambda: calibration, lambda: settings.model))
+        decoded = {out_path: each for (out_path, _), each in zip(coded, again, strict=True)}
+    for one, block in zip(group, blocks, strict=True):
+        output = Output(one.out_path, overwrite=overwrite, like=one.source.name)
+        prepared = Prepared(one.chosen, block, decoded.get(one.out_path))
+        results[one.out_path] = _outcome(partial(write_recording, prepared=prepared), one.source, output, settings)
 
 
 def _outcome(do: Callable[..., Any], *arguments: Any) -> Any:

@@ -12,7 +12,10 @@ import numpy as np
 
 from spikey.base.errors import DataError, UsageError
 from spikey.container.layout import MAGIC
-from spikey.levels.maps import AFFINE, N1, N1_CODES, Levels, find_levels, spanning
+from spikey.levels.affine import Affine, spanning
+from spikey.levels.contract import Levels
+from spikey.levels.n1 import N1_CODES, N1Levels
+from spikey.levels.registry import find_levels
 from spikey.model.calibration import MOST_CODES
 from spikey.recording.raw import open_raw
 from spikey.recording.simultaneous import simultaneous
@@ -73,7 +76,7 @@ class Device:
         ]
 
     def _fits(self, channel: np.ndarray) -> bool:
-        return self.levels.kind == N1 or self.levels.fits(channel)
+        return not isinstance(self.levels, Affine) or self.levels.fits(channel)
 
 
 def device_of(paths: list[Path], opened: Opener = open_wav) -> Device:
@@ -81,13 +84,13 @@ def device_of(paths: list[Path], opened: Opener = open_wav) -> Device:
 
     Channels of few values or of values off any grid are left out. Raises DataError for files without integers.
     """
-    found: list[Levels] = []
+    found: list[Affine | N1Levels] = []
     seen = left_out = 0
     for path in paths:
         for channel in _channels(path, opened):
             levels = find_levels(channel) if len(channel) else None
             seen += len(channel)
-            if levels is not None and _possible(levels):
+            if isinstance(levels, N1Levels | Affine) and _possible(levels):
                 found.append(levels)
             else:
                 left_out += 1
@@ -98,19 +101,22 @@ def device_of(paths: list[Path], opened: Opener = open_wav) -> Device:
             f"none of the {left_out:,} channels has {FEWEST_CODES} to {MOST_CODES:,} evenly spaced levels, for which "
             "widths can be estimated"
         )
-    if all(levels.kind == N1 for levels in found):
-        return Device(paths, Levels(N1, N1_CODES), opened, left_out)
-    common = spanning(found)
-    if common.codes > MOST_CODES or any(levels.kind == N1 for levels in found):
+    even = [levels for levels in found if isinstance(levels, Affine)]
+    if not even:
+        return Device(paths, N1Levels(), opened, left_out)
+    common = spanning([*even, *([Affine(N1_CODES, 0)] if len(even) < len(found) else [])])
+    if common.alphabet > MOST_CODES or len(even) < len(found):
         raise UsageError(
-            f"the recordings use {common.codes:,} levels; widths can be estimated for {FEWEST_CODES} to {MOST_CODES:,}"
+            f"the recordings use {common.alphabet:,} levels; "
+            f"widths can be estimated for {FEWEST_CODES} to {MOST_CODES:,}"
         )
     return Device(paths, common, opened, left_out)
 
 
 def _possible(levels: Levels) -> bool:
     """Whether a channel may be a converter's whose widths can be estimated."""
-    return levels.kind == N1 or (levels.kind == AFFINE and FEWEST_CODES <= levels.codes <= MOST_CODES)
+    even = isinstance(levels, Affine) and FEWEST_CODES <= levels.alphabet <= MOST_CODES
+    return isinstance(levels, N1Levels) or even
 
 
 def _channels(path: Path, opened: Opener) -> Iterator[np.ndarray]:

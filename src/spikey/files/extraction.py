@@ -6,12 +6,14 @@ import os
 from typing import Any
 
 from spikey.base.errors import DamagedError, SpikeyError
-from spikey.container.archive import Archive, Others
+from spikey.container.archive import Archive
+from spikey.container.archive_companions import ArchiveCompanions
 from spikey.container.entries import KINDS
 from spikey.container.layout import BLOCK_BYTES, BLOCK_FILES, BLOCK_HEAD, BLOCK_SAMPLES, BLOCK_TAIL, BYTES
 from spikey.container.reader import Reader
 from spikey.container.salvage import Extent
-from spikey.files.whole import Outcome, Progress, decompress_file, describe_lost, samples_of
+from spikey.files.decompress import decompress_file, describe_lost, samples_of
+from spikey.files.settings import Outcome, Progress
 
 
 def restore(
@@ -68,7 +70,7 @@ def verify_member(archive: Archive, name: str, progress: Progress | None = None)
 
 def missed(reader: Reader) -> set[str]:
     """The recordings of its archive that a reader needed and could not have."""
-    return reader.companions.missed if isinstance(reader.companions, Others) else set()
+    return reader.companions.missed if isinstance(reader.companions, ArchiveCompanions) else set()
 
 
 def describe_archive(archive: Archive) -> list[dict[str, Any]]:

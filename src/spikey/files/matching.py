@@ -9,8 +9,9 @@ from typing import Any, BinaryIO
 
 from spikey.base.errors import SpikeyError
 from spikey.container.reader import Reader
+from spikey.files.decompress import restore_to, samples_of
+from spikey.files.settings import Outcome, Progress
 from spikey.files.side_files import side_files_of
-from spikey.files.whole import Outcome, Progress, restore_to, samples_of
 
 COARSE = 2_000_000_000  # nanoseconds to which the coarsest file systems round times
 

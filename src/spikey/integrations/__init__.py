@@ -1,6 +1,7 @@
-"""Spikey where data already live: codecs for numcodecs and Zarr 3, an HDF5 filter, SpikeInterface, vendors' formats.
+"""Spikey where data already live: stores, file formats, vendors' folders, clusters.
 
-Each module needs its package installed (an extra of the same name) and is imported only by who asks for it, the command
-line among them; nothing below imports from here. `chunk` holds the bytes that the codecs share and needs nothing but
-NumPy.
+One rule for all: `from spikey.integrations.NAME import ...`, where NAME is the package or format that it is for:
+`numcodecs`, `zarr`, `hdf5`, `dask`, `spikeinterface`, `vendors`, `telemetry`, `nwb`. Each of these modules has an
+`__all__`, needs its package installed (an extra of `spikey-codec`), and is imported only by who asks for it, as the
+command line does; other modules are internal. `chunk` has the bytes that the codecs share and needs NumPy alone.
 """

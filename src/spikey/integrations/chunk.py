@@ -14,7 +14,7 @@ import re
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from typing import Any
 
@@ -23,14 +23,17 @@ import numpy as np
 from spikey.base.errors import DamagedError, DataError, SpikeyError, UsageError, install
 from spikey.base.limits import allowed
 from spikey.base.wire import Cursor, varint
-from spikey.codec.block import Method
+from spikey.codec.calibration_policy import AUTO, Chosen, choose_calibration
+from spikey.codec.method import learned
+from spikey.codec.registry import PRESETS, preset_method, ranked
+from spikey.container.contents import Contents
 from spikey.container.layout import BYTES
 from spikey.container.reader import Reader
-from spikey.container.writer import ArraySource, write_file
-from spikey.files.whole import PRESETS, Settings
-from spikey.model.calibration import Calibration, load, n1
-from spikey.model.trained import named
+from spikey.container.writer import write_file
+from spikey.files.encoding import Encoding, encode_recording
+from spikey.model.trained import Model, named
 from spikey.recording.hints import warn_of_chunk, warn_of_shape
+from spikey.recording.readable import ArraySource
 
 MARK = b"\xb5SC"
 VERSION = 1
@@ -41,6 +44,7 @@ KINDS = "biufcmMSUV"  # of NumPy types whose elements lie in the array itself
 FEWEST_FRAMES = 16  # fewer teach a predictor nothing
 MODELLED = ("int8", "uint8", "int16", "uint16", "int32", "uint32")
 Shape = tuple[int, ...]
+NOTHING = ArraySource(np.zeros((0, 1), np.int16), 0)
 NEWER = f"it was written by a newer version of Spikey: git pull, then {install()}"
 
 
@@ -48,22 +52,23 @@ NEWER = f"it was written by a newer version of Spikey: git pull, then {install()
 class Options:
     """How chunks are written; nothing of it is needed to read them.
 
-    preset: "realtime", "balanced" or "max", each smaller and slower than the one before. model: name
-    or path of a trained network, which then takes the preset's place. calibration: "auto" for the N1's where it suits
-    and else none, "none", or a calibration file's path, whose bytes travel with every chunk. jobs: threads within a
-    chunk, for writing and for reading. verify: whether a chunk is decoded and compared before it is handed over.
+    preset: one of `spikey.codec.registry.PRESETS`, each smaller and slower than the one before. model: name
+    or path of a trained network, which then takes the preset's place. calibration: as of
+    `spikey.codec.calibration_policy.choose_calibration`: "n1" for the N1's where it suits and else none, "auto" to
+    estimate one for each chunk too, "none", or a file's path, whose bytes travel with every chunk. jobs: threads within
+    a chunk, for writing and for reading. verify: whether a chunk is decoded and compared before it is handed over.
     Raises UsageError for anything else.
     """
 
     preset: str = "realtime"
     model: str | None = None
-    calibration: str = "auto"
+    calibration: str = "n1"
     jobs: int = 1
     verify: bool = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.preset, str) or self.preset not in PRESETS:
-            raise UsageError(f"there is no preset {self.preset!r}; there are {', '.join(PRESETS)}")
+            raise UsageError(f"there is no preset {self.preset!r}; there are {', '.join(ranked())}")
         if not isinstance(self.jobs, int) or isinstance(self.jobs, bool) or self.jobs < 1:
             raise UsageError(f"jobs are a number of threads from 1 on, not {self.jobs!r}")
         for name, kind in (("model", str | None), ("calibration", str), ("verify", bool)):
@@ -225,23 +230,30 @@ def _read_head(cursor: Cursor) -> tuple[int, np.dtype[Any], Shape]:
 
 def _modelled(samples: np.ndarray, options: Options) -> bytes:
     """Samples (frames, channels) as a `.spky` file."""
-    method, calibration, embed = means_of(options)
-    out, jobs = io.BytesIO(), options.threads if options.threads > 1 else 0
-    write_file(ArraySource(samples, 0), out, method, calibration, embed=embed, embed_model=False, jobs=jobs)
+    how, contents = means_of(options)
+    out, source = io.BytesIO(), ArraySource(samples, 0)
+    if how.calibration is None and options.calibration == AUTO:
+        chosen = choose_calibration(AUTO, source, how.method)
+        how, contents = replace(how, calibration=chosen.calibration), contents_of(contents.model, chosen)
+    write_file(source, out, encode_recording(source, how), contents)
     return out.getvalue()
 
 
 @lru_cache(maxsize=32)
-def means_of(options: Options) -> tuple[Method, Calibration | None, bytes | None]:
-    """Method, calibration and what of it must travel along; UsageError or DataError where model or file is missing."""
+def means_of(options: Options) -> tuple[Encoding, Contents]:
+    """How chunks are encoded, and what they contain beside samples; UsageError or DataError where a model or a
+    calibration is missing.
+    """
     model = None if options.model is None else named(options.model)
-    method = Settings(preset=options.preset, model=model).method(0)
-    if options.calibration == "none":
-        return method, None, None
-    if options.calibration in ("auto", "n1"):  # channels of other converters do without by themselves
-        return method, n1(), None
-    calibration = load(options.calibration)
-    return method, calibration, calibration.to_bytes()
+    method = preset_method(options.preset) if model is None else learned(model)
+    chosen = Chosen() if options.calibration == AUTO else choose_calibration(options.calibration, NOTHING, method)
+    jobs = options.threads if options.threads > 1 else 0
+    return Encoding(method, chosen.calibration, jobs), contents_of(model, chosen)
+
+
+def contents_of(model: Model | None, chosen: Chosen) -> Contents:
+    """What a chunk contains beside its samples; a model is only named."""
+    return Contents(chosen.calibration, chosen.embed, model, embed_model=False)
 
 
 def _read_modelled(body: memoryview, dtype: np.dtype[Any], size: int, jobs: int) -> np.ndarray:

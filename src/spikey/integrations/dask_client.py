@@ -42,10 +42,26 @@ class ClusterError(SpikeyError):
 
 @contextmanager
 def connect(scheduler: str | None = None, jobs: int | None = None) -> Iterator[Client]:
-    """A client of the scheduler at an address, or of a cluster of `jobs` processes here (default: as many as cores).
+    """Connect to the scheduler at an address, or start a cluster of processes on this machine.
 
-    Raises UsageError where nobody listens, a worker has no Spikey or another version of it, or Dask is not installed.
+    Parameters
+    ----------
+    scheduler : str, optional
+        An address such as "tcp://host:8786"; None or "local" for a cluster here.
+    jobs : int, optional
+        Processes of a cluster here; by default as many as there are cores.
 
+    Yields
+    ------
+    distributed.Client
+
+    Raises
+    ------
+    UsageError
+        Nobody listens, a worker has no Spikey or another version of it, or Dask is not installed.
+
+    Examples
+    --------
     >>> with connect(jobs=1) as client:  # doctest: +SKIP
     ...     client.dashboard_link
     'http://127.0.0.1:8787/status'
@@ -100,7 +116,7 @@ def _loggers() -> list[logging.Logger]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without Dask's own lines on what a sentence says better."""
+    """Without Dask's own log lines about what an error's sentence covers."""
     levels = {logger: logger.level for logger in _loggers()}
     silence()
     try:
@@ -223,7 +239,7 @@ class Window:
 
 
 def threads(client: Client) -> int:
-    """Of all workers together; ClusterError where the scheduler does not say."""
+    """Of all workers together; ClusterError where the scheduler does not answer."""
     try:
         scheduler: Any = client.scheduler
         return sum(client.sync(scheduler.ncores, callback_timeout=CONNECT_SECONDS).values())

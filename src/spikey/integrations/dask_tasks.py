@@ -15,20 +15,27 @@ import numpy as np
 
 from spikey.base.errors import DataError, SpikeyError, UsageError, install
 from spikey.base.version import __version__
-from spikey.codec.block import Method, Payload, decode_block, decode_learned, needs_model
+from spikey.codec.cut import Part, batches, block_shape, parts_of
+from spikey.codec.decode import decode_block, decode_blocks
+from spikey.codec.method import Method
+from spikey.codec.syntax import Lookup, Payload
 from spikey.coding.packed_bytes import unpack_bytes
-from spikey.container.layout import PACKED_BYTE, STORED_BYTE, Block
-from spikey.container.writer import Coded, Part, Readable, batches, block_shape, encode_parts, parts_of
-from spikey.files.whole import Outcome, Settings, compress_file, open_recording, same_bits
+from spikey.container.contents import Coding
+from spikey.container.layout import PACKED_BYTE, STORED_BYTE
+from spikey.files.compare import same_bits
+from spikey.files.compress import compress_file, open_recording
+from spikey.files.encoding import Encoding, encode_parts
+from spikey.files.settings import Outcome, Settings
 from spikey.model.calibration import Calibration
+from spikey.recording.readable import Readable
 from spikey.recording.source import Layout, Source, unpack
 
-Checked = tuple[Block, bytes, int]  # a block, its payload, and the payload's CRC-32 for the way to whoever writes it
+Checked = tuple[Coding, int]  # a block, and its payload's CRC-32 for the way to whoever writes it
 
 
 @dataclass(frozen=True)
 class Recording:
-    """A recording as all its tasks know it, and as each finds it again."""
+    """A recording as described to all its tasks, so that each can open it again."""
 
     path: str
     raw: tuple[int, float, str] | None
@@ -85,36 +92,44 @@ def encode_stretch(
     out = []
     parts = parts_of(read, block_shape(layout, recording.frames, method.longest), frames, channels.start)
     for batch in batches(parts, method, layout):
-        coded = encode_parts(batch, layout, method, calibration)
+        coded = encode_parts(batch, layout, Encoding(method, calibration))
         if verify:
-            _compare(batch, coded, method, calibration, recording)
-        out += [(block, payload, zlib.crc32(payload)) for block, payload in coded]
+            _compare(batch, coded, Lookup(lambda: calibration, lambda: method.model), recording)
+        out += [_checked(each) for each in coded]
     return out
 
 
-def _compare(
-    parts: list[Part], coded: list[Coded], method: Method, calibration: Calibration | None, recording: Recording
-) -> None:
+def _checked(made: Coding) -> Checked:
+    """Without the coding that does without the network, which would take as long on its way again."""
+    encoded = replace(made.encoded, plain=None)
+    return Coding(made.block, encoded), zlib.crc32(encoded.payload)
+
+
+def _compare(parts: list[Part], coded: list[Coding], lookup: Lookup, recording: Recording) -> None:
     """Decode blocks and compare them with the samples that they were made of."""
     wanted = [
-        Payload(payload, block.frames, block.channels, recording.layout.memory_dtype, recording.path)
-        for block, payload in coded
+        Payload(
+            one.encoded.payload, one.block.frames, one.block.channels, recording.layout.memory_dtype, recording.path
+        )
+        for one in coded
     ]
-    learned = [each for each, (_, payload) in zip(wanted, coded, strict=True) if needs_model(payload)]
-    together = iter(decode_learned(learned, lambda: calibration, lambda: method.model))
-    for (_, samples), each, (block, payload) in zip(parts, wanted, coded, strict=True):
-        plain = replace(recording.layout, channels=block.channels)
+    learned = [each for each, one in zip(wanted, coded, strict=True) if one.encoded.trained]
+    together = iter(decode_blocks(learned, lookup))
+    for (_, samples), each, one in zip(parts, wanted, coded, strict=True):
+        payload, plain = one.encoded.payload, replace(recording.layout, channels=one.block.channels)
         if payload[:1] == STORED_BYTE:
             decoded = unpack(payload[1:], plain)
         elif payload[:1] == PACKED_BYTE:
-            size = block.frames * plain.frame_bytes
+            size = one.block.frames * plain.frame_bytes
             decoded = unpack(unpack_bytes(payload[1:], size, recording.path), plain)
-        elif needs_model(payload):
+        elif one.encoded.trained:
             decoded = next(together)
         else:
-            decoded = decode_block(each, lambda: calibration)
+            decoded = decode_block(each, lookup)
         if not same_bits(decoded, samples):
-            raise SpikeyError(f"{recording.path}: what was encoded does not decode to it; nothing was kept")
+            raise SpikeyError(
+                f"{recording.path}: what was encoded does not decode to it; no output was written. Please report this"
+            )
 
 
 def compress_whole(

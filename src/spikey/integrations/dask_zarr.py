@@ -9,7 +9,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from spikey.base.errors import SpikeyError, UsageError, install
-from spikey.files.whole import Outcome, Settings, open_recording, size_of
+from spikey.files.compress import open_recording
+from spikey.files.settings import Outcome, Settings, size_of
 from spikey.integrations.dask_client import Call, Window, connect
 from spikey.integrations.dask_tasks import Recording, check_version
 from spikey.recording.output import tmp_name
@@ -36,17 +37,34 @@ def to_zarr(
 ) -> Outcome:
     """Write a recording's samples into a Zarr 2 array (frames, channels) with Spikey's codec, chunk by chunk.
 
-    source: a file's path or fsspec address that the workers see as well; out: likewise, which must not be there yet.
-    codec: options of `spikey.integrations.numcodecs_codec.Spikey`, as {"preset": "balanced"}. seconds: of a chunk of
-    all channels. The array's attributes state rate, channels and the source's name. It is written beside its place and
-    moved there when it is complete; each chunk is decoded and compared by the worker that writes it.
-    Raises UsageError where `out` exists or cannot be written, and what `spikey.integrations.dask.compress` raises.
+    The array's attributes contain rate, channels and the source's name. It is written beside its place and moved there
+    when it is complete; each chunk is decoded and compared by the worker that writes it.
+
+    Parameters
+    ----------
+    source : path
+        A file's path or fsspec address that the workers see as well.
+    out : path
+        Likewise; it must not exist.
+    codec : dict, optional
+        Options of `spikey.integrations.numcodecs.Spikey`, as {"preset": "balanced"}.
+    seconds : float
+        Length of a chunk, which has all channels.
+    settings, client, scheduler, jobs, progress
+        As for `spikey.integrations.dask.compress`.
+
+    Raises
+    ------
+    UsageError
+        `out` exists or cannot be written.
+    ClusterError, DataError
+        As of `spikey.integrations.dask.compress`.
     """
     try:
         import zarr
     except ImportError:
         raise UsageError(f"{out}: a Zarr array needs zarr: {install('numcodecs', 'zarr')}") from None
-    from spikey.integrations.numcodecs_codec import Spikey
+    from spikey.integrations.numcodecs import Spikey
 
     address = str(out) if is_address(out) else f"file://{os.path.abspath(out)}"
     store, path = find_store(address)

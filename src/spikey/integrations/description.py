@@ -1,4 +1,4 @@
-"""What SpikeInterface knows of a recording beside its samples, as metadata of a `.spky` file, and back."""
+"""What SpikeInterface has of a recording beside its samples, as metadata of a `.spky` file, and back."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def describe(recording: BaseRecording, segment: int, name: str, columns: list[in
     properties = {key: _packed(recording.get_property(key), key) for key in recording.get_property_keys()}
     annotations = {key: _plain(recording.get_annotation(key), key) for key in recording.get_annotation_keys()}
     if recording.has_time_vector(segment):
-        warnings.warn("the times of the single frames are not kept, only when the first one was", stacklevel=3)
+        warnings.warn("the times of the single frames are not stored, only that of the first one", stacklevel=3)
     return {
         "name": name,
         "columns": columns,
@@ -54,7 +54,9 @@ def _packed(array: np.ndarray, name: str) -> dict[str, Any] | None:
     if array.dtype.kind == "O" and all(isinstance(value, str) for value in array):
         array = array.astype("U")
     if array.dtype.kind not in KINDS:
-        warnings.warn(f"the property {name!r} is not kept: {array.dtype} is no type that JSON holds", stacklevel=4)
+        warnings.warn(
+            f"the property {name!r} is not stored: {array.dtype} is not a type that JSON can hold", stacklevel=4
+        )
         return None
     return {"dtype": array.dtype.str, "values": array.tolist()}
 
@@ -64,5 +66,5 @@ def _plain(value: Any, name: str) -> Any:
     try:
         return json.loads(json.dumps(value, default=lambda item: item.tolist()))
     except (TypeError, ValueError, AttributeError):
-        warnings.warn(f"{name!r} is not kept: {type(value).__name__} is nothing that JSON holds", stacklevel=4)
+        warnings.warn(f"{name!r} is not stored: {type(value).__name__} is not a type that JSON can hold", stacklevel=4)
         return None

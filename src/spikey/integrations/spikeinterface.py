@@ -20,12 +20,15 @@ except ImportError:
 
 from spikey.container.extra import Extra
 from spikey.container.reader import Reader
-from spikey.files.whole import Progress, Settings, calibration_for, write_recording
+from spikey.files.compress import Output, write_recording
+from spikey.files.settings import Progress, Settings
 from spikey.integrations.description import apply, describe, unpacked
 from spikey.recording.hints import CHANNELS_FIRST, warn_of_floats, warn_of_shape
 from spikey.recording.output import refuse_existing
 from spikey.recording.remote import full, is_address
 from spikey.recording.source import DTYPES, Layout
+
+__all__ = ["SpikeyRecordingExtractor", "read_spikey", "write_spikey"]
 
 MOST_THREADS = 8
 PathLike = str | os.PathLike[str]
@@ -34,8 +37,30 @@ PathLike = str | os.PathLike[str]
 def read_spikey(
     file_paths: PathLike | Sequence[PathLike], stream_name: str | None = None, threads: int = 0
 ) -> SpikeyRecordingExtractor:
-    """Open compressed recordings with SpikeInterface: see `SpikeyRecordingExtractor`.
+    """Open compressed recordings with SpikeInterface.
 
+    Parameters
+    ----------
+    file_paths : path or sequence of paths
+        A `.spky` file, an address of one (`https://…`), a list of them, one a segment, or a folder of them.
+    stream_name : str, optional
+        Which of the streams in the files, such as `imec0.ap` or `imec0.ap-SYNC`; by default the first.
+    threads : int
+        That decode; 0: as many as there are processors, but one within SpikeInterface's own jobs.
+
+    Returns
+    -------
+    SpikeyRecordingExtractor
+
+    Raises
+    ------
+    DataError
+        A file is not a `.spky` file.
+    UsageError
+        The files are not the segments of one recording.
+
+    Examples
+    --------
     >>> import os, tempfile
     >>> from spikeinterface.core import NumpyRecording
     >>> original = NumpyRecording([np.arange(600, dtype="int16").reshape(300, 2)], 30000, channel_ids=["a", "b"])
@@ -49,14 +74,7 @@ def read_spikey(
 
 
 class SpikeyRecordingExtractor(BaseRecording):
-    """Compressed recordings, one file a segment, decoded as they are asked for.
-
-    file_paths: a `.spky` file or an address of one (`https://…`), a list of them, or a folder of them.
-    stream_name: which of the streams in the files, such as `imec0.ap` or `imec0.ap-SYNC`; default: the first.
-    threads: that decode; default: as many as there are processors, but one within SpikeInterface's own jobs, which run
-    side by side already.
-    Raises DataError for what is no such file, UsageError for files that are not the segments of one recording.
-    """
+    """Compressed recordings, one file a segment, decoded as they are asked for; arguments as of `read_spikey`."""
 
     def __init__(self, file_paths: PathLike | Sequence[PathLike], stream_name: str | None = None, threads: int = 0):
         readers = _segments_of(file_paths, stream_name)
@@ -230,19 +248,45 @@ def write_spikey(
     progress: Progress | None = None,
     overwrite: bool = False,
 ) -> list[Path]:
-    """Compress a recording of integers of up to 32 bits or floats, with channel ids, properties, annotations and probe.
+    """Compress a recording with channel ids, properties, annotations and probe.
 
-    A recording of one segment is written to `path`, one of several to `a_seg0.spky`, `a_seg1.spky`, … where `path` is
-    `a.spky`; what was written is returned, for `read_spikey`. verify: decode what was written and compare.
-    block_frames: frames that are decoded together, by default those of a second; fewer make short reads faster and
-    files larger. overwrite: whether to replace files that exist.
-    Raises DataError for samples of other types, UsageError where `path` cannot be written. Warns of floats that hardly
-    shrink, and of channels that seem to come first.
+    Warns of floats that hardly shrink, and of channels that seem to come first.
+
+    Parameters
+    ----------
+    recording : BaseRecording
+        Of integers of up to 32 bits, or floats.
+    path : path
+        Where a recording of one segment is written; one of several is written to `a_seg0.spky`, `a_seg1.spky`, …
+        where `path` is `a.spky`.
+    preset : str
+        As for `spikey.compress`.
+    threads : int
+        That encode; 0: as many as there are processors, but one within SpikeInterface's own jobs.
+    block_frames : int, optional
+        Frames that are decoded together, by default those of a second; fewer make short reads faster and files larger.
+    verify : bool
+        Decode what was written and compare.
+    progress : callable, optional
+        Called with the number of samples done since its last call.
+    overwrite : bool
+        Whether to replace files that exist.
+
+    Returns
+    -------
+    list of Path
+        The files written, for `read_spikey`.
+
+    Raises
+    ------
+    DataError
+        The samples are of another type.
+    UsageError
+        `path` cannot be written.
     """
     target = Path(path)
     settings = Settings(
         preset=preset,
-        estimate=True,
         jobs=threads or _threads(),
         verify=verify,
         block_frames=block_frames or second(recording.sampling_frequency),
@@ -256,9 +300,6 @@ def write_spikey(
         source = RecordingSource(recording, segment, f"segment {segment} of {recording.name}")
         stream = describe(recording, segment, name, list(range(recording.get_num_channels())))
         metadata = {"streams": [stream], "source": {"segment": segment}}
-        calibration, embed = calibration_for(source, settings)
-        outcome = write_recording(
-            source, each, settings, calibration, embed, progress, extra=Extra(metadata), overwrite=overwrite
-        )
+        outcome = write_recording(source, Output(each, overwrite), settings, extra=Extra(metadata), progress=progress)
         warn_of_floats(outcome.note)
     return paths

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from spikey.telemetry.record import Telemetry
 
+__all__ = ["read_telemetry_recording", "read_telemetry_sorting", "telemetry_analyzer"]
+
 PathLike = str | os.PathLike[str]
 PITCH = 100.0  # um
 TIMES = ("crossing", "trough")
@@ -24,10 +26,24 @@ TIMES = ("crossing", "trough")
 def read_telemetry_sorting(path: PathLike, times: str = "crossing") -> NumpySorting:
     """The events of a telemetry file as a sorting with one unit for each channel; a unit's id is its channel's.
 
-    Units are channels, not cells: nothing was sorted. times: "crossing" of the threshold, or "trough", which only
-    events with a waveform have; others are where they cross.
-    Raises DataError for what is no telemetry file, UsageError for other `times` and where SpikeInterface is missing.
+    Units are channels, not cells: nothing was sorted.
 
+    Parameters
+    ----------
+    path : path
+        A telemetry file, or the address of one.
+    times : str
+        "crossing" of the threshold, or "trough", which only events with a waveform have; others are where they cross.
+
+    Raises
+    ------
+    DataError
+        The file is not a telemetry file.
+    UsageError
+        `times` is another word, or SpikeInterface is missing.
+
+    Examples
+    --------
     >>> import tempfile, spikey
     >>> encoder = spikey.TelemetryEncoder(2, 20000)
     >>> packets = encoder.push(np.zeros((2000, 2), dtype="int16")) + encoder.close()
@@ -49,10 +65,22 @@ def read_telemetry_sorting(path: PathLike, times: str = "crossing") -> NumpySort
 
 
 def read_telemetry_recording(path: PathLike, kind: str = "samples") -> BaseRecording:
-    """The signal that a telemetry file tells of, to look at, made when asked for. It is lossy: there is no noise in it.
+    """The signal of a telemetry file, for viewing, reconstructed when asked for. It is lossy, without any noise.
 
-    kind: "samples" of the recording's type; "codes" of the converter, float32; or "waveforms", the same without the low
-    band. Raises DataError for what is no telemetry file, UsageError for another kind or without SpikeInterface.
+    Parameters
+    ----------
+    path : path
+        A telemetry file, or the address of one.
+    kind : str
+        "samples" of the recording's type; "codes" of the converter, float32; or "waveforms", the same without the LFP
+        band.
+
+    Raises
+    ------
+    DataError
+        The file is not a telemetry file.
+    UsageError
+        `kind` is another word, or SpikeInterface is missing.
     """
     need_spikeinterface()
     from spikey.integrations.telemetry_recording import TelemetryRecordingExtractor
@@ -65,9 +93,22 @@ def telemetry_analyzer(path: PathLike, probe: Any = None, volts_per_code: float 
 
     One unit for each channel, with the events that have a waveform, at their troughs, and each unit only on its own
     channel. Waveforms are in codes of the converter, band-passed; the recording is made of them and has no noise.
-    probe: of probeinterface, for the channels in order; None: not known, and they stand 100 um apart on a line.
-    volts_per_code: with which waveforms and recording are in uV, as some of SpikeInterface's metrics need them.
-    Raises DataError for what is no telemetry file, or has no waveforms; UsageError where SpikeInterface is missing.
+
+    Parameters
+    ----------
+    path : path
+        A telemetry file, or the address of one.
+    probe : probeinterface.Probe, optional
+        For the channels in order; without one they stand 100 um apart on a line.
+    volts_per_code : float, optional
+        With it waveforms and recording are in uV, as some of SpikeInterface's metrics need them.
+
+    Raises
+    ------
+    DataError
+        The file is not a telemetry file, or has no waveforms.
+    UsageError
+        SpikeInterface is missing.
     """
     need_spikeinterface()
     from spikeinterface.core import ChannelSparsity, create_sorting_analyzer

@@ -23,7 +23,7 @@ KINDS = ("samples", "codes", "waveforms")
 
 
 class TelemetryRecordingExtractor(BaseRecording):
-    """What a telemetry file tells of a recording, as a recording of one segment; see `read_telemetry_recording`.
+    """A telemetry file's reconstructed signal, as a recording of one segment; see `read_telemetry_recording`.
 
     `telemetry`: what was decoded.
     """

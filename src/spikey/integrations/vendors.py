@@ -1,253 +1,154 @@
-"""Vendors' recordings, read with SpikeInterface and Neo: what they hold, and each part of it compressed."""
+"""Vendors' recordings: what becomes of a file, or of everything in a folder, when it is compressed.
+
+Only vendors' formats need SpikeInterface; WAV files, raw files and others are found without it.
+"""
 
 from __future__ import annotations
 
-import inspect
 import os
-import re
-import warnings
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from spikey.base.errors import DataError, UsageError, install
-from spikey.container.extra import Extra, SideFile, safe_name
-from spikey.files.whole import Outcome, Progress, Settings, calibration_for, write_recording
-from spikey.integrations.discovery import Unit
-from spikey.integrations.steady import Steady, check_sizes
+from spikey.base.errors import DataError
+from spikey.integrations.discovery import FILES, RAW, WHOLE, Unit, unit_of, units_in
+from spikey.integrations.inventory import Inventory, InventoryBuilder, Item, Unstored
+from spikey.recording.tree import Tree, is_own, tree_of
 
-try:
-    import spikeinterface.core as si
-    from spikeinterface.extractors import extractor_classes
-
-    from spikey.integrations.description import describe
-    from spikey.integrations.flat import FlatFile, flat_file
-    from spikey.integrations.neo_reading import reading
-    from spikey.integrations.spikeinterface import RecordingSource, second
-except ImportError as error:
-    raise ImportError(
-        f"vendors' folders and files need SpikeInterface: {install('spikeinterface')} ({error})"
-    ) from None
-
-MOST_NAMED = 100  # files that are not stored, in the metadata
+__all__ = ["Inventory", "Item", "Unstored", "take_inventory"]
 
 
-@dataclass(frozen=True)
-class Part:
-    """One file to be: the streams in it with the recordings that hold them, the segment, and what travels along.
+def take_inventory(
+    path: Path,
+    *,
+    raw: bool = False,
+    stream: str | None = None,
+    reader: str | None = None,
+    complete: bool = False,
+    exclude: Collection[Path] = (),
+) -> Inventory:
+    """Decide what becomes of a file, or of everything in a folder; nothing is written.
 
-    name: where the flat file lay below the input, or a title. file: the path of that flat file; None where only samples
-    are kept. files: its side files. sizes: of the files that are read, in bytes, as they were when they were found.
-    not_stored: names of files of the input that no output restores; none but in the first part.
+    Parameters
+    ----------
+    path : Path
+        A recording, or a folder of recordings of any kinds.
+    raw : bool
+        Whether .raw, .dat and .bin files that are no vendor's are samples that the caller describes.
+    stream, reader : str, optional
+        Only the parts of vendors' recordings that contain this stream; SpikeInterface's name of the format.
+    complete : bool
+        Whether derived files and all others are stored as well.
+    exclude : collection of Path
+        Files and folders that are not part of the input, such as the outputs.
+
+    Returns
+    -------
+    Inventory
+        What of a folder cannot be read is in `unstored`, with the reason, and does not hinder the rest.
+
+    Raises
+    ------
+    DataError
+        For a file that is not a recording, and for a folder in which nothing can be stored.
+    UsageError
+        For an empty folder, for a stream or reader that does not exist, and where SpikeInterface is missing and nothing
+        else is there.
     """
-
-    name: str
-    recordings: tuple[tuple[str, si.BaseRecording, tuple[int, ...]], ...]
-    reader: str
-    block: int
-    segment: int
-    flat: FlatFile | None
-    file: Path | None = None
-    files: tuple[SideFile, ...] = ()
-    sizes: tuple[tuple[Path, int], ...] = ()
-    not_stored: tuple[str, ...] = ()
-
-    @property
-    def streams(self) -> list[str]:
-        """Names of the streams in it."""
-        return [name for name, _, _ in self.recordings]
-
-    @property
-    def origin(self) -> Path | None:
-        """The file whose mode and modification time the output gets: the flat one, or the first that is read."""
-        return self.file or next((path for path, _ in self.sizes), None)
-
-    @property
-    def sample_bytes(self) -> int:
-        """Bytes of the samples as SpikeInterface gives them."""
-        return sum(
-            rec.get_num_samples(self.segment) * rec.get_num_channels() * rec.get_dtype().itemsize
-            for _, rec, _ in self.recordings
-        )
-
-    def compress(
-        self,
-        out_path: str | os.PathLike[str],
-        settings: Settings,
-        progress: Progress | None = None,
-        overwrite: bool = False,
-    ) -> Outcome:
-        """Write the part to `out_path`, checked like any other; the preset is `realtime` where none is asked for.
-
-        overwrite: whether to replace a file that exists; the output gets the mode and time of `origin`.
-        Raises DataError where a file has changed since it was found, or changes meanwhile.
-        """
-        check_sizes(dict(self.sizes))
-        settings = replace(
-            settings,
-            preset=settings.preset or "realtime",
-            block_frames=settings.block_frames or second(self.recordings[0][1].sampling_frequency),
-        )
-        if self.flat is None:
-            _, recording, _ = self.recordings[0]
-            source = RecordingSource(recording, self.segment, self.name)
-            return self._write(source, out_path, settings, progress, overwrite)
-        with self.flat.open() as file:
-            return self._write(file, out_path, settings, progress, overwrite)
-
-    def _write(
-        self,
-        source: Any,
-        out_path: str | os.PathLike[str],
-        settings: Settings,
-        progress: Progress | None,
-        overwrite: bool,
-    ) -> Outcome:
-        steady = Steady(source, dict(self.sizes))
-        calibration, embed = calibration_for(steady, settings)
-        outcome = write_recording(
-            steady,
-            out_path,
-            settings,
-            calibration,
-            embed,
-            progress,
-            extra=self._extra(),
-            overwrite=overwrite,
-            like=self.origin,
-            readable_as=[file.path for file in self.files],
-        )
-        notes = [outcome.note, "" if self.flat is None else self.flat.remainder(self.name)]
-        return replace(outcome, note="; ".join(filter(None, notes)))
-
-    def _extra(self) -> Extra:
-        streams = [describe(rec, self.segment, name, list(columns)) for name, rec, columns in self.recordings]
-        origin: dict[str, Any] = {"reader": self.reader, "block": self.block, "segment": self.segment}
-        if self.flat is not None:
-            origin["file"] = self.name
-        metadata: dict[str, Any] = {"streams": streams, "source": origin}
-        if self.not_stored:
-            metadata["not_stored"] = list(self.not_stored[:MOST_NAMED])
-            metadata["not_stored_count"] = len(self.not_stored)
-        return Extra(metadata, self.files)
+    if not path.exists():
+        raise DataError(f"{path} does not exist")
+    builder = InventoryBuilder(path if path.is_dir() else path.parent, stream)
+    if path.is_dir():
+        _add_folder(path, tree_of(path, exclude), builder, raw, reader, complete)
+    else:
+        _add_file(path, builder, raw, reader, complete)
+    return builder.build(path)
 
 
-def read(unit: Unit, root: Path) -> list[Part]:
-    """The parts of a recording, named as they lie below `root`, without side files.
-
-    Raises DataError where no reader takes it, UsageError for a reader that there is not.
-    """
-    failed: list[str] = []
-    only = unit.members if unit.readers == ("spikeglx",) else ()
-    for name in unit.readers:
-        if name not in _classes() and name != "saved":
-            raise UsageError(f"there is no reader {name!r}; SpikeInterface has {', '.join(sorted(_classes()))}")
-        try:
-            with warnings.catch_warnings(record=True) as said, reading(only):
-                found = list(_parts(name, unit, root))
-        except Exception as error:  # each reader has its own kinds
-            failed.append(f"{name}: {' '.join(str(error).split())[:300] or type(error).__name__}")
-            continue
-        if found:
-            for each in said:
-                warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
-            return found
-        failed.append(f"{name}: finds no samples there")
-    raise DataError("; ".join(failed))
-
-
-def _classes() -> dict[str, Any]:
-    """SpikeInterface's readers of recordings, by their short names."""
-    found = {}
-    for name, each in vars(extractor_classes).items():
-        if inspect.isclass(each) and issubclass(each, si.BaseRecording) and name.endswith("RecordingExtractor"):
-            found[name.removesuffix("RecordingExtractor").lower()] = each
-    return found
-
-
-def _parts(reader: str, unit: Unit, root: Path) -> Iterator[Part]:
-    """The parts of what a reader makes of a unit."""
-    path = Path(os.path.abspath(unit.place))
-    opened = [(block, _opened(reader, path, block)) for block in range(_blocks(reader, path))]
-    segments = [(block, seg, streams) for block, streams in opened for seg in range(_count(streams))]
-    flats = {
-        (block, seg, name): flat_file(recording, seg)
-        for block, seg, streams in segments
-        for name, recording in streams.items()
-    }
-    # A file that several segments lie in would be kept several times.
-    uses = Counter(path for _, _, path in {(b, s, flat.path) for (b, s, _), flat in flats.items() if flat})
-    members = {os.path.realpath(each): each for each in unit.members}
-    once = {
-        key: (flat, members[flat.path])
-        for key, flat in flats.items()
-        if flat and uses[flat.path] == 1 and flat.path in members and _has_safe_name(members[flat.path], root)
-    }
-    for block, seg, streams in segments:
-        grouped: dict[Path, list[tuple[str, si.BaseRecording, tuple[int, ...]]]] = {}
-        for name, recording in streams.items():
-            if (block, seg, name) in once:
-                flat, file = once[block, seg, name]
-                grouped.setdefault(file, []).append((name, recording, flat.columns))
-                continue
-            wanted = [path.name, name if len(streams) > 1 else ""]
-            wanted += [f"block{block}" if len(opened) > 1 else "", f"seg{seg}" if _count(streams) > 1 else ""]
-            title = ".".join(re.sub(r"[^\w.#-]+", "_", word).strip("_") for word in wanted if word)
-            if unit.place != root and unit.place.is_relative_to(root):
-                title = (unit.place.parent.relative_to(root) / title).as_posix()
-            columns = tuple(range(recording.get_num_channels()))
-            yield Part(title, ((name, recording, columns),), reader, block, seg, None)
-        for file, group in grouped.items():
-            flat, _ = once[block, seg, group[0][0]]
-            yield Part(file.relative_to(root).as_posix(), tuple(group), reader, block, seg, flat, file)
+def _add_folder(
+    path: Path, tree: Tree, builder: InventoryBuilder, raw: bool, reader: str | None, complete: bool
+) -> None:
+    wav = [file for file in tree.files if file.suffix.lower() == ".wav"]
+    others = [file for file in tree.files if file.suffix.lower() != ".wav"]
+    if reader is None:
+        units = units_in(path, others, raw)
+    else:
+        units = [Unit((reader,), path, tuple(others), (path,) if reader in WHOLE else ())]
+    claimed = {file for unit in units for file in unit.members}
+    described = [file for file in others if raw and file.suffix.lower() in RAW and file not in claimed]
+    apart = claimed.union(wav, described)
+    free = {file: size for file, size in tree.files.items() if file not in apart}
+    if complete:
+        free |= {file: size for file, (size, _) in tree.derived.items()}
+    folders: dict[Path, list[Path]] = {}
+    for file in free:
+        folders.setdefault(file.parent, []).append(file)
+    for unit in units:
+        near = {file.parent for file in unit.members}
+        near |= {each for each in folders for home in unit.homes if each.is_relative_to(home)}
+        sizes = {file: free[file] for each in near for file in folders.get(each, ()) if file not in builder.covered}
+        builder.add_unit(unit, sizes | {file: tree.files[file] for file in unit.members})
+    if builder.stream is None:
+        for file in wav:
+            builder.add_file(file, tree.files[file], "wav" if not complete or _is_wav(file) else "bytes")
+        for file in described:
+            builder.add_file(file, tree.files[file], "raw")
+    else:
+        builder.leave((*wav, *described), tree.files, f"does not contain the stream {builder.stream!r}")
+    for file in others:
+        hint = "; raw samples need --channels, --rate and --dtype" if file.suffix.lower() in RAW else ""
+        builder.leave([file], tree.files, f"not a recording{hint}")
+    for file, (size, name) in tree.derived.items():
+        builder.leave([file], {file: size}, f"derived ({name})")
+    if complete and builder.stream is None:
+        builder.add_rest()
+    for file, size in tree.own.items():
+        builder.leave([file], {file: size}, "compressed already")
+    for file, (size, why) in tree.others.items():
+        builder.leave([file], {file: size}, why)
 
 
-def _has_safe_name(path: Path, root: Path) -> bool:
-    """Whether a file can be restored under its name on every system."""
+def _add_file(path: Path, builder: InventoryBuilder, raw: bool, reader: str | None, complete: bool) -> None:
+    size = os.stat(path).st_size
+    if reader is None and (raw or path.suffix.lower() == ".wav"):
+        builder.add_file(path, size, "raw" if raw else "bytes" if complete and not _is_wav(path) else "wav")
+        return
+    if is_own(path):
+        raise DataError(f"{path}: is compressed already")
+    unit = Unit((reader,), path, (path,)) if reader is not None else unit_of(path)
+    if unit is None:
+        if complete and not _is_wav(path):
+            builder.add_file(path, size, "bytes")
+        elif path.suffix.lower() not in RAW:
+            builder.add_file(path, size, "wav")
+        return
+    if unit.homes:
+        builder.root = unit.homes[0]
+        sizes = tree_of(builder.root).files
+        unit = replace(unit, members=tuple(sizes))
+    else:
+        sizes = {file: file.stat().st_size for file in unit.members} | _beside(path)
+    only = path if path.suffix == ".dat" and unit.readers == ("openephysbinary",) else None
+    builder.add_unit(replace(unit, sure=True), sizes, only)
+    if complete and not builder.items:
+        builder.add_rest()
+
+
+def _beside(path: Path) -> dict[Path, int]:
+    """Files of the same name with another ending that are no recordings, with their sizes."""
+    found = [p for p in path.parent.iterdir() if p.stem == path.stem and p.is_file() and not p.is_symlink()]
+    return {p: p.stat().st_size for p in found if p.suffix.lower() not in (".wav", *FILES) and not is_own(p)}
+
+
+def _is_wav(path: Path) -> bool:
+    """Whether a file can be compressed as a WAV file, if only as bytes."""
+    from spikey.recording.source import NotPCM
+    from spikey.recording.wav import open_wav
+
     try:
-        return bool(safe_name(path.relative_to(root).as_posix()))
+        open_wav(path, floats=True).close()
+    except NotPCM:
+        return True
     except DataError:
         return False
-
-
-def _count(streams: dict[str, si.BaseRecording]) -> int:
-    """Segments."""
-    return max((recording.get_num_segments() for recording in streams.values()), default=0)
-
-
-def _blocks(reader: str, path: Path) -> int:
-    each = _classes().get(reader)
-    if each is None or "block_index" not in inspect.signature(each.__init__).parameters:
-        return 1
-    return int(each.get_num_blocks(path))
-
-
-def _opened(reader: str, path: Path, block: int) -> dict[str, si.BaseRecording]:
-    """The recordings of all streams, by name."""
-    with suppress(ImportError):
-        import spikey.integrations.hdf5  # noqa: F401 (so that files with this filter can be read)
-    if reader == "saved":
-        loaded = si.load(path)
-        return {"": loaded} if isinstance(loaded, si.BaseRecording) else {}
-    each = _classes()[reader]
-    options: dict[str, Any] = {}
-    if "block_index" in inspect.signature(each.__init__).parameters:
-        options["block_index"] = block
-    if reader == "nwb":
-        found = each.fetch_available_electrical_series_paths(path)
-        return {name: each(path, electrical_series_path=name) for name in found}
-    if not hasattr(each, "get_streams"):
-        return {"": each(path)}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # said again by what is opened below
-        try:
-            recording = each(path, **options)
-            return {recording.stream_name: recording}
-        except ValueError as error:
-            if "several streams" not in str(error):
-                raise
-        names, _ = each.get_streams(path)
-    return {name: each(path, stream_name=name, **options) for name in names}
+    return True

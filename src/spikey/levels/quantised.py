@@ -15,7 +15,7 @@ import numpy as np
 
 from spikey.base.errors import DataError, UsageError
 from spikey.base.wire import Cursor, varint, zigzag
-from spikey.levels.maps import N1_CODES, N1_VALUES, fits_n1
+from spikey.levels.n1 import N1_CODES, N1_VALUES, SHIFT, fits_n1, n1_codes
 from spikey.recording.source import Layout
 
 MODES = {1: "near-lossless", 2: "hybrid"}
@@ -57,7 +57,7 @@ class Axis:
     def to_codes(self, values: np.ndarray) -> np.ndarray:
         """Codes int64 of values (frames,)."""
         if self.n1:
-            return (values >> 6).astype(np.int64) + N1_CODES // 2
+            return n1_codes(values).astype(np.int64)
         return (values.astype(np.int64) - self.offset) // self.step
 
     def to_values(self, codes: np.ndarray) -> np.ndarray:
@@ -277,5 +277,5 @@ def find_axes(source: Readable) -> tuple[Axis, ...]:
 def _found(layout: Layout, low: int, high: int, step: int, n1: bool) -> Axis:
     codes = (high - low) // max(step, 1) + 1
     if n1 and codes > FEW:
-        return _axis(layout, N1_CODES, (high >> 6) - (low >> 6) < FEW, n1=True)
+        return _axis(layout, N1_CODES, (high >> SHIFT) - (low >> SHIFT) < FEW, n1=True)
     return _axis(layout, codes, codes <= FEW, offset=low, step=max(step, 1))

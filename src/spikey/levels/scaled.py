@@ -10,15 +10,14 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from spikey.base.errors import DataError
 from spikey.base.wire import Cursor, varint
-from spikey.levels.maps import Levels, read_levels
+from spikey.levels.contract import LEVEL_MAPS, LevelMap, Levels, Values
 
-SCALED = 3  # the kind of levels
 SINGLE, SHIFTED, PATCHED = 1, 2, 4  # bits of the form
 PATCH_BYTES = 10  # of a short patch
 MOST_PATCHED = 8  # bytes of samples for each byte of patches, at least
@@ -71,22 +70,22 @@ class Patch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Scaled:
+class Scaled(Levels):
     """The levels of a floating-point channel: those of its integers, their scale, and samples that it does not give."""
 
+    number: ClassVar[int] = 3
     scale: Scale
     inner: Levels
     patches: tuple[Patch, ...] = ()
-    kind = SCALED
 
     @property
-    def codes(self) -> int:
+    def alphabet(self) -> int:  # type: ignore[override]
         """Size of the alphabet."""
-        return self.inner.codes
+        return self.inner.alphabet
 
     @property
-    def low_bits(self) -> int:
-        """Bits of each sample that are kept beside its code."""
+    def low_bits(self) -> int:  # type: ignore[override]
+        """Bits of each sample that are stored beside its code."""
         return self.inner.low_bits
 
     def words(self) -> str:
@@ -95,6 +94,10 @@ class Scaled:
         shift = f" {'+' if scale.offset > 0 else '-'} {abs(scale.offset):.9g}" if scale.offset else ""
         but = f", but for {sum(patch.frames for patch in self.patches)} samples" if self.patches else ""
         return f"{self.inner.words()}, times {scale.gain:.9g}{shift}{but}"
+
+    def to_codes(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Of the integers, as `find_scale` gives them."""
+        return self.inner.to_codes(values)
 
     def to_values(self, codes: np.ndarray, low: np.ndarray | None, dtype: np.dtype) -> np.ndarray:
         """The values (frames,) of codes within the alphabet; DataError where patches lie elsewhere."""
@@ -119,13 +122,10 @@ class Scaled:
             for patch in self.patches:
                 out += varint(patch.first - end) + varint(patch.frames - 1) + struct.pack("<Q", patch.bits)
                 end = patch.first + patch.frames
-        return out + bytes([self.inner.kind]) + self.inner.write()
+        return out + bytes([self.inner.number]) + self.inner.write()
 
 
-def read_any_levels(kind: int, cursor: Cursor) -> Levels | Scaled:
-    """Read what `Levels.write` or `Scaled.write` wrote; DataError when it cannot be."""
-    if kind != SCALED:
-        return read_levels(kind, cursor)
+def _read(cursor: Cursor) -> Levels:
     form = cursor.byte()
     gain = struct.unpack("<d", cursor.take(8))[0]
     offset = struct.unpack("<d", cursor.take(8))[0] if form & SHIFTED else 0.0
@@ -136,8 +136,18 @@ def read_any_levels(kind: int, cursor: Cursor) -> Levels | Scaled:
         first = end + cursor.varint()
         end = first + cursor.varint() + 1
         patches.append(Patch(first, end - first, struct.unpack("<Q", cursor.take(8))[0]))
-    levels = read_levels(cursor.byte(), cursor)
-    return Scaled(Scale(gain, offset, bool(form & SINGLE)), levels, tuple(patches))
+    number = cursor.byte()
+    record = None if number == Scaled.number else LEVEL_MAPS.numbered(number)
+    if record is None:
+        raise DataError(f"{cursor.what}: uses levels of kind {number}, which this version does not know")
+    return Scaled(Scale(gain, offset, bool(form & SINGLE)), record.read(cursor), tuple(patches))
+
+
+def _find(values: Values) -> Levels | None:
+    return None  # integers are not scaled; `find_scale` is for floats
+
+
+LEVEL_MAPS.register(LevelMap(name="scaled", number=3, rank=3, read=_read, find=_find))
 
 
 class Found(NamedTuple):

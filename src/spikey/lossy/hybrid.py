@@ -14,10 +14,15 @@ from typing import Any
 
 from spikey.base.errors import UsageError
 from spikey.base.wire import varint
-from spikey.codec.block import Method
-from spikey.container.layout import BINS, STORED_BYTE
-from spikey.container.writer import RECORD_BYTES, Readable, block_shape, encode_parts, is_single, parts_of, write_file
+from spikey.codec.cut import block_shape, is_single, parts_of
+from spikey.codec.encode import stored
+from spikey.codec.method import Method
+from spikey.container.contents import Contents
+from spikey.container.records import BINS
+from spikey.container.writer import RECORD_BYTES, Counting, write_file
+from spikey.files.encoding import Encoding, encode_parts
 from spikey.levels.quantised import MOST_STEP, Axis
+from spikey.recording.readable import Readable
 
 SAMPLED = 1 << 20  # samples that tell about how coarse the bins must be
 COARSEST = 4  # parts of a channel's range: in bins any coarser hardly anything is left
@@ -28,13 +33,6 @@ INDEX_CHECK = 4  # bytes of a block's entry in the index beside its fields and i
 
 Runs = tuple[tuple[int, int], ...]  # first frame, codes in a bin
 Made = Callable[[Runs], tuple[Readable, bytes]]  # the recording in such bins, and the record that states them
-
-
-class _Null:
-    """What is written to it is only counted, by who writes."""
-
-    def write(self, data: bytes, /) -> int:
-        return len(data)
 
 
 class _Sizes:
@@ -60,9 +58,9 @@ class _Sizes:
             parts = parts_of(recording.read, self.shape, range(first, end))
 
             def size(part: Any) -> int:
-                block, payload = encode_parts([part], self.layout, self.method, None)[0]
+                ((block, encoded, _),) = encode_parts([part], self.layout, Encoding(self.method))
                 around = 0 if self.single else len(block.write()) + len(block.fields()) + INDEX_CHECK + self.place
-                return len(payload) + around
+                return len(encoded.payload) + around
 
             if self.jobs == 1:
                 self._known[key] = sum(map(size, parts))
@@ -74,11 +72,9 @@ class _Sizes:
     def total(self, runs: Runs) -> int:
         """Bytes of the file; a few more where the index has short numbers, never fewer."""
         recording, record = self.made(runs)
-        stated = ((BINS, record),)
-        if self.single:
-            empty = write_file(recording, _Null(), self.method, payload=STORED_BYTE, stated=stated)
-        else:
-            empty = write_file(recording, _Null(), self.method, coded=iter(()), stated=stated)
+        contents = Contents(records=((BINS, record),))
+        empty = write_file(recording, Counting(), stored(b"") if self.single else iter(()), contents)
+        if not self.single:
             empty += len(varint(len(self.firsts) * self.layout.channels))
         return empty + sum(self.cost(first, end, runs) for first, end in self.stretches())
 

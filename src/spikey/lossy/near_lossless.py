@@ -13,15 +13,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spikey.base.errors import DataError, SpikeyError, UsageError
-from spikey.codec.block import Method
-from spikey.container.layout import BINS, CORRECTION, LARGEST_RECORD
+from spikey.codec.method import Method
+from spikey.container.contents import Contents, packed_record
+from spikey.container.layout import LARGEST_RECORD
 from spikey.container.reader import Reader
-from spikey.container.writer import ArraySource, packed_record, write_file
-from spikey.files.whole import CountedOutput, Outcome, Progress, Settings, compare_around, decompress_file, size_of
+from spikey.container.records import BINS, CORRECTION
+from spikey.container.writer import write_file
+from spikey.files.compare import compare_around
+from spikey.files.compress import CountedOutput
+from spikey.files.decompress import decompress_file
+from spikey.files.encoding import Encoding, encode_recording
+from spikey.files.settings import Outcome, Progress, Settings, size_of
 from spikey.levels.quantised import MOST_STEP, Bins, find_axes
 from spikey.lossy.hybrid import finest_runs
 from spikey.recording.output import atomic_output, is_input
 from spikey.recording.raw import open_raw
+from spikey.recording.readable import ArraySource
 from spikey.recording.wav import open_wav
 
 if TYPE_CHECKING:
@@ -193,11 +200,13 @@ def _write(
 ) -> Written:
     """Write a lossy file and, where it is wanted, its correction; compare both with the source; keep both or none."""
     size, samples = size_of(source), source.frames * source.layout.channels
-    method, stated = settings.method(size), ((BINS, _record(bins, source.name)),)
+    contents = Contents(records=((BINS, _record(bins, source.name)),))
     with atomic_output(out_path, source.name, overwrite=overwrite, like=source.name) as (out, tmp_path):
         counted = CountedOutput(out)
         report = None if progress is None else counted.reporting(progress, source.layout.itemsize)
-        written = write_file(Binned(source, bins), counted, method, jobs=settings.jobs, progress=report, stated=stated)
+        binned = Binned(source, bins)
+        blocks = encode_recording(binned, Encoding(settings.method(size), jobs=settings.jobs))
+        written = write_file(binned, counted, blocks, contents, report)
         out.close()
         if bins.mode == "hybrid" and samples and 8 * written > bins.given * samples:
             raise SpikeyError(f"{source.name}: takes more bits than {bins.given:g} per sample; please report this")
@@ -208,14 +217,16 @@ def _write(
             if correction is None:
                 return Written(outcome, bins)
             with atomic_output(correction, source.name, overwrite=overwrite, like=source.name) as (beside, tmp_beside):
-                named = ((CORRECTION, reader.digest),)
-                rests = write_file(_Rests(source, bins), beside, RESTS, jobs=settings.jobs, stated=named)
+                rests = _Rests(source, bins)
+                named = Contents(records=((CORRECTION, reader.digest),))
+                blocks = encode_recording(rests, Encoding(RESTS, jobs=settings.jobs))
+                correcting = write_file(rests, beside, blocks, named)
                 beside.close()
                 if settings.verify:
                     with Reader(tmp_beside, correction=True) as fix:
                         reader.correct(fix)
                         _check(source, reader, settings.jobs, exact=True)
-                return Written(outcome, bins, Outcome(size, rests, samples))
+                return Written(outcome, bins, Outcome(size, correcting, samples))
 
 
 def _check(source: Source, reader: Reader, jobs: int, exact: bool = False) -> None:

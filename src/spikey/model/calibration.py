@@ -45,7 +45,7 @@ class Calibration:
         _check(self)
 
     @property
-    def codes(self) -> int:
+    def alphabet(self) -> int:
         """Size of the alphabet."""
         return len(self.edges) - 1
 

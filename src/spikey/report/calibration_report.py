@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from spikey.codec.block import Method, encode_block
 from spikey.codec.code_widths import COARSEST, Round, calibrate
+from spikey.codec.encode import encode_block
+from spikey.codec.method import Method
 from spikey.coding.packed_bytes import pack_bytes
 from spikey.files.devices import Device
-from spikey.levels.maps import N1_VALUES, Levels
+from spikey.levels.contract import Levels
+from spikey.levels.n1 import N1Levels
 from spikey.model.calibration import Calibration
 from spikey.model.density import uniform_edges
 from spikey.model.fixed_point import UNIT
@@ -208,12 +210,12 @@ def study(
         if progress is not None:
             progress(done)
 
-    counts, changes = np.zeros(device.levels.codes, dtype=np.int64), []
+    counts, changes = np.zeros(device.levels.alphabet, dtype=np.int64), []
     for channel in device:
         counts += np.bincount(channel, minlength=len(counts))
         changes.append(float(np.abs(np.diff(channel)).mean()) if len(channel) > 1 else 0.0)
     coarsest = _coarsest(changes)
-    calibration = calibrate(device, device.levels.codes, rounds, metadata=metadata, progress=keep, coarsest=coarsest)
+    calibration = calibrate(device, device.levels.alphabet, rounds, metadata=metadata, progress=keep, coarsest=coarsest)
     report = Report(
         files=len(device.paths),
         channels=len(changes),
@@ -226,7 +228,9 @@ def study(
     )
     learned, held = _split(device)
     if any(map(len, learned)) and held:
-        apart = calibrate(learned, device.levels.codes, rounds, metadata=metadata, progress=progress, coarsest=coarsest)
+        apart = calibrate(
+            learned, device.levels.alphabet, rounds, metadata=metadata, progress=progress, coarsest=coarsest
+        )
         report.measured = [_measure(name, parts, device.levels, apart) for name, parts in held]
     return calibration, report
 
@@ -287,10 +291,11 @@ def _up_to(channels: list[np.ndarray], samples: int) -> list[np.ndarray]:
 
 def _measure(name: str, channels: list[np.ndarray], levels: Levels, calibration: Calibration) -> Measured:
     """Code the channels of a recording, each alone, as the preset realtime does, without and with a calibration."""
-    even = replace(calibration, edges=uniform_edges(calibration.codes).astype(np.int32))
+    even = replace(calibration, edges=uniform_edges(calibration.alphabet).astype(np.int32))
     sizes = [0, 0, 0]
     for channel in channels:
-        values = N1_VALUES[channel] if levels.kind == 0 else levels.to_values(channel, None, np.dtype(np.int32))
+        kind = np.dtype(np.int16 if isinstance(levels, N1Levels) else np.int32)
+        values = levels.to_values(channel, None, kind)
         for index, used in enumerate((None, even, calibration)):
             payload = encode_block(values[:, None], REALTIME, used)
             sizes[index] += len(payload) if payload is not None else values.nbytes

@@ -7,10 +7,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from spikey.codec.adaptive.densities import density_of
 from spikey.codec.adaptive.loop import run
-from spikey.codec.block import ORDER, density_of, initial_scale, suits
+from spikey.codec.builtin import ORDER
+from spikey.codec.plan import initial_scale, suits
 from spikey.coding.symbols import code_symbol
-from spikey.levels.maps import N1, find_levels
+from spikey.levels.n1 import N1Levels
+from spikey.levels.registry import find_levels
 from spikey.model.calibration import Calibration, n1
 from spikey.model.density import position
 from spikey.model.fixed_point import UNIT
@@ -46,8 +49,8 @@ def trace(values: np.ndarray) -> tuple[Floats, Floats, Floats]:
     """Positions, predictions and residuals, float64 (frames,) in ADC codes, of samples int (frames,), at least one."""
     levels = find_levels(values)
     codes, _ = levels.to_codes(values)
-    calibration = n1() if levels.kind == N1 and suits(codes, n1()) else None
-    probe = probed(codes, levels.codes, calibration)
+    calibration = n1() if isinstance(levels, N1Levels) and suits(codes, n1()) else None
+    probe = probed(codes, levels.alphabet, calibration)
     positions, locations = probe.positions / UNIT, probe.locations / UNIT
     return positions, locations, positions - locations
 

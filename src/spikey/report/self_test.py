@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 
 from spikey.files.arrays import compress, decompress
-from spikey.levels.maps import N1_VALUES
+from spikey.levels.n1 import N1_VALUES
 from spikey.model.calibration import n1
 
 # the first 16 hex digits of each file's SHA-256

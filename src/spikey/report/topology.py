@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spikey.base.errors import DataError, UsageError
-from spikey.codec.block import MOST_REFERENCES, companions_in, described_in
+from spikey.codec.method import MOST_REFERENCES
+from spikey.codec.syntax import channels_in, companions_in
 from spikey.container.archive import Archive
 from spikey.container.entries import COPY
 from spikey.container.layout import BLOCK_SAMPLES, BYTES
@@ -199,7 +200,7 @@ def _references(reader: Reader) -> list[list[int]]:
             continue
         payload = reader.payload(block)
         known = companions_in(payload)  # channels of other recordings, which come first
-        described = described_in(payload, block.channels, reader.name)[known:] if payload else []
+        described = channels_in(payload, block.channels, reader.name)[known:] if payload else []
         for index, channel in enumerate(described):
             own = [other - known for other in channel.references if other >= known]
             found[block.first_channel + index] = [block.first_channel + other for other in own]

@@ -200,7 +200,7 @@ class Source:
                 self.dropped += 1
 
     def _connections(self) -> None:
-        """Several connections at once, so that one that sends nothing does not keep a sender out."""
+        """Several connections at once, so that one that sends nothing does not block a sender."""
         assert self._socket is not None
         opened: dict[int, _Connection] = {}
         with selectors.DefaultSelector() as selector:

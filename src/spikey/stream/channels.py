@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spikey.base.jit import entry, generic, inlined, kernel
-from spikey.codec.block import ORDER
+from spikey.codec.builtin import ORDER
 from spikey.coding.range_coder import RangeDecoder, range_decoder
 from spikey.coding.symbols import decode, decode_target
 from spikey.model.density import position, standardise, step_of
@@ -42,7 +42,7 @@ TOGETHER = 5  # groups that take turns
 MOST_GROUPS = 256
 
 
-class Bank(NamedTuple):
+class ChannelStates(NamedTuple):
     """State of a stream's channels.
 
     density: of all of them. update int32 (97,): the changes of a scale.
@@ -80,7 +80,7 @@ class Bank(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Room for one thread.
+    """Scratch arrays of one thread.
 
     recursion int64 (3, ORDER + 1), weights int32 (ORDER,): for `solve`. first, end int64 (256,): channels of each lane.
     here, z int64 (MOST_CHANNELS,): of each channel of a group.
@@ -94,20 +94,20 @@ class Scratch(NamedTuple):
     z: np.ndarray
 
 
-def bank(channels: int, groups: int, codes: int, density: Any, prior: np.ndarray | None) -> Bank:
-    """A bank over an alphabet of `codes`; the groups' first and last channels are still to be set.
+def channel_states(channels: int, groups: int, codes: int, density: Any, prior: np.ndarray | None) -> ChannelStates:
+    """States over an alphabet of `codes`; the groups' first and last channels are still to be set.
 
     Every group needs a key before its first frame. What no key has touched takes no memory.
     """
-    known = np.zeros(ORDER + 1, dtype=np.int64)
+    start = np.zeros(ORDER + 1, dtype=np.int64)
     if prior is not None:
-        known[: len(prior)] = prior[: ORDER + 1]
+        start[: len(prior)] = prior[: ORDER + 1]
 
     def integers(*shape: int, dtype: type = np.int64) -> np.ndarray:
         return np.zeros(shape, dtype=dtype)
 
     shift = 2 * max(codes.bit_length() - 10, 0)
-    return Bank(
+    return ChannelStates(
         density,
         UPDATE[RATE],
         integers(groups),
@@ -125,13 +125,13 @@ def bank(channels: int, groups: int, codes: int, density: Any, prior: np.ndarray
         integers(channels),
         integers(channels),
         integers(channels),
-        known,
+        start,
         np.array([codes * UNIT // 2, shift, opening_scale(codes)], dtype=np.int64),
     )
 
 
 def scratch() -> Scratch:
-    """Room for a thread."""
+    """Scratch arrays for a thread."""
     return Scratch(
         np.zeros((3, ORDER + 1), dtype=np.int64),
         np.zeros(ORDER, dtype=np.int32),
@@ -141,34 +141,34 @@ def scratch() -> Scratch:
 
 
 @kernel
-def reset(bank, group, initial, scratch):
+def reset(states, group, initial, scratch):
     """Start a group anew; initial uint8 (channels of the group,): bytes of their scales, as in a block's header."""
-    begin, end = bank.first[group], bank.end[group]
-    bank.age[group], bank.row[group], bank.soon[group] = 0, 0, 32
-    middle, shift = bank.constants[0], bank.constants[1]
+    begin, end = states.first[group], states.end[group]
+    states.age[group], states.row[group], states.soon[group] = 0, 0, 32
+    middle, shift = states.constants[0], states.constants[1]
     for channel in range(begin, end):
         value = min(SCALE_MIN + (np.int64(initial[channel - begin]) << BYTE_BITS), SCALE_MAX)
-        bank.scale[channel] = value
+        states.scale[channel] = value
         spread = min(SPREAD[step_of(value)] >> POSITION_BITS, 2 * middle)
         for k in range(ORDER + 1):
-            bank.correlations[channel, k] = (bank.prior[k] * PRIOR * spread * spread) >> (16 + shift)
-        _weigh(bank, channel, scratch)
+            states.correlations[channel, k] = (states.prior[k] * PRIOR * spread * spread) >> (16 + shift)
+        _solve_weights(states, channel, scratch)
         for i in range(ORDER):
-            bank.window[i, channel] = 0
-            bank.history[channel, i] = 0
-        bank.last[channel] = middle
-        bank.since[channel], bank.due[channel] = 0, 32
+            states.window[i, channel] = 0
+            states.history[channel, i] = 0
+        states.last[channel] = middle
+        states.since[channel], states.due[channel] = 0, 32
 
 
 @inlined
-def _weigh(bank, channel, scratch):
+def _solve_weights(states, channel, scratch):
     """New weights for a channel."""
-    solve(bank.correlations[channel], scratch.weights, scratch.recursion)
+    solve(states.correlations[channel], scratch.weights, scratch.recursion)
     for i in range(ORDER):
-        bank.weights[i, channel] = scratch.weights[i]
+        states.weights[i, channel] = scratch.weights[i]
 
 
-class Aimed(NamedTuple):
+class TwoStepDecoder(NamedTuple):
     """A range decoder that decodes in two steps, so that lanes need not wait for each other's divisions and tables.
 
     wanted, near int64 (lanes,): what the first step, `decode_target`, leaves to the second.
@@ -179,18 +179,18 @@ class Aimed(NamedTuple):
     near: np.ndarray
 
 
-def aimed(streams: list[bytes]) -> Aimed:
+def two_step_decoder(streams: list[bytes]) -> TwoStepDecoder:
     """Start decoding one stream a lane."""
-    return Aimed(range_decoder(streams), *np.zeros((2, len(streams)), dtype=np.int64))
+    return TwoStepDecoder(range_decoder(streams), *np.zeros((2, len(streams)), dtype=np.int64))
 
 
 @generic
-def code_frame(coder, bank, lanes, codes, scratch):
-    """Code one frame of some lanes, whose channels `scratch` names; codes int32 (channels of the bank,)."""
+def code_frame(coder, states, lanes, codes, scratch):
+    """Code one frame of some lanes, whose channels are those in `scratch`; codes int32 (all channels,)."""
 
 
-@code_frame.register(Aimed)
-def _decode_frame(coder, bank, lanes, codes, scratch):
+@code_frame.register(TwoStepDecoder)
+def _decode_frame(coder, states, lanes, codes, scratch):
     longest = 0
     for lane in lanes:
         longest = max(longest, scratch.end[lane] - scratch.first[lane])
@@ -199,22 +199,22 @@ def _decode_frame(coder, bank, lanes, codes, scratch):
             channel, place = np.uint64(scratch.first[lane] + index), np.uint64(lane)
             if channel < np.uint64(scratch.end[lane]):
                 wanted, near = decode_target(
-                    bank.density, coder.decoder, place, bank.location[channel], bank.step[channel]
+                    states.density, coder.decoder, place, states.location[channel], states.step[channel]
                 )
                 coder.wanted[lane], coder.near[lane] = wanted, near
         for lane in lanes:
             channel, place = np.uint64(scratch.first[lane] + index), np.uint64(lane)
             if channel < np.uint64(scratch.end[lane]):
-                location, step = bank.location[channel], bank.step[channel]
+                location, step = states.location[channel], states.step[channel]
                 wanted, near = coder.wanted[lane], coder.near[lane]
-                codes[channel] = decode(bank.density, coder.decoder, place, location, step, wanted, near)
+                codes[channel] = decode(states.density, coder.decoder, place, location, step, wanted, near)
 
 
 @kernel
-def run_frames(coder, bank, groups, lengths, codes, scratch):
+def run_frames(coder, states, groups, lengths, codes, scratch):
     """Code frames of some groups; each is a lane of the coder. Encoding and decoding differ in its type alone.
 
-    groups, lengths int64 (lanes,): which, and how many frames of each. codes int32 (frames, channels of the bank): read
+    groups, lengths int64 (lanes,): which, and how many frames of each. codes int32 (frames, all channels): read
     when encoding, written when decoding.
     """
     for lead in range(0, groups.shape[0], TOGETHER):
@@ -226,27 +226,27 @@ def run_frames(coder, bank, groups, lengths, codes, scratch):
             for lane in lanes:
                 scratch.first[lane], scratch.end[lane] = 0, 0
                 if frame < lengths[lane]:
-                    scratch.first[lane], scratch.end[lane] = bank.first[groups[lane]], bank.end[groups[lane]]
-                    _prepare(bank, groups[lane])
-            code_frame(coder, bank, lanes, codes[frame], scratch)
+                    scratch.first[lane], scratch.end[lane] = states.first[groups[lane]], states.end[groups[lane]]
+                    _predict(states, groups[lane])
+            code_frame(coder, states, lanes, codes[frame], scratch)
             for lane in lanes:
                 if frame < lengths[lane]:
-                    _learn(bank, groups[lane], codes[frame], scratch)
-                    _proceed(bank, groups[lane], scratch)
+                    _update(states, groups[lane], codes[frame], scratch)
+                    _advance(states, groups[lane], scratch)
 
 
 @inlined
-def _prepare(bank, group):
-    """Locations and steps of a group's next frame."""
-    begin, end, row = bank.first[group], bank.end[group], bank.row[group]
-    location, last = bank.location[begin:end], bank.last[begin:end]
+def _predict(states, group):
+    """Predict a group's next frame: locations and steps."""
+    begin, end, row = states.first[group], states.end[group], states.row[group]
+    location, last = states.location[begin:end], states.last[begin:end]
     for c in range(end - begin):
         location[c] = 1 << (WEIGHT_BITS - 1)
     for i in range(0, ORDER, 4):
-        w0, w1 = bank.weights[i, begin:end], bank.weights[i + 1, begin:end]
-        w2, w3 = bank.weights[i + 2, begin:end], bank.weights[i + 3, begin:end]
-        s0, s1 = bank.window[row + i, begin:end], bank.window[row + i + 1, begin:end]
-        s2, s3 = bank.window[row + i + 2, begin:end], bank.window[row + i + 3, begin:end]
+        w0, w1 = states.weights[i, begin:end], states.weights[i + 1, begin:end]
+        w2, w3 = states.weights[i + 2, begin:end], states.weights[i + 3, begin:end]
+        s0, s1 = states.window[row + i, begin:end], states.window[row + i + 1, begin:end]
+        s2, s3 = states.window[row + i + 2, begin:end], states.window[row + i + 3, begin:end]
         for c in range(end - begin):
             location[c] += (
                 np.int64(w0[c]) * np.int64(s0[c])
@@ -256,76 +256,76 @@ def _prepare(bank, group):
             )
     for c in range(end - begin):
         location[c] = min(max(last[c] + (location[c] >> WEIGHT_BITS), -FARTHEST), FARTHEST)
-    step, scale = bank.step[begin:end], bank.scale[begin:end]
-    if bank.age[group] > 0:
+    step, scale = states.step[begin:end], states.scale[begin:end]
+    if states.age[group] > 0:
         for c in range(end - begin):
             step[c] = step_of(scale[c])
     else:
         for c in range(end - begin):
-            step[c] = step_of(bank.constants[2])
+            step[c] = step_of(states.constants[2])
 
 
 @inlined
-def _learn(bank, group, codes, scratch):
-    """Take in a frame of a group. One short loop after the other, as those can do many channels at once."""
-    begin, end, age = bank.first[group], bank.end[group], bank.age[group]
+def _update(states, group, codes, scratch):
+    """Update a group's states with a frame. One short loop after the other, as those can do many channels at once."""
+    begin, end, age = states.first[group], states.end[group], states.age[group]
     own, here, z = codes[begin:end], scratch.here[: end - begin], scratch.z[: end - begin]
-    location, step, last = bank.location[begin:end], bank.step[begin:end], bank.last[begin:end]
+    location, step, last = states.location[begin:end], states.step[begin:end], states.last[begin:end]
     for c in range(end - begin):
-        here[c] = position(bank.density, np.int64(own[c]))
-    signal = bank.window[bank.row[group] + ORDER, begin:end]
+        here[c] = position(states.density, np.int64(own[c]))
+    signal = states.window[states.row[group] + ORDER, begin:end]
     if age > 0:
-        reciprocal, scale = bank.density.reciprocal, bank.scale[begin:end]
+        reciprocal, scale = states.density.reciprocal, states.scale[begin:end]
         for c in range(end - begin):
             away = abs(standardise(here[c] - location[c], entry(reciprocal, step[c])))
             z[c] = min(away >> UPDATE_BITS, UPDATE_LAST)
         for c in range(end - begin):
-            scale[c] = min(max(scale[c] + entry(bank.update, z[c]), SCALE_MIN), SCALE_MAX)
+            scale[c] = min(max(scale[c] + entry(states.update, z[c]), SCALE_MIN), SCALE_MAX)
         for c in range(end - begin):
             signal[c] = here[c] - last[c]
-    else:  # of which nothing is known
+    else:  # there is no difference to a frame before
         for c in range(end - begin):
             signal[c] = 0
     for c in range(end - begin):
         last[c] = here[c]
     for c in range(end - begin):
-        bank.history[begin + c, ORDER + age - bank.since[begin + c]] = signal[c]
+        states.history[begin + c, ORDER + age - states.since[begin + c]] = signal[c]
 
 
 @inlined
-def _proceed(bank, group, scratch):
+def _advance(states, group, scratch):
     """After a frame of a group: solve for the weights whose segment ends with it."""
-    begin, end, age = bank.first[group], bank.end[group], bank.age[group] + 1
-    bank.age[group] = age
-    bank.row[group] += 1
-    if bank.row[group] + ORDER == WINDOW:
+    begin, end, age = states.first[group], states.end[group], states.age[group] + 1
+    states.age[group] = age
+    states.row[group] += 1
+    if states.row[group] + ORDER == WINDOW:
         for i in range(ORDER):
-            to, came = bank.window[i, begin:end], bank.window[WINDOW - ORDER + i, begin:end]
+            to, came = states.window[i, begin:end], states.window[WINDOW - ORDER + i, begin:end]
             for c in range(end - begin):
                 to[c] = came[c]
-        bank.row[group] = 0
-    if age == bank.soon[group]:
+        states.row[group] = 0
+    if age == states.soon[group]:
         soon = np.int64(1) << 62
         for channel in range(begin, end):
-            if bank.due[channel] == age:
-                _adapt(bank, channel, age, scratch)
-                bank.due[channel] = due_after(age, channel - begin, end - begin)
-            soon = min(soon, bank.due[channel])
-        bank.soon[group] = soon
+            if states.due[channel] == age:
+                _refit(states, channel, age, scratch)
+                states.due[channel] = due_after(age, channel - begin, end - begin)
+            soon = min(soon, states.due[channel])
+        states.soon[group] = soon
 
 
 @inlined
-def _adapt(bank, channel, age, scratch):
-    """Learn from a channel's segment that ends at `age`, and begin the next one."""
-    length = age - bank.since[channel]
-    history, correlations = bank.history[channel], bank.correlations[channel]
+def _refit(states, channel, age, scratch):
+    """Refit the predictor to a channel's segment that ends at `age`, and begin the next one."""
+    length = age - states.since[channel]
+    history, correlations = states.history[channel], states.correlations[channel]
     if age > OPENINGS:
         forget(correlations)
-    correlate(history, ORDER, ORDER + length, correlations, bank.constants[1])
-    _weigh(bank, channel, scratch)
+    correlate(history, ORDER, ORDER + length, correlations, states.constants[1])
+    _solve_weights(states, channel, scratch)
     for i in range(ORDER):
         history[i] = history[length + i]
-    bank.since[channel] = age
+    states.since[channel] = age
 
 
 @kernel

@@ -1,25 +1,28 @@
-"""Samples to codes and back for frames as they come: the ways of `recording.levels`, with a fast one for the N1's."""
+"""Samples to codes and back for frames as they come: as the level maps do, with a fast one for the N1's."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from spikey.base.jit import entry, kernel
-from spikey.levels.maps import N1, N1_VALUES, Levels
+from spikey.levels.affine import Affine
+from spikey.levels.contract import Levels
+from spikey.levels.n1 import N1_VALUES, N1Levels
 
 
 def codes_of(levels: Levels, frames: np.ndarray) -> np.ndarray | None:
     """Codes int32 (frames, channels) of samples; None where one of them is none of the levels'."""
-    if levels.kind == N1:
+    if isinstance(levels, N1Levels):
         codes = np.empty(frames.shape, dtype=np.int32)
         return codes if _n1_codes(frames.ravel(), N1_VALUES, codes.ravel()) else None
     flat = frames.ravel()
-    return levels.to_codes(flat)[0].reshape(frames.shape) if levels.fits(flat) else None
+    fits = isinstance(levels, Affine) and levels.fits(flat)
+    return levels.to_codes(flat)[0].reshape(frames.shape) if fits else None
 
 
 def values_of(levels: Levels, codes: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Samples (frames, channels) of codes int32."""
-    if levels.kind == N1 and dtype == np.int16:
+    if isinstance(levels, N1Levels) and dtype == np.int16:
         values = np.empty(codes.shape, dtype=np.int16)
         _n1_values(codes.ravel(), N1_VALUES, values.ravel())
         return values

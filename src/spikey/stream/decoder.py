@@ -1,11 +1,11 @@
-"""Packets in, frames out; what is lost is said exactly, and nothing wrong is ever delivered."""
+"""Packets in, frames out; what is lost is reported exactly, and nothing wrong is ever delivered."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import zip_longest
 from typing import NamedTuple
 
@@ -13,18 +13,25 @@ import numpy as np
 
 from spikey.base.errors import DataError
 from spikey.base.wire import Cursor
-from spikey.codec.block import density_of
+from spikey.codec.adaptive.densities import density_of
 from spikey.model.calibration import Calibration, find
-from spikey.stream.channels import MOST_GROUPS, Bank, aimed, bank, reset, run_frames, scratch
+from spikey.stream.channels import (
+    MOST_GROUPS,
+    ChannelStates,
+    channel_states,
+    reset,
+    run_frames,
+    scratch,
+    two_step_decoder,
+)
 from spikey.stream.codes import values_of
+from spikey.stream.group import HALF, Group, disjoint, raw_samples, uncovered
 from spikey.stream.packet import LAST, PARITY, RAW, Description, Packet, read_packet
 from spikey.stream.parity import Repair
 
 WINDOW = 32  # packets of a group that wait for an earlier one
-EARLY = 64  # packets kept that came before their group's first key packet
-HALF = 1 << 31
+EARLY = 64  # packets stored that came before their group's first key packet
 MOST_CHANNELS = 1 << 16  # of a stream
-SAME = ("channels", "rate", "dtype", "first_channel", "count")  # in all key packets of a group
 
 
 class Segment(NamedTuple):
@@ -61,19 +68,6 @@ class Counts:
     refused: int = 0
 
 
-@dataclass
-class _Group:
-    """One group's state; `frame` is the first that is neither delivered nor reported missing."""
-
-    description: Description
-    expected: int
-    bank: Bank | None = None
-    frame: int = 0
-    alive: bool = False
-    ended: bool = False
-    waiting: dict[int, Packet] = field(default_factory=dict)
-
-
 class _Due(NamedTuple):
     """A packet whose turn it is; `broken` if those before it are lost."""
 
@@ -103,13 +97,13 @@ class Decoder:
         self._pool = ThreadPoolExecutor(jobs) if jobs > 1 else None
         self._codes = np.zeros(0, dtype=np.int32)
         self._scratch = [scratch() for _ in range(jobs)]
-        self._groups: dict[int, _Group] = {}
+        self._groups: dict[int, Group] = {}
         self._repair: Repair | None = None
         self._end: int | None = None
         self._early: deque[Packet] = deque(maxlen=EARLY)
 
     def push(self, packet: bytes) -> list[Segment | Gap]:
-        """What a packet makes known. One that is damaged, of another stream or not a packet at all is only counted."""
+        """The segments and gaps that follow from a packet; a damaged one, or one of another stream, is only counted."""
         return self.push_all([packet])
 
     def push_all(self, packets: Sequence[bytes]) -> list[Segment | Gap]:
@@ -145,13 +139,13 @@ class Decoder:
         except DataError:
             self.counts.damaged += 1
             return
-        known = packet.group in self._groups
+        begun = packet.group in self._groups
         yield from self._queue(packet)
-        if not known and packet.group in self._groups:
-            early = [kept for kept in self._early if kept.group == packet.group]
+        if not begun and packet.group in self._groups:
+            early = [waiting for waiting in self._early if waiting.group == packet.group]
             self.counts.undecodable -= len(early)
-            for kept in early:
-                yield from self._queue(kept)
+            for waiting in early:
+                yield from self._queue(waiting)
 
     def _is_too_far(self, packet: Packet) -> bool:
         """Whether a packet claims more frames than there can have been, also of packets before it, a frame each."""
@@ -162,7 +156,7 @@ class Decoder:
         group = self._groups.get(packet.group)
         if frame > self.latest or group is None:
             return frame > self.latest
-        return self._wait + max(self.latest - group.frame, 0) < (packet.number - group.expected) & 0xFFFFFFFF < HALF
+        return self._wait + max(self.latest - group.frame, 0) < group.ahead(packet.number) < HALF
 
     def _queue(self, packet: Packet) -> Iterator[_Due]:
         """Queue a packet of the stream; what is due comes out in order."""
@@ -173,29 +167,15 @@ class Decoder:
                 if packet.description is None:
                     self._early.append(packet)
                 return
-            group = self._groups[packet.group] = _Group(packet.description, packet.number)
+            group = self._groups[packet.group] = Group(packet.description, packet.number)
             self.description = self.description or packet.description
-        ahead = (packet.number - group.expected) & 0xFFFFFFFF
-        if ahead >= HALF or packet.number in group.waiting:
+        if not group.put(packet):
             self.counts.repeated += 1
             return
         self.counts.taken += 1
-        group.waiting[packet.number] = packet
-        broken = False
-        while group.waiting:
-            due = group.waiting.pop(group.expected, None)
-            if due is None:
-                nearest = min((number - group.expected) & 0xFFFFFFFF for number in group.waiting)
-                farthest = max((number - group.expected) & 0xFFFFFFFF for number in group.waiting)
-                if farthest < self._wait:
-                    return
-                self.counts.lost += nearest
-                broken = True
-                group.expected = (group.expected + nearest) & 0xFFFFFFFF
-                continue
-            group.expected = (group.expected + 1) & 0xFFFFFFFF
-            yield _Due(due, broken)
-            broken = False
+        for each, lost in group.release(self._wait):
+            self.counts.lost += lost
+            yield _Due(each, lost > 0)
 
     def _decode_all(self, due: list[list[_Due]]) -> list[Segment | Gap]:
         """Decode packets, those of each group in their order; the next ones of all groups together."""
@@ -210,15 +190,15 @@ class Decoder:
         return out
 
     def _acceptable(self, description: Description) -> bool:
-        """Whether a group fits what is known of the stream, so that a stranger's packet cannot make anyone allocate."""
-        known = self.description
-        if known is None:
+        """Whether a group fits the stream's description, so that a stranger's packet cannot make anyone allocate."""
+        own = self.description
+        if own is None:
             return description.channels <= MOST_CHANNELS
-        same = (known.channels, known.rate, known.dtype) == (description.channels, description.rate, description.dtype)
-        return same and all(_apart(description, group.description) for group in self._groups.values())
+        same = (own.channels, own.rate, own.dtype) == (description.channels, description.rate, description.dtype)
+        return same and all(disjoint(description, group.description) for group in self._groups.values())
 
     def _begin(self, packet: Packet, coded: list[Packet]) -> list[Segment | Gap]:
-        """A packet whose turn it is: what it makes known at once; it is added to `coded` if it is to be decoded."""
+        """A packet whose turn it is: what follows from it at once; it is added to `coded` if it is to be decoded."""
         group = self._groups[packet.group]
         out: list[Segment | Gap] = []
         try:
@@ -233,13 +213,13 @@ class Decoder:
                 raise DataError("a packet's group is silent")
             if fresh is not None:
                 group.alive = False
-                if not _follows(fresh, group):
+                if not group.continues(fresh):
                     raise DataError("a packet does not carry on its group")
                 if fresh.first_frame > group.frame:
                     out.append(Gap(group.frame, fresh.first_frame, fresh.first_channel, fresh.count))
                 group.frame = fresh.first_frame
             if packet.flags & RAW:
-                samples = _plain(group.description, packet)
+                samples = raw_samples(group.description, packet)
                 out.append(Segment(group.frame, group.description.first_channel, samples))
                 group.frame += packet.frames
             else:
@@ -250,16 +230,16 @@ class Decoder:
             self.counts.undecodable += 1
         return out
 
-    def _start(self, index: int, group: _Group, fresh: Description, body: bytes) -> None:
+    def _start(self, index: int, group: Group, fresh: Description, body: bytes) -> None:
         """Start a group anew with a key packet."""
         if len(body) < fresh.count:
             raise DataError("a key packet is too short")
-        known = group.description
-        if group.bank is None or (fresh.levels, fresh.calibration) != (known.levels, known.calibration):
-            group.bank = self._bank_for(fresh)
+        last = group.description
+        if group.states is None or (fresh.levels, fresh.calibration) != (last.levels, last.calibration):
+            group.states = self._states_for(fresh)
         group.description = fresh
-        group.bank.first[index], group.bank.end[index] = fresh.first_channel, fresh.first_channel + fresh.count
-        reset(group.bank, index, np.frombuffer(body[: fresh.count], dtype=np.uint8), self._scratch[0])
+        group.states.first[index], group.states.end[index] = fresh.first_channel, fresh.first_channel + fresh.count
+        reset(group.states, index, np.frombuffer(body[: fresh.count], dtype=np.uint8), self._scratch[0])
         group.alive = True
 
     def _decode(self, packets: list[Packet]) -> list[Segment | Gap]:
@@ -267,29 +247,29 @@ class Decoder:
         out: list[Segment | Gap] = []
         left = packets
         while left:
-            first = self._groups[left[0].group].bank  # nearly always that of all
+            first = self._groups[left[0].group].states  # nearly always that of all
             assert first is not None
-            alike = [packet for packet in left if self._groups[packet.group].bank is first]
-            left = [packet for packet in left if self._groups[packet.group].bank is not first]
+            alike = [packet for packet in left if self._groups[packet.group].states is first]
+            left = [packet for packet in left if self._groups[packet.group].states is not first]
             out += self._decode_alike(first, alike)
         return out
 
-    def _decode_alike(self, bank: Bank, packets: list[Packet]) -> list[Segment | Gap]:
-        known = [self._groups[packet.group] for packet in packets]
-        described = [group.description for group in known]
+    def _decode_alike(self, states: ChannelStates, packets: list[Packet]) -> list[Segment | Gap]:
+        groups = [self._groups[packet.group] for packet in packets]
+        described = [group.description for group in groups]
         begin = min(each.first_channel for each in described)
         end = max(each.first_channel + each.count for each in described)
         codes = self._room(max(packet.frames for packet in packets), described[0].channels)
         codes[:, begin:end] = 0  # not every lane fills its columns
         if self._pool is None or len(packets) == 1:
-            self._run(bank, packets, codes, 0)
+            self._run(states, packets, codes, 0)
         else:
             shares = [packets[job :: self._jobs] for job in range(min(self._jobs, len(packets)))]
-            list(self._pool.map(lambda job: self._run(bank, shares[job], codes, job), range(len(shares))))
+            list(self._pool.map(lambda job: self._run(states, shares[job], codes, job), range(len(shares))))
         part = np.ascontiguousarray(codes[:, begin:end])
         samples = values_of(described[0].levels, part, np.dtype(described[0].dtype))
         out: list[Segment | Gap] = []
-        for packet, group, each in zip(packets, known, described, strict=True):
+        for packet, group, each in zip(packets, groups, described, strict=True):
             at = each.first_channel - begin
             out.append(Segment(group.frame, each.first_channel, samples[: packet.frames, at : at + each.count]))
             group.frame += packet.frames
@@ -301,58 +281,52 @@ class Decoder:
             self._codes = np.zeros(frames * channels, dtype=np.int32)
         return self._codes[: frames * channels].reshape(frames, channels)
 
-    def _run(self, bank: Bank, packets: list[Packet], codes: np.ndarray, job: int) -> None:
-        """Decode packets of different groups of a bank into `codes`; one thread's work."""
+    def _run(self, states: ChannelStates, packets: list[Packet], codes: np.ndarray, job: int) -> None:
+        """Decode packets of different groups with the same states into `codes`; one thread's work."""
         groups = np.array([packet.group for packet in packets], dtype=np.int64)
         lengths = np.array([packet.frames for packet in packets], dtype=np.int64)
         bodies = [p.body if p.description is None else p.body[p.description.count :] for p in packets]
-        run_frames(aimed(bodies), bank, groups, lengths, codes, self._scratch[job])
+        run_frames(two_step_decoder(bodies), states, groups, lengths, codes, self._scratch[job])
 
-    def _bank_for(self, description: Description) -> Bank:
-        """The bank of the groups with these levels and this calibration."""
+    def _states_for(self, description: Description) -> ChannelStates:
+        """The states of the groups with these levels and this calibration."""
         for group in self._groups.values():
             same = group.description.levels, group.description.calibration
-            if group.bank is not None and same == (description.levels, description.calibration):
-                return group.bank
-        known, size = None, description.levels.codes
+            if group.states is not None and same == (description.levels, description.calibration):
+                return group.states
+        size = description.levels.alphabet
         if description.levels.low_bits:
-            raise DataError("a packet's levels are none that a stream has")
-        if description.calibration:
-            own = self._calibration
-            known = own if own is not None and own.id == description.calibration else find(description.calibration)
-            if known.codes != size:
-                raise DataError(f"a packet's calibration is of {known.codes} codes, not {size}")
-        prior = None if known is None else known.prior
-        return bank(description.channels, MOST_GROUPS, size, density_of(size, known), prior)
+            raise DataError("a packet's levels are of a kind that a stream cannot have")
+        calibration = self._calibration_of(description) if description.calibration else None
+        if calibration is not None and calibration.alphabet != size:
+            raise DataError(f"a packet's calibration is of {calibration.alphabet} codes, not {size}")
+        prior = None if calibration is None else calibration.prior
+        return channel_states(description.channels, MOST_GROUPS, size, density_of(size, calibration), prior)
+
+    def _calibration_of(self, description: Description) -> Calibration:
+        """The calibration that a description names: the decoder's own, or a shipped one."""
+        own = self._calibration
+        return own if own is not None and own.id == description.calibration else find(description.calibration)
 
     @property
     def ended(self) -> bool:
-        """Whether all groups that are known have said where the stream ends."""
+        """Whether the end packets of all groups have come."""
         return bool(self._groups) and all(group.ended for group in self._groups.values())
 
     def wanted(self) -> list[tuple[int, int]]:
         """Packets that are missing and still waited for, as (group, number)."""
-        missing = []
-        for index, group in self._groups.items():
-            for ahead in range(max(((n - group.expected) & 0xFFFFFFFF for n in group.waiting), default=0)):
-                number = (group.expected + ahead) & 0xFFFFFFFF
-                if number not in group.waiting:
-                    missing.append((index, number))
-        return missing
+        return [(index, number) for index, group in self._groups.items() for number in group.missing()]
 
     def finish(self) -> list[Segment | Gap]:
         """Give up waiting: what can still be decoded, and everything that is missing up to the stream's end.
 
-        The end is what the stream said it is, or the last frame known of any group.
+        The end is that of the stream's end packets, or else the last frame of any group.
         """
         out: list[Segment | Gap] = []
         for group in self._groups.values():
-            while group.waiting:
-                nearest = min((number - group.expected) & 0xFFFFFFFF for number in group.waiting)
-                self.counts.lost += nearest
-                due = group.waiting.pop((group.expected + nearest) & 0xFFFFFFFF)
-                group.expected = (group.expected + nearest + 1) & 0xFFFFFFFF
-                out += self._decode_all([[_Due(due, nearest > 0)]])
+            for packet, lost in group.release(0):
+                self.counts.lost += lost
+                out += self._decode_all([[_Due(packet, lost > 0)]])
         ends = [group.frame for group in self._groups.values()]
         end = self._end if self._end is not None else max(ends, default=0)
         for group in self._groups.values():
@@ -360,40 +334,6 @@ class Decoder:
                 out.append(Gap(group.frame, end, group.description.first_channel, group.description.count))
                 group.frame = end
         if self.description is not None and end:
-            out += _unseen(
-                sorted((g.description.first_channel, g.description.count) for g in self._groups.values()),
-                self.description.channels,
-                end,
-            )
+            unseen = uncovered(self._groups.values(), self.description.channels)
+            out += [Gap(0, end, first, count) for first, count in unseen]
         return out
-
-
-def _plain(description: Description, packet: Packet) -> np.ndarray:
-    """The samples of a raw packet."""
-    dtype = np.dtype(description.dtype)
-    if len(packet.body) != packet.frames * description.count * dtype.itemsize:
-        raise DataError("a packet of plain samples is of a wrong size")
-    samples = np.frombuffer(packet.body, dtype=dtype.newbyteorder("<")).astype(dtype)
-    return samples.reshape(packet.frames, description.count)
-
-
-def _follows(fresh: Description, group: _Group) -> bool:
-    """Whether a key packet carries on the group that it names."""
-    known = group.description
-    same = all(getattr(fresh, name) == getattr(known, name) for name in SAME)
-    return same and fresh.first_frame >= group.frame
-
-
-def _apart(one: Description, other: Description) -> bool:
-    """Whether two groups share no channel."""
-    first, second = sorted([(one.first_channel, one.count), (other.first_channel, other.count)])
-    return first[0] + first[1] <= second[0]
-
-
-def _unseen(groups: list[tuple[int, int]], channels: int, end: int) -> Iterator[Gap]:
-    """Gaps of the channels of which no key packet ever came."""
-    at = 0
-    for first, count in [*groups, (channels, 0)]:
-        if first > at:
-            yield Gap(0, end, at, first - at)
-        at = max(at, first + count)

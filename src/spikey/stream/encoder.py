@@ -14,16 +14,20 @@ import numpy as np
 
 from spikey.base.errors import UsageError
 from spikey.base.wire import varint
-from spikey.codec.block import density_of, initial_scale, suits
-from spikey.levels.maps import AFFINE, N1, Levels, levels_at_once, levels_of_type
+from spikey.codec.adaptive.densities import density_of
+from spikey.codec.plan import initial_scale, suits
+from spikey.levels.affine import Affine, all_values
+from spikey.levels.contract import Levels
+from spikey.levels.n1 import N1Levels
+from spikey.levels.registry import levels_at_once
 from spikey.model.calibration import Calibration, n1
 from spikey.model.fixed_point import SCALE_MIN
 from spikey.model.scale import BYTE_BITS
-from spikey.stream.channels import MOST_GROUPS, Bank, bank, reset
+from spikey.stream.channels import MOST_GROUPS, ChannelStates, channel_states, reset
 from spikey.stream.codes import codes_of
 from spikey.stream.packet import KEY, LAST, MOST_CHANNELS, MOST_FRAMES, OVERHEAD, RAW, Description, write_packet
 from spikey.stream.parity import MOST_PARITY, SET, SHARE, parity_packets
-from spikey.stream.worker import Share
+from spikey.stream.worker import Worker
 
 DATAGRAM = 1400  # bytes
 WHOLE = 1 << 20  # the largest packet where size does not matter
@@ -39,9 +43,9 @@ DTYPES = ("int16", "uint16", "int8", "uint8")
 
 @dataclass
 class _Group:
-    """What the encoder knows of a group. number: of its next packet. start: the frame with which that begins.
+    """The encoder's state of a group. number: of its next packet. start: the frame with which that begins.
 
-    frames: held for it; wanted: when there are so many, it is made. next_key: the frame from which on one is due.
+    frames: buffered for it; wanted: when there are so many, it is made. next_key: the frame from which on one is due.
     head: what it begins with. plain: whether some of its frames are not of the levels.
     """
 
@@ -96,9 +100,9 @@ class Encoder:
             raise UsageError(f'an encoder\'s calibration is a Calibration, None or "auto", not {calibration!r}')
         if stream is not None and not 0 <= stream < MOST_STREAMS:
             raise UsageError(f"a stream's number must be 0 to {MOST_STREAMS - 1:,}, not {stream}")
-        if levels is not None and (levels.kind not in (N1, AFFINE) or levels.low_bits):
+        if levels is not None and (not isinstance(levels, N1Levels | Affine) or levels.low_bits):
             raise UsageError("a stream's levels are the N1's or evenly spaced")
-        if levels is not None and levels.kind == N1 and dtype != "int16":
+        if isinstance(levels, N1Levels) and dtype != "int16":
             raise UsageError(f"the N1's levels are of int16 samples, not of {dtype}")
         if dtype not in DTYPES:
             raise UsageError(f"a stream's samples are {', '.join(DTYPES)}, not {dtype}")
@@ -113,7 +117,7 @@ class Encoder:
         self._held: list[np.ndarray] = []  # the latest frames, as many as any group holds
         self._ready: list[bytes] = []
         self._restart = 0  # frame at which all groups last began together
-        self._bank: Bank | None = None
+        self._states: ChannelStates | None = None
         self._parity, self._sets = parity, 0
         self._unprotected: list[bytes] = []  # packets without parity so far
         self._protected = 0  # frames since then
@@ -124,18 +128,19 @@ class Encoder:
         if DESCRIBED + counts.max() * (self.dtype.itemsize + 1) > self._limit:
             raise UsageError(f"packets of {packet_bytes} bytes are too small for {channels} channels")
         self._found = levels is None
-        self._levels, self._calibration = levels, calibration
+        self._levels: Levels | None = levels
+        self._calibration = calibration
         self._interval = max(int(key_interval * rate), 1)
         self._groups = [_Group() for _ in range(groups)]
         self._begin_together()
         self._history: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         ends = [groups * job // jobs for job in range(jobs + 1)]
-        self._shares = [
-            Share(first, end, counts[first:end], packet_frames or MOST_FRAMES, self._limit)
+        self._workers = [
+            Worker(first, end, counts[first:end], packet_frames or MOST_FRAMES, self._limit)
             for first, end in pairwise(ends)
             if first < end
         ]
-        self._pool = ThreadPoolExecutor(len(self._shares)) if len(self._shares) > 1 else None
+        self._pool = ThreadPoolExecutor(len(self._workers)) if len(self._workers) > 1 else None
 
     def _group_count(self, packet_bytes: int | None, jobs: int) -> int:
         if packet_bytes is None:
@@ -180,14 +185,14 @@ class Encoder:
     def _take(self, frames: np.ndarray) -> list[bytes]:
         """Model frames, and return the packets that are complete with them."""
         packets: list[bytes] = []
-        if self._bank is None:
-            self._bank = self._begin(frames)
+        if self._states is None:
+            self._states = self._begin(frames)
         assert self._levels is not None
         codes = codes_of(self._levels, frames)
         if codes is None and self._found:  # they were found too narrow: start anew with all
             packets += self.flush()
-            self._levels, self._found = levels_of_type(self.dtype), False
-            self._bank = self._begin(frames)
+            self._levels, self._found = all_values(self.dtype), False
+            self._states = self._begin(frames)
             for group in self._groups:
                 group.next_key = 0
             codes = codes_of(self._levels, frames)
@@ -197,7 +202,7 @@ class Encoder:
             group.plain |= codes is None
             group.frames += len(frames)
         if codes is not None:
-            self._each_share(lambda share: self._model(share, codes))
+            self._each_worker(lambda worker: self._model(worker, codes))
         at_once = self._packet_frames is None
         self._held.append(frames if at_once else frames.copy())
         self.frames += len(frames)
@@ -207,20 +212,20 @@ class Encoder:
             packets += self._protect()
         return packets
 
-    def _each_share(self, work: Callable[[Share], None]) -> None:
+    def _each_worker(self, work: Callable[[Worker], None]) -> None:
         if self._pool is None:
-            work(self._shares[0])
+            work(self._workers[0])
         else:
-            list(self._pool.map(work, self._shares))
+            list(self._pool.map(work, self._workers))
 
-    def _model(self, share: Share, codes: np.ndarray) -> None:
-        assert self._bank is not None
-        share.model(self._bank, codes, [not group.plain for group in self._groups[share.first : share.end]])
+    def _model(self, worker: Worker, codes: np.ndarray) -> None:
+        assert self._states is not None
+        worker.model(self._states, codes, [not group.plain for group in self._groups[worker.first : worker.end]])
 
     def _finish(self, due: list[int]) -> list[bytes]:
         """The packets of groups, of all frames that are held for each; the next ones begin after them."""
-        self._each_share(lambda share: self._pack(share, due))
-        packed = {index: bodies for share in self._shares for index, bodies in share.packed().items()}
+        self._each_worker(lambda worker: self._pack(worker, due))
+        packed = {index: bodies for worker in self._workers for index, bodies in worker.packed().items()}
         packets = []
         for index in due:
             group = self._groups[index]
@@ -241,10 +246,10 @@ class Encoder:
             self._unprotected += packets
         return packets
 
-    def _pack(self, share: Share, due: list[int]) -> None:
-        own = [index for index in due if share.first <= index < share.end]
-        share.pack({index: len(self._groups[index].head) for index in own if not self._groups[index].plain})
-        share.forget(own)
+    def _pack(self, worker: Worker, due: list[int]) -> None:
+        own = [index for index in due if worker.first <= index < worker.end]
+        worker.pack({index: len(self._groups[index].head) for index in own if not self._groups[index].plain})
+        worker.begin_packets(own)
 
     def _head(self, index: int, codes: np.ndarray | None) -> bytes:
         """What a group's next packet begins with: a key's description, if it is time for a key; starts anew then."""
@@ -252,8 +257,8 @@ class Encoder:
         if codes is None or group.start < group.next_key:
             return b""
         initial = self._initial(index, codes[:, self.first[index] : self.first[index + 1]])
-        assert self._bank is not None
-        reset(self._bank, index, initial, self._shares[0].scratch)
+        assert self._states is not None
+        reset(self._states, index, initial, self._workers[0].scratch)
         # The first keys spread the groups over the interval.
         share = self._interval * (index + 1) // len(self._groups)
         group.next_key = group.start + (share if group.start == self._restart else self._interval)
@@ -277,7 +282,7 @@ class Encoder:
             group.next_key = 0
 
     def close(self) -> list[bytes]:
-        """The packets of the frames that are held, and packets that say where the stream ends, one a group."""
+        """The packets of the frames that are held, and end packets with the stream's length, one a group."""
         packets = self.flush()
         if self._pool is not None:
             self._pool.shutdown()
@@ -285,22 +290,22 @@ class Encoder:
         return packets + [self._packet(index, LAST, 0, body) for index in range(len(self._groups))]
 
     def again(self, group: int, number: int) -> bytes | None:
-        """A packet that was sent before, while it is still remembered."""
+        """A packet that was sent before, while it is in the history."""
         return self._history.get((group, number))
 
-    def _begin(self, frames: np.ndarray) -> Bank:
+    def _begin(self, frames: np.ndarray) -> ChannelStates:
         """Settle levels and calibration by the first frames."""
         if self._levels is None:
             self._levels = levels_at_once(frames)
         if self._calibration == "auto":
-            alike = self._levels.kind == N1 and suits(self._levels.to_codes(frames.ravel())[0], n1())
+            alike = isinstance(self._levels, N1Levels) and suits(self._levels.to_codes(frames.ravel())[0], n1())
             self._calibration = n1() if alike else None
         assert not isinstance(self._calibration, str)
-        size, known = self._levels.codes, self._calibration
-        if known is not None and known.codes != size:
-            raise UsageError(f"a calibration of {known.codes} codes is not for {size} levels")
-        prior = None if known is None else known.prior
-        made = bank(self.channels, len(self._groups), size, density_of(size, known), prior)
+        size, calibration = self._levels.alphabet, self._calibration
+        if calibration is not None and calibration.alphabet != size:
+            raise UsageError(f"a calibration of {calibration.alphabet} codes is not for {size} levels")
+        prior = None if calibration is None else calibration.prior
+        made = channel_states(self.channels, len(self._groups), size, density_of(size, calibration), prior)
         made.first[:], made.end[:] = self.first[:-1], self.first[1:]
         return made
 
@@ -318,19 +323,19 @@ class Encoder:
 
     def _initial(self, group: int, codes: np.ndarray) -> np.ndarray:
         """Bytes of the scales to start from: the running ones, or a guess from codes (frames, channels)."""
-        assert self._bank is not None
+        assert self._states is not None
         begin, end = self.first[group], self.first[group + 1]
         if self._groups[group].number == 0:
             return np.array([initial_scale(column) for column in codes.T], dtype=np.uint8)
-        values = self._bank.scale[begin:end]
+        values = self._states.scale[begin:end]
         return np.clip((values - SCALE_MIN + (1 << (BYTE_BITS - 1))) >> BYTE_BITS, 0, 191).astype(np.uint8)
 
     def _description(self, group: int, frame: int) -> bytes:
         begin, end = int(self.first[group]), int(self.first[group + 1])
         assert self._levels is not None and not isinstance(self._calibration, str)
-        known = b"" if self._calibration is None else self._calibration.id
+        identity = b"" if self._calibration is None else self._calibration.id
         return Description(
-            self.channels, self.rate, str(self.dtype), begin, end - begin, self._levels, known, frame
+            self.channels, self.rate, str(self.dtype), begin, end - begin, self._levels, identity, frame
         ).write()
 
     def _packet(self, group: int, flags: int, frames: int, body: bytes) -> bytes:

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from spikey.base.errors import DataError
 from spikey.base.wire import Cursor, varint
-from spikey.levels.maps import Levels, read_levels
+from spikey.levels.contract import Levels
+from spikey.levels.registry import read_integer_levels
 from spikey.recording.source import DTYPES
 
 MARK = 0xB0  # upper half of the first byte; flags in the lower
@@ -27,7 +28,7 @@ STREAMED = {list(DTYPES).index(name): name for name in ("int8", "uint8", "int16"
 
 @dataclass(frozen=True)
 class Description:
-    """What a key packet says of its group.
+    """The description of a group in a key packet.
 
     channels: of the whole stream. rate in Hz. dtype: of the samples. first_channel, count: the group's.
     calibration: its id, or empty. first_frame: of this packet, since the stream began.
@@ -44,7 +45,7 @@ class Description:
 
     def write(self) -> bytes:
         """As bytes."""
-        kinds = list(DTYPES).index(self.dtype) | self.levels.kind << 4 | bool(self.calibration) << 7
+        kinds = list(DTYPES).index(self.dtype) | self.levels.number << 4 | bool(self.calibration) << 7
         return b"".join(
             [
                 bytes([kinds]),
@@ -101,7 +102,7 @@ def _read_description(cursor: Cursor) -> Description:
     channels = cursor.varint(1 << 24)
     (rate,) = struct.unpack("<d", cursor.take(8))
     first_channel, count, first_frame = cursor.varint(1 << 24), cursor.varint(MOST_CHANNELS), cursor.varint()
-    levels = read_levels(kinds >> 4 & 7, cursor)
+    levels = read_integer_levels(kinds >> 4 & 7, cursor)
     calibration = cursor.take(4) if kinds >> 7 else b""
     if kinds & 15 not in STREAMED or not 0 < count <= channels - first_channel or not 0 <= rate < float("inf"):
         raise DataError("a packet describes an impossible stream")

@@ -1,7 +1,7 @@
 """From modelled frames to the bytes of packets of a limited size.
 
-How many frames fit into a packet shows only when they are coded. So the model's intervals are kept first, and then put
-into range coders, a frame at a time; a frame that is too much is taken back and begins the next packet.
+How many frames fit into a packet shows only when they are coded. So the model's intervals are stored first, and then
+put into range coders, a frame at a time; a frame that is too much is taken back and begins the next packet.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TAIL = 7  # bytes at most that end a packet
 
 
 class Intervals(NamedTuple):
-    """A coder that keeps what a range coder will be told.
+    """A coder that stores the intervals for a range coder.
 
     low, counts int32 (room,): of all lanes, one after the other. at int64 (lanes,): where the lane's next one goes.
     start int64 (lanes,): where its first is. frames int64 (lanes,): those that are there.
@@ -36,7 +36,7 @@ class Intervals(NamedTuple):
     ends: np.ndarray
 
 
-class Sheet(NamedTuple):
+class PacketBuffer(NamedTuple):
     """Finished packets of all lanes.
 
     data uint8 (room,): their bytes. rows int64 (packets, 4): lane, frames, where its bytes begin and end.
@@ -60,13 +60,13 @@ def intervals(channels: np.ndarray, frames: int) -> Intervals:
     )
 
 
-def forget(coder: Intervals, lanes: np.ndarray) -> None:
+def begin_packets(coder: Intervals, lanes: np.ndarray) -> None:
     """Begin the next packets of some lanes."""
     coder.at[lanes] = coder.start[lanes]
     coder.frames[lanes] = 0
 
 
-class Turn(NamedTuple):
+class LaneProgress(NamedTuple):
     """How far each lane is, int64 (lanes,): the packet's first frame, the frame to be put, and its intervals."""
 
     first: np.ndarray
@@ -75,34 +75,34 @@ class Turn(NamedTuple):
     end: np.ndarray
 
 
-class Packer(NamedTuple):
+class Packetizer(NamedTuple):
     """What `pack_frames` works with: a range encoder, room for the finished packets, and how far it is."""
 
     encoder: RangeEncoder
-    sheet: Sheet
-    turn: Turn
+    packets: PacketBuffer
+    progress: LaneProgress
 
 
-def packer(channels: np.ndarray, frames: int, limit: int) -> Packer:
+def packetizer(channels: np.ndarray, frames: int, limit: int) -> Packetizer:
     """For lanes of so many `channels` int64 (lanes,), at most `frames` frames and packets of at most `limit` bytes."""
     lanes, longest = len(channels), 4 * SLOTS * int(channels.max()) + TAIL  # bytes of a frame, at most
     encoder = range_encoder(lanes, limit + longest)
     rows = np.zeros((lanes * frames, 4), dtype=np.int64)
-    sheet = Sheet(
+    packets = PacketBuffer(
         np.zeros(min(len(rows) * limit, longest * len(rows)), dtype=np.uint8),
         rows,
         np.zeros(1, dtype=np.int64),
         np.zeros(lanes, dtype=np.int64),
     )
-    return Packer(encoder, sheet, Turn(*np.zeros((4, lanes), dtype=np.int64)))
+    return Packetizer(encoder, packets, LaneProgress(*np.zeros((4, lanes), dtype=np.int64)))
 
 
 @code_frame.register(Intervals)
-def _model_frame(coder, bank, lanes, codes, scratch):
+def _model_frame(coder, states, lanes, codes, scratch):
     for lane in lanes:
         begin, end = scratch.first[lane], scratch.end[lane]
         if begin < end:
-            model_row(bank.density, coder, lane, bank.location[begin:end], bank.step[begin:end], codes[begin:end])
+            model_row(states.density, coder, lane, states.location[begin:end], states.step[begin:end], codes[begin:end])
             coder.ends[lane, coder.frames[lane]] = coder.at[lane]
             coder.frames[lane] += 1
 
@@ -148,30 +148,30 @@ def _put_intervals(coder, lane, low_counts, counts):
 
 
 @kernel
-def pack_frames(intervals, lanes, encoder, limits, sheet, turn):
+def pack_frames(intervals, lanes, encoder, limits, packets, progress):
     """Put the frames of some lanes into packets; they take turns, as each step of a coder waits for the one before.
 
-    lanes uint64: which. limits int64 (all lanes, 2): bytes of a lane's first packet, and of the others. turn: room.
+    lanes uint64: which. limits int64 (all lanes, 2): bytes of a lane's first packet, and of the others. progress: room.
     """
-    sheet.used[0] = 0
+    packets.used[0] = 0
     for lane in lanes:
-        turn.first[lane] = turn.next[lane] = sheet.failed[lane] = 0
+        progress.first[lane] = progress.next[lane] = packets.failed[lane] = 0
         _clear(encoder, lane)
     left = lanes.shape[0]
     while left > 0:
         longest = 0
         for lane in lanes:
-            begin, end = _frame(intervals, lane, turn.next[lane])
-            turn.begin[lane], turn.end[lane] = begin, end
+            begin, end = _frame(intervals, lane, progress.next[lane])
+            progress.begin[lane], progress.end[lane] = begin, end
             longest = max(longest, end - begin)
         for index in range(longest):
             for lane in lanes:
-                at = np.uint64(turn.begin[lane] + index)
-                if at < np.uint64(turn.end[lane]):
+                at = np.uint64(progress.begin[lane] + index)
+                if at < np.uint64(progress.end[lane]):
                     put(encoder, lane, np.int64(intervals.low[at]), np.int64(intervals.counts[at]))
         left = 0
         for lane in lanes:
-            left += _proceed(intervals, encoder, limits, sheet, turn, lane)
+            left += _advance(intervals, encoder, limits, packets, progress, lane)
 
 
 @inlined
@@ -187,20 +187,20 @@ def _clear(encoder, lane):
 
 
 @kernel
-def _proceed(intervals, encoder, limits, sheet, turn, lane):
+def _advance(intervals, encoder, limits, packets, progress, lane):
     """After a lane's frame was put: on to the next one, or to the next packet; 1 while there is something to do."""
-    first, frame, frames = turn.first[lane], turn.next[lane], intervals.frames[lane]
+    first, frame, frames = progress.first[lane], progress.next[lane], intervals.frames[lane]
     if frame == frames:
         return 0
     if encoder.at[lane] + TAIL <= limits[lane, 0 if first == 0 else 1]:
-        turn.next[lane] = frame + 1
+        progress.next[lane] = frame + 1
         if frame + 1 == frames:
-            _seal(encoder, sheet, lane, frames - first)
+            _seal(encoder, packets, lane, frames - first)
             return 0
         return 1
     if frame == first:
-        sheet.failed[lane] = 1
-        turn.next[lane] = frames
+        packets.failed[lane] = 1
+        progress.next[lane] = frames
         return 0
     # This frame is too much: the packet is put together again without it.
     _clear(encoder, lane)
@@ -208,19 +208,19 @@ def _proceed(intervals, encoder, limits, sheet, turn, lane):
     end, _ = _frame(intervals, lane, frame)
     for at in range(begin, end):
         put(encoder, lane, np.int64(intervals.low[at]), np.int64(intervals.counts[at]))
-    _seal(encoder, sheet, lane, frame - first)
+    _seal(encoder, packets, lane, frame - first)
     _clear(encoder, lane)
-    turn.first[lane] = frame
+    progress.first[lane] = frame
     return 1
 
 
 @inlined
-def _seal(encoder, sheet, lane, frames):
+def _seal(encoder, packets, lane, frames):
     """End a packet."""
-    size, used = close(encoder, lane), sheet.used[0]
-    begin = sheet.rows[used - 1, 3] if used > 0 else 0
+    size, used = close(encoder, lane), packets.used[0]
+    begin = packets.rows[used - 1, 3] if used > 0 else 0
     for i in range(size):
-        sheet.data[begin + i] = encoder.out[lane, i]
-    sheet.rows[used, 0], sheet.rows[used, 1] = lane, frames
-    sheet.rows[used, 2], sheet.rows[used, 3] = begin, begin + size
-    sheet.used[0] = used + 1
+        packets.data[begin + i] = encoder.out[lane, i]
+    packets.rows[used, 0], packets.rows[used, 1] = lane, frames
+    packets.rows[used, 2], packets.rows[used, 3] = begin, begin + size
+    packets.used[0] = used + 1

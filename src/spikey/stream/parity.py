@@ -90,13 +90,13 @@ class Repair:
         size = len(packet.body) - packet.frames * NAME
         if not 0 < packet.frames <= SET or packet.group >= MOST_PARITY or size < 2:
             raise DataError("a parity packet is malformed")
-        known = self._sets.setdefault(packet.number, {})
-        known[packet.group] = packet
+        members = self._sets.setdefault(packet.number, {})
+        members[packet.group] = packet
         while len(self._sets) > SETS:
             self._sets.popitem(last=False)
         names = [packet.body[i * NAME : (i + 1) * NAME] for i in range(packet.frames)]
         lost = [index for index, name in enumerate(names) if name not in self._seen]
-        alike = [p for p in known.values() if p.frames == packet.frames and len(p.body) == len(packet.body)]
+        alike = [p for p in members.values() if p.frames == packet.frames and len(p.body) == len(packet.body)]
         if not lost or len(alike) < len(lost):
             return []
         chosen = alike[: len(lost)]

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spikey.container.writer import encode_samples
-from spikey.files.whole import PRESETS
-from spikey.levels.maps import N1, N1_CODES, N1_VALUES, Levels, levels_of_type
+from spikey.codec.encode import encode_smallest
+from spikey.codec.registry import preset_method
+from spikey.levels.affine import all_values
+from spikey.levels.contract import Levels
+from spikey.levels.n1 import N1_VALUES, N1Levels
 from spikey.model.calibration import Calibration, n1
 from spikey.recording.source import Layout
 from spikey.stream.decoder import Decoder, Segment
@@ -36,13 +38,13 @@ def _kinds() -> Iterator[_Kind]:
     chance = np.random.default_rng(0)
     n1_codes = chance.integers(500, 520, (FRAMES, 2))
     n1_samples = N1_VALUES[n1_codes].astype(np.int16)
-    yield _Kind(n1_samples, Levels(N1, N1_CODES), n1())
+    yield _Kind(n1_samples, N1Levels(), n1())
     for dtype in DTYPES:
         whole = chance.integers(np.iinfo(dtype).min, np.iinfo(dtype).max + 1, (FRAMES, 2)).astype(dtype)
         few = chance.integers(0, 40, (FRAMES, 2)).astype(dtype)
         yield _Kind(few, None, None)  # few levels
-        yield _Kind(few, levels_of_type(np.dtype(dtype)), None)  # all levels of the type
-        yield _Kind(whole, levels_of_type(np.dtype(dtype)), None)  # raw packets, stored blocks
+        yield _Kind(few, all_values(np.dtype(dtype)), None)  # all levels of the type
+        yield _Kind(whole, all_values(np.dtype(dtype)), None)  # raw packets, stored blocks
 
 
 def prepare_sending() -> None:
@@ -61,7 +63,7 @@ def prepare_receiving() -> None:
         layout = Layout(samples.shape[1], RATE, str(samples.dtype))
         for frames in (len(samples), 20):  # a whole block, and what is left of a broken one
             block = np.asfortranarray(samples[:frames])
-            encode_samples([block], [layout], PRESETS["realtime"], kind.calibration)
+            encode_smallest([block], [layout], preset_method("realtime"), kind.calibration)
     settle()
 
 

@@ -69,15 +69,15 @@ class Receiver:
         now = time.monotonic()
         self._now += min(now - self._looked, LONGEST_STEP)
         self._looked = now
-        known: dict[int, list[bytes]] = {}
+        by_stream: dict[int, list[bytes]] = {}
         closed = []
         for packet, sender in arrived:
             if packet == CLOSED:
                 closed.append(sender)
                 continue
             number = int.from_bytes(packet[1:5], "little")
-            known.setdefault(number, []).extend(self._belonging(number, packet, sender))
-        for number, packets in known.items():
+            by_stream.setdefault(number, []).extend(self._belonging(number, packet, sender))
+        for number, packets in by_stream.items():
             if packets and number in self._open:
                 self._open[number].take(packets, self._now)
         for stream in list(self._open.values()):

@@ -13,10 +13,13 @@ from typing import Self
 import numpy as np
 
 from spikey.base.errors import DataError
-from spikey.codec.block import LARGEST
-from spikey.container.layout import BLOCK_SAMPLES, CALIBRATION, SAMPLES, STORED_BYTE, Header
-from spikey.container.writer import BlockWriter, encode_samples, packed_record
-from spikey.files.whole import PRESETS
+from spikey.codec.encode import EncodedBlock, encode_smallest
+from spikey.codec.method import LARGEST
+from spikey.codec.registry import preset_method
+from spikey.container.block_writer import BlockWriter
+from spikey.container.contents import packed_record
+from spikey.container.layout import BLOCK_SAMPLES, SAMPLES, STORED_BYTE, Header
+from spikey.container.records import CALIBRATION
 from spikey.model.calibration import Calibration, find
 from spikey.recording.output import atomic_output
 from spikey.recording.source import Layout, pack
@@ -100,7 +103,7 @@ class Recorder:
         self._channels = max(min(LARGEST // 4 // self._length, self.layout.channels), 1)
         self._jobs = jobs
         self._slices: dict[int, _Slice] = {}
-        self._waiting: deque[tuple[_Part, Future[list[bytes]]]] = deque()
+        self._waiting: deque[tuple[_Part, Future[list[EncodedBlock]]]] = deque()
         self._written = 0  # end of the last frame of any block
         self._stack = ExitStack()
 
@@ -193,7 +196,7 @@ class Recorder:
                     part = np.asfortranarray(here.samples[begin:until, channel:last])
                     extent = here.first + begin, until - begin, channel, last - channel
                     coded = self._pool.submit(
-                        encode_samples, [part], [self.layout], PRESETS["realtime"], self._calibration
+                        encode_smallest, [part], [self.layout], preset_method("realtime"), self._calibration
                     )
                     self._waiting.append(((extent, part), coded))
 
@@ -203,7 +206,7 @@ class Recorder:
             (extent, part), coded = self._waiting[0]
             if not wait and not coded.done():
                 return
-            payload = coded.result()[0]
+            payload = coded.result()[0].payload
             self._waiting.popleft()
             self._blocks.write(BLOCK_SAMPLES, extent, payload, pack(part, replace(self.layout, channels=extent[3])))
             self._written = max(self._written, extent[0] + extent[1])
@@ -212,5 +215,5 @@ class Recorder:
         while self._slices:
             self._compress(min(self._slices))
         self._write(len(self._waiting), wait=True)
-        if self.frames > self._written:  # a block of no frames says where the stream ended
+        if self.frames > self._written:  # a block of no frames marks where the stream ended
             self._blocks.write(BLOCK_SAMPLES, (self.frames, 0, 0, self.layout.channels), STORED_BYTE, b"")

@@ -57,7 +57,7 @@ class Recording:
     asked: dict[tuple[int, int], tuple[int, float]] = field(default_factory=dict)
 
     def take(self, packets: Sequence[builtins.bytes], now: float) -> None:
-        """Packets of this stream, by what they say."""
+        """Packets of this stream, by their contents."""
         for at in range(0, len(packets), AT_ONCE):
             self._take(packets[at : at + AT_ONCE], now)
 

@@ -63,12 +63,12 @@ class Link:
         """Send packets, and count them."""
         if not packets:
             return
-        kept = [packet for packet in packets if self._random.random() >= self._loss]
+        passed = [packet for packet in packets if self._random.random() >= self._loss]
         self.report.packets += len(packets)
         self.report.sent += sum(map(len, packets))
-        self.report.lost_on_purpose += len(packets) - len(kept)
-        if kept:
-            self._sink.send(kept)
+        self.report.lost_on_purpose += len(packets) - len(passed)
+        if passed:
+            self._sink.send(passed)
         if not self.report.ends:
             self.report.refused = self._sink.refused
 

@@ -216,4 +216,4 @@ def _lookup(address: Address, kind: int) -> Any:
     try:
         return socket.getaddrinfo(address.host, address.port, type=kind)[0]
     except OSError as error:
-        raise UsageError(f"{address}: is not known ({error.strerror or error})") from None
+        raise UsageError(f"{address}: cannot be resolved ({error.strerror or error})") from None

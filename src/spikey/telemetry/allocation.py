@@ -1,4 +1,4 @@
-"""What of a packet's contents goes out, and how finely, within so many bits: detail goes before events do."""
+"""Bit allocation: which contents go into a packet, and how finely quantised; detail is dropped before events are."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import numpy as np
 
 from spikey.base.jit import inlined, kernel
 from spikey.telemetry.basis import quantise_low, quantise_waves
-from spikey.telemetry.payload import Payload, code_detail, code_news
-from spikey.telemetry.pending import Intake
+from spikey.telemetry.payload import Payload, code_crossings, code_detail
+from spikey.telemetry.pending import Pending
 from spikey.telemetry.settings import Shape
 from spikey.telemetry.symbols import Tables, meter, spent
 from spikey.telemetry.syntax import (
@@ -28,8 +28,8 @@ COARSER_FROM, COARSEST_FROM = 25, 32  # sizes from which power comes in steps of
 MANY = 3  # times more events than there usually are: then it is tried whether a burst explains them
 
 
-class Chooser:
-    """Chooses with a meter, which adds up what is coded instead of coding it."""
+class Allocator:
+    """Allocates a packet's bits with a meter, which adds up the cost of what is coded instead of coding it."""
 
     def __init__(self, tables: Tables, shape: Shape):
         self.tables, self.shape = tables, shape
@@ -37,47 +37,47 @@ class Chooser:
         self._bits = np.zeros(2, dtype=np.int64)
         self._many = np.zeros(0), 0.0  # a profile, and how many events need no explanation with it
 
-    def events(self, payload: Payload, intake: Intake, profile: np.ndarray, left: int) -> int:
+    def events(self, payload: Payload, pending: Pending, profile: np.ndarray, left: int) -> int:
         """Choose how likely events are in this packet, and drop those for which there are no bits left.
 
-        Returns the bits. Those of the most active channels say the least, each for itself, and are dropped first.
+        Returns the bits. Events of the most active channels carry the least information each, and are dropped first.
         """
-        frames, channels = intake.events.T
-        cost = self._news(payload, profile, len(frames))
+        frames, channels = pending.events.T
+        cost = self._event_bits(payload, profile, len(frames))
         if cost > left:
             order, dropped = np.argsort(profile[channels, RATE], kind="stable"), 0
             while cost > left and dropped < len(order):
                 some = order[dropped : dropped + max(len(order) // 16, 1)]
                 payload.found[frames[some] // self.shape.slot, channels[some]] = 0
                 dropped += len(some)
-                cost = self._news(payload, profile, len(frames) - dropped)
+                cost = self._event_bits(payload, profile, len(frames) - dropped)
             payload.dropped[0] = dropped
-            intake.forget(intake.events[order[:dropped]])
+            pending.drop_waveforms(pending.events[order[:dropped]])
         return cost
 
-    def _news(self, payload: Payload, profile: np.ndarray, events: int) -> int:
+    def _event_bits(self, payload: Payload, profile: np.ndarray, events: int) -> int:
         """The bits of the events; sets how much likelier they are than usual so that these are few."""
         best, least = 0, -1
         for burst in range(BURSTS):
             payload.burst[0] = burst
-            code_news(self.meter, self.tables, self.shape, payload, profile)
+            code_crossings(self.meter, self.tables, self.shape, payload, profile)
             cost = int(spent(self.meter))
             if 0 <= least <= cost:
                 break
             best, least = burst, cost
-            if events <= self._usual(profile):
+            if events <= self._expected(profile):
                 break
         payload.burst[0] = best
         return least
 
-    def _usual(self, profile: np.ndarray) -> float:
+    def _expected(self, profile: np.ndarray) -> float:
         """How many events of a packet need no explanation."""
         if self._many[0] is not profile:
             self._many = profile, MANY * (1 + self.shape.slots * float((0.5 ** (profile[:, RATE] + 1.0)).sum()))
         return self._many[1]
 
-    def least(self, waves: int) -> int:
-        """Bits to say that so many waveforms are left out."""
+    def least_bits(self, waves: int) -> int:
+        """Bits that encode that so many waveforms are left out."""
         return QUALITY_BITS + (ABSENT + 2) * waves if waves else 0
 
     def power(self, payload: Payload, profile: np.ndarray, size: int, left: int) -> int:
@@ -97,16 +97,16 @@ class Chooser:
     def detail(
         self, payload: Payload, waves: np.ndarray, low: np.ndarray, profile: np.ndarray, size: int, left: int
     ) -> tuple[int, int]:
-        """Choose the steps of waveforms and low band, of a size or coarser, and what of them is left out.
+        """Choose the steps of waveforms and LFP band, of a size or coarser, and what of them is left out.
 
-        waves int32 (n, components), low int32 (m, kept): coefficients. Returns the bits of each.
+        waves int32 (n, components), low int32 (m, coefficients): coefficients. Returns the bits of each.
         """
         payload.waves = np.zeros((len(waves), COMPONENTS), dtype=np.int32)
         payload.low = np.zeros_like(low)
-        known = self.meter, self.tables, profile
+        coding = self.meter, self.tables, profile
         of_waves = payload.wave_channels, waves, payload.absent, payload.offsets, payload.waves, payload.quality
         of_low = payload.low_channels, low, payload.no_low, payload.low, payload.step
-        settle(*known, *of_waves, *of_low, size, left, self._bits)
+        quantise_to_fit(*coding, *of_waves, *of_low, size, left, self._bits)
         bits_waves, bits_low = map(int, self._bits)
         if bits_waves + bits_low > left and len(low):
             payload.no_low[0], bits_low = 1, OMITTED_BITS
@@ -115,7 +115,7 @@ class Chooser:
             some = max(len(weakest) // 8, 1)
             for end in range(some, len(weakest) + some, some):
                 payload.absent[weakest[:end]] = 1
-                code_waves(*known[:2], payload.quality, payload.absent, payload.offsets, payload.waves)
+                code_waves(*coding[:2], payload.quality, payload.absent, payload.offsets, payload.waves)
                 bits_waves = int(spent(self.meter))
                 if bits_waves + bits_low <= left:
                     break
@@ -124,7 +124,7 @@ class Chooser:
 
 @inlined
 def quality_of(size):
-    """The quality of waveforms that goes with a size of the low band's steps.
+    """The quality of waveforms that goes with a size of the LFP band's steps.
 
     Finer than the squared error alone would have it, as clusters of waveforms hang on it; at the coarse end all go.
     """
@@ -132,15 +132,15 @@ def quality_of(size):
 
 
 @kernel
-def settle(
+def quantise_to_fit(
     meter, tables, profile,
     wave_channels, wave_values, absent, offsets, waves, quality,
     low_channels, low_values, no_low, low, step,
     size, left, bits,
 ):  # fmt: skip
-    """Quantise waveforms and low band with the finest steps, of a size or coarser, that need no more bits than left.
+    """Quantise waveforms and LFP band with the finest steps, of a size or coarser, that need no more bits than left.
 
-    Sets bits int64 (2,) to those of waveforms and low band, with the coarsest steps if none are coarse enough.
+    Sets bits int64 (2,) to those of waveforms and LFP band, with the coarsest steps if none are coarse enough.
     """
     while True:
         bits[0], bits[1] = 0, 0

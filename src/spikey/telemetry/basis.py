@@ -22,7 +22,7 @@ HALF_EIGHTH = 1069  # 2^(1 / 16), times 2^10
 LEAST_SQUARE = 64  # of the power, in 2^-12 squared codes: an eighth of a code
 NOISE_EIGHTHS = 5  # of the noise's standard deviation above its median, in 1/8 octaves
 FINEST_WAVE = -12  # steps of quality 0, in 1/8 octaves of the noise
-FINEST_LOW = -32  # steps of size 0, in 1/8 octaves of the low band's deviation
+FINEST_LOW = -32  # steps of size 0, in 1/8 octaves of the LFP band's deviation
 WORTH = 6400  # what a bit is worth, in 2^-16 squared steps
 
 
@@ -92,13 +92,13 @@ def analyse_waves(waves, snippets, coefficients):
 
 @kernel
 def level_of(profile, middle):
-    """The level of a channel's low band, in 1/64 codes; middle: the alphabet's middle code."""
+    """The level of a channel's LFP band, in 1/64 codes; middle: the alphabet's middle code."""
     return (middle << LOW_FRACTION) + ((profile[OFFSET] * exp2(2 * profile[SCALE])) >> 2)
 
 
 @kernel
 def analyse_low(cosines, low, first, ends, channels, profile, middle, coefficients):
-    """Coefficients int32 (n, kept), in 1/64 codes, of blocks of the low band, from the level in the profile.
+    """Coefficients int32 (n, coefficients), in 1/64 codes, of blocks of the LFP band, from the level in the profile.
 
     low int32 (channels, ring): its samples, from the channels' first codes, int32 (channels,). ends int64 (n,): samples
     before the end of each block. channels int64 (n,): whose. What lies before the stream's first sample is as that is.
@@ -124,7 +124,7 @@ def wave_step(profile, quality):
 
 @inlined
 def low_step(profile, step):
-    """The step of a channel's low band, in 1/64 codes."""
+    """The step of a channel's LFP band, in 1/64 codes."""
     return exp2(2 * profile[SCALE] + FINEST_LOW + 2 * step)
 
 
@@ -163,7 +163,7 @@ def quantise_waves(tables, profile, channels, coefficients, quality, steps):
 
 @kernel
 def quantise_low(tables, profile, channels, coefficients, step, steps):
-    """Steps int32 (n, kept) of blocks' coefficients int32."""
+    """Steps int32 (n, coefficients) of blocks' coefficients int32."""
     for b in range(coefficients.shape[0]):
         size = low_step(profile[channels[b]], step)
         last, before = 0, 0
@@ -187,7 +187,7 @@ def restore_waves(waves, profile, channels, steps, quality, snippets):
 
 @kernel
 def restore_low(cosines, profile, channels, steps, step, middle, samples):
-    """Samples int64 (n, 64), in 1/64 codes, of blocks' steps int32 (n, kept)."""
+    """Samples int64 (n, 64), in 1/64 codes, of blocks' steps int32 (n, coefficients)."""
     for b in range(steps.shape[0]):
         own = profile[channels[b]]
         size, level = low_step(own, step), level_of(own, middle)

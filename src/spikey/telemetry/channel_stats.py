@@ -1,11 +1,14 @@
-"""What a channel is usually like, as the encoder measures it and keys tell it: rate, noise, power, low band."""
+"""Channel statistics: event rate, noise, power and LFP band, which the encoder measures and keys contain.
+
+A profile is the quantised statistics of channels, int32 (channels, 6); its fields are those of `syntax`.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from spikey.telemetry.filters import LOW_FRACTION
-from spikey.telemetry.frontend import MEDIAN_BITS, Front
+from spikey.telemetry.frontend import MEDIAN_BITS, Frontend
 from spikey.telemetry.logarithm import exp2, logarithms
 from spikey.telemetry.symbols import FLAG_CLASSES
 from spikey.telemetry.syntax import (
@@ -21,16 +24,16 @@ from spikey.telemetry.syntax import (
     SPREADS,
 )
 
-# Before anything is known of a channel: those of the N1's recordings in the middle.
+# The default profile: medians over the N1's recordings.
 USUAL = {RATE: 9, NOISE: 49, SPREAD: 1, SCALE: 39, OFFSET: 0}
 LEAST = (0, 0, -512, 0, 0, -(1 << 16))  # of each field
 MOST = (FLAG_CLASSES - 1, 160, 352, SPREADS - 1, 120, 1 << 16)
-PRIOR_SLOTS = 4096  # of which a third held an event
+PRIOR_SLOTS = 4096  # of which a third contained an event
 WIDE = (2, 4, 8)  # mean distances of power from its level, in 1/8 octaves, that part the classes
 
 
-def usual(channels: int) -> np.ndarray:
-    """A profile int32 (channels, 6) to begin with."""
+def default_profile(channels: int) -> np.ndarray:
+    """The profile int32 (channels, 6) before anything was measured."""
     profile = np.zeros((channels, FIELDS), dtype=np.int32)
     for field, value in USUAL.items():
         profile[:, field] = value
@@ -38,13 +41,13 @@ def usual(channels: int) -> np.ndarray:
     return profile
 
 
-def bounded(profile: np.ndarray) -> np.ndarray:
-    """A profile within what makes sense, so that one that was made up does no harm either."""
+def clipped(profile: np.ndarray) -> np.ndarray:
+    """A profile clipped to its fields' ranges, so that a forged one does no harm."""
     return np.clip(profile, LEAST, MOST).astype(np.int32)
 
 
-class Habits:
-    """Sums of what channels did, in which the past counts half as much with each epoch."""
+class ChannelStats:
+    """Running sums over channels' events, power and LFP band; they are halved with each epoch."""
 
     def __init__(self, channels: int):
         self.channels = channels
@@ -53,30 +56,30 @@ class Habits:
         self._samples = 0
         self._events, self._power, self._spread, self._low, self._squares = np.zeros((5, channels), dtype=np.int64)
 
-    def saw_events(self, channels: np.ndarray, slots: int) -> None:
-        """A packet's events, of slots."""
+    def add_events(self, channels: np.ndarray, slots: int) -> None:
+        """Add a packet's events, of so many slots."""
         self._events += np.bincount(channels, minlength=self.channels)
         self._slots += slots
 
-    def saw_power(self, logarithm: np.ndarray, level: np.ndarray) -> None:
-        """A bin of power of all channels, and what the profile says it is, in 1/8 octaves."""
+    def add_power(self, logarithm: np.ndarray, level: np.ndarray) -> None:
+        """Add a bin of power of all channels, and its level in the profile, both in 1/8 octaves."""
         self._power += logarithm
         self._spread += np.abs(logarithm - level)
         self._bins += 1
 
-    def saw_low(self, samples: np.ndarray) -> None:
-        """Samples (channels, n) of the low band in 1/64 codes."""
+    def add_low(self, samples: np.ndarray) -> None:
+        """Add samples (channels, n) of the LFP band in 1/64 codes."""
         wide = samples.astype(np.int64)
         self._low += wide.sum(axis=1)
         self._squares += (wide * wide).sum(axis=1)
         self._samples += samples.shape[1]
 
-    def profile(self, front: Front, middle: int) -> np.ndarray:
-        """A profile int32 (channels, 6) of all this; middle: the alphabet's middle code. What is past fades."""
-        made = usual(self.channels)
+    def profile(self, frontend: Frontend, middle: int) -> np.ndarray:
+        """The profile int32 (channels, 6) of the sums, which are halved then; middle: the alphabet's middle code."""
+        made = default_profile(self.channels)
         slots_between = (self._slots + PRIOR_SLOTS) * 3 // (3 * self._events + 1)
         made[:, RATE] = np.clip(_logarithm(slots_between * 45 >> 5, 0) - 1, 0, FLAG_CLASSES - 1)
-        made[:, NOISE] = _logarithm(front.median >> MEDIAN_BITS, 2)
+        made[:, NOISE] = _logarithm(frontend.median >> MEDIAN_BITS, 2)
         made[:, POWER] = EIGHTHS // 2 * made[:, NOISE] - POWER_LEVEL
         if self._bins:
             made[:, POWER] = self._power // self._bins
@@ -85,13 +88,13 @@ class Habits:
             mean = self._low // self._samples
             made[:, SCALE] = _logarithm(np.maximum(self._squares // self._samples - mean * mean, 1), 3) // 4
             deviation = _powers(made[:, SCALE])
-            mean += (front.first.astype(np.int64) - middle) << LOW_FRACTION
+            mean += (frontend.first.astype(np.int64) - middle) << LOW_FRACTION
             made[:, OFFSET] = (4 * mean + deviation // 2) // deviation  # quarters of the deviation
         for name in ("_slots", "_bins", "_samples"):
             setattr(self, name, getattr(self, name) // 2)
         for sums in (self._events, self._power, self._spread, self._low, self._squares):
             sums >>= 1
-        return bounded(made)
+        return clipped(made)
 
 
 def _logarithm(values: np.ndarray, bits: int) -> np.ndarray:

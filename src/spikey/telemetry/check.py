@@ -1,4 +1,4 @@
-"""What a telemetry file holds and whether it is whole, as facts for a person or a program."""
+"""The contents of a telemetry file and whether it is whole, for a person or a program."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from spikey.telemetry.file import packets_in, read_file
 from spikey.telemetry.packet import LAST, MAGIC, NUMBERS, read_packet
 from spikey.telemetry.record import Telemetry, collect
 
-NOTE = "lossy telemetry: what was kept of a recording, not the recording"
+NOTE = "lossy telemetry: features of a recording, not the recording"
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def _counted(count: int, noun: str) -> str:
 
 
 def census(data: bytes, what: str) -> tuple[Census, list[bytes]]:
-    """Check every packet of a file's bytes; also the whole packets. DataError where it is no telemetry file."""
+    """Check every packet of a file's bytes; also the whole packets. DataError where it is not a telemetry file."""
     packets = list(packets_in(data, what))
     expected = missing = 0
     ended = False
@@ -79,14 +79,14 @@ def check(path: str | os.PathLike[str]) -> Census:
 
 
 def inspect(path: str | os.PathLike[str]) -> tuple[Telemetry, Census]:
-    """Decode a telemetry file, and say whether it is whole; DataError where it is none, or holds no key."""
+    """Decode a telemetry file, and check whether it is whole; DataError where it is none, or contains no key."""
     data, name = read_file(path)
     counted, packets = census(data, name)
     return collect(packets, name), counted
 
 
 def facts(name: str, telemetry: Telemetry, counted: Census) -> dict[str, Any]:
-    """What a file holds, by name; numbers, texts, lists and dictionaries only, so that it can be written as JSON."""
+    """The contents of a file, by name; numbers, texts, lists and dictionaries only, so that JSON can hold them."""
     description = telemetry.description
     seconds = telemetry.frames / telemetry.rate
     events, waveforms, power, low = telemetry.dropped

@@ -1,4 +1,4 @@
-"""Telemetry packets in; events, waveforms, spike-band power and low band out, with what is missing."""
+"""Telemetry packets in; events, waveforms, spike-band power and LFP band out, with what is missing."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 from spikey.base.errors import DataError
 from spikey.coding.range_coder import range_decoder
 from spikey.telemetry.basis import restore_low, restore_power, restore_waves, tables, transforms
-from spikey.telemetry.channel_stats import bounded, usual
+from spikey.telemetry.channel_stats import clipped, default_profile
 from spikey.telemetry.packet import DROPPED, LAST, Description, Packet, read_packet
-from spikey.telemetry.payload import Payload, code_detail, code_keys, code_news
-from spikey.telemetry.reorder import Order
+from spikey.telemetry.payload import Payload, code_crossings, code_detail, code_key_parts
+from spikey.telemetry.reorder import ReorderBuffer
 from spikey.telemetry.schedule import PART, Schedule, channels_of
 from spikey.telemetry.settings import BLOCK
 from spikey.telemetry.syntax import COMPONENTS, FIELDS
@@ -24,12 +24,12 @@ HOLD = 8  # packets that wait for a missing one, or for the first key
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a packet says.
+class PacketContents:
+    """A decoded packet.
 
     first_frame, end_frame: that it covers. dropped: events that the encoder left out of it.
     event_frames, event_channels int64 (n,): crossings. power_bins, power_channels int64 (m,), power float64 (m,): mean
-    squares, in codes. low_ends, low_channels int64 (k,), low int64 (k, 64): samples of the low band in 1/64 codes, and
+    squares, in codes. low_ends, low_channels int64 (k,), low int64 (k, 64): samples of the LFP band in 1/64 codes, and
     how many of these there are before each block's end. wave_frames, wave_channels int64 (w,): the crossings that
     waveforms belong to; trough_frames int64 (w,); waves int32 (w, snippet): in 1/1024 codes, `Shape.pre` before the
     trough. left_out_waves, left_out_power, left_out_low: waveforms, values of power and blocks that were due.
@@ -57,7 +57,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Missing:
-    """Frames of which nothing is known: their packet did not come, or the key that it needs did not."""
+    """Frames without data: their packet did not come, or the key that it needs did not."""
 
     first_frame: int
     end_frame: int
@@ -81,13 +81,13 @@ class Counts:
 class TelemetryDecoder:
     """Decodes telemetry packets, in order or nearly so; nothing that arrives raises an error.
 
-    `description` is the stream's, once a key has come; `counts` says what became of packets; `ended` is the number of
+    `description` is the stream's, once a key has come; `counts` counts what became of packets; `ended` is the number of
     frames, once the last packet has been read.
 
     >>> import numpy, spikey
     >>> encoder, decoder = spikey.TelemetryEncoder(2, 20000), spikey.TelemetryDecoder()
     >>> packets = encoder.push(numpy.zeros((300, 2), dtype="int16")) + encoder.close()
-    >>> sum(told.end_frame - told.first_frame for packet in packets for told in decoder.push(packet))
+    >>> sum(item.end_frame - item.first_frame for packet in packets for item in decoder.push(packet))
     300
     """
 
@@ -95,11 +95,11 @@ class TelemetryDecoder:
         self.description: Description | None = None
         self.counts = Counts()
         self.ended: int | None = None
-        self._order: Order[Packet] = Order(HOLD)
+        self._reorder: ReorderBuffer[Packet] = ReorderBuffer(HOLD)
         self._early: deque[Packet] = deque(maxlen=HOLD)
 
-    def push(self, data: bytes | memoryview) -> list[Told | Missing]:
-        """What is known with a packet."""
+    def push(self, data: bytes | memoryview) -> list[PacketContents | Missing]:
+        """The contents that can be decoded with a packet, and what is missing before them."""
         self.counts.packets += 1
         try:
             packet = read_packet(data)
@@ -118,42 +118,42 @@ class TelemetryDecoder:
         if self.ended is not None:
             self.counts.late += 1
             return []
-        if not self._order.put(self._order.number(packet), packet):
+        if not self._reorder.put(self._reorder.number(packet), packet):
             self.counts.late += 1
             return []
         return self._release()
 
-    def finish(self) -> list[Told | Missing]:
-        """What is known with the packets that still waited for missing ones."""
+    def finish(self) -> list[PacketContents | Missing]:
+        """The contents of the packets that still waited for missing ones."""
         return self._release(everything=True)
 
-    def _begin(self, key: Packet, description: Description) -> list[Told | Missing]:
+    def _begin(self, key: Packet, description: Description) -> list[PacketContents | Missing]:
         """Begin at a key; of the packets before it, those count that it has overtaken."""
         self.description = description
         self.shape = shape = description.shape
         self._turns, self._tables, self._transforms = Schedule(shape), tables(), transforms(shape)
-        self._order = Order(HOLD, description.packet)
+        self._reorder = ReorderBuffer(HOLD, description.packet)
         self._epoch = -1
         self._profile: np.ndarray | None = None
-        self._coming = usual(shape.channels)
+        self._coming = default_profile(shape.channels)
         self._parts: set[int] = set()
         self._due, self._frames, self._channels = np.zeros((3, 0), dtype=np.int64)  # of waveforms that are to come
         self._blind = 0
-        items: list[Told | Missing] = [self._miss(0, description.packet)] if description.packet else []
-        self._order.put(description.packet, key)
+        items: list[PacketContents | Missing] = [self._miss(0, description.packet)] if description.packet else []
+        self._reorder.put(description.packet, key)
         for packet in self._early:
-            number = self._order.number(packet)
-            if number > description.packet and self._order.put(number, packet):
+            number = self._reorder.number(packet)
+            if number > description.packet and self._reorder.put(number, packet):
                 self.counts.early -= 1
         self._early.clear()
         return items + self._release()
 
-    def _release(self, *, everything: bool = False) -> list[Told | Missing]:
-        items: list[Told | Missing] = []
+    def _release(self, *, everything: bool = False) -> list[PacketContents | Missing]:
+        items: list[PacketContents | Missing] = []
         if self.ended is not None or self.description is None:
             return items
-        due = self._order.next
-        for number, packet in self._order.take(everything=everything):
+        due = self._reorder.next
+        for number, packet in self._reorder.take(everything=everything):
             if number > due:
                 items.append(self._miss(due, number))
                 self.counts.lost += number - due
@@ -176,13 +176,13 @@ class TelemetryDecoder:
             return
         whole = epoch == self._epoch + 1 and len(self._parts) == self._turns.parts
         if epoch == 0:
-            self._profile = usual(self.shape.channels)
+            self._profile = default_profile(self.shape.channels)
         else:
             self._profile = self._coming.copy() if whole and self._epoch >= 0 else None
         self._epoch = epoch
         self._parts = set()
 
-    def _read(self, number: int, packet: Packet) -> Told | Missing:
+    def _read(self, number: int, packet: Packet) -> PacketContents | Missing:
         shape, turns = self.shape, self._turns
         self._turn(number)
         coder = range_decoder([packet.payload])
@@ -191,10 +191,10 @@ class TelemetryDecoder:
         parts = list(range(turns.parts)) if at_once else turns.profiles(number)
         spans = [slice(part * PART, min((part + 1) * PART, shape.channels)) for part in parts]
         payload.profiles = np.zeros((sum(span.stop - span.start for span in spans), FIELDS), dtype=np.int32)
-        code_keys(coder, self._tables, shape, packet.flags, payload)
+        code_key_parts(coder, self._tables, shape, packet.flags, payload)
         at = 0
         for part, span in zip(parts, spans, strict=True):
-            self._coming[span] = bounded(payload.profiles[at : at + span.stop - span.start])
+            self._coming[span] = clipped(payload.profiles[at : at + span.stop - span.start])
             at += span.stop - span.start
             self._parts.add(part)
         if at_once:
@@ -208,8 +208,8 @@ class TelemetryDecoder:
             missing = self._miss(number, number + 1)
             return Missing(missing.first_frame, end)
         self.counts.read += 1
-        code_news(coder, self._tables, shape, payload, self._profile)
-        told = self._events(number, payload)
+        code_crossings(coder, self._tables, shape, payload, self._profile)
+        events = self._events(number, payload)
         waves = self._expect(number * shape.frames, end, payload)
         power, bins = channels_of(turns.power(number, end))
         low, turn = channels_of(turns.blocks(number, end))
@@ -222,11 +222,11 @@ class TelemetryDecoder:
             power, bins, payload.power = power[:0], bins[:0], payload.power[:0]
         if no_low:
             low, turn, payload.low = low[:0], turn[:0], payload.low[:0]
-        return Told(
+        return PacketContents(
             number * shape.frames,
             end,
             int(payload.dropped[0]) if packet.flags & DROPPED else 0,
-            *told,
+            *events,
             bins - 1,
             power,
             self._power(payload, power),
@@ -252,7 +252,7 @@ class TelemetryDecoder:
         return frames + shape.resolution // 2, channels
 
     def _expect(self, start: int, end: int, payload: Payload) -> np.ndarray:
-        """Frames of the events whose waveforms are in a packet, which need all events before to be known."""
+        """Frames of the events whose waveforms are in a packet, which need all events before them."""
         ready = self._due < end
         frames, channels = self._frames[ready], self._channels[ready]
         self._due, self._frames, self._channels = (each[~ready] for each in (self._due, self._frames, self._channels))

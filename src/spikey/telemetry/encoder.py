@@ -1,4 +1,4 @@
-"""Frames in, telemetry packets out: what is kept of them is chosen packet by packet, within the budget."""
+"""Frames in, telemetry packets out: their contents are allocated packet by packet, within the budget."""
 
 from __future__ import annotations
 
@@ -9,22 +9,25 @@ import numpy as np
 
 from spikey.base.errors import UsageError
 from spikey.coding.range_coder import finish_lane, range_encoder
-from spikey.levels.maps import N1, levels_at_once, levels_of_type
+from spikey.levels.affine import Affine, all_values
+from spikey.levels.contract import Levels
+from spikey.levels.n1 import n1_codes
+from spikey.levels.registry import levels_at_once
 from spikey.stream.encoder import DTYPES, MOST_RATE, MOST_STREAMS
-from spikey.telemetry import syntax as sections
-from spikey.telemetry.allocation import OMITTED_BITS, Chooser
+from spikey.telemetry import syntax
+from spikey.telemetry.allocation import OMITTED_BITS, Allocator
 from spikey.telemetry.basis import tables, transforms
-from spikey.telemetry.channel_stats import usual
+from spikey.telemetry.channel_stats import default_profile
 from spikey.telemetry.packet import DROPPED, KEY, LAST, Description, described, head_bytes, write_packet
-from spikey.telemetry.payload import Payload, code_detail, code_keys, code_news
-from spikey.telemetry.pending import Intake
-from spikey.telemetry.rate_control import AIM, DETAIL, EVENTS, POWER, Allowance
+from spikey.telemetry.payload import Payload, code_crossings, code_detail, code_key_parts
+from spikey.telemetry.pending import Pending
+from spikey.telemetry.rate_control import AIM, DETAIL, EVENTS, POWER, RateControl
 from spikey.telemetry.schedule import PART, Schedule, channels_of
 from spikey.telemetry.settings import Settings
 from spikey.telemetry.symbols import spent
 from spikey.telemetry.syntax import FIELDS, STEPS
 
-SLACK = 24  # bits that ending a payload may take beyond what the meter says
+SLACK = 24  # bits that ending a payload may take beyond the meter's count
 LENGTH_BITS = 20
 PULL = 6.0  # how strongly a full buffer coarsens the steps at once,
 DRIFT = 0.05  # and how strongly with every packet
@@ -36,9 +39,9 @@ PURPOSES = ("header", "keys", "events", "waveforms", "power", "low")
 class TelemetryEncoder:
     """Encodes frames of many channels into packets of what matters, lossy, within a budget of bits.
 
-    channels, rate (Hz), dtype: of the samples. settings: what to keep, and the budget. stream: a number of its own for
-    the stream; None for a random one. `frames`, `events`, `dropped` (events, waveforms, values of power, blocks of the
-    low band) and `spent` (bits by purpose) say what became of what was pushed.
+    channels, rate (Hz), dtype: of the samples. settings: what to encode, and the budget. stream: a number of its own
+    for the stream; None for a random one. `frames`, `events`, `dropped` (events, waveforms, values of power, blocks
+    of the LFP band) and `spent` (bits by purpose) count what became of what was pushed.
 
     >>> import numpy, spikey
     >>> encoder = spikey.TelemetryEncoder(16, 20000, settings=spikey.TelemetrySettings(budget=16e3))
@@ -64,7 +67,7 @@ class TelemetryEncoder:
             raise UsageError(f"a rate must be above 0, and at most {MOST_RATE:g} Hz")
         self.dtype = np.dtype(dtype)
         self.stream = secrets.randbits(32) if stream is None else stream
-        self._levels = levels_of_type(self.dtype)
+        self._levels: Levels = all_values(self.dtype)
         self._described = described(
             Description(self.stream, channels, rate, dtype, self._levels, settings or Settings(), 0, (0, 0, 0, 0))
         )
@@ -74,11 +77,11 @@ class TelemetryEncoder:
         self.packets = self.events = 0
         self.dropped = np.zeros(4, dtype=np.int64)
         self.spent = dict.fromkeys(PURPOSES, 0.0)
-        self._allowance = Allowance(self.settings, shape)
+        self._rate_control = RateControl(self.settings, shape)
         self._turns, self._tables = Schedule(shape), tables()
-        self._intake = Intake(self.settings, shape, transforms(shape))
-        self._chooser = Chooser(self._tables, shape)
-        self._profile, self._next = usual(channels), usual(channels)
+        self._pending = Pending(self.settings, shape, transforms(shape))
+        self._allocator = Allocator(self._tables, shape)
+        self._profile, self._next = default_profile(channels), default_profile(channels)
         self._size = START
         self._found = np.zeros((shape.slots, channels), dtype=np.int16)
         self._closed = False
@@ -86,7 +89,7 @@ class TelemetryEncoder:
     @property
     def frames(self) -> int:
         """That were pushed."""
-        return self._intake.frames
+        return self._pending.frames
 
     def push(self, frames: np.ndarray) -> list[bytes]:
         """The packets that are complete with frames (n, channels) or (channels,) of the stream's type."""
@@ -99,15 +102,15 @@ class TelemetryEncoder:
             self._levels = levels_at_once(array)
         packets, at = [], 0
         while at < len(array):
-            part = array[at : at + self._intake.room()]
-            self._intake.take(self._codes(part), self._profile)
+            part = array[at : at + self._pending.room()]
+            self._pending.add(self._codes(part), self._profile)
             at += len(part)
-            if self.frames == self._intake.start + self.shape.frames:
+            if self.frames == self._pending.start + self.shape.frames:
                 packets.append(self._packet(0))
         return packets
 
     def close(self) -> list[bytes]:
-        """The last packet, which holds the frames that are left and says where the stream ends."""
+        """The last packet, which contains the frames that are left and the stream's length."""
         if self._closed:
             return []
         self._closed = True
@@ -115,16 +118,16 @@ class TelemetryEncoder:
 
     def _codes(self, frames: np.ndarray) -> np.ndarray:
         """Codes int32 of samples; a sample between two of the N1's values counts as the lower one."""
-        if self._levels.kind == N1:
-            return (frames >> 6).astype(np.int32) + 512
+        if not isinstance(self._levels, Affine):
+            return n1_codes(frames)
         return frames.astype(np.int32) - self._levels.offset
 
     def _packet(self, flags: int) -> bytes:
         """The packet that is complete, or the last one."""
-        number, intake, allowance, chooser = self.packets, self._intake, self._allowance, self._chooser
+        number, pending, control, allocator = self.packets, self._pending, self._rate_control, self._allocator
         payload, description = Payload(self._found), b""
-        intake.habits.saw_events(intake.events[:, 1], self.shape.slots)
-        payload.length[0] = self.frames - intake.start
+        pending.stats.add_events(pending.events[:, 1], self.shape.slots)
+        payload.length[0] = self.frames - pending.start
         if self._turns.opens(number):
             flags |= KEY
             a, b, c, d = map(int, self.dropped)
@@ -135,45 +138,45 @@ class TelemetryEncoder:
         waves, low = self._place_waves(payload), self._place_low(payload)
         head = 8 * (head_bytes(1 << 7) + len(description) + (1 if description else 0)) + SLACK
         head += LENGTH_BITS if flags & LAST else 0
-        code_keys(chooser.meter, self._tables, self.shape, flags, payload)
-        bits = {"header": head, "keys": int(spent(chooser.meter))}
+        code_key_parts(allocator.meter, self._tables, self.shape, flags, payload)
+        bits = {"header": head, "keys": int(spent(allocator.meter))}
 
-        least = 2 * OMITTED_BITS + chooser.least(len(waves))  # to say that the rest is left out
+        least = 2 * OMITTED_BITS + allocator.least_bits(len(waves))  # that encode that the rest is left out
 
         def left(purpose: float) -> int:
-            return allowance.room(purpose, self.frames) - sum(bits.values())
+            return control.room(purpose, self.frames) - sum(bits.values())
 
-        bits["events"] = chooser.events(payload, intake, self._profile, left(EVENTS) - least)
+        bits["events"] = allocator.events(payload, pending, self._profile, left(EVENTS) - least)
         if payload.dropped[0]:
             flags |= DROPPED
             waves = self._place_waves(payload)
         # Packets of many blocks are as fine as they can be; small ones vary, and are steered together.
-        size = 0 if self._turns.at_once else round(self._size + PULL * (allowance.fullness - AIM))
+        size = 0 if self._turns.at_once else round(self._size + PULL * (control.fullness - AIM))
         size = min(max(size, 0), STEPS - 1)
-        bits["power"] = chooser.power(payload, self._profile, size, left(POWER) - least)
-        detail = chooser.detail(payload, waves, low, self._profile, size, left(DETAIL))
+        bits["power"] = allocator.power(payload, self._profile, size, left(POWER) - least)
+        detail = allocator.detail(payload, waves, low, self._profile, size, left(DETAIL))
         bits["waveforms"], bits["low"] = detail
 
         coder = range_encoder(1, sum(bits.values()) // 8 + 64)
-        code_keys(coder, self._tables, self.shape, flags, payload)
-        code_news(coder, self._tables, self.shape, payload, self._profile)
+        code_key_parts(coder, self._tables, self.shape, flags, payload)
+        code_crossings(coder, self._tables, self.shape, payload, self._profile)
         code_detail(coder, self._tables, payload, self._profile)
         coded = finish_lane(coder, 0)
         packet = write_packet(flags, number, coded, description)
-        self._allowance.spend(8 * len(packet))
+        self._rate_control.spend(8 * len(packet))
         self._account(payload, bits, 8 * (len(packet) - len(coded)), 8 * len(coded))
-        intake.begin_packet()
+        pending.begin_packet()
         self.packets += 1
         return packet
 
     def _profiles(self, number: int) -> np.ndarray:
-        """The profiles that a packet holds; measures the next ones, and takes these, when it is time."""
-        turns, intake = self._turns, self._intake
+        """The profiles that a packet contains; measures the next ones, and takes these, when it is time."""
+        turns, pending = self._turns, self._pending
         parts = turns.profiles(number)
         if number == 0 and turns.at_once:
             parts = list(range(turns.parts))
         if turns.measures(number) or (number == 0 and turns.at_once):
-            coming = intake.habits.profile(intake.front, self._levels.codes // 2)
+            coming = pending.stats.profile(pending.frontend, self._levels.alphabet // 2)
         else:
             coming = self._next
         if turns.opens(number) and (number > 0 or turns.at_once):
@@ -184,8 +187,8 @@ class TelemetryEncoder:
         )
 
     def _place_events(self, payload: Payload) -> None:
-        """Set the events that the packet would tell of if there were no budget."""
-        frames, channels = self._intake.events.T
+        """Set the events that the packet would contain if there were no budget."""
+        frames, channels = self._pending.events.T
         payload.found[:] = 0
         payload.found[frames // self.shape.slot, channels] = 1 + frames % self.shape.slot // self.shape.resolution
 
@@ -195,27 +198,27 @@ class TelemetryEncoder:
         payload.power = np.zeros(len(turn), dtype=np.int32)
         for each in set(turn.tolist()):
             own = payload.power_channels[turn == each]
-            payload.power[turn == each] = self._intake.bins[each][own] - self._profile[own, sections.POWER]
+            payload.power[turn == each] = self._pending.bins[each][own] - self._profile[own, syntax.POWER]
 
     def _place_waves(self, payload: Payload) -> np.ndarray:
         """Set whose waveforms are due; returns their coefficients."""
-        waves = self._intake.waves()
+        waves = self._pending.waves()
         payload.wave_channels, payload.offsets = waves.keys % self.channels, waves.offsets
         payload.absent = np.zeros(len(waves.keys), dtype=np.uint8)
         return waves.coefficients
 
     def _place_low(self, payload: Payload) -> np.ndarray:
-        """Set whose blocks of the low band are due; returns their coefficients."""
+        """Set whose blocks of the LFP band are due; returns their coefficients."""
         payload.low_channels, turn = channels_of(self._turns.blocks(self.packets, self.frames))
         ends = self._turns.block_ends(turn, payload.low_channels)
-        return self._intake.blocks(self._profile, payload.low_channels, ends, self._levels.codes // 2)
+        return self._pending.blocks(self._profile, payload.low_channels, ends, self._levels.alphabet // 2)
 
     def _account(self, payload: Payload, bits: dict[str, int], head: int, coded: int) -> None:
         """Count what a packet took and what was left out of it, and steer the size of steps.
 
         head, coded: bits of the packet outside and inside of its payload, over whose purposes rounding is spread.
         """
-        fullness = self._allowance.fullness
+        fullness = self._rate_control.fullness
         drift = DRIFT * (fullness - AIM) if fullness > 0 else UNUSED
         self._size = min(max(self._size + drift, 0.0), STEPS - 1.0)
         del bits["header"]
@@ -224,7 +227,7 @@ class TelemetryEncoder:
             self.spent[purpose] += each * coded / metered
         self.spent["header"] += head
         dropped = int(payload.dropped[0])
-        self.events += len(self._intake.events) - dropped
+        self.events += len(self._pending.events) - dropped
         no_power, no_low = int(payload.no_power[0]), int(payload.no_low[0])
         left_out = (dropped, int(payload.absent.sum()), no_power * len(payload.power), no_low * len(payload.low))
         self.dropped += np.array(left_out)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from spikey.telemetry.record import Telemetry
 
 COMMENT = b"Lossy reconstruction from Spikey telemetry, not the recording"  # in a WAV
-MOST_RIFF = (1 << 32) - 2  # bytes that a WAV states in 32 bits
+MOST_RIFF = (1 << 32) - 2  # bytes that a WAV's 32-bit sizes can count
 UNKNOWN = b"\xff\xff\xff\xff"  # in place of a size that does not fit
 FORMAT_BYTES = 24  # of a WAV's chunk `fmt `
 PIECE = 1 << 21  # samples that are reconstructed together
@@ -43,13 +43,13 @@ UNITS = {
     "low_frames": "frames",
     "low_rate": "Hz",
     "missing": "frames, first and end",
-    "left_out": "events, waveforms, values of power, blocks of the low band",
+    "left_out": "events, waveforms, values of power, blocks of the LFP band",
 }
 PathLike = str | os.PathLike[str]
 
 
 def arrays(telemetry: Telemetry) -> dict[str, np.ndarray]:
-    """All that is known, by name, as NumPy arrays; `units` says in JSON what each is counted in.
+    """All decoded contents, by name, as NumPy arrays; `units` has each one's unit, as JSON.
 
     event_frames, event_channels, waveform_of int64 (n,), event_times float64 (n,): threshold crossings. waveforms
     float32 (w, snippet), trough_frames, waveform_channels int64 (w,). power float32 (bins, channels). low float32
@@ -60,8 +60,8 @@ def arrays(telemetry: Telemetry) -> dict[str, np.ndarray]:
     >>> import spikey
     >>> from spikey.telemetry.record import collect
     >>> encoder = spikey.TelemetryEncoder(2, 20000)
-    >>> known = arrays(collect(encoder.push(np.zeros((2000, 2), dtype="int16")) + encoder.close()))
-    >>> known["power"].shape, float(known["rate"]), known["event_frames"].size
+    >>> decoded = arrays(collect(encoder.push(np.zeros((2000, 2), dtype="int16")) + encoder.close()))
+    >>> decoded["power"].shape, float(decoded["rate"]), decoded["event_frames"].size
     ((2, 2), 20000.0, 0)
     """
     shape = telemetry.description.shape
@@ -119,11 +119,11 @@ def write_csv(telemetry: Telemetry, path: PathLike, source: PathLike | None = No
         table.writerow(["time_s", "channel", "crossing_frame", "trough_frame", "amplitude", *names])
         events = zip(telemetry.event_frames, telemetry.event_channels, telemetry.waveform_of, strict=True)
         for frame, channel, row in events:
-            known = blank
+            cells = blank
             if row >= 0:
                 wave = [f"{value:.4f}" for value in telemetry.waveforms[row].tolist()]
-                known = [str(telemetry.trough_frames[row]), wave[telemetry.pre], *wave]
-            table.writerow([f"{frame / telemetry.rate:.7f}", channel, frame, *known])
+                cells = [str(telemetry.trough_frames[row]), wave[telemetry.pre], *wave]
+            table.writerow([f"{frame / telemetry.rate:.7f}", channel, frame, *cells])
         text.flush()
         text.detach()
 
@@ -136,9 +136,9 @@ def write_wav(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Write the reconstructed signal, `Telemetry.samples`, as a WAV with a comment that says what it is.
+    """Write the reconstructed signal, `Telemetry.samples`, as a WAV with a comment that it is a lossy reconstruction.
 
-    progress: called with the samples done since. UsageError where `path` cannot be written, or a WAV cannot state the
+    progress: called with the samples done since. UsageError where `path` cannot be written, or a WAV cannot hold the
     rate or type.
     """
     layout = Layout(telemetry.channels, telemetry.rate, telemetry.description.dtype)

@@ -1,4 +1,4 @@
-"""Telemetry files: four bytes that say what it is, then the packets of a stream, one after the other."""
+"""Telemetry files: a magic of four bytes, then the packets of a stream, one after the other."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def is_telemetry(path: str | os.PathLike[str]) -> bool:
 
 
 def packets_in(data: bytes, what: str) -> Iterator[bytes]:
-    """The packets of a file's bytes; what is damaged is passed over. DataError where it is no telemetry file."""
+    """The packets of a file's bytes; what is damaged is passed over. DataError where it is not a telemetry file."""
     if data[: len(MAGIC)] != MAGIC:
-        raise DataError(f"{what}: is no telemetry file")
+        raise DataError(f"{what}: is not a telemetry file")
     view, at, summed = memoryview(data), len(MAGIC), 0
     while at <= len(view) - SHORTEST and summed < MOST_SUMMED:
         end = at
@@ -50,12 +50,12 @@ def read_file(path: str | os.PathLike[str]) -> tuple[bytes, str]:
     file, name, size = open_file(path)
     with file:
         if size < len(MAGIC) or read_at(file, name, 0, len(MAGIC)) != MAGIC:
-            raise DataError(f"{name}: is no telemetry file")
+            raise DataError(f"{name}: is not a telemetry file")
         return bytes(read_at(file, name, 0, size)), name
 
 
 def read_telemetry(path: str | os.PathLike[str]) -> Telemetry:
-    """Decode a telemetry file, or one at an address; DataError where it is none, or holds no key.
+    """Decode a telemetry file, or one at an address; DataError where it is none, or contains no key.
 
     What is damaged or missing is in `missing` and `counts`.
     """

@@ -1,4 +1,4 @@
-"""Filters in whole numbers: Butterworth sections for the spike band, a decimator for the low band.
+"""Filters in whole numbers: Butterworth sections for the spike band, a decimator for the LFP band.
 
 Coefficients are computed with + - * / and square roots alone, so that every machine gets the same.
 """
@@ -9,7 +9,7 @@ import numpy as np
 
 COEFFICIENT_BITS = 20
 FRACTION = 10  # bits of the filtered signal below one code
-LOW_FRACTION = 6  # bits of the low band below one code
+LOW_FRACTION = 6  # bits of the LFP band below one code
 BOXCARS = 4  # running means one after the other, which make the decimator (Hogenauer, 1981)
 # What they take away below a fifth of the decimated rate, three taps of that rate give back: -1/6, 4/3, -1/6.
 SHARPEN = (-1, 8, -1)
@@ -49,7 +49,7 @@ def _rounded(value: float) -> int:
 
 
 def decimator(factor: int) -> tuple[np.ndarray, int]:
-    """Taps int64 (n,), symmetric, of the low band's filter, and their sum: the gain.
+    """Taps int64 (n,), symmetric, of the LFP band's filter, and their sum: the gain.
 
     >>> taps, gain = decimator(32)
     >>> len(taps), gain == int(taps.sum()), bool((taps == taps[::-1]).all())

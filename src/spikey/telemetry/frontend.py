@@ -1,11 +1,11 @@
-"""What is computed of every sample: the spike band, its noise, crossings, its power, and the low band.
+"""The signal-processing front end, run on every sample: spike band, noise, crossings, spike-band power, LFP band.
 
     code --+-- high-pass -- low-pass --+-- running median -- threshold -- crossings
            |     (the spike band)      +-- low-pass -- square -- sum: spike-band power
-           +-- decimator: the low band
+           +-- decimator: the LFP band
 
-All channels side by side, frame by frame, in whole numbers. The spike band is kept for a while, so that waveforms can
-be cut out of it.
+All channels side by side, frame by frame, in whole numbers. The spike band is buffered, so that waveforms can be
+cut out of it.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ LEAST_NOISE = 1 << (FRACTION - 2)  # a quarter of a code: below that, channels a
 NORMAL = 0.6744897501960817  # median of the absolute value of a standard normal variable
 THRESHOLD_BITS = 8
 POWER_SHIFT = 4  # bits of the spike band that its squares do without
-ROOM = 512  # frames that are taken in before the windows are moved
+ROOM = 512  # frames that are processed before the windows are moved
 HALF = 1 << (COEFFICIENT_BITS - 1)
 HIGH, LOW, POWER = 0, 1, 2  # rows of `sections`
 
 
-class Front(NamedTuple):
-    """State of all channels.
+class Frontend(NamedTuple):
+    """State of the front end for all channels.
 
     raw int32 (rows, channels): codes less the channel's first one. band int32 (rows, channels): the spike band, in
-    2^-10 codes. sections int32 (3, 3): gain, a1 and a2 of each filter. memory int32 (8, channels): what they remember,
+    2^-10 codes. sections int32 (3, 3): gain, a1 and a2 of each filter. memory int32 (8, channels): their delay lines,
     two values each: codes, high-passed signal, spike band, and the power's band.
     median int64 (channels,): of the absolute spike band, in 2^-20 codes. limit int64 (channels,): the threshold in
     2^-10 codes. since int32 (channels,): frames since the last event. beyond uint8 (channels,): whether the last frame
     was beyond the threshold. power int64 (channels,): sum of squares in the running bin, in 2^-12 squared codes.
-    taps int32 (n,): the decimator's. sums int64 (channels,): room for it. low int32 (channels, ring): the latest
-    samples of the low band, in 1/64 codes, as many as a packet's blocks need. first int32 (channels,): the first code.
+    taps int32 (n,): the decimator's. sums int64 (channels,): scratch for it. low int32 (channels, ring): the latest
+    samples of the LFP band, in 1/64 codes, as many as a packet's blocks need. first int32 (channels,): the first code.
     events int32 (capacity, 2): frame of the packet and channel of each.
-    numbers int64 (8,): frames taken in; row of the next frame in `raw` and `band`; events found in this chunk;
-    threshold over median, times 256; refractory frames; frames of a sample of the low band; gain of the decimator;
+    numbers int64 (8,): frames processed; row of the next frame in `raw` and `band`; events found in this chunk;
+    threshold over median, times 256; refractory frames; frames of a sample of the LFP band; gain of the decimator;
     polarity.
     """
 
@@ -68,7 +68,7 @@ class Front(NamedTuple):
 FRAMES, ROW, FOUND, FACTOR, REFRACTORY, DECIMATION, GAIN, POLARITY = range(8)
 
 
-def front(settings: Settings, shape: Shape) -> Front:
+def new_frontend(settings: Settings, shape: Shape) -> Frontend:
     """A state before the first frame."""
     channels = shape.channels
     taps, gain = decimator(shape.decimation)
@@ -84,7 +84,7 @@ def front(settings: Settings, shape: Shape) -> Front:
         section("low", settings.power_high, shape.rate),
     ]
     factor = int(settings.threshold / NORMAL * (1 << THRESHOLD_BITS) + 0.5)
-    return Front(
+    return Frontend(
         zeros(rows, channels),
         zeros(rows, channels),
         np.stack(sections),
@@ -107,42 +107,42 @@ def front(settings: Settings, shape: Shape) -> Front:
 
 
 @kernel
-def begin(front, codes):
-    """Set the codes int32 (channels,) that signals are reckoned from, so that filters need not settle."""
+def begin_frontend(frontend, codes):
+    """Set the codes int32 (channels,) that signals are measured from, so that filters need not settle."""
     for c in range(codes.shape[0]):
-        front.first[c] = codes[c]
+        frontend.first[c] = codes[c]
 
 
 @kernel
-def take_in(front, codes, offset):
-    """Take in frames int32 (n, channels), n at most the room; `offset`: of the first of them in its packet."""
-    channels = front.first.shape[0]
-    rows, history = front.raw.shape[0], front.raw.shape[0] - ROOM
-    if front.numbers[ROW] + codes.shape[0] > rows:
-        start = front.numbers[ROW] - history
+def process_frames(frontend, codes, offset):
+    """Process frames int32 (n, channels), n at most the room; `offset`: of the first of them in its packet."""
+    channels = frontend.first.shape[0]
+    rows, history = frontend.raw.shape[0], frontend.raw.shape[0] - ROOM
+    if frontend.numbers[ROW] + codes.shape[0] > rows:
+        start = frontend.numbers[ROW] - history
         for r in range(history):
             for c in range(channels):
-                front.raw[r, c] = front.raw[start + r, c]
-                front.band[r, c] = front.band[start + r, c]
-        front.numbers[ROW] = history
+                frontend.raw[r, c] = frontend.raw[start + r, c]
+                frontend.band[r, c] = frontend.band[start + r, c]
+        frontend.numbers[ROW] = history
     for t in range(codes.shape[0]):
-        row = front.numbers[ROW]
-        raw, band = front.raw[row], front.band[row]
+        row = frontend.numbers[ROW]
+        raw, band = frontend.raw[row], frontend.band[row]
         for c in range(channels):
-            raw[c] = codes[t, c] - front.first[c]
-        _filter(front, raw, band)
-        _measure(front, band)
-        _detect(front, band, offset + t)
-        front.numbers[FRAMES] += 1
-        front.numbers[ROW] = row + 1
-        if front.numbers[FRAMES] % front.numbers[DECIMATION] == 0:
-            _decimate(front)
+            raw[c] = codes[t, c] - frontend.first[c]
+        _filter(frontend, raw, band)
+        _measure(frontend, band)
+        _detect(frontend, band, offset + t)
+        frontend.numbers[FRAMES] += 1
+        frontend.numbers[ROW] = row + 1
+        if frontend.numbers[FRAMES] % frontend.numbers[DECIMATION] == 0:
+            _decimate(frontend)
 
 
 @inlined
-def _filter(front, raw, band):
+def _filter(frontend, raw, band):
     """The spike band of a frame, and the power of its lower part."""
-    memory, sections = front.memory, front.sections
+    memory, sections = frontend.memory, frontend.sections
     channels = raw.shape[0]
     x1, x2, y1, y2 = memory[0], memory[1], memory[2], memory[3]
     gain, a1, a2 = np.int64(sections[HIGH, 0]), np.int64(sections[HIGH, 1]), np.int64(sections[HIGH, 2])
@@ -165,16 +165,16 @@ def _filter(front, raw, band):
         p = gain * (z + 2 * np.int64(z1[c]) + np.int64(z2[c])) - a1 * np.int64(p1[c]) - a2 * np.int64(p2[c])
         z2[c], z1[c] = z1[c], band[c]
         p2[c], p1[c] = p1[c], np.int32((p + HALF) >> COEFFICIENT_BITS)
-    power = front.power
+    power = frontend.power
     for c in range(channels):
         p = np.int64(p1[c] >> POWER_SHIFT)
         power[c] += p * p
 
 
 @inlined
-def _measure(front, band):
+def _measure(frontend, band):
     """Move the running median of the absolute spike band, and now and then the threshold."""
-    median, frames = front.median, front.numbers[FRAMES]
+    median, frames = frontend.median, frontend.numbers[FRAMES]
     shift, age = QUICKEST, frames >> 5
     while age > 1 and shift < SLOWEST:
         shift += 1
@@ -184,16 +184,16 @@ def _measure(front, band):
         step = (median[c] >> shift) + 1
         median[c] = max(median[c] + (step if above else -step), LEAST_NOISE << MEDIAN_BITS)
     if frames & 15 == 0:
-        limit, factor = front.limit, front.numbers[FACTOR]
+        limit, factor = frontend.limit, frontend.numbers[FACTOR]
         for c in range(band.shape[0]):
             limit[c] = ((median[c] >> MEDIAN_BITS) * factor) >> THRESHOLD_BITS
 
 
 @inlined
-def _detect(front, band, frame):
+def _detect(frontend, band, frame):
     """Note the channels whose spike band crosses the threshold with this frame."""
-    limit, since, beyond = front.limit, front.since, front.beyond
-    polarity, crossings = front.numbers[POLARITY], 0
+    limit, since, beyond = frontend.limit, frontend.since, frontend.beyond
+    polarity, crossings = frontend.numbers[POLARITY], 0
     for c in range(band.shape[0]):
         signal = np.int64(band[c])
         signal = -signal if polarity == 0 else (signal if polarity == 1 else abs(signal))
@@ -201,37 +201,37 @@ def _detect(front, band, frame):
         crossings += now & ~beyond[c] & 1
         beyond[c] = now | (beyond[c] & np.uint8(1)) << np.uint8(1)
         since[c] = min(since[c] + 1, 1 << 20)
-    if crossings > 0 and front.numbers[FRAMES] >= WARM_UP:
+    if crossings > 0 and frontend.numbers[FRAMES] >= WARM_UP:
         for c in range(band.shape[0]):
-            if beyond[c] == 1 and since[c] >= front.numbers[REFRACTORY]:
+            if beyond[c] == 1 and since[c] >= frontend.numbers[REFRACTORY]:
                 since[c] = 0
-                found = front.numbers[FOUND]
-                if found < front.events.shape[0]:
-                    front.events[found, 0], front.events[found, 1] = frame, c
-                    front.numbers[FOUND] = found + 1
+                found = frontend.numbers[FOUND]
+                if found < frontend.events.shape[0]:
+                    frontend.events[found, 0], frontend.events[found, 1] = frame, c
+                    frontend.numbers[FOUND] = found + 1
     for c in range(band.shape[0]):
         beyond[c] &= np.uint8(1)
 
 
 @inlined
-def _decimate(front):
-    """One more sample of the low band."""
-    taps, gain, decimation = front.taps, front.numbers[GAIN], front.numbers[DECIMATION]
-    last = front.numbers[ROW] - 1
-    place = (front.numbers[FRAMES] // decimation - 1) & (front.low.shape[1] - 1)
-    sums = front.sums
+def _decimate(frontend):
+    """One more sample of the LFP band."""
+    taps, gain, decimation = frontend.taps, frontend.numbers[GAIN], frontend.numbers[DECIMATION]
+    last = frontend.numbers[ROW] - 1
+    place = (frontend.numbers[FRAMES] // decimation - 1) & (frontend.low.shape[1] - 1)
+    sums = frontend.sums
     for c in range(sums.shape[0]):
         sums[c] = 0
     for i in range(taps.shape[0]):
-        raw, tap = front.raw[last - i], np.int64(taps[i])
+        raw, tap = frontend.raw[last - i], np.int64(taps[i])
         for c in range(sums.shape[0]):
             sums[c] += tap * np.int64(raw[c])
     for c in range(sums.shape[0]):
-        front.low[c, place] = ((sums[c] << (LOW_FRACTION + 1)) + gain) // (2 * gain)
+        frontend.low[c, place] = ((sums[c] << (LOW_FRACTION + 1)) + gain) // (2 * gain)
 
 
 @kernel
-def snippets(front, rows, channels, shape, offsets, waveforms):
+def cut_snippets(frontend, rows, channels, shape, offsets, waveforms):
     """Cut the waveforms of events out of the spike band.
 
     rows, channels int64 (n,): of each crossing. shape int64 (3,): frames before the trough, from it on, and of the
@@ -240,11 +240,11 @@ def snippets(front, rows, channels, shape, offsets, waveforms):
     pre, post, reach = shape[0], shape[1], shape[2]
     for e in range(rows.shape[0]):
         c, row = channels[e], rows[e]
-        best, deepest = 0, np.int64(abs(front.band[row, c]))
+        best, deepest = 0, np.int64(abs(frontend.band[row, c]))
         for o in range(1, reach + 1):
-            depth = np.int64(abs(front.band[row + o, c]))
+            depth = np.int64(abs(frontend.band[row + o, c]))
             if depth > deepest:
                 best, deepest = o, depth
         offsets[e] = best
         for i in range(pre + post):
-            waveforms[e, i] = front.band[row + best - pre + i, c]
+            waveforms[e, i] = frontend.band[row + best - pre + i, c]

@@ -14,15 +14,15 @@ from spikey.recording.source import Source
 from spikey.stream.arrivals import CLOSED, name_of
 from spikey.stream.progress import Progress
 from spikey.stream.sender import PART, READ_BYTES, Link, Sent
-from spikey.telemetry.decoder import Missing, TelemetryDecoder, Told
+from spikey.telemetry.decoder import Missing, PacketContents, TelemetryDecoder
 from spikey.telemetry.encoder import TelemetryEncoder
 from spikey.telemetry.packet import LAST, MAGIC, NUMBERS, Description, Packet, read_packet
 from spikey.telemetry.record import LEFT_OUT
-from spikey.telemetry.reorder import Order
+from spikey.telemetry.reorder import ReorderBuffer
 
 HOLD = 64  # packets that wait for a missing one
-QUIET = 0.3  # seconds without packets after which a stream that has said its end is over, whatever is missing
-SURE = NUMBERS // 4  # packets that a silence may last until only a key says which number comes next
+QUIET = 0.3  # seconds without packets after which a stream whose end packet came is over, whatever is missing
+SURE = NUMBERS // 4  # packets that a silence may last until only a key gives the next number
 NOBODY = object()
 MOST_CANDIDATES = 64  # senders of which one key has come
 MOST_LINES = 20  # about strangers
@@ -69,9 +69,9 @@ def send(
 
 
 class Receiver:
-    """Writes the packets of one stream to a file, in order, and counts what they say.
+    """Writes the packets of one stream to a file, in order, and counts their contents.
 
-    It waits for a key and a second packet of the same sender, so that one stray key does not keep the stream out. Then
+    It waits for a key and a second packet of the same sender, so that one stray key does not block the stream. Then
     it takes packets from whoever sent that, and counts all others as `foreign`, `damaged` ones apart; `late` ones came
     twice or when their turn was over, `refused` keys are farther on than the clock allows. `early` ones came before the
     key. stream: the only one to take; None for the first. log: takes a line for a person.
@@ -88,10 +88,10 @@ class Receiver:
         self.end = ""  # why nothing more is waited for
         self._file, self._only, self._log = file, stream, log
         self._lines = 0
-        self._order: Order[bytes] = Order(HOLD)
+        self._reorder: ReorderBuffer[bytes] = ReorderBuffer(HOLD)
         self._waiting: deque[tuple[Packet, bytes, Any]] = deque(maxlen=HOLD)  # for the first key
         self._keys: OrderedDict[Any, tuple[Packet, bytes]] = OrderedDict()  # by sender, while none is the stream's
-        self._sender: Any = NOBODY  # who may send packets that do not say to which stream they belong
+        self._sender: Any = NOBODY  # who may send packets other than keys, which do not name their stream
         self._ending = False
         self._heard = 0.0
         self._progress = Progress(0, 0.0, 0)  # in packets
@@ -128,22 +128,22 @@ class Receiver:
         self.end = end if self.decoder.ended is None else ENDED
 
     def _belongs(self, packet: Packet, data: bytes, sender: Any) -> bool:
-        """Whether a packet is of this stream, as far as that can be known; a key says it."""
-        now, key, known = time.monotonic(), packet.description, self.description
-        if known is None:
+        """Whether a packet is of this stream: a key names it, others are judged by their sender."""
+        now, key, described = time.monotonic(), packet.description, self.description
+        if described is None:
             self._meet(packet, data, sender)
             return False
-        silence = (now - self._heard) * known.rate / known.shape.frames  # packets
+        silence = (now - self._heard) * described.rate / described.shape.frames  # packets
         if silence > SURE:
             self._sender = NOBODY
-        if key is not None and key.stream == known.stream and key.packet > self._progress.latest():
+        if key is not None and key.stream == described.stream and key.packet > self._progress.latest():
             self.refused += 1
             return False
-        if key is not None and key.stream == known.stream:
+        if key is not None and key.stream == described.stream:
             self._sender = sender
         elif key is not None and sender == self._sender:
             self._sender = NOBODY  # another stream begins there
-        mine = sender == self._sender and (key is None or key.stream == known.stream)
+        mine = sender == self._sender and (key is None or key.stream == described.stream)
         if mine:
             self._heard = now
         else:
@@ -184,13 +184,13 @@ class Receiver:
     def _begin(self, key: Packet, data: bytes, sender: Any) -> None:
         """Begin at a key, with the packets after it that it has been overtaken by."""
         assert key.description is not None
-        self._order = Order(HOLD, key.description.packet)
+        self._reorder = ReorderBuffer(HOLD, key.description.packet)
         self._sender, self._heard = sender, time.monotonic()
         shape = key.description.shape
         self._progress = Progress(key.description.packet, shape.rate / shape.frames, HOLD)
         self._put(key, data)
         for packet, early, who in self._waiting:
-            if who == sender and self._order.number(packet) > key.description.packet:
+            if who == sender and self._reorder.number(packet) > key.description.packet:
                 self.early -= 1
                 self._put(packet, early)
         self._waiting.clear()
@@ -205,7 +205,7 @@ class Receiver:
 
     def _put(self, packet: Packet, data: bytes) -> None:
         last = bool(packet.flags & LAST)
-        if not self.done and self._order.put(self._order.number(packet), data):
+        if not self.done and self._reorder.put(self._reorder.number(packet), data):
             self._ending |= last
             self._progress.came(1)
         elif not last:  # that one is sent several times
@@ -213,17 +213,17 @@ class Receiver:
 
     def _write(self, *, everything: bool) -> None:
         """Write and decode what is in order."""
-        for _, data in self._order.take(everything=everything):
+        for _, data in self._reorder.take(everything=everything):
             if self.decoder.ended is not None:
                 return
             self.bytes += self._file.write(data)
             self.written += 1
             self._count(self.decoder.push(data))
 
-    def _count(self, items: list[Told | Missing]) -> None:
+    def _count(self, items: list[PacketContents | Missing]) -> None:
         for item in items:
             self.last_frame, self.latest = item.end_frame, item.end_frame - item.first_frame
-            if isinstance(item, Told):
+            if isinstance(item, PacketContents):
                 self.events += len(item.event_frames)
                 self.waves += len(item.waves)
                 for name in LEFT_OUT:
@@ -246,26 +246,26 @@ def facts(receiver: Receiver) -> dict[str, Any]:
 
     bits_per_second: of the packets that came, for the time that these cover.
     """
-    known, counts = receiver.description, receiver.decoder.counts
-    if known is None:
+    described, counts = receiver.description, receiver.decoder.counts
+    if described is None:
         raise DataError("no telemetry key arrived")
-    shape = known.shape
+    shape = described.shape
     heard = receiver.written * shape.frames
     if receiver.decoder.ended is not None:
         heard += receiver.latest - shape.frames  # the last packet may cover fewer frames, or none
     missing = sum(end - first for first, end in receiver.missing)
     return {
         "lossy": True,
-        "stream": known.stream,
-        "channels": known.channels,
-        "rate": known.rate,
-        "budget_bits_per_second": known.settings.budget,
+        "stream": described.stream,
+        "channels": described.channels,
+        "rate": described.rate,
+        "budget_bits_per_second": described.settings.budget,
         "frames": receiver.last_frame,
-        "seconds": receiver.last_frame / known.rate,
+        "seconds": receiver.last_frame / described.rate,
         "complete": receiver.decoder.ended is not None,
         "end": receiver.end,
         "bytes": receiver.bytes,
-        "bits_per_second": 8 * (receiver.bytes - len(MAGIC)) * known.rate / heard if heard > 0 else None,
+        "bits_per_second": 8 * (receiver.bytes - len(MAGIC)) * described.rate / heard if heard > 0 else None,
         "events": receiver.events,
         "waveforms": receiver.waves,
         "left_out": dict(receiver.left_out),

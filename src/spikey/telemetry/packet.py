@@ -17,7 +17,10 @@ from typing import NamedTuple
 
 from spikey.base.errors import DataError, UsageError
 from spikey.base.wire import Cursor, varint
-from spikey.levels.maps import AFFINE, N1, Levels, read_levels
+from spikey.levels.affine import Affine
+from spikey.levels.contract import Levels
+from spikey.levels.n1 import N1Levels
+from spikey.levels.registry import read_integer_levels
 from spikey.recording.source import DTYPES
 from spikey.stream.packet import STREAMED
 from spikey.telemetry.settings import KEY_S, PACKET_MS, POLARITIES, Settings, Shape, shape_of, slot_frames
@@ -35,10 +38,10 @@ LATEST = 1 << 50  # frame at which a packet may begin
 
 @dataclass(frozen=True)
 class Description:
-    """What a key packet says of the stream: all that a receiver must know to begin, and what was left out so far.
+    """The description of the stream in a key packet: all that a receiver needs to begin, and what was left out so far.
 
     stream: random, of this stream. dtype, levels: of the samples. packet: the number of this one, not modulo anything.
-    dropped: events, waveforms, values of power and blocks of the low band that were left out before this packet.
+    dropped: events, waveforms, values of power and blocks of the LFP band that were left out before this packet.
     """
 
     stream: int
@@ -58,7 +61,7 @@ class Description:
     @property
     def middle(self) -> int:
         """The alphabet's middle code."""
-        return self.levels.codes // 2
+        return self.levels.alphabet // 2
 
     def write(self) -> bytes:
         """As bytes."""
@@ -69,7 +72,7 @@ class Description:
             [
                 bytes([VERSION]),
                 struct.pack("<Iff", self.stream, self.rate, settings.budget),
-                bytes([list(DTYPES).index(self.dtype) | self.levels.kind << 4]),
+                bytes([list(DTYPES).index(self.dtype) | self.levels.number << 4]),
                 varint(self.channels),
                 varint(self.packet),
                 varint(shape.slots),
@@ -82,7 +85,7 @@ class Description:
         )
 
 
-# Settings that a key states where they are not the usual ones, each as a number, by its bit.
+# Settings that a key contains where they are not the default ones, each as a number, by its bit.
 NUMBERED = (
     "threshold", "refractory_ms", "band_low", "band_high", "resolution_ms", "power_ms", "power_high", "low_high",
     "polarity", "waveforms",
@@ -123,7 +126,7 @@ def write_packet(flags: int, number: int, payload: bytes, description: bytes = b
 
 
 def packet_length(data: bytes | memoryview) -> int:
-    """Bytes of the packet that begins here, as far as its first 6 bytes tell; DataError where none does."""
+    """Bytes of the packet that begins here, from its first 6 bytes; DataError where none begins."""
     cursor = Cursor(data[:6], "a packet")
     if cursor.byte() & 0xF8 != MARK:
         raise DataError("no telemetry packet begins here")
@@ -136,7 +139,7 @@ def read_packet(data: bytes | memoryview) -> Packet:
     """Take a packet apart; DataError for anything that is not one, or not whole."""
     view = memoryview(data)
     if packet_length(view) != len(view):
-        raise DataError("a telemetry packet is not of the length that it states")
+        raise DataError("a telemetry packet's length differs from that in its header")
     check = zlib.crc32(view[:-CHECK_BYTES]).to_bytes(4, "little")[:CHECK_BYTES]
     if check != view[-CHECK_BYTES:]:
         raise DataError("a telemetry packet fails its checksum")
@@ -160,30 +163,31 @@ def _within(ends: tuple[float, float], value: float) -> float:
 def _read_description(cursor: Cursor) -> Description:
     version = cursor.byte()
     if version != VERSION:
-        raise DataError(f"a telemetry stream is of version {version}, which this version does not know")
+        raise DataError(f"a telemetry stream is of version {version}, which this version cannot read")
     stream, rate, budget = struct.unpack("<Iff", cursor.take(12))
     kinds = cursor.byte()
     channels, packet = cursor.varint(1 << 16), cursor.varint(1 << 48)
     slots, epoch = cursor.varint(1 << 20), cursor.varint(1 << 32)
     mask = cursor.varint((1 << len(NUMBERED)) - 1)
-    told = {name: _value(Settings(), name) for name in NUMBERED}
+    values = {name: _value(Settings(), name) for name in NUMBERED}
     for at, name in enumerate(NUMBERED):
         if mask >> at & 1:
-            (told[name],) = struct.unpack("<f", cursor.take(4))
+            (values[name],) = struct.unpack("<f", cursor.take(4))
     dropped = (cursor.varint(), cursor.varint(), cursor.varint(), cursor.varint())
-    if kinds & 15 not in STREAMED or kinds >> 4 not in (N1, AFFINE) or told["polarity"] not in (0, 1, 2):
+    possible = kinds >> 4 in (N1Levels.number, Affine.number) and values["polarity"] in (0, 1, 2)
+    if kinds & 15 not in STREAMED or not possible:
         raise DataError("a telemetry key describes an impossible stream")
-    levels = read_levels(kinds >> 4, cursor)
+    levels = read_integer_levels(kinds >> 4, cursor)
     try:
         slot = slot_frames(rate)
         settings = Settings(
             budget=budget,
-            polarity=POLARITIES[int(told.pop("polarity"))],
-            waveforms=bool(told.pop("waveforms")),
-            band=(told.pop("band_low"), told.pop("band_high")),
+            polarity=POLARITIES[int(values.pop("polarity"))],
+            waveforms=bool(values.pop("waveforms")),
+            band=(values.pop("band_low"), values.pop("band_high")),
             packet_ms=_within(PACKET_MS, slots * slot / rate * 1000),
             key_s=_within(KEY_S, epoch * slots * slot / rate),
-            **told,
+            **values,
         )
         if packet * shape_of(settings, channels, rate).frames > LATEST:
             raise UsageError("it has lasted too long")

@@ -36,7 +36,7 @@ def _none(*columns: int, dtype: type = np.int32) -> np.ndarray:
 
 @dataclass
 class Payload:
-    """What a packet says. Single numbers are int64 (1,), so that a decoder can set them.
+    """The contents of a packet as coded. Single numbers are int64 (1,), so that a decoder can set them.
 
     found int16 (slots, channels): events, as in `code_events`. length: frames of the last packet. profiles int32
     (n, 6): of the next epoch. dropped: events that were left out. burst: as in `code_events`.
@@ -67,12 +67,12 @@ class Payload:
 
 
 def places(shape: Shape) -> int:
-    """Where in a slot an event can be told to be."""
+    """How many times within a slot an event's coded time can take."""
     return -(-shape.slot // shape.resolution)
 
 
-def code_keys(coder: Any, tables: Tables, shape: Shape, flags: int, payload: Payload) -> None:
-    """What can be read without any profile: the length, profiles, what was dropped."""
+def code_key_parts(coder: Any, tables: Tables, shape: Shape, flags: int, payload: Payload) -> None:
+    """Code what can be read without any profile: the length, profiles, what was dropped."""
     if flags & LAST:
         code_length(coder, payload.length, shape.frames)
     if len(payload.profiles):
@@ -81,13 +81,13 @@ def code_keys(coder: Any, tables: Tables, shape: Shape, flags: int, payload: Pay
         code_dropped(coder, payload.dropped)
 
 
-def code_news(coder: Any, tables: Tables, shape: Shape, payload: Payload, profile: np.ndarray) -> None:
-    """The events."""
+def code_crossings(coder: Any, tables: Tables, shape: Shape, payload: Payload, profile: np.ndarray) -> None:
+    """Code the events."""
     code_events(coder, tables, profile[:, RATE], payload.burst, places(shape), payload.found)
 
 
 def code_detail(coder: Any, tables: Tables, payload: Payload, profile: np.ndarray) -> None:
-    """Power, low band and waveforms."""
+    """Code power, LFP band and waveforms."""
     if len(payload.power):
         code_omitted(coder, tables, payload.no_power)
         if not payload.no_power[0]:

@@ -1,4 +1,4 @@
-"""What the encoder has taken in and not yet told: events, waveforms that are complete, bins of power, the low band."""
+"""Features that are pending, computed but not yet in a packet: events, waveforms, bins of power, the LFP band."""
 
 from __future__ import annotations
 
@@ -7,8 +7,17 @@ from typing import NamedTuple
 import numpy as np
 
 from spikey.telemetry.basis import LEAST_SQUARE, Transforms, analyse_low, analyse_waves
-from spikey.telemetry.channel_stats import Habits
-from spikey.telemetry.frontend import FOUND, FRAMES, ROOM, ROW, begin, front, snippets, take_in
+from spikey.telemetry.channel_stats import ChannelStats
+from spikey.telemetry.frontend import (
+    FOUND,
+    FRAMES,
+    ROOM,
+    ROW,
+    begin_frontend,
+    cut_snippets,
+    new_frontend,
+    process_frames,
+)
 from spikey.telemetry.logarithm import logarithms
 from spikey.telemetry.settings import BLOCK, Settings, Shape
 from spikey.telemetry.syntax import COMPONENTS, POWER
@@ -18,7 +27,7 @@ class Crossings(NamedTuple):
     """Events whose waveforms are not complete, int64 (n,) each.
 
     keys: slot of the stream times the number of channels, plus the channel. frames: of the stream. due: the frame after
-    which the waveform is complete, by what the event tells.
+    which the waveform is complete, by the event's coded time.
     """
 
     keys: np.ndarray
@@ -38,18 +47,18 @@ NO_CROSSINGS = Crossings(*np.zeros((3, 0), dtype=np.int64))
 NO_WAVES = Waves(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.uint8), np.zeros((0, COMPONENTS), dtype=np.int32))
 
 
-class Intake:
-    """Takes in codes, and keeps what is to be told of them.
+class Pending:
+    """Computes features of codes, and stores them until their packet is made.
 
     events int64 (n, 2): of the running packet: frame of it, and channel. bins: power of the latest bins, by number, in
-    1/8 octaves, int32 (channels,). habits: what channels are like.
+    1/8 octaves, int32 (channels,). stats: running channel statistics.
     """
 
     def __init__(self, settings: Settings, shape: Shape, transforms: Transforms):
         self.shape, self.transforms = shape, transforms
-        self.front = front(settings, shape)
-        self.habits = Habits(shape.channels)
-        self.frames = self.start = 0  # taken in; and with which the running packet began
+        self.frontend = new_frontend(settings, shape)
+        self.stats = ChannelStats(shape.channels)
+        self.frames = self.start = 0  # processed; and with which the running packet began
         self.events = np.zeros((0, 2), dtype=np.int64)
         self.bins: dict[int, np.ndarray] = {}
         self._span = np.array([shape.pre, shape.post, shape.trough])
@@ -57,34 +66,34 @@ class Intake:
         self._waves: list[Waves] = []
 
     def room(self) -> int:
-        """How many frames may be taken in at once."""
+        """How many frames may be added at once."""
         room = min(self.start + self.shape.frames - self.frames, ROOM)
         return min(room, self.shape.bin - self.frames % self.shape.bin) if self.shape.bin else room
 
-    def take(self, codes: np.ndarray, profile: np.ndarray) -> None:
-        """Take in codes int32 (n, channels), n at most the room; profile: the one in force."""
-        front, shape = self.front, self.shape
+    def add(self, codes: np.ndarray, profile: np.ndarray) -> None:
+        """Process codes int32 (n, channels), n at most the room; profile: the one in force."""
+        frontend, shape = self.frontend, self.shape
         if self.frames == 0:
-            begin(front, codes[0])
-        front.numbers[FOUND] = 0
+            begin_frontend(frontend, codes[0])
+        frontend.numbers[FOUND] = 0
         before = self.frames // shape.decimation
-        take_in(front, codes, self.frames - self.start)
+        process_frames(frontend, codes, self.frames - self.start)
         self.frames += len(codes)
-        if count := int(front.numbers[FOUND]):
-            self._note(front.events[:count].astype(np.int64))
+        if count := int(frontend.numbers[FOUND]):
+            self._add_events(frontend.events[:count].astype(np.int64))
         if len(self._open.due):
             self._cut()
         if shape.bin and self.frames % shape.bin == 0:
             logarithm = np.empty(shape.channels, dtype=np.int32)
-            logarithms(np.maximum(front.power // shape.bin, LEAST_SQUARE), 3, logarithm)
-            front.power[:] = 0
+            logarithms(np.maximum(frontend.power // shape.bin, LEAST_SQUARE), 3, logarithm)
+            frontend.power[:] = 0
             self.bins[self.frames // shape.bin] = logarithm
-            self.habits.saw_power(logarithm, profile[:, POWER])
+            self.stats.add_power(logarithm, profile[:, POWER])
         end = self.frames // shape.decimation // BLOCK * BLOCK
         if end > before:
-            self.habits.saw_low(front.low[:, np.arange(end - BLOCK, end) % front.low.shape[1]])
+            self.stats.add_low(frontend.low[:, np.arange(end - BLOCK, end) % frontend.low.shape[1]])
 
-    def _note(self, events: np.ndarray) -> None:
+    def _add_events(self, events: np.ndarray) -> None:
         shape = self.shape
         self.events = np.concatenate([self.events, events]) if len(self.events) else events
         if shape.waveforms:
@@ -100,11 +109,11 @@ class Intake:
             return
         keys, frames, _ = (each[ready] for each in self._open)
         self._open = Crossings(*(each[~ready] for each in self._open))
-        shape, front = self.shape, self.front
-        rows = front.numbers[ROW] - front.numbers[FRAMES] + frames
+        shape, frontend = self.shape, self.frontend
+        rows = frontend.numbers[ROW] - frontend.numbers[FRAMES] + frames
         offsets = np.zeros(len(rows), dtype=np.uint8)
         cut = np.zeros((len(rows), shape.snippet), dtype=np.int32)
-        snippets(front, rows, keys % shape.channels, self._span, offsets, cut)
+        cut_snippets(frontend, rows, keys % shape.channels, self._span, offsets, cut)
         coefficients = np.zeros((len(rows), len(self.transforms.waves)), dtype=np.int32)
         analyse_waves(self.transforms.waves, cut, coefficients)
         self._waves.append(Waves(keys, offsets, coefficients))
@@ -113,8 +122,8 @@ class Intake:
         """The keys of events (n, 2) of the running packet."""
         return (self.start + events[:, 0]) // self.shape.slot * self.shape.channels + events[:, 1]
 
-    def forget(self, events: np.ndarray) -> None:
-        """Forget the waveforms of events (n, 2) of the running packet, which are not told of."""
+    def drop_waveforms(self, events: np.ndarray) -> None:
+        """Drop the waveforms of events (n, 2) that are left out of the running packet."""
         keys = self.keys(events)
         left = ~np.isin(self._open.keys, keys)
         self._open = Crossings(*(each[left] for each in self._open))
@@ -133,15 +142,17 @@ class Intake:
         return Waves(*(each[order] for each in waves))
 
     def blocks(self, profile: np.ndarray, channels: np.ndarray, ends: np.ndarray, middle: int) -> np.ndarray:
-        """Coefficients int32 (n, kept) of channels' blocks of the low band that end after so many samples of it."""
+        """Coefficients int32 (n, coefficients) of channels' blocks of the LFP band, which end after so many samples."""
         coefficients = np.zeros((len(channels), self.shape.coefficients), dtype=np.int32)
         if len(channels):
-            front = self.front
-            analyse_low(self.transforms.cosines, front.low, front.first, ends, channels, profile, middle, coefficients)
+            frontend = self.frontend
+            analyse_low(
+                self.transforms.cosines, frontend.low, frontend.first, ends, channels, profile, middle, coefficients
+            )
         return coefficients
 
     def begin_packet(self) -> None:
-        """What was due with the last packet has been told."""
+        """Drop what was due with the last packet, and begin the next one."""
         self.start = self.frames
         self.events = self.events[:0]
         self._waves = []

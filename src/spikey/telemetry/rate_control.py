@@ -1,9 +1,9 @@
-"""The budget: how many bits the next packet may have.
+"""Rate control: how many bits the next packet may have within the budget.
 
 Three bounds hold after every packet: bits run ahead of the budget by the buffer's bits and no more (a leaky bucket: a
 radio of the budget's rate sends them in time), every second has no more bits than the budget gives for a second, and so
 has the stream since its beginning, but for a burst of events, which later packets make up for. Keys and what a packet
-needs in any case go out whatever the bounds say, which is why the rest keeps away from them.
+needs in any case go out whatever the bounds are, which is why the rest stays below them.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from spikey.telemetry.settings import LEAST_PACKETS, PROFILE_BITS, Settings, Sha
 
 # Up to how full the buffer may get with each purpose: detail goes before events do.
 DETAIL, POWER, EVENTS = 0.5, 0.75, 1.0
-LAST_BITS = 100  # of a packet that holds nothing
+LAST_BITS = 100  # of an empty packet
 DRAINED = 0.99  # of the budget: what the buffer gives off, so that the bound on a second hardly ever binds
 AIM = 0.3  # how full it should be
 
 
-class Allowance:
-    """Bits of packets of `Shape.frames`, for a budget.
+class RateControl:
+    """A leaky bucket: bits of packets of `Shape.frames`, for a budget.
 
     >>> from spikey.telemetry.settings import shape_of
-    >>> allowance = Allowance(Settings(), shape_of(Settings(), 1024, 20_000))
-    >>> allowance.room(EVENTS, 15), allowance.room(DETAIL, 15)
+    >>> control = RateControl(Settings(), shape_of(Settings(), 1024, 20_000))
+    >>> control.room(EVENTS, 15), control.room(DETAIL, 15)
     (7742, -22)
     """
 
@@ -40,15 +40,15 @@ class Allowance:
         self._recent = 0
         self._second = max(int(settings.budget), int(count * self._packet))
         self._total = 8 * len(MAGIC)
-        self._keep = 2 * (PROFILE_BITS // COPIES * min(PART, shape.channels) + LAST_BITS)
+        self._reserve = 2 * (PROFILE_BITS // COPIES * min(PART, shape.channels) + LAST_BITS)
 
     def room(self, purpose: float, frames: int) -> int:
-        """Bits that the next packet, the stream's until so many frames, may have with what it says for a purpose."""
+        """Bits that the next packet, which ends at a frame of the stream, may have with its contents for a purpose."""
         ahead = DRAINED * self._packet + purpose * self.most - self.held
         limit = self._second - self._recent
         if purpose < EVENTS:
             limit = min(limit, int(self._rate * frames) - self._total)
-        return int(min(ahead, limit - (1 - purpose) * self._keep))
+        return int(min(ahead, limit - (1 - purpose) * self._reserve))
 
     def spend(self, bits: int) -> None:
         """A packet of so many bits goes out."""

@@ -1,4 +1,4 @@
-"""A whole telemetry stream, decoded: its events, waveforms, power and low band as arrays, and a signal for the eye."""
+"""A whole telemetry stream, decoded: its events, waveforms, power and LFP band as arrays, and a signal for the eye."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from functools import cached_property
 import numpy as np
 
 from spikey.base.errors import DataError
-from spikey.telemetry.decoder import Counts, Missing, TelemetryDecoder, Told
+from spikey.telemetry.decoder import Counts, Missing, PacketContents, TelemetryDecoder
 from spikey.telemetry.filters import BOXCARS, FRACTION, LOW_FRACTION
 from spikey.telemetry.packet import Description
 from spikey.telemetry.settings import BLOCK
 
-TAPS = 16  # of the interpolation of the low band
-# Values of power and low band that a stream of so many bytes may have, more than any needs: a false number must not
+TAPS = 16  # of the interpolation of the LFP band
+# Values of power and LFP band that a stream of so many bytes may have, more than any needs: a false number must not
 # take all memory.
 LEAST_VALUES, VALUES_PER_BYTE = 1 << 24, 1 << 12
 LEFT_OUT = ("dropped", "left_out_waves", "left_out_power", "left_out_low")
@@ -23,15 +23,15 @@ LEFT_OUT = ("dropped", "left_out_waves", "left_out_power", "left_out_low")
 
 @dataclass(frozen=True)
 class Telemetry:
-    """What a telemetry stream tells. It is lossy: what it says of a recording, not the recording.
+    """A decoded telemetry stream. It is lossy: features of a recording, not the recording.
 
     description: of the stream, with its settings. frames: its length. event_frames, event_channels int64 (n,):
     threshold crossings, in order. waveform_of int64 (n,): the row in `waveforms` of each event, or -1.
     waveforms float32 (w, snippet): in codes, band-passed; sample `pre` is the trough. trough_frames int64 (w,).
     power float32 (bins, channels): mean square in the spike band's lower part, in squared codes; NaN where it was left
-    out. low float32 (samples, channels): the low band in codes, sample i at frame `low_frames[i]`; NaN likewise.
-    missing: spans of frames of which nothing is known. counts: of packets. dropped: events, waveforms, values of power
-    and blocks of the low band that the encoder left out for want of bits.
+    out. low float32 (samples, channels): the LFP band in codes, sample i at frame `low_frames[i]`; NaN likewise.
+    missing: spans of frames without data. counts: of packets. dropped: events, waveforms, values of power
+    and blocks of the LFP band that the encoder left out for want of bits.
     """
 
     description: Description
@@ -73,17 +73,17 @@ class Telemetry:
 
     @cached_property
     def _means(self) -> np.ndarray:
-        """Of the low band, float32 (channels,); the middle code where nothing of it is known."""
-        known = np.isfinite(self.low)
-        count = known.sum(axis=0)
-        sums = np.where(known, self.low, 0).sum(axis=0)
+        """Of the LFP band, float32 (channels,); the middle code where nothing of it was decoded."""
+        finite = np.isfinite(self.low)
+        count = finite.sum(axis=0)
+        sums = np.where(finite, self.low, 0).sum(axis=0)
         return np.where(count > 0, sums / np.maximum(count, 1), self.description.middle).astype(np.float32)
 
     def signal(self, first: int = 0, end: int | None = None, low: bool = True) -> np.ndarray:
-        """A signal for viewing, float32 (frames, channels) in codes: the low band, and waveforms where events were.
+        """A signal for viewing, float32 (frames, channels) in codes: the LFP band, and waveforms where events were.
 
-        low: whether with the low band; without it there is 0 where no waveform is.
-        What is not known is the low band's level. This is not the recording: there is no noise in it.
+        low: whether with the LFP band; without it there is 0 where no waveform is.
+        What is missing is set to the LFP band's level. This is not the recording: there is no noise in it.
         """
         end = self.frames if end is None else end
         if low:
@@ -102,12 +102,12 @@ class Telemetry:
     def samples(self, first: int = 0, end: int | None = None) -> np.ndarray:
         """The same as samples of the recording's type (frames, channels)."""
         levels = self.description.levels
-        codes = np.clip(np.rint(self.signal(first, end)), 0, levels.codes - 1).astype(np.int32)
+        codes = np.clip(np.rint(self.signal(first, end)), 0, levels.alphabet - 1).astype(np.int32)
         dtype = np.dtype(self.description.dtype)
         return levels.to_values(codes.ravel(), None, dtype).reshape(codes.shape)
 
     def _low_signal(self, first: int, end: int) -> np.ndarray:
-        """The low band at the recording's rate, interpolated by a windowed sinc of 16 taps."""
+        """The LFP band at the recording's rate, interpolated by a windowed sinc of 16 taps."""
         if not len(self.low) or end <= first:
             return np.full((max(end - first, 0), self.channels), self.description.middle, dtype=np.float32)
         step = self.description.shape.decimation
@@ -117,12 +117,12 @@ class Telemetry:
         weights = _interpolator(2 * step)[phase]
         last = len(self.low) - 1
         start, stop = np.clip([base[0] + 1 - TAPS // 2, base[-1] + TAPS // 2], 0, last)
-        known = self.low[start : stop + 1]
-        known = np.where(np.isfinite(known), known, self._means).astype(np.float64)
+        samples = self.low[start : stop + 1]
+        samples = np.where(np.isfinite(samples), samples, self._means).astype(np.float64)
         result = np.zeros((end - first, self.channels))
         for tap in range(TAPS):
             rows = np.clip(base + tap + 1 - TAPS // 2, 0, last) - start
-            result += weights[:, tap, None] * known[rows]
+            result += weights[:, tap, None] * samples[rows]
         return result.astype(np.float32)
 
 
@@ -137,30 +137,30 @@ def _interpolator(phases: int) -> np.ndarray:
 def collect(packets: Iterable[bytes], what: str = "the stream") -> Telemetry:
     """Decode all packets of a stream; DataError where there is no key among them."""
     decoder = TelemetryDecoder()
-    items: list[Told | Missing] = []
+    items: list[PacketContents | Missing] = []
     size = 0
     for packet in packets:
         size += len(packet)
         items += decoder.push(packet)
     items += decoder.finish()
     if decoder.description is None:
-        raise DataError(f"{what}: holds no telemetry key, so nothing of it can be read")
+        raise DataError(f"{what}: contains no telemetry key, without which nothing can be decoded")
     shape, frames = decoder.shape, max((item.end_frame for item in items), default=0)
     rows = (frames // shape.decimation if shape.coefficients else 0) + (frames // shape.bin if shape.bin else 0)
     if rows * shape.channels > LEAST_VALUES + VALUES_PER_BYTE * size:
-        raise DataError(f"{what}: states {frames:,} frames, more than its {size:,} bytes can tell of")
+        raise DataError(f"{what}: its packets claim {frames:,} frames, more than its {size:,} bytes can encode")
     return joined(decoder, items)
 
 
-def joined(decoder: TelemetryDecoder, items: list[Told | Missing]) -> Telemetry:
-    """What a decoder that has seen a key has told, as arrays."""
+def joined(decoder: TelemetryDecoder, items: list[PacketContents | Missing]) -> Telemetry:
+    """The contents of packets as arrays, of a decoder that has read a key."""
     assert decoder.description is not None
     description, shape = decoder.description, decoder.shape
-    told = [item for item in items if isinstance(item, Told)]
+    contents = [item for item in items if isinstance(item, PacketContents)]
     frames = decoder.ended if decoder.ended is not None else max((item.end_frame for item in items), default=0)
 
     def all_of(name: str, empty: np.ndarray) -> np.ndarray:
-        return np.concatenate([empty, *(getattr(item, name) for item in told)])
+        return np.concatenate([empty, *(getattr(item, name) for item in contents)])
 
     none = np.zeros(0, dtype=np.int64)
     event_frames, event_channels = all_of("event_frames", none), all_of("event_channels", none)
@@ -185,7 +185,7 @@ def joined(decoder: TelemetryDecoder, items: list[Told | Missing]) -> Telemetry:
     at = ends[:, None] + np.arange(-BLOCK, 0)
     inside = (at >= 0) & (at < samples)
     low[at[inside], np.broadcast_to(channels[:, None], at.shape)[inside]] = blocks[inside] / (1 << LOW_FRACTION)
-    # A sample of the decimator tells of the frame in the middle of its taps.
+    # A sample of the decimator belongs to the frame in the middle of its taps.
     delay = (BOXCARS * (shape.decimation - 1) + 2 * shape.decimation) / 2
     return Telemetry(
         description,
@@ -200,11 +200,11 @@ def joined(decoder: TelemetryDecoder, items: list[Told | Missing]) -> Telemetry:
         (np.arange(samples) + 1) * shape.decimation - 1 - delay,
         missing_spans(items),
         decoder.counts,
-        tuple(sum(getattr(item, name) for item in told) for name in LEFT_OUT),
+        tuple(sum(getattr(item, name) for item in contents) for name in LEFT_OUT),
     )
 
 
-def missing_spans(items: Iterable[Told | Missing]) -> tuple[tuple[int, int], ...]:
+def missing_spans(items: Iterable[PacketContents | Missing]) -> tuple[tuple[int, int], ...]:
     """First and end frames of what is missing; what follows each other is one span."""
     spans: list[tuple[int, int]] = []
     for item in items:

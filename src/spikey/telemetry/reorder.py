@@ -1,4 +1,4 @@
-"""Packets by number: those that came too soon wait a little, those that came twice are left out."""
+"""The reorder buffer: packets in the order of their numbers; those that came too soon wait, duplicates are dropped."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from spikey.telemetry.packet import NUMBERS, Packet
 Item = TypeVar("Item")
 
 
-class Order(Generic[Item]):
+class ReorderBuffer(Generic[Item]):
     """Items in the order of their packets' numbers. At most `hold` wait for a missing one, which then is given up.
 
     next: the number of the packet that comes next.
 
-    >>> order = Order(hold=1)
-    >>> order.put(0, "a"), order.put(2, "c"), list(order.take())
+    >>> buffer = ReorderBuffer(hold=1)
+    >>> buffer.put(0, "a"), buffer.put(2, "c"), list(buffer.take())
     (True, True, [(0, 'a')])
-    >>> order.put(3, "d"), list(order.take())
+    >>> buffer.put(3, "d"), list(buffer.take())
     (True, [(2, 'c'), (3, 'd')])
     """
 
@@ -28,7 +28,7 @@ class Order(Generic[Item]):
         self._held: dict[int, Item] = {}
 
     def number(self, packet: Packet) -> int:
-        """A packet's number, not modulo anything: keys state it, others are taken to be near the next one."""
+        """A packet's number, not modulo anything: keys contain it, others are taken to be near the next one."""
         if packet.description is not None:
             return packet.description.packet
         return self.next + (packet.number - self.next + NUMBERS // 2) % NUMBERS - NUMBERS // 2

@@ -1,4 +1,4 @@
-"""What each packet of a telemetry stream must hold, by its number alone: no packet needs to say it.
+"""What each packet of a telemetry stream contains, by its number alone, so that no packet has to encode it.
 
 Packet n covers frames n * F to (n + 1) * F. Channels take turns, so that packets are of like size.
 """
@@ -82,7 +82,7 @@ class Schedule:
         return self._turns(packet, end, width, width // 2)
 
     def blocks(self, packet: int, end: int) -> list[tuple[int, int, int]]:
-        """Blocks of the low band that such a packet holds: turn, first and end channel; the turn ends the block.
+        """Blocks of the LFP band that such a packet holds: turn, first and end channel; the turn ends the block.
 
         Channel c's blocks end c / channels of a block's length after those of channel 0.
         """
@@ -112,7 +112,7 @@ class Schedule:
         return found
 
     def block_ends(self, turn: np.ndarray, channel: np.ndarray) -> np.ndarray:
-        """Samples of the low band before the end of channels' blocks, int64 (n,) each."""
+        """Samples of the LFP band before the end of channels' blocks, int64 (n,) each."""
         shape = self.shape
         due = turn * shape.block + (channel * shape.block + shape.channels - 1) // shape.channels
         return due // shape.decimation

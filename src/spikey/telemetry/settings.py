@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from spikey.base.errors import UsageError
 
 MEGABIT = 1_000_000.0
-SLOT_MS = 0.75  # at most one event of a channel is told per slot
+SLOT_MS = 0.75  # at most one event of a channel is coded per slot
 HEADER_BYTES = 8  # of a packet, at most
 HEADER_SHARE = 0.086  # of the budget that headers may take; packets last as long as that needs
 PRE_MS, POST_MS = 0.5, 0.9  # of a waveform, before and from the trough on
 TROUGH_MS = 0.15  # after the crossing, in which the trough is looked for
-DECIMATED = 625.0  # Hz, about the rate of the low band
-BLOCK = 64  # samples of the low band that are transformed together
+DECIMATED = 625.0  # Hz, about the rate of the LFP band
+BLOCK = 64  # samples of the LFP band that are transformed together
 BUFFER_MS = 10.0
 LEAST_PACKETS = 4  # that the buffer holds
 KEY_SECONDS = 4.0
@@ -32,13 +32,13 @@ POLARITIES = ("negative", "positive", "both")
 
 @dataclass(frozen=True)
 class Settings:
-    """What to keep and how many bits it may take.
+    """What to encode and how many bits it may take.
 
     budget: bit/s for all channels together. threshold: in standard deviations of the noise, estimated by the running
     median (Quiroga et al., 2004). polarity: of the crossings: negative, positive or both. refractory_ms: without a
     further event of the channel. band: Hz, of events and waveforms. resolution_ms: of the times of events; 0: to the
     sample. waveforms: whether events have some. power_ms: bins of spike-band power, 0: none. power_high: Hz, its upper
-    edge. low_high: Hz, upper edge of the low band, 0: none. packet_ms: of a packet; None: as the budget allows.
+    edge. low_high: Hz, upper edge of the LFP band, 0: none. packet_ms: of a packet; None: as the budget allows.
     buffer_ms: how far packets may run ahead of the budget. key_s: seconds between keys; None: as the budget allows.
 
     >>> Settings().budget
@@ -90,7 +90,7 @@ class Shape:
 
     slot: frames. slots: of a packet. resolution: frames. refractory: frames. pre, post, trough: frames of a waveform
     before and from the trough on, and after the crossing within which that is. bin: frames of a bin of power, or 0.
-    decimation: frames of a sample of the low band. coefficients: that are kept of a block's 64, or 0.
+    decimation: frames of a sample of the LFP band. coefficients: those coded of a block's 64, or 0.
     epoch: packets between two keys.
     """
 
@@ -126,7 +126,7 @@ class Shape:
 
     @property
     def block(self) -> int:
-        """Frames of a block of the low band."""
+        """Frames of a block of the LFP band."""
         return self.decimation * BLOCK
 
 

@@ -1,6 +1,6 @@
 """One symbol through one coder: an encoder, a decoder, a meter that adds up bits, or a tally for fitting tables.
 
-What a packet says is written once, in `sections`, as a sequence of these calls; which way the symbols go, or whether
+The syntax of a packet is written once, in `syntax`, as a sequence of these calls; which way the symbols go, or whether
 they are only counted, is a matter of the coder's type.
 """
 

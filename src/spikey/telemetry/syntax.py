@@ -1,4 +1,4 @@
-"""The parts of a packet's payload, symbol by symbol: profiles, events, spike-band power, low band, waveforms.
+"""The syntax of a packet's payload, symbol by symbol: profiles, events, spike-band power, LFP band, waveforms.
 
 Each function codes arrays through whatever coder it is given: a range encoder and a meter read them, a range decoder
 fills them. All contexts are of the same packet and of the profile, so that a packet needs no other but the key.
@@ -16,8 +16,8 @@ QUARTERS = 4  # steps an octave of noise and scale
 EIGHTHS = 8  # and of power
 POWER_LEVEL = 64  # power's level lies near 16 log2(noise) - 64
 SPREADS = 4  # classes of how much a channel's power varies
-BURSTS = 8  # times 1, 4, 16, ...: how much likelier events are in a packet than the profiles say
-STEPS = 40  # sizes of the low band's steps, four an octave
+BURSTS = 8  # times 1, 4, 16, ...: how much likelier events are in a packet than by the profiles
+STEPS = 40  # sizes of the LFP band's steps, four an octave
 STEP_CLASSES, STEPS_OF_CLASS, BANDS, LOW_CONTEXTS = 14, 3, 14, 9
 QUALITIES = 10  # sizes of the waveforms' steps, two an octave
 COMPONENTS = 12  # of the waveforms' basis
@@ -25,7 +25,7 @@ WAVE_CONTEXTS = 16
 ABSENT = 6  # class of the chance that an event's waveform was left out
 COARSE = 2  # class of the chance that power comes in coarser steps
 COARSEST = 3  # steps of power
-OMITTED = 7  # and of that of the power or the low band of a packet
+OMITTED = 7  # and of that of the power or the LFP band of a packet
 
 # Rows of the tables.
 PROFILE_ROWS = 0
@@ -39,7 +39,7 @@ ROWS = WAVE_ROWS + QUALITIES * COMPONENTS * WAVE_CONTEXTS
 
 @kernel
 def code_profile(coder, tables, profile):
-    """Code what is known of some channels; profile int32 (channels, 6)."""
+    """Code the profile int32 (channels, 6) of some channels."""
     for c in range(profile.shape[0]):
         profile[c, RATE] = symbol(coder, tables, PROFILE_ROWS + RATE, profile[c, RATE])
         for field in (NOISE, SCALE):
@@ -96,7 +96,7 @@ def code_power(coder, tables, coarse, spreads, which, values):
 
 @kernel
 def code_low(coder, tables, step, blocks):
-    """Code blocks of the low band; step int64 (1,): the size of all steps. blocks int32 (n, coefficients)."""
+    """Code blocks of the LFP band; step int64 (1,): the size of all steps. blocks int32 (n, coefficients)."""
     step[0] = even(coder, STEPS, step[0])
     for b in range(blocks.shape[0]):
         last, before = 0, 0  # magnitudes

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spikey.base.errors import DataError, UsageError
-from spikey.files.whole import Settings as Recordings
-from spikey.files.whole import open_recording
-from spikey.levels.maps import fits_n1
+from spikey.files.compress import open_recording
+from spikey.files.settings import Settings as Recordings
+from spikey.levels.n1 import fits_n1
 from spikey.recording.output import atomic_output
 from spikey.recording.source import Source
 from spikey.stream.encoder import DTYPES
@@ -29,7 +29,7 @@ class Encoded:
     """What became of a recording.
 
     bits: of a sample, of which the ratio is. size: bytes of the file. spent: bits by purpose. dropped: events,
-    waveforms, values of power and blocks of the low band that were left out.
+    waveforms, values of power and blocks of the LFP band that were left out.
     """
 
     settings: Settings
@@ -63,7 +63,7 @@ def encode_file(
     progress: Callable[[int], None] | None = None,
     overwrite: bool = False,
 ) -> Encoded:
-    """Encode a recording as telemetry, LOSSY, and decode every packet to see that it says what was to be said.
+    """Encode a recording as telemetry, LOSSY, and decode every packet to check its contents.
 
     ratio: sets the budget, to the rate of the converter's bits over this: 10 bits a sample for the N1, else those of
     the type. usual_budget: sets it to 976.5625 bit/s a channel, as it is without settings. recordings: how to open the
@@ -134,7 +134,7 @@ class _Check:
                 self._events += len(item.event_frames)
 
     def done(self, encoder: TelemetryEncoder) -> None:
-        """DataError unless everything was told."""
+        """DataError unless everything was decoded."""
         same = self._whole and self._events == encoder.events and self._decoder.ended == encoder.frames
         if not same:
             raise DataError(f"{self._name}: the telemetry does not decode to what was encoded; please report this")

@@ -1,7 +1,7 @@
-"""What watches over a training: it keeps the best model and the history, and turns interrupts into checkpoints.
+"""The callback of a training: stores the best model and the history, and turns interrupts into checkpoints.
 
-The best model of a training that has not ended lies in the training's folder. It takes the place of the latest model
-when the training ends, or before where there is no other, so that what is interrupted replaces nothing.
+The best model of a training that has not ended is a file in the training's folder. It replaces the latest model when
+the training ends, or earlier where there is none, so that an interrupted training replaces nothing.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from lightning.pytorch import Callback, Trainer
 from spikey.base.errors import DataError, InterruptedByUser, SpikeyError
 from spikey.model.tensor_file import kept_file
 from spikey.model.trained import Model, load
-from spikey.training.evaluate import compress
-from spikey.training.messages import duration, gain, rates, really
+from spikey.training.evaluate import compress, rates
+from spikey.training.messages import compression, duration, gain
 from spikey.training.module import Module, anywhere
 from spikey.training.plan import Plan, write
 from spikey.training.quantise import quantise
 
 FIGURES = 5  # digits of a model's figures
-ORIGIN = ("name", "config", "calibrations", "data_sha256", "recordings", "samples")  # what tells trainings apart
-MEASURED = 20  # steps after which the time that an epoch takes is said
+ORIGIN = ("name", "config", "calibrations", "data_sha256", "recordings", "samples")  # what identifies a training
+MEASURED = 20  # steps after which the time that an epoch takes is announced
 
 
 class Interrupted(InterruptedByUser):
     """The user stopped a training."""
 
 
-class Keeper(Callback):
-    """Keeps the best model and the history, says how long it will take, and turns interrupts into checkpoints."""
+class TrainingCallback(Callback):
+    """Stores the best model and the history, announces the duration, and turns interrupts into checkpoints."""
 
     def __init__(self, plan: Plan, module: Module) -> None:
         self.plan, self.module = plan, module
@@ -51,11 +51,11 @@ class Keeper(Callback):
         self._leads = False  # of the processes that share the work, the one that writes
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain data, for the checkpoint."""
+        """History and best figure, for the checkpoint."""
         return {"history": self.history, "steps": self.steps, "best": self.best}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """From a checkpoint."""
+        """Continue from a checkpoint."""
         self.history = list(state["history"])
         best = float(state["best"])
         if round(best, FIGURES) != self.best:  # the file is older or newer than the checkpoint
@@ -64,19 +64,19 @@ class Keeper(Callback):
         self.steps = [(int(step), float(loss)) for step, loss in state["steps"]]
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
-        """Say what the checkpoint is of."""
+        """Identify the training that the checkpoint belongs to."""
         checkpoint["fingerprint"] = self.plan.fingerprint()
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """The first SIGINT or SIGTERM asks to stop, the second one does not ask."""
+        """Stop after the current step at the first SIGINT or SIGTERM, and at once at the second one."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
 
         def stop(signum: int, frame: FrameType | None) -> None:
             if self.asked_to_stop:
-                raise Interrupted(f"interrupted; {self.left()}")
+                raise Interrupted(f"interrupted; {self.remains()}")
             self.asked_to_stop = True
             self.plan.say("stopping after this step (once more to stop at once) ...")
 
@@ -88,8 +88,8 @@ class Keeper(Callback):
             for number, handler in former.items():
                 signal.signal(number, handler)
 
-    def recall(self) -> None:
-        """Take over the best model that an interrupted training of the same kind left; keep any other under its id."""
+    def adopt_best(self) -> None:
+        """Adopt the best model of an interrupted training of the same configuration; move any other to its id."""
         if not self.plan.best.exists():
             return
         try:
@@ -99,15 +99,15 @@ class Keeper(Callback):
                 self.best = float(model.metadata["figures"]["test_bits_per_sample"])
                 return
         except (DataError, LookupError, TypeError, ValueError):
-            self.plan.say(f"{self.plan.best}: is damaged, and is not used")
+            self.plan.say(f"{self.plan.best}: is damaged and is not used")
             return
         kept = kept_file(self.plan.file.parent, model.id)
         kept.parent.mkdir(parents=True, exist_ok=True)
         self.plan.best.replace(kept)
-        self.plan.say(f"{kept}: the best model of a training that has not ended, and that this one does not go on from")
+        self.plan.say(f"{kept}: the best model of another training that has not ended")
 
-    def left(self) -> str:
-        """Say what there is when a training stops early, after making the best model the latest where there is none."""
+    def remains(self) -> str:
+        """Describe what exists when a training stops early; the best model becomes the latest where there is none."""
         parts = []
         if self.plan.best.is_file() and self.best < float("inf"):
             with suppress(SpikeyError, OSError):  # the training has ended by another error
@@ -119,31 +119,31 @@ class Keeper(Callback):
                 published = False
             parts.append(f"the best model so far is {self.plan.file if published else self.plan.best}")
             if not published and self.plan.file.exists():
-                parts.append(f"{self.plan.file} is what it was before")
+                parts.append(f"{self.plan.file} is unchanged")
         if self.plan.checkpoint.exists():
             parts.append("the same command goes on from the last checkpoint")
-        return ", and ".join(parts) or "nothing was kept yet"
+        return ", and ".join(parts) or "nothing is stored yet"
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Start measuring; take SIGTERM back, which Lightning would make an end without a checkpoint."""
+        """Start measuring; restore the handler of SIGTERM, for which Lightning would stop without a checkpoint."""
         if self._handler is not None:
             signal.signal(signal.SIGTERM, self._handler)
         self._first_step, self._started = trainer.global_step, time.monotonic()
         self._leads = trainer.is_global_zero
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Note the loss, say once how long an epoch takes, stop where asked to."""
+        """Record the loss, announce once how long an epoch takes, stop where asked to."""
         loss = trainer.logged_metrics.get("train_loss")
         if loss is not None and (not self.steps or trainer.global_step >= self.steps[-1][0] + 20):
             self.steps.append((trainer.global_step, float(loss)))
         done = trainer.global_step - self._first_step
         if done == 1:
-            self._started = time.monotonic()  # the first step prepares what the others find ready
+            self._started = time.monotonic()  # the first step includes preparations
         if done == MEASURED and trainer.is_global_zero:
             self._announce((time.monotonic() - self._started) / (MEASURED - 1))
         if anywhere(trainer, self.asked_to_stop):
             trainer.save_checkpoint(self.plan.checkpoint)
-            raise Interrupted(f"interrupted; {self.left()}")
+            raise Interrupted(f"interrupted; {self.remains()}")
 
     def _announce(self, seconds: float) -> None:
         training = self.plan.config.training
@@ -157,7 +157,7 @@ class Keeper(Callback):
         )
 
     def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Note the figures; if they are the best ones, write the model."""
+        """Record the figures; if they are the best ones, write the model."""
         self.evaluated = trainer.global_step
         if not trainer.is_global_zero:
             return
@@ -176,7 +176,7 @@ class Keeper(Callback):
         self.history.append(entry)
         self.plan.say(
             f"epoch {entry['epoch']:g}, step {entry['step']}: {loss:.4f} bits per sample on the test recordings, "
-            f"{gain(loss, base)} without the network, {base:.4f}{really(compressed)}"
+            f"{gain(loss, base)} without the network, {base:.4f}{compression(compressed)}"
         )
         if loss < self.best:
             self.best = loss

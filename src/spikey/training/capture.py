@@ -1,4 +1,4 @@
-"""What a network would have been told: the codec's own model is run over a recording, and its inputs are kept."""
+"""Captures the inputs of a network: runs the codec's own model over a recording and stores what the network gets."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from spikey.codec.adaptive.densities import density_of
 from spikey.codec.adaptive.loop import run
-from spikey.codec.block import density_of, initial_scale
+from spikey.codec.plan import initial_scale
 from spikey.coding.symbols import code_symbol
 from spikey.model.calibration import Calibration
 from spikey.model.learned import Learned, given, learned_predictor
@@ -16,19 +17,19 @@ from spikey.model.scale import scale_at, update_scale
 from spikey.model.trained import Architecture
 
 
-class Silent(NamedTuple):
+class NullCoder(NamedTuple):
     """A coder that writes nothing. at int64 (1,): as in every coder."""
 
     at: np.ndarray
 
 
-@code_symbol.register(Silent)
-def _code_symbol_silent(coder, density, lane, location, step, code):
+@code_symbol.register(NullCoder)
+def _code_symbol_null(coder, density, lane, location, step, code):
     return code
 
 
-class Recorded(NamedTuple):
-    """The model with a memory.
+class Capture(NamedTuple):
+    """The model, and the inputs of its network at every sample.
 
     inputs int16 (frames, inputs), 1/256; location int32 (frames,), the base's, 1/64 LSB; scale int32 (frames,): the
     base's log2, 1/65536 octave of 1/64 LSB.
@@ -40,47 +41,47 @@ class Recorded(NamedTuple):
     scale: np.ndarray
 
 
-@prepare.register(Recorded)
-def _prepare_recorded(recorded, at):
-    model = recorded.model
+@prepare.register(Capture)
+def _prepare_capture(captured, at):
+    model = captured.model
     prepare(model, at)
     for i in range(model.inputs.shape[1]):
-        recorded.inputs[at, i] = model.inputs[0, i]
-    recorded.location[at] = model.base_location[0]
-    recorded.scale[at] = model.base_scale[0]
+        captured.inputs[at, i] = model.inputs[0, i]
+    captured.location[at] = model.base_location[0]
+    captured.scale[at] = model.base_scale[0]
 
 
-@predict.register(Recorded)
-def _predict_recorded(recorded, lane, at):
-    return predict(recorded.model, lane, at)
+@predict.register(Capture)
+def _predict_capture(captured, lane, at):
+    return predict(captured.model, lane, at)
 
 
-@update.register(Recorded)
-def _update_recorded(recorded, lane, at, position, location, reciprocal):
-    update(recorded.model, lane, at, position, location, reciprocal)
+@update.register(Capture)
+def _update_capture(captured, lane, at, position, location, reciprocal):
+    update(captured.model, lane, at, position, location, reciprocal)
 
 
-@refit.register(Recorded)
-def _refit_recorded(recorded, first, end, full):
-    refit(recorded.model, first, end, full)
+@refit.register(Capture)
+def _refit_capture(captured, first, end, full):
+    refit(captured.model, first, end, full)
 
 
-@scale_at.register(Recorded)
-def _scale_at_recorded(recorded, lane, at):
-    return scale_at(recorded.model, lane, at)
+@scale_at.register(Capture)
+def _scale_at_capture(captured, lane, at):
+    return scale_at(captured.model, lane, at)
 
 
-@update_scale.register(Recorded)
-def _update_scale_recorded(recorded, lane, at, distance, reciprocal):
+@update_scale.register(Capture)
+def _update_scale_capture(captured, lane, at, distance, reciprocal):
     pass
 
 
-def record(codes: np.ndarray, size: int, architecture: Architecture, calibration: Calibration | None) -> Recorded:
-    """Run the base over codes int32 (frames,) of an alphabet of `size`."""
+def capture(codes: np.ndarray, size: int, architecture: Architecture, calibration: Calibration | None) -> Capture:
+    """Run the model without a network over codes int32 (frames,) of an alphabet of `size`."""
     frames = len(codes)
     prior = None if calibration is None else calibration.prior
     model = learned_predictor(architecture, given(), frames, size, [initial_scale(codes)], prior=prior)
     inputs = np.zeros((frames, architecture.inputs), dtype=np.int16)
-    recorded = Recorded(model, inputs, np.zeros(frames, dtype=np.int32), np.zeros(frames, dtype=np.int32))
-    run(Silent(np.zeros(1, dtype=np.int64)), recorded, density_of(size, calibration), recorded, codes, SEGMENT)
-    return recorded
+    captured = Capture(model, inputs, np.zeros(frames, dtype=np.int32), np.zeros(frames, dtype=np.int32))
+    run(NullCoder(np.zeros(1, dtype=np.int64)), captured, density_of(size, calibration), captured, codes, SEGMENT)
+    return captured

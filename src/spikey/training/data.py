@@ -1,4 +1,4 @@
-"""The recordings to train on: found or fetched, and split into those that are learned from and those that validate."""
+"""The recordings of a training: found or downloaded, and split into training and validation recordings."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ UNPACKED = "recordings"  # folder in data.directory that an archive is unpacked 
 
 
 def recordings(data: Data, progress: Bar | None = None, say: Say = lambda text: None) -> list[Path]:
-    """The sorted WAV files below `data.directory`, or, where it holds none, those of `data.url`.
+    """The sorted WAV files below `data.directory`, or, where there are none, those of `data.url`.
 
     An address of a zip archive is downloaded into `data.directory`, a local archive is read where it lies; either is
     unpacked to `data.directory`/recordings, whole or not at all, and a download is deleted once it is. A local folder
     is used as it is. Hidden files and folders and __MACOSX are passed over.
 
-    progress: called with a total of bytes, None if unknown, and a unit, it gives a context that yields what to call
-    with each amount done, as `spikey.cli.common.progress_bar` does. say: gets lines for a person.
-    Raises UsageError or DataError, one sentence, where there are no recordings to be had that way.
+    progress: called with a total, None if unknown, and a unit; returns a context manager that yields a function to call
+    with each amount done, as `spikey.cli.common.progress_bar` does. say: called with lines for a person.
+    Raises UsageError or DataError, one sentence, where no recordings can be found or fetched.
     """
     bar = progress or _no_bar
     directory = Path(data.directory)
@@ -41,7 +41,7 @@ def recordings(data: Data, progress: Bar | None = None, say: Say = lambda text: 
     if isinstance(address, Path) and address.is_dir():
         found = _wav_files(address)
         if not found:
-            raise UsageError(f"{address}: data.url is a folder without WAV files, and {directory} holds none either")
+            raise UsageError(f"{address}: data.url is a folder without WAV files, and {directory} has none either")
         return found
     folder = directory / UNPACKED
     with suppress(OSError):
@@ -54,21 +54,21 @@ def recordings(data: Data, progress: Bar | None = None, say: Say = lambda text: 
     # The name tells addresses apart, so that none is continued with the bytes of another.
     target = directory / f"download-{hashlib.sha256(address.encode(errors='backslashreplace')).hexdigest()[:12]}.zip"
     if not target.exists():
-        say(f"{directory} holds no WAV files; downloading {address}")
+        say(f"{directory} contains no WAV files; downloading {address}")
         download(address, target, bar, say)
     try:
         unpack(target, folder, bar, say)
     except DataError as error:
         target.unlink(missing_ok=True)
-        raise DataError(f"{error}; what {address} gave is deleted again") from None
+        raise DataError(f"{error}; the download from {address} is deleted again") from None
     target.unlink(missing_ok=True)
     return _wav_files(directory)
 
 
 def split(paths: list[Path], ratio: float, seed: int) -> tuple[list[Path], list[Path]]:
-    """The WAV files to learn from, `ratio` of them or a little less, and those to validate on, both sorted, none empty.
+    """Split WAV files into training files, `ratio` of them or a little less, and validation files; both are sorted.
 
-    Recordings made at the same instant stay together. Which ones go where depends on nothing but `seed`, the paths
+    Recordings made at the same instant stay together. The split depends on nothing but `seed`, the paths
     below the folder that all are in, and the recordings themselves. Raises UsageError where that leaves one side empty,
     DataError, naming the file, for a recording that cannot be read.
     """
@@ -130,7 +130,7 @@ def _address(url: str) -> Path | str:
         raise UsageError(f"{url}: data.url is of a kind that cannot be fetched; http, https, file and paths can")
     if os.path.exists(path):
         return path
-    raise UsageError(f"{url}: data.url names nothing that exists; it takes an address or a local zip archive or folder")
+    raise UsageError(f"{url}: data.url does not exist; it takes an address or a local zip archive or folder")
 
 
 @contextmanager

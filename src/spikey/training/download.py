@@ -1,4 +1,4 @@
-"""Downloads one large file over http(s), with what an interrupted download left continued rather than repeated."""
+"""Downloads one large file over http(s); an interrupted download is continued rather than repeated."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LOCAL = "give data.directory a folder of WAV files, or data.url the path of a lo
 
 @dataclass(frozen=True)
 class _State:
-    """What the server said of the file that a partial one is the beginning of, kept beside it.
+    """What the server specified of the file that a partial one is the beginning of, stored beside it.
 
     validator: its strong entity tag or else its date, empty where there is none; size in bytes, None if unknown.
     """
@@ -39,10 +39,10 @@ class _Lost(Exception):
 
 
 def download(url: str, target: Path, bar: Bar, say: Say) -> None:
-    """Download `url` (http or https) to `target`; say its size and SHA-256.
+    """Download `url` (http or https) to `target`; report its size and SHA-256.
 
-    What has come so far lies in `target` + `.part`, what it is in `target` + `.part.json`; the next call goes on from
-    there if the server allows it and the file is still the same, and starts anew otherwise. Raises UsageError where the
+    A partial file is `target` + `.part`, its description `target` + `.part.json`; the next call continues it if the
+    server allows it and the file is still the same, and starts anew otherwise. Raises UsageError where the
     address is wrong or nothing can be written, DataError where the server or the network fails.
     """
     part = target.with_name(target.name + ".part")
@@ -52,7 +52,7 @@ def download(url: str, target: Path, bar: Bar, say: Say) -> None:
             break
         except _Lost as reason:
             if attempt == ATTEMPTS - 1:
-                raise DataError(f"{url}: {reason}; run again to go on") from None
+                raise DataError(f"{url}: {reason}; run again to continue") from None
             time.sleep(PAUSE)
     try:
         part.replace(target)
@@ -149,7 +149,7 @@ def _refusal(url: str, code: int) -> SpikeyError:
 
 
 def _piece(response: http.client.HTTPResponse) -> bytes:
-    """The next bytes, none at the end, or wherever the connection ends while the server has stated the length."""
+    """The next bytes, none at the end, or wherever the connection ends while the server has specified the length."""
     try:
         return response.read1(PIECE)
     except (OSError, http.client.HTTPException) as error:
@@ -157,13 +157,13 @@ def _piece(response: http.client.HTTPResponse) -> bytes:
 
 
 def _validator(response: http.client.HTTPResponse) -> str:
-    """By what the server tells versions of the file apart, to the byte; empty where it says nothing."""
+    """What identifies a version of the file, to the byte; empty where the server gives nothing of the kind."""
     tag = response.headers.get("ETag", "").strip()
     return tag if tag.startswith('"') else response.headers.get("Last-Modified", "").strip()
 
 
 def _read_state(part: Path) -> _State | None:
-    """What is known of a partial file; None where that does not suffice to go on from it."""
+    """The description of a partial file; None where that does not suffice to continue it."""
     try:
         state = _State(**json.loads(_state_file(part).read_text("utf-8")))
     except (OSError, ValueError, TypeError):

@@ -1,4 +1,4 @@
-"""What a network is worth: its bits on whole recordings, and what the integer codec really makes of some of them."""
+"""Evaluates a network: its code length on whole recordings, and the size of some of them compressed by the codec."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ import torch
 from torch import Tensor
 
 from spikey.base.errors import SpikeyError
-from spikey.codec.block import LARGEST, Method, Payload, decode_learned, encode_block, encode_blocks, learned
+from spikey.codec.decode import decode_blocks
+from spikey.codec.encode import encode_block, encode_blocks
+from spikey.codec.method import LARGEST, Method, learned
+from spikey.codec.syntax import Lookup, Payload
 from spikey.model.calibration import Calibration
 from spikey.model.trained import Model
 from spikey.recording.wav import open_wav
-from spikey.training.dataset import Whole, Window
 from spikey.training.network import Network, State, bits
+from spikey.training.sampler import WholeSampler, Window
 
 SECONDS = 30  # of each recording at most
 CHANNELS = 64
@@ -23,7 +26,7 @@ CHANNELS = 64
 
 def add_bits(network: Network, window: Window, state: State, totals: Tensor) -> State:
     """Add a window's usable samples, their bits and their bits without the network to the columns of its channels in
-    totals float32 (3, channels), and return what the network then remembers.
+    totals float32 (3, channels), and return the network's new state.
     """
     octaves, share, state = network(window.inputs, None if window.fresh else state)
     costs = (
@@ -37,7 +40,7 @@ def add_bits(network: Network, window: Window, state: State, totals: Tensor) -> 
 
 
 @torch.no_grad()
-def bits_by_channel(network: Network, whole: Whole) -> np.ndarray:
+def bits_by_channel(network: Network, whole: WholeSampler) -> np.ndarray:
     """Usable samples, their bits, and their bits without the network: float64 (3, channels)."""
     totals, state = torch.zeros(3, len(whole.sequences.paths)), None
     for window in whole:
@@ -60,19 +63,26 @@ def compress(paths: list[Path], model: Model, calibration: Calibration | None) -
     blocks = [_beginning(path) for path in paths]
     coded = encode_blocks(blocks, learned(model), calibration)
     payloads = [
-        Payload(data, block.shape[0], block.shape[1], block.dtype, path.name)
+        Payload(data.payload, block.shape[0], block.shape[1], block.dtype, path.name)
         for path, block, data in zip(paths, blocks, coded, strict=True)
         if data is not None
     ]
-    restored = iter(decode_learned(payloads, lambda: calibration, lambda: model) if payloads else [])
+    restored = iter(decode_blocks(payloads, Lookup(lambda: calibration, lambda: model)))
     found = []
     for path, block, data in zip(paths, blocks, coded, strict=True):
         if data is not None and not np.array_equal(next(restored), block):
             raise SpikeyError(f"{path}: the codec does not restore it with this model; please report this")
         plain = encode_block(block, Method("lpc", lanes=2), calibration)
-        sizes = (block.nbytes if stream is None else len(stream) for stream in (data, plain))
+        streams = (None if data is None else data.payload), plain
+        sizes = (block.nbytes if stream is None else len(stream) for stream in streams)
         found.append(Compressed(path.name, block.size, *sizes))
     return found
+
+
+def rates(compressed: list[Compressed]) -> tuple[float, float]:
+    """Bits per sample of the compressed recordings with the model and with the preset `realtime`."""
+    samples = sum(found.samples for found in compressed)
+    return 8 * sum(c.model for c in compressed) / samples, 8 * sum(c.realtime for c in compressed) / samples
 
 
 def _beginning(path: Path) -> np.ndarray:

@@ -1,8 +1,8 @@
-"""A large LSTM that begins as a small one does: what has been learned is copied, the rest is added beside it.
+"""Initialises a large LSTM with a trained small one: its weights are copied, the others are added beside them.
 
 After Chen, Goodfellow and Shlens, "Net2Net: accelerating learning via knowledge transfer" (2016). Units of an added
-layer let the layer below through, nearly unchanged. On these recordings a large LSTM trained from nothing ends behind a
-small one, which sees many more steps in the same time; one that has grown ends before both.
+layer pass the layer below through, nearly unchanged. On the recordings of the challenge a large LSTM trained from
+nothing ended behind a small one, which sees many more steps in the same time; one that had grown ended before both.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TYPICAL = 0.6  # magnitude of a unit within which it should be
 
 @torch.no_grad()
 def grow(small: Model, network: Network) -> None:
-    """Have `network` begin with what `small` knows; UsageError where the one does not fit into the other."""
+    """Initialise `network` with the weights of `small`; UsageError where the one does not fit into the other."""
     old, new = small.architecture, network.architecture
     alike = (old.type, old.alone, old.lags, old.delta) == (new.type, new.alone, new.lags, new.delta)
     if new.type != "lstm" or not alike or old.hidden > new.hidden or old.layers > new.layers:
@@ -55,7 +55,7 @@ def grow(small: Model, network: Network) -> None:
 
 
 def _passed() -> float:
-    """What an added layer makes of a unit, as a factor."""
+    """The factor by which an added layer changes a unit."""
     open_gate = 1 / (1 + math.exp(-OPEN))
     units = torch.linspace(-TYPICAL, TYPICAL, 101)
     through = open_gate * torch.tanh(open_gate * torch.tanh(SLOPE * units))

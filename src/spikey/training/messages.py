@@ -1,12 +1,12 @@
-"""How a training's figures are said."""
+"""How figures of a training are formatted for people."""
 
 from __future__ import annotations
 
-from spikey.training.evaluate import Compressed
+from spikey.training.evaluate import Compressed, rates
 
 
 def gain(bits: float, base: float) -> str:
-    """In words.
+    """A number of bits compared with another one.
 
     >>> gain(4.5, 5.0), gain(5.5, 5.0)
     ('10.00 % fewer than', '10.00 % more than')
@@ -14,14 +14,14 @@ def gain(bits: float, base: float) -> str:
     return f"{abs(100 * (1 - bits / base)):.2f} % {'fewer' if bits <= base else 'more'} than"
 
 
-def rates(compressed: list[Compressed]) -> tuple[float, float]:
-    """Bits per sample that the compressed recordings take with the model and by `realtime`."""
-    samples = sum(found.samples for found in compressed)
-    return 8 * sum(c.model for c in compressed) / samples, 8 * sum(c.realtime for c in compressed) / samples
+def compression(compressed: list[Compressed]) -> str:
+    """What the codec makes of the compressed recordings, as the rest of a sentence.
 
-
-def really(compressed: list[Compressed]) -> str:
-    """In words, as the rest of a sentence."""
+    >>> compression([Compressed("a.wav", samples=8, model=4, realtime=5)])
+    '; one of them compresses to 4.0000, by realtime to 5.0000'
+    >>> compression([])
+    ''
+    """
     if not compressed:
         return ""
     count = "one of them compresses" if len(compressed) == 1 else f"{len(compressed)} of them compress"
@@ -30,7 +30,7 @@ def really(compressed: list[Compressed]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """For people.
+    """A time in its unit.
 
     >>> duration(40), duration(1000), duration(100_000)
     ('40 seconds', '17 minutes', '27.8 hours')

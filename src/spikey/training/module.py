@@ -1,4 +1,4 @@
-"""What Lightning trains: losses, the optimiser and its schedule, the memory carried from window to window."""
+"""What Lightning trains: the loss, the optimiser and its step size, the state carried from window to window."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from torch import Tensor
 
 from spikey.base.errors import DataError
 from spikey.config.schema import Training
-from spikey.training.dataset import Whole, Window, Windows
 from spikey.training.evaluate import add_bits
-from spikey.training.network import VARIANCE, Network, State, bits
+from spikey.training.network import Network, State, bits
 from spikey.training.quantise import keep_inside
+from spikey.training.sampler import WholeSampler, Window, WindowSampler
 
+WARM_UP = 100  # steps over which the step size rises to its value
 LOWEST = 0.01  # of the step size, at the end of the cosine
 LOGGED = 20  # steps between two entries of the training loss
 KEPT_INSIDE = 100  # steps between two checks that the network fits the codec's integers
-SPREAD_RATE = 0.01  # of the running mean of squared errors
 
 
 class Diverged(DataError):
-    """The loss is no number any more."""
+    """The loss is not a finite number any more."""
 
 
 def anywhere(trainer: Trainer, decision: bool) -> bool:
-    """Whether one of the processes that share the work decided so."""
+    """Whether the decision is true in one of the processes that share the work."""
     return decision if trainer.world_size == 1 else trainer.strategy.reduce_boolean_decision(decision, all=False)
 
 
@@ -39,32 +39,26 @@ class Module(LightningModule):
     `seconds`: of training so far, all runs together.
     """
 
-    spread: Tensor
-
-    def __init__(self, network: Network, settings: Training, windows: Windows, whole: Whole) -> None:
+    def __init__(self, network: Network, settings: Training, windows: WindowSampler, whole: WholeSampler) -> None:
         super().__init__()
         self.network, self.settings, self.windows, self.whole = network, settings, windows, whole
-        self.register_buffer("spread", torch.tensor(VARIANCE))
         self.state: State = None
         self.totals = torch.zeros(3, len(whole.sequences.paths))
         self.seconds = 0.0
         self._before = time.monotonic()
 
-    def train_dataloader(self) -> Windows:
-        """Of this process."""
+    def train_dataloader(self) -> WindowSampler:
+        """The share of this process."""
         self.windows.rank, self.windows.ranks = self.trainer.global_rank, self.trainer.world_size
         return self.windows
 
-    def val_dataloader(self) -> Whole:
+    def val_dataloader(self) -> WholeSampler:
         """The same in every process."""
         return self.whole
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam (Kingma and Ba, 2015) with decoupled weight decay (Loshchilov and Hutter, 2019)."""
-        settings = self.settings
-        return torch.optim.AdamW(
-            self.network.parameters(), settings.learning_rate, betas=(0.9, 0.99), weight_decay=settings.weight_decay
-        )
+        """Adam (Kingma and Ba, 2015)."""
+        return torch.optim.Adam(self.network.parameters(), self.settings.learning_rate, betas=(0.9, 0.99))
 
     def on_train_start(self) -> None:
         """Start the clock."""
@@ -78,34 +72,26 @@ class Module(LightningModule):
         return min(done, 1.0)
 
     def on_train_batch_start(self, batch: Window, batch_idx: int) -> None:
-        """Set the step size."""
+        """Set the step size: a linear rise, then half a cosine down to 1 % (Loshchilov and Hutter, 2017)."""
         now = time.monotonic()
         self.seconds, self._before = self.seconds + now - self._before, now
-        rate = self.settings.learning_rate * min(1.0, (self.global_step + 1) / max(self.settings.warm_up, 1))
-        if self.settings.schedule == "cosine":
-            rate *= LOWEST + (1 - LOWEST) * 0.5 * (1 + math.cos(math.pi * self.progress()))
+        rate = self.settings.learning_rate * min(1.0, (self.global_step + 1) / WARM_UP)
+        rate *= LOWEST + (1 - LOWEST) * 0.5 * (1 + math.cos(math.pi * self.progress()))
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = rate
 
     def training_step(self, batch: Window, batch_idx: int) -> Tensor:
-        """The mean over the usable samples of a window."""
+        """The mean code length of the usable samples of a window, in bits."""
         octaves, share, state = self.network(batch.inputs, None if batch.fresh else self.state)
         self.state = None if state is None else (state[0].detach(), state[1].detach())
-        usable = batch.usable
         with torch.autocast(self.device.type, enabled=False):
-            if self.settings.loss == "likelihood":
-                losses = bits(octaves, share, batch.below, batch.above)
-            else:
-                losses = ((batch.below + batch.above) / 2 - share).square()
-                usable = usable & (batch.above < 100)
-            loss = torch.where(usable, losses, 0).sum() / usable.sum().clamp_min(1)
+            losses = bits(octaves, share, batch.below, batch.above)
+            loss = torch.where(batch.usable, losses, 0).sum() / batch.usable.sum().clamp_min(1)
         if not torch.isfinite(loss):
             raise Diverged(
-                f"the training diverged at step {self.global_step + 1}, where its loss is no number any more; "
+                f"the training diverged at step {self.global_step + 1}, where its loss is not a finite number; "
                 f"use a training.learning_rate below {self.settings.learning_rate:g}"
             )
-        if self.settings.loss == "squared":
-            self.spread.lerp_(loss.detach(), SPREAD_RATE)
         if self.global_step % LOGGED == 0:
             rate = self.trainer.optimizers[0].param_groups[0]["lr"]
             self.log("train_loss", loss, prog_bar=True, batch_size=1)
@@ -120,11 +106,8 @@ class Module(LightningModule):
             self.trainer.should_stop = True
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the last evaluation. The squared error says nothing of the scale: it is fitted as a constant."""
+        """Begin with empty totals and no state."""
         keep_inside(self.network)
-        if self.settings.loss == "squared":
-            with torch.no_grad():
-                self.network.head.bias[0] = 0.5 * torch.log2(self.spread / VARIANCE)
         self.totals = torch.zeros_like(self.totals, device=self.device)
         self._training_state, self.state = self.state, None
 
@@ -141,9 +124,9 @@ class Module(LightningModule):
         self.log("test_base", (base / samples).float())
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The clock."""
+        """Add the time of training."""
         checkpoint["seconds"] = self.seconds
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """The clock."""
+        """Continue from the time of training."""
         self.seconds = float(checkpoint["seconds"])

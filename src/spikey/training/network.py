@@ -1,4 +1,4 @@
-"""The networks in floating point, built as the integer ones are, and what their answers cost in bits."""
+"""The networks in floating point, built as the integer ones are, and the code length of their predictions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from spikey.model.trained import Architecture
 ACTIVATION_ONE = 1 << ACTIVATION_BITS
 LARGEST = ACTIVATION_MAX / ACTIVATION_ONE  # of inputs, dense units and answers
 SHAPE = tuple((float(weight), float(width)) for weight, width in COMPONENTS)
-VARIANCE = sum(weight * width**2 for weight, width in SHAPE)  # of the bell shape
 LEAST = 2e-6  # mass of a bin however unlikely, so that no sample pulls too hard
 
 State = tuple[Tensor, Tensor] | None
@@ -38,7 +37,7 @@ class Network(nn.Module):
     def forward(self, inputs: Tensor, state: State = None) -> tuple[Tensor, Tensor, State]:
         """Octaves by which the scale changes and shares of it by which the location moves, (time, batch), and a state.
 
-        inputs: integers (time, batch, inputs) in 1/256. state: what an LSTM remembers; None to begin.
+        inputs: integers (time, batch, inputs) in 1/256. state: the state of an LSTM; None at the beginning.
         """
         known = inputs.float() / ACTIVATION_ONE
         if self.architecture.type == "lstm":
@@ -57,9 +56,9 @@ def cumulative(z: Tensor) -> Tensor:
 
 
 def bits(octaves: Tensor | float, share: Tensor | float, below: Tensor, above: Tensor) -> Tensor:
-    """What each sample costs.
+    """The code length of each sample in bits.
 
-    below, above: the edges of the code that came, from the base's location in units of the base's scale.
+    below, above: the edges of the actual code, from the base's location in units of the base's scale.
 
     >>> round(float(bits(0.0, 0.0, torch.tensor(-1000.0), torch.tensor(0.0))), 3)
     1.0

@@ -1,4 +1,4 @@
-"""The pictures that a training leaves: its curves, the gain on each recording, and how the errors are distributed."""
+"""The pictures of a training: its curves, the gain on each recording, and the distribution of the errors."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def draw_recordings(path: Path, title: str, base: np.ndarray, network: np.ndarra
 
 
 def draw_errors(path: Path, title: str, errors: np.ndarray) -> None:
-    """The standardised errors, float (frames,), beside the shape that the codec takes them to have."""
+    """The standardised errors, float (frames,), beside the shape that the codec assumes."""
     inside = errors[np.abs(errors) < _REACH]
     across = np.linspace(-_REACH, _REACH, 601)
     shape = sum(

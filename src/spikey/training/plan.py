@@ -1,4 +1,4 @@
-"""What a training needs to know before its first step: recordings, architecture, folders."""
+"""What a training needs before its first step: recordings, architecture, folders."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from spikey.model.trained import Architecture, architecture
 from spikey.recording.output import atomic_output
 from spikey.training.data import recordings, split
 from spikey.training.dataset import Sequences, calibration_of, gather
+from spikey.training.sampler import WINDOW
 
 Say = Callable[[str], None]
 # `spikey.cli.common.progress_bar` is one.
@@ -32,13 +33,14 @@ Bar = Callable[[int | None, str], AbstractContextManager[Callable[[int], None]]]
 
 CHECKPOINT = "last.ckpt"
 BEST = "best.safetensors"
-# Settings that change how a training runs but not what it is: it goes on after they have changed.
-_FREE = {"num_points", "resume", "accelerator", "devices", "strategy", "threads", "logger", "save_path", "note"}
+COMPRESSED = 4  # test recordings that each evaluation compresses with the codec
+# Keys that change how a training runs but not what it computes: it can continue after they have changed.
+_FREE = {"num_points", "resume", "accelerator", "devices", "threads", "logger", "save_path"}
 
 
 @dataclass
 class Plan:
-    """What all of a training's parts need to know."""
+    """What all parts of a training share."""
 
     config: Config
     architecture: Architecture
@@ -78,21 +80,20 @@ class Plan:
         write(self.file, model)
 
     def fingerprint(self) -> str:
-        """What an interrupted training must have in common with this one to go on as it."""
+        """What an interrupted training must have in common with this one to be continued by it."""
         document = self.config.model_dump(exclude={"training": _FREE})
         document["data"] = self.train.sha256, self.test.sha256
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
     def chosen(self) -> list[Path]:
-        """The test recordings that are really compressed, evenly among all."""
+        """The test recordings that evaluations compress, evenly spaced among all."""
         files = sorted(set(self.test.paths))
-        count = min(self.config.training.compress_files, len(files))
+        count = min(COMPRESSED, len(files))
         return [files[i * len(files) // count] for i in range(count)]
 
     def metadata(self, figures: dict[str, Any]) -> dict[str, Any]:
-        """What a model's file says of its origin."""
+        """The origin of a model, for its file."""
         document = self.config.model_dump(exclude={"training": _FREE, "data": {"directory"}})
-        note = {"note": self.config.training.note} if self.config.training.note else {}
         return {
             "name": self.config.name,
             "config": document,
@@ -102,7 +103,6 @@ class Plan:
             "samples": len(self.train.usable),
             "figures": figures,
             "spikey": __version__,
-            **note,
         }
 
 
@@ -112,17 +112,9 @@ def no_bar(total: int | None, unit: str) -> AbstractContextManager[Callable[[int
 
 
 def prepare(config: Config, say: Say, bar: Bar) -> Plan:
-    """Everything that a training needs before its first step."""
-    training, predictor = config.training, config.predictor
-    assert predictor.type in ("lstm", "fixed_input_nn")
-    shape = architecture(
-        predictor.type,
-        input_size=predictor.input_size,
-        hidden_size=predictor.hidden_size,
-        num_layers=predictor.num_layers,
-        fixed_input_size=predictor.fixed_input_size,
-        delta=config.preprocessing.use_delta_encoding,
-    )
+    """Collect everything that a training needs before its first step."""
+    training = config.training
+    shape = architecture(**config.predictor.model_dump(), delta=config.preprocessing.use_delta_encoding)
     _check_installed(training.logger, training.accelerator)
     calibration = calibration_of(config.calibration)
     files = training_files(recordings(config.data, bar, say), training.leave_out)
@@ -132,10 +124,10 @@ def prepare(config: Config, say: Say, bar: Bar) -> Plan:
     say(f"{config.name}: {len(for_training)} recordings to learn from, {len(for_test)} to test on")
     with bar(len(files), "recordings") as advance:
 
-        def record(paths: list[Path], what: str) -> Sequences:
-            return gather(paths, shape, calibration, training.window, what=what, advance=advance, say=say)
+        def prepared(paths: list[Path], what: str) -> Sequences:
+            return gather(paths, shape, calibration, WINDOW, what=what, advance=advance, say=say)
 
-        sequences = record(for_training, "training"), record(for_test, "test")
+        sequences = prepared(for_training, "training"), prepared(for_test, "test")
     plan = Plan(config, shape, calibration, *sequences, say)
     try:
         plan.folder.mkdir(parents=True, exist_ok=True)

@@ -13,41 +13,38 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from spikey.base.errors import DataError, UsageError
 from spikey.config.schema import Config
 from spikey.model.trained import named
-from spikey.training.callbacks import Keeper
-from spikey.training.dataset import Whole, Windows
+from spikey.training.callbacks import TrainingCallback
 from spikey.training.grow import grow
 from spikey.training.module import Diverged, Module
 from spikey.training.network import Network
 from spikey.training.plan import Bar, Plan, Say, no_bar, prepare, write
 from spikey.training.results import finish
+from spikey.training.sampler import WholeSampler, WindowSampler
 
 SAVED = timedelta(minutes=5)  # between two checkpoints
-LEAST_GAIN = 1e-4  # bits per sample that count as one
+LARGEST_GRADIENT = 0.5  # norm to which larger ones are scaled down
 
 
 def train(config: Config, *, say: Say = print, bar: Bar = no_bar) -> str:
-    """Train what a configuration describes and say what came of it.
+    """Train what a configuration describes and return a sentence about the result.
 
-    The model is `save_path`/NAME.safetensors, and stays under its id in `save_path`/by-id when another replaces it;
-    figures, pictures, logs and checkpoints are in `save_path`/NAME. Raises UsageError, DataError or Interrupted; the
-    best model so far stays.
+    The model is written to `save_path`/NAME.safetensors and, under its id, to `save_path`/by-id; figures, pictures,
+    logs and checkpoints to `save_path`/NAME. Raises UsageError, DataError or Interrupted; the best model so far is not
+    lost.
     """
-    if os.environ.get("LOCAL_RANK", "0") != "0":  # of the processes that share the work, one speaks
+    if os.environ.get("LOCAL_RANK", "0") != "0":  # of the processes that share the work, one reports
         say, bar = (lambda text: None), no_bar
     plan = prepare(config, say, bar)
-    windows = Windows(
+    windows = WindowSampler(
         plan.train,
         recurrent=plan.architecture.type == "lstm",
         batch=config.training.batch_size,
-        length=config.training.sequence_length,
-        window=config.training.window,
-        burn_in=config.training.burn_in,
         seed=config.training.seed,
     )
     if config.training.threads is not None:
@@ -57,31 +54,33 @@ def train(config: Config, *, say: Say = print, bar: Bar = no_bar) -> str:
     network = Network(plan.architecture)
     if config.training.start_from is not None:
         grow(named(config.training.start_from), network)
-    module = Module(network, config.training, windows, Whole(plan.test))
-    keeper = Keeper(plan, module)
-    trainer = _trainer(plan, keeper)
+    module = Module(network, config.training, windows, WholeSampler(plan.test))
+    callback = TrainingCallback(plan, module)
+    trainer = _trainer(plan, callback)
     resumed = _resumable(plan)
     if trainer.is_global_zero:
-        keeper.recall()
+        callback.adopt_best()
     if resumed is not None:
         say(f"{config.name}: goes on from {resumed}")
     try:
-        with keeper.interruptible():
+        with callback.interruptible():
             trainer.fit(module, ckpt_path=resumed, weights_only=True)
-            if keeper.evaluated != trainer.global_step:
+            if callback.evaluated != trainer.global_step:
                 trainer.validate(module, verbose=False)
-            return finish(plan, keeper, module) if trainer.is_global_zero else ""
+            return finish(plan, callback, module) if trainer.is_global_zero else ""
     except Diverged as error:
-        raise DataError(f"{error}; {keeper.left()}") from None
+        raise DataError(f"{error}; {callback.remains()}") from None
     except OSError as error:
-        raise UsageError(f"{plan.folder}: cannot be written ({error.strerror or error}); {keeper.left()}") from None
+        raise UsageError(
+            f"{plan.folder}: cannot be written ({error.strerror or error}); {callback.remains()}"
+        ) from None
     except BaseException:
-        keeper.left()
+        callback.remains()
         raise
 
 
 def _quieten() -> None:
-    """Lightning's advertisements and its advice about things that are meant as they are."""
+    """Silence Lightning's advertisements, and its advice about what is intended here."""
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"lightning\..*")
@@ -89,7 +88,7 @@ def _quieten() -> None:
 
 
 class _Checkpoints(TorchCheckpointIO):
-    """Checkpoints that are written beside the former one and renamed; Lightning writes them to another disk first."""
+    """Writes checkpoints beside the former one and renames them; Lightning writes them to another disk first."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write a whole checkpoint or none."""
@@ -98,14 +97,12 @@ class _Checkpoints(TorchCheckpointIO):
         write(Path(path), content.getvalue())
 
 
-def _trainer(plan: Plan, keeper: Keeper) -> Trainer:
+def _trainer(plan: Plan, callback: TrainingCallback) -> Trainer:
     training = plan.config.training
     callbacks: list[Callback] = [
-        keeper,
+        callback,
         ModelCheckpoint(plan.folder, plan.checkpoint.stem, train_time_interval=SAVED, enable_version_counter=False),
     ]
-    if training.patience:
-        callbacks.append(EarlyStopping("test_loss", min_delta=LEAST_GAIN, patience=training.patience))
     bar = os.isatty(1)
     if bar:
         from lightning.pytorch.callbacks import RichProgressBar
@@ -117,20 +114,19 @@ def _trainer(plan: Plan, keeper: Keeper) -> Trainer:
             max_epochs=training.epochs,
             check_val_every_n_epoch=training.eval_freq,
             num_sanity_val_steps=0,
-            gradient_clip_val=training.gradient_clip,
+            gradient_clip_val=LARGEST_GRADIENT,
             accelerator=training.accelerator,
             devices="auto" if training.devices is None else training.devices,
-            strategy=training.strategy,
             precision=_precision(training.precision, training.accelerator),  # type: ignore[arg-type]
             logger=_logger(plan),
             log_every_n_steps=1,  # `Module` chooses which
-            use_distributed_sampler=False,  # `Windows` shares the work out
+            use_distributed_sampler=False,  # `WindowSampler` shares the work out
             callbacks=callbacks,
             enable_progress_bar=bar,
             enable_model_summary=False,
             default_root_dir=plan.folder,
         )
-    except Exception as error:  # Lightning's own kinds, for devices or strategies that are not there
+    except Exception as error:  # Lightning's own kinds, for devices that are not there
         raise UsageError(f"the training cannot start: {' '.join(str(error).split())[:300]}") from None
 
 
@@ -165,7 +161,7 @@ def _resumable(plan: Plan) -> Path | None:
                 raise ValueError
         same = torch.load(path, map_location="cpu", weights_only=True).get("fingerprint") == plan.fingerprint()
         reason = "is not wanted (training.resume)" if same else "is of another configuration or other recordings"
-    except Exception:  # whatever a file that is no checkpoint makes of torch.load
+    except Exception:  # whatever torch.load raises for a file that is not a checkpoint
         same, reason = False, "is damaged"
     if same and plan.config.training.resume == "auto":
         return path

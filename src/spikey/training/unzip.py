@@ -1,4 +1,4 @@
-"""Unpacks the WAV files of a zip archive that is not trusted: nothing leaves the folder, nothing fills the disk."""
+"""Extracts the WAV files of an untrusted zip archive: nothing is written outside the folder or fills the disk."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def unpack(archive: Path, folder: Path, bar: Bar, say: Say) -> None:
     above; UsageError where the folder cannot be written or the disk has no room.
     """
     file, name, size = open_file(archive)
-    with file, _blamed(name), zipfile.ZipFile(file) as zipped:
+    with file, _as_one_sentence(name), zipfile.ZipFile(file) as zipped:
         members = zipped.infolist()
         if len(members) > MOST_MEMBERS:
             raise DataError(f"{name}: has {len(members):,} members, more than the {MOST_MEMBERS:,} allowed")
@@ -52,13 +52,13 @@ def unpack(archive: Path, folder: Path, bar: Bar, say: Say) -> None:
         chosen = _chosen(members, name)
         total = sum(member.file_size for member in chosen.values())
         if not chosen:
-            raise DataError(f"{name}: holds no WAV files ({counted(len(members), 'other member')})")
+            raise DataError(f"{name}: contains no WAV files ({counted(len(members), 'other member')})")
         if total > MOST_BYTES:
             raise DataError(f"{name}: unpacks to {shown(total)}, more than the {shown(MOST_BYTES)} allowed")
         require_room(folder.parent, total)
-        with _appearing(folder) as passing, bar(total, "bytes unpacked") as advance:
+        with _atomic_folder(folder) as tmp_path, bar(total, "bytes unpacked") as advance:
             for path, member in chosen.items():
-                _write(zipped, member, passing / path, name, advance)
+                _write(zipped, member, tmp_path / path, name, advance)
     others = len(members) - len(chosen)
     say(f"{name}: {counted(len(chosen), 'recording')} unpacked to {folder}, {counted(others, 'other member')} left out")
 
@@ -99,28 +99,28 @@ def counted(number: int, noun: str) -> str:
 
 
 @contextmanager
-def _blamed(name: str) -> Iterator[None]:
-    """Turn what zipfile raises into one sentence."""
+def _as_one_sentence(name: str) -> Iterator[None]:
+    """Turn the errors of zipfile into one sentence."""
     try:
         yield
-    except UsageError:  # a ValueError too, and none of the archive's doing
+    except UsageError:  # a ValueError too, but not caused by the archive
         raise
     except _BROKEN as error:
         cause = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DataError(f"{name}: is no zip archive, or a damaged or incomplete one ({cause})") from None
+        raise DataError(f"{name}: is not a zip archive, or a damaged or incomplete one ({cause})") from None
 
 
 @contextmanager
-def _appearing(folder: Path) -> Iterator[Path]:
-    """A new folder that takes the name `folder` only when the block ends without an error."""
-    passing = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part")
+def _atomic_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder that is renamed to `folder` when the block ends without an error, and removed otherwise."""
+    tmp_path = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part")
     made_parent = not folder.parent.exists()
     try:
-        passing.mkdir(parents=True)
-        yield passing
-        passing.rename(folder)
+        tmp_path.mkdir(parents=True)
+        yield tmp_path
+        tmp_path.rename(folder)
     except BaseException as error:
-        shutil.rmtree(passing, ignore_errors=True)
+        shutil.rmtree(tmp_path, ignore_errors=True)
         if made_parent:
             with suppress(OSError):
                 folder.parent.rmdir()
@@ -130,17 +130,17 @@ def _appearing(folder: Path) -> Iterator[Path]:
 
 
 def _chosen(members: list[zipfile.ZipInfo], name: str) -> dict[str, zipfile.ZipInfo]:
-    """The members to unpack by their path, relative and with slashes; DataError for what is no honest recording."""
+    """The members to unpack by their path, relative and with slashes; DataError for one that may not be extracted."""
     chosen: dict[str, zipfile.ZipInfo] = {}
     files: set[str] = set()
     folders: set[str] = set()
     for member in members:
         # Not `filename`, in which zipfile has cut and replaced characters.
-        stated = member.orig_filename
-        if not stated.lower().endswith(".wav"):
+        stored = member.orig_filename
+        if not stored.lower().endswith(".wav"):
             continue
-        label = f"{name}: {stated[:100]!a}"
-        parts = [part for part in stated.split("/") if part != "."]
+        label = f"{name}: {stored[:100]!a}"
+        parts = [part for part in stored.split("/") if part != "."]
         if len(parts) > MOST_DEPTH or not all(map(_harmless, parts)):
             raise DataError(f"{label} is a name that leads elsewhere or is not possible on every system")
         if any(part.startswith(".") or part == "__MACOSX" for part in parts):
@@ -168,7 +168,7 @@ def _chosen(members: list[zipfile.ZipInfo], name: str) -> dict[str, zipfile.ZipI
 
 
 def _harmless(part: str) -> bool:
-    """Whether a part of a path names something new in the folder it is in, on every system."""
+    """Whether a part of a path is a plain name of a file or folder on every system."""
     return not (
         part == ""
         or part.endswith((".", " "))  # as `..` does
@@ -191,4 +191,4 @@ def _write(
             out.write(piece)
             advance(len(piece))
     if left:
-        raise DataError(f"{name}: {member.filename[:100]!a} is not of the size that the archive states")
+        raise DataError(f"{name}: {member.filename[:100]!a} is not of the size that the archive specifies")

@@ -25,9 +25,12 @@ from typing import Any
 
 import numpy as np
 
-from spikey.codec.calibration_policy import choose_calibration
-from spikey.files.whole import PRESETS
-from spikey.levels.maps import AFFINE, N1, Levels, find_levels
+from spikey.codec.calibration_policy import AUTO, choose_calibration
+from spikey.codec.registry import preset_method
+from spikey.levels.affine import Affine
+from spikey.levels.contract import Levels
+from spikey.levels.n1 import N1Levels
+from spikey.levels.registry import find_levels
 from spikey.model.calibration import Calibration
 from spikey.model.fixed_point import UNIT
 from spikey.report.bench.recordings import Loaded, load
@@ -93,7 +96,7 @@ def floor_of_files(
 
 def floor(recording: Loaded) -> tuple[float, int]:
     """Bits per sample of one recording, and the number of samples that this is estimated from."""
-    calibration, _ = choose_calibration(recording, PRESETS["realtime"])
+    calibration, _ = choose_calibration(AUTO, recording, preset_method("realtime"))
     levels = [find_levels(channel) for channel in np.ascontiguousarray(recording.samples.T)]
     chosen = range(0, len(levels), -(-len(levels) * STRETCH // MOST_SAMPLES))
     stretches = range(0, recording.frames, STRETCH)
@@ -111,15 +114,15 @@ def _stretch(part: np.ndarray, levels: list[Levels], calibration: Calibration | 
     bits, earlier = 0.0, list[np.ndarray]()
     for index, (channel, its) in enumerate(zip(np.ascontiguousarray(part.T), levels, strict=True)):
         codes, low = its.to_codes(channel)
-        if its.codes == 1:
+        if its.alphabet == 1:
             continue
         lower, upper = edges(codes, its, calibration)
         positions = (lower + upper) / 2
         if index in chosen:
             errors = residual(positions, _nearest(positions, earlier))
             below = np.where(codes == 0, -np.inf, lower - positions + errors)
-            above = np.where(codes == its.codes - 1, np.inf, upper - positions + errors)
-            bits += _entropy(errors, below, above, its.codes)
+            above = np.where(codes == its.alphabet - 1, np.inf, upper - positions + errors)
+            bits += _entropy(errors, below, above, its.alphabet)
             if low is not None:
                 bits += its.low_bits * len(codes)  # which are noise
         earlier.append(positions)
@@ -137,14 +140,14 @@ def edges(codes: np.ndarray, levels: Levels, calibration: Calibration | None) ->
 
 def aligned(codes: np.ndarray, levels: Levels, calibration: Calibration) -> np.ndarray | None:
     """A channel's codes in the alphabet of a calibration; None where it is for other levels."""
-    if levels.kind == N1:
-        return codes if calibration.codes == levels.codes else None
+    if isinstance(levels, N1Levels):
+        return codes if calibration.alphabet == levels.alphabet else None
     about = calibration.metadata
-    if levels.kind != AFFINE or levels.low_bits or about.get("levels") != "affine":
+    if not isinstance(levels, Affine) or levels.low_bits or about.get("levels") != "affine":
         return None
     step, apart = int(about["step"]), levels.offset - int(about["offset"])
     first, times = apart // step, levels.step // step
-    if apart % step or levels.step % step or first < 0 or first + times * (levels.codes - 1) >= calibration.codes:
+    if apart % step or levels.step % step or first < 0 or first + times * (levels.alphabet - 1) >= calibration.alphabet:
         return None
     return codes * times + first
 

@@ -14,14 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from spikey.base.errors import DataError
-from spikey.codec.block import Method, encode_blocks
-from spikey.codec.calibration_policy import choose_calibration
-from spikey.container.layout import STORED_BYTE
+from spikey.codec.calibration_policy import AUTO, choose_calibration
+from spikey.codec.encode import EncodedBlock, encode_blocks, encode_smallest, stored
+from spikey.container.contents import Contents
 from spikey.container.reader import Reader, decode_ahead
-from spikey.container.writer import Readable, encode_samples, write_file
-from spikey.files.whole import Settings, size_of
-from spikey.model.calibration import Calibration
+from spikey.container.writer import write_file
+from spikey.files.compress import contents_of
+from spikey.files.encoding import Encoding, encode_recording
+from spikey.files.settings import Settings, size_of
 from spikey.model.trained import Model
+from spikey.recording.readable import Readable
 from spikey.recording.source import NotPCM, Source, pack
 from spikey.recording.wav import open_wav
 from spikey.report.bench.peers import choose
@@ -115,8 +117,9 @@ def spikey_codec(settings: Settings) -> Codec:
     def encode(source: Readable) -> bytes:
         out = io.BytesIO()
         method = settings.method(size_of(source))
-        calibration, embed = choose_calibration(source, method)
-        write_file(source, out, method, calibration, embed=embed)
+        chosen = choose_calibration(AUTO, source, method)
+        blocks = encode_recording(source, Encoding(method, chosen.calibration))
+        write_file(source, out, blocks, contents_of(settings, chosen))
         return out.getvalue()
 
     return Codec(encode, lambda data, shape: _decoded(data))
@@ -229,13 +232,15 @@ def measure_together(
             blocks = [source.read(0, source.frames) for source in sources]
             wanted = [pack(block, source.layout) for block, source in zip(blocks, sources, strict=True)]
             start = time.perf_counter()
-            calibration, _ = choose_calibration(sources[0], method)
+            chosen = choose_calibration(AUTO, sources[0], method)
             layouts = [source.layout for source in sources]
             if fallback:
-                payloads = encode_samples(blocks, layouts, method, calibration)
+                made = encode_smallest(blocks, layouts, method, chosen.calibration)
             else:
-                payloads = [payload or STORED_BYTE for payload in encode_blocks(blocks, method, calibration)]
-            files = [_file_of(each, method, calibration, load) for each, load in zip(sources, payloads, strict=True)]
+                tried = encode_blocks(blocks, method, chosen.calibration)
+                made = [one or stored(content) for one, content in zip(tried, wanted, strict=True)]
+            contents = contents_of(Settings(model=model), chosen)
+            files = [_file_of(each, block, contents) for each, block in zip(sources, made, strict=True)]
             middle = time.perf_counter()
             readers = [Reader(file) for file in files]
             decode_ahead([(reader, reader.blocks[0]) for reader in readers])
@@ -255,7 +260,7 @@ def measure_together(
     return result
 
 
-def _file_of(source: Source, method: Method, calibration: Calibration | None, payload: bytes) -> bytes:
+def _file_of(source: Source, block: EncodedBlock, contents: Contents) -> bytes:
     out = io.BytesIO()
-    write_file(source, out, method, calibration, payload=payload)
+    write_file(source, out, block, contents)
     return out.getvalue()

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from spikey.codec.calibration_policy import choose_calibration
-from spikey.files.whole import PRESETS
-from spikey.levels.maps import find_levels
+from spikey.codec.calibration_policy import AUTO, choose_calibration
+from spikey.codec.registry import preset_method
+from spikey.levels.registry import find_levels
 from spikey.model.fixed_point import UNIT
 from spikey.report.bench.floor import aligned
 from spikey.report.bench.measure import Result
@@ -141,7 +141,7 @@ def _widths(recordings: list[Loaded]) -> Picture:
     """The widths of the converter's codes, where they are known, and how often each code occurs."""
     calibration, its = None, recordings[0]
     for its in recordings:
-        calibration, _ = choose_calibration(its, PRESETS["realtime"])
+        calibration, _ = choose_calibration(AUTO, its, preset_method("realtime"))
         if calibration is not None:
             break
     values = its.samples[:FRAMES, 0]

@@ -24,7 +24,8 @@ from typing import Any
 from spikey.base.errors import DataError, SpikeyError
 from spikey.base.interrupts import redeliver_lost
 from spikey.base.jit import announce_compilation
-from spikey.files.whole import PRESETS, Settings
+from spikey.codec.registry import ranked
+from spikey.files.settings import Settings
 from spikey.model.trained import named
 from spikey.report.bench.measure import Codec, One, Result, measure_one, peer_codec, spikey_codec, warm_up
 from spikey.report.bench.peers import known, programs
@@ -60,7 +61,7 @@ def orders_of(presets: list[str], coders: list[str], models: list[str]) -> list[
         for coder in coders:
             title = f"spikey {preset}" + (f", {coder}" if coder != "arithmetic" else "")
             found.append(Order(title, preset=preset, coder=coder))
-    if len(presets) == len(PRESETS):
+    if len(presets) == len(ranked()):
         found.append(Order("spikey lms", predictor="lms"))
     return found
 

@@ -17,7 +17,7 @@ import numpy as np
 from spikey.recording.simulate import Spikes
 from spikey.report.telemetry.reference import SETTLED, Events, Reference, cut, low_errors, matched, refer
 from spikey.stream.latency import settle
-from spikey.telemetry.decoder import TelemetryDecoder, Told
+from spikey.telemetry.decoder import PacketContents, TelemetryDecoder
 from spikey.telemetry.encoder import TelemetryEncoder
 from spikey.telemetry.record import Telemetry, collect, joined
 from spikey.telemetry.settings import BLOCK, Settings, shape_of
@@ -132,7 +132,10 @@ def encode(original: Original, settings: Settings) -> Encoded:
         items.append(decoder.push(packet))
     decoded = time.perf_counter() - start
     told = [
-        (item, moment) for each, moment in zip(items, ready, strict=True) for item in each if isinstance(item, Told)
+        (item, moment)
+        for each, moment in zip(items, ready, strict=True)
+        for item in each
+        if isinstance(item, PacketContents)
     ]
     spans = np.array([(item.first_frame, item.end_frame, item.dropped) for item, _ in told], dtype=np.int64)
     latency = _latencies(told, rate)
@@ -140,7 +143,7 @@ def encode(original: Original, settings: Settings) -> Encoded:
     return Encoded(telemetry, spans.reshape(-1, 3), work, decoded, *latency, dict(encoder.spent))
 
 
-def _latencies(told: list[tuple[Told, float]], rate: float) -> tuple[np.ndarray, np.ndarray]:
+def _latencies(told: list[tuple[PacketContents, float]], rate: float) -> tuple[np.ndarray, np.ndarray]:
     """From a trough, which is over with its frame, to the bytes of its event and of its waveform: s, each (n,)."""
     when = {
         (frame, channel): moment

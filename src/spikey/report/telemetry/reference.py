@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spikey.base.jit import kernel
-from spikey.levels.maps import levels_at_once
+from spikey.levels.registry import levels_at_once
 from spikey.telemetry.settings import Settings
 
 SETTLED = 0.06  # s from the start in which nothing is compared: filters and thresholds settle

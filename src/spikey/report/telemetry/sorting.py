@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from spikey.base.errors import UsageError, install
-from spikey.levels.maps import N1_VALUES
+from spikey.levels.n1 import N1_VALUES
 from spikey.report.telemetry.fidelity import UNLIMITED, Tally, Waves, budget_of
 from spikey.report.telemetry.reference import cut, refer
 from spikey.telemetry.encoder import TelemetryEncoder
@@ -204,7 +204,7 @@ def with_noise(told: Telemetry, seed: int = 0) -> np.ndarray:
     noise = np.random.default_rng(seed).normal(0, 1, signal.shape) * level
     for frame, channel in zip(told.trough_frames[rows], channels, strict=True):
         noise[max(frame - shape.pre, 0) : frame + shape.post, channel] = 0
-    return np.clip(np.rint(signal + noise), 0, told.description.levels.codes - 1).astype(np.int64)
+    return np.clip(np.rint(signal + noise), 0, told.description.levels.alphabet - 1).astype(np.int64)
 
 
 def _accuracy(codes: np.ndarray, probe: Any, truth: Any) -> np.ndarray:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from spikey.base.wire import Cursor
-from spikey.levels.maps import Levels, find_levels, read_levels
+from spikey.levels.contract import Levels
+from spikey.levels.registry import find_levels, read_integer_levels
 from spikey.recording.source import pack, unpack
 from spikey.report.bench.peers.contract import DoesNotApply, Shape
 from spikey.report.bench.recordings import Loaded
@@ -27,8 +28,8 @@ def to_codes(recording: Loaded) -> tuple[bytes, list[np.ndarray]]:
         if levels.low_bits:
             raise DoesNotApply("only for channels of at most 2^20 different values")
         codes = levels.to_codes(channel)[0]
-        head.append(bytes([levels.kind]) + levels.write())
-        channels.append(codes.astype(np.int16) if levels.codes <= 1 << 15 else codes)
+        head.append(bytes([levels.number]) + levels.write())
+        channels.append(codes.astype(np.int16) if levels.alphabet <= 1 << 15 else codes)
     return b"".join(head), channels
 
 
@@ -37,13 +38,13 @@ def read_maps(data: bytes, shape: Shape) -> tuple[list[Levels], bytes]:
     cursor = Cursor(data, "maps of codes")
     maps = []
     for _ in range(shape.layout.channels):
-        maps.append(read_levels(cursor.byte(), cursor))
+        maps.append(read_integer_levels(cursor.byte(), cursor))
     return maps, cursor.rest()
 
 
 def type_of(levels: Levels) -> np.dtype:
     """The type in which `to_codes` gives a channel's codes."""
-    return np.dtype(np.int16 if levels.codes <= 1 << 15 else np.int32)
+    return np.dtype(np.int16 if levels.alphabet <= 1 << 15 else np.int32)
 
 
 def from_codes(maps: list[Levels], channels: list[np.ndarray], shape: Shape) -> bytes:
@@ -69,7 +70,7 @@ def from_centred(maps: list[Levels], array: np.ndarray, shape: Shape) -> bytes:
 
 
 def _middle(levels: Levels, codes: np.ndarray) -> np.generic:
-    return codes.dtype.type(levels.codes // 2)
+    return codes.dtype.type(levels.alphabet // 2)
 
 
 def to_delta8(recording: Loaded) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from spikey.levels.maps import Levels
+from spikey.levels.contract import Levels
 from spikey.report.bench.peers.contract import CODES, DELTA8, FILE, Peer, Shape
 from spikey.report.bench.peers.forms import from_codes, from_delta8, read_maps, to_codes, to_delta8, type_of
 from spikey.report.bench.recordings import Loaded

@@ -75,7 +75,7 @@ def _of(
         maps, rest = read_maps(data, shape) if given == CODES else ([], data)
         kind = shape.layout.memory_dtype
         if given == CODES:
-            kind = np.dtype(np.int16 if max(levels.codes for levels in maps) <= 1 << 15 else np.int32)
+            kind = np.dtype(np.int16 if max(levels.alphabet for levels in maps) <= 1 << 15 else np.int32)
         signed = _signed(np.empty((0, 1), kind)).dtype.newbyteorder("<")
         groups = []
         for part in parted(rest):

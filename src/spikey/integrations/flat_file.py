@@ -1,6 +1,6 @@
 """Vendors' files that are flat: a head, interleaved samples, a tail. They come back byte for byte, side files as well.
 
-Neo and SpikeInterface say where the samples lie; it is believed only where the file's own bytes give the same samples.
+Neo and SpikeInterface report where the samples lie; this is used only where the file's own bytes give the same samples.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ class FlatFile:
         return Source(file, name, self.layout, self.offset, payload, size)
 
     def remainder(self, name: str) -> str:
-        """What to say of bytes after the last whole frame; nothing of the end that some formats have on purpose."""
+        """A note on bytes after the last whole frame; empty for the end that some formats have on purpose."""
         rest = os.path.getsize(self.path) - self.offset - self.frames * self.layout.frame_bytes
         if not rest or (self.offset and rest >= self.layout.frame_bytes):
             return ""
-        return f"{name}: {rest:,} byte{'s' * (rest > 1)} after the last whole frame, which are kept as they are"
+        return f"{name}: {rest:,} byte{'s' * (rest > 1)} after the last whole frame, which are stored as they are"
 
 
 def flat_file(recording: BaseRecording, segment: int) -> FlatFile | None:
     """The flat file that a segment's samples lie in; None where they lie otherwise."""
-    found = _stated(recording, segment)
+    found = _described(recording, segment)
     if found is None:
         return None
     path, offset, dtype, shape, columns = found
@@ -62,28 +62,34 @@ def flat_file(recording: BaseRecording, segment: int) -> FlatFile | None:
     return flat
 
 
-def _stated(recording: BaseRecording, segment: int) -> tuple[str, int, np.dtype, tuple[int, int], list[int]] | None:
-    """Path, offset in bytes, type, shape and columns as the reader states them."""
+def _described(recording: BaseRecording, segment: int) -> tuple[str, int, np.dtype, tuple[int, int], list[int]] | None:
+    """Path, offset in bytes, type, shape and columns as the reader describes them."""
     neo = getattr(recording, "neo_reader", None)
     if neo is None:
         if not recording.is_binary_compatible():
             return None
-        stated = recording.get_binary_description()
-        if stated["time_axis"] != 0:
+        described = recording.get_binary_description()
+        if described["time_axis"] != 0:
             return None
-        channels = stated["num_channels"]
+        channels = described["num_channels"]
         shape = recording.get_num_samples(segment), channels
-        path = stated["file_paths"][segment]
-        return str(path), stated["file_offset"], np.dtype(stated["dtype"]), shape, list(range(channels))
+        path = described["file_paths"][segment]
+        return str(path), described["file_offset"], np.dtype(described["dtype"]), shape, list(range(channels))
     stream = neo.header["signal_streams"][recording.stream_index]
     channels = neo.header["signal_channels"]
     if neo.has_buffer_description_api():
-        stated = neo.get_analogsignal_buffer_description(recording.block_index, segment, stream["buffer_id"])
-        if (stated["type"], stated.get("order"), stated.get("time_axis", 0)) != ("raw", "C", 0):
+        described = neo.get_analogsignal_buffer_description(recording.block_index, segment, stream["buffer_id"])
+        if (described["type"], described.get("order"), described.get("time_axis", 0)) != ("raw", "C", 0):
             return None
         inside = channels[channels["buffer_id"] == stream["buffer_id"]]
         columns = np.flatnonzero(inside["stream_id"] == stream["id"]).tolist()
-        return stated["file_path"], stated["file_offset"], np.dtype(stated["dtype"]), stated["shape"], columns
+        return (
+            described["file_path"],
+            described["file_offset"],
+            np.dtype(described["dtype"]),
+            described["shape"],
+            columns,
+        )
     raw = getattr(neo, "_raw_data", None)  # Intan's files of one kind of signal each
     if isinstance(raw, dict):
         mapped, count = raw.get(stream["name"]), recording.get_num_channels()
@@ -94,16 +100,16 @@ def _stated(recording: BaseRecording, segment: int) -> tuple[str, int, np.dtype,
 
 
 def _blackrock(neo: Any, stream: str, segment: int) -> tuple[str, int, np.dtype, tuple[int, int], list[int]] | None:
-    """An nsx file of one packet; Neo has no public word for where it lies."""
+    """An nsx file of one packet; Neo has no public function that returns where it lies."""
     try:
         packets = neo._nsx_data_header[int(stream)]
-        stated = packets[segment]["memmap_kwargs"]
+        described = packets[segment]["memmap_kwargs"]
         channels = int(neo._nsx_basic_header[int(stream)]["channel_count"])
-        if len(packets) > 1 or stated.get("packet_size"):
+        if len(packets) > 1 or described.get("packet_size"):
             return None
         path = f"{neo._filenames['nsx']}.ns{stream}"
-        shape = int(stated["num_samples"]), channels
-        return path, int(stated["offset"]), np.dtype(stated["dtype"]), shape, list(range(channels))
+        shape = int(described["num_samples"]), channels
+        return path, int(described["offset"]), np.dtype(described["dtype"]), shape, list(range(channels))
     except (AttributeError, KeyError, ValueError, TypeError, IndexError):
         return None
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from spikey.base.errors import install
+from spikey.base.errors import DataError, install
 
 try:
     from numcodecs.abc import Codec
@@ -19,8 +19,9 @@ try:
 except ImportError as error:
     raise ImportError(f"needs numcodecs: {install('numcodecs')}") from error
 
-from spikey.base.errors import DataError
 from spikey.integrations.chunk import DEFAULTS, Options, decode_chunk, encode_chunk, options_from
+
+__all__ = ["Spikey"]
 
 
 def _check_fits(dtype: np.dtype[Any], shape: tuple[int, ...], out: np.ndarray) -> None:
@@ -44,12 +45,28 @@ def _long(shape: tuple[int, ...]) -> list[int]:
 class Spikey(Codec):
     """Lossless compression of recordings, chunk by chunk; chunks have the shape (time, channels).
 
-    preset: "realtime", "balanced" or "max", each smaller and slower than the one before. model: name
-    or path of a trained network to use instead. calibration: "auto", "none" or the path of a calibration. jobs: threads
-    within a chunk. verify: decode what was encoded and compare.
-    See `spikey.integrations.chunk.Options`; a configuration states what differs from these defaults.
-    Raises UsageError for options that cannot be.
+    A configuration contains what differs from the defaults; see `spikey.integrations.chunk.Options`.
 
+    Parameters
+    ----------
+    preset : str
+        A name in `spikey.codec.registry.PRESETS`, each smaller and slower than the one before.
+    model : str, optional
+        Name or path of a trained network to use instead.
+    calibration : str
+        "auto", "none" or the path of a calibration.
+    jobs : int
+        Threads within a chunk.
+    verify : bool
+        Decode every chunk after encoding it and compare.
+
+    Raises
+    ------
+    UsageError
+        An option cannot be.
+
+    Examples
+    --------
     >>> codec = Spikey()
     >>> samples = np.arange(4000, dtype="int16").reshape(1000, 4)
     >>> bool((codec.decode(codec.encode(samples)) == samples).all())

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from spikey.base.errors import DataError
-from spikey.files.whole import Named
+from spikey.recording.readable import Named
 
 
-class Steady:
+class Unchanged:
     """An opened recording as it is, but that reading it ends with an error where one of its files is of another size.
 
     sizes: bytes of each file when it was found. Raises DataError for one that has grown or shrunk since.

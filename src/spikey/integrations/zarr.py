@@ -1,4 +1,4 @@
-"""The Zarr 3 codec `spikey.codec`, an array-to-bytes codec: what Zarr calls a serializer.
+"""The Zarr 3 codec `spikey`, an array-to-bytes codec: what Zarr calls a serializer.
 
 Installed with the package (entry point `zarr.codecs`), so that arrays which name it open without an import.
 """
@@ -24,16 +24,38 @@ if TYPE_CHECKING:
     from zarr.core.array_spec import ArraySpec
     from zarr.core.buffer import Buffer, NDBuffer
 
-NAME = "spikey.codec"
+__all__ = ["SpikeyCodec"]
+
+NAME = "spikey"  # as arrays' metadata contain it
 
 
 @dataclass(frozen=True, init=False)
 class SpikeyCodec(ArrayBytesCodec):
     """Lossless compression of recordings, chunk by chunk; chunks have the shape (time, channels).
 
-    Give it to Zarr as `serializer`, alone or inside shards. Options and errors are those of
-    `spikey.integrations.chunk.Options`; the array's metadata state what differs from the defaults.
+    Give it to Zarr as `serializer`, alone or inside shards. The array's metadata contain what differs from the
+    defaults; see `spikey.integrations.chunk.Options`.
 
+    Parameters
+    ----------
+    preset : str
+        A name in `spikey.codec.registry.PRESETS`, each smaller and slower than the one before.
+    model : str, optional
+        Name or path of a trained network to use instead.
+    calibration : str
+        "auto", "none" or the path of a calibration.
+    jobs : int
+        Threads within a chunk.
+    verify : bool
+        Decode every chunk after encoding it and compare.
+
+    Raises
+    ------
+    UsageError
+        An option cannot be.
+
+    Examples
+    --------
     >>> import numpy as np, zarr
     >>> samples = np.arange(8000, dtype="int16").reshape(2000, 4)
     >>> array = zarr.create_array({}, data=samples, chunks=(1000, 4), serializer=SpikeyCodec(), compressors=None)

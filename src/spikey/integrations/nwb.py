@@ -1,4 +1,4 @@
-"""Decoded telemetry as an NWB file: units, spike-band power and the low band, with what was lost said in words."""
+"""Decoded telemetry as an NWB file: units, spike-band power and the LFP band, with what was lost described in words."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ from spikey.telemetry.check import NOTE, settings_of
 if TYPE_CHECKING:
     from spikey.telemetry.record import Telemetry
 
+__all__ = ["write_nwb"]
+
 PathLike = str | os.PathLike[str]
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-NO_GAIN = "in codes of the converter, as the volts of a code are not known"
+NO_GAIN = "in codes of the converter, as volts_per_code was not given"
 
 
 def need_pynwb() -> None:
@@ -39,15 +41,32 @@ def write_nwb(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Write an NWB file, complete or not at all.
+    """Write decoded telemetry as an NWB file, complete or not at all.
 
-    A row of `units` for each channel with events: `spike_times` of threshold crossings, mean, standard deviation and
-    each of its waveforms; a spike whose waveform was left out has none. Processing module `ecephys`: the spike-band
-    power, and the low band as `LFP` where volts_per_code is given, else as a series in codes. `invalid_times`: what is
-    missing. start: when the recording began; None: unknown, which the file says and gives the year 1970.
-    overwrite: whether to replace `path` where it exists.
-    source: a file that must not be the one written to.
-    Raises UsageError where pynwb is missing or `path` cannot be written.
+    `units` has a row for each channel with events: `spike_times` of threshold crossings, mean, standard deviation and
+    each of its waveforms; a spike whose waveform was left out has none. The processing module `ecephys` has the
+    spike-band power, and the LFP band as `LFP` where `volts_per_code` is given, else as a series in codes.
+    `invalid_times` lists what is missing.
+
+    Parameters
+    ----------
+    telemetry : Telemetry
+        As `spikey.read_telemetry` returns it.
+    path : path
+        Of the file to write, on this machine.
+    volts_per_code : float, optional
+        Size of one code of the converter in V; without it values are in codes.
+    start : datetime, optional
+        When the recording began; without it the file contains the year 1970 and a sentence about it.
+    source : path, optional
+        A file that must not be the one written to.
+    overwrite : bool
+        Whether to replace `path` where it exists.
+
+    Raises
+    ------
+    UsageError
+        pynwb is missing, or `path` cannot be written.
     """
     need_pynwb()
     if is_address(path):
@@ -82,13 +101,13 @@ def _described(telemetry: Telemetry, start: datetime.datetime | None) -> Any:
     from pynwb import NWBFile
 
     settings = json.dumps(settings_of(telemetry))
-    began = "" if start is not None else " When it began is not known: the year 1970 stands for that."
+    began = "" if start is not None else " When it began is unknown: the year 1970 stands for that."
     if start is not None and start.tzinfo is None:
         start = start.astimezone()
     left_out = ", ".join(
         f"{count:,} {what}"
         for count, what in zip(
-            telemetry.dropped, ("events", "waveforms", "values of power", "blocks of the low band"), strict=True
+            telemetry.dropped, ("events", "waveforms", "values of power", "blocks of the LFP band"), strict=True
         )
     )
     return NWBFile(
@@ -101,7 +120,7 @@ def _described(telemetry: Telemetry, start: datetime.datetime | None) -> Any:
 
 def _electrodes(file: Any, channels: int) -> Any:
     """A table of all channels as electrodes; what refers to all of its rows."""
-    device = file.create_device(name="recorder", description="of which nothing is known but its telemetry")
+    device = file.create_device(name="recorder", description="unknown; only its telemetry was recorded")
     group = file.create_electrode_group(
         name="channels", description="channels of the telemetry", location="unknown", device=device
     )
@@ -168,10 +187,10 @@ def _wave_columns(waves: np.ndarray, have: np.ndarray, starts: np.ndarray, ends:
 def _power(telemetry: Telemetry, gain: float, unit: str) -> Any:
     from pynwb import TimeSeries
 
-    kept = telemetry.description.settings
+    low, high = telemetry.description.settings.band[0], telemetry.description.settings.power_high
     return TimeSeries(
         name="spike_band_power",
-        description=f"mean square of {kept.band[0]:g} to {kept.power_high:g} Hz in bins that begin at the times given",
+        description=f"mean square of {low:g} to {high:g} Hz in bins that begin at the times given",
         data=telemetry.power,
         unit=f"{unit}^2",
         conversion=gain**2,

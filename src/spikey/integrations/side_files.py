@@ -13,7 +13,7 @@ from spikey.container.extra import MOST_FILES, SideFile, safe_name
 
 if TYPE_CHECKING:
     from spikey.integrations.discovery import Unit
-    from spikey.integrations.vendors import Part
+    from spikey.integrations.vendor_parts import Part
 
 LARGEST_BESIDE = 1 << 24  # bytes of a side file that only its name connects with the recording
 Chosen = Callable[["Part"], bool]
@@ -43,8 +43,8 @@ def with_side_files(
     found = []
     for part in filter(chosen, parts):
         read = unit.members if part.file is None else (part.file,)
-        known = tuple((path, sizes[path]) for path in read if path in sizes)
-        found.append(replace(part, files=tuple(files.get(id(part), ())), sizes=known))
+        read_sizes = tuple((path, sizes[path]) for path in read if path in sizes)
+        found.append(replace(part, files=tuple(files.get(id(part), ())), sizes=read_sizes))
     return found
 
 

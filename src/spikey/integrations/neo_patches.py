@@ -16,7 +16,7 @@ MAPPED = (neuroscoperawio, openephysbinaryrawio, rawmcsrawio, spikeglxrawio)  # 
 
 
 @contextmanager
-def reading(wanted: Collection[Path]) -> Iterator[None]:
+def patched_neo(wanted: Collection[Path]) -> Iterator[None]:
     """While this lasts, Neo finds none but the wanted files in SpikeGLX folders, which it takes as one run otherwise,
     and reads files with an odd number of bytes after the last whole frame, which it refuses otherwise.
     """

@@ -1,0 +1,209 @@
+"""The predictors and presets that come with the package.
+
+Whoever looks something up imports `spikey.codec`, which imports this.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from spikey.codec.method import MOST_REFERENCES, Method
+from spikey.codec.registry import Engine, Predictor, Preset, Start, Started, register
+
+LONG = 1 << 19  # frames of a block where what has been learned counts for more than quick access
+ORDER = 20  # of linear prediction
+STARTING = 1 << 24  # multiplications that starting a channel of predictor max takes, about
+FAST = ("lpc", 2)
+GOOD = ("balanced", 1)
+
+
+def _adaptive() -> Engine:
+    from spikey.codec.adaptive import channels
+
+    return channels
+
+
+def _network() -> Engine:
+    from spikey.codec.adaptive import networks
+
+    return networks
+
+
+def _options(channel: Start) -> dict[str, Any]:
+    prior = None if channel.calibration is None else channel.calibration.prior
+    return {"delta": channel.method.delta, "prior": prior}
+
+
+def _finished(channel: Start, predictor: Any, scale: Any) -> Started:
+    """The states, with the errors of other channels taken in where there are such."""
+    from spikey.codec.adaptive.densities import density_of
+    from spikey.model.cross import crossed
+
+    density = density_of(channel.alphabet, channel.calibration)
+    if channel.others is None:
+        return Started(predictor, density, scale)
+    predictor = crossed(predictor, channel.others, channel.frames, channel.method.lanes)
+    return Started(predictor, density, scale, predictor.residual)
+
+
+def _steps(channel: Start) -> int:
+    return -(-channel.frames // channel.method.lanes)
+
+
+def _start_lpc(channel: Start) -> Started:
+    from spikey.model.lpc import lpc
+    from spikey.model.scale import deviation, scale
+
+    lanes, alphabet, spread = channel.method.lanes, channel.alphabet, deviation(channel.initial)
+    predictor = lpc(ORDER, lanes, _steps(channel), alphabet, scale=spread, **_options(channel))
+    return _finished(channel, predictor, scale(lanes, alphabet, channel.initial))
+
+
+def _start_lms(channel: Start) -> Started:
+    from spikey.model.lms import lms
+    from spikey.model.scale import deviation, scale
+
+    lanes, alphabet, spread = channel.method.lanes, channel.alphabet, deviation(channel.initial)
+    predictor = lms(lanes, _steps(channel), alphabet, scale=spread, **_options(channel))
+    return _finished(channel, predictor, scale(lanes, alphabet, channel.initial))
+
+
+def _start_balanced(channel: Start) -> Started:
+    from spikey.model.balanced import balanced_predictor
+
+    lanes, alphabet = channel.method.lanes, channel.alphabet
+    predictor = balanced_predictor(lanes, _steps(channel), alphabet, channel.initial, **_options(channel))
+    return _finished(channel, predictor, predictor)
+
+
+def _start_max(channel: Start) -> Started:
+    from spikey.codec.adaptive.densities import density_of
+    from spikey.model.density import Narrow
+    from spikey.model.mixture import mixed
+    from spikey.model.stacked import stacked_predictor
+
+    options = _options(channel)
+    predictor = stacked_predictor(
+        channel.frames,
+        channel.alphabet,
+        channel.initial,
+        delta=options["delta"],
+        prior_correlations=options["prior"],
+        residuals=channel.others,
+    )
+    density = density_of(channel.alphabet, channel.calibration)
+    if isinstance(density, Narrow) and channel.method.coder == "arithmetic":
+        density = mixed(density)
+    return Started(predictor, density, predictor, None if channel.others is None else predictor.inner.base.residual)
+
+
+def _work_of_max(frames: int) -> int:
+    from spikey.model.stacked import network
+
+    return frames * network().architecture.weights + STARTING
+
+
+def _nothing(method: Method) -> tuple[tuple[str, int], ...]:
+    return ()
+
+
+def _both(method: Method) -> tuple[tuple[str, int], ...]:
+    return (FAST, GOOD)
+
+
+def _those_fast_beside_it(method: Method) -> tuple[tuple[str, int], ...]:
+    recurrent = method.model is not None and method.model.architecture.type == "lstm"
+    return (FAST, GOOD) if recurrent else (FAST,)
+
+
+_side_by_side: dict[str, Any] = {
+    "engine": _adaptive,
+    "lanes": 2,
+    "companions": False,
+    "trained": False,
+    "work": None,
+    "compared": _nothing,
+}
+
+register(
+    Predictor(
+        name="lpc",
+        number=1,
+        about="linear prediction of order 20, its weights solved anew every 1,024 samples",
+        method=Method("lpc", lanes=2),
+        configured={"lpc": None},
+        start=_start_lpc,
+        **_side_by_side,
+    )
+)
+register(
+    Predictor(
+        name="lms",
+        number=2,
+        about="least mean squares, its weights moved after every sample",
+        method=Method("lms", lanes=1, references=MOST_REFERENCES),
+        configured={"lms": None},
+        start=_start_lms,
+        **_side_by_side,
+    )
+)
+register(
+    Predictor(
+        name="balanced",
+        number=3,
+        about="several linear predictors and scales joined by a small network",
+        method=Method("balanced", lanes=1, references=MOST_REFERENCES),
+        configured={},
+        start=_start_balanced,
+        **_side_by_side,
+    )
+)
+register(
+    Predictor(
+        name="learned",
+        number=4,
+        about="a trained network: a file names or contains it",
+        method=None,
+        configured={"lstm": "n1-lstm-small", "fixed_input_nn": "n1-fixed"},
+        engine=_network,
+        start=None,
+        lanes=1,
+        companions=False,
+        trained=True,
+        work=None,
+        compared=_those_fast_beside_it,
+    )
+)
+register(
+    Predictor(
+        name="max",
+        number=6,
+        about="a shipped network, other predictors and other channels joined by a regression",
+        method=Method("max", lanes=1, references=MOST_REFERENCES, longest=LONG),
+        configured={},
+        engine=_adaptive,
+        start=_start_max,
+        lanes=1,
+        companions=True,
+        trained=False,
+        work=_work_of_max,
+        compared=_both,
+    )
+)
+register(Preset(name="realtime", rank=0, method=Method("lpc", lanes=2), about="linear prediction, the fastest"))
+register(
+    Preset(
+        name="balanced",
+        rank=1,
+        method=Method("balanced", lanes=1, references=MOST_REFERENCES),
+        about="a small network joins linear predictors, other channels help",
+    )
+)
+register(
+    Preset(
+        name="max",
+        rank=2,
+        method=Method("max", lanes=1, references=MOST_REFERENCES, longest=LONG),
+        about="the smallest files, many times slower",
+    )
+)

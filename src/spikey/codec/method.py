@@ -1,0 +1,41 @@
+"""How a block is coded: the values that a preset, a configuration or a model chooses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spikey.base.limits import allowed
+from spikey.model.trained import Model
+
+STORED, PACKED, COPIED = 0, 5, 15  # first bytes of payloads: samples as they are, packed, of another recording
+LARGEST = 1 << 22  # samples in a block
+LONGEST = 1 << 16  # frames of a full block of several channels
+MOST_REFERENCES = 4  # channels that one channel is predicted from
+MOST_COMPANIONS = 4  # channels of other recordings
+MOST_TOGETHER = 256  # channels side by side with a trained network
+SAMPLES_TOGETHER = 1 << 25  # of them, the shorter ones filled up
+LEAST_OPERATIONS = 16  # of `limits.work`, blocks as long as this many times longer ones would need are allowed
+
+
+@dataclass(frozen=True)
+class Method:
+    """Names of predictor and coder, whether differences are predicted, streams side by side.
+
+    references: of a channel to others, at most; each channel's description contains its own. model: the trained network
+    of the predictor "learned", which has no lanes and no references and determines whether differences are predicted.
+    longest: frames of a full block of several channels, and half of those of one.
+    """
+
+    predictor: str = "lpc"
+    coder: str = "arithmetic"
+    delta: bool = True
+    lanes: int = 2
+    references: int = 0
+    model: Model | None = None
+    longest: int = LONGEST
+
+
+def learned(model: Model, coder: str = "arithmetic") -> Method:
+    """The method of a trained network; blocks are as long as `spikey.base.limits` allow for it."""
+    longest = max(min(allowed.work // model.architecture.weights // LEAST_OPERATIONS, LONGEST), 1)
+    return Method("learned", coder, model.architecture.delta, lanes=1, model=model, longest=longest)

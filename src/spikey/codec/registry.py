@@ -1,0 +1,154 @@
+"""The predictors and presets there are: one record each, from which choices, help texts and tables derive.
+
+A record is a frozen dataclass without defaults, so that a missing field fails at import with its name. Records must not
+import compiled kernels: `start` and `engine` do so when they are called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+
+from spikey.base.errors import UsageError
+from spikey.base.registry import Registry
+from spikey.codec.method import COPIED, PACKED, STORED, Method
+from spikey.levels.contract import LEVEL_MAPS, LevelMap
+from spikey.model.calibration import Calibration
+
+if TYPE_CHECKING:
+    from spikey.codec.plan import Plan
+    from spikey.codec.syntax import Parsed
+
+MOST_NUMBER = 14  # of a predictor, in the low four bits of a payload's first byte; 15 is for copies
+NOT_PREDICTED = (STORED, PACKED, COPIED)
+
+
+class Started(NamedTuple):
+    """States of the adaptive loop for one channel; residual int32 (frames,) fills up, for others to refer to."""
+
+    predictor: Any
+    density: Any
+    scale: Any
+    residual: Any = None
+
+
+class Start(NamedTuple):
+    """What a predictor starts from.
+
+    alphabet: of the channel; initial: the header's byte of the scale; others: residuals int32 (frames,) of the channels
+    that this one refers to, None where it refers to none and none refers to it.
+    """
+
+    method: Method
+    alphabet: int
+    initial: int
+    frames: int
+    calibration: Calibration | None
+    others: list[np.ndarray] | None
+
+
+class Engine(Protocol):
+    """What runs predictors: a module with these functions."""
+
+    def encode(self, plans: Sequence[Plan]) -> list[list[bytes]]:
+        """The streams of each plan; none where they would be larger than its samples."""
+
+    def decode(self, blocks: Sequence[Parsed]) -> None:
+        """Fill in the codes of blocks of one method, model and calibration."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictor:
+    """The record of a predictor.
+
+    name, number: in tables; in the file. about: one line. method: with the predictor's usual options, for those without
+    a model. configured: values of `predictor: type:` in a configuration, each with the shipped model that is used until
+    one is trained, or None where none is needed. engine: what runs it. start: its states for one channel, with the
+    adaptive engine; None with others. lanes: the most that it runs side by side in one channel. companions: whether
+    channels of other recordings may help. trained: whether it needs a model. work: multiplications for a channel's
+    frames, where limits must bound them; None for adaptive predictors, which are fast. compared: predictors, with their
+    lanes, that every block is coded with as well, so that a slower preset is never larger.
+    """
+
+    name: str
+    number: int
+    about: str
+    method: Method | None
+    configured: dict[str, str | None]
+    engine: Callable[[], Engine]
+    start: Callable[[Start], Started] | None
+    lanes: int
+    companions: bool
+    trained: bool
+    work: Callable[[int], int] | None
+    compared: Callable[[Method], tuple[tuple[str, int], ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """The record of a preset: its method, one line about it, and its rank: a higher one is slower and never larger."""
+
+    name: str
+    rank: int
+    method: Method
+    about: str
+
+
+PREDICTORS: Registry[Predictor] = Registry("predictor", most=MOST_NUMBER)
+PRESETS: Registry[Preset] = Registry("preset")
+CODER_NAMES = ("arithmetic", "rice")  # by their number in the file
+
+
+def register(record: Predictor | Preset | LevelMap) -> None:
+    """Add a predictor, preset or level map.
+
+    Raises
+    ------
+    ValueError
+        Its name or number is taken.
+    """
+    if isinstance(record, Predictor):
+        if record.number in NOT_PREDICTED:
+            raise ValueError(f"the predictor {record.name!r} has the number {record.number}, which is taken")
+        PREDICTORS.register(record)
+    elif isinstance(record, Preset):
+        PRESETS.register(record)
+    else:
+        LEVEL_MAPS.register(record)
+
+
+def preset_method(name: str) -> Method:
+    """The method of a preset; UsageError where there is none of that name."""
+    record = PRESETS.get(name)
+    if record is None:
+        raise UsageError(f"there is no preset {name!r}; there are {', '.join(ranked())}")
+    return record.method
+
+
+def predictor_method(kind: str) -> Method:
+    """The method that a configuration's `predictor: type:` selects; UsageError where it needs a model or is unknown."""
+    record = next((record for record in PREDICTORS if kind in record.configured), None)
+    if record is None:
+        raise UsageError(f"there is no predictor {kind!r}; there are {', '.join(configured())}")
+    if record.method is None:
+        raise UsageError(f"predictor {kind!r} needs a trained model")
+    return record.method
+
+
+def configured() -> dict[str, str | None]:
+    """All values of `predictor: type:`, with the shipped model that each needs until one is trained, or None."""
+    return {kind: model for record in PREDICTORS for kind, model in record.configured.items()}
+
+
+def ranked() -> list[str]:
+    """The names of the presets, fastest first."""
+    return [record.name for record in sorted(PRESETS, key=lambda record: record.rank)]
+
+
+def listed() -> str:
+    """The presets for help texts: "a, b or c"."""
+    *others, last = ranked()
+    return f"{', '.join(others)} or {last}"

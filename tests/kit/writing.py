@@ -1,0 +1,63 @@
+"""Files in one call, as most tests want them, and payloads that no encoder would choose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from spikey.codec.encode import EncodedBlock, encode_blocks
+from spikey.codec.method import Method
+from spikey.codec.syntax import channels_in, companions_in, needs_model
+from spikey.container import writer
+from spikey.container.contents import Contents
+from spikey.container.embedding import Tally
+from spikey.container.extra import Extra
+from spikey.files.encoding import Encoding, encode_recording
+from spikey.model.calibration import Calibration
+
+
+def block_of(payload: bytes, count: int) -> EncodedBlock:
+    """A payload of `count` channels as an encoder would give it."""
+    calibrated = any(channel.calibrated for channel in channels_in(payload, count))
+    return EncodedBlock(payload, calibrated, needs_model(payload), companions_in(payload))
+
+
+def payloads_of(blocks: Sequence[np.ndarray], method: Method, calibration: Calibration | None) -> list[bytes | None]:
+    """What `encode_blocks` gives, as payloads."""
+    return [None if one is None else one.payload for one in encode_blocks(blocks, method, calibration)]
+
+
+def write_file(
+    source: Any,
+    out: Any,
+    method: Method,
+    calibration: Calibration | None = None,
+    *,
+    embed: bytes | None = None,
+    embed_model: bool | None = None,
+    jobs: int = 0,
+    progress: Callable[[int], None] | None = None,
+    payload: bytes | EncodedBlock | None = None,
+    extra: Extra | None = None,
+    block_frames: int | None = None,
+    companions: Any = None,
+    records: tuple[tuple[int, bytes], ...] = (),
+    tally: Tally | None = None,
+) -> int:
+    """Encode a recording and write its file; payload: of the only block, where the test gives it."""
+    contents = Contents(
+        calibration,
+        embed,
+        method.model,
+        embed_model,
+        extra=extra,
+        companions=None if companions is None else companions.count,
+        records=records,
+    )
+    how = Encoding(method, calibration, jobs, block_frames, companions)
+    if isinstance(payload, bytes):
+        payload = block_of(payload, source.layout.channels)
+    blocks = encode_recording(source, how) if payload is None else payload
+    return writer.write_file(source, out, blocks, contents, progress, tally)
