@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 
 from spikey.codec.adaptive import loop
-from spikey.codec.adaptive.densities import density_of
 from spikey.codec.builtin import ORDER
 from spikey.codec.plan import initial_scale
 from spikey.codec.registry import CODER_NAMES
@@ -31,6 +30,7 @@ from spikey.model import balanced as ensemble
 from spikey.model import dense, lstm, network
 from spikey.model.balanced import balanced_predictor
 from spikey.model.calibration import n1
+from spikey.model.density import density_of
 from spikey.model.learned import learned_predictor, network_of
 from spikey.model.lms import lms
 from spikey.model.lpc import SEGMENT, lpc

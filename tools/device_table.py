@@ -17,9 +17,9 @@ import spikey
 from spikey.base.errors import SpikeyError
 from spikey.codec.calibration_policy import AUTO, choose_calibration
 from spikey.codec.registry import preset_method
+from spikey.recording.layout import Layout, pack
 from spikey.recording.readable import ArraySource
 from spikey.recording.simulate import simulate
-from spikey.recording.source import Layout, pack
 
 RATE = 30_000
 REPEATS = 5

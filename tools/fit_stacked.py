@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from spikey.codec.adaptive.densities import density_of
 from spikey.codec.adaptive.loop import run
 from spikey.codec.plan import initial_scale, levels_of
 from spikey.coding.range_coder import range_encoder
 from spikey.files.devices import training_files
 from spikey.model.calibration import Calibration, n1
+from spikey.model.density import density_of
 from spikey.model.lpc import SEGMENT
 from spikey.model.mixture import mixed
 from spikey.model.ridge import NOISE

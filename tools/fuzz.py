@@ -8,9 +8,9 @@ wrong may come back. A finding is whatever raises anything but Spikey's own erro
     python tools/fuzz.py --seconds 3600 --entry file chunk # an hour each
     python tools/fuzz.py --bounds                          # kernels check their indices (compiles anew, slow)
     python tools/fuzz.py --interpreted --entry block       # kernels as Python: an integer that overflows is found
-    python tools/fuzz.py --replay tests/fuzz               # what was found once
+    python tools/fuzz.py --replay tests/kit/fuzz               # what was found once
 
-Findings are kept in `fuzz-findings/ENTRY/`; a small one that is repaired belongs into `tests/fuzz/ENTRY/`.
+Findings are kept in `fuzz-findings/ENTRY/`; a small one that is repaired belongs into `tests/kit/fuzz/ENTRY/`.
 """
 
 from __future__ import annotations

@@ -27,11 +27,11 @@ from spikey.container.reader import Reader
 from spikey.container.salvage import find_blocks
 from spikey.files.settings import Settings
 from spikey.lossy.near_lossless import hybrid
+from spikey.recording.layout import Layout
 from spikey.recording.opened import File
 from spikey.recording.raw import open_raw
 from spikey.recording.readable import ArraySource
 from spikey.recording.simulate import simulate
-from spikey.recording.source import Layout
 from spikey.recording.wav import canonical_head
 
 FRAMES, BLOCK = 60_000, 500

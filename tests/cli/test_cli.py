@@ -27,8 +27,8 @@ from spikey.levels.n1 import N1_VALUES
 from spikey.model.calibration import Calibration
 from spikey.model.trained import SHIPPED, Architecture, Model
 from spikey.model.trained import load as load_model
+from spikey.recording.layout import Layout, pack
 from spikey.recording.readable import ArraySource
-from spikey.recording.source import Layout, pack
 from spikey.recording.wav import canonical_head
 
 SMALL = Architecture("lstm", alone=True, lags=1, hidden=5, layers=1)

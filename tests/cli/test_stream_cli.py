@@ -26,8 +26,8 @@ from spikey.cli import stream as command
 from spikey.cli import stream_receive
 from spikey.container.reader import Reader
 from spikey.files.decompress import verify_file
+from spikey.recording.layout import Layout, pack
 from spikey.recording.simulate import simulate
-from spikey.recording.source import Layout, pack
 from spikey.recording.wav import canonical_head
 from spikey.stream import recorder as recorder_module
 from spikey.stream import sender as sender_module

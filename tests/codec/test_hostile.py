@@ -42,8 +42,8 @@ from spikey.files.settings import Settings
 from spikey.levels.affine import Affine
 from spikey.levels.table import Table
 from spikey.model.trained import MOST_WEIGHTS, Architecture
+from spikey.recording.layout import Layout
 from spikey.recording.readable import ArraySource
-from spikey.recording.source import Layout
 from spikey.recording.wav import canonical_head
 from spikey.report.self_test import known_signal
 

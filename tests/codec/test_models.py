@@ -32,9 +32,9 @@ from spikey.files.settings import Settings
 from spikey.model import tensor_file, trained
 from spikey.model.calibration import n1
 from spikey.model.trained import Model, is_shipped, load, named
+from spikey.recording.layout import Layout, pack
 from spikey.recording.readable import ArraySource
 from spikey.recording.simulate import simulate
-from spikey.recording.source import Layout, pack
 from spikey.recording.wav import canonical_head
 
 MINE = Model(DENSE, known_model(DENSE, down=9).tensors, {"name": "mine"})

@@ -32,9 +32,9 @@ from spikey.container.salvage import uncovered
 from spikey.container.writer import write_bytes_file
 from spikey.levels.n1 import N1_VALUES
 from spikey.model.calibration import FOLDERS, Calibration, n1
+from spikey.recording.layout import DTYPES, Layout
 from spikey.recording.readable import ArraySource
 from spikey.recording.simulate import simulate
-from spikey.recording.source import DTYPES, Layout
 
 REALTIME = preset_method("realtime")
 

@@ -29,9 +29,9 @@ from spikey.files.compress import write_recording
 from spikey.files.decompress import verify_file
 from spikey.files.settings import Settings
 from spikey.files.side_files import write_side_files
+from spikey.recording.layout import Layout, pack
 from spikey.recording.readable import ArraySource
 from spikey.recording.simulate import simulate
-from spikey.recording.source import Layout, pack
 
 SAMPLES = simulate(900, 3, seed=1)
 METADATA_OF_A_TEST = {"source": {"file": "a/b.bin"}, "note": "µV", "streams": []}

@@ -14,8 +14,8 @@ from spikey.container.input import Input
 from spikey.container.layout import BLOCK_SAMPLES, SAMPLES, STORED_BYTE, Block, Header, write_index
 from spikey.container.reader import Reader
 from spikey.container.structure import read_structure
+from spikey.recording.layout import Layout
 from spikey.recording.opened import Memory
-from spikey.recording.source import Layout
 
 STEP = 100  # frames of a block
 VALUES = np.arange(3 * STEP * 2, dtype="int16").reshape(-1, 2)

@@ -28,9 +28,9 @@ from spikey.files import whole as files
 from spikey.files.decompress import describe_lost, verify_file
 from spikey.files.settings import LARGE, Settings
 from spikey.model.calibration import n1
+from spikey.recording.layout import DTYPES, Layout, pack
 from spikey.recording.output import atomic_output
 from spikey.recording.simulate import simulate
-from spikey.recording.source import DTYPES, Layout, pack
 from spikey.recording.wav import canonical_head, open_wav
 
 # What is written stands in the same place again and again; refusals to overwrite are tested in test_outputs.py.

@@ -19,8 +19,8 @@ from spikey.base.errors import DataError, SpikeyError, UsageError
 from spikey.cli import app
 from spikey.files.compress import compress_file
 from spikey.files.settings import Settings
+from spikey.recording.layout import Layout, pack
 from spikey.recording.simulate import simulate
-from spikey.recording.source import Layout, pack
 from spikey.recording.wav import canonical_head
 
 pytest.importorskip("distributed")

@@ -24,7 +24,7 @@ from spikey.files.settings import Settings
 from spikey.files.side_files import write_side_files
 from spikey.integrations.inventory import SAMPLES
 from spikey.integrations.vendors import Inventory, take_inventory
-from spikey.recording.source import Layout
+from spikey.recording.layout import Layout
 from spikey.recording.tree import DERIVED_FILES, DERIVED_FOLDERS
 from spikey.recording.wav import canonical_head
 

@@ -27,9 +27,9 @@ from spikey.container.reader import Reader
 from spikey.files.compress import compress_file
 from spikey.files.settings import Settings
 from spikey.integrations.vendors import take_inventory
+from spikey.recording.layout import DTYPES
 from spikey.recording.readable import ArraySource
 from spikey.recording.simulate import simulate
-from spikey.recording.source import DTYPES
 
 si = pytest.importorskip("spikeinterface.core")
 from spikeinterface.core import TimeSeriesChunkExecutor  # noqa: E402

@@ -13,7 +13,7 @@ import pytest
 from spikey.files.archives import compress_archive
 from spikey.files.settings import Settings
 from spikey.levels.n1 import N1_VALUES
-from spikey.recording.source import Layout, pack
+from spikey.recording.layout import Layout, pack
 from spikey.recording.wav import canonical_head
 
 REALTIME = Settings(preset="realtime")

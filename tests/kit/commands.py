@@ -12,8 +12,8 @@ import pytest
 
 from kit.paths import SOURCE
 from spikey import cli
+from spikey.recording.layout import Layout, pack
 from spikey.recording.simulate import simulate
-from spikey.recording.source import Layout, pack
 from spikey.recording.wav import canonical_head
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(SOURCE)}

@@ -25,9 +25,9 @@ from spikey.integrations.chunk import _read_modelled
 from spikey.levels.quantised import FEW, MODES, Bins, find_axes, limits, read_bins
 from spikey.lossy import hybrid as hybrid_module
 from spikey.lossy.near_lossless import hybrid, near_lossless, restore
+from spikey.recording.layout import DTYPES, Layout, pack
 from spikey.recording.readable import ArraySource
 from spikey.recording.simulate import simulate
-from spikey.recording.source import DTYPES, Layout, pack
 from spikey.recording.wav import canonical_head
 from tools.near_table import measure
 

@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spikey.base.errors import DataError, UsageError
+from spikey.recording.layout import DTYPES, Layout, pack, unpack
 from spikey.recording.raw import open_raw
-from spikey.recording.source import DTYPES, Layout, NotPCM, Sink, Source, pack, unpack
+from spikey.recording.source import NotPCM, Sink, Source
 from spikey.recording.wav import MAX_CHUNKS, SUBFORMAT_END, canonical_head, open_wav
 
 WAV_DTYPES = ["uint8", "int16", "int24", "int32"]

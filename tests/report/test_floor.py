@@ -11,7 +11,7 @@ from spikey.files.settings import Settings
 from spikey.levels.n1 import N1_VALUES
 from spikey.model.calibration import n1
 from spikey.model.fixed_point import UNIT
-from spikey.recording.source import Layout
+from spikey.recording.layout import Layout
 from spikey.report.bench.floor import floor, floor_of_files
 from spikey.report.bench.measure import spikey_codec
 from spikey.report.bench.recordings import Loaded

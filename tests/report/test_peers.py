@@ -10,7 +10,7 @@ import pytest
 
 from spikey.base.errors import DataError, UsageError
 from spikey.levels.n1 import N1_VALUES
-from spikey.recording.source import Layout
+from spikey.recording.layout import Layout
 from spikey.report.bench.peers import choose, known
 from spikey.report.bench.peers.contract import DoesNotApply, Shape, wanted
 from spikey.report.bench.peers.forms import from_codes, from_delta8, read_maps, to_codes, to_delta8

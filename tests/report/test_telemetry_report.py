@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from spikey.base.errors import SpikeyError, UsageError
 from spikey.cli.telemetry_report import command
 from spikey.levels.n1 import N1_VALUES
+from spikey.recording.layout import Layout
 from spikey.recording.simulate import _add_spikes, simulate
-from spikey.recording.source import Layout
 from spikey.recording.wav import canonical_head
 from spikey.report.telemetry import fidelity as telemetry_fidelity
 from spikey.report.telemetry import sorting as telemetry_sorting

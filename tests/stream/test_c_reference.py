@@ -32,8 +32,8 @@ from spikey.model.calibration import Calibration, n1
 from spikey.model.density import narrow
 from spikey.model.lpc import SEGMENT, lpc
 from spikey.model.scale import deviation, scale
+from spikey.recording.layout import Layout, pack
 from spikey.recording.readable import ArraySource
-from spikey.recording.source import Layout, pack
 from spikey.recording.wav import canonical_head
 
 SOURCE = ROOT / "reference"

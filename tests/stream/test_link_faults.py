@@ -37,8 +37,8 @@ from spikey.base.wire import varint
 from spikey.cli import app, listen, stream_receive
 from spikey.cli import stream as command
 from spikey.files.decompress import verify_file
+from spikey.recording.layout import Layout, pack
 from spikey.recording.simulate import simulate
-from spikey.recording.source import Layout, pack
 from spikey.recording.wav import canonical_head
 from spikey.stream import arrivals, receive_buffer
 from spikey.stream import receiver as receiver_module

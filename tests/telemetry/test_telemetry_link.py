@@ -28,8 +28,8 @@ from spikey import TelemetryDecoder, TelemetryEncoder, TelemetrySettings
 from spikey.base.errors import DataError, UsageError
 from spikey.cli import telemetry as command
 from spikey.cli import telemetry_link
+from spikey.recording.layout import Layout, pack
 from spikey.recording.simulate import simulate
-from spikey.recording.source import Layout, pack
 from spikey.recording.wav import canonical_head
 from spikey.stream.arrivals import CLOSED, Source
 from spikey.stream.transport import Address, parse

@@ -23,8 +23,8 @@ def test_the_documented_configuration_trains_and_restores(kind, tmp_path):
     recordings = tmp_path / "recordings"
     recordings.mkdir()
     for seed in range(4):
-        (recordings / f"{seed}.wav").write_bytes(wav(3000, seed=seed))
-    (tmp_path / "in.wav").write_bytes(wav(3000, seed=9))
+        (recordings / f"{seed}.wav").write_bytes(wav(2000, seed=seed))
+    (tmp_path / "in.wav").write_bytes(wav(2000, seed=9))
 
     # Only these change. Nothing is downloaded: the address leads nowhere any more, and the folder has recordings.
     changed = CONFIGURATION.replace("type: lstm #", f"type: {kind} #")
@@ -49,4 +49,4 @@ def test_the_documented_configuration_trains_and_restores(kind, tmp_path):
         out, _ = process(*DECOMPRESS, cwd=tmp_path)
         assert "restored" in out
         assert (tmp_path / "back.wav").read_bytes() == (tmp_path / "in.wav").read_bytes()
-        (tmp_path / "in.wav").write_bytes(wav(2000, seed=8))  # the second time of another recording
+        (tmp_path / "in.wav").write_bytes(wav(1500, seed=8))  # the second time of another recording

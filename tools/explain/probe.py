@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from spikey.base.errors import DataError
 from spikey.base.jit import entry
-from spikey.codec.adaptive.densities import density_of
 from spikey.model.calibration import Calibration
-from spikey.model.density import below
+from spikey.model.density import below, density_of
 from spikey.model.fixed_point import MASS, NARROW, POSITION_BITS, SPREAD, UNIT
 from spikey.report.probe import probed
 

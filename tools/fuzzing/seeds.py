@@ -18,22 +18,22 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from kit.golden import ALONE, DENSE, LSTM, known_model  # noqa: E402
+from kit.paths import GOLDEN  # noqa: E402
+from kit.writing import write_file  # noqa: E402
 from spikey.codec.encode import encode_block  # noqa: E402
 from spikey.codec.method import Method, learned  # noqa: E402
 from spikey.container.extra import Extra, side_file  # noqa: E402
-from spikey.container.writer import write_file  # noqa: E402
 from spikey.files.archives import compress_archive  # noqa: E402
 from spikey.files.settings import Settings  # noqa: E402
 from spikey.integrations import hdf5  # noqa: E402
 from spikey.integrations.chunk import Options, encode_chunk  # noqa: E402
 from spikey.model.calibration import Calibration, n1  # noqa: E402
 from spikey.model.trained import Model  # noqa: E402
+from spikey.recording.layout import Layout  # noqa: E402
 from spikey.recording.readable import ArraySource  # noqa: E402
-from spikey.recording.source import Layout  # noqa: E402
 from spikey.recording.wav import canonical_head  # noqa: E402
 from spikey.report.self_test import known_signal  # noqa: E402
 
-GOLDEN = ROOT / "tests" / "golden"
 LARGEST = 6000  # bytes of a seed: most changes should hit what is looked at
 
 FILE_WORDS = [b"SPKY", b"SPKA", b"SPKT", b"\xb5SB\n", b"\xb5SI\n", b"\xb5SE\n", b"\xb5SD\n", b"YKPS", b"AKPS"]

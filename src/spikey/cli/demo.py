@@ -73,8 +73,8 @@ def command(
 
 def _is_simulated(path: Path, seed: int) -> bool:
     """Whether a file is the recording that an earlier demo simulated."""
+    from spikey.recording.layout import Layout, pack
     from spikey.recording.simulate import rate_of, simulate
-    from spikey.recording.source import Layout, pack
     from spikey.recording.wav import canonical_head
 
     if not path.exists():

@@ -22,9 +22,10 @@ def command(
     force: options.Force = False,
 ) -> None:
     """Write a WAV with the statistics of a real recording: noise, spikes, field potentials, an uneven converter."""
+    from spikey.recording.layout import Layout
     from spikey.recording.output import atomic_output, refuse_existing
     from spikey.recording.simulate import rate_of, simulate
-    from spikey.recording.source import Layout, Sink
+    from spikey.recording.source import Sink
     from spikey.recording.wav import canonical_head
 
     if not seconds <= 1e6:

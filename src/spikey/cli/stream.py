@@ -14,7 +14,7 @@ from spikey.cli.common import prepare_kernels, say
 from spikey.cli.live import Rows, live_view, stopping
 
 if TYPE_CHECKING:
-    from spikey.recording.source import Layout
+    from spikey.recording.layout import Layout
     from spikey.stream.sender import Sent
     from spikey.stream.transport import Buffer
 

@@ -36,8 +36,8 @@ def _options(channel: Start) -> dict[str, Any]:
 
 def _finished(channel: Start, predictor: Any, scale: Any) -> Started:
     """The states, with the errors of other channels taken in where there are such."""
-    from spikey.codec.adaptive.densities import density_of
     from spikey.model.cross import crossed
+    from spikey.model.density import density_of
 
     density = density_of(channel.alphabet, channel.calibration)
     if channel.others is None:
@@ -77,8 +77,8 @@ def _start_balanced(channel: Start) -> Started:
 
 
 def _start_max(channel: Start) -> Started:
-    from spikey.codec.adaptive.densities import density_of
-    from spikey.model.density import Narrow
+    from spikey.coding import mixed_symbols
+    from spikey.model.density import Narrow, density_of
     from spikey.model.mixture import mixed
     from spikey.model.stacked import stacked_predictor
 
@@ -94,6 +94,7 @@ def _start_max(channel: Start) -> Started:
     density = density_of(channel.alphabet, channel.calibration)
     if isinstance(density, Narrow) and channel.method.coder == "arithmetic":
         density = mixed(density)
+        assert mixed_symbols  # which makes such densities known to the coder
     return Started(predictor, density, predictor, None if channel.others is None else predictor.inner.base.residual)
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from spikey.codec.method import LARGEST, LONGEST, MOST_TOGETHER, Method
-from spikey.recording.readable import Readable
-from spikey.recording.source import Layout
+from spikey.recording.layout import Layout
+
+if TYPE_CHECKING:
+    from spikey.recording.readable import Readable
 
 HELD_BYTES = 64 << 20  # of samples at once
 USUAL_CHANNELS = 16

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from spikey.base.errors import DataError
-from spikey.codec.low_bits import unpack_bits
 from spikey.codec.registry import PREDICTORS
 from spikey.codec.syntax import Lookup, Parsed, Payload, parse
 
@@ -56,6 +55,12 @@ def _samples(block: Parsed, payload: Payload) -> np.ndarray:
     lows = block.lows[-count:]
     for index, channel in enumerate(block.channels[block.companions :]):
         bits = channel.levels.low_bits
-        low = unpack_bits(lows[index], frames, bits) if bits else None
+        low = _low(lows[index], frames, bits) if bits else None
         samples[:, index] = channel.levels.to_values(block.codes[block.companions + index], low, payload.dtype)
     return samples
+
+
+def _low(packed: bytes, frames: int, bits: int) -> np.ndarray:
+    from spikey.codec.low_bits import unpack_bits
+
+    return unpack_bits(packed, frames, bits)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,9 +12,10 @@ from spikey.codec import syntax
 from spikey.codec.method import COPIED, MOST_REFERENCES, PACKED, STORED, Method
 from spikey.codec.plan import Plan, Survey, plan, survey
 from spikey.codec.registry import PREDICTORS
-from spikey.coding.packed_bytes import pack_bytes
-from spikey.model.calibration import Calibration
-from spikey.recording.source import Layout, pack
+from spikey.recording.layout import Layout, pack
+
+if TYPE_CHECKING:
+    from spikey.model.calibration import Calibration
 
 NAMED = 7  # bytes of the record that names a model
 
@@ -132,6 +134,8 @@ def _fitting(coded: EncodedBlock | None, block: np.ndarray, layout: Layout) -> E
         return coded
     content = content_of(block, layout)
     if block.dtype.kind == "f":
+        from spikey.coding.packed_bytes import pack_bytes
+
         return EncodedBlock(bytes([PACKED]) + pack_bytes(content, layout.itemsize))
     return stored(content)
 

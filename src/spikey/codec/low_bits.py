@@ -7,11 +7,6 @@ import numpy as np
 PIECE = 1 << 16  # samples at once, a multiple of 8, so that each piece fills whole bytes
 
 
-def packed_size(count: int, bits: int) -> int:
-    """Bytes that `bits` low bits of `count` values take."""
-    return (count * bits + 7) // 8
-
-
 def pack_bits(values: np.ndarray, bits: int) -> bytes:
     """The low bits of each value, int64 (n,)."""
     packed = []

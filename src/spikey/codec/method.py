@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from spikey.base.limits import allowed
-from spikey.model.trained import Model
+
+if TYPE_CHECKING:
+    from spikey.model.trained import Model
 
 STORED, PACKED, COPIED = 0, 5, 15  # first bytes of payloads: samples as they are, packed, of another recording
 LARGEST = 1 << 22  # samples in a block

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spikey.base.limits import allowed
-from spikey.codec.low_bits import pack_bits
 from spikey.codec.method import Method
 from spikey.codec.registry import PREDICTORS
 from spikey.levels.affine import Affine
@@ -17,8 +17,10 @@ from spikey.levels.contract import Levels
 from spikey.levels.n1 import N1Levels
 from spikey.levels.registry import find_levels
 from spikey.levels.scaled import Scaled, find_scale
-from spikey.model.calibration import Calibration
 from spikey.model.fixed_point import UNIT
+
+if TYPE_CHECKING:
+    from spikey.model.calibration import Calibration
 
 SAMPLED = 1 << 14  # codes that tell what a channel is like
 NEIGHBOURS = 64  # channels among which references are looked for
@@ -89,6 +91,8 @@ def survey(samples: np.ndarray, calibration: Calibration | None) -> Survey | Non
         described = levels if found is None else Scaled(found.scale, levels, found.patches)
         channels.append(Channel(described, calibrated, initial_scale(codes[index])))
         if low is not None:
+            from spikey.codec.low_bits import pack_bits
+
             lows.append(pack_bits(low, levels.low_bits))
     return Survey(calibration, channels, codes, lows, samples.nbytes)
 

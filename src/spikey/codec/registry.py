@@ -16,11 +16,11 @@ from spikey.base.errors import UsageError
 from spikey.base.registry import Registry
 from spikey.codec.method import COPIED, PACKED, STORED, Method
 from spikey.levels.contract import LEVEL_MAPS, LevelMap
-from spikey.model.calibration import Calibration
 
 if TYPE_CHECKING:
     from spikey.codec.plan import Plan
     from spikey.codec.syntax import Parsed
+    from spikey.model.calibration import Calibration
 
 MOST_NUMBER = 14  # of a predictor, in the low four bits of a payload's first byte; 15 is for copies
 NOT_PREDICTED = (STORED, PACKED, COPIED)

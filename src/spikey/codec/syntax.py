@@ -8,21 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from spikey.base.errors import DataError
 from spikey.base.limits import allowed
 from spikey.base.wire import Cursor, varint
-from spikey.codec.low_bits import packed_size
 from spikey.codec.method import COPIED, MOST_COMPANIONS, MOST_REFERENCES, PACKED, STORED, Method
 from spikey.codec.plan import Channel, Plan, work_of
 from spikey.codec.registry import CODER_NAMES, PREDICTORS
 from spikey.levels.registry import read_levels
 from spikey.levels.scaled import Scaled
-from spikey.model.calibration import Calibration
-from spikey.model.trained import Model
+
+if TYPE_CHECKING:
+    from spikey.model.calibration import Calibration
+    from spikey.model.trained import Model
 
 SLACK = 128  # bytes that a stream may be longer than its share of the samples' bytes
 CALIBRATED, REFERRING = 8, 16  # bits of a channel's first byte, above the number of its level map
@@ -125,7 +126,7 @@ def parse(payload: Payload, lookup: Lookup) -> Parsed:
             raise DataError(f"{what}: is coded in a way that its model is not for")
         lanes, longest = count, LONGEST_CODE * frames
     sizes = [cursor.varint(len(payload.data)) for _ in range(lanes - 1)]
-    lows = [cursor.take(packed_size(frames, c.levels.low_bits)) if c.levels.low_bits else b"" for c in channels]
+    lows = [cursor.take((frames * c.levels.low_bits + 7) // 8) if c.levels.low_bits else b"" for c in channels]
     streams = [cursor.take(size) for size in sizes] + [cursor.rest()]
     # The coder pads all streams to the longest.
     if max(map(len, streams)) > longest + SLACK:

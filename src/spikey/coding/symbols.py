@@ -12,7 +12,6 @@ from spikey.coding.range_coder import (
 )
 from spikey.model.density import QUANTILE_BITS, Narrow, Wide, below, cumulative, guess, locate, standardise
 from spikey.model.fixed_point import MASS, MASS_BITS, NARROW, POSITION_BITS, SCALE_STEP_BITS, UNIT, Z_BITS
-from spikey.model.mixture import Mixed, learn, mixed_below, mixed_locate
 
 ESCAPE_LOW = MASS - 256
 RAW_BITS = 20  # of a code after an escape
@@ -70,28 +69,6 @@ def _decode_target_narrow(density, coder, lane, location, step):
 def _decode_narrow(density, coder, lane, location, step, wanted, near):
     code, low, counts = locate(density, location, step, wanted, near)
     take(coder, lane, low, counts)
-    return code
-
-
-@encode.register(Mixed)
-def _encode_mixed(density, coder, lane, location, step, code):
-    low = mixed_below(density, location, step, code, density.lows)
-    high = mixed_below(density, location, step, code + 1, density.highs)
-    put(coder, lane, low, high - low)
-    learn(density)
-
-
-@decode_target.register(Mixed)
-def _decode_target_mixed(density, coder, lane, location, step):
-    wanted = target(coder, lane)
-    return wanted, guess(density.bell, location, step, wanted)
-
-
-@decode.register(Mixed)
-def _decode_mixed(density, coder, lane, location, step, wanted, near):
-    code, low, counts = mixed_locate(density, location, step, wanted, near)
-    take(coder, lane, low, counts)
-    learn(density)
     return code
 
 

@@ -13,7 +13,7 @@ from spikey.base import forks
 from spikey.base.errors import DataError, SpikeyError
 from spikey.container.entries import COPY, Entry, bond_of
 from spikey.container.reader import Reader
-from spikey.recording.source import Layout
+from spikey.recording.layout import Layout
 
 if TYPE_CHECKING:
     from spikey.container.archive import Archive

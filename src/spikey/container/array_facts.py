@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from spikey.recording.source import Layout
+from spikey.recording.layout import Layout
 
 
 class ArrayFacts:

@@ -27,7 +27,7 @@ from spikey.container.layout import (
 from spikey.container.salvage import describe
 from spikey.container.structure import Structure
 from spikey.container.window import Companions
-from spikey.recording.source import pack, unpack
+from spikey.recording.layout import pack, unpack
 
 AHEAD = 1 << 25  # bytes of blocks fetched from a remote file before they are decoded
 

@@ -14,7 +14,7 @@ from spikey.base.errors import DataError, UsageError
 from spikey.base.wire import Cursor, varint
 from spikey.codec.method import COPIED, PACKED, STORED
 from spikey.container.records import MODEL, RECORDS
-from spikey.recording.source import DTYPES, Layout
+from spikey.recording.layout import DTYPES, Layout
 
 MAGIC = b"SPKY"
 VERSION = 1

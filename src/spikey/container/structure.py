@@ -36,7 +36,7 @@ from spikey.container.layout import (
 )
 from spikey.container.records import MODEL
 from spikey.container.salvage import Extent, find_blocks, in_order, uncovered
-from spikey.recording.source import Layout
+from spikey.recording.layout import Layout
 
 
 @dataclass

@@ -12,9 +12,9 @@ from spikey.base.errors import DataError
 from spikey.base.wire import Cursor
 from spikey.container.layout import Header
 from spikey.container.records import COMPANIONS
+from spikey.recording.layout import Layout
 from spikey.recording.opened import Positioned, Seekable, is_positioned, read_some
 from spikey.recording.remote import Remote
-from spikey.recording.source import Layout
 
 
 class Window:

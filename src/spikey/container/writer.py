@@ -29,8 +29,8 @@ from spikey.container.layout import (
 )
 from spikey.container.records import CALIBRATION, HEAD, METADATA, TAIL
 from spikey.container.single import file_of_one, single_file, with_model
+from spikey.recording.layout import Layout, pack
 from spikey.recording.readable import Readable
-from spikey.recording.source import Layout, pack
 
 RECORD_BYTES = 1 << 16  # larger heads and tails go into blocks
 DOUBTFUL = 1 << 12  # bytes spared from which a file of several blocks is certainly not larger than its input

@@ -36,8 +36,9 @@ from spikey.files.encoding import Encoding, encode_recording
 from spikey.files.settings import LARGE, Outcome, Settings, calibration_for, size_of
 from spikey.model.trained import use
 from spikey.recording.companions import Companion, Planned, plan
+from spikey.recording.layout import Layout
 from spikey.recording.output import atomic_output
-from spikey.recording.source import Layout, NotPCM, Source
+from spikey.recording.source import NotPCM, Source
 
 IN_MEMORY = 1 << 25  # bytes of a compressed group that are not put into a temporary file
 PIECE = 1 << 20

@@ -13,8 +13,8 @@ from spikey.codec.method import Method
 from spikey.container.contents import Coding, coding
 from spikey.container.window import Companions
 from spikey.model.calibration import Calibration
+from spikey.recording.layout import Layout
 from spikey.recording.readable import Readable
-from spikey.recording.source import Layout
 
 
 @dataclass(frozen=True)

@@ -26,11 +26,12 @@ from spikey.files.settings import Outcome, Settings, calibration_for, size_of
 from spikey.integrations.dask_client import AHEAD, Call
 from spikey.integrations.dask_tasks import Recording, compress_whole, encode_stretch, size_seen
 from spikey.model.trained import use
+from spikey.recording.layout import Layout
 from spikey.recording.opened import read_at
 from spikey.recording.output import atomic_output
 from spikey.recording.readable import Readable
 from spikey.recording.remote import full, is_address
-from spikey.recording.source import Layout, NotPCM, Source, open_file
+from spikey.recording.source import NotPCM, Source, open_file
 
 if TYPE_CHECKING:
     from distributed import Client

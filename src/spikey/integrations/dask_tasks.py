@@ -27,8 +27,9 @@ from spikey.files.compress import compress_file, open_recording
 from spikey.files.encoding import Encoding, encode_parts
 from spikey.files.settings import Outcome, Settings
 from spikey.model.calibration import Calibration
+from spikey.recording.layout import Layout, unpack
 from spikey.recording.readable import Readable
-from spikey.recording.source import Layout, Source, unpack
+from spikey.recording.source import Source
 
 Checked = tuple[Coding, int]  # a block, and its payload's CRC-32 for the way to whoever writes it
 

@@ -14,7 +14,8 @@ from spikeinterface.core import BaseRecording
 
 from spikey.base.errors import DataError, SpikeyError
 from spikey.recording.hints import CHANNELS_FIRST, warn_of_shape
-from spikey.recording.source import DTYPES, Layout, Source, open_file
+from spikey.recording.layout import DTYPES, Layout
+from spikey.recording.source import Source, open_file
 
 COMPARED = 256  # frames at either end
 

@@ -24,9 +24,9 @@ from spikey.files.compress import Output, write_recording
 from spikey.files.settings import Progress, Settings
 from spikey.integrations.description import apply, describe, unpacked
 from spikey.recording.hints import CHANNELS_FIRST, warn_of_floats, warn_of_shape
+from spikey.recording.layout import DTYPES, Layout
 from spikey.recording.output import refuse_existing
 from spikey.recording.remote import full, is_address
-from spikey.recording.source import DTYPES, Layout
 
 __all__ = ["SpikeyRecordingExtractor", "read_spikey", "write_spikey"]
 

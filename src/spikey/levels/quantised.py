@@ -16,7 +16,7 @@ import numpy as np
 from spikey.base.errors import DataError, UsageError
 from spikey.base.wire import Cursor, varint, zigzag
 from spikey.levels.n1 import N1_CODES, N1_VALUES, SHIFT, fits_n1, n1_codes
-from spikey.recording.source import Layout
+from spikey.recording.layout import Layout
 
 MODES = {1: "near-lossless", 2: "hybrid"}
 NUMBERS = {name: number for number, name in MODES.items()}

@@ -7,7 +7,8 @@ same `counts_below`; decoding guesses from the inverse tables and bisects when t
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -27,6 +28,9 @@ from spikey.model.fixed_point import (
     Z_MAX,
 )
 from spikey.model.fixed_point import SCALE_MIN as _SCALE_MIN
+
+if TYPE_CHECKING:
+    from spikey.model.calibration import Calibration
 
 QUANTILE_BITS = 12  # resolution of the inverse of F
 LOCATION_BITS = 4  # resolution of the inverse of the edges: 1/4 LSB
@@ -112,6 +116,23 @@ def uniform_edges(codes: int) -> np.ndarray:
     array([-32,  32,  96])
     """
     return np.arange(codes + 1, dtype=np.int64) * UNIT - UNIT // 2
+
+
+def density_of(alphabet: int, calibration: Calibration | None) -> Any:
+    """The density over an alphabet of that size."""
+    if alphabet > NARROW:
+        return wide(alphabet)
+    return _uniform(alphabet) if calibration is None else _calibrated(calibration)
+
+
+@lru_cache(maxsize=256)
+def _uniform(alphabet: int) -> Any:
+    return narrow(uniform_edges(alphabet))
+
+
+@lru_cache(maxsize=8)
+def _calibrated(calibration: Calibration) -> Any:
+    return narrow(calibration.edges)
 
 
 @inlined

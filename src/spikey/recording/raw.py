@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from spikey.base.errors import UsageError
-from spikey.recording.source import Layout, PathLike, Source, open_file
+from spikey.recording.layout import Layout
+from spikey.recording.source import PathLike, Source, open_file
 
 
 def open_raw(path: PathLike, channels: int, rate: float, dtype: str, keep_partial: bool = False) -> Source:

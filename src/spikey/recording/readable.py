@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from spikey.base.errors import UsageError
-from spikey.recording.source import Layout
+from spikey.recording.layout import Layout
 
 
 class Readable(Protocol):

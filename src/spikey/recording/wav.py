@@ -12,8 +12,9 @@ import uuid
 from dataclasses import dataclass
 
 from spikey.base.errors import DataError, UsageError
+from spikey.recording.layout import Layout
 from spikey.recording.opened import read_at
-from spikey.recording.source import Layout, NotPCM, PathLike, Source, open_file
+from spikey.recording.source import NotPCM, PathLike, Source, open_file
 
 MAX_CHUNKS = 10_000
 UNKNOWN_SIZE = 0xFFFFFFFF

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from spikey.codec.adaptive.densities import density_of
 from spikey.codec.adaptive.loop import run
 from spikey.codec.builtin import ORDER
 from spikey.codec.plan import initial_scale, suits
@@ -15,7 +14,7 @@ from spikey.coding.symbols import code_symbol
 from spikey.levels.n1 import N1Levels
 from spikey.levels.registry import find_levels
 from spikey.model.calibration import Calibration, n1
-from spikey.model.density import position
+from spikey.model.density import density_of, position
 from spikey.model.fixed_point import UNIT
 from spikey.model.lpc import SEGMENT, lpc
 from spikey.model.scale import deviation, scale

@@ -13,8 +13,8 @@ import numpy as np
 
 from spikey.base.errors import DataError
 from spikey.base.wire import Cursor
-from spikey.codec.adaptive.densities import density_of
 from spikey.model.calibration import Calibration, find
+from spikey.model.density import density_of
 from spikey.stream.channels import (
     MOST_GROUPS,
     ChannelStates,

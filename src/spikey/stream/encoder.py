@@ -14,13 +14,13 @@ import numpy as np
 
 from spikey.base.errors import UsageError
 from spikey.base.wire import varint
-from spikey.codec.adaptive.densities import density_of
 from spikey.codec.plan import initial_scale, suits
 from spikey.levels.affine import Affine, all_values
 from spikey.levels.contract import Levels
 from spikey.levels.n1 import N1Levels
 from spikey.levels.registry import levels_at_once
 from spikey.model.calibration import Calibration, n1
+from spikey.model.density import density_of
 from spikey.model.fixed_point import SCALE_MIN
 from spikey.model.scale import BYTE_BITS
 from spikey.stream.channels import MOST_GROUPS, ChannelStates, channel_states, reset

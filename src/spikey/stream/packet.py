@@ -14,7 +14,7 @@ from spikey.base.errors import DataError
 from spikey.base.wire import Cursor, varint
 from spikey.levels.contract import Levels
 from spikey.levels.registry import read_integer_levels
-from spikey.recording.source import DTYPES
+from spikey.recording.layout import DTYPES
 
 MARK = 0xB0  # upper half of the first byte; flags in the lower
 KEY, RAW, PARITY, LAST = 1, 2, 4, 8

@@ -15,7 +15,7 @@ from spikey.levels.affine import all_values
 from spikey.levels.contract import Levels
 from spikey.levels.n1 import N1_VALUES, N1Levels
 from spikey.model.calibration import Calibration, n1
-from spikey.recording.source import Layout
+from spikey.recording.layout import Layout
 from spikey.stream.decoder import Decoder, Segment
 from spikey.stream.encoder import DTYPES, Encoder
 from spikey.stream.latency import settle

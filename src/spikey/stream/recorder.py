@@ -21,8 +21,8 @@ from spikey.container.contents import packed_record
 from spikey.container.layout import BLOCK_SAMPLES, SAMPLES, STORED_BYTE, Header
 from spikey.container.records import CALIBRATION
 from spikey.model.calibration import Calibration, find
+from spikey.recording.layout import Layout, pack
 from spikey.recording.output import atomic_output
-from spikey.recording.source import Layout, pack
 from spikey.stream.decoder import Gap, Segment
 from spikey.stream.packet import Description
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spikey.base.errors import UsageError
+from spikey.recording.layout import Layout
 from spikey.recording.output import atomic_output
-from spikey.recording.source import Layout, Sink
+from spikey.recording.source import Sink
 from spikey.recording.wav import canonical_head
 from spikey.telemetry.check import NOTE, settings_of
 

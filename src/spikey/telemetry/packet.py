@@ -21,7 +21,7 @@ from spikey.levels.affine import Affine
 from spikey.levels.contract import Levels
 from spikey.levels.n1 import N1Levels
 from spikey.levels.registry import read_integer_levels
-from spikey.recording.source import DTYPES
+from spikey.recording.layout import DTYPES
 from spikey.stream.packet import STREAMED
 from spikey.telemetry.settings import KEY_S, PACKET_MS, POLARITIES, Settings, Shape, shape_of, slot_frames
 

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spikey.codec.adaptive.densities import density_of
 from spikey.codec.adaptive.loop import run
 from spikey.codec.plan import initial_scale
 from spikey.coding.symbols import code_symbol
 from spikey.model.calibration import Calibration
+from spikey.model.density import density_of
 from spikey.model.learned import Learned, given, learned_predictor
 from spikey.model.lpc import SEGMENT, predict, prepare, refit, update
 from spikey.model.scale import scale_at, update_scale

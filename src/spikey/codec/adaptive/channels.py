@@ -7,18 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from spikey.codec.adaptive.densities import density_of
 from spikey.codec.adaptive.loop import run
 from spikey.codec.plan import Channel, Plan
 from spikey.codec.registry import PREDICTORS, Start, Started
 from spikey.codec.syntax import Parsed
 from spikey.coding.coders import CODERS
-from spikey.coding.observers import known
-from spikey.model.cross import crossed
-from spikey.model.lpc import SEGMENT, lpc
-from spikey.model.scale import deviation, scale
-from spikey.model.stacked import ORDER as COMPANION_ORDER
+from spikey.model.density import density_of
+from spikey.model.lpc import SEGMENT
 
+COMPANION_ORDER = 32  # of linear prediction, as in predictor max
 ROOM = 64  # bytes that a stream may take beyond its share of the samples
 
 
@@ -57,8 +54,14 @@ def _run(coder: Any, plan: Plan) -> None:
         started = _started(plan, channel, frames, others, theirs)
         if others is not None:
             residuals[index] = started.residual
-        coded = known() if theirs else coder
-        run(coded, started.predictor, started.density, started.scale, plan.codes[index], SEGMENT)
+        run(
+            _observer() if theirs else coder,
+            started.predictor,
+            started.density,
+            started.scale,
+            plan.codes[index],
+            SEGMENT,
+        )
 
 
 def _started(plan: Plan, channel: Channel, frames: int, others: list[np.ndarray] | None, theirs: bool) -> Started:
@@ -71,19 +74,22 @@ def _started(plan: Plan, channel: Channel, frames: int, others: list[np.ndarray]
     return begin(start)
 
 
+def _observer() -> Any:
+    from spikey.coding.observers import known
+
+    return known()
+
+
 def _start_companion(channel: Start) -> Started:
     """Of another recording, whose codes are known, only the errors are wanted."""
+    from spikey.model.cross import crossed
+    from spikey.model.lpc import lpc
+    from spikey.model.scale import deviation, scale
+
     alphabet, calibration = channel.alphabet, channel.calibration
     prior = None if calibration is None else calibration.prior
-    base = lpc(
-        COMPANION_ORDER,
-        1,
-        channel.frames,
-        alphabet,
-        delta=channel.method.delta,
-        prior=prior,
-        scale=deviation(channel.initial),
-    )
+    spread = deviation(channel.initial)
+    base = lpc(COMPANION_ORDER, 1, channel.frames, alphabet, delta=channel.method.delta, prior=prior, scale=spread)
     predictor = crossed(base, [], channel.frames, 1)
     density = density_of(alphabet, calibration)
     return Started(predictor, density, scale(1, alphabet, channel.initial), predictor.residual)

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from spikey.base.jit import kernel
-from spikey.codec.adaptive.densities import density_of
 from spikey.codec.adaptive.loop import OPENING, run_rows, run_step
 from spikey.codec.method import MOST_TOGETHER, SAMPLES_TOGETHER
 from spikey.codec.plan import Plan
 from spikey.codec.syntax import Parsed
 from spikey.coding.coders import CODERS
 from spikey.model.calibration import Calibration
+from spikey.model.density import density_of
 from spikey.model.learned import Learned, given, learned_predictor, network_of
 from spikey.model.lpc import SEGMENT, prepare, refit
 from spikey.model.lstm import LstmTogether

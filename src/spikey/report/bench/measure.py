@@ -23,8 +23,9 @@ from spikey.files.compress import contents_of
 from spikey.files.encoding import Encoding, encode_recording
 from spikey.files.settings import Settings, size_of
 from spikey.model.trained import Model
+from spikey.recording.layout import pack
 from spikey.recording.readable import Readable
-from spikey.recording.source import NotPCM, Source, pack
+from spikey.recording.source import NotPCM, Source
 from spikey.recording.wav import open_wav
 from spikey.report.bench.peers import choose
 from spikey.report.bench.peers.contract import FILE, DoesNotApply, Peer, Shape

@@ -13,7 +13,8 @@ from spikey.base.errors import DataError
 from spikey.container.layout import BLOCK_HEAD, BLOCK_TAIL, BYTES, CANONICAL
 from spikey.container.reader import Reader
 from spikey.files.devices import opener
-from spikey.recording.source import Layout, NotPCM, pack
+from spikey.recording.layout import Layout, pack
+from spikey.recording.source import NotPCM
 
 MOST_SAMPLES = 1 << 26  # of one recording; what is longer is measured on its beginning
 

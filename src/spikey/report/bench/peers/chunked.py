@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from spikey.recording.source import pack
+from spikey.recording.layout import pack
 from spikey.report.bench.peers.contract import CODES, SAMPLES, DoesNotApply, Peer, Shape
 from spikey.report.bench.peers.forms import (
     from_centred,

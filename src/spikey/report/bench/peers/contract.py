@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from spikey.base.errors import DataError
-from spikey.recording.source import Layout
+from spikey.recording.layout import Layout
 from spikey.report.bench.recordings import Loaded
 
 FILE, SAMPLES, CODES, DELTA8 = "file", "samples", "codes", "delta8"

@@ -10,7 +10,7 @@ import numpy as np
 from spikey.base.wire import Cursor
 from spikey.levels.contract import Levels
 from spikey.levels.registry import find_levels, read_integer_levels
-from spikey.recording.source import pack, unpack
+from spikey.recording.layout import pack, unpack
 from spikey.report.bench.peers.contract import DoesNotApply, Shape
 from spikey.report.bench.recordings import Loaded
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from spikey.base.errors import DataError
-from spikey.recording.source import pack
+from spikey.recording.layout import pack
 from spikey.report.bench.peers.contract import CODES, SAMPLES, DoesNotApply, Peer, Shape
 from spikey.report.bench.peers.forms import from_centred, joined, parted, read_maps, to_centred
 from spikey.report.bench.recordings import Loaded
