@@ -46,7 +46,7 @@ class Round:
 class Census(NamedTuple):
     """A coder that writes nothing: it counts codes and the probability that the density gave them.
 
-    at int64 (1,): as in every coder. observed, expected int64 (codes,): samples, and their sum of probability in 2^-24.
+    at int64 (1,): as in every coder. observed, expected int64 (alphabet,): samples, and their sum of probability in 2^-24.
     cost float64 (2,): bits and samples altogether. limit int64 (1,): the largest step of the scale that counts.
     """
 
@@ -57,10 +57,10 @@ class Census(NamedTuple):
     limit: np.ndarray
 
 
-def census(codes: int, coarsest: int = COARSEST) -> Census:
+def census(alphabet: int, coarsest: int = COARSEST) -> Census:
     """Start counting."""
     limit = (int(math.log2(coarsest * UNIT) * (1 << SCALE_BITS)) - SCALE_MIN) >> SCALE_STEP_BITS
-    at, observed, expected = (np.zeros(size, dtype=np.int64) for size in (1, codes, codes))
+    at, observed, expected = (np.zeros(size, dtype=np.int64) for size in (1, alphabet, alphabet))
     return Census(at, observed, expected, np.zeros(2), np.array([limit], dtype=np.int64))
 
 
@@ -87,36 +87,36 @@ def _code_symbol_census(coder, density, lane, location, step, code):
 
 def calibrate(
     channels: Iterable[np.ndarray],
-    codes: int,
+    alphabet: int,
     rounds: int = 6,
     *,
     metadata: dict[str, Any] | None = None,
     progress: Callable[[Round], None] | None = None,
     coarsest: int = COARSEST,
 ) -> Calibration:
-    """Estimate the calibration of a converter of `codes` codes from channels int (frames,) recorded with it.
+    """Estimate the calibration of a converter of `alphabet` codes from channels int (frames,) recorded with it.
 
     `channels` is gone through 2 + `rounds` times; an iterator, which cannot be, is read into memory. `progress` is
     called after each round, and the round that took the fewest bits is the one that counts. Samples of a scale over
     `coarsest` LSB do not count; time goes with it. Raises UsageError where there is nothing to learn from.
     """
-    if not 2 <= codes <= MOST_CODES:
-        raise UsageError(f"a calibration can be estimated for 2 to {MOST_CODES} codes, not {codes}")
+    if not 2 <= alphabet <= MOST_CODES:
+        raise UsageError(f"a calibration can be estimated for 2 to {MOST_CODES} codes, not {alphabet}")
     if iter(channels) is channels:
         channels = list(channels)
     listing, count, samples = hashlib.sha256(), 0, 0
-    for channel in _checked(channels, codes):
+    for channel in _checked(channels, alphabet):
         listing.update(hashlib.sha256(channel.astype("<i4").tobytes()).digest())
         count, samples = count + 1, samples + len(channel)
     if samples == 0:
         raise UsageError("there are no samples to estimate a calibration from")
 
-    widths = best = np.ones(codes)
+    widths = best = np.ones(alphabet)
     fewest = math.inf
-    prior = estimate_prior(channels, codes, coarsest)
+    prior = estimate_prior(channels, alphabet, coarsest)
     for number in range(1, rounds + 1):
-        counter = census(codes, coarsest)
-        for channel in _checked(channels, codes):
+        counter = census(alphabet, coarsest)
+        for channel in _checked(channels, alphabet):
             count_channel(channel, edges_of(widths), prior, counter)
         bits = float(counter.cost[0] / counter.cost[1])
         if bits < fewest:
@@ -128,21 +128,21 @@ def calibrate(
     return Calibration(edges_of(best).astype(np.int32), prior, metadata={**(metadata or {}), **provenance})
 
 
-def _checked(channels: Iterable[np.ndarray], codes: int) -> Iterable[np.ndarray]:
+def _checked(channels: Iterable[np.ndarray], alphabet: int) -> Iterable[np.ndarray]:
     for channel in channels:
         if channel.ndim != 1 or channel.dtype.kind not in "iu":
             raise UsageError(f"a channel must be an array of integers (frames,), not {channel.dtype} {channel.shape}")
-        if len(channel) and not (channel.min() >= 0 and channel.max() < codes):
-            raise UsageError(f"a channel holds codes {channel.min()} to {channel.max()}, outside 0 to {codes - 1}")
+        if len(channel) and not (channel.min() >= 0 and channel.max() < alphabet):
+            raise UsageError(f"a channel holds codes {channel.min()} to {channel.max()}, outside 0 to {alphabet - 1}")
         yield np.ascontiguousarray(channel, dtype=np.int32)
 
 
 def count_channel(channel: np.ndarray, edges: np.ndarray, prior: np.ndarray, counter: Census) -> None:
     """Run the codec's model over one channel, int32 (frames,), and count."""
-    codes = len(edges) - 1
+    alphabet = len(edges) - 1
     start = starting_scale(channel)
-    predictor = lpc(ORDER, 1, len(channel), codes, prior=prior, scale=deviation(start))
-    run(counter, predictor, narrow(edges), scale(1, codes, start), channel, SEGMENT)
+    predictor = lpc(ORDER, 1, len(channel), alphabet, prior=prior, scale=deviation(start))
+    run(counter, predictor, narrow(edges), scale(1, alphabet, start), channel, SEGMENT)
 
 
 def starting_scale(channel: np.ndarray) -> int:
@@ -154,7 +154,7 @@ def starting_scale(channel: np.ndarray) -> int:
 
 
 def reestimate(widths: np.ndarray, counter: Census) -> np.ndarray:
-    """Better widths, in LSB, float64 (codes,). The outermost codes, which the rails fill, stay one LSB wide."""
+    """Better widths, in LSB, float64 (alphabet,). The outermost codes, which the rails fill, stay one LSB wide."""
     expected = counter.expected / (1 << MASS_BITS)
     widths = widths * ((counter.observed + SHRINK) / (expected + SHRINK)) ** DAMPING
     widths[[0, -1]] = 1.0
@@ -170,7 +170,7 @@ def _average(widths: np.ndarray) -> np.ndarray:
 
 
 def edges_of(widths: np.ndarray) -> np.ndarray:
-    """Edges int64 (codes + 1,) in 1/64 LSB of bins of these widths in LSB, the middle one where it ideally lies."""
+    """Edges int64 (alphabet + 1,) in 1/64 LSB of bins of these widths in LSB, the middle one where it ideally lies."""
     edges = np.concatenate([[0.0], np.cumsum(widths)])
     middle = len(widths) // 2
     edges += middle - 0.5 - edges[middle]
@@ -180,9 +180,9 @@ def edges_of(widths: np.ndarray) -> np.ndarray:
     return np.maximum.accumulate(rounded - ramp) + ramp
 
 
-def estimate_prior(channels: Iterable[np.ndarray], codes: int, coarsest: int = COARSEST) -> np.ndarray:
+def estimate_prior(channels: Iterable[np.ndarray], alphabet: int, coarsest: int = COARSEST) -> np.ndarray:
     """Correlations of position differences for a residual of deviation one, averaged over channels; int32, 1/65536."""
-    middles = uniform_edges(codes)[:-1] + UNIT // 2
+    middles = uniform_edges(alphabet)[:-1] + UNIT // 2
     total, count = np.zeros(ORDER + 1), 0
     for channel in channels:
         if len(channel) > 100 * ORDER:

@@ -73,23 +73,23 @@ def network() -> dict[str, np.ndarray]:
 def balanced_predictor(
     lanes: int,
     steps: int,
-    codes: int,
+    alphabet: int,
     initial: int,
     *,
     delta: bool = True,
     prior: np.ndarray | None = None,
     weights: dict[str, np.ndarray] | None = None,
 ) -> Ensemble:
-    """Start predicting `lanes` lanes of at most `steps` samples over an alphabet of `codes`.
+    """Start predicting `lanes` lanes of at most `steps` samples over an alphabet of that size.
 
     initial: the header's byte of the scale; delta and prior as for `lpc`; weights: others than the
     shipped network's. The result serves as the scale as well.
     """
     weights = weights or network()
     return Ensemble(
-        lpc(ORDER, lanes, steps, codes, delta=delta, prior=prior, scale=deviation(initial)),
+        lpc(ORDER, lanes, steps, alphabet, delta=delta, prior=prior, scale=deviation(initial)),
         features(LAGS, [initial] * lanes),
-        np.array([opening_scale(codes)], dtype=np.int64),
+        np.array([opening_scale(alphabet)], dtype=np.int64),
         np.zeros(lanes, dtype=np.int64),
         np.zeros(ROOM, dtype=np.int16),
         weights["first"],

@@ -70,9 +70,9 @@ class Wide(NamedTuple):
     quantiles: np.ndarray
 
 
-def _tables(codes: int, spare: int) -> tuple[np.ndarray, np.ndarray]:
-    """F scaled to leave one count for each of `codes` codes and `spare` more, and its inverse."""
-    room = MASS - codes - spare
+def _tables(alphabet: int, spare: int) -> tuple[np.ndarray, np.ndarray]:
+    """F scaled to leave one count for each of `alphabet` codes and `spare` more, and its inverse."""
+    room = MASS - alphabet - spare
     table = ((CUMULATIVE.astype(np.int64) * room) >> MASS_BITS).astype(np.int32)
     mass = (np.arange(1 << QUANTILE_BITS, dtype=np.int64) * 2 + 1) << (MASS_BITS - QUANTILE_BITS - 1)
     cell = np.clip(np.searchsorted(table, mass, side="right") - 1, 0, len(table) - 2)
@@ -103,19 +103,19 @@ def narrow(edges: np.ndarray) -> Narrow:
     )
 
 
-def wide(codes: int) -> Wide:
+def wide(alphabet: int) -> Wide:
     """Build the density of an alphabet of more than 4,096 evenly spaced codes."""
     table, quantiles = _tables(NARROW, ESCAPE)
-    return Wide(np.array([codes], dtype=np.int64), table, RECIPROCAL, SPREAD, quantiles)
+    return Wide(np.array([alphabet], dtype=np.int64), table, RECIPROCAL, SPREAD, quantiles)
 
 
-def uniform_edges(codes: int) -> np.ndarray:
+def uniform_edges(alphabet: int) -> np.ndarray:
     """Edges of an ideal converter: code c covers 64 c - 32 to 64 c + 32.
 
     >>> uniform_edges(2)
     array([-32,  32,  96])
     """
-    return np.arange(codes + 1, dtype=np.int64) * UNIT - UNIT // 2
+    return np.arange(alphabet + 1, dtype=np.int64) * UNIT - UNIT // 2
 
 
 def density_of(alphabet: int, calibration: Calibration | None) -> Any:

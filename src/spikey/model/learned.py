@@ -90,26 +90,26 @@ def learned_predictor(
     architecture: Architecture,
     network: Any,
     steps: int,
-    codes: int,
+    alphabet: int,
     initials: list[int],
     *,
     prior: np.ndarray | None = None,
     delta: bool | None = None,
     base: Any = None,
 ) -> Learned:
-    """Start predicting recordings of at most `steps` samples over an alphabet of `codes`, each a lane of its own.
+    """Start predicting recordings of at most `steps` samples over an alphabet of that size, each a lane of its own.
 
     network: of `network_of`, for as many lanes, or a `Given`. initials: the headers' bytes of the scales.
     prior: as for `lpc`. delta, base: other than the architecture's.
     """
     lanes = len(initials)
-    middle = np.array([codes * UNIT // 2], dtype=np.int64)
+    middle = np.array([alphabet * UNIT // 2], dtype=np.int64)
     delta = architecture.delta if delta is None else delta
     deltas = np.array([delta], dtype=np.int64)
     if base is None and architecture.alone:
         base = Previous(np.full(lanes, middle[0], dtype=np.int64), middle, deltas)
     elif base is None:
-        base = separate(ORDER, steps, codes, map(deviation, initials), delta=delta, prior=prior)
+        base = separate(ORDER, steps, alphabet, map(deviation, initials), delta=delta, prior=prior)
     return Learned(
         base,
         features(architecture.lags, initials),
@@ -123,7 +123,7 @@ def learned_predictor(
         np.zeros(lanes, dtype=np.int64),
         np.full(lanes, middle[0], dtype=np.int64),
         middle,
-        np.array([opening_scale(codes)], dtype=np.int64),
+        np.array([opening_scale(alphabet)], dtype=np.int64),
         SPREAD,
     )
 

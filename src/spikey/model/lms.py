@@ -42,19 +42,19 @@ class Lms(NamedTuple):
 
 
 def lms(
-    lanes: int, steps: int, codes: int, *, delta: bool = True, prior: np.ndarray | None = None, scale: int = 0
+    lanes: int, steps: int, alphabet: int, *, delta: bool = True, prior: np.ndarray | None = None, scale: int = 0
 ) -> Lms:
-    """Start predicting `lanes` lanes of at most `steps` samples over an alphabet of `codes`.
+    """Start predicting `lanes` lanes of at most `steps` samples over an alphabet of that size.
 
     prior and scale: as for `lpc`; they give the weights to start from. Without deltas that is the previous sample.
     """
-    weights = lpc(TAPS, 1, 0, codes, delta=delta, prior=prior, scale=scale).weights << (FINE_BITS - WEIGHT_BITS)
+    weights = lpc(TAPS, 1, 0, alphabet, delta=delta, prior=prior, scale=scale).weights << (FINE_BITS - WEIGHT_BITS)
     if not delta:
         weights[-1] = 1 << FINE_BITS
     return Lms(
         np.tile(weights, (lanes, 1)),
         np.zeros((lanes, TAPS + steps), dtype=np.int32),
-        np.full(lanes, codes * UNIT // 2, dtype=np.int64),
+        np.full(lanes, alphabet * UNIT // 2, dtype=np.int64),
         np.zeros(lanes, dtype=np.int64),
         np.full(lanes, QUIET_BITS, dtype=np.int64),
         np.array([delta], dtype=np.int64),

@@ -51,19 +51,19 @@ def lpc(
     order: int,
     lanes: int,
     steps: int,
-    codes: int,
+    alphabet: int,
     *,
     delta: bool = True,
     prior: np.ndarray | None = None,
     scale: int = 0,
 ) -> Lpc:
-    """Start predicting `lanes` lanes of at most `steps` samples over an alphabet of `codes`.
+    """Start predicting `lanes` lanes of at most `steps` samples over an alphabet of that size.
 
     prior int (order + 1 or more,): correlations to start from, for a residual of one unit's deviation and with the
     weight of `PRIOR` samples, 1/65536; scale: the expected deviation of the residual in 1/64 LSB.
     """
-    shift = 2 * max(codes.bit_length() - 10, 0)
-    scale = min(scale, codes * UNIT)
+    shift = 2 * max(alphabet.bit_length() - 10, 0)
+    scale = min(scale, alphabet * UNIT)
     correlations = np.zeros(order + 1, dtype=np.int64)
     if prior is not None and delta:
         for k in range(min(order + 1, len(prior))):
@@ -74,8 +74,8 @@ def lpc(
         weights,
         correlations,
         np.zeros((lanes, order + steps), dtype=np.int32),
-        np.full(lanes, codes * UNIT // 2, dtype=np.int64),
-        np.array([codes * UNIT // 2], dtype=np.int64),
+        np.full(lanes, alphabet * UNIT // 2, dtype=np.int64),
+        np.array([alphabet * UNIT // 2], dtype=np.int64),
         np.array([delta], dtype=np.int64),
         np.array([shift], dtype=np.int64),
         scratch,
@@ -174,9 +174,9 @@ class Separate(NamedTuple):
     scratch: np.ndarray
 
 
-def separate(order: int, steps: int, codes: int, scales: Iterable[int], **options: Any) -> Separate:
+def separate(order: int, steps: int, alphabet: int, scales: Iterable[int], **options: Any) -> Separate:
     """`lpc` for recordings that are each a lane of their own; one scale for each, `options` as there."""
-    each = [lpc(order, 1, steps, codes, scale=scale, **options) for scale in scales]
+    each = [lpc(order, 1, steps, alphabet, scale=scale, **options) for scale in scales]
     return Separate(*(np.stack(field) for field in zip(*each, strict=True)))
 
 

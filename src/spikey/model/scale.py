@@ -41,11 +41,11 @@ class Scale(NamedTuple):
     update: np.ndarray
 
 
-def scale(lanes: int, codes: int, initial: int, rate: int = 2) -> Scale:
+def scale(lanes: int, alphabet: int, initial: int, rate: int = 2) -> Scale:
     """Start from the header's byte `initial`; `rate` is a row of the table of updates."""
     return Scale(
         np.full(lanes, stated_scale(initial), dtype=np.int64),
-        np.array([opening_scale(codes)], dtype=np.int64),
+        np.array([opening_scale(alphabet)], dtype=np.int64),
         UPDATE[rate],
     )
 
@@ -55,9 +55,9 @@ def stated_scale(initial: int) -> int:
     return min(SCALE_MIN + (initial << BYTE_BITS), SCALE_MAX)
 
 
-def opening_scale(codes: int) -> int:
+def opening_scale(alphabet: int) -> int:
     """log2 of the scale for a lane's first sample: an eighth of the alphabet or so."""
-    return min(max((codes.bit_length() + POSITION_BITS - 3) << SCALE_BITS, SCALE_MIN), SCALE_MAX)
+    return min(max((alphabet.bit_length() + POSITION_BITS - 3) << SCALE_BITS, SCALE_MIN), SCALE_MAX)
 
 
 def deviation(initial: int) -> int:

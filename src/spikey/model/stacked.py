@@ -90,7 +90,7 @@ def prior() -> Prior:
 
 def stacked_predictor(
     steps: int,
-    codes: int,
+    alphabet: int,
     initial: int,
     *,
     delta: bool = True,
@@ -98,7 +98,7 @@ def stacked_predictor(
     residuals: list[np.ndarray] | None = None,
     weights: Prior | None = None,
 ) -> Stacked:
-    """Start predicting at most `steps` samples over an alphabet of `codes`.
+    """Start predicting at most `steps` samples over an alphabet of that size.
 
     initial: the header's byte of the scale. delta, prior_correlations: as `delta` and
     `prior` of `lpc`.
@@ -108,13 +108,13 @@ def stacked_predictor(
     options: dict[str, Any] = {"delta": delta, "prior": prior_correlations, "scale": deviation(initial)}
     base = None
     if residuals is not None:
-        base = crossed(lpc(ORDER, 1, steps, codes, **options), residuals, steps, 1)
+        base = crossed(lpc(ORDER, 1, steps, alphabet, **options), residuals, steps, 1)
     model = network()
     inner = learned_predictor(
         model.architecture,
         network_of(model, 1),
         steps,
-        codes,
+        alphabet,
         [initial],
         prior=prior_correlations,
         base=base,
@@ -126,9 +126,9 @@ def stacked_predictor(
     means[:own], precisions[:own, :own] = mean, precision
     return Stacked(
         inner,
-        lpc(SHORT, 1, steps, codes, **options),
-        lpc(LONG, 1, steps, codes, **options),
-        lms(1, steps, codes, **options),
+        lpc(SHORT, 1, steps, alphabet, **options),
+        lpc(LONG, 1, steps, alphabet, **options),
+        lms(1, steps, alphabet, **options),
         regression(means, precisions),
         np.zeros(LAGS, dtype=np.int64),
         np.zeros(LAGS, dtype=np.int64),

@@ -94,8 +94,8 @@ class Scratch(NamedTuple):
     z: np.ndarray
 
 
-def channel_states(channels: int, groups: int, codes: int, density: Any, prior: np.ndarray | None) -> ChannelStates:
-    """States over an alphabet of `codes`; the groups' first and last channels are still to be set.
+def channel_states(channels: int, groups: int, alphabet: int, density: Any, prior: np.ndarray | None) -> ChannelStates:
+    """States over an alphabet of that size; the groups' first and last channels are still to be set.
 
     Every group needs a key before its first frame. What no key has touched takes no memory.
     """
@@ -106,7 +106,7 @@ def channel_states(channels: int, groups: int, codes: int, density: Any, prior: 
     def integers(*shape: int, dtype: type = np.int64) -> np.ndarray:
         return np.zeros(shape, dtype=dtype)
 
-    shift = 2 * max(codes.bit_length() - 10, 0)
+    shift = 2 * max(alphabet.bit_length() - 10, 0)
     return ChannelStates(
         density,
         UPDATE[RATE],
@@ -126,7 +126,7 @@ def channel_states(channels: int, groups: int, codes: int, density: Any, prior: 
         integers(channels),
         integers(channels),
         start,
-        np.array([codes * UNIT // 2, shift, opening_scale(codes)], dtype=np.int64),
+        np.array([alphabet * UNIT // 2, shift, opening_scale(alphabet)], dtype=np.int64),
     )
 
 
