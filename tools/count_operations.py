@@ -37,9 +37,10 @@ from spikey.model.lpc import SEGMENT, lpc
 from spikey.model.scale import deviation, scale
 from spikey.model.trained import Architecture, Model
 from spikey.recording.simulate import simulate
-from spikey.report.counted import NETWORKS, PREDICTORS
+from spikey.report.counted import NETWORKS
 from tools.opcount import CountingNumpy, Memory, Tally, quick_dot, start, wrapped
 
+PREDICTORS = ("realtime", "lms", "balanced", *NETWORKS)
 UNCOMPILED = os.environ.get("NUMBA_DISABLE_JIT") == "1"
 COUNTED = ("spikey.model.", "spikey.coding.", "spikey.codec.", "spikey.base.jit")  # modules
 WEIGHTS = ("first", "rest", "second", "direct", "bias", "head_inputs", "head_units", "head_bias")

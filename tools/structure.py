@@ -115,7 +115,7 @@ def report(src: Path, layers: Layers, compress: str, codec: str) -> Iterator[str
     names = {str(file.resolve()): name for name, file in modules.items()}
     edges = {name: imported(name, modules) for name in modules}
     importers = Counter(other for others in edges.values() for other in others)
-    most, count = importers.most_common(1)[0]
+    most, count = max(sorted(importers.items()), key=lambda found: found[1])
     yield f"most imported module: {most}, by {count} of {len(modules)} modules"
     wrong = [f"{name} -> {other}" for name, others in sorted(edges.items()) for other in sorted(others)
              if layers.against(name, other)]  # fmt: skip
@@ -151,8 +151,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--src", type=Path, default=ROOT / "src", help="the folder that holds the package")
     parser.add_argument("--layers", help="highest first, separated by commas; siblings by | (apart) or :")
-    parser.add_argument("--compress", default="spikey.files.whole:compress_file", help="module:function")
-    parser.add_argument("--codec", default="spikey.integrations.numcodecs_codec", help="module of the numcodecs codec")
+    parser.add_argument("--compress", default="spikey.files.compress:compress_file", help="module:function")
+    parser.add_argument("--codec", default="spikey.integrations.numcodecs", help="module of the numcodecs codec")
     given = parser.parse_args()
     layers = Layers.of_contract() if given.layers is None else Layers(given.layers.split(","))
     for line in report(given.src.resolve(), layers, given.compress, given.codec):

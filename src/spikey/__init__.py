@@ -1,7 +1,7 @@
 """Spikey: lossless compression of raw brain recordings.
 
 `compress` and `decompress` work on samples in memory, `open` slices a compressed file like a NumPy array, and
-`spikey.files.whole` works on whole files. A name is imported when it is first used, so that `import spikey` costs
+`spikey.files.compress` works on whole files. A name is imported when it is first used, so that `import spikey` costs
 nothing; no module of the package imports this one.
 """
 
@@ -59,6 +59,7 @@ _PLACES = {
     "Encoder": "stream.encoder",
     "Gap": "stream.decoder",
     "Missing": "telemetry.decoder",
+    "PacketContents": "telemetry.decoder",
     "Reader": "container.reader",
     "Recording": "files.arrays",
     "Segment": "stream.decoder",
@@ -67,7 +68,6 @@ _PLACES = {
     "TelemetryDecoder": "telemetry.decoder",
     "TelemetryEncoder": "telemetry.encoder",
     "TelemetrySettings": "telemetry.settings:Settings",
-    "PacketContents": "telemetry.decoder",
     "UsageError": "base.errors",
     "compress": "files.arrays",
     "decompress": "files.arrays",

@@ -17,10 +17,10 @@ from spikey.model import network
 from spikey.report import budget
 from spikey.report.bench import measure as bench
 from spikey.report.bench.measure import Result
-from spikey.report.counted import NETWORKS, PREDICTORS
+from spikey.report.counted import NETWORKS
 from spikey.telemetry.filters import decimator
 from spikey.telemetry.settings import Settings, shape_of
-from tools.count_operations import count_all
+from tools.count_operations import PREDICTORS, count_all
 from tools.count_telemetry import count_apart
 from tools.opcount import Counted, CountedArray, CountingNumpy, quick_dot, start, wrapped
 

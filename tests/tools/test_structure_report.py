@@ -70,7 +70,7 @@ def test_the_figures_of_a_small_package(package):
         )
     )
     assert lines == [
-        "most imported module: spikey.low.a, by 2 of 8 modules",
+        "most imported module: spikey.left, by 2 of 8 modules",
         "imports against the rule: 1\n    spikey.right -> spikey.left",
         "files that compress_file passes through: 2",
         "calls into a higher package: 1, between 1 pairs of files",

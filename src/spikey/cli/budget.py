@@ -56,15 +56,17 @@ def _measured(paths: list[Path], models: list[str], every: int) -> dict[tuple[st
     from spikey.files.settings import Settings
     from spikey.model.trained import named
     from spikey.report.bench.measure import Codec, measure, spikey_codec
-    from spikey.report.counted import NETWORKS, PREDICTORS
+    from spikey.report.budget import operation_counts
+    from spikey.report.counted import NETWORKS, without_preset
 
     files = sorted(f for p in paths for f in (p.rglob("*.wav") if p.is_dir() else [p]))[::every]
     if not files:
         raise UsageError(f"{', '.join(map(str, paths))}: no WAV files")
+    counted = {predictor for predictor, _ in operation_counts()}
     names, chosen = {}, dict[str, Codec]()
     for coder in CODER_NAMES:
-        settings = {preset: Settings(preset=preset, coder=coder) for preset in ranked() if preset in PREDICTORS}
-        settings["lms"] = Settings(predictor="lms", coder=coder)
+        settings = {preset: Settings(preset=preset, coder=coder) for preset in ranked() if preset in counted}
+        settings |= {name: Settings(predictor=name, coder=coder) for name in without_preset() if name in counted}
         for each in map(named, models):
             network = next((name for name, built in NETWORKS.items() if built == each.architecture), None)
             if network is None:

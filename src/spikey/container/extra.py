@@ -16,7 +16,8 @@ from typing import Any
 from spikey.base.errors import DataError, UsageError
 from spikey.base.wire import Cursor
 from spikey.coding.packed_bytes import PIECE, unpack_bytes
-from spikey.recording.source import open_file, read_at
+from spikey.recording.opened import read_at
+from spikey.recording.source import open_file
 
 LARGEST_METADATA = 1 << 24  # bytes of JSON
 MOST_FILES = 10_000

@@ -23,10 +23,11 @@ from spikey.files.compare import compare, compare_bytes
 from spikey.files.encoding import Encoding, encode_recording
 from spikey.files.settings import Outcome, Progress, Settings, calibration_for, report, size_of
 from spikey.model.trained import use
+from spikey.recording.opened import read_at
 from spikey.recording.output import atomic_output
 from spikey.recording.raw import open_raw
 from spikey.recording.readable import Named
-from spikey.recording.source import NotPCM, Source, open_file, read_at
+from spikey.recording.source import NotPCM, Source, open_file
 from spikey.recording.wav import open_wav
 
 

@@ -155,7 +155,7 @@ class Window:
         self._client = client
         self._calls = calls
         self._patience = patience
-        self._waiting: deque[tuple[Call, Future]] = deque()
+        self._waiting: deque[tuple[Call, Future[Any]]] = deque()
         self._wanted, self._looked = 0, -float("inf")
 
     def fill(self) -> None:
@@ -197,12 +197,12 @@ class Window:
         self._cancel([future for _, future in self._waiting])
         self._waiting.clear()
 
-    def _cancel(self, futures: list[Future]) -> None:
+    def _cancel(self, futures: list[Future[Any]]) -> None:
         with suppress(Exception):  # a scheduler that is gone has nothing left to cancel
             if futures and self._client.status == "running":
                 self._client.cancel(futures, force=True)
 
-    def _wait(self, call: Call, future: Future) -> Any:
+    def _wait(self, call: Call, future: Future[Any]) -> Any:
         """A task's result, unless the cluster is gone."""
         import asyncio
         from concurrent.futures import CancelledError

@@ -27,10 +27,11 @@ from spikey.integrations.dask_client import AHEAD, Call
 from spikey.integrations.dask_tasks import Recording, compress_whole, encode_stretch, size_seen
 from spikey.model.trained import use
 from spikey.recording.layout import Layout
+from spikey.recording.opened import read_at
 from spikey.recording.output import atomic_output
 from spikey.recording.readable import Readable
 from spikey.recording.remote import full, is_address
-from spikey.recording.source import NotPCM, Source, open_file, read_at
+from spikey.recording.source import NotPCM, Source, open_file
 
 if TYPE_CHECKING:
     from distributed import Client

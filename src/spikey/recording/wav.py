@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from spikey.base.errors import DataError, UsageError
 from spikey.recording.layout import Layout
-from spikey.recording.source import NotPCM, PathLike, Source, open_file, read_at
+from spikey.recording.opened import read_at
+from spikey.recording.source import NotPCM, PathLike, Source, open_file
 
 MAX_CHUNKS = 10_000
 UNKNOWN_SIZE = 0xFFFFFFFF

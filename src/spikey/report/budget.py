@@ -45,7 +45,7 @@ def operation_counts() -> dict[tuple[str, str], dict[str, Any]]:
     """Counts per sample by predictor and coder."""
     counts = json.loads(COUNTS.read_text())
     del counts[TELEMETRY]
-    return {tuple(name.split(", ")): each for name, each in counts.items()}  # type: ignore[misc]
+    return {tuple(name.split(", ")): each for name, each in counts.items()}
 
 
 def telemetry_counts() -> dict[str, Any]:
@@ -169,10 +169,7 @@ def samples_a_second() -> float:
 def rows(bits: Bits | None = None) -> list[Row]:
     """The budget of every predictor and coder; `bits`: per sample, measured elsewhere than on the stored recordings."""
     known = stored_bits() if bits is None else bits
-    return [
-        Row(*names, known.get(names), counts, _power(counts))  # type: ignore[call-arg]
-        for names, counts in operation_counts().items()
-    ]
+    return [Row(*names, known.get(names), counts, _power(counts)) for names, counts in operation_counts().items()]
 
 
 def telemetry() -> Row:

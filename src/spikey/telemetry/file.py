@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 
 from spikey.base.errors import DataError, SpikeyError
-from spikey.recording.source import open_file, read_at
+from spikey.recording.opened import read_at
+from spikey.recording.source import open_file
 from spikey.telemetry.packet import MAGIC, SHORTEST, packet_length, read_packet
 from spikey.telemetry.record import Telemetry, collect
 

@@ -200,7 +200,7 @@ def joined(decoder: TelemetryDecoder, items: list[PacketContents | Missing]) -> 
         (np.arange(samples) + 1) * shape.decimation - 1 - delay,
         missing_spans(items),
         decoder.counts,
-        tuple(sum(getattr(item, name) for item in contents) for name in LEFT_OUT),  # type: ignore[arg-type]
+        tuple(sum(getattr(item, name) for item in contents) for name in LEFT_OUT),
     )
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from spikey.codec.adaptive.loop import run
-from spikey.codec.plan import Plan
+from spikey.codec.plan import Channel, Plan
 from spikey.codec.registry import PREDICTORS, Start, Started
-from spikey.codec.syntax import Channel, Parsed
+from spikey.codec.syntax import Parsed
 from spikey.coding.coders import CODERS
 from spikey.model.density import density_of
 from spikey.model.lpc import SEGMENT

@@ -30,6 +30,7 @@ from spikey.model.trained import named
 from spikey.report.bench.measure import Codec, One, Result, measure_one, peer_codec, spikey_codec, warm_up
 from spikey.report.bench.peers import known, programs
 from spikey.report.bench.recordings import Loaded, load
+from spikey.report.counted import without_preset
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "BLOSC_NTHREADS")
 PATIENCE = 5  # seconds for a process to end by itself
@@ -55,14 +56,14 @@ class Order:
 
 
 def orders_of(presets: list[str], coders: list[str], models: list[str]) -> list[Order]:
-    """What is measured of Spikey: models, presets with each coder, and `lms` where all presets are."""
+    """What is measured of Spikey: models, presets with each coder, and with all presets the other predictors."""
     found = [Order(f"spikey {named(name).name}", model=name) for name in models]
     for preset in presets:
         for coder in coders:
             title = f"spikey {preset}" + (f", {coder}" if coder != "arithmetic" else "")
             found.append(Order(title, preset=preset, coder=coder))
     if len(presets) == len(ranked()):
-        found.append(Order("spikey lms", predictor="lms"))
+        found += [Order(f"spikey {name}", predictor=name) for name in without_preset()]
     return found
 
 

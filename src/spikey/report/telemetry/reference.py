@@ -150,7 +150,9 @@ def cut(band: np.ndarray, frames: np.ndarray, channels: np.ndarray, pre: int, le
     return np.where(inside, band[channels[:, None], np.clip(at, 0, band.shape[1] - 1)], 0).astype(np.float32)
 
 
-def low_errors(code: np.ndarray, low: np.ndarray, first: float, step: int, rate: float, edges: tuple) -> np.ndarray:
+def low_errors(
+    code: np.ndarray, low: np.ndarray, first: float, step: int, rate: float, edges: tuple[float, ...]
+) -> np.ndarray:
     """Signal over error below each edge in Hz, in dB: float64 (edges,), of one channel.
 
     code (frames,): the original. low (n,): samples of the low band, finite; sample i tells of frame first + i * step.
