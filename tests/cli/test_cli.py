@@ -17,11 +17,10 @@ import pytest
 from kit.commands import ENVIRONMENT, names, process, refused, wav, without_notices
 from kit.golden import known_model
 from kit.paths import ROOT
-from kit.writing import write_file
+from kit.writing import cut_into, write_file
 from spikey.cli.common import settings_from
 from spikey.codec.encode import encode_block
 from spikey.codec.registry import preset_method
-from spikey.container import writer as writer_module
 from spikey.container.reader import Reader
 from spikey.levels.n1 import N1_VALUES
 from spikey.model.calibration import Calibration
@@ -298,7 +297,7 @@ def test_bad_inputs_of_the_other_commands(tmp_path, run, monkeypatch):
     assert run("decompress", packed, out)[0] == 0  # it travels with the file
     out.unlink()
     data = packed.read_bytes()
-    monkeypatch.setattr(writer_module, "block_shape", lambda layout, frames, longest=0: (30, 1))
+    cut_into(monkeypatch, 30, 1)
     assert run("compress", tmp_path / "a.wav", packed, "--preset", "realtime", "--force")[0] == 0
     blocks = packed.read_bytes()
     with Reader(packed) as reader:

@@ -18,7 +18,7 @@ from spikey.cli import app
 from spikey.codec.encode import encode_block, encode_blocks, stored
 from spikey.codec.method import learned
 from spikey.codec.registry import preset_method
-from spikey.container import embedding, hold, writer
+from spikey.container import embedding, hold
 from spikey.container import layout as lay
 from spikey.container.archive import Archive
 from spikey.container.embedding import Embedding, Fate, Tally, packed_model
@@ -209,7 +209,7 @@ def test_blocks_are_not_held_longer_than_it_takes(worthwhile, monkeypatch):
     samples, taken = simulate(60_000, 1, seed=1), []
     whole = packed(samples, True, block_frames=1000)[0].payload
     monkeypatch.setattr(hold, "SURE", 1 << 12)
-    codings = writer._in_order
+    codings = encoding._in_order
 
     def counted(*arguments):
         for coding in codings(*arguments):
@@ -223,7 +223,7 @@ def test_blocks_are_not_held_longer_than_it_takes(worthwhile, monkeypatch):
             self.first = self.first or len(taken)
             return super().write(data)
 
-    monkeypatch.setattr(writer, "_in_order", counted)
+    monkeypatch.setattr(encoding, "_in_order", counted)
     out = Out()
     write_file(ArraySource(samples, 20_000), out, learned(MINE), n1(), embed_model=True, block_frames=1000)
     with Reader(out.getvalue()) as reader:
@@ -380,7 +380,7 @@ def test_incompressible_bytes_around_samples(around, frames, tmp_path):
 def test_files_with_a_model_inside(kind, length, blocked, tmp_path, monkeypatch):
     """What was 277,591 bytes of 197,500: an embedded model counts."""
     if blocked:
-        monkeypatch.setattr(writer, "is_single", lambda *_: False)
+        monkeypatch.setattr(encoding, "is_single", lambda *_: False)
     samples = {
         "noise": noise(length, 1, "int16"),
         "signal": simulate(max(length, 1), 1, seed=1)[:length],

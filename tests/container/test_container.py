@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import spikey
-from kit.writing import write_file
+from kit.writing import cut_into, write_file
 from spikey.base.errors import DamagedError, DataError, SpikeyError, UsageError
 from spikey.base.wire import Cursor, varint
 from spikey.codec.code_widths import census
@@ -28,6 +28,7 @@ from spikey.container import layout as lay
 from spikey.container import writer as writer_module
 from spikey.container.layout import Block, Header, read_block, read_header, write_index
 from spikey.container.reader import Reader
+from spikey.container.records import HEAD, TAIL
 from spikey.container.salvage import uncovered
 from spikey.container.writer import write_bytes_file
 from spikey.levels.n1 import N1_VALUES
@@ -50,7 +51,7 @@ def packed(samples: np.ndarray, method: Method = REALTIME, calibration: Calibrat
 def small_blocks(monkeypatch):
     """Blocks of 100 frames of 2 channels, so that small files have many, which makes them larger than files may be."""
     monkeypatch.setattr(writer_module, "most_bytes", lambda size: 1 << 40)
-    monkeypatch.setattr(writer_module, "block_shape", lambda layout, frames, longest=0: (100, min(2, layout.channels)))
+    cut_into(monkeypatch, 100, 2)
 
 
 def many_blocks(frames: int = 350, channels: int = 5) -> tuple[np.ndarray, bytes]:
@@ -142,7 +143,7 @@ INDEX = st.one_of(
 @pytest.fixture(scope="module")
 def sliced() -> tuple[np.ndarray, Reader]:
     patch = pytest.MonkeyPatch()
-    patch.setattr(writer_module, "block_shape", lambda layout, frames, longest=0: (5, 4))
+    cut_into(patch, 5, 4)
     samples = np.arange(12 * 11, dtype=np.int16).reshape(12, 11) ** 2 % 97
     data = packed(samples)
     patch.undo()
@@ -327,7 +328,7 @@ def test_sizes_that_lie_allocate_nothing(small_blocks):
     for body in (varint(len(head)) + head + varint(1 << 40), varint(1 << 40)):
         body = lay.INDEX_SYNC + body
         limited(front + body + lay.FOOTER.pack(len(front), zlib.crc32(body), lay.FOOTER_MAGIC))
-    limited(head[:5] + bytes([lay.RECORDS]) + head[6:] + varint(60_000) + varint(lay.HEAD << 1 | 1) + varint(1 << 19))
+    limited(head[:5] + bytes([lay.RECORDS]) + head[6:] + varint(60_000) + varint(HEAD << 1 | 1) + varint(1 << 19))
 
 
 def forged(header: Header, blocks: list[Block], payload: bytes = b"\0" * 20) -> tuple[bytes, list[Block]]:
@@ -398,7 +399,7 @@ def test_other_versions_and_features_are_refused_by_name():
 
 
 def test_unknown_records_are_skipped_unless_critical():
-    header = Header(Layout(2, 0.5, "int24"), 7, lay.WRAPPED, True, b"abcd", [(lay.HEAD, b"xyz"), (lay.TAIL, b"")])
+    header = Header(Layout(2, 0.5, "int24"), 7, lay.WRAPPED, True, b"abcd", [(HEAD, b"xyz"), (TAIL, b"")])
     assert read_header(Cursor(header.write())) == header
     head = header.write()
     start = len(head) - (1 + 2 + 3 + 2)

@@ -14,7 +14,7 @@ import spikey
 from kit import reference
 from kit.golden import GOLDEN
 from kit.paths import ROOT
-from kit.writing import write_file
+from kit.writing import cut_into, write_file
 from spikey.base.shipped import FOLDER
 from spikey.codec.encode import encode_block
 from spikey.codec.method import Method
@@ -177,7 +177,7 @@ def test_archive_over_whole_segments():
 @pytest.mark.parametrize("blocks", [False, True])
 def test_files_of_all_kinds(tmp_path, monkeypatch, blocks):
     if blocks:
-        monkeypatch.setattr(writer_module, "block_shape", lambda layout, frames, longest=0: (64, 1))
+        cut_into(monkeypatch, 64, 1)
         monkeypatch.setattr(writer_module, "RECORD_BYTES", 10)
         monkeypatch.setattr(writer_module, "PIECE", 100)
     pcm = EVEN[:200].tobytes()

@@ -18,15 +18,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import spikey
+from kit.writing import cut_into
 from spikey.base.errors import DamagedError, DataError, SpikeyError, UsageError
 from spikey.codec.registry import preset_method
 from spikey.container import blocks as blocks_module
 from spikey.container import layout as lay
 from spikey.container import writer as writer_module
 from spikey.container.reader import Reader
-from spikey.files import whole as files
+from spikey.files import compress, decompress, encoding
 from spikey.files.decompress import describe_lost, verify_file
-from spikey.files.settings import LARGE, Settings
+from spikey.files.settings import LARGE, Outcome, Settings
 from spikey.model.calibration import n1
 from spikey.recording.layout import DTYPES, Layout, pack
 from spikey.recording.output import atomic_output
@@ -34,8 +35,8 @@ from spikey.recording.simulate import simulate
 from spikey.recording.wav import canonical_head, open_wav
 
 # What is written stands in the same place again and again; refusals to overwrite are tested in test_outputs.py.
-compress_file = partial(files.compress_file, overwrite=True)
-decompress_file = partial(files.decompress_file, overwrite=True)
+compress_file = partial(compress.compress_file, overwrite=True)
+decompress_file = partial(decompress.decompress_file, overwrite=True)
 QUICK = Settings(preset="realtime", calibration=n1())
 
 
@@ -105,7 +106,7 @@ def check(path: Path, folder: Path, settings: Settings = QUICK) -> bytes:
     data = packed.read_bytes()
     assert (outcome.original, outcome.compressed) == (path.stat().st_size, len(data))
     assert verify_file(packed).original == path.stat().st_size
-    assert decompress_file(packed, restored) == (files.Outcome(outcome.original, len(data), outcome.samples), [])
+    assert decompress_file(packed, restored) == (Outcome(outcome.original, len(data), outcome.samples), [])
     assert restored.read_bytes() == path.read_bytes()
     assert sorted(p.name for p in folder.iterdir() if p != path) == ["a.out", "a.spky"]
     return data
@@ -115,7 +116,7 @@ def check(path: Path, folder: Path, settings: Settings = QUICK) -> bytes:
 @pytest.mark.parametrize("blocks", [False, True])
 def test_every_kind_of_wav_comes_back(tmp_path, name, blocks, monkeypatch):
     if blocks:
-        monkeypatch.setattr(writer_module, "block_shape", lambda layout, frames, longest=0: (128, 2))
+        cut_into(monkeypatch, 128, 2)
         monkeypatch.setattr(writer_module, "RECORD_BYTES", 50)
         monkeypatch.setattr(writer_module, "most_bytes", lambda size: 1 << 40)  # so many blocks take more than allowed
     content, wrapper = FILES[name]
@@ -174,7 +175,7 @@ def test_the_preset_follows_the_size():
 
 def test_a_source_that_changes_is_noticed(tmp_path, monkeypatch):
     path, out = tmp_path / "a.wav", tmp_path / "a.spky"
-    original = writer_module.encode_samples
+    original = encoding.encode_smallest
     long = canonical(simulate(20_000, 1, seed=1))
     for content, at in ((long, -1), (FILES["large chunks"][0], 70_100)):
         path.write_bytes(content)
@@ -185,13 +186,13 @@ def test_a_source_that_changes_is_noticed(tmp_path, monkeypatch):
             path.write_bytes(content)
             return original(samples, *rest, **named)
 
-        monkeypatch.setattr(writer_module, "encode_samples", meanwhile)
+        monkeypatch.setattr(encoding, "encode_smallest", meanwhile)
         with pytest.raises(SpikeyError, match=r"a\.wav: changed while it was read"):
             compress_file(path, out, QUICK)
         assert not out.exists() and len(list(tmp_path.iterdir())) == 1
     path.write_bytes(FILES["mu-law"][0])
     monkeypatch.setattr(
-        files, "write_bytes_file", lambda size, pieces, item, out, _: grown(path, size, pieces, item, out)
+        compress, "write_bytes_file", lambda size, pieces, item, out, _: grown(path, size, pieces, item, out)
     )
     with pytest.raises(SpikeyError, match="changed"):
         compress_file(path, out, QUICK)
@@ -272,7 +273,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch, name):
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_an_interrupt_leaves_nothing(tmp_path, monkeypatch, jobs):
-    monkeypatch.setattr(writer_module, "block_shape", lambda layout, frames, longest=0: (100, 2))
+    cut_into(monkeypatch, 100, 2)
     path, packed, out = tmp_path / "a.wav", tmp_path / "a.spky", tmp_path / "b"
     path.write_bytes(canonical(THREE.astype(np.int32), "int24"))
     compress_file(path, packed, QUICK)
@@ -343,7 +344,7 @@ def test_files_that_cannot_be_read(tmp_path):
 
 
 def test_damage_and_salvage(tmp_path, monkeypatch):
-    monkeypatch.setattr(writer_module, "block_shape", lambda layout, frames, longest=0: (100, 2))
+    cut_into(monkeypatch, 100, 2)
     monkeypatch.setattr(writer_module, "RECORD_BYTES", 10)
     layout = Layout(3, 20_000, "int16")
     head, samples = b"RIFF" + bytes(50), THREE.astype(np.int16)

@@ -268,18 +268,18 @@ def test_removal_follows_verification_and_the_disk(tmp_path, run, monkeypatch):
 
 
 def test_a_recording_that_grows_is_an_error(tmp_path, run, monkeypatch):
-    from spikey.files import whole as files
+    from spikey.files import compress
 
     source = tmp_path / "a.wav"
     source.write_bytes(wav(3000))
-    compare = files.compare
+    compare = compress.compare
 
     def grows(*arguments, **options):
         compare(*arguments, **options)
         with source.open("ab") as file:
             file.write(b"more")
 
-    monkeypatch.setattr(files, "compare", grows)
+    monkeypatch.setattr(compress, "compare", grows)
     refused(run("compress", source, *QUICK), 1, "changed its size while it was read")
     assert names(tmp_path) == {"a.wav"}
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 
+from spikey.codec import cut
 from spikey.codec.encode import EncodedBlock, encode_blocks
 from spikey.codec.method import Method
+from spikey.codec.registry import PREDICTORS
 from spikey.codec.syntax import channels_in, companions_in, needs_model
 from spikey.container import writer
 from spikey.container.contents import Contents
@@ -16,6 +20,20 @@ from spikey.container.embedding import Tally
 from spikey.container.extra import Extra
 from spikey.files.encoding import Encoding, encode_recording
 from spikey.model.calibration import Calibration
+
+LEARNED = PREDICTORS["learned"]
+
+
+def compare_networks(monkeypatch: pytest.MonkeyPatch, compared: bool) -> None:
+    """Whether blocks that a network coded are compared with adaptive predictors, which those of tests hardly beat."""
+    record = LEARNED if compared else replace(LEARNED, compared=lambda method: ())
+    monkeypatch.setitem(PREDICTORS._records, "learned", record)
+
+
+def cut_into(monkeypatch: pytest.MonkeyPatch, frames: int, channels: int) -> None:
+    """Cut recordings into blocks of so many frames and channels, so that small ones have many."""
+    for module in (cut, writer):
+        monkeypatch.setattr(module, "block_shape", lambda layout, *_, **__: (frames, min(channels, layout.channels)))
 
 
 def block_of(payload: bytes, count: int) -> EncodedBlock:

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 import spikey
 from kit.paths import DATA as REAL
+from kit.writing import cut_into
 from spikey.base.errors import DataError, UsageError
 from spikey.base.wire import Cursor
 from spikey.cli import app
@@ -27,6 +28,7 @@ from spikey.coding.packed_bytes import MANY, PIECE, pack_bytes, unpack_bytes
 from spikey.files.compress import compress_file
 from spikey.files.decompress import decompress_file
 from spikey.files.settings import Settings
+from spikey.levels.affine import Affine
 from spikey.levels.registry import read_levels
 from spikey.levels.scaled import Patch, Scale, Scaled, find_scale
 from spikey.model.calibration import load
@@ -272,7 +274,7 @@ def test_float_files(tmp_path, dtype):
 
 
 def test_info_of_a_damaged_file_says_what_is_known(tmp_path, monkeypatch):
-    monkeypatch.setattr("spikey.container.writer.block_shape", lambda layout, frames, longest=0: (5000, 1))
+    cut_into(monkeypatch, 5000, 1)
     data = bytearray(spikey.compress(CODES.astype(np.int16), 20_000, "realtime"))
     with spikey.open(bytes(data)) as reader:
         assert len(reader.blocks) > 1  # of a file of one block info sees that it is damaged
@@ -323,10 +325,8 @@ def test_levels_of_another_type_are_refused():
 
 
 def test_scales_are_written_and_read():
-    from spikey.levels.contract import Levels
-
     for scale in (Scale(0.195), Scale(0.195, -6389.76, True), Scale(-2.0, 1.0)):
-        levels = Scaled(scale, Levels(1, 1000, -500), (Patch(7, 1, 1 << 63), Patch(8, 500, 5)) if scale.offset else ())
+        levels = Scaled(scale, Affine(1000, -500), (Patch(7, 1, 1 << 63), Patch(8, 500, 5)) if scale.offset else ())
         cursor = Cursor(levels.write())
         assert read_levels(3, cursor) == levels and not cursor.rest()
     for bad in (
@@ -342,12 +342,10 @@ def test_scales_are_written_and_read():
 
 
 def test_patches_elsewhere_are_refused():
-    from spikey.levels.contract import Levels
-
     codes = np.zeros(10, np.int32)
     for patch in (Patch(10, 1, 0), Patch(9, 2, 0), Patch(0, 1, 1 << 32)):
         with pytest.raises(DataError):
-            Scaled(Scale(1.0), Levels(1, 1), (patch,)).to_values(codes, None, np.dtype(SINGLE))
+            Scaled(Scale(1.0), Affine(1), (patch,)).to_values(codes, None, np.dtype(SINGLE))
 
 
 @pytest.mark.parametrize("itemsize", [2, 4, 8])

@@ -19,6 +19,7 @@ from spikey.codec.registry import preset_method
 from spikey.container import layout as lay
 from spikey.container.contents import packed_record
 from spikey.container.reader import Reader
+from spikey.container.records import BINS
 from spikey.files.decompress import verify_file
 from spikey.files.settings import Settings
 from spikey.integrations.chunk import _read_modelled
@@ -293,7 +294,7 @@ AXES = find_axes(ArraySource(rails("int16"), 1000))
 GOOD = Bins("near-lossless", 2, ((0, 5),), AXES).write()
 
 
-def lossy_file(record: bytes, kind: int = lay.BINS, twice: bool = False) -> bytes:
+def lossy_file(record: bytes, kind: int = BINS, twice: bool = False) -> bytes:
     import io
 
     out = io.BytesIO()

@@ -19,18 +19,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from spikey.codec.adaptive.lanes import MANY
 from typer.testing import CliRunner
 
 import spikey
 from kit import reference
 from kit.golden import ALONE, DENSE, LSTM, known_model
 from kit.paths import SOURCE, TESTS
-from kit.writing import payloads_of, write_file
+from kit.writing import compare_networks, cut_into, payloads_of, write_file
 from spikey.base.errors import DamagedError, DataError, SpikeyError, UsageError
 from spikey.base.jit import kernel
 from spikey.base.wire import varint
 from spikey.cli import app
+from spikey.codec.adaptive.networks import MANY
 from spikey.codec.decode import decode_block, decode_blocks
 from spikey.codec.encode import encode_block, encode_blocks, encode_smallest
 from spikey.codec.method import MOST_REFERENCES, Method, learned
@@ -40,8 +40,7 @@ from spikey.container import embedding, hold, writer
 from spikey.container import layout as lay
 from spikey.container.blocks import BlockDecoder
 from spikey.container.reader import Reader
-from spikey.files import encoding
-from spikey.files import whole as files
+from spikey.files import compress, decompress, encoding
 from spikey.files.batch import compress_together, decompress_together
 from spikey.files.decompress import verify_file
 from spikey.files.settings import Settings
@@ -64,7 +63,9 @@ GUARD = Method("lpc", lanes=2, references=MOST_REFERENCES)
 LENGTHS = [200, 33, 1, 257, 32, 300, 2, 31, 150, 256, 0]
 runner = CliRunner()
 # Outputs are written again and again.
-compress_file, decompress_file = (partial(do, overwrite=True) for do in (files.compress_file, files.decompress_file))
+compress_file, decompress_file = (
+    partial(do, overwrite=True) for do in (compress.compress_file, decompress.decompress_file)
+)
 
 
 @pytest.fixture(autouse=True)
@@ -298,13 +299,10 @@ def test_lengths(frames):
             check(samples, model, coder)
 
 
-_guards = writer._guards
-
-
 @pytest.fixture(autouse=True)
-def no_guards(monkeypatch):
+def no_comparison(monkeypatch):
     """These networks win nothing: they would never be used, and the files with one inside are larger than allowed."""
-    monkeypatch.setattr(writer, "_guards", lambda model: [])
+    compare_networks(monkeypatch, False)
     monkeypatch.setattr(writer, "most_bytes", lambda size: 1 << 40)
     monkeypatch.setattr(hold, "_covers", lambda spared, cost: True)
 
@@ -312,16 +310,16 @@ def no_guards(monkeypatch):
 @pytest.mark.parametrize("model", [GENTLE, *NONSENSE], ids=["gentle", "lstm", "dense"])
 def test_the_guard(model, monkeypatch):
     """A network is never worse than the adaptive predictors, and a file that does without says nothing of it."""
-    monkeypatch.setattr(writer, "_guards", _guards)
+    compare_networks(monkeypatch, True)
     both = known_signal(400)
     for samples in (both, both[:40], (both // 64).astype(np.int16), np.zeros_like(both), both[:1]):
         layout = Layout(samples.shape[1], 20_000, "int16")
         (got,) = encode_smallest([samples], [layout], learned(model), n1())
         (plain,) = encode_smallest([samples], [layout], GUARD, n1())
-        assert len(got) <= len(plain)
-        used = got[0] & 15 == 4
+        assert len(got.payload) <= len(plain.payload)
+        used = got.payload[0] & 15 == 4
         if model is not GENTLE and len(samples) > 1 and samples.any():
-            assert not used and (model.architecture.type == "lstm" or got == plain)
+            assert not used and (model.architecture.type == "lstm" or got.payload == plain.payload)
         files = []
         for method, embed in ((learned(model), True), (GUARD, False)):
             out = io.BytesIO()
@@ -330,16 +328,19 @@ def test_the_guard(model, monkeypatch):
         with Reader(files[0]) as reader:
             assert bool(reader.model_id) == used
         assert used or len(files[0]) <= len(files[1])
-    monkeypatch.setattr(writer, "_guards", lambda model: [])
+    compare_networks(monkeypatch, False)
     (got,) = encode_smallest([both], [Layout(2, 20_000, "int16")], learned(GENTLE), n1())
-    assert got[0] & 15 == 4, "where nothing is better, it is used"
+    assert got.payload[0] & 15 == 4, "where nothing is better, it is used"
 
 
 def test_methods_that_contradict_the_model():
     samples = known_signal(100)
     payload = encode_block(samples, learned(GENTLE), n1())
-    for wrong in (bytes([payload[0] ^ 64]) + payload[1:], payload[:1] + b"\2" + payload[2:]):
-        with pytest.raises(DataError, match="not for"):
+    for wrong, says in (
+        (bytes([payload[0] ^ 64]) + payload[1:], "its model is not for"),
+        (payload[:1] + b"\2" + payload[2:], "method that this version does not know"),
+    ):
+        with pytest.raises(DataError, match=says):
             decoded(wrong, samples, GENTLE)
     with pytest.raises(DataError, match="does not name"):
         decode_block(Payload(payload, *samples.shape, samples.dtype), Lookup(n1))
@@ -594,7 +595,7 @@ def test_a_model_too_large_to_embed(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_blocks_of_several_channels(tmp_path, monkeypatch, jobs):
-    monkeypatch.setattr(writer, "block_shape", lambda layout, frames, longest=0: (64, 2))
+    cut_into(monkeypatch, 64, 2)
     path, packed, out = tmp_path / "a.wav", tmp_path / "a.spky", tmp_path / "b.wav"
     samples = simulate(300, 3, seed=2)
     path.write_bytes(wav(samples))
@@ -610,7 +611,7 @@ def test_blocks_of_several_channels(tmp_path, monkeypatch, jobs):
 
 
 def test_a_damaged_block_harms_no_other(tmp_path, monkeypatch, unguarded):
-    monkeypatch.setattr(writer, "block_shape", lambda layout, frames, longest=0: (64, 2))
+    cut_into(monkeypatch, 64, 2)
     ahead = []
     monkeypatch.setattr(BlockDecoder, "provide", _counted(BlockDecoder.provide, ahead))
     path, packed, out = tmp_path / "a.wav", tmp_path / "a.spky", tmp_path / "b.wav"

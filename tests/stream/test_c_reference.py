@@ -18,7 +18,7 @@ import pytest
 
 from kit.golden import CASES, GOLDEN
 from kit.paths import CC, ROOT
-from kit.writing import write_file
+from kit.writing import cut_into, write_file
 from spikey.codec.adaptive.loop import run
 from spikey.codec.encode import encode_block
 from spikey.codec.method import Method
@@ -254,7 +254,7 @@ def test_other_forms_are_read(programs, tmp_path, monkeypatch, kind):
     """Wrapped recordings, and blocks of a few frames and channels."""
     samples = np.stack([neural(350, seed) for seed in range(5)], axis=1)
     if kind != "single":
-        monkeypatch.setattr(writer, "block_shape", lambda layout, frames=0, longest=0: (100, 2))
+        cut_into(monkeypatch, 100, 2)
     if kind == "blocks all around":
         monkeypatch.setattr(writer, "RECORD_BYTES", 10)
     out, path = io.BytesIO(), tmp_path / "a.spky"

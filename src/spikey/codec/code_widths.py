@@ -46,7 +46,7 @@ class Round:
 class Census(NamedTuple):
     """A coder that writes nothing: it counts codes and the probability that the density gave them.
 
-    at int64 (1,): as in every coder. observed, expected int64 (alphabet,): samples, and their sum of probability in 2^-24.
+    at int64 (1,): as in every coder. observed, expected int64 (alphabet,): samples, and their probability sums, 1/2^24.
     cost float64 (2,): bits and samples altogether. limit int64 (1,): the largest step of the scale that counts.
     """
 

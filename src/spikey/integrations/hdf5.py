@@ -66,7 +66,7 @@ class Filter(Mapping[str, Any]):
     model : str, optional
         Name or path of a trained network to use instead.
     calibration : str
-        "auto", "none" or the path of a calibration.
+        "n1" for the N1's where it suits, "auto" to estimate one for each chunk too, "none", or a calibration's path.
     jobs : int
         Threads within a chunk.
     verify : bool

@@ -27,7 +27,7 @@ try:
     from spikey.integrations.description import describe
     from spikey.integrations.flat_file import FlatFile, flat_file
     from spikey.integrations.neo_patches import patched_neo
-    from spikey.integrations.spikeinterface import RecordingSource, second
+    from spikey.integrations.recording_source import RecordingSource, second
 except ImportError as error:
     raise ImportError(
         f"vendors' folders and files need SpikeInterface: {install('spikeinterface')} ({error})"

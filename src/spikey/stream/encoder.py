@@ -62,7 +62,7 @@ class Encoder:
     """Encodes frames of many channels into packets as they come.
 
     channels, rate (Hz), dtype: of the samples. levels: which values occur; None finds out from the first frames.
-    calibration: of the converter, or "auto": the N1's where the samples look like it. packet_bytes: the largest packet;
+    calibration: of the converter, or "n1": the N1's where it suits, else none. packet_bytes: the largest packet;
     None for one packet a thread. packet_frames: frames of a packet; None for as many as are pushed at a time.
     key_interval: seconds between two key packets of a group. parity: parity packets for every 12 others or fewer of the
     same frames. jobs: threads.
@@ -85,7 +85,7 @@ class Encoder:
         dtype: str = "int16",
         *,
         levels: Levels | None = None,
-        calibration: Calibration | str | None = "auto",
+        calibration: Calibration | str | None = "n1",
         packet_bytes: int | None = DATAGRAM,
         packet_frames: int | None = None,
         key_interval: float = 1.0,
@@ -96,8 +96,8 @@ class Encoder:
         possible = 1 <= channels <= MOST_CHANNELS * 16 and 0 < rate <= MOST_RATE and 0 < key_interval < 1e9
         if not possible or jobs < 1:
             raise UsageError("an encoder needs 1 to 65,536 channels, and a rate, key interval and jobs above 0")
-        if isinstance(calibration, str) and calibration != "auto":
-            raise UsageError(f'an encoder\'s calibration is a Calibration, None or "auto", not {calibration!r}')
+        if isinstance(calibration, str) and calibration != "n1":
+            raise UsageError(f'an encoder\'s calibration is a Calibration, None or "n1", not {calibration!r}')
         if stream is not None and not 0 <= stream < MOST_STREAMS:
             raise UsageError(f"a stream's number must be 0 to {MOST_STREAMS - 1:,}, not {stream}")
         if levels is not None and (not isinstance(levels, N1Levels | Affine) or levels.low_bits):
@@ -297,7 +297,7 @@ class Encoder:
         """Settle levels and calibration by the first frames."""
         if self._levels is None:
             self._levels = levels_at_once(frames)
-        if self._calibration == "auto":
+        if self._calibration == "n1":
             alike = isinstance(self._levels, N1Levels) and suits(self._levels.to_codes(frames.ravel())[0], n1())
             self._calibration = n1() if alike else None
         assert not isinstance(self._calibration, str)
