@@ -23,8 +23,6 @@ from spikey.container.reader import Reader
 from spikey.files.compress import Output, write_recording
 from spikey.files.settings import Progress, Settings
 from spikey.integrations.description import apply, describe, unpacked
-from spikey.recording.hints import CHANNELS_FIRST, warn_of_floats, warn_of_shape
-from spikey.recording.layout import DTYPES, Layout
 from spikey.integrations.recording_source import RecordingSource, second
 from spikey.recording.hints import warn_of_floats
 from spikey.recording.output import refuse_existing
