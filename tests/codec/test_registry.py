@@ -52,7 +52,7 @@ def test_a_preset_is_seen_by_the_command_line(dummies, recording, run, tmp_path)
     assert run("compress", recording, packed, "--preset", "simplest")[0] == 0
     status, said, _ = run("info", packed, "--json")
     facts = json.loads(said)[0]
-    assert (status, facts["predictor"], facts["levels"]) == (0, "last", ["halved values"])
+    assert (status, facts["predictor"], facts["levels"]) == (0, "last", "halved values")
     assert run("decompress", packed, tmp_path / "b.wav")[0] == 0
     assert (tmp_path / "b.wav").read_bytes() == recording.read_bytes()
     status, said, _ = run("bench", recording, "--preset", "simplest", "--no-peers", "--no-floor", "--repeats", 1)
