@@ -17,6 +17,7 @@ import spikey
 from kit.paths import GOLDEN
 from spikey.base.errors import DataError, UsageError
 from spikey.coding.range_coder import finish_lane, range_decoder, range_encoder
+from spikey.levels.affine import Affine
 from spikey.levels.n1 import N1_VALUES
 from spikey.recording.simulate import simulate
 from spikey.telemetry import symbols
@@ -447,7 +448,7 @@ def test_profiles_go_out_twice_in_each_epoch():
 
 def description(**options):
     wanted = Settings(**options)
-    levels = spikey.levels.maps.Levels(1, 65_536, -32_768)
+    levels = Affine(65_536, -32_768)
     return Description(5, 7, 20_000.0, "int16", levels, wanted, 9, (1, 2, 3, 4))
 
 

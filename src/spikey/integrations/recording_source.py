@@ -10,7 +10,7 @@ from spikeinterface.core import BaseRecording
 
 from spikey.base.errors import DataError
 from spikey.recording.hints import CHANNELS_FIRST, warn_of_shape
-from spikey.recording.source import DTYPES, Layout
+from spikey.recording.layout import DTYPES, Layout
 
 
 def second(rate: float) -> int:
