@@ -121,7 +121,7 @@ def _run(predictor: str, coder: str, values: np.ndarray, quick: bool) -> Tally:
     tally = start()
     states = [wrapped(state) for state in (encoder, predicting, density_of(n1().alphabet, n1()))]
     states.append(states[1] if running is predicting else wrapped(running))
-    original = loop.prepare
+    original = loop.prepare  # type: ignore[attr-defined]
 
     def prepare(state: Any, at: int) -> None:
         tally.step = at

@@ -87,7 +87,8 @@ def main(folder: str, out: str, every: str) -> None:
     files = training_files(sorted(Path(folder).rglob("*.wav")), int(every))
     found = [each for each in (sums(file, n1(), pairs) for file in files) if each is not None]
     mean, precision = fit(found)
-    np.savez_compressed(out, mean=mean.astype(np.float32), precision=precision.astype(np.float32), pairs=pairs)
+    lower = precision[np.tril_indices(len(mean))].astype(np.float32)
+    np.savez_compressed(out, mean=mean.astype(np.float32), precision=lower, pairs=pairs)
     print(f"{len(found)} recordings, {len(mean)} inputs")
 
 

@@ -57,7 +57,7 @@ Mode = Callable[[Path, Path, Path, Path], Written]  # recording, file to write, 
 
 def modes(preset: str) -> dict[str, Mode]:
     """Every mode by its name."""
-    settings = Settings(preset=preset, estimate=True)
+    settings = Settings(preset=preset)
 
     def lossless(path: Path, out: Path, beside: Path, restored: Path) -> Written:
         shutil.copy(path, restored)

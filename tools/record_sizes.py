@@ -57,11 +57,11 @@ def recordings(arguments: argparse.Namespace, folder: Path) -> Iterator[Recordin
 def sizes(recording: Recording) -> dict[str, Any]:
     """Bytes of the samples, and by preset of the file and of its chunks."""
     found: dict[str, Any] = {"samples": 0, "whole": {}, "chunks": {}}
-    settings = Settings(raw=recording.raw, estimate=True, verify=False)
+    settings = Settings(raw=recording.raw, verify=False)
     with open_recording(recording.path, settings) as source, tempfile.TemporaryDirectory() as folder:
         found["samples"] = source.frames * source.layout.frame_bytes
         for preset in PRESETS:
-            chosen = Settings(preset=preset, raw=recording.raw, estimate=True, verify=False)
+            chosen = Settings(preset=preset, raw=recording.raw, verify=False)
             found["whole"][preset] = compress_file(recording.path, Path(folder, preset), chosen).compressed
             options, total = Options(preset=preset, verify=False), 0
             for at in range(0, source.frames, CHUNK):

@@ -139,7 +139,7 @@ class SpkyStore:
 
         path = folder / "store.spky"
         raw = case.channels, float(case.rate), "int16"
-        compress_file(case.path, path, Settings(preset=self._preset, estimate=True, raw=raw, jobs=WORKERS))
+        compress_file(case.path, path, Settings(preset=self._preset, raw=raw, jobs=WORKERS))
         return path
 
     def read(self, case: Case, path: Path, pool: ProcessPoolExecutor) -> bool:

@@ -37,7 +37,7 @@ def modules_of(src: Path) -> dict[str, Path]:
 
 def imported(name: str, modules: dict[str, Path]) -> set[str]:
     """The modules of the package that one imports, anywhere but under TYPE_CHECKING."""
-    found = set()
+    found = set[str]()
     for node in _run(ast.parse(modules[name].read_text("utf-8"))):
         if isinstance(node, ast.Import):
             wanted = [alias.name for alias in node.names]

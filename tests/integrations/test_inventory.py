@@ -374,7 +374,7 @@ def test_nwb_written_with_spikeys_own_filter(tmp_path):
     samples = vendors.nwb(path, compressed=True)
     script = (
         "import sys; from pathlib import Path; from spikey.integrations.vendors import take_inventory\n"
-        "from spikey.files.whole import Settings\n"
+        "from spikey.files.settings import Settings\n"
         "take_inventory(Path(sys.argv[1])).items[0].part.compress(Path(sys.argv[2]), Settings())"
     )
     environment = {**os.environ, "PYTHONPATH": str(SOURCE)}

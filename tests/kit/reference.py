@@ -822,7 +822,9 @@ def archive_network(name):
 @functools.cache
 def archive_prior(name):
     with np.load(TABLES / f"{name[1]}.npz") as arrays:
-        return tuple(arrays[key].tolist() for key in ("mean", "precision", "pairs"))
+        mean, lower, pairs = (arrays[key].tolist() for key in ("mean", "precision", "pairs"))
+    rows = [lower[i * (i + 1) // 2 :][: i + 1] for i in range(len(mean))]
+    return mean, [[rows[max(i, j)][min(i, j)] for j in range(len(mean))] for i in range(len(mean))], pairs
 
 
 class Regression:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from kit.paths import SOURCE
+from kit.paths import ROOT, SOURCE
 from tools import structure
 from tools.structure import Layers
 
@@ -88,3 +90,10 @@ def test_every_package_has_a_layer():
     layers = Layers.of_contract()
     for module in structure.modules_of(SOURCE):
         assert layers.rank(module) >= 0
+
+
+def test_the_table_of_layers_is_that_of_the_contract():
+    rows = re.findall(r"^\| (\d+) \| `(\w+)` \|", (ROOT / "docs" / "architecture.md").read_text(), re.MULTILINE)
+    layers = Layers.of_contract()
+    packages = {path.name for path in (SOURCE / "spikey").iterdir() if (path / "__init__.py").exists()}
+    assert {name: int(layer) for layer, name in rows} == {name: layers.rank(f"spikey.{name}") for name in packages}

@@ -14,7 +14,7 @@ from spikey.base.errors import DataError
 from spikey.codec.code_widths import calibrate, edges_of
 from spikey.codec.encode import encode_block
 from spikey.codec.plan import suits
-from spikey.codec.registry import PRESETS, preset_method
+from spikey.codec.registry import preset_method
 from spikey.levels.affine import Affine
 from spikey.levels.contract import Levels
 from spikey.levels.n1 import N1Levels
@@ -95,7 +95,7 @@ def explain(recording: Path | None = None, progress: Progress = lambda amount, n
     progress(1, "prediction")
     payloads = {}
     for preset in SHOWN_PRESETS:
-        coded = encode_block(samples[:, None], PRESETS[preset], calibration)
+        coded = encode_block(samples[:, None], preset_method(preset), calibration)
         payloads[preset] = samples.nbytes if coded is None else len(coded)
         progress(1, preset)
     start, start_prior = (_mean_start(codes, levels.alphabet, calibration, prior) for prior in (False, True))

@@ -29,6 +29,7 @@ from numba.core.caching import IndexDataCacheFile
 PARTS = ("model", "coding", "codec/adaptive", "stream", "telemetry")  # packages of which every file counts; of the
 COMPILED = re.compile(rb"spikey\.base\.jit|^@\w+\.register\(", re.MULTILINE)  # others those that contain this
 config: Any = numba.config
+FORM = 2  # of the cache's files
 DIGEST = 16  # bytes of a cache file's SHA-256, before its contents
 
 
@@ -38,7 +39,7 @@ class CacheWarning(UserWarning):
 
 def stamp_of(root: Path) -> str:
     """A digest of what cached kernels depend on: equal sources share caches, whenever they were written."""
-    digest = hashlib.sha256(numba.__version__.encode())
+    digest = hashlib.sha256(f"{numba.__version__} {FORM}".encode())
     for file in sorted(root.rglob("*.py")):
         content, place = file.read_bytes(), file.relative_to(root)
         if place.parent.as_posix() in PARTS or place.stem == "jit" or COMPILED.search(content):
@@ -50,18 +51,21 @@ STAMP = stamp_of(Path(__file__).parents[1])
 
 
 class CacheFile(IndexDataCacheFile):
-    """A kernel's index and its variants. What is damaged or cannot be read is not there, and is compiled again."""
+    """A kernel's index and its variants. What is damaged or cannot be read is not there, and is compiled again.
+
+    The index has digests of the variants' types, as types bring in the modules that define them, of every variant.
+    """
 
     def load(self, key: Any) -> Any:
         """A variant; None where there is none. Of two processes that write at once, one may have taken its file."""
-        name = self._load_index().get(key)
+        name = self._load_index().get(_digest(repr(key).encode()))
         held = _unsealed(self._data_path(name)) if name else None
         return held[1] if isinstance(held, tuple) and held[0] == key else None
 
     def save(self, key: Any, data: Any) -> None:
         """Keep a variant; where that fails (a full disk, a quota) it is compiled again next time."""
         try:
-            super().save(key, (key, data))
+            super().save(_digest(repr(key).encode()), (key, data))
         except OSError as error:
             warn(f"compiled kernels cannot be kept in {self._cache_path} ({error.strerror or error})")
 

@@ -1,6 +1,6 @@
 """The command line, one file a command. Each imports what it needs when it runs, so that `--help` answers at once.
 
-`main` is the entry point of `spikey`, `python -m spikey` and `cli.py`. Nothing imports this package.
+`main` is the entry point of `spikey`, `python -m spikey` and `cli.py`.
 """
 
 from __future__ import annotations

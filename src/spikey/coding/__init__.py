@@ -1,4 +1,1 @@
-"""From symbols to bytes and back: the coders, and the one loop that runs predictor, density and coder in lockstep.
-
-Imports `model` and `kernels`; knows nothing of files or containers.
-"""
+"""From symbols to bytes and back: range coder, Rice, and observers, which are coders that write nothing."""

@@ -76,11 +76,11 @@ def write_file(
     contents, tally = contents or Contents(), Tally() if tally is None else tally
     header = _header(source, contents)
     if isinstance(blocks, EncodedBlock):
-        samples = source.read(0, source.frames)
         if _is_short(source) and not (contents.extra is not None and contents.extra.files):
             return _write_single(source, out, blocks, (contents, replace(header, single=True)), progress, tally)
         extent = 0, source.frames, 0, source.layout.channels
-        blocks = iter([coding(extent, blocks, content_of(samples, source.layout))] if source.frames else [])
+        content = content_of(source.read(0, source.frames), source.layout)
+        blocks = iter([coding(extent, blocks, content)] if source.frames else [])
     return _write_blocks(source, out, _watched(blocks, progress), (contents, header), tally)
 
 

@@ -51,13 +51,13 @@ def compress(
     ----------
     source : path, array or Readable
         A file's path or fsspec address, samples (frames, channels), or anything with the methods of
-        `spikey.container.writer.Readable`.
+        `spikey.recording.readable.Readable`.
     out : path
         A path or an address.
     rate : float, optional
         Sampling rate of an array in Hz.
     settings, preset : Settings, str, optional
-        As for `spikey.files.whole`, or a preset alone.
+        As for `spikey.files.compress`, or a preset alone.
     client : distributed.Client, optional
         Without one, `scheduler` is the address of a scheduler, or a cluster of `jobs` processes is started here.
     ship : bool, optional
@@ -71,14 +71,14 @@ def compress(
     Returns
     -------
     Outcome
-        Sizes and ratio, as of `spikey.files.whole.compress_file`.
+        Sizes and ratio, as of `spikey.files.compress.compress_file`.
 
     Raises
     ------
     ClusterError
         The cluster cannot go on.
     UsageError, DataError
-        As of `spikey.files.whole.compress_file`.
+        As of `spikey.files.compress.compress_file`.
 
     Examples
     --------

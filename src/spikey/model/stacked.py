@@ -84,7 +84,10 @@ class Prior(NamedTuple):
 def prior() -> Prior:
     """The one that comes with the package."""
     arrays = tables("stacked")
-    mean, precision = arrays["mean"].astype(np.float64), arrays["precision"].astype(np.float64)
+    mean = arrays["mean"].astype(np.float64)
+    precision = np.zeros((len(mean), len(mean)))
+    rows, columns = np.tril_indices(len(mean))  # the matrix is symmetric, and half of it is stored
+    precision[rows, columns] = precision[columns, rows] = arrays["precision"]
     return Prior(mean, precision, arrays["pairs"].astype(np.int64))
 
 

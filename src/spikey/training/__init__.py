@@ -1,1 +1,1 @@
-"""Training of the learned predictors: the recordings, the networks, the optimiser; only `cli` imports from here."""
+"""Training of the learned predictors: the recordings, the networks, the optimiser."""

@@ -1,6 +1,6 @@
 """Other codecs, each as its users have it, for measuring them beside Spikey: one file a group, one contract for all.
 
-`contract` says what a peer is; `forms` turns samples into what it is given. Only `spikey.analysis` imports from here,
+`contract` says what a peer is; `forms` turns samples into what it is given. Only `bench` imports from here,
 and nothing here imports a peer's package before the peer is used.
 """
 
