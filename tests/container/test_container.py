@@ -22,6 +22,7 @@ from spikey.codec.code_widths import census
 from spikey.codec.cut import block_shape
 from spikey.codec.method import LARGEST, Method
 from spikey.codec.registry import preset_method
+from spikey.coding import coders
 from spikey.coding.coders import CODERS, Coder
 from spikey.coding.packed_bytes import pack_bytes, unpack_bytes
 from spikey.container import layout as lay
@@ -328,7 +329,7 @@ def test_sizes_that_lie_allocate_nothing(small_blocks):
     for body in (varint(len(head)) + head + varint(1 << 40), varint(1 << 40)):
         body = lay.INDEX_SYNC + body
         limited(front + body + lay.FOOTER.pack(len(front), zlib.crc32(body), lay.FOOTER_MAGIC))
-    limited(head[:5] + bytes([lay.RECORDS]) + head[6:] + varint(60_000) + varint(HEAD << 1 | 1) + varint(1 << 19))
+    limited(head[:5] + bytes([lay.WITH_RECORDS]) + head[6:] + varint(60_000) + varint(HEAD << 1 | 1) + varint(1 << 19))
 
 
 def forged(header: Header, blocks: list[Block], payload: bytes = b"\0" * 20) -> tuple[bytes, list[Block]]:
@@ -587,7 +588,7 @@ def test_a_short_recording_costs_32_bytes_beyond_the_ideal(preset, monkeypatch):
     # kernels, where other programs could not load it.)
     counter = census(1024)._replace(at=np.zeros(lanes, dtype=np.int64))
     silent = Coder(lambda lanes, capacity: counter, lambda coder: [b""] * lanes, CODERS["arithmetic"].decoder)
-    monkeypatch.setitem(CODERS, "arithmetic", silent)
+    monkeypatch.setattr(coders, "_loaded", lambda name: silent)
     packed(samples, preset_method(preset), n1())
     assert counter.cost[1] == len(samples)
     beyond = len(data) - counter.cost[0] / 8
