@@ -41,7 +41,7 @@ def stamp_of(root: Path) -> str:
     digest = hashlib.sha256(numba.__version__.encode())
     for file in sorted(root.rglob("*.py")):
         content, place = file.read_bytes(), file.relative_to(root)
-        if place.parent.as_posix() in PARTS or place.stem == "jit" or COMPILED.search(content):
+        if place.parent.as_posix() in PARTS or place.stem in ("jit", "jit_cache") or COMPILED.search(content):
             digest.update(f"{place.as_posix()} {len(content)};".encode() + content)
     return digest.hexdigest()[:12]
 
