@@ -101,6 +101,16 @@ def test_a_full_disk_costs_time_only(cached, tmp_path, monkeypatch):
     assert not cached()
 
 
+@compiled
+def test_an_index_imports_no_types(cached, tmp_path):
+    """Reading it must not import the modules of every state that was ever used."""
+    cached(2)
+    assert not cached(2.5) and cached(2.5)
+    (index,) = files(tmp_path, "nbi")
+    names = kernel_cache._unsealed(str(index))
+    assert len(names) == 2 and all(type(name) is str for name in (*names, *names.values()))
+
+
 def test_the_stamp_follows_contents_alone(tmp_path):
     copy = tmp_path / "spikey"
     shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns("__pycache__", "*.npz", "*.safetensors"))

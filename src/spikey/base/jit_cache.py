@@ -29,7 +29,6 @@ from numba.core.caching import IndexDataCacheFile
 PARTS = ("model", "coding", "codec/adaptive", "stream", "telemetry")  # packages of which every file counts; of the
 COMPILED = re.compile(rb"spikey\.base\.jit|^@\w+\.register\(", re.MULTILINE)  # others those that contain this
 config: Any = numba.config
-FORM = 2  # of the cache's files
 DIGEST = 16  # bytes of a cache file's SHA-256, before its contents
 
 
@@ -39,10 +38,10 @@ class CacheWarning(UserWarning):
 
 def stamp_of(root: Path) -> str:
     """A digest of what cached kernels depend on: equal sources share caches, whenever they were written."""
-    digest = hashlib.sha256(f"{numba.__version__} {FORM}".encode())
+    digest = hashlib.sha256(numba.__version__.encode())
     for file in sorted(root.rglob("*.py")):
         content, place = file.read_bytes(), file.relative_to(root)
-        if place.parent.as_posix() in PARTS or place.stem == "jit" or COMPILED.search(content):
+        if place.parent.as_posix() in PARTS or place.stem in ("jit", "jit_cache") or COMPILED.search(content):
             digest.update(f"{place.as_posix()} {len(content)};".encode() + content)
     return digest.hexdigest()[:12]
 
