@@ -18,6 +18,8 @@ from spikey.training import download as download_module
 from spikey.training import unzip as archive_module
 from spikey.training.data import recordings
 
+pytestmark = pytest.mark.network
+
 # Downloads
 
 
