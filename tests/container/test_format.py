@@ -146,6 +146,7 @@ def test_max_with_companions(beside):
     assert check_max(np.concatenate([second, second[::-1]], axis=1)[:300], n1(), companions[:300])
 
 
+@pytest.mark.slow  # for the sake of its kernels, which nothing else needs
 def test_max_with_another_coder():
     check_max(N1[:300], n1(), coder="rice")
 

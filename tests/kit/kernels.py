@@ -58,7 +58,7 @@ JOBS: list[tuple[Callable[..., None], tuple[str, ...]]] = [
     *((_block, (predictor, "arithmetic", "wide")) for predictor in ("lstm", "dense", "balanced", "lpc", "lms")),
     *((_block, (predictor, "arithmetic", "crossed")) for predictor in ("balanced", "lpc", "lms")),
     *((_block, (predictor, "arithmetic", "one")) for predictor in ("lstm", "dense", "alone", "balanced", "lpc", "lms")),
-    *((_block, (predictor, "rice", "one")) for predictor in ("alone", "max", "balanced", "lpc", "lms")),
+    *((_block, (predictor, "rice", "one")) for predictor in ("alone", "balanced", "lpc", "lms")),
     *((_block, ("lpc", "rice", kind)) for kind in ("crossed", "wide")),
 ]
 

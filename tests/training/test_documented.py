@@ -18,7 +18,7 @@ COMPRESS = (ROOT / "cli.py", "compress", *CONFIG, "--input_file", "in.wav", "--o
 DECOMPRESS = (ROOT / "cli.py", "decompress", *CONFIG, "--input_file", "out.bin", "--output_file", "back.wav")
 
 
-@pytest.mark.parametrize("kind", ["lstm", "fixed_input_nn"])
+@pytest.mark.parametrize("kind", [pytest.param("lstm", marks=pytest.mark.slow), "fixed_input_nn"])
 def test_the_documented_configuration_trains_and_restores(kind, tmp_path):
     recordings = tmp_path / "recordings"
     recordings.mkdir()
