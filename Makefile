@@ -6,16 +6,20 @@ PYTHON ?= python3
 demo: env/.ready
 	env/bin/python cli.py demo
 
+CHECKS = env/bin/ruff check . && env/bin/ruff format --check . && env/bin/mypy && env/bin/lint-imports
+PYTEST = env/bin/python tests/kit/kernels.py 2 && env/bin/python -m pytest -q -n 2
+
+# Under eight minutes on two cores, nothing compiled before.
 test: env/.ready
-	env/bin/ruff check .
-	env/bin/ruff format --check .
-	env/bin/mypy
-	env/bin/lint-imports
-	env/bin/python -m pytest -q -n 2
+	$(CHECKS)
+	$(PYTEST) -m "not slow"
 	$(MAKE) test-zarr3
 
-# All of the above and what takes longer: a minute of fuzzing, with other inputs every time.
-test-all: test
+# All tests, and a minute of fuzzing with other inputs every time.
+test-all: env/.ready
+	$(CHECKS)
+	$(PYTEST)
+	$(MAKE) test-zarr3
 	env/bin/python tools/fuzz.py --seconds 60
 
 test-zarr3: env/zarr3/.ready

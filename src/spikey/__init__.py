@@ -10,10 +10,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from spikey.base.version import __version__ as __version__
-
 if TYPE_CHECKING:
     from spikey.base.errors import DamagedError, DataError, SpikeyError, UsageError
+    from spikey.base.version import __version__ as __version__
     from spikey.container.archive import Archive
     from spikey.container.reader import Reader
     from spikey.files.arrays import Recording, compress, decompress, open, open_archive
@@ -74,6 +73,7 @@ _PLACES = {
     "open": "files.arrays",
     "open_archive": "files.arrays",
     "read_telemetry": "telemetry.file",
+    "__version__": "base.version",
 }
 
 

@@ -17,7 +17,7 @@ import pytest
 
 import spikey
 from kit.golden import DENSE, known_model
-from kit.writing import write_file
+from kit.writing import front_of, write_file
 from spikey.base.errors import DataError, UsageError
 from spikey.base.limits import Limits, allowed
 from spikey.codec.adaptive import networks
@@ -68,10 +68,10 @@ def pair(frames: int = 400) -> tuple[np.ndarray, np.ndarray]:
 
 def with_table(payload: bytes, table: tuple[int, ...]) -> bytes:
     """A payload coded with one companion, which it describes by another table."""
-    channels = channels_in(payload, 1)
-    length = len(channels[0].write())
-    assert payload[1] == 1
-    return payload[:2] + Channel(Table(table)).write() + payload[2 + length :]
+    method = Method("max", lanes=1, references=4)
+    front = front_of(method, channels_in(payload, 1)[:1], 1)
+    assert payload.startswith(front)
+    return front_of(method, [Channel(Table(table))], 1) + payload[len(front) :]
 
 
 @pytest.mark.parametrize(
@@ -167,8 +167,7 @@ def test_low_bits_take_no_more_memory_than_samples(monkeypatch):
 
 def constant(frames: int, count: int, size: int = 2) -> bytes:
     """A payload of the trained network whose streams are empty."""
-    described = Channel(Affine(size)).write()
-    return learned(MODEL).write() + described * count + bytes(count - 1)
+    return front_of(learned(MODEL), [Channel(Affine(size))] * count) + bytes(count - 1)
 
 
 def test_a_block_of_more_work_than_is_allowed_is_refused_before_it_is_decoded(monkeypatch):
@@ -213,8 +212,7 @@ def test_the_writer_holds_the_limit(monkeypatch):
 def test_starting_many_channels_counts_as_work():
     """An archive predictor takes milliseconds to start, however few the frames."""
     count = 1 << 18
-    described = Channel(Affine(2)).write()
-    payload = Method("max", lanes=1).write() + described * count
+    payload = front_of(Method("max", lanes=1), [Channel(Affine(2))] * count)
     with pytest.raises(DataError, match="SPIKEY_MOST_WORK"):
         alone(payload, 8, count)
     assert encode_block(np.arange(2, dtype=np.int16)[:, None] + np.zeros((1, count), np.int16), Method("max")) is None
@@ -222,13 +220,13 @@ def test_starting_many_channels_counts_as_work():
 
 def test_a_stream_longer_than_its_samples_can_need_is_refused():
     """The coder pads all streams to the longest: one long stream of 256 took 256 times its bytes."""
-    described = Channel(Affine(2)).write()
+    channel = Channel(Affine(2))
     long = bytes([255]) * 30_000
     sizes = b"\x00" * 255
     with pytest.raises(DataError, match="longer than its samples"):
-        alone(learned(MODEL).write() + described * 256 + sizes + long, 400, 256)
+        alone(front_of(learned(MODEL), [channel] * 256) + sizes + long, 400, 256)
     with pytest.raises(DataError, match="more than its samples"):
-        alone(Method().write() + described + b"\0" + bytes(300), 100, 1)
+        alone(front_of(Method(), [channel]) + b"\0" + bytes(300), 100, 1)
 
 
 def test_blocks_decoded_together_are_bounded(monkeypatch):

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from kit import reference
 from kit.golden import ALONE, DENSE, known_model
+from kit.writing import write_file
 from spikey.base.errors import DataError, SpikeyError, UsageError
 from spikey.cli import app
 from spikey.codec.encode import encode_block, encode_blocks, stored
@@ -23,7 +24,6 @@ from spikey.container import layout as lay
 from spikey.container.archive import Archive
 from spikey.container.embedding import Embedding, Fate, Tally, packed_model
 from spikey.container.reader import Reader
-from spikey.container.writer import write_file
 from spikey.files import batch, encoding
 from spikey.files.archives import compress_archive
 from spikey.files.compress import compress_file

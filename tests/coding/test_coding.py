@@ -121,17 +121,18 @@ def test_any_bytes_are_the_code_word_of_some_codes(lanes):
         assert restored[:-10] == stream[: len(restored) - 10]
 
 
-def test_kernels_write_the_same_bytes_uncompiled():
+@pytest.mark.parametrize("thorough", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_kernels_write_the_same_bytes_uncompiled(thorough):
     """Also with warnings as errors: NumPy's scalars warn where a compiled integer would silently overflow."""
     result = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "kit.contract", "full"],
+        [sys.executable, "-W", "error", "-m", "kit.contract", *["thorough"] * thorough],
         env={**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": f"{SOURCE}{os.pathsep}{TESTS}"},
         capture_output=True,
         text=True,
         timeout=300,
     )
     assert result.returncode == 0, result.stderr[-3000:]
-    assert result.stdout.splitlines() == witness(full=False)
+    assert result.stdout.splitlines() == witness(thorough)
 
 
 # The range coder

@@ -18,7 +18,6 @@ import pytest
 import spikey
 from kit.archives import FRAMES, REALTIME, floats, members, noise, wav
 from spikey.base.errors import DamagedError, DataError, UsageError
-from spikey.codec.registry import PRESETS
 from spikey.container import archive_companions
 from spikey.container.archive import Archive
 from spikey.container.archive_writer import ArchiveWriter
@@ -507,7 +506,6 @@ def test_facts(archive):
     assert facts["deep/same.wav"]["companions"][0]["name"] == "a1.wav"
 
 
-@pytest.mark.skipif("max" not in PRESETS, reason="this version has no preset max")
 def test_companions_are_used_and_single_recordings_decode_their_chain_only(folder, tmp_path, monkeypatch):
     files = [item for item in members(folder) if item[0].startswith(("a", "two"))]
     settings = replace(REALTIME, preset="max")
@@ -557,7 +555,6 @@ def test_an_archive_at_an_address(archive):
             assert (opened[name][10:20] == local[name][10:20]).all()
 
 
-@pytest.mark.skipif("max" not in PRESETS, reason="this version has no preset max")
 def test_companions_of_several_channels_in_blocks(tmp_path):
     """A damaged block of one loses the same frames of the other, and no others."""
     common = noise(1, 2500, 2)

@@ -21,7 +21,7 @@ from spikey.base.wire import Cursor, varint
 from spikey.codec.code_widths import census
 from spikey.codec.cut import block_shape
 from spikey.codec.method import LARGEST, Method
-from spikey.codec.registry import PRESETS, preset_method
+from spikey.codec.registry import preset_method
 from spikey.coding.coders import CODERS, Coder
 from spikey.coding.packed_bytes import pack_bytes, unpack_bytes
 from spikey.container import layout as lay
@@ -581,14 +581,14 @@ def test_uncovered():
 
 @pytest.mark.parametrize("preset", ["realtime", "balanced"])
 def test_a_short_recording_costs_32_bytes_beyond_the_ideal(preset, monkeypatch):
-    samples, lanes = simulate(5 * 19531, seed=4), PRESETS[preset].lanes
-    data = packed(samples, PRESETS[preset], n1())
+    samples, lanes = simulate(5 * 19531, seed=4), preset_method(preset).lanes
+    data = packed(samples, preset_method(preset), n1())
     # In place of the range coder one that sums the ideal code lengths. (A coder defined here would end in the cache of
     # kernels, where other programs could not load it.)
     counter = census(1024)._replace(at=np.zeros(lanes, dtype=np.int64))
     silent = Coder(lambda lanes, capacity: counter, lambda coder: [b""] * lanes, CODERS["arithmetic"].decoder)
     monkeypatch.setitem(CODERS, "arithmetic", silent)
-    packed(samples, PRESETS[preset], n1())
+    packed(samples, preset_method(preset), n1())
     assert counter.cost[1] == len(samples)
     beyond = len(data) - counter.cost[0] / 8
     assert 20 < beyond <= 32, beyond

@@ -24,7 +24,7 @@ from spikey.container.extra import Extra, safe_name, side_file
 from spikey.container.layout import BLOCK_FILES
 from spikey.container.reader import Reader
 from spikey.container.records import METADATA, RECORDS
-from spikey.files.compress import write_recording
+from spikey.files.compress import Output, write_recording
 from spikey.files.decompress import verify_file
 from spikey.files.settings import Settings
 from spikey.files.side_files import write_side_files
@@ -136,7 +136,7 @@ def test_a_side_file_that_changes_is_noticed(side, tmp_path):
     Path(extra.files[0].path).write_bytes(b"x")
     changing = Changing({}, (side_file("x", extra.files[0].path),))
     with pytest.raises(spikey.SpikeyError, match="changed while it was read"):
-        write_recording(Named(SAMPLES, 1), tmp_path / "a.spky", Settings(), None, None, extra=changing)
+        write_recording(Named(SAMPLES, 1), Output(tmp_path / "a.spky"), Settings(), extra=changing)
     assert not list(tmp_path.glob("*a.spky*"))
 
 
@@ -198,7 +198,7 @@ def test_what_cannot_be_kept_is_said():
 def test_the_commands_tell_and_restore_them(side, tmp_path):
     extra, contents = side
     path = tmp_path / "b.spky"
-    write_recording(Named(SAMPLES, 30_000), path, Settings(), None, None, extra=extra)
+    write_recording(Named(SAMPLES, 30_000), Output(path), Settings(), extra=extra)
     assert describe(path)["side_files"] == {name: len(content) for name, content in contents.items()}
     run = CliRunner()
     assert "a/b.meta 550" in run.invoke(app, ["info", str(path)]).output

@@ -46,14 +46,21 @@ def test_self_test_finds_nothing():
     assert self_test() == []
 
 
-def test_uncompiled_kernels_write_the_same_bytes():
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["realtime", "crossed", "rice", "lms", "wide", "float_scaled"],
+        pytest.param(["balanced", "learned_dense", "max_crossed"], marks=pytest.mark.slow),
+    ],
+    ids=["quick", "networks"],
+)
+def test_uncompiled_kernels_write_the_same_bytes(names):
     """The slow way, in a process of its own: plain Python with NumPy's scalars."""
     program = (
         "import sys; sys.path.insert(0, sys.argv[1]); from kit.golden import CASES, GOLDEN\n"
         "for name in sys.argv[2:]:\n"
         "    assert CASES[name][1]() == (GOLDEN / f'{name}.spky').read_bytes(), name\n"
     )
-    names = ["realtime", "balanced", "crossed", "rice", "lms", "wide", "max_crossed"]
     environment = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
         [sys.executable, "-c", program, str(TESTS), *names],

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,12 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-import spikey
-from kit.paths import GOLDEN
+from kit import reference_chunks
+from kit.paths import GOLDEN, SOURCE
 from spikey.base.errors import DamagedError, DataError, SpikeyError, UsageError
 from spikey.container.layout import VERSION as FILE_VERSION
-from spikey.integrations import chunk
+from spikey.integrations import chunk, chunk_samples
 from spikey.integrations.chunk import DEFAULTS, Options, decode_chunk, encode_chunk, options_from
+from spikey.model.calibration import n1
 from spikey.recording.simulate import simulate
 from spikey.report.self_test import known_signal
 
@@ -42,7 +46,13 @@ ARRAYS = {
     "float": lambda: _signal("<f4", 2, 50) / np.float32(3),
     "time": lambda: (np.arange(20) * 10**9).astype("<M8[ns]"),
 }
+N1_FILE = SOURCE / "spikey" / "data" / "calibrations" / "n1.safetensors"
 DEFLATED = {"float", "time"}  # zlib may deflate otherwise on other machines: only read
+
+
+def mine() -> bytes:
+    """A calibration that is the N1's but for its name."""
+    return replace(n1(), metadata={**n1().metadata, "device": "mine"}).to_bytes()
 
 
 def same(one: np.ndarray, other: np.ndarray) -> None:
@@ -58,6 +68,70 @@ def test_golden_chunk_is_read(name):
 @pytest.mark.parametrize("name", sorted(set(ARRAYS) - DEFLATED))
 def test_golden_chunk_is_written_again(name):
     assert encode_chunk(ARRAYS[name]()) == (FOLDER / f"{name}.chunk").read_bytes()
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_the_plain_decoder_reads_golden_chunks(name):
+    data = (FOLDER / f"{name}.chunk").read_bytes()
+    same(reference_chunks.decode(data, [N1_FILE.read_bytes()]), ARRAYS[name]())
+
+
+@pytest.mark.parametrize(
+    ("array", "options"),
+    [
+        (lambda: known_signal(250), Options()),
+        (lambda: np.asfortranarray(_signal(">i4", 7, 250)), Options(jobs=2)),
+        (lambda: simulate(250, 12, seed=8).reshape(1, 250, 3, 4), Options(preset="balanced")),
+        (lambda: simulate(250, 7, seed=9), Options(model="n1-fixed", jobs=2)),
+        (lambda: np.random.default_rng(3).integers(0, 256, (250, 7), "u1"), Options()),
+    ],
+    ids=["n1", "fortran", "folded", "network", "stored"],
+)
+def test_readers_do_not_depend_on_how_a_writer_cuts(array, options, monkeypatch):
+    """And the plain decoder reads what is in several blocks."""
+    array = array()
+    whole = encode_chunk(array, options)
+    monkeypatch.setattr(chunk_samples, "block_shape", lambda layout, frames, longest: (130, min(4, layout.channels)))
+    cut = encode_chunk(array, options)
+    monkeypatch.undo()
+    assert cut[4] == whole[4] | chunk_samples.CUT
+    models = (SOURCE / "spikey" / "data" / "models").glob("*.safetensors")
+    plain = reference_chunks.decode(cut, [N1_FILE.read_bytes()], [path.read_bytes() for path in models])
+    for decoded in (decode_chunk(cut), decode_chunk(cut, 2), plain):
+        same(decoded, array)
+
+
+def test_the_plain_decoder_reads_a_calibration_in_a_chunk(tmp_path):
+    path = tmp_path / "mine.safetensors"
+    path.write_bytes(mine())
+    data = encode_chunk(known_signal(2000), Options(calibration=str(path)))
+    assert data[4] == chunk_samples.CALIBRATED | chunk_samples.EMBEDDED
+    same(reference_chunks.decode(data), known_signal(2000))
+
+
+@pytest.mark.parametrize("dtype", ["i1", "<u2", ">i4", "<f8"])
+@pytest.mark.parametrize("shape", [(16,), (1, 17, 1), (1000, 384), (17, 9000), (70_000, 1)])
+def test_no_chunk_is_larger_than_its_array_by_more_than_a_thousandth(dtype, shape):
+    array = np.frombuffer(np.random.default_rng(1).bytes(math.prod(shape) * np.dtype(dtype).itemsize), dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that channels come first, and of floats
+        assert len(encode_chunk(array.reshape(shape), Options(verify=False))) <= bound(array)
+
+
+def bound(array: np.ndarray) -> float:
+    return array.nbytes * 1.001 + 64
+
+
+def test_elements_are_stored_where_blocks_or_a_calibration_would_take_too_much(tmp_path, monkeypatch):
+    path = tmp_path / "mine.safetensors"
+    path.write_bytes(mine())
+    array = known_signal(100)
+    data = encode_chunk(array, Options(calibration=str(path)))
+    assert data[4] == chunk.GENERAL and len(data) <= bound(array)
+    noise = np.random.default_rng(2).integers(-(1 << 15), 1 << 15, 2000, "i2")
+    monkeypatch.setattr(chunk_samples, "block_shape", lambda layout, frames, longest: (2, 1))
+    data = encode_chunk(noise)
+    assert data[4] == chunk.GENERAL and len(data) <= bound(noise)
 
 
 DTYPES = ["i1", "u1", "<i2", ">i2", "<u2", ">u2", "<i4", ">i4", "<u4", "<i8", "<f4", ">f8", "<c8", "?", "<M8[ms]", "S3"]
@@ -84,7 +158,7 @@ def test_integers_go_through_the_model(dtype, order):
     array = np.asarray(_signal(dtype, 20, 2000), order=order)
     data = encode_chunk(array)
     same(decode_chunk(data), array)
-    assert b"SPKY" in data[:40]
+    assert not data[4] & chunk.GENERAL
     assert len(data) < 0.4 * array.size * 1  # of a byte a sample
 
 
@@ -125,15 +199,22 @@ def test_options_change_what_is_written_and_not_what_is_read():
 
 
 def test_a_calibration_of_ones_own_travels_along(tmp_path):
-    from spikey.model.calibration import n1
-
     path = tmp_path / "mine.safetensors"
-    path.write_bytes(n1().to_bytes())
+    path.write_bytes(mine())
     array = known_signal(2000)
     data = encode_chunk(array, Options(calibration=str(path)))
+    assert encode_chunk(_signal("i2"), Options(calibration=str(path))) == encode_chunk(_signal("i2"))  # it suits not
     path.unlink()
     same(decode_chunk(data), array)
     assert len(data) > len(encode_chunk(array)) + 500
+
+
+def test_the_n1s_calibration_is_named_and_left_out_where_it_does_not_suit(tmp_path):
+    array = known_signal(2000)
+    named = encode_chunk(array)
+    assert named[4] == chunk_samples.CALIBRATED and n1().id in named
+    assert encode_chunk(array, Options(calibration=str(N1_FILE))) == named
+    assert not encode_chunk(_signal("i2"))[4]
 
 
 def test_blocks_by_several_threads_are_the_same_bytes():
@@ -183,33 +264,35 @@ def test_every_damaged_byte_is_found(name):
 
 def test_what_says_that_it_is_huge_is_refused_without_making_room():
     for array in (np.zeros(20), _signal("i2")):
-        data = bytearray(encode_chunk(array))
-        head = chunk._head(data[4], array.dtype, (1 << 40, 4))
-        body = data[len(chunk._head(data[4], array.dtype, array.shape)) :]
+        data = encode_chunk(array)
+        head, _ = chunk._head(data[4], array.dtype, (1 << 40, 4))
         with pytest.raises(DataError, match="are allowed"):
-            decode_chunk(head + body)
+            decode_chunk(head + data[-40:])
 
 
 def test_impossible_shapes_are_refused():
     empty = encode_chunk(np.zeros(0, "f8"))
-    body = empty[len(chunk._head(empty[4], np.dtype("f8"), (0,))) :]
+    body = empty[len(chunk._head(empty[4], np.dtype("f8"), (0,))[0]) :]
     for shape in ((0,) * 99, (0, 1 << 62), (0, 1 << 60, 1 << 60)):
         with pytest.raises(DataError, match="impossible shape"):
-            decode_chunk(chunk._head(empty[4], np.dtype("f8"), shape) + body)
+            decode_chunk(chunk._head(empty[4], np.dtype("f8"), shape)[0] + body)
 
 
 def test_another_codec_and_a_newer_version():
     with pytest.raises(DamagedError, match="another codec wrote it"):
         decode_chunk(b"\x28\xb5\x2f\xfd what zstd writes")
     data = bytearray(encode_chunk(_signal("i2")))
-    data[3] = 2
+    data[3] = 3
     with pytest.raises(DataError, match="git pull, then pip install -e"):
+        decode_chunk(data)
+    data[3] = 1
+    with pytest.raises(DataError, match="version 1, which was never released"):
         decode_chunk(data)
     with pytest.raises(UsageError, match="git pull, then pip install -e"):
         options_from({"transform": "wavelet"})
     with pytest.raises(UsageError, match="git pull, then pip install -e"):
         options_from({"preset": "museum"})
-    assert FILE_VERSION == chunk.VERSION == 1  # another version of files needs another one of chunks
+    assert (FILE_VERSION, chunk.VERSION) == (1, 2)  # another version of files has other payloads, which chunks have too
 
 
 @pytest.mark.parametrize(
@@ -244,7 +327,8 @@ def test_objects_are_refused(array):
 
 
 def test_what_does_not_verify_is_not_given_out(monkeypatch):
-    monkeypatch.setattr(chunk, "_modelled", lambda samples, options: spikey.compress(samples + 1, 0, "realtime"))
+    encode = chunk.encode_samples
+    monkeypatch.setattr(chunk, "encode_samples", lambda samples, means, jobs: encode(samples + 1, means, jobs))
     with pytest.raises(SpikeyError, match="does not decode"):
         encode_chunk(_signal("i2"))
     assert encode_chunk(_signal("i2"), Options(verify=False))

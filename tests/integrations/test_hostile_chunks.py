@@ -12,11 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spikey.base.errors import DataError, UsageError
+from spikey.base.errors import DamagedError, DataError, UsageError
 from spikey.base.limits import allowed
 from spikey.base.wire import varint
-from spikey.integrations import chunk
+from spikey.coding.packed_bytes import pack_bytes
+from spikey.integrations import chunk, chunk_bytes, chunk_samples
 from spikey.integrations.chunk import KINDS, Options, decode_chunk, encode_chunk
+from spikey.integrations.chunk_samples import Coding
+from spikey.model.calibration import n1
+from spikey.recording.simulate import simulate
 
 POISON = 0xA5
 TYPES = [
@@ -33,7 +37,7 @@ def forged(text: str, shape: tuple[int, ...], body: bytes, flags: int = chunk.GE
     return head + struct.pack("<I", zlib.crc32(head)) + body
 
 
-def general(content: bytes, method: int = chunk.STORED) -> bytes:
+def general(content: bytes, method: int = chunk_bytes.STORED) -> bytes:
     """The body of a chunk that stores its bytes."""
     body = bytes([method]) + content
     return body + struct.pack("<I", zlib.crc32(content, zlib.crc32(body)))
@@ -91,10 +95,10 @@ def test_types_that_numpy_does_not_take(text):
 @pytest.mark.parametrize(
     "shape", [(1 << 62,), (1 << 62, 1 << 62), (0, 1 << 62, 1 << 62), (1 << 31, 1 << 30), (1,) * 99]
 )
-@pytest.mark.parametrize("method", [chunk.STORED, chunk.DEFLATED, 2])
+@pytest.mark.parametrize("method", [chunk_bytes.STORED, chunk_bytes.DEFLATED, 2])
 def test_sizes_beyond_all_bounds(kind, shape, method):
     size = {"c": 8, "M": 8, "m": 8, "f": 4, "b": 1}.get(kind, 4)
-    content = zlib.compress(bytes(100)) if method == chunk.DEFLATED else bytes(100)
+    content = zlib.compress(bytes(100)) if method == chunk_bytes.DEFLATED else bytes(100)
     for flags in (chunk.GENERAL, chunk.GENERAL | chunk.FORTRAN, 0, chunk.FORTRAN):
         text = f"{'|' if kind in 'bSV' else '<'}{kind}{size}" + ("[s]" if kind in "Mm" else "")
         with pytest.raises(DataError):
@@ -104,7 +108,7 @@ def test_sizes_beyond_all_bounds(kind, shape, method):
 def test_a_stream_that_cannot_give_so_much_is_not_inflated():
     content = zlib.compress(bytes(1 << 20))
     with pytest.raises(DataError, match="cannot contain"):
-        decode_chunk(forged("|u1", (1 << 31,), general(content, chunk.DEFLATED)))
+        decode_chunk(forged("|u1", (1 << 31,), general(content, chunk_bytes.DEFLATED)))
 
 
 def test_a_chunk_larger_than_is_allowed_is_refused_on_both_sides(monkeypatch):
@@ -124,14 +128,14 @@ def test_no_memory_is_an_error_of_spikeys_own(monkeypatch):
         raise MemoryError
 
     data = encode_chunk(np.zeros(5000))
-    monkeypatch.setattr(chunk, "_read_general", full)
+    monkeypatch.setattr(chunk_bytes, "unpack_elements", full)
     with pytest.raises(DataError, match="does not fit into memory"):
         decode_chunk(data)
 
 
 def test_what_is_expected_is_compared_before_anything_is_decoded(monkeypatch):
-    monkeypatch.setattr(chunk, "_read_modelled", None)
-    monkeypatch.setattr(chunk, "_read_general", None)
+    monkeypatch.setattr(chunk, "decode_samples", None)
+    monkeypatch.setattr(chunk_bytes, "unpack_elements", None)
 
     def fits(dtype, shape):
         raise DataError(f"{dtype} {shape}")
@@ -140,6 +144,154 @@ def test_what_is_expected_is_compared_before_anything_is_decoded(monkeypatch):
         data = encode_chunk(array, QUICK)
         with pytest.raises(DataError, match=str(array.dtype)):
             decode_chunk(data, 1, fits)
+
+
+# --- samples: what the head has of their blocks ---
+
+
+def sampled(
+    payloads: list[bytes], parts: list[np.ndarray], shape: tuple[int, ...], coding: Coding, text: str = "<i2"
+) -> bytes:
+    """A chunk of these payloads, all of its checksums right; parts: what they decode to."""
+    head, check = chunk._head(coding.flags, np.dtype(text), shape, coding.write())
+    blocks = [
+        (payload, zlib.crc32(payload, zlib.crc32(part.tobytes())))
+        for payload, part in zip(payloads, parts, strict=True)
+    ]
+    return head + chunk_samples.EncodedSamples(coding, blocks).body(check)
+
+
+ZEROS = np.zeros((20, 2), "<i2")
+STORED = b"\0" + ZEROS.tobytes()
+
+
+def cut(full: tuple[int, int], *sizes: int) -> Coding:
+    return Coding(full=full, sizes=sizes)
+
+
+def test_honest_forgeries_are_read():
+    assert (decode_chunk(sampled([STORED], [ZEROS], (20, 2), Coding())) == ZEROS).all()
+    halves = [b"\0" + ZEROS[:10].tobytes()] * 2
+    assert (decode_chunk(sampled(halves, [ZEROS[:10]] * 2, (20, 2), cut((10, 2), 41, 41))) == ZEROS).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "coding", "text"),
+    [
+        ((20, 2), cut((0, 2), 81), "<i2"),
+        ((20, 2), cut((20, 0), 81), "<i2"),
+        ((20, 2), cut((21, 2), 81), "<i2"),
+        ((20, 2), cut((20, 3), 81), "<i2"),
+        ((20, 2), cut((10, 2), 81), "<i2"),  # of two blocks
+        ((20, 2), cut((20, 2), 80), "<i2"),
+        ((20, 2), cut((20, 2), 82), "<i2"),
+        ((20, 2), cut((10, 2), 81 + 4, 0), "<i2"),
+        ((20, 2), cut((20, 2), 1 << 61), "<i2"),
+        ((20, 2), cut((1, 1)), "<i2"),
+        ((1 << 20, 8), cut((1 << 20, 8), 81), "<i2"),  # samples in a block
+        ((1 << 20, 8), Coding(), "<i2"),
+        ((1 << 30, 1), cut((1, 1), 81), "<i2"),
+        ((16, 1 << 25), cut((16, 1), 81), "|i1"),  # channels
+        ((0, 2), Coding(), "<i2"),
+        ((0, 2), cut((1, 2)), "<i2"),
+        ((20, 2), Coding(), "<f2"),
+        ((10, 2), Coding(), "<f4"),
+        ((20, 2), Coding(), "<M8[s]"),
+        ((20, 2), Coding(), "<i4"),
+        ((5, 2), Coding(), "<i8"),
+        ((), Coding(), "<i2"),
+        ((20,) * 40, Coding(), "|i1"),
+    ],
+)
+def test_blocks_that_cannot_be_are_refused_without_making_room(shape, coding, text, monkeypatch):
+    zeros = np.zeros
+
+    def refuse(shape, *arguments):
+        assert np.prod(shape) <= 40, f"made room for {shape}"
+        return zeros(shape, *arguments)
+
+    data = sampled([STORED], [ZEROS], shape, coding, text)
+    monkeypatch.setattr(np, "zeros", refuse)
+    with pytest.raises(DataError) as caught:
+        decode_chunk(data)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("payload", "says"),
+    [
+        (b"\0" + bytes(79), "stored with a wrong size"),
+        (b"\5" + bytes(30), "a method that this version does not know"),
+        (b"\x0f\0", "a method that this version does not know"),
+        (b"\x41\1", "too early"),
+        (b"\x44\1" + bytes(9), "needs a model"),
+        (b"\x41\1" + b"\x08\x10" * 2 + bytes(9), "needs a calibration"),
+        (b"\x41\1" + bytes(99), "more than its samples have"),
+    ],
+)
+def test_payloads_that_cannot_be(payload, says):
+    with pytest.raises(DamagedError, match=says) as caught:
+        decode_chunk(sampled([payload], [ZEROS], (20, 2), Coding()))
+    assert caught.value.ranges == [(0, 20, 0, 2)]
+
+
+def test_blocks_belong_to_their_place_and_their_chunk():
+    halves = [b"\0" + half.tobytes() for half in (of("<i2", (10, 2)), ZEROS[:10])]
+    data = sampled(halves, [of("<i2", (10, 2)), ZEROS[:10]], (20, 2), cut((10, 2), 41, 41))
+    decode_chunk(data)
+    head, one, other = data[:-90], data[-90:-45], data[-45:]
+    with pytest.raises(DamagedError, match="frames 0 to 9 of channels 0 to 1 fail their checksum"):
+        decode_chunk(head + other + one)
+    foreign = sampled(halves, [of("<i2", (10, 2)), ZEROS[:10]], (1, 20, 2), cut((10, 2), 41, 41))
+    with pytest.raises(DamagedError, match="fail their checksum"):
+        decode_chunk(head + foreign[-90:])
+
+
+def test_flags_that_contradict_each_other():
+    text, shape = np.dtype("<i2"), (20, 2)
+    for flags in (64, 128, chunk.GENERAL | chunk_samples.CALIBRATED, chunk.GENERAL | chunk_samples.CUT):
+        head, _ = chunk._head(flags, text, shape)
+        with pytest.raises(DataError, match="a feature that this version does not know"):
+            decode_chunk(head + general(bytes(80)))
+    head, _ = chunk._head(chunk_samples.EMBEDDED, text, shape, b"\5\1a")
+    with pytest.raises(DataError):
+        decode_chunk(head + STORED + bytes(4))
+
+
+def test_calibrations_and_models_that_are_not_there():
+    for coding in (Coding(calibration=b"none"), Coding(model=b"none")):
+        with pytest.raises(DataError, match="6e6f6e65 is needed and was not found") as caught:
+            decode_chunk(sampled([STORED], [ZEROS], (20, 2), coding))
+        assert not isinstance(caught.value, DamagedError)
+
+
+def test_calibrations_in_a_chunk_that_cannot_be():
+    file = n1().to_bytes()
+    packed = pack_bytes(file, 4)
+    for coding, says in (
+        (Coding(b"none", (len(file), packed)), f"names calibration 6e6f6e65 but contains {n1().id.hex()}"),
+        (Coding(n1().id, (len(file) - 1, packed)), "is not a safetensors file"),
+        (Coding(n1().id, (len(file) + 1, packed)), "were packed"),
+        (Coding(n1().id, (len(file), packed[:-99])), "were packed"),
+        (Coding(n1().id, (len(file), b"garbage")), "by a method that this version does not know"),
+        (Coding(n1().id, (7, b"\1garbage")), "cannot be unpacked"),
+        (Coding(n1().id, (1000, pack_bytes(bytes(1 << 26)))), "is not a safetensors file"),
+        (Coding(n1().id, (9, b"\0something")), "is not a safetensors file"),
+        (Coding(n1().id, (1 << 21, packed)), "damaged at its beginning"),
+    ):
+        with pytest.raises(DataError, match=says) as caught:
+            decode_chunk(sampled([STORED], [ZEROS], (20, 2), coding))
+        assert "\n" not in str(caught.value)
+    data = sampled([STORED], [ZEROS], (20, 2), Coding(n1().id, (len(file), packed)))
+    assert (decode_chunk(data) == ZEROS).all()
+
+
+def test_work_beyond_the_limit_is_refused(monkeypatch):
+    data = encode_chunk(simulate(400, 7, seed=9), Options(model="n1-fixed"))
+    assert data[4] & chunk_samples.TRAINED
+    monkeypatch.setattr(allowed, "work", 1000)
+    with pytest.raises(DataError, match="SPIKEY_MOST_WORK"):
+        decode_chunk(data)
 
 
 # --- numcodecs, Zarr and HDF5 compare with what they are to fill ---

@@ -83,6 +83,25 @@ def test_the_package_is_found_without_importing_it():
     assert done.stdout.strip() == "Spikey()"
 
 
+def test_few_modules_of_the_package_are_loaded_and_numba_late():
+    """A codec in someone's pipeline loads what a chunk needs, and compiled code when there is something to code."""
+    program = """
+import sys
+import numpy as np
+from spikey.integrations.numcodecs import Spikey
+
+codec, array = Spikey(), (np.arange(4000) % 97).astype("<i2").reshape(1000, 4)
+assert "numba" not in sys.modules, "Numba is imported with the codec"
+encoded = codec.encode(array)
+assert "numba" in sys.modules, "nothing has been compiled"
+assert (codec.decode(encoded) == array).all()
+found = sorted(m for m in sys.modules if m == "spikey" or m.startswith("spikey."))
+assert len(found) <= 45, f"{len(found)} modules: {' '.join(found)}"
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=os.environ)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_configuration_of_the_future():
     with pytest.raises(UsageError, match="git pull, then pip install -e"):
         numcodecs.get_codec({"id": "spikey", "lookahead": 3})

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spikey.codec import cut
+from spikey.codec import cut, syntax
 from spikey.codec.encode import EncodedBlock, encode_blocks
 from spikey.codec.method import Method
+from spikey.codec.plan import Plan
 from spikey.codec.registry import PREDICTORS
-from spikey.codec.syntax import channels_in, companions_in, needs_model
+from spikey.codec.syntax import Channel, channels_in, companions_in, needs_model
 from spikey.container import writer
 from spikey.container.contents import Contents
 from spikey.container.embedding import Tally
@@ -40,6 +41,12 @@ def block_of(payload: bytes, count: int) -> EncodedBlock:
     """A payload of `count` channels as an encoder would give it."""
     calibrated = any(channel.calibrated for channel in channels_in(payload, count))
     return EncodedBlock(payload, calibrated, needs_model(payload), companions_in(payload))
+
+
+def front_of(method: Method, channels: Sequence[Channel], companions: int = 0) -> bytes:
+    """What a payload begins with: the method and its channels, `companions` of which are of other recordings."""
+    nothing = np.zeros((len(channels), 0), np.int32)
+    return syntax.write(Plan(method, None, list(channels), nothing, [], 0, companions), [])
 
 
 def payloads_of(blocks: Sequence[np.ndarray], method: Method, calibration: Calibration | None) -> list[bytes | None]:

@@ -490,6 +490,7 @@ def test_wrong_calls_of_calibrate(n1_like, tmp_path):
     assert not out.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.data("locust/locust_trial_01.raw")
 def test_a_real_converter_of_twelve_bits(tmp_path):
     """A locust's: narrow codes in a period of 64, under noise of some 60 codes."""

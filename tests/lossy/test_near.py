@@ -22,7 +22,6 @@ from spikey.container.reader import Reader
 from spikey.container.records import BINS
 from spikey.files.decompress import verify_file
 from spikey.files.settings import Settings
-from spikey.integrations.chunk import _read_modelled
 from spikey.levels.quantised import FEW, MODES, Bins, find_axes, limits, read_bins
 from spikey.lossy import hybrid as hybrid_module
 from spikey.lossy.near_lossless import hybrid, near_lossless, restore
@@ -211,7 +210,6 @@ def test_lossy_files_are_refused_wherever_they_are_not_asked_for(file, tmp_path)
         lambda: spikey.decompress(out.read_bytes()),
         lambda: Reader(out, salvage=True),
         lambda: Reader(out, correction=True),
-        lambda: _read_modelled(memoryview(out.read_bytes()), np.dtype(np.int16), FRAMES, 1),
     ):
         with pytest.raises(SpikeyError, match="lossy"):
             call()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from kit.contract import signal
+from kit.writing import front_of
 from spikey.base.errors import DataError
 from spikey.codec.adaptive.loop import run
 from spikey.codec.decode import decode_block
@@ -261,7 +262,7 @@ def test_invented_streams_give_samples_all_the_same(name):
     codes = signal(name, 400, 300)[:, None].astype(np.int16)
     payload = encode_block(codes, ARCHIVE)
     assert payload is not None
-    front = payload[:2] + channels_in(payload, 1)[0].write()
+    front = front_of(ARCHIVE, channels_in(payload, 1))
     assert payload.startswith(front)
     for fill in (b"\xff" * 700, b"\x00" * 700, bytes(np.random.default_rng(1).integers(0, 256, 700, dtype=np.uint8))):
         got = back(front + fill, codes)

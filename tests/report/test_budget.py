@@ -86,6 +86,7 @@ def test_stored_counts_are_those_of_the_code():
             assert budget.arithmetic(node, counts) == pytest.approx(energy, rel=0.1), name
 
 
+@pytest.mark.slow
 def test_stored_counts_of_telemetry_are_those_of_the_code():
     """Of a short piece: what is done of every sample costs the same there, what is done of every packet more."""
     stored, counts = budget.telemetry_counts(), count_apart(4, 0.1)

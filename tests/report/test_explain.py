@@ -36,6 +36,7 @@ def write_wav(path: Path, samples: np.ndarray, rate: int = 30_000) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_command_makes_the_pictures_and_the_figures_of_the_page(tmp_path, capsys):
     pytest.importorskip("matplotlib")
     assert main([str(tmp_path / "made")]) == 0
@@ -51,6 +52,7 @@ def test_the_command_makes_the_pictures_and_the_figures_of_the_page(tmp_path, ca
     assert agrees(stated.text, printed, tolerance(stated.note)), printed
 
 
+@pytest.mark.slow
 @pytest.mark.data("neuralink")
 def test_a_real_recording(real_recordings, tmp_path, capsys):
     pytest.importorskip("matplotlib")

@@ -461,9 +461,9 @@ def test_codec_with_any_calibration(tmp_path):
 def stream_of(codes: np.ndarray, calibration: Calibration | None = None, start: int = 77, delta: bool = True) -> bytes:
     """What the package writes for one lane."""
     used = calibration or n1()
-    predictor = lpc(20, 1, len(codes), used.codes, delta=delta, prior=used.prior, scale=deviation(start))
+    predictor = lpc(20, 1, len(codes), used.alphabet, delta=delta, prior=used.prior, scale=deviation(start))
     encoder = range_encoder(1, 1 << 14)
-    run(encoder, predictor, narrow(used.edges), scale(1, used.codes, start), codes.astype(np.int32), SEGMENT)
+    run(encoder, predictor, narrow(used.edges), scale(1, used.alphabet, start), codes.astype(np.int32), SEGMENT)
     return finish(encoder)[0]
 
 

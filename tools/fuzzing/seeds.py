@@ -9,6 +9,7 @@ import struct
 import sys
 import tempfile
 import zipfile
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from spikey.model.calibration import Calibration, n1  # noqa: E402
 from spikey.model.trained import Model  # noqa: E402
 from spikey.recording.layout import Layout  # noqa: E402
 from spikey.recording.readable import ArraySource  # noqa: E402
+from spikey.recording.simulate import simulate  # noqa: E402
 from spikey.recording.wav import canonical_head  # noqa: E402
 from spikey.report.self_test import known_signal  # noqa: E402
 
@@ -47,7 +49,9 @@ CHUNK_WORDS = [
     b"\x03|V0",
     b"\x04<U99",
     b"\x04|b1",
-    b"SPKY",
+    b"\x02\x3d\x03<i2",  # version, all flags of samples, type
+    b"\x02\x20\x03<i2",
+    b"\x41\x02",
 ]
 FILTER_WORDS = [b'"chunk"', b'"dtype"', b'"options"', b'{"jobs":', b"null", b"1e999", b'"behind":[', b"[[[[", b"NaN"]
 MODEL_WORDS = [
@@ -212,6 +216,11 @@ def chunks() -> list[bytes]:
     """Chunks of every way to encode them."""
     found = [path.read_bytes() for path in sorted((GOLDEN / "chunks").glob("*.chunk"))]
     samples = signal(400)
+    path = scratch() / "mine.safetensors"
+    path.write_bytes(replace(n1(), metadata={**n1().metadata, "device": "mine"}).to_bytes())
+    found += [encode_chunk(known_signal(2000), Options(calibration=str(path)))]
+    found += [encode_chunk(np.zeros((70_000, 2), "<i2"))]  # several blocks
+    found += [encode_chunk(simulate(200, 3, seed=9), Options(model="n1-fixed"))]
     found += [encode_chunk(samples, Options(preset="balanced")), encode_chunk(np.asfortranarray(samples))]
     found += [encode_chunk(np.arange(300, dtype="u1").astype("u1")), encode_chunk(np.zeros((400, 2), "<i2"))]
     found += [encode_chunk(np.array([b"ab", b"cde"] * 20)), encode_chunk(np.zeros((3, 0, 2), ">f8"))]

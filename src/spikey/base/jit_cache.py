@@ -52,20 +52,19 @@ STAMP = stamp_of(Path(__file__).parents[1])
 class CacheFile(IndexDataCacheFile):
     """A kernel's index and its variants. What is damaged or cannot be read is not there, and is compiled again.
 
-    The index has the names of types, not the types themselves, as reading those would import the modules of all
-    variants' states. The variant contains its key, so that a name that two of them share costs time only.
+    The index has digests of the variants' types, as types bring in the modules that define them, of every variant.
     """
 
     def load(self, key: Any) -> Any:
         """A variant; None where there is none. Of two processes that write at once, one may have taken its file."""
-        name = self._load_index().get(repr(key))
+        name = self._load_index().get(_digest(repr(key).encode()))
         held = _unsealed(self._data_path(name)) if name else None
         return held[1] if isinstance(held, tuple) and held[0] == key else None
 
     def save(self, key: Any, data: Any) -> None:
         """Keep a variant; where that fails (a full disk, a quota) it is compiled again next time."""
         try:
-            super().save(repr(key), (key, data))
+            super().save(_digest(repr(key).encode()), (key, data))
         except OSError as error:
             warn(f"compiled kernels cannot be kept in {self._cache_path} ({error.strerror or error})")
 

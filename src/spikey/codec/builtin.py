@@ -36,12 +36,13 @@ def _options(channel: Start) -> dict[str, Any]:
 
 def _finished(channel: Start, predictor: Any, scale: Any) -> Started:
     """The states, with the errors of other channels taken in where there are such."""
-    from spikey.model.cross import crossed
     from spikey.model.density import density_of
 
     density = density_of(channel.alphabet, channel.calibration)
     if channel.others is None:
         return Started(predictor, density, scale)
+    from spikey.model.cross import crossed
+
     predictor = crossed(predictor, channel.others, channel.frames, channel.method.lanes)
     return Started(predictor, density, scale, predictor.residual)
 

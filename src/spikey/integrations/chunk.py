@@ -1,50 +1,53 @@
 """One chunk of a chunked store: an array to bytes that describe and check themselves, and back.
 
 Whatever stores the chunk, its bytes are the same, so that each integration reads what another wrote. Integers of up to
-32 bits go through the model as a complete `.spky` file; anything else is grouped by bytes and deflated. The layout is
-specified in `docs/plugins.md`.
+32 bits go through the model, as blocks of the codec (`chunk_samples`); anything else is grouped by bytes and deflated
+(`chunk_bytes`). Nothing else of the package is needed for that: neither files nor, until something is encoded or
+decoded, Numba. The layout is specified in `docs/plugins.md`.
 """
 
 from __future__ import annotations
 
-import io
 import math
 import os
 import re
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from spikey.base.errors import DamagedError, DataError, SpikeyError, UsageError, install
 from spikey.base.limits import allowed
 from spikey.base.wire import Cursor, varint
-from spikey.codec.calibration_policy import AUTO, Chosen, choose_calibration
-from spikey.codec.method import learned
+from spikey.codec.method import Method, learned
 from spikey.codec.registry import PRESETS, preset_method, ranked
-from spikey.container.contents import Contents
-from spikey.container.layout import BYTES
-from spikey.container.reader import Reader
-from spikey.container.writer import write_file
-from spikey.files.encoding import Encoding, encode_recording
-from spikey.model.trained import Model, named
-from spikey.recording.hints import warn_of_chunk, warn_of_shape
-from spikey.recording.readable import ArraySource
+from spikey.integrations.chunk_samples import (
+    FLAGS,
+    MODELLED,
+    Coding,
+    Means,
+    decode_samples,
+    encode_samples,
+    frames_and_channels,
+    read_coding,
+    without_ones,
+)
+from spikey.recording.layout import MOST_CHANNELS
+
+if TYPE_CHECKING:
+    from spikey.codec.calibration_policy import Chosen
 
 MARK = b"\xb5SC"
-VERSION = 1
+VERSION = 2  # payloads of another syntax need another one
 FORTRAN, GENERAL = 1, 2  # flags
-STORED, DEFLATED = 0, 1  # methods of the general way
-MOST_DEFLATED = 1100  # bytes that one byte inflates to, rounded up
 KINDS = "biufcmMSUV"  # of NumPy types whose elements lie in the array itself
 FEWEST_FRAMES = 16  # fewer teach a predictor nothing
-MODELLED = ("int8", "uint8", "int16", "uint16", "int32", "uint32")
+SLACK = 64  # bytes, beside a thousandth, that a chunk may be larger than its array
 Shape = tuple[int, ...]
-NOTHING = ArraySource(np.zeros((0, 1), np.int16), 0)
 NEWER = f"it was written by a newer version of Spikey: git pull, then {install()}"
 
 
@@ -101,6 +104,31 @@ def options_from(config: dict[str, Any]) -> Options:
         raise UsageError(f"a codec's configuration cannot be used, as {error}; perhaps {NEWER}") from None
 
 
+@lru_cache(maxsize=32)
+def means_of(options: Options) -> Means:
+    """How chunks are encoded; UsageError or DataError where a model or a calibration is missing."""
+    if options.model is None:
+        method = preset_method(options.preset)
+    else:
+        from spikey.model.trained import named
+
+        method = learned(named(options.model))
+    if options.calibration == "auto":  # estimated for each chunk
+        return Means(method)
+    if options.calibration == "n1":  # without all that choosing takes
+        from spikey.model.calibration import n1
+
+        return Means(method, n1())
+    return Means(method, *_chosen(options, np.zeros((0, 1), np.int16), method))
+
+
+def _chosen(options: Options, samples: np.ndarray, method: Method) -> Chosen:
+    from spikey.codec.calibration_policy import choose_calibration
+    from spikey.recording.readable import ArraySource
+
+    return choose_calibration(options.calibration, ArraySource(samples, 0), method)
+
+
 def encode_chunk(array: Any, options: Options = DEFAULTS, order: str | None = None) -> bytes:
     """The bytes of an array, any shape, memory order, byte order and type but object.
 
@@ -118,17 +146,43 @@ def encode_chunk(array: Any, options: Options = DEFAULTS, order: str | None = No
     if array.dtype.kind not in KINDS or array.dtype.hasobject or not array.dtype.itemsize:
         raise UsageError(f"elements of type {array.dtype} have no bytes of their own; convert them to a plain type")
     order = order or ("F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C")
-    samples = _samples(array, order)
-    _warn(array.shape, array.dtype.name)
-    flags = FORTRAN * (order == "F") | GENERAL * (samples is None)
-    body = _general(array, order) if samples is None else _modelled(samples, options)
     allowed.check_chunk(array.nbytes, "a chunk")
-    data = _head(flags, array.dtype, array.shape) + body
+    _warn(array.shape, array.dtype.name)
+    samples = _samples(array, order)
+    data = _general(array, order) if samples is None else _modelled(array, samples, order, options)
     if options.verify and not _same(decode_chunk(data, options.threads), array):
         raise SpikeyError(
             "a chunk does not decode to what was to be written, so it was not written; please report this"
         )
     return data
+
+
+def _samples(array: np.ndarray, order: Any) -> np.ndarray | None:
+    """The array as (frames, channels) where it is for the model."""
+    frames, channels = frames_and_channels(array.shape)
+    if array.dtype.name not in MODELLED or not array.size or frames < FEWEST_FRAMES or channels > MOST_CHANNELS:
+        return None
+    return array.reshape(frames, channels, order=order)
+
+
+def _modelled(array: np.ndarray, samples: np.ndarray, order: str, options: Options) -> bytes:
+    """A chunk of samples; one of elements where an embedded calibration or many short blocks make that too large."""
+    means = means_of(options)
+    if options.calibration == "auto":
+        means = Means(means.method, *_chosen(options, samples, means.method))
+    encoded = encode_samples(samples, means, options.threads)
+    flags = FORTRAN * (order == "F") | encoded.coding.flags
+    head, check = _head(flags, array.dtype, array.shape, encoded.coding.write())
+    data = head + encoded.body(check)
+    return data if len(data) <= array.nbytes + array.nbytes // 1000 + SLACK else _general(array, order)
+
+
+def _general(array: np.ndarray, order: str) -> bytes:
+    """A chunk of elements of any type."""
+    from spikey.integrations.chunk_bytes import pack_elements
+
+    head, _ = _head(FORTRAN * (order == "F") | GENERAL, array.dtype, array.shape)
+    return head + pack_elements(array, order)
 
 
 def decode_chunk(data: Any, jobs: int = 1, fits: Callable[[np.dtype[Any], Shape], None] | None = None) -> np.ndarray:
@@ -140,15 +194,19 @@ def decode_chunk(data: Any, jobs: int = 1, fits: Callable[[np.dtype[Any], Shape]
     `spikey.base.limits` allow, or needs a calibration or model that is not there.
     """
     data = memoryview(data).cast("B")
-    cursor = Cursor(data, "a chunk")
-    flags, dtype, shape = _read_head(cursor)
+    head = _read_head(data)
+    dtype, shape, body = head.dtype, head.shape, data[head.size :]
     _check_size(dtype, shape)
     if fits is not None:
         fits(dtype, shape)
-    order: Any = "F" if flags & FORTRAN else "C"
-    read = _read_general if flags & GENERAL else _read_modelled
+    order: Any = "F" if head.flags & FORTRAN else "C"
     try:
-        elements = read(data[cursor.at :], dtype, math.prod(shape), jobs)
+        if head.coding is not None:
+            elements = decode_samples(head.coding, head.check, body, dtype, shape, jobs)
+        else:
+            from spikey.integrations.chunk_bytes import unpack_elements
+
+            elements = unpack_elements(body, dtype, math.prod(shape))
         if order == "F" and elements.ndim == 2:
             elements = np.asfortranarray(elements)
         return elements.reshape(shape, order=order).astype(dtype, order="K", copy=False)
@@ -169,137 +227,77 @@ def _check_size(dtype: np.dtype[Any], shape: Shape) -> None:
     allowed.check_chunk(dtype.itemsize * math.prod(shape), "a chunk")
 
 
-def _warn(shape: tuple[int, ...], dtype: str) -> None:
+def _warn(shape: Shape, dtype: str) -> None:
     """Warn of chunks that were probably meant otherwise."""
-    shape = _without_ones(shape)
-    if len(shape) > 1 and dtype in MODELLED:
-        warn_of_shape(shape[0], math.prod(shape[1:]), "store the array transposed, as (time, channels)", 2)
-    warn_of_chunk(shape, dtype, 2)
+    frames, channels = frames_and_channels(shape)
+    if channels > frames and dtype in MODELLED:
+        from spikey.recording.hints import warn_of_shape
+
+        warn_of_shape(frames, channels, "store the array transposed, as (time, channels)", 2)
+    elif dtype.startswith("float") and len(without_ones(shape)) > 1:
+        from spikey.recording.hints import warn_of_chunk
+
+        warn_of_chunk((frames, channels), dtype, 2)
 
 
-def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """A shape without its leading axes of length 1."""
-    while len(shape) > 1 and shape[0] == 1:
-        shape = shape[1:]
-    return shape
+class Head(NamedTuple):
+    """The head of a chunk.
+
+    coding: of samples; None where the chunk has elements of any type. check: its checksum. size: its bytes.
+    """
+
+    flags: int
+    dtype: np.dtype[Any]
+    shape: Shape
+    coding: Coding | None
+    check: int
+    size: int
 
 
-def _samples(array: np.ndarray, order: Any) -> np.ndarray | None:
-    """The array as (frames, channels) where it is for the model."""
-    if array.dtype.name not in MODELLED or not array.size:
-        return None
-    shape = _without_ones(array.shape)
-    if not shape or shape[0] < FEWEST_FRAMES:
-        return None
-    return array.reshape(shape[0], -1, order=order)
-
-
-def _head(flags: int, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+def _head(flags: int, dtype: np.dtype[Any], shape: Shape, coding: bytes = b"") -> tuple[bytes, int]:
+    """The head of a chunk, and its checksum."""
     text = dtype.str.encode("ascii")
     head = MARK + bytes([VERSION, flags, len(text)]) + text + bytes([len(shape)]) + b"".join(map(varint, shape))
-    return head + struct.pack("<I", zlib.crc32(head))
+    check = zlib.crc32(head + coding)
+    return head + coding + struct.pack("<I", check), check
 
 
-def _read_head(cursor: Cursor) -> tuple[int, np.dtype[Any], Shape]:
-    if bytes(cursor.data[:3]) != MARK:
+def _read_head(data: memoryview) -> Head:
+    if bytes(data[:3]) != MARK:
         raise DamagedError("a chunk does not begin as Spikey's do: it is damaged, or another codec wrote it")
-    if cursor.data[3:4] not in (bytes([VERSION]), b""):
-        raise DataError(f"a chunk is of version {cursor.data[3]}, and this program reads version {VERSION}: {NEWER}")
+    if data[3:4] not in (bytes([VERSION]), b""):
+        if data[3] < VERSION:
+            raise DataError(f"a chunk is of version {data[3]}, which was never released; store the array anew")
+        raise DataError(f"a chunk is of version {data[3]}, and this program reads version {VERSION}: {NEWER}")
+    cursor = Cursor(data, "a chunk")
     try:
         cursor.take(4)
         flags, size = cursor.byte(), cursor.byte()
         text = cursor.take(size).decode("ascii", "replace")
         shape = tuple(cursor.varint() for _ in range(cursor.byte()))
-        whole = zlib.crc32(cursor.data[: cursor.at]) == struct.unpack("<I", cursor.take(4))[0]
+        coding = None if flags & GENERAL else read_coding(flags, cursor, shape)
+        check = struct.unpack("<I", data[cursor.at : cursor.at + 4])[0] if len(data) >= cursor.at + 4 else -1
+        whole = check == zlib.crc32(data[: cursor.at])
     except DataError:
         whole = False
     if not whole:
         raise DamagedError("a chunk is damaged at its beginning; restore it from a copy")
-    if flags & ~(FORTRAN | GENERAL):
+    if flags & ~(FORTRAN | (GENERAL if coding is None else FLAGS)):
         raise DataError(f"a chunk uses a feature that this version does not know: {NEWER}")
+    return Head(flags, _dtype(text), shape, coding, check, cursor.at + 4)
+
+
+def _dtype(text: str) -> np.dtype[Any]:
+    """The type that a chunk contains; DataError where it cannot be."""
     try:
         if not re.fullmatch(rf"[<>|][{KINDS}]\d{{1,9}}(\[[\w/]+\])?", text):
             raise TypeError
         dtype = np.dtype(text)
         if dtype.str != text or not dtype.itemsize:  # of a type without bytes NumPy makes one with some
             raise TypeError
-        return flags, dtype, shape
+        return dtype
     except (TypeError, ValueError, OverflowError):
         raise DataError(f"a chunk contains elements of type {text!r}, which cannot be stored in chunks") from None
-
-
-def _modelled(samples: np.ndarray, options: Options) -> bytes:
-    """Samples (frames, channels) as a `.spky` file."""
-    how, contents = means_of(options)
-    out, source = io.BytesIO(), ArraySource(samples, 0)
-    if how.calibration is None and options.calibration == AUTO:
-        chosen = choose_calibration(AUTO, source, how.method)
-        how, contents = replace(how, calibration=chosen.calibration), contents_of(contents.model, chosen)
-    write_file(source, out, encode_recording(source, how), contents)
-    return out.getvalue()
-
-
-@lru_cache(maxsize=32)
-def means_of(options: Options) -> tuple[Encoding, Contents]:
-    """How chunks are encoded, and what they contain beside samples; UsageError or DataError where a model or a
-    calibration is missing.
-    """
-    model = None if options.model is None else named(options.model)
-    method = preset_method(options.preset) if model is None else learned(model)
-    chosen = Chosen() if options.calibration == AUTO else choose_calibration(options.calibration, NOTHING, method)
-    jobs = options.threads if options.threads > 1 else 0
-    return Encoding(method, chosen.calibration, jobs), contents_of(model, chosen)
-
-
-def contents_of(model: Model | None, chosen: Chosen) -> Contents:
-    """What a chunk contains beside its samples; a model is only named."""
-    return Contents(chosen.calibration, chosen.embed, model, embed_model=False)
-
-
-def _read_modelled(body: memoryview, dtype: np.dtype[Any], size: int, jobs: int) -> np.ndarray:
-    """Samples (frames, channels)."""
-    try:
-        reader = Reader(body.tobytes())
-    except DataError as error:
-        raise DamagedError(str(error)) from None
-    with reader:
-        integers = reader.header.wrapper != BYTES and reader.dtype == dtype.newbyteorder("=")
-        if not integers or math.prod(reader.shape) != size:
-            raise DamagedError("its samples are not those that it is said to hold")
-        return reader.read(0, reader.frames, jobs=jobs)
-
-
-def _general(array: np.ndarray, order: Any) -> bytes:
-    """Elements of any type: their first bytes, their second ones and so on, deflated, where that is smaller."""
-    content = array.tobytes(order=order)
-    size = max(array.dtype.itemsize, 1)
-    grouped = np.frombuffer(content, np.uint8).reshape(-1, size).T.tobytes() if size > 1 else content
-    packed = zlib.compress(grouped, 1)
-    method, packed = (DEFLATED, packed) if len(packed) < len(content) else (STORED, content)
-    body = bytes([method]) + packed
-    return body + struct.pack("<I", zlib.crc32(content, zlib.crc32(body)))
-
-
-def _read_general(body: memoryview, dtype: np.dtype[Any], count: int, _: int) -> np.ndarray:
-    """Elements (count,) in memory order."""
-    if len(body) < 5 or body[0] not in (STORED, DEFLATED):
-        raise DamagedError("its content cannot be unpacked")
-    content: bytes | memoryview = body[1:-4]
-    size = count * dtype.itemsize
-    if body[0] == DEFLATED:
-        if size > MOST_DEFLATED * len(content):
-            raise DamagedError(f"it cannot contain {size:,} bytes")
-        try:
-            inflater = zlib.decompressobj()
-            grouped = inflater.decompress(content, max(size, 1))
-        except zlib.error:
-            raise DamagedError("its content cannot be unpacked") from None
-        if len(grouped) == size and dtype.itemsize > 1:
-            grouped = np.frombuffer(grouped, np.uint8).reshape(dtype.itemsize, -1).T.tobytes()
-        content = grouped
-    if len(content) != size or zlib.crc32(content, zlib.crc32(body[:-4])) != struct.unpack("<I", body[-4:])[0]:
-        raise DamagedError("its content fails its checksum")
-    return np.frombuffer(content, dtype) if size else np.zeros(count, dtype)
 
 
 def _same(one: np.ndarray, other: np.ndarray) -> bool:
