@@ -187,7 +187,7 @@ def _machine(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
     """How each run was made."""
     lines = []
     for name, run in runs.items():
-        if name in ("challenge", "telemetry"):
+        if "versions" not in run:  # no run of `spikey bench`
             continue
         versions = ", ".join(f"{package} {version}" for package, version in run["versions"].items())
         lines.append(f"- {name}: `{run['command']}`, best of {run['repeats']}, {run['processor']}; {versions}")
