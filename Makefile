@@ -29,7 +29,7 @@ test-zarr3: env/zarr3/.ready
 # The lowest versions that are allowed, with a cache of their own: compiling everything takes a quarter of an hour.
 test-lowest: env/lowest/.ready
 	NUMBA_CACHE_DIR=$(CURDIR)/env/lowest/cache env/lowest/bin/python -m pytest -q tests/cli/test_cli.py tests/container/test_golden.py \
-		tests/config/test_config.py tests/files/test_api.py tests/cli/test_installing.py
+		tests/config/test_config.py tests/files/test_api.py tests/docs/test_installing.py
 
 env/lowest/.ready: requirements-lowest.txt pyproject.toml
 	$(PYTHON) -m venv env/lowest

@@ -9,7 +9,13 @@ import pytest
 
 from kit.paths import CC, DATA
 
-pytest_plugins = ["kit.archives", "kit.commands"]  # their fixtures are everybody's
+pytest_plugins = [
+    "kit.archives",
+    "kit.blocks",
+    "kit.commands",
+    "kit.networks",
+    "kit.zips",
+]  # their fixtures are everybody's
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -66,6 +66,7 @@ def sent(*options: str | Path) -> dict:
     return json.loads(done.stdout)
 
 
+@pytest.mark.network
 @pytest.mark.parametrize("kind", ["udp", "tcp"])
 def test_a_recording_travels_whole(wav, samples, tmp_path, kind):
     out = tmp_path / "o.spky"
@@ -77,6 +78,7 @@ def test_a_recording_travels_whole(wav, samples, tmp_path, kind):
     assert [p.name for p in tmp_path.iterdir()] == ["o.spky"]
 
 
+@pytest.mark.network
 def test_requests_repair_losses(wav, samples, tmp_path):
     out = tmp_path / "o.spky"
     with receiving("udp://127.0.0.1:0", out, repair=True) as (address, receiver):
@@ -93,6 +95,7 @@ def command_facts(receiver: Receiver, index: int = 0) -> dict:
     return facts(receiver.streams[index])
 
 
+@pytest.mark.network
 def test_losses_are_absent_from_the_file_and_listed(wav, samples, tmp_path):
     out = tmp_path / "o.spky"
     with receiving("udp://127.0.0.1:0", out) as (address, receiver):
@@ -189,6 +192,7 @@ def test_a_sender_that_begins_anew_gets_a_file_of_its_own(samples, tmp_path):
     assert spikey.decompress(str(tmp_path / "o-3.spky")).samples.shape == (152, CHANNELS)
 
 
+@pytest.mark.network
 def test_foreign_datagrams_are_ignored(wav, samples, tmp_path):
     out, chance = tmp_path / "o.spky", random.Random(2)
     with receiving("udp://127.0.0.1:0", out) as (address, receiver):
@@ -199,6 +203,7 @@ def test_foreign_datagrams_are_ignored(wav, samples, tmp_path):
     assert verify_file(out).samples == samples.size and len(receiver.streams) == 1
 
 
+@pytest.mark.network
 def test_a_flood_of_datagrams_for_ten_seconds(wav, samples, tmp_path):
     """Random ones and damaged ones, hundreds a second, before, while and after a stream is sent."""
     out, chance, sent_off = tmp_path / "o.spky", random.Random(3), 0
@@ -227,6 +232,7 @@ def test_a_flood_of_datagrams_for_ten_seconds(wav, samples, tmp_path):
     assert verify_file(out).samples == samples.size and len(receiver.streams) == 1
 
 
+@pytest.mark.network
 def test_a_connection_that_sends_something_else_is_left(wav, samples, tmp_path):
     out = tmp_path / "o.spky"
     with receiving("tcp://127.0.0.1:0", out) as (address, _):
@@ -237,6 +243,7 @@ def test_a_connection_that_sends_something_else_is_left(wav, samples, tmp_path):
     assert (spikey.decompress(str(out)).samples == samples).all()
 
 
+@pytest.mark.network
 def test_what_there_is_no_time_for_is_skipped_and_reported(wav, samples, tmp_path, monkeypatch):
     """The coder is slowed down, so that the buffer of 5 ms overflows."""
     slow = Link.send
@@ -350,6 +357,7 @@ def test_impossible_calls_are_refused(wav, options, part):
     assert isinstance(done.exception, UsageError) and part in str(done.exception)
 
 
+@pytest.mark.network
 def test_nothing_received_is_no_file(tmp_path, monkeypatch):
     monkeypatch.setattr(stream_receive, "record", lambda *arguments: None)
     done = runner.invoke(command.app, ["receive", "udp://127.0.0.1:0", str(tmp_path / "o.spky")])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 from dataclasses import MISSING, fields
 
 import numpy as np
@@ -23,6 +25,7 @@ from spikey.container.records import RECORDS, ExtensionRecord
 from spikey.levels.contract import LEVEL_MAPS, LevelMap
 from spikey.recording.layout import Layout, pack
 from spikey.recording.wav import canonical_head
+from spikey.report.bench import worker
 
 
 @pytest.fixture
@@ -47,7 +50,9 @@ def recording(tmp_path):
     return path
 
 
-def test_a_preset_is_seen_by_the_command_line(dummies, recording, run, tmp_path):
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot be forked here")
+def test_a_preset_is_seen_by_the_command_line(dummies, recording, run, tmp_path, monkeypatch):
+    forked = multiprocessing.get_context("fork")
     packed = tmp_path / "a.spky"
     assert run("compress", recording, packed, "--preset", "simplest")[0] == 0
     status, said, _ = run("info", packed, "--json")
@@ -55,6 +60,7 @@ def test_a_preset_is_seen_by_the_command_line(dummies, recording, run, tmp_path)
     assert (status, facts["predictor"], facts["levels"]) == (0, "last", "halved values")
     assert run("decompress", packed, tmp_path / "b.wav")[0] == 0
     assert (tmp_path / "b.wav").read_bytes() == recording.read_bytes()
+    monkeypatch.setattr(worker.multiprocessing, "get_context", lambda _: forked)  # which has the dummies as well
     status, said, _ = run("bench", recording, "--preset", "simplest", "--no-peers", "--no-floor", "--repeats", 1)
     assert status == 0 and "spikey simplest" in said
     assert "simplest" in run("compress", "--help")[1]

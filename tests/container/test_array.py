@@ -91,7 +91,7 @@ def test_blocks_are_iterated(reader):
 
 def test_public_names_are_seen():
     assert spikey.Reader is Reader and spikey.Archive.__name__ == "Archive"
-    assert set(spikey.__all__) <= set(dir(spikey)) and set(spikey._LATER) <= set(spikey.__all__)
+    assert set(spikey.__all__) <= set(dir(spikey)) and set(spikey._PLACES) == {*spikey.__all__, "__version__"}
     for name in spikey.__all__:
         assert getattr(spikey, name).__doc__
 
@@ -106,4 +106,5 @@ def test_public_names_are_seen_by_type_checkers():
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    assert found == spikey._LATER
+    places = {name: place.partition(":") for name, place in spikey._PLACES.items()}
+    assert found == {name: (f"spikey.{module}", attribute or name) for name, (module, _, attribute) in places.items()}

@@ -91,7 +91,7 @@ def test_levels_of_all_kinds():
         check(samples, Method("lpc", lanes=2))
 
 
-def check_archive(
+def check_max(
     samples: np.ndarray,
     calibration: Calibration | None = None,
     companions: np.ndarray | None = None,
@@ -115,24 +115,24 @@ def check_archive(
 
 
 @pytest.mark.parametrize("name", list(SIGNALS))
-def test_archive(name):
-    check_archive(*SIGNALS[name])
+def test_max(name):
+    check_max(*SIGNALS[name])
 
 
 @pytest.mark.parametrize("frames", [5, 31, 32, 33, 97])
-def test_archive_of_a_few_samples(frames):
-    check_archive((np.arange(300)[:frames, None] * 7 // 3 % 4).repeat(2, axis=1).astype(np.int32) * 9)
+def test_max_of_a_few_samples(frames):
+    check_max((np.arange(300)[:frames, None] * 7 // 3 % 4).repeat(2, axis=1).astype(np.int32) * 9)
 
 
-def test_archive_with_references():
+def test_max_with_references():
     samples = known_signal(FRAMES)
     three = np.concatenate([samples, samples[:, :1], np.zeros_like(samples[:, :1])], axis=1)
-    payload = check_archive(three[:420], n1())
+    payload = check_max(three[:420], n1())
     assert any(channel.references for channel in channels_in(payload, 4))
 
 
 @pytest.mark.parametrize("beside", ["n1", "even", "shocks and constant", "wide"])
-def test_archive_with_companions(beside):
+def test_max_with_companions(beside):
     """Some of which are referred to, some not; of one kind of levels and of others."""
     first, second = known_signal(400).T[:, :, None]
     companions = {
@@ -141,37 +141,37 @@ def test_archive_with_companions(beside):
         "shocks and constant": np.concatenate([np.full_like(first, 7), SHOCKS[:400], first // 32], axis=1),
         "wide": first.astype(np.int32) * 7 + np.arange(400)[:, None] % 5,
     }[beside]
-    payload = check_archive(second, n1(), companions)
+    payload = check_max(second, n1(), companions)
     assert companions_in(payload) == companions.shape[1]
-    assert check_archive(np.concatenate([second, second[::-1]], axis=1)[:300], n1(), companions[:300])
+    assert check_max(np.concatenate([second, second[::-1]], axis=1)[:300], n1(), companions[:300])
 
 
-def test_archive_with_another_coder():
-    check_archive(N1[:300], n1(), coder="rice")
+def test_max_with_another_coder():
+    check_max(N1[:300], n1(), coder="rice")
 
 
-def test_archive_without_deltas():
-    check_archive(EVEN[:400], delta=False)
-    check_archive(np.concatenate([EVEN, EVEN[::-1]], axis=1)[:300], delta=False)
+def test_max_without_deltas():
+    check_max(EVEN[:400], delta=False)
+    check_max(np.concatenate([EVEN, EVEN[::-1]], axis=1)[:300], delta=False)
 
 
-def test_archive_of_two_codes():
-    check_archive((EVEN % 5 == 0).astype(np.int16) * 1000)
+def test_max_of_two_codes():
+    check_max((EVEN % 5 == 0).astype(np.int16) * 1000)
 
 
 @pytest.mark.parametrize("dtype", ["int16", "int32"])
-def test_archive_of_the_largest_numbers(dtype):
+def test_max_of_the_largest_numbers(dtype):
     """Plain Python's integers cannot overflow, so nothing else did."""
     limits, time = np.iinfo(dtype), np.arange(450)
     square = np.where(time // 37 % 2, limits.max, limits.min)
     alternating = np.where(time % 2, limits.max - time % 5, limits.min + time % 3)
     shocks = np.where(time % 50 == 0, alternating, time % 7)
-    check_archive(np.stack([alternating, shocks, square, alternating // 3], axis=1).astype(dtype))
+    check_max(np.stack([alternating, shocks, square, alternating // 3], axis=1).astype(dtype))
 
 
-def test_archive_over_whole_segments():
+def test_max_over_whole_segments():
     """Long enough that the regression forgets."""
-    check_archive(known_signal(1500)[:, :1], n1())
+    check_max(known_signal(1500)[:, :1], n1())
 
 
 @pytest.mark.parametrize("blocks", [False, True])

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import shutil
 import stat
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import pytest
-import typer
 
-from kit.commands import ENVIRONMENT, names, process, refused, wav
-from kit.paths import ROOT
-from spikey.base.errors import OutputExistsError, UsageError
-from spikey.cli import app
+from kit.commands import ENVIRONMENT, names, refused, wav
+from spikey.base.errors import UsageError
 from spikey.cli.arguments import parse
-from spikey.files.compress import compress_file
-from spikey.files.decompress import decompress_file
 from spikey.files.names import derived_name, packed_name
-from spikey.files.settings import Settings
-from spikey.recording import output as output_module
-from spikey.recording.output import atomic_output, is_tmp_name, report_output, tmp_name
 
 QUICK = ("--preset", "realtime")
 RAW = ("--channels", 2, "--rate", 30000, "--dtype", "int16")
@@ -408,267 +397,6 @@ def test_progress_in_a_log_and_quiet(tmp_path, capsys, monkeypatch):
     assert not capsys.readouterr().err
 
 
-# ---------------------------------------------------------------- every command
-
-
-def commands() -> dict[str, object]:
-    """Every command of the application by its words."""
-    found: dict[str, object] = {}
-
-    def walk(group: object, words: tuple[str, ...]) -> None:
-        for name, command in group.commands.items():
-            if hasattr(command, "commands"):
-                walk(command, (*words, name))
-            else:
-                found[" ".join((*words, name))] = command
-
-    walk(typer.main.get_command(app), ())
-    return found
-
-
-# How each command is called so that it writes, with {a}: a recording, {p}: the compressed one, {t}: telemetry, {l}: a
-# lossy file, {d}: a folder of recordings, {o}: an output that exists; None: it writes no file.
-CALLS: dict[str, list[str] | None] = {
-    "compress": ["{a}", "{o}.spky"],
-    "decompress": ["{p}", "{o}.wav"],
-    "info": None,
-    "verify": None,
-    "topology": ["{d}", "--picture", "{o}.png"],
-    "train": None,  # models and checkpoints: tests/training/test_training.py
-    "models": None,
-    "calibrate": ["{a}", "{o}.safetensors"],
-    "simulate": ["{o}.wav", "--seconds", "0.1"],
-    "bench": ["{a}", "--no-peers", "--no-floor", "--preset", "realtime", "--html", "{o}.html"],
-    "budget": ["--picture", "{o}.png"],
-    "doctor": None,
-    "demo": None,  # in a folder of its own, which it replaces: tests/report/test_bench.py
-    "stream send": None,
-    "stream receive": ["udp://127.0.0.1:0", "{o}.spky"],
-    "stream bench": None,
-    "telemetry encode": ["{a}", "{o}.spkt"],
-    "telemetry decode": ["{t}", "{o}.csv"],
-    "telemetry report": None,
-    "telemetry send": None,
-    "telemetry receive": ["udp://127.0.0.1:0", "{o}.spkt"],
-    "telemetry near-lossless": ["{a}", "{o}.spky", "--error", "1"],
-    "telemetry hybrid": ["{a}", "{o}.spky", "--bits", "4", "--correction", "{o}.fix.spky"],
-    "telemetry restore": ["{l}", "{o}.wav"],
-}
-REPORTS = {".png", ".html", ".csv.report"}  # which are replaced
-
-
-def test_every_command_is_covered():
-    assert set(commands()) == set(CALLS)
-
-
-@pytest.fixture(scope="module")
-def material(tmp_path_factory) -> Path:
-    """A folder with one of each kind of input."""
-    folder = tmp_path_factory.mktemp("material")
-    (folder / "d").mkdir()
-    (folder / "a.wav").write_bytes(wav(19_531))
-    for n in (1, 2):
-        (folder / "d" / f"{n}.wav").write_bytes(wav(600, seed=n))
-    process("-m", "spikey", "compress", folder / "a.wav", folder / "p.spky", *QUICK)
-    process("-m", "spikey", "telemetry", "encode", folder / "a.wav", folder / "t.spkt")
-    process("-m", "spikey", "telemetry", "near-lossless", folder / "a.wav", folder / "l.spky", "--error", "1")
-    return folder
-
-
-def filled(call: list[str], folder: Path) -> list[str]:
-    places = {"a": folder / "a.wav", "p": folder / "p.spky", "t": folder / "t.spkt", "l": folder / "l.spky"}
-    return [text.format(**places, d=folder / "d", o=folder / "existing") for text in call]
-
-
-@pytest.mark.parametrize("how", ["existing", "link", "hard link"])
-@pytest.mark.parametrize("name", [name for name, call in CALLS.items() if call is not None])
-def test_no_command_replaces_a_file_unasked(name, how, material, tmp_path, run):
-    """Whatever stands where a command would write: another file, a link to an input, a second name of an input."""
-    folder = tmp_path / "m"
-    shutil.copytree(material, folder)
-    call = filled(CALLS[name], folder)
-    outputs = [Path(text) for text in call if Path(text).name.startswith("existing")]
-    for path in outputs:
-        if how == "existing":
-            path.write_bytes(wav(50) if path.suffix == ".wav" else b"precious")
-        elif how == "link":
-            path.symlink_to(folder / "a.wav")
-        else:
-            os.link(folder / "a.wav", path)
-    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    status, _, err = run(*name.split(), *call)
-    assert "Traceback" not in err
-    report = how == "existing" and outputs[0].suffix in REPORTS
-    assert (status == 0) == report, (status, err)
-    for path, data in before.items():
-        assert path.read_bytes() == data or (report and path in outputs), path
-    assert {path for path in folder.rglob("*") if path.is_file()} == set(before)
-    force = any("--force" in option.opts for option in commands()[name].params)
-    assert force or outputs[0].suffix in REPORTS, f"{name} has no --force"
-    if force and how != "existing" and not name.endswith("receive"):  # an input is never replaced
-        reads_it = any(text == str(folder / "a.wav") for text in call)
-        if reads_it:
-            assert run(*name.split(), *call, "--force")[0] == 2
-            assert (folder / "a.wav").read_bytes() == before[folder / "a.wav"]
-
-
-def test_documented_outputs_are_replaced_but_never_an_input_or_a_folder(tmp_path):
-    content = wav(300)
-    (tmp_path / "a.wav").write_bytes(content)
-    (tmp_path / "link.bin").symlink_to("a.wav")
-    os.link(tmp_path / "a.wav", tmp_path / "second.bin")
-    (tmp_path / "folder").mkdir()
-    cli = [ROOT / "cli.py", "compress", *QUICK, "--input_file", "a.wav", "--output_file"]
-    for _ in range(2):
-        process(*cli, "a.bin", cwd=tmp_path)
-        process(ROOT / "cli.py", "decompress", "--input_file", "a.bin", "--output_file", "b.wav", cwd=tmp_path)
-    assert (tmp_path / "b.wav").read_bytes() == content
-    for output in ("a.wav", "./a.wav", "link.bin", "second.bin", "folder"):
-        process(*cli, output, cwd=tmp_path, status=2)
-    assert (tmp_path / "a.wav").read_bytes() == content and (tmp_path / "link.bin").is_symlink()
-    process(ROOT / "cli.py", "decompress", "--input_file", "a.bin", "--output_file", "a.bin", cwd=tmp_path, status=2)
-
-
-# ---------------------------------------------------------------- the mechanism
-
-
-def test_two_processes_for_one_output(tmp_path):
-    """Both start while the output does not exist; one of them gets the name, the other is refused."""
-    target = tmp_path / "out"
-    started, errors = threading.Barrier(2), []
-
-    def write(data: bytes) -> None:
-        try:
-            with atomic_output(target) as (file, _):
-                file.write(data)
-                started.wait()
-        except OutputExistsError as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=write, args=(data,)) for data in (b"one", b"two")]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(errors) == 1 and target.read_bytes() in (b"one", b"two")
-    assert names(tmp_path) == {"out"}
-
-
-def test_two_real_processes_for_one_output(tmp_path):
-    (tmp_path / "a.wav").write_bytes(wav(2000))
-    command = [sys.executable, "-m", "spikey", "compress", "a.wav", "out.spky", *QUICK]
-    both = [subprocess.Popen(command, cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE) for _ in range(2)]
-    statuses = sorted(each.wait(timeout=300) for each in both)
-    for each in both:
-        each.stderr.close()
-    assert statuses == [0, 2] and names(tmp_path) == {"a.wav", "out.spky"}
-
-
-def test_a_file_system_without_hard_links(tmp_path, monkeypatch):
-    def unsupported(*_):
-        raise PermissionError(1, "Operation not permitted")
-
-    monkeypatch.setattr(os, "link", unsupported)
-    with atomic_output(tmp_path / "a") as (file, _):
-        file.write(b"x")
-    with pytest.raises(OutputExistsError), atomic_output(tmp_path / "b") as (file, _):
-        (tmp_path / "b").write_bytes(b"came meanwhile")
-    assert names(tmp_path) == {"a", "b"} and (tmp_path / "b").read_bytes() == b"came meanwhile"
-
-
-def test_unfinished_outputs_of_ended_processes_are_removed(tmp_path):
-    abandoned, mine = tmp_path / tmp_name("a.spky"), tmp_path / ".a.part"
-    abandoned.write_bytes(b"half")
-    mine.write_bytes(b"a user's")
-    running = tmp_path / "running"
-    code = (
-        "import sys, time\nfrom spikey.recording.output import atomic_output\n"
-        f"with atomic_output({str(running)!r}) as (file, _):\n    file.write(b'x'); file.flush()\n"
-        "    print('ready', flush=True); sys.stdin.readline()\n"
-    )
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": ENVIRONMENT}
-    other = subprocess.Popen([sys.executable, "-c", code], **pipes)
-    assert other.stdout.readline() == "ready\n"
-    assert not abandoned.exists()  # its own start has removed it
-    output_module.remove_abandoned.cache_clear()
-    with atomic_output(tmp_path / "b") as (file, _):
-        file.write(b"x")
-    assert len([path for path in tmp_path.iterdir() if is_tmp_name(path.name)]) == 1  # of the running process
-    other.communicate("\n", timeout=60)
-    assert running.read_bytes() == b"x" and mine.exists()
-    killed = subprocess.Popen([sys.executable, "-c", code.replace("running", "killed")], **pipes)
-    assert killed.stdout.readline() == "ready\n"
-    killed.kill()
-    killed.communicate()
-    assert any(is_tmp_name(path.name) for path in tmp_path.iterdir())
-    output_module.remove_abandoned.cache_clear()
-    with atomic_output(tmp_path / "c") as (file, _):
-        file.write(b"x")
-    assert not any(is_tmp_name(path.name) for path in tmp_path.iterdir())
-
-
-def test_reports_replace_reports_but_no_recording(tmp_path):
-    for data, replaced in ((b"<html>", True), (wav(5), False), (b"SPKY....", False)):
-        (tmp_path / "a").write_bytes(data)
-        try:
-            with report_output(tmp_path / "a") as (file, _):
-                file.write(b"report")
-        except UsageError as error:
-            assert not replaced and "recording" in str(error)
-        assert ((tmp_path / "a").read_bytes() == b"report") == replaced
-
-
-def test_functions_that_write_refuse_to_overwrite(tmp_path):
-    source, packed = tmp_path / "a.wav", tmp_path / "a.spky"
-    source.write_bytes(wav(300))
-    quick = Settings(preset="realtime")
-    compress_file(source, packed, quick)
-    for call in (lambda: compress_file(source, packed, quick), lambda: decompress_file(packed, source)):
-        with pytest.raises(OutputExistsError):
-            call()
-    from spikey.files import archives, extraction
-    from spikey.integrations import dask, nwb
-    from spikey.integrations.spikeinterface import write_spikey
-    from spikey.lossy import near_lossless as near
-    from spikey.stream.recorder import Recorder
-    from spikey.telemetry import export, write
-
-    for function in (
-        compress_file,
-        decompress_file,
-        archives.compress_archive,
-        extraction.restore,
-        dask.compress,
-        dask.compress_files,
-        nwb.write_nwb,
-        write_spikey,
-        Recorder,
-        export.write_csv,
-        export.write_npz,
-        export.write_wav,
-        near.near_lossless,
-        near.hybrid,
-        near.restore,
-        write.encode_file,
-    ):
-        assert inspect.signature(function).parameters["overwrite"].default is False, function
-
-
-def test_an_interrupt_has_its_own_status(tmp_path):
-    import signal
-
-    (tmp_path / "a.raw").write_bytes(os.urandom(16_000_000))
-    kind = ["--channels", "1", "--rate", "30000", "--dtype", "int16", *QUICK]
-    command = [sys.executable, "-m", "spikey", "compress", str(tmp_path / "a.raw"), str(tmp_path / "out.spky"), *kind]
-    running = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 100
-    while not any(is_tmp_name(path.name) for path in tmp_path.iterdir()) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    running.send_signal(signal.SIGINT)
-    running.communicate(timeout=60)
-    assert running.returncode == 130 and names(tmp_path) == {"a.raw"}
-
-
 # ---------------------------------------------------------------- faults found by use
 
 
@@ -746,21 +474,6 @@ def test_long_names(tmp_path, run):
     assert names(tmp_path) == {f"{name}.wav", f"{name}.spky"}
 
 
-def test_a_running_processs_output_is_not_taken_for_an_abandoned_one(tmp_path, monkeypatch):
-    """Another process that sweeps the folder has locked the temporary file before its owner could."""
-    real, seen = output_module._lock, []
-
-    def taken_once(handle: int) -> bool | None:
-        seen.append(handle)
-        return False if len(seen) == 1 else real(handle)
-
-    output_module.remove_abandoned(str(tmp_path))
-    monkeypatch.setattr(output_module, "_lock", taken_once)
-    with atomic_output(tmp_path / "a") as (file, _):
-        file.write(b"x")
-    assert (tmp_path / "a").read_bytes() == b"x" and len(seen) == 2
-
-
 def test_json_of_a_single_failure_and_of_what_cannot_be_removed(tmp_path, run):
     (tmp_path / "bad.spky").write_bytes(b"SPKY" + bytes(50))
     (tmp_path / "bad.wav").write_bytes(b"RIFF")
@@ -774,23 +487,3 @@ def test_json_of_a_single_failure_and_of_what_cannot_be_removed(tmp_path, run):
     status, out, err = run("compress", "--together", "--rm", "--json", *both, *QUICK)
     assert status == 1 and "link.wav: is a link" in err
     assert json.loads(out)["removed"] == [str(tmp_path / "b.wav")] and (tmp_path / "a.wav").exists()
-
-
-def test_an_interrupt_does_not_wait_for_long_work(tmp_path):
-    """Threads that do not end within seconds are left; nothing unfinished stays."""
-    code = (
-        "import os, signal, sys, time\nfrom spikey import cli, files\n"
-        "cli.PATIENCE = 0.5\n"
-        "def slow(*_):\n"
-        "    os.kill(os.getpid(), signal.SIGINT)\n"
-        "    while True:\n        time.sleep(60)\n"
-        "files.compare = slow\n"
-        f"sys.argv = ['spikey', 'compress', {str(tmp_path)!r}, {str(tmp_path / 'out')!r}, *{QUICK}]\n"
-        "cli.main()\n"
-    )
-    for name in ("a.wav", "b.wav"):
-        (tmp_path / name).write_bytes(wav(300))
-    start = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, timeout=50)
-    assert done.returncode == 130 and time.monotonic() - start < 40 and "interrupted" in done.stderr
-    assert names(tmp_path) == {"a.wav", "b.wav"}

@@ -32,6 +32,8 @@ from spikey.integrations import dask as spikey_dask  # noqa: E402
 from spikey.integrations import dask_client, dask_job, dask_tasks  # noqa: E402
 from spikey.integrations.dask_job import stretches  # noqa: E402
 
+pytestmark = pytest.mark.network
+
 RATE = 20_000
 RAW = Settings(preset="realtime", raw=(20, RATE, "int16"))
 runner = CliRunner()

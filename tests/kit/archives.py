@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spikey.container.archive import Archive
 from spikey.files.archives import compress_archive
+from spikey.files.extraction import restore
 from spikey.files.settings import Settings
 from spikey.levels.n1 import N1_VALUES
 from spikey.recording.layout import Layout, pack
@@ -79,4 +81,22 @@ def archive(folder, tmp_path_factory) -> Path:
     packing = compress_archive(members(folder), out, replace(REALTIME, jobs=2))
     assert packing.failures == [] and packing.written == out.stat().st_size
     assert sum(o.original for o in packing.outcomes.values()) == sum(p.stat().st_size for _, p in members(folder))
+    return out
+
+
+def contents(archive: Archive, tmp_path: Path) -> dict[str, bytes]:
+    found = {}
+    for name in archive:
+        restore(archive, name, tmp_path / "out.wav", overwrite=True)
+        found[name] = (tmp_path / "out.wav").read_bytes()
+    return found
+
+
+def damaged(path: Path, tmp_path: Path, *places: int, name: str = "damaged.spky") -> Path:
+    """A copy of a file with the bytes at some places changed."""
+    data = bytearray(path.read_bytes())
+    for place in places:
+        data[place] ^= 0x55
+    out = tmp_path / name
+    out.write_bytes(bytes(data))
     return out

@@ -28,6 +28,8 @@ from spikey.files.decompress import decompress_file, verify_file
 from spikey.recording import remote
 from spikey.recording.readable import ArraySource
 
+pytestmark = pytest.mark.network
+
 fsspec = pytest.importorskip("fsspec")
 SAMPLES = np.random.default_rng(0).normal(0, 20, (60_000, 8)).astype(np.int16)
 

@@ -48,6 +48,8 @@ from spikey.stream.recording import ENDED, facts
 from spikey.stream.sender import LAST_COPIES, Link, Sent
 from spikey.stream.transport import DatagramSink, parse
 
+pytestmark = pytest.mark.network
+
 runner = CliRunner()
 
 

@@ -79,6 +79,7 @@ KINDS = {
 }
 
 
+@pytest.mark.network
 @pytest.mark.skipif(not COMPILED, reason="nothing is compiled")
 @pytest.mark.parametrize("kind", KINDS)
 def test_everything_is_compiled_before_a_stream_is_received(kind, tmp_path):

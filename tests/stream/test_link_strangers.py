@@ -37,6 +37,8 @@ from spikey.stream.receiver import MOST_CANDIDATES, MOST_LINES, MOST_STREAMS, Re
 from spikey.stream.recording import facts
 from spikey.stream.transport import parse
 
+pytestmark = pytest.mark.network
+
 runner = CliRunner()
 
 

@@ -324,6 +324,7 @@ def test_a_key_far_beyond_the_clock_is_refused(packets, tmp_path):
     assert receiver.refused == 1 and not facts(receiver)["missing"] and facts(receiver)["complete"]
 
 
+@pytest.mark.network
 def test_a_stream_without_an_end_is_reported(packets, tmp_path, monkeypatch):
     real = telemetry_link.record
 
@@ -404,6 +405,7 @@ def sent(*options: object) -> dict:
     return json.loads(done.stdout)
 
 
+@pytest.mark.network
 @pytest.mark.parametrize("kind", ["udp", "tcp"])
 def test_telemetry_travels(wav, tmp_path, kind):
     out = tmp_path / "o.spkt"
@@ -415,6 +417,7 @@ def test_telemetry_travels(wav, tmp_path, kind):
     assert report["bits_per_second"] <= 1.02 * BUDGET and report["refused"] == 0
 
 
+@pytest.mark.network
 def test_losses_on_purpose_are_missing_spans(wav, tmp_path):
     out = tmp_path / "o.spkt"
     with receiving("tcp://127.0.0.1:0", out) as address:
@@ -427,6 +430,7 @@ def test_losses_on_purpose_are_missing_spans(wav, tmp_path):
     assert not any(((events >= first) & (events < end)).any() for first, end in telemetry.missing)
 
 
+@pytest.mark.network
 def test_foreign_datagrams_are_counted(wav, tmp_path):
     out, chance = tmp_path / "o.spkt", random.Random(2)
     with receiving("udp://127.0.0.1:0", out) as address:
@@ -490,6 +494,7 @@ def test_impossible_calls_are_refused(wav, options, part):
     assert isinstance(done.exception, UsageError) and part in str(done.exception)
 
 
+@pytest.mark.network
 def test_nothing_received_is_no_file(tmp_path, monkeypatch):
     monkeypatch.setattr(telemetry_link, "record", lambda *arguments: None)
     done = runner.invoke(command.app, ["receive", "udp://127.0.0.1:0", str(tmp_path / "o.spkt")])
