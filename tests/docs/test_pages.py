@@ -73,7 +73,6 @@ def test_the_walkthrough_prints_what_it_says(tmp_path, monkeypatch):
     for module in ("torch", "lightning", "matplotlib"):
         pytest.importorskip(module)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SPIKEY_CALIBRATIONS", "")  # which the page sets
     page = blocks(WALK.read_text(encoding="utf-8"))
     assert sum(block.language == "python" for block in page) >= 8
     assert "\n".join(walk(page)) == ""
