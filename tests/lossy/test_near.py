@@ -169,7 +169,7 @@ def test_a_digital_line_is_kept_as_it_is(tmp_path):
 
 def test_many_blocks_and_threads(tmp_path, monkeypatch):
     """The finer bins end in the middle of a block; blocks of several channels and times, by several threads."""
-    monkeypatch.setattr("spikey.container.writer.CHUNK_BYTES", 40 * 2 * 2048)
+    monkeypatch.setattr("spikey.codec.cut.HELD_BYTES", 40 * 2 * 2048)
     monkeypatch.setattr(hybrid_module, "SAMPLED", 20_000)
     samples = simulate(5000, 40, profile="neuropixels")
     (tmp_path / "a.wav").write_bytes(wav(samples))

@@ -178,12 +178,12 @@ def test_a_running_processs_output_is_not_taken_for_an_abandoned_one(tmp_path, m
 def test_an_interrupt_does_not_wait_for_long_work(tmp_path):
     """Threads that do not end within seconds are left; nothing unfinished stays."""
     code = (
-        "import os, signal, sys, time\nfrom spikey import cli, files\n"
+        "import os, signal, sys, time\nfrom spikey import cli\nfrom spikey.files import compress\n"
         "cli.PATIENCE = 0.5\n"
-        "def slow(*_):\n"
+        "def slow(*_, **__):\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    while True:\n        time.sleep(60)\n"
-        "files.compare = slow\n"
+        "compress.compare = slow\n"
         f"sys.argv = ['spikey', 'compress', {str(tmp_path)!r}, {str(tmp_path / 'out')!r}, *{QUICK}]\n"
         "cli.main()\n"
     )

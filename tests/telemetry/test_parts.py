@@ -27,6 +27,7 @@ RATE = 20_000.0
 CHANNELS = 8
 
 
+@settings(deadline=None)
 @given(st.integers(1, 2**61), st.integers(1, 12))
 def test_logarithm(value, bits):
     found = int(log2(value, bits))
@@ -34,6 +35,7 @@ def test_logarithm(value, bits):
     assert abs(found - np.log2(float(value)) * 2**bits) <= 1 + 2 ** (bits - 24)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 8 * 45))
 def test_power_of_two(eighths):
     assert int(exp2(eighths)) == pytest.approx(2 ** (eighths / 8), rel=2e-5, abs=1)
