@@ -417,8 +417,8 @@ int main(void)
     if (fread(numbers, 4, 3, stdin) != 3 || fread(edges, 4, (size_t)numbers[0] + 1, stdin) != (size_t)numbers[0] + 1
         || fread(prior, 4, 21, stdin) != 21 || fread(codes, 4, 1500, stdin) != 1500)
         return 2;
-    calibration.alphabet = (uint16_t)numbers[0];
-    if (spikey_start(&channel, calibration.alphabet, &calibration, (unsigned)numbers[1], 1, numbers[2]) != SPIKEY_OK)
+    calibration.codes = (uint16_t)numbers[0];
+    if (spikey_start(&channel, calibration.codes, &calibration, (unsigned)numbers[1], 1, numbers[2]) != SPIKEY_OK)
         return 3;
     spikey_encoder_start(&e, buffer, sizeof buffer);
     for (t = 0; t < 1500; t++, spikey_step(&channel))
@@ -427,7 +427,7 @@ int main(void)
         return 4;
     for (i = 0; i < size; i++)
         printf("%02x", buffer[i]);
-    spikey_start(&channel, calibration.alphabet, &calibration, (unsigned)numbers[1], 1, numbers[2]);
+    spikey_start(&channel, calibration.codes, &calibration, (unsigned)numbers[1], 1, numbers[2]);
     spikey_decoder_start(&d, buffer, size);
     for (t = 0; t < 1500; t++, spikey_step(&channel))
         if (spikey_decode(&channel, &d, 0) != codes[t])
