@@ -88,6 +88,7 @@ def write_file(
         extra=extra,
         companions=None if companions is None else companions.count,
         records=records,
+        bounded=not isinstance(payload, bytes),
     )
     how = Encoding(method, calibration, jobs, block_frames, companions)
     if isinstance(payload, bytes):

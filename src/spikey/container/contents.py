@@ -38,7 +38,8 @@ class Contents:
     the trained network that blocks were coded with; embed_model: whether it travels as well, None: where it is the
     user's own and takes at most 1 % of the file. compared: whether blocks of the network come with their coding without
     it. extra: metadata and side files. companions: how many channels of other recordings blocks were coded with, 0 for
-    a copy. records: more extension records, as they are written.
+    a copy. records: more extension records, as they are written. bounded: whether the samples are stored as they are
+    where the file would be larger than its input by more than is allowed; never with metadata or more records.
     """
 
     calibration: Calibration | None = None
@@ -49,11 +50,12 @@ class Contents:
     extra: Extra | None = None
     companions: int | None = None
     records: tuple[tuple[int, bytes], ...] = ()
+    bounded: bool = True
 
     @property
-    def bounded(self) -> bool:
-        """Whether the file may be replaced by one of stored samples where it would be too large."""
-        return self.extra is None and not self.records
+    def may_be_stored(self) -> bool:
+        """Whether the file may be replaced by one of stored samples."""
+        return self.bounded and self.extra is None and not self.records
 
     def records_around(self, around: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
         """All extension records in the order of the file; `around`: those of the bytes around the samples."""

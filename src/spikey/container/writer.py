@@ -125,7 +125,7 @@ def _write_single(
     data = single_file(header, encoded, _embedding(contents), pack(samples, source.layout), tally)
     if progress is not None:
         progress(samples.size)
-    if len(data) > _most(source) and contents.bounded:
+    if len(data) > _most(source) and contents.may_be_stored:
         return _write_stored(source, out, header, tally)
     out.write(data)
     return len(data)
@@ -154,7 +154,7 @@ def _write_blocks(
         return blocks.written
 
     limit = DOUBTFUL + sum(len(content) for _, content in header.records)
-    if held.whole and contents.bounded and held.spared < limit and write(Counting()) > _most(source):
+    if held.whole and contents.may_be_stored and held.spared < limit and write(Counting()) > _most(source):
         return _write_stored(source, out, header, tally)
     return write(out)
 
