@@ -1,4 +1,4 @@
-"""A coder that codes nothing, for samples that both sides know: the loop then only learns from them."""
+"""A coder that codes nothing: the loop replays samples that are available on both sides, and only learns from them."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 from spikey.coding.symbols import code_symbol
 
 
-class Known(NamedTuple):
+class Replay(NamedTuple):
     """at int64 (1,): one lane, which the loop looks for."""
 
     at: np.ndarray
 
 
-def known() -> Known:
+def replay() -> Replay:
     """Start."""
-    return Known(np.zeros(1, dtype=np.int64))
+    return Replay(np.zeros(1, dtype=np.int64))
 
 
-@code_symbol.register(Known)
-def _code_symbol_known(coder, density, lane, location, step, code):
+@code_symbol.register(Replay)
+def _code_symbol_replay(coder, density, lane, location, step, code):
     return code

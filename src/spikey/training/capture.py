@@ -8,24 +8,13 @@ import numpy as np
 
 from spikey.codec.adaptive.loop import run
 from spikey.codec.plan import initial_scale
-from spikey.coding.symbols import code_symbol
+from spikey.coding.observers import replay
 from spikey.model.calibration import Calibration
 from spikey.model.density import density_of
 from spikey.model.learned import Learned, given, learned_predictor
 from spikey.model.lpc import SEGMENT, predict, prepare, refit, update
 from spikey.model.scale import scale_at, update_scale
 from spikey.model.trained import Architecture
-
-
-class NullCoder(NamedTuple):
-    """A coder that writes nothing. at int64 (1,): as in every coder."""
-
-    at: np.ndarray
-
-
-@code_symbol.register(NullCoder)
-def _code_symbol_null(coder, density, lane, location, step, code):
-    return code
 
 
 class Capture(NamedTuple):
@@ -83,5 +72,5 @@ def capture(codes: np.ndarray, size: int, architecture: Architecture, calibratio
     model = learned_predictor(architecture, given(), frames, size, [initial_scale(codes)], prior=prior)
     inputs = np.zeros((frames, architecture.inputs), dtype=np.int16)
     captured = Capture(model, inputs, np.zeros(frames, dtype=np.int32), np.zeros(frames, dtype=np.int32))
-    run(NullCoder(np.zeros(1, dtype=np.int64)), captured, density_of(size, calibration), captured, codes, SEGMENT)
+    run(replay(), captured, density_of(size, calibration), captured, codes, SEGMENT)
     return captured

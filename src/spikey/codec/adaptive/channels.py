@@ -75,9 +75,9 @@ def _started(plan: Plan, channel: Channel, frames: int, others: list[np.ndarray]
 
 
 def _observer() -> Any:
-    from spikey.coding.observers import known
+    from spikey.coding.observers import replay
 
-    return known()
+    return replay()
 
 
 def _start_companion(channel: Start) -> Started:
