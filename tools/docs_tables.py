@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from spikey.base.errors import DataError, SpikeyError, UsageError
+from spikey.codec.registry import PREDICTORS, PRESETS, ranked
 from spikey.recording.output import report_output
 from tools import evaluation
 
@@ -273,6 +274,16 @@ def _sets(runs: dict[str, Any]) -> list[tuple[str, Any]]:
     return [(names[key], run) for key, run in sorted(runs["telemetry"].items())]
 
 
+def _presets(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
+    """The presets of the registry, fastest first."""
+    lines = ["| preset | predictor | model |", "|---|---|---|"]
+    for name in ranked():
+        preset = PRESETS[name]
+        predictor = PREDICTORS[preset.method.predictor]
+        lines.append(f"| `{name}` | `{predictor.name}` | {preset.about} |")
+    return lines
+
+
 TABLES: dict[str, Callable[[dict[str, Any], dict[str, Any]], list[str]]] = {
     "results": _results,
     "validation": lambda runs, published: _all_of("validation", runs),
@@ -286,6 +297,7 @@ TABLES: dict[str, Callable[[dict[str, Any], dict[str, Any]], list[str]]] = {
     "telemetry": _telemetry,
     "telemetry-real": lambda runs, published: _telemetry_set("real", runs),
     "telemetry-simulated": lambda runs, published: _telemetry_set("simulated", runs),
+    "presets": _presets,
 }
 
 

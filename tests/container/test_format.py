@@ -18,13 +18,15 @@ from kit.writing import cut_into, write_file
 from spikey.base.shipped import FOLDER
 from spikey.codec.encode import encode_block
 from spikey.codec.method import Method
-from spikey.codec.registry import CODER_NAMES
+from spikey.codec.registry import CODER_NAMES, PREDICTORS
 from spikey.codec.syntax import channels_in, companions_in
 from spikey.container import writer as writer_module
+from spikey.container.records import RECORDS
 from spikey.container.writer import write_bytes_file
 from spikey.files.compress import compress_file
 from spikey.files.decompress import decompress_file
 from spikey.files.settings import Settings
+from spikey.levels.contract import LEVEL_MAPS
 from spikey.model import fixed_point as fixed
 from spikey.model import mixture, stacked
 from spikey.model.balanced import network
@@ -252,3 +254,17 @@ def test_the_specifications_example():
     assert reference.decode(data) == samples.tobytes()
     assert spikey.decompress(data).samples.tobytes() == samples.tobytes()
     assert spikey.compress(samples, 20_000, "realtime") == data
+
+
+def test_the_specification_lists_what_is_registered():
+    (method,) = re.findall(r"^\| method \|.*$", SPECIFICATION, re.MULTILINE)
+    for predictor in PREDICTORS:
+        assert re.search(rf"\b{predictor.number} {predictor.name}\b", method)
+    section = SPECIFICATION.split("\n## 4.")[1].split("\n## ")[0]
+    rows = dict(re.findall(r"^\| (\d+) \| (.*) \|$", section, re.MULTILINE))
+    assert [int(number) for number in rows] == [record.number for record in RECORDS]
+    critical = {record.number for record in RECORDS if record.critical}
+    assert critical == {1, 2, 3, 4, 6, 7, 8} and "Records 1 to 4 and 6 to 8 are critical" in section
+    levels = SPECIFICATION.split("\n## 8.")[1].split("\n## ")[0]
+    for record in LEVEL_MAPS:
+        assert re.search(rf"\b{record.number}\b", levels)

@@ -192,13 +192,21 @@ register(
         compared=_both,
     )
 )
-register(Preset(name="realtime", rank=0, method=Method("lpc", lanes=2), about="linear prediction, the fastest"))
+register(
+    Preset(
+        name="realtime",
+        rank=0,
+        method=Method("lpc", lanes=2),
+        about="linear prediction of order 20, each channel alone: for streams and terabytes",
+    )
+)
 register(
     Preset(
         name="balanced",
         rank=1,
         method=Method("balanced", lanes=1, references=MOST_REFERENCES),
-        about="a small network joins linear predictors, other channels help",
+        about="order 32, five running scales, a small integer network that refines location and scale, neighbouring "
+        "channels: for everything else",
     )
 )
 register(
@@ -206,6 +214,7 @@ register(
         name="max",
         rank=2,
         method=Method("max", lanes=1, references=MOST_REFERENCES, longest=LONG),
-        about="the smallest files, many times slower",
+        about="an LSTM, other predictors and other channels joined by a regression that learns as it goes, a learned "
+        "mixture density: for the smallest files",
     )
 )
