@@ -242,7 +242,7 @@ def find_axes(source: Readable) -> tuple[Axis, ...]:
 
     A channel that takes a handful of codes is to be kept as it is. Raises UsageError for floats.
 
-    >>> from spikey.container.writer import ArraySource
+    >>> from spikey.recording.readable import ArraySource
     >>> found = find_axes(ArraySource(np.arange(0, 300, 3, dtype="int16"), 20000))[0]
     >>> found.step, found.codes, found.exact
     (3, 100, False)

@@ -106,7 +106,7 @@ class Sink:
     Raises `UsageError` for samples that do not fit the layout and for pieces out of order. An `OSError` of the file
     passes through, because only the caller knows the file's name.
 
-    >>> import io
+    >>> import io, numpy as np
     >>> file = io.BytesIO()
     >>> sink = Sink(file, Layout(1, 30000, "int16"))
     >>> sink.write_head(b"head")
