@@ -37,14 +37,6 @@ def cut_into(monkeypatch: pytest.MonkeyPatch, frames: int, channels: int) -> Non
         monkeypatch.setattr(module, "block_shape", lambda layout, *_, **__: (frames, min(channels, layout.channels)))
 
 
-class Unbounded(Contents):
-    """Contents of a file that is written whatever its size."""
-
-    @property
-    def bounded(self) -> bool:
-        return False
-
-
 def block_of(payload: bytes, count: int) -> EncodedBlock:
     """A payload of `count` channels as an encoder would give it."""
     calibrated = any(channel.calibrated for channel in channels_in(payload, count))
@@ -80,7 +72,7 @@ def write_file(
     tally: Tally | None = None,
 ) -> int:
     """Encode a recording and write its file; payload: of the only block, where the test gives it."""
-    contents = (Unbounded if isinstance(payload, bytes) else Contents)(
+    contents = Contents(
         calibration,
         embed,
         method.model,
