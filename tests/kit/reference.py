@@ -955,9 +955,6 @@ class Wide:
     def position(self, code):
         return 64 * code
 
-    def at(self, location):
-        return clamp((location + 32) >> 6, 0, self.n - 1)
-
     def decode(self, coder, location, k):
         shift = clamp((k >> 5) - 11, 0, 10)
         coarse = ((self.n - 1) >> shift) + 1
