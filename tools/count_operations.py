@@ -22,8 +22,7 @@ import numpy as np
 from spikey.codec.adaptive import loop
 from spikey.codec.builtin import ORDER
 from spikey.codec.plan import initial_scale
-from spikey.codec.registry import CODER_NAMES
-from spikey.coding.coders import CODERS
+from spikey.coding.range_coder import range_encoder
 from spikey.levels.n1 import N1_VALUES
 from spikey.levels.registry import find_levels
 from spikey.model import balanced as ensemble
@@ -92,7 +91,7 @@ def _replaced(*changes: tuple[Any, str, Any]) -> Iterator[None]:
             setattr(module, name, value)
 
 
-def count(predictor: str, coder: str, segments: int, quick: bool = True) -> dict[str, Any]:
+def count(predictor: str, segments: int, quick: bool = True) -> dict[str, Any]:
     """What encoding one sample takes, on average over `segments` of `SEGMENT` samples; kernels must be uncompiled.
 
     operations: times by kind and width; a signal that leaps from rail to rail fits into the widths as well.
@@ -101,8 +100,8 @@ def count(predictor: str, coder: str, segments: int, quick: bool = True) -> dict
     quick: count the sums of a network's rows at once.
     """
     assert UNCOMPILED
-    usual = _run(predictor, coder, simulate(segments * SEGMENT, seed=1)[:, 0], quick)
-    extreme = _run(predictor, coder, _extreme(), quick)
+    usual = _run(predictor, simulate(segments * SEGMENT, seed=1)[:, 0], quick)
+    extreme = _run(predictor, _extreme(), quick)
     return _summary(usual, extreme, segments * SEGMENT)
 
 
@@ -113,11 +112,11 @@ def _extreme() -> np.ndarray:
     return N1_VALUES[np.concatenate([swing, time // 8 % 2 * 1023])]
 
 
-def _run(predictor: str, coder: str, values: np.ndarray, quick: bool) -> Tally:
+def _run(predictor: str, values: np.ndarray, quick: bool) -> Tally:
     """Encode samples of one channel."""
     codes = find_levels(values).to_codes(values)[0].astype(np.int32)
     predicting, running = _states(predictor, len(codes), codes)
-    encoder = CODERS[coder].encoder(1, 4 * len(codes) + 64)
+    encoder = range_encoder(1, 4 * len(codes) + 64)
     tally = start()
     states = [wrapped(state) for state in (encoder, predicting, density_of(n1().alphabet, n1()))]
     states.append(states[1] if running is predicting else wrapped(running))
@@ -173,11 +172,11 @@ def _kind(memory: Memory) -> tuple[str | None, int]:
     return "scratch", memory.size * memory.item
 
 
-def count_all(segments: int, predictors: list[str], coders: list[str]) -> dict[str, Any]:
-    """`count` of each predictor with each coder, by "predictor, coder", in a process of its own."""
+def count_all(segments: int, predictors: list[str]) -> dict[str, Any]:
+    """`count` of each predictor, by its name, in a process of its own."""
     command = [sys.executable, "-m", "tools.count_operations", "-", str(segments)]
     out = subprocess.run(
-        [*command, ",".join(predictors), ",".join(coders)],
+        [*command, ",".join(predictors)],
         env=os.environ | {"NUMBA_DISABLE_JIT": "1"},
         check=True,
         stdout=subprocess.PIPE,
@@ -185,16 +184,11 @@ def count_all(segments: int, predictors: list[str], coders: list[str]) -> dict[s
     return dict(json.loads(out.stdout))
 
 
-def main(
-    out: str, segments: str = "2", predictors: str = ",".join(PREDICTORS), coders: str = ",".join(CODER_NAMES)
-) -> None:
+def main(out: str, segments: str = "2", predictors: str = ",".join(PREDICTORS)) -> None:
     """Count and write JSON to the file `out`, or to standard output for "-"."""
-    names = predictors.split(","), coders.split(",")
-    if not UNCOMPILED:
-        counts = count_all(int(segments), *names)
-    else:
-        counts = {f"{p}, {c}": count(p, c, int(segments)) for p in names[0] for c in names[1]}
-    text = json.dumps(counts, indent=1) + "\n"
+    names = predictors.split(",")
+    counted = {name: count(name, int(segments)) for name in names} if UNCOMPILED else count_all(int(segments), names)
+    text = json.dumps(counted, indent=1) + "\n"
     if out == "-":
         sys.stdout.write(text)
     else:

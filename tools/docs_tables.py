@@ -211,20 +211,6 @@ def _models(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
     return lines + [_line(row) for row in _by_ratio(rows)]
 
 
-def _coders(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
-    """Coders by presets."""
-    ratios = {}
-    for row in runs["validation"]["rows"] + runs["coders"]["rows"]:
-        preset, _, coder = row["codec"].removeprefix("spikey ").partition(", ")
-        ratios[preset, coder or "arithmetic"] = row["ratio"]
-    presets = list(dict.fromkeys(preset for preset, coder in ratios if coder == "rice"))
-    lines = [f"| coder | {' | '.join(f'`{preset}`' for preset in presets)} |", "|---|" + "---:|" * len(presets)]
-    for coder in ("arithmetic", "rice"):
-        cells = [f"{ratios[preset, coder]:.4f}" for preset in presets]
-        lines.append(f"| {coder} | {' | '.join(cells)} |")
-    return lines
-
-
 def _published(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
     """Codecs that cannot be run here, and one that can, to compare by."""
     lines = ["| codec | ratio | encode, million samples/s | decode |", "|---|---:|---:|---:|"]
@@ -292,7 +278,6 @@ TABLES: dict[str, Callable[[dict[str, Any], dict[str, Any]], list[str]]] = {
     "machine": _machine,
     "challenge": lambda runs, published: evaluation.table(runs["challenge"]),
     "models": _models,
-    "coders": _coders,
     "published": _published,
     "telemetry": _telemetry,
     "telemetry-real": lambda runs, published: _telemetry_set("real", runs),

@@ -79,7 +79,7 @@ def test_bench_measures_what_files_take(folder, tmp_path):
 
 def test_bench_measures_pcodec_side_by_side(folder):
     pytest.importorskip("pcodec")
-    chosen = codecs(["realtime"], ["arithmetic"], "pcodec conv1(16)")
+    chosen = codecs(["realtime"], "pcodec conv1(16)")
     results = {result.codec: result for result in measure([folder / "1.wav"], chosen, 1)}
     assert results["spikey realtime"].compressed < results["pcodec conv1(16), level 12, codes"].compressed
 

@@ -57,6 +57,15 @@ def alone(payload: bytes, frames: int, count: int, dtype: str = "int16", compani
     )
 
 
+@pytest.mark.parametrize("bit", [4, 5, 7])
+def test_bits_of_the_method_that_are_not_in_use_are_refused(bit):
+    samples = known_signal(300)[:, :1]
+    payload = encode_block(samples, Method(), None)
+    assert (alone(payload, *samples.shape) == samples).all()
+    with pytest.raises(DataError, match="is coded by a method that this version does not know"):
+        alone(bytes([payload[0] | 1 << bit]) + payload[1:], *samples.shape)
+
+
 # --- a companion that is described by a table that its samples are not in ---
 
 

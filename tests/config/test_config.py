@@ -138,7 +138,7 @@ MISTAKES = {
     "predictor: {type: LSTM}": "config.yaml: predictor.type must be one of lpc, lms, lstm, fixed_input_nn, "
     "not 'LSTM'; did you mean lstm?",
     "predictor: {type: 3}": "config.yaml: predictor.type must be one of lpc, lms, lstm, fixed_input_nn, not 3",
-    "bitstream_encoding: {type: arithmetik}": "config.yaml: bitstream_encoding.type must be one of arithmetic, rice, "
+    "bitstream_encoding: {type: arithmetik}": "config.yaml: bitstream_encoding.type must be one of arithmetic, "
     "not 'arithmetik'; did you mean arithmetic?",
     "preset: slowest": "config.yaml: preset must be one of realtime, balanced, max, not 'slowest'",
     "preset: 3": "config.yaml: preset must be one of realtime, balanced, max, not 3",

@@ -14,12 +14,11 @@ from hypothesis import strategies as st
 from kit.blocks import bytes_file, many_blocks, packed, restored, small_n1
 from spikey.base.errors import DamagedError, DataError, SpikeyError, UsageError
 from spikey.base.wire import Cursor, varint
+from spikey.codec.adaptive import channels as engine
 from spikey.codec.code_widths import census
 from spikey.codec.cut import block_shape
 from spikey.codec.method import LARGEST
 from spikey.codec.registry import preset_method
-from spikey.coding import coders
-from spikey.coding.coders import CODERS, Coder
 from spikey.coding.packed_bytes import pack_bytes, unpack_bytes
 from spikey.container import layout as lay
 from spikey.container import writer as writer_module
@@ -193,8 +192,8 @@ def test_a_short_recording_costs_32_bytes_beyond_the_ideal(preset, monkeypatch):
     # In place of the range coder one that sums the ideal code lengths. (A coder defined here would end in the cache of
     # kernels, where other programs could not load it.)
     counter = census(1024)._replace(at=np.zeros(lanes, dtype=np.int64))
-    silent = Coder(lambda lanes, capacity: counter, lambda coder: [b""] * lanes, CODERS["arithmetic"].decoder)
-    monkeypatch.setattr(coders, "_loaded", lambda name: silent)
+    monkeypatch.setattr(engine, "range_encoder", lambda lanes, capacity: counter)
+    monkeypatch.setattr(engine, "finish", lambda coder: [b""] * lanes)
     packed(samples, preset_method(preset), n1())
     assert counter.cost[1] == len(samples)
     beyond = len(data) - counter.cost[0] / 8

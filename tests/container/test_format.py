@@ -18,7 +18,7 @@ from kit.writing import cut_into, write_file
 from spikey.base.shipped import FOLDER
 from spikey.codec.encode import encode_block
 from spikey.codec.method import Method
-from spikey.codec.registry import CODER_NAMES, PREDICTORS
+from spikey.codec.registry import PREDICTORS
 from spikey.codec.syntax import channels_in, companions_in
 from spikey.container import writer as writer_module
 from spikey.container.records import RECORDS
@@ -65,12 +65,6 @@ def test_the_range_coder_with_every_model(predictor, name):
 
 def test_least_mean_squares():
     check(N1, Method("lms", lanes=1), n1())
-
-
-@pytest.mark.parametrize("coder", CODER_NAMES[1:])
-@pytest.mark.parametrize("name", ["n1", "wide"])
-def test_the_other_coders(coder, name):
-    check(SIGNALS[name][0], Method("lpc", coder, lanes=2), SIGNALS[name][1])
 
 
 def test_several_channels():
@@ -146,11 +140,6 @@ def test_max_with_companions(beside):
     payload = check_max(second, n1(), companions)
     assert companions_in(payload) == companions.shape[1]
     assert check_max(np.concatenate([second, second[::-1]], axis=1)[:300], n1(), companions[:300])
-
-
-@pytest.mark.slow  # for the sake of its kernels, which nothing else needs
-def test_max_with_another_coder():
-    check_max(N1[:300], n1(), coder="rice")
 
 
 def test_max_without_deltas():

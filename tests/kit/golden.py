@@ -54,9 +54,9 @@ DENSE = Architecture("fixed_input_nn", alone=False, lags=2, hidden=9, layers=3)
 ALONE = Architecture("lstm", alone=True, lags=4, hidden=5, layers=1, delta=False)
 
 
-def _learn(samples: np.ndarray, architecture: Architecture, coder: str = "arithmetic") -> bytes:
+def _learn(samples: np.ndarray, architecture: Architecture) -> bytes:
     """With the network, whether it pays or not; it travels with the file."""
-    out, method = io.BytesIO(), learned(known_model(architecture), coder)
+    out, method = io.BytesIO(), learned(known_model(architecture))
     payload = encode_block(samples, method, n1())
     write_file(ArraySource(samples, 20_000), out, method, n1(), embed_model=True, payload=payload)
     return out.getvalue()
@@ -140,13 +140,11 @@ CASES: dict[str, tuple[Callable[[], np.ndarray | bytes], Callable[[], bytes]]] =
     "balanced_crossed": (known_signal, lambda: _pack(known_signal(), Method("balanced", lanes=1, references=4))),
     "lms": (_one, lambda: _pack(_one(), Method("lms", lanes=1))),
     "no_delta": (_one, lambda: _pack(_one(), Method(delta=False))),
-    "rice": (_one, lambda: _pack(_one(), Method(coder="rice"))),
     "uncalibrated": (_one, lambda: _pack(_one(), Method(), calibrated=False)),
     "embedded": (_one, lambda: _pack(_one(), Method(), embed=True)),
     "ramp": (_ramp, lambda: _pack(_ramp(), Method())),
     "wide": (_wide, lambda: _pack(_wide(), Method())),
     "wide_balanced": (_wide, lambda: _pack(_wide(), Method("balanced", lanes=1))),
-    "wide_rice": (_wide, lambda: _pack(_wide(), Method(coder="rice"))),
     "low_bits": (_huge, lambda: _pack(_huge(), Method())),
     "table": (_table, lambda: _pack(_table(), Method())),
     "blocked": (lambda: _many(), lambda: _pack(_many(), Method(references=4))),
@@ -157,7 +155,7 @@ CASES: dict[str, tuple[Callable[[], np.ndarray | bytes], Callable[[], bytes]]] =
     "float_packed": (_floats, lambda: _pack(_floats(), Method())),
     "learned_lstm": (_three, lambda: _learn(_three(), LSTM)),
     "learned_dense": (_three, lambda: _learn(_three(), DENSE)),
-    "learned_alone_rice": (lambda: known_signal(500), lambda: _learn(known_signal(500), ALONE, "rice")),
+    "learned_alone": (lambda: known_signal(500), lambda: _learn(known_signal(500), ALONE)),
     "learned_many": (lambda: _nine(), lambda: _learn(_nine(), LSTM)),
     "max": (lambda: known_signal(500)[:, :1], lambda: _max(known_signal(500)[:, :1])),
     "max_crossed": (lambda: known_signal(120), lambda: _max(known_signal(120))),

@@ -16,7 +16,7 @@ import numpy as np
 FRAMES = 300
 
 
-def _block(predictor: str, coder: str, kind: str) -> None:
+def _block(predictor: str, kind: str) -> None:
     """Code a block and decode it: of one channel, of two that resemble each other, or of a large alphabet."""
     from kit.golden import ALONE, DENSE, LSTM, known_model
     from spikey.codec.decode import decode_block
@@ -28,9 +28,9 @@ def _block(predictor: str, coder: str, kind: str) -> None:
 
     models = {"lstm": LSTM, "dense": DENSE, "alone": ALONE}
     model = known_model(models[predictor], down=9) if predictor in models else None
-    method = Method(predictor, coder, lanes=2 if predictor == "lpc" else 1, references=MOST_REFERENCES)
+    method = Method(predictor, lanes=2 if predictor == "lpc" else 1, references=MOST_REFERENCES)
     if model is not None:
-        method = learned(model, coder)
+        method = learned(model)
     samples = known_signal(FRAMES).astype(np.int32)[:, : 2 if kind == "crossed" else 1]
     if kind == "wide":
         samples = samples * 65_521 + np.arange(FRAMES, dtype=np.int32)[:, None]
@@ -52,14 +52,12 @@ def _telemetry() -> None:
 
 
 JOBS: list[tuple[Callable[..., None], tuple[str, ...]]] = [
-    *((_block, ("max", "arithmetic", kind)) for kind in ("crossed", "wide", "one")),
+    *((_block, ("max", kind)) for kind in ("crossed", "wide", "one")),
     (_telemetry, ()),
     (_streams, ()),
-    *((_block, (predictor, "arithmetic", "wide")) for predictor in ("lstm", "dense", "balanced", "lpc", "lms")),
-    *((_block, (predictor, "arithmetic", "crossed")) for predictor in ("balanced", "lpc", "lms")),
-    *((_block, (predictor, "arithmetic", "one")) for predictor in ("lstm", "dense", "alone", "balanced", "lpc", "lms")),
-    *((_block, (predictor, "rice", "one")) for predictor in ("alone", "balanced", "lpc", "lms")),
-    *((_block, ("lpc", "rice", kind)) for kind in ("crossed", "wide")),
+    *((_block, (predictor, "wide")) for predictor in ("lstm", "dense", "balanced", "lpc", "lms")),
+    *((_block, (predictor, "crossed")) for predictor in ("balanced", "lpc", "lms")),
+    *((_block, (predictor, "one")) for predictor in ("lstm", "dense", "alone", "balanced", "lpc", "lms")),
 ]
 
 

@@ -260,7 +260,8 @@ def read_arrays(data, kind):
 def decode_payload(payload, frames, count, tables, model, sample_type, beside=()):
     fields = Fields(payload)
     method, second = fields.u8(), fields.u8()
-    predictor, coder, delta = method & 15, method >> 4 & 3, bool(method & 64)
+    predictor, delta = method & 15, bool(method & 64)
+    assert not method & 0b10110000
     known, lanes = (second, 1) if predictor in ARCHIVES else (0, second)
     assert known in (0, len(beside))
     channels = []
@@ -277,7 +278,7 @@ def decode_payload(payload, frames, count, tables, model, sample_type, beside=()
     lows = [fields.take((frames * channel["bits"] + 7) // 8) for channel in channels]
     streams = [fields.take(size) for size in sizes]
     streams.append(payload[fields.at :])
-    state = [(RangeDecoder, Rice)[coder](stream) for stream in streams]
+    state = [RangeDecoder(stream) for stream in streams]
     referred = {r for channel in channels for r in channel["references"]}
     residuals, values = {}, []
     for index, channel in enumerate(channels):
@@ -390,7 +391,7 @@ def run(coder, codes, residual, others, channel, kind, delta, lanes, tables, mod
     if others is not None and kind not in ARCHIVES:
         predictor = Crossed(predictor, residual, others, lanes, steps)
     density = Wide(n) if n > 4096 else Narrow(n, used)
-    if kind in ARCHIVES and n <= 4096 and isinstance(coder[0], RangeDecoder):
+    if kind in ARCHIVES and n <= 4096:
         density = Mixed(n, used)
     loop(coder, codes, predictor, scale, density, lanes)
 
@@ -890,14 +891,10 @@ class Narrow:
         self.n, self.table = n, scaled(n)
         own = used["edges"] if used else [64 * c - 32 for c in range(n + 1)]
         self.middles = [(low + high) >> 1 for low, high in pairwise(own)]
-        self.located = [clamp(int(np.searchsorted(own, 16 * i - 24, side="right")) - 1, 0, n - 1) for i in range(4 * n)]
         self.edges = [-(2**30), *own[1:-1], 2**30]
 
     def position(self, code):
         return self.middles[code]
-
-    def at(self, location):
-        return self.located[clamp((location + 32) >> 4, 0, 4 * self.n - 1)]
 
     def below(self, c, location, r):
         return cumulative(self.table, standard(self.edges[c] - location, r)) + c
@@ -958,9 +955,6 @@ class Wide:
     def position(self, code):
         return 64 * code
 
-    def at(self, location):
-        return clamp((location + 32) >> 6, 0, self.n - 1)
-
     def decode(self, coder, location, k):
         shift = clamp((k >> 5) - 11, 0, 10)
         coarse = ((self.n - 1) >> shift) + 1
@@ -1010,32 +1004,3 @@ class RangeDecoder:
 
     def code_symbol(self, density, location, k):
         return density.decode(self, location, k)
-
-
-class Bits:
-    def __init__(self, stream):
-        self.bits, self.at = "".join(f"{byte:08b}" for byte in stream), 0
-
-    def get(self, count):
-        self.at += count
-        return int(self.bits[self.at - count : self.at].ljust(count, "0") or "0", 2)
-
-    @staticmethod
-    def unfold(folded, density, location):
-        centre, n = density.at(location), density.n
-        room = min(centre, n - 1 - centre)
-        if folded > 2 * room:
-            d = folded - room
-            return centre + d if centre + d < n else centre - d
-        return centre + folded // 2 if folded % 2 == 0 else centre - (folded + 1) // 2
-
-
-class Rice(Bits):
-    def code_symbol(self, density, location, k):
-        quotient = 0
-        while quotient < 24 and self.get(1):
-            quotient += 1
-        if quotient == 24:
-            return self.get(20)
-        low = max((k - 106) >> 5, 0)
-        return self.unfold((quotient << low) + self.get(low), density, location)

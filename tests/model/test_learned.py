@@ -49,10 +49,10 @@ def decoded(payload: bytes, samples: np.ndarray, model: Model) -> np.ndarray:
     return decode_block(Payload(payload, *samples.shape, samples.dtype), Lookup(n1, lambda: model))
 
 
-def check(samples: np.ndarray, model: Model, coder: str = "arithmetic") -> bytes:
+def check(samples: np.ndarray, model: Model) -> bytes:
     """There and back with the network; in 32 bits, so that no payload is larger than the samples are."""
     samples = samples.astype(np.int32)
-    payload = encode_block(samples, learned(model, coder), n1())
+    payload = encode_block(samples, learned(model), n1())
     assert payload is not None
     np.testing.assert_array_equal(decoded(payload, samples, model), samples)
     return payload
@@ -164,12 +164,12 @@ def witness(large: bool) -> list[str]:
     """Digests of what networks code, several by matrix products and a few; `large`: of a size for threads."""
     lines, signal = [], known_signal(700).astype(np.int32)
     small = known_model(replace(LSTM, hidden=3, layers=1))
-    cases = [(small, MANY, 12, "arithmetic"), (small, 1, 20, "arithmetic"), (ALONE_MODEL, 1, 20, "rice")]
+    cases = [(small, MANY, 12), (small, 1, 20), (ALONE_MODEL, 1, 20)]
     if large:
-        cases = [(known_model(replace(LSTM, hidden=64, layers=1)), 2 * MANY, 34, "arithmetic")]
-    for model, count, frames, coder in cases:
+        cases = [(known_model(replace(LSTM, hidden=64, layers=1)), 2 * MANY, 34)]
+    for model, count, frames in cases:
         blocks = [signal[40 * at : 40 * at + frames - at, :1] for at in range(count)]
-        payloads = [payload or b"" for payload in payloads_of(blocks, learned(model, coder), n1())]
+        payloads = [payload or b"" for payload in payloads_of(blocks, learned(model), n1())]
         wanted = [Payload(p, *b.shape, b.dtype) for p, b in zip(payloads, blocks, strict=True)]
         for block, got in zip(blocks, decode_blocks(wanted, Lookup(n1, lambda model=model: model)), strict=True):
             np.testing.assert_array_equal(got, block)
@@ -225,7 +225,7 @@ def test_odd_recordings(name):
     samples = recordings(NARROW_SIGNALS, name, channels=2)
     for model in (GENTLE, NONSENSE[0], DENSE_MODEL, NONSENSE[1]):
         check(samples, model)
-    check(samples, ALONE_MODEL, "rice")
+    check(samples, ALONE_MODEL)
 
 
 @pytest.mark.parametrize("name", WIDE_SIGNALS)
@@ -241,14 +241,14 @@ def test_large_alphabets(name, unguarded):
 @pytest.mark.parametrize("frames", [0, 1, 2, 31, 32, 33, 257])
 def test_lengths(frames):
     samples = known_signal(300)[:frames]
-    for model, coder in ((GENTLE, "arithmetic"), (DENSE_MODEL, "arithmetic"), (ALONE_MODEL, "rice")):
+    for model in (GENTLE, DENSE_MODEL, ALONE_MODEL):
         out = io.BytesIO()
-        write_file(ArraySource(samples, 20_000), out, learned(model, coder), n1(), embed_model=True)
+        write_file(ArraySource(samples, 20_000), out, learned(model), n1(), embed_model=True)
         recording = spikey.decompress(out.getvalue())
         np.testing.assert_array_equal(recording.samples, samples)
         assert reference.decode(out.getvalue(), [n1().to_bytes()]) == samples.tobytes()
         if frames > 2:
-            check(samples, model, coder)
+            check(samples, model)
 
 
 @pytest.mark.parametrize("model", [GENTLE, *NONSENSE], ids=["gentle", "lstm", "dense"])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kit.contract import DENSITIES, NARROW_CODES, PREDICTORS, SIGNALS, signal, uneven_edges
 from spikey.base.shipped import FOLDER
 from spikey.codec.adaptive.loop import run
-from spikey.coding.coders import CODERS
+from spikey.coding.range_coder import finish, range_decoder, range_encoder
 from spikey.model import fixed_point as fixed
 from spikey.model import table_definitions
 from spikey.model.cross import choose_references, crossed
@@ -317,11 +317,10 @@ def test_channels_that_refer_to_each_other_come_back(lanes):
             run(coder, predictor, density, scale(lanes, 1024, 60), channel, SEGMENT)
             behind.append(predictor.residual)
 
-    start, finish, begin = CODERS["arithmetic"]
-    encoder = start(lanes, 20_000)
+    encoder = range_encoder(lanes, 20_000)
     code(encoder, columns)
     restored = [np.empty(2001, dtype=np.int32) for _ in columns]
-    code(begin(finish(encoder)), restored)
+    code(range_decoder(finish(encoder)), restored)
     np.testing.assert_array_equal(restored, columns)
 
 

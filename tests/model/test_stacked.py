@@ -252,7 +252,7 @@ def test_damaged_payloads_are_errors_or_other_samples(beside):
 def test_damaged_methods_are_errors():
     payload = encode_block(known_signal(100)[:, :1], ARCHIVE)
     assert payload is not None
-    for first in (0x36, 0x86, 0xC6, 0x08, 0x4E):  # a coder, a bit, predictors that there are not
+    for first in (0x16, 0x26, 0x36, 0x86, 0xC6, 0x08, 0x4E):  # unused bits, predictors that there are not
         with pytest.raises(DataError):
             back(bytes([first]) + payload[1:], known_signal(100)[:, :1])
 

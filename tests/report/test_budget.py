@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 
 from spikey.base.errors import SpikeyError, UsageError
 from spikey.cli.budget import command
-from spikey.codec.registry import CODER_NAMES
 from spikey.model import network
 from spikey.report import budget
 from spikey.report.bench import measure as bench
@@ -74,9 +73,8 @@ def test_sums_of_rows_are_counted_at_once_as_one_by_one(monkeypatch):
 
 
 def test_stored_counts_are_those_of_the_code():
-    names, coders = ["realtime", "lms"], ["arithmetic"]
-    for name, counts in count_all(1, names, coders).items():
-        stored = budget.operation_counts()[tuple(name.split(", "))]
+    for name, counts in count_all(1, ["realtime", "lms"]).items():
+        stored = budget.operation_counts()[name]
         for kind, times in _totals(stored).items():
             assert _totals(counts)[kind] == pytest.approx(times, rel=0.03, abs=0.1), (name, kind)
         assert counts["bytes"] == pytest.approx(stored["bytes"], rel=0.05, abs=0.5), name
@@ -123,9 +121,8 @@ def test_telemetry_meets_the_power_with_radios_that_are_cheap_enough():
     assert {whole.link for whole in wholes if whole.fits != "no"} == {"inductive", "ultra-wideband"}
 
 
-def test_every_predictor_and_coder_is_counted():
-    wanted = {(predictor, coder) for predictor in PREDICTORS for coder in CODER_NAMES}
-    assert set(budget.operation_counts()) == wanted == set(budget.stored_bits())
+def test_every_predictor_is_counted():
+    assert set(budget.operation_counts()) == set(PREDICTORS) == set(budget.stored_bits())
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -133,17 +130,17 @@ def test_networks_cost_what_their_shapes_say(name):
     shapes = NETWORKS[name].shapes()
     products = sum(math.prod(shape) for tensor, shape in shapes.items() if tensor.endswith("weight"))
     size = sum(math.prod(shape) * (4 if tensor.endswith("bias") else 2) for tensor, shape in shapes.items())
-    for coder in CODER_NAMES:
-        counts = budget.operation_counts()[name, coder]
-        assert counts["memory"]["weight"] == size
-        assert counts["bytes"]["weight reads"] == pytest.approx(size, rel=0.01)
-        assert products * 0.99 < counts["operations"]["multiply"]["16"] < products + 1000
+    counts = budget.operation_counts()[name]
+    assert counts["memory"]["weight"] == size
+    assert counts["bytes"]["weight reads"] == pytest.approx(size, rel=0.01)
+    assert products * 0.99 < counts["operations"]["multiply"]["16"] < products + 1000
 
 
 def test_linear_prediction_costs_what_its_order_says():
-    counts = _totals(budget.operation_counts()["realtime", "rice"])
-    # Prediction, correlations, the scale and the folding; in 256 samples the forgetting and the solution.
-    assert counts["multiply"] == pytest.approx(20 + 21 + 1 + 1 + (21 + 20 * 19 + 2 * 20) / 256, abs=0.5)
+    counts = _totals(budget.operation_counts()["realtime"])
+    # Prediction, correlations, the scale, the probabilities below a code and above it, the range coder; in 256 samples
+    # the forgetting and the solution.
+    assert counts["multiply"] == pytest.approx(20 + 21 + 1 + 2 * 2 + 2 + (21 + 20 * 19 + 2 * 20) / 256, abs=0.5)
 
 
 def test_constants_name_their_sources():
@@ -191,7 +188,7 @@ def test_command_answers(tmp_path):
     assert "not with Bluetooth LE, CC2340R2 (15.3 mW alone) or Bluetooth LE, nRF52840 (19.2 mW alone)." in out.output
     assert (tmp_path / "power.png").read_bytes()[1:4] == b"PNG"
     answer = json.loads(CliRunner().invoke(app, ["--json"]).stdout)
-    assert len(answer["rows"]) == len(PREDICTORS) * len(CODER_NAMES)
+    assert len(answer["rows"]) == len(PREDICTORS)
     assert len(answer["telemetry"]["with_radios"]) == 8 and answer["telemetry"]["state_bytes_per_channel"] > 0
     assert answer["ratio_needed"] == pytest.approx(204.8)
 
@@ -206,7 +203,7 @@ def test_command_measures_recordings(tmp_path, monkeypatch):
     monkeypatch.setattr(bench, "measure", measure)
     answer = json.loads(CliRunner().invoke(app, [str(tmp_path), "--json"], catch_exceptions=False).stdout)
     for row in answer["rows"]:
-        name = f"spikey {row['predictor']}, {row['coder']}"
+        name = f"spikey {row['predictor']}"
         wanted = None if row["predictor"] in NETWORKS else 8 * (250 + len(name)) / 1000
         assert row["bits_per_sample"] == wanted
 

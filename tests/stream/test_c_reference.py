@@ -48,7 +48,6 @@ NOT_COVERED = {
     "lms": "another predictor",
     "learned*": "another predictor",
     "max*": "another predictor",
-    "*rice": "another coder",
     "*crossed": "references between channels",
     "blocked": "references between channels",
     "bytes": "LZMA2",

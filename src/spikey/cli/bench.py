@@ -23,7 +23,6 @@ Raw = tuple[int, float, str]
 def command(
     paths: Annotated[list[Path], typer.Argument(help="WAV, raw or .spky files, or folders of them.")],
     preset: Annotated[list[str] | None, typer.Option(help=f"Only these presets: {options.PRESETS}.")] = None,
-    coder: Annotated[list[str] | None, typer.Option(help="arithmetic, rice; default: arithmetic.")] = None,
     model: Annotated[list[str] | None, typer.Option(help="Trained models too, by name or file.")] = None,
     together: Annotated[int, typer.Option(help="Only the models, on so many WAV files at once.", min=0)] = 0,
     fallback: Annotated[
@@ -52,7 +51,7 @@ def command(
 
     Each codec works in one thread of a process of its own, after a warm-up; everything is decoded and compared.
     """
-    from spikey.codec.registry import CODER_NAMES, ranked
+    from spikey.codec.registry import ranked
     from spikey.model.trained import named
     from spikey.report.bench.measure import measure_together
 
@@ -60,10 +59,9 @@ def command(
     if seconds is not None and not seconds > 0:
         raise UsageError(f"--seconds {seconds}: give a positive number")
     files = sorted(f for p in paths for f in (recordings_in(p, raw is not None) if p.is_dir() else [p]))[::every]
-    for names, known, what in ((preset, ranked(), "preset"), (coder, CODER_NAMES, "coder")):
-        for name in names or ():
-            if name not in known:
-                raise UsageError(f"there is no {what} {name!r}; there are {', '.join(known)}")
+    for name in preset or ():
+        if name not in ranked():
+            raise UsageError(f"there is no preset {name!r}; there are {', '.join(ranked())}")
     if html is not None:
         from spikey.report.bench.page import check_report
 
@@ -73,7 +71,7 @@ def command(
         raise UsageError("--together is for trained models: name one with --model")
     if together and (raw is not None or html is not None):
         raise UsageError("--together is for WAV files, and without --html")
-    orders = [] if together else _orders(preset, coder, model, "none" if no_peers else peers)
+    orders = [] if together else _orders(preset, model, "none" if no_peers else peers)
     files, facts = _usable(files, raw, seconds)
     prepare_kernels()
     found: Floor | None = None
@@ -113,7 +111,7 @@ def _raw(channels: int | None, rate: float | None, dtype: str | None) -> Raw | N
     return None
 
 
-def _orders(preset: list[str] | None, coder: list[str] | None, model: list[str] | None, peers: str) -> list[Order]:
+def _orders(preset: list[str] | None, model: list[str] | None, peers: str) -> list[Order]:
     """What is measured, in order; what is missing is said."""
     from spikey.codec.registry import ranked
     from spikey.report.bench.peers import choose
@@ -126,9 +124,7 @@ def _orders(preset: list[str] | None, coder: list[str] | None, model: list[str] 
     programs = sorted({name for peer in missing for name in peer.missing() if name in peer.programs})
     if programs:
         say(f"note: {', '.join(programs)}: no such program was found, so what needs it is not measured")
-    return orders_of(preset or ranked(), coder or ["arithmetic"], model or []) + [
-        Order(peer.title, peer.given) for peer in here
-    ]
+    return orders_of(preset or ranked(), model or []) + [Order(peer.title, peer.given) for peer in here]
 
 
 def _usable(files: list[Path], raw: Raw | None, seconds: float | None) -> tuple[list[Path], dict[str, Any]]:

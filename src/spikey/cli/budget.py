@@ -50,31 +50,28 @@ def command(
     )
 
 
-def _measured(paths: list[Path], models: list[str], every: int) -> dict[tuple[str, str], float | None]:
-    """Bits per sample of recordings, by predictor and coder."""
-    from spikey.codec.registry import CODER_NAMES, ranked
+def _measured(paths: list[Path], models: list[str], every: int) -> dict[str, float | None]:
+    """Bits per sample of recordings, by predictor."""
+    from spikey.codec.registry import ranked
     from spikey.files.settings import Settings
     from spikey.model.trained import named
-    from spikey.report.bench.measure import Codec, measure, spikey_codec
+    from spikey.report.bench.measure import measure, spikey_codec
     from spikey.report.budget import operation_counts
     from spikey.report.counted import NETWORKS, without_preset
 
     files = sorted(f for p in paths for f in (p.rglob("*.wav") if p.is_dir() else [p]))[::every]
     if not files:
         raise UsageError(f"{', '.join(map(str, paths))}: no WAV files")
-    counted = {predictor for predictor, _ in operation_counts()}
-    names, chosen = {}, dict[str, Codec]()
-    for coder in CODER_NAMES:
-        settings = {preset: Settings(preset=preset, coder=coder) for preset in ranked() if preset in counted}
-        settings |= {name: Settings(predictor=name, coder=coder) for name in without_preset() if name in counted}
-        for each in map(named, models):
-            network = next((name for name, built in NETWORKS.items() if built == each.architecture), None)
-            if network is None:
-                raise UsageError(f"model {each.name}: only {', '.join(NETWORKS)} are counted, not {each.architecture}")
-            settings[network] = Settings(model=each, coder=coder)
-        for predictor, wanted in settings.items():
-            codec = f"spikey {predictor}, {coder}"
-            names[codec], chosen[codec] = (predictor, coder), spikey_codec(wanted)
+    counted = operation_counts()
+    settings = {preset: Settings(preset=preset) for preset in ranked() if preset in counted}
+    settings |= {name: Settings(predictor=name) for name in without_preset() if name in counted}
+    for each in map(named, models):
+        network = next((name for name, built in NETWORKS.items() if built == each.architecture), None)
+        if network is None:
+            raise UsageError(f"model {each.name}: only {', '.join(NETWORKS)} are counted, not {each.architecture}")
+        settings[network] = Settings(model=each)
+    names = {f"spikey {predictor}": predictor for predictor in settings}
+    chosen = {codec: spikey_codec(settings[predictor]) for codec, predictor in names.items()}
     prepare_kernels()
     with progress_bar(len(files) * len(chosen), "files") as advance:
         results = measure(files, chosen, 1, advance)
@@ -82,32 +79,33 @@ def _measured(paths: list[Path], models: list[str], every: int) -> dict[tuple[st
 
 
 def _table(table: list[Row]) -> list[str]:
-    """What every predictor and coder takes: counts, then power at each node."""
+    """What every predictor takes: counts, then power at each node."""
     from spikey.report.budget import LAYOUTS, constants, radio_power, samples_a_second, verdict
 
     device = constants()["device"]
     each = device["power"] / samples_a_second() * 1e9
-    names = f"{'predictor':16}{'coder':12}"
     lines = [
         f"{device['name']}: {device['electrodes']:,} channels at {device['rate']:,} Hz; "
         f"{device['power']:g} mW with the radio, {each:.0f} pJ a sample.",
         "",
-        f"{'':42}{'operations a sample':>21}{'state, bytes':>15}{'memory':>9}",
-        f"{names}{'bits':>7}{'ratio':>7}{'multiply':>12}{'other':>9}{'a channel':>15}{'KB':>9}",
+        f"{'':30}{'operations a sample':>21}{'state, bytes':>15}{'memory':>9}",
+        f"{'predictor':16}{'bits':>7}{'ratio':>7}{'multiply':>12}{'other':>9}{'a channel':>15}{'KB':>9}",
     ]
     for row in table:
         bits = f"{row.bits:7.3f}{row.ratio:7.3f}" if row.bits else f"{'-':>7}{'-':>7}"
-        line = f"{row.predictor:16}{row.coder:12}{bits}{row.multiplications:12,.0f}{row.others:9,.0f}"
+        line = f"{row.predictor:16}{bits}{row.multiplications:12,.0f}{row.others:9,.0f}"
         lines.append(f"{line}{row.channel_bytes:15,}{row.bytes / 1024:9,.0f}")
     for node in constants()["nodes"]:
         lines += [
             "",
-            f"{node:28}{'pJ a sample':>12}   mW of computing, with the state of the channels",
-            f"{names}{'operations':>12}" + "".join(f"{layout:>11}" for layout in LAYOUTS) + f"{'radio':>8}   fits",
+            f"{node:16}{'pJ a sample':>12}   mW of computing, with the state of the channels",
+            f"{'predictor':16}{'operations':>12}"
+            + "".join(f"{layout:>11}" for layout in LAYOUTS)
+            + f"{'radio':>8}   fits",
         ]
         for row in table:
             power = row.power[node]
-            line = f"{row.predictor:16}{row.coder:12}{power.arithmetic:12,.0f}"
+            line = f"{row.predictor:16}{power.arithmetic:12,.0f}"
             line += "".join(f"{_short(value):>11}" for value in power.milliwatts.values())
             lines.append(f"{line}{radio_power(row.bits):8.2f}   {_FITS[verdict(row, node)]}")
     return [*lines, "", *(f"{name:11}{what}" for name, what in LAYOUTS.items())]
@@ -121,7 +119,7 @@ def _shared(table: list[Row]) -> list[str]:
     """What reading weights once for all channels would do."""
     lines = ["networks, with registers and each weight read once for all channels, mW"]
     for row in table:
-        if row.counts["memory"]["weight"] and row.coder == "arithmetic":
+        if row.counts["memory"]["weight"]:
             powers = ", ".join(f"{node} {_short(power.shared)}" for node, power in row.power.items())
             lines.append(f"  {row.predictor:16}{powers}")
     return lines
@@ -190,14 +188,13 @@ def _conclusions(table: list[Row]) -> list[str]:
     device = constants()["device"]
     lines = []
     for node in constants()["nodes"]:
-        answers: dict[str, dict[str, list[str]]] = {}
+        answers: dict[str, list[str]] = {}
         for row in table:
-            answers.setdefault(verdict(row, node), {}).setdefault(row.predictor, []).append(row.coder)
+            answers.setdefault(verdict(row, node), []).append(row.predictor)
         for layout in ("memory", "banks", "registers", "no"):
             if layout in answers:
                 what = "does not fit" if layout == "no" else f"fits with {layout}"
-                listed = "; ".join(f"{name} ({', '.join(coders)})" for name, coders in answers[layout].items())
-                lines.append(f"At {node} {what}: {listed}.")
+                lines.append(f"At {node} {what}: {', '.join(answers[layout])}.")
     lines.append(
         "The preset max is not for implants: its regression is solved anew every 1,024 "
         "samples of each channel or more often, in float64."

@@ -76,7 +76,6 @@ def settings_from(
         options = {
             "preset": preset or stated.preset,
             "predictor": stated.predictor.type if preset is None and stated.preset is None else None,
-            "coder": stated.bitstream_encoding.type,
             "delta": stated.preprocessing.use_delta_encoding,
         }
         if preset is None and stated.predictor.type in networks():

@@ -93,7 +93,7 @@ def command(
         alone = archives == list(opened) and len(archives) == 1 and not os.path.isdir(opened[archives[0]])
         work, inner = ([], {}) if alone else _planned(arguments, opened, salvage)
         if config is not None:
-            _consult(config, name, [each.place for each in work])
+            _consult(config, name)
         done = Run("restored")
         damaged: list[str] = []
         if work:
@@ -299,22 +299,9 @@ def _names_model(path: Path | str) -> bool:
         return False
 
 
-def _consult(config: Path, name: str | None, sources: list[Path | str]) -> None:
-    """Have models looked for where a configuration keeps them; what else disagrees with a file is named and ignored."""
-    from spikey.cli.info import describe
+def _consult(config: Path, name: str | None) -> None:
+    """Have models looked for where a configuration keeps them; a file itself says how it is coded."""
     from spikey.config.documents import load
     from spikey.model.trained import look_in
 
-    stated = load(config, name)
-    look_in(trained_file(stated).parent)
-    for source in sources:
-        try:
-            facts = describe(source)
-        except DataError:
-            continue  # decompressing says what is wrong
-        coder = facts.get("coder")
-        if coder not in (None, stated.bitstream_encoding.type):
-            say(
-                f"warning: {source} is coded with {coder}; {stated.bitstream_encoding.type}, which {config} specifies, "
-                "is ignored"
-            )
+    look_in(trained_file(load(config, name)).parent)

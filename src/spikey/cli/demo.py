@@ -62,7 +62,7 @@ def command(
         f"whole processes: compress and verify {seconds[0]:.2f} s, decompress {seconds[1]:.2f} s, mostly to start "
         "Python; inside one process:"
     )
-    for result in measure([wav], codecs(ranked(), ["arithmetic"], "pcodec conv1(16)")):
+    for result in measure([wav], codecs(ranked(), "pcodec conv1(16)")):
         row = result.row()
         typer.echo(
             f"  {row['codec']:34} ratio {row['ratio']:.3f}, encode {row['encode_ms_s']:5.1f} and "

@@ -93,7 +93,7 @@ def _start_max(channel: Start) -> Started:
         residuals=channel.others,
     )
     density = density_of(channel.alphabet, channel.calibration)
-    if isinstance(density, Narrow) and channel.method.coder == "arithmetic":
+    if isinstance(density, Narrow):
         density = mixed(density)
         assert mixed_symbols  # which makes such densities known to the coder
     return Started(predictor, density, predictor, None if channel.others is None else predictor.inner.base.residual)

@@ -22,7 +22,7 @@ LEAST_OPERATIONS = 16  # of `limits.work`, blocks as long as this many times lon
 
 @dataclass(frozen=True)
 class Method:
-    """Names of predictor and coder, whether differences are predicted, streams side by side.
+    """Name of the predictor, whether differences are predicted, streams side by side.
 
     references: of a channel to others, at most; each channel's description contains its own. model: the trained network
     of the predictor "learned", which has no lanes and no references and determines whether differences are predicted.
@@ -30,7 +30,6 @@ class Method:
     """
 
     predictor: str = "lpc"
-    coder: str = "arithmetic"
     delta: bool = True
     lanes: int = 2
     references: int = 0
@@ -38,7 +37,7 @@ class Method:
     longest: int = LONGEST
 
 
-def learned(model: Model, coder: str = "arithmetic") -> Method:
+def learned(model: Model) -> Method:
     """The method of a trained network; blocks are as long as `spikey.base.limits` allow for it."""
     longest = max(min(allowed.work // model.architecture.weights // LEAST_OPERATIONS, LONGEST), 1)
-    return Method("learned", coder, model.architecture.delta, lanes=1, model=model, longest=longest)
+    return Method("learned", model.architecture.delta, lanes=1, model=model, longest=longest)

@@ -99,7 +99,6 @@ class Preset:
 
 PREDICTORS: Registry[Predictor] = Registry("predictor", most=MOST_NUMBER)
 PRESETS: Registry[Preset] = Registry("preset")
-CODER_NAMES = ("arithmetic", "rice")  # by their number in the file
 
 
 def register(record: Predictor | Preset | LevelMap) -> None:

@@ -17,7 +17,7 @@ from spikey.base.limits import allowed
 from spikey.base.wire import Cursor, varint
 from spikey.codec.method import COPIED, MOST_COMPANIONS, MOST_REFERENCES, PACKED, STORED, Method
 from spikey.codec.plan import Channel, Plan, work_of
-from spikey.codec.registry import CODER_NAMES, PREDICTORS
+from spikey.codec.registry import PREDICTORS
 from spikey.levels.registry import read_levels
 from spikey.levels.scaled import Scaled
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 SLACK = 128  # bytes that a stream may be longer than its share of the samples' bytes
 CALIBRATED, REFERRING = 8, 16  # bits of a channel's first byte, above the number of its level map
+UNUSED = 0b10110000  # bits of a payload's first byte, zero in all that this version writes
 LONGEST_CODE = 4  # bytes a sample of a stream of one channel, at most
 
 
@@ -69,7 +70,7 @@ def _method(plan: Plan) -> bytes:
     """Two bytes; the second counts the companions where there may be some, and lanes where there may be several."""
     method = plan.method
     record = PREDICTORS[method.predictor]
-    first = record.number | CODER_NAMES.index(method.coder) << 4 | method.delta << 6
+    first = record.number | method.delta << 6
     return bytes([first, plan.companions if record.companions else method.lanes])
 
 
@@ -96,8 +97,8 @@ def _read_channel(cursor: Cursor, index: int) -> Channel:
 def _read_method(cursor: Cursor, find_model: Callable[[], Model | None]) -> tuple[Method, int]:
     """The method, and how many channels of other recordings come first."""
     first, second = cursor.byte(), cursor.byte()
-    record, coder = PREDICTORS.numbered(first & 15), first >> 4 & 3
-    if record is None or coder >= len(CODER_NAMES) or first >> 7:
+    record = PREDICTORS.numbered(first & 15)
+    if record is None or first & UNUSED:
         raise DataError(f"{cursor.what}: is coded by a method that this version does not know")
     known, lanes = (second, 1) if record.companions else (0, second)
     if not 1 <= lanes <= record.lanes:
@@ -107,7 +108,7 @@ def _read_method(cursor: Cursor, find_model: Callable[[], Model | None]) -> tupl
     model = find_model() if record.trained else None
     if record.trained and model is None:
         raise DataError(f"{cursor.what}: needs a model that the file does not name")
-    return Method(record.name, CODER_NAMES[coder], bool(first >> 6 & 1), lanes, model=model), known
+    return Method(record.name, bool(first >> 6 & 1), lanes, model=model), known
 
 
 def parse(payload: Payload, lookup: Lookup) -> Parsed:
@@ -189,10 +190,9 @@ def method_facts(payload: bytes) -> dict[str, object]:
     if record is None:
         others = {STORED: "stored", PACKED: "none: general method", COPIED: "none: a copy"}
         return {"predictor": others.get(payload[0] & 15, "unknown")}
-    coder = payload[0] >> 4 & 3
     return {
         "predictor": record.name,
-        "coder": CODER_NAMES[coder] if coder < len(CODER_NAMES) else "unknown",
+        "coder": "arithmetic",
         "delta_encoding": bool(payload[0] >> 6 & 1),
         "lanes": payload[1],
     }

@@ -1,1 +1,1 @@
-"""From symbols to bytes and back: range coder, Rice, and observers, which are coders that write nothing."""
+"""From symbols to bytes and back: range coder, and observers, which are coders that write nothing."""

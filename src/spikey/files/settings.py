@@ -30,7 +30,6 @@ class Settings:
     predictor: str | None = None
     model: Model | None = None
     embed_model: bool | None = None
-    coder: str = "arithmetic"
     delta: bool = True
     calibration: Wanted = AUTO
     raw: tuple[int, float, str] | None = None
@@ -42,12 +41,12 @@ class Settings:
     def method(self, size: int) -> Method:
         """The method for an input of `size` bytes; UsageError for an unknown preset."""
         if self.model is not None:
-            return learned(self.model, self.coder)
+            return learned(self.model)
         if self.predictor is not None:
             method = predictor_method(self.predictor)
         else:
             method = preset_method(self.preset or ("realtime" if size > LARGE else "balanced"))
-        return replace(method, coder=self.coder, delta=self.delta)
+        return replace(method, delta=self.delta)
 
 
 def calibration_for(source: Readable, settings: Settings) -> Chosen:

@@ -1,4 +1,4 @@
-"""Would this run on the implant? Energy, power and memory of every predictor and coder, and of telemetry, from counts.
+"""Would this run on the implant? Energy, power and memory of every predictor, and of telemetry, from counts.
 
 The counts are those of `tools.count_operations` and `count_telemetry`, of the code itself, in
 `operations.json`; what an operation, a byte or a bit costs is in `energy.yaml`, with sources. The circuit that is
@@ -31,7 +31,7 @@ LAYOUTS = {
     "banks": "in a bank for each channel",
     "registers": "in such banks, each value moved once a sample and else in registers that cost nothing",
 }
-Bits = Mapping[tuple[str, str], float | None]
+Bits = Mapping[str, float | None]
 
 
 @cache
@@ -41,11 +41,11 @@ def constants() -> dict[str, Any]:
 
 
 @cache
-def operation_counts() -> dict[tuple[str, str], dict[str, Any]]:
-    """Counts per sample by predictor and coder."""
-    counts = json.loads(COUNTS.read_text())
+def operation_counts() -> dict[str, dict[str, Any]]:
+    """Counts per sample by predictor."""
+    counts = dict(json.loads(COUNTS.read_text()))
     del counts[TELEMETRY]
-    return {tuple(name.split(", ")): each for name, each in counts.items()}
+    return counts
 
 
 def telemetry_counts() -> dict[str, Any]:
@@ -53,10 +53,9 @@ def telemetry_counts() -> dict[str, Any]:
     return dict(json.loads(COUNTS.read_text())[TELEMETRY])
 
 
-def stored_bits() -> dict[tuple[str, str], float | None]:
-    """Bits per sample that come with the package; None where nothing was measured."""
-    stored = constants()["measured"]["bits_per_sample"]
-    return {(predictor, coder): bits for predictor, each in stored.items() for coder, bits in each.items()}
+def stored_bits() -> dict[str, float | None]:
+    """Bits per sample by predictor that come with the package; None where nothing was measured."""
+    return dict(constants()["measured"]["bits_per_sample"])
 
 
 def between(known: Mapping[int, float], size: float) -> float:
@@ -109,7 +108,7 @@ def traffic(node: Mapping[str, Any], counts: Mapping[str, Any], layout: str, sha
 
 @dataclass(frozen=True)
 class Power:
-    """Of one predictor and coder at one node: pJ a sample of the operations, mW in all by layout.
+    """Of one predictor at one node: pJ a sample of the operations, mW in all by layout.
 
     shared: mW if besides registers every weight were read once for all channels together.
     """
@@ -125,10 +124,9 @@ class Power:
 
 @dataclass(frozen=True)
 class Row:
-    """One predictor with one coder: bits per sample (None: not measured), bytes of memory, power by node."""
+    """One predictor: bits per sample (None: not measured), bytes of memory, power by node."""
 
     predictor: str
-    coder: str
     bits: float | None
     counts: dict[str, Any]
     power: dict[str, Power]
@@ -167,16 +165,16 @@ def samples_a_second() -> float:
 
 
 def rows(bits: Bits | None = None) -> list[Row]:
-    """The budget of every predictor and coder; `bits`: per sample, measured elsewhere than on the stored recordings."""
+    """The budget of every predictor; `bits`: per sample, measured elsewhere than on the stored recordings."""
     known = stored_bits() if bits is None else bits
-    return [Row(*names, known.get(names), counts, _power(counts)) for names, counts in operation_counts().items()]
+    return [Row(name, known.get(name), counts, _power(counts)) for name, counts in operation_counts().items()]
 
 
 def telemetry() -> Row:
     """The budget of telemetry, LOSSY, whose bits are those of the device's radio."""
     counts = telemetry_counts()
     bits = constants()["device"]["radio"] / samples_a_second()
-    return Row(TELEMETRY, "arithmetic", bits, counts, _power(counts))
+    return Row(TELEMETRY, bits, counts, _power(counts))
 
 
 def _power(counts: Mapping[str, Any]) -> dict[str, Power]:
@@ -259,7 +257,6 @@ def as_json(table: list[Row]) -> dict[str, Any]:
         "rows": [
             {
                 "predictor": row.predictor,
-                "coder": row.coder,
                 "bits_per_sample": row.bits,
                 "ratio": row.ratio,
                 "state_bytes_per_channel": row.channel_bytes,

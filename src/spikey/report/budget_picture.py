@@ -12,7 +12,6 @@ from spikey.recording.output import write_report
 from spikey.report.budget import TELEMETRY, Row, constants, samples_a_second, telemetry
 
 _COLOURS = ("#00798c", "#3a9d5d", "#edae49", "#d1495b", "#8f5db7", "#222222")
-_MARKERS = {"arithmetic": "o", "rice": "^"}
 _TELEMETRY = "#1f5fd0"
 _LIMIT = "#b00020"
 
@@ -20,10 +19,10 @@ _LIMIT = "#b00020"
 def draw_budget(path: str | os.PathLike[str], table: list[Row]) -> None:
     """Write a PNG of 1500 x 1200 pixels to `path`.
 
-    A line of panels for each process node: left, power against ratio, with the arithmetic coder, and what the radio
-    needs, with telemetry there; right, every predictor with every coder. A bar reaches from the operations alone to the
-    state of all channels in one memory; the mark on it is a bank for each channel with registers. Rows of an unknown
-    ratio are hollow and at the best known one.
+    A line of panels for each process node: left, power against ratio and what the radio needs, with telemetry there;
+    right, the predictors side by side. A bar reaches from the operations alone to the state of all channels in one
+    memory; the mark on it is a bank for each channel with registers. Rows of an unknown ratio are hollow and at the
+    best known one.
 
     Raises UsageError when matplotlib is missing, no ratio is known, or the file cannot be written.
     """
@@ -36,8 +35,7 @@ def draw_budget(path: str | os.PathLike[str], table: list[Row]) -> None:
     except ImportError:
         raise UsageError(f"{path}: a picture needs matplotlib, which is missing: {install('plot')}") from None
     device, nodes = constants()["device"], list(constants()["nodes"])
-    predictors = list(dict.fromkeys(row.predictor for row in table))
-    colours = dict(zip(predictors, _COLOURS * len(predictors), strict=False))
+    colours = dict(zip([row.predictor for row in table], _COLOURS * len(table), strict=False))
     figure = Figure(figsize=(15, 12), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)  # no window, no global state, whatever backend the caller uses
     figure.suptitle(
@@ -46,17 +44,15 @@ def draw_budget(path: str | os.PathLike[str], table: list[Row]) -> None:
     )
     grid = figure.subplots(len(nodes), 2, sharey=True, squeeze=False, width_ratios=[1, 1.3])
     for (whole, near), node in zip(grid, nodes, strict=True):
-        for row in table:
+        for index, row in enumerate(table):
             colour = colours[row.predictor]
-            if row.coder == "arithmetic":
-                _draw_row(whole, row.ratio or max(ratios), row, node, colour)
-            side = list(_MARKERS).index(row.coder) - 1
-            _draw_row(near, predictors.index(row.predictor) + 0.2 * side, row, node, colour)
+            _draw_row(whole, row.ratio or max(ratios), row, node, colour)
+            _draw_row(near, index, row, node, colour)
         _draw_whole(whole, node, max(ratios))
         _draw_telemetry(whole, node)
-        _name_marks(whole, [row for row in table if row.coder == "arithmetic"], node, max(ratios))
-        near.set_xticks(range(len(predictors)), [_named(name, table) for name in predictors])
-        near.set_title(f"{node}: every predictor and coder", fontsize=13)
+        _name_marks(whole, table, node, max(ratios))
+        near.set_xticks(range(len(table)), [_named(row) for row in table])
+        near.set_title(f"{node}: every predictor", fontsize=13)
         near.grid(axis="x", visible=False)
         for axes in (whole, near):
             axes.axhline(device["power"], color=_LIMIT, lw=1.6, zorder=1)
@@ -69,18 +65,17 @@ def draw_budget(path: str | os.PathLike[str], table: list[Row]) -> None:
     write_report(path, rendered.getvalue())
 
 
-def _named(predictor: str, table: list[Row]) -> str:
-    """A predictor's name with its ratio by arithmetic coding."""
-    ratio = next(row.ratio for row in table if row.predictor == predictor and row.coder == "arithmetic")
-    return f"{predictor}\n" + (f"ratio {ratio:.3f}" if ratio else "ratio unknown")
+def _named(row: Row) -> str:
+    """A predictor's name with its ratio."""
+    return f"{row.predictor}\n" + (f"ratio {row.ratio:.3f}" if row.ratio else "ratio unknown")
 
 
 def _draw_row(axes: Any, at: float, row: Row, node: str, colour: str) -> None:
     power = row.power[node]
     alone = power.arithmetic * samples_a_second() * 1e-9
     axes.plot([at, at], [alone, power.milliwatts["memory"]], color=colour, lw=1.6, alpha=0.6, marker="_", ms=9)
-    filled, marker = colour if row.ratio else "white", _MARKERS[row.coder]
-    axes.plot([at], [power.milliwatts["registers"]], marker=marker, color=colour, mfc=filled, ms=8, mew=1.6)
+    filled = colour if row.ratio else "white"
+    axes.plot([at], [power.milliwatts["registers"]], marker="o", color=colour, mfc=filled, ms=8, mew=1.6)
 
 
 def _draw_telemetry(axes: Any, node: str) -> None:
@@ -154,9 +149,6 @@ def _legend(figure: Any, colours: dict[str, str]) -> None:
     from matplotlib.lines import Line2D
 
     entries = [Line2D([], [], color=colour, lw=5, label=name) for name, colour in colours.items()]
-    entries += [
-        Line2D([], [], color="0.3", marker=marker, ls="", ms=8, label=coder) for coder, marker in _MARKERS.items()
-    ]
     entries += [
         Line2D([], [], color="0.3", marker="o", mfc="white", mew=1.6, ls="", ms=8, label="ratio not measured"),
         Line2D([], [], color="0.3", lw=1.6, label="from operations alone to one memory; mark: banks, registers"),

@@ -11,7 +11,7 @@ from spikey.codec.adaptive.loop import run
 from spikey.codec.plan import Channel, Plan
 from spikey.codec.registry import PREDICTORS, Start, Started
 from spikey.codec.syntax import Parsed
-from spikey.coding.coders import CODERS
+from spikey.coding.range_coder import finish, range_decoder, range_encoder
 from spikey.model.density import density_of
 from spikey.model.lpc import SEGMENT
 
@@ -25,9 +25,8 @@ def encode(plans: Sequence[Plan]) -> list[list[bytes]]:
 
 
 def _encode(plan: Plan) -> list[bytes]:
-    start, finish, _ = CODERS[plan.method.coder]
     capacity = plan.size // plan.method.lanes + ROOM
-    encoder = start(plan.method.lanes, capacity)
+    encoder = range_encoder(plan.method.lanes, capacity)
     _run(encoder, plan)
     return finish(encoder) if int(encoder.at.max()) <= capacity else []
 
@@ -35,7 +34,7 @@ def _encode(plan: Plan) -> list[bytes]:
 def decode(blocks: Sequence[Parsed]) -> None:
     """Fill in the codes of blocks."""
     for block in blocks:
-        _run(CODERS[block.method.coder].decoder(block.streams), block)
+        _run(range_decoder(block.streams), block)
 
 
 def _run(coder: Any, plan: Plan) -> None:

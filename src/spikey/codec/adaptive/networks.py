@@ -16,7 +16,7 @@ from spikey.codec.adaptive.loop import OPENING, run_rows, run_step
 from spikey.codec.method import MOST_TOGETHER, SAMPLES_TOGETHER
 from spikey.codec.plan import Plan
 from spikey.codec.syntax import Parsed
-from spikey.coding.coders import CODERS
+from spikey.coding.range_coder import finish, range_decoder, range_encoder
 from spikey.model.calibration import Calibration
 from spikey.model.density import density_of
 from spikey.model.learned import Learned, given, learned_predictor, network_of
@@ -33,12 +33,11 @@ def encode(plans: Sequence[Plan]) -> list[list[bytes]]:
     """The streams of plans of one model, one a channel; none where a channel's would be larger than its codes."""
     if not plans:
         return []
-    start, finish, _ = CODERS[plans[0].method.coder]
     streams = [[b""] * len(plan.channels) for plan in plans]
     for places, calibration in _alike(plans):
         codes = [plans[block].codes[index] for block, index in places]
         capacity = max(each.nbytes for each in codes) + ROOM
-        encoder = start(len(places), capacity)
+        encoder = range_encoder(len(places), capacity)
         _run(encoder, plans, places, calibration)
         for (block, index), stream, length in zip(places, finish(encoder), encoder.at, strict=True):
             if length > capacity:
@@ -49,9 +48,9 @@ def encode(plans: Sequence[Plan]) -> list[list[bytes]]:
 
 
 def decode(blocks: Sequence[Parsed]) -> None:
-    """Fill in the codes of blocks of one model and coder."""
+    """Fill in the codes of blocks of one model."""
     for places, calibration in _alike(blocks):
-        decoder = CODERS[blocks[0].method.coder].decoder([blocks[at].streams[index] for at, index in places])
+        decoder = range_decoder([blocks[at].streams[index] for at, index in places])
         _run(decoder, blocks, places, calibration)
 
 

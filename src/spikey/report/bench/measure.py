@@ -137,15 +137,10 @@ def peer_codec(peer: Peer) -> Codec:
     return Codec(peer.encode, peer.decode, peer.given)
 
 
-def codecs(
-    presets: list[str], coders: list[str], peers: str = "none", models: Sequence[Model] = ()
-) -> dict[str, Codec]:
+def codecs(presets: list[str], peers: str = "none", models: Sequence[Model] = ()) -> dict[str, Codec]:
     """The codecs to measure in this process, by name. peers: as `spikey.report.bench.peers.choose` takes it."""
     found = {f"spikey {model.name}": spikey_codec(Settings(model=model)) for model in models}
-    for preset in presets:
-        for coder in coders:
-            name = f"spikey {preset}" + (f", {coder}" if coder != "arithmetic" else "")
-            found[name] = spikey_codec(Settings(preset=preset, coder=coder))
+    found |= {f"spikey {preset}": spikey_codec(Settings(preset=preset)) for preset in presets}
     return found | {peer.title: peer_codec(peer) for peer in choose(peers)[0]}
 
 

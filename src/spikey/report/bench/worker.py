@@ -38,13 +38,12 @@ PATIENCE = 5  # seconds for a process to end by itself
 
 @dataclass(frozen=True)
 class Order:
-    """What to measure: a preset, predictor, coder and model of Spikey's by name, or a peer by its title."""
+    """What to measure: a preset, predictor and model of Spikey's by name, or a peer by its title."""
 
     title: str
     given: str = ""
     preset: str | None = None
     predictor: str | None = None
-    coder: str = "arithmetic"
     model: str | None = None
 
     def codec(self) -> Codec:
@@ -52,16 +51,13 @@ class Order:
         if self.given:
             return peer_codec(known()[self.title])
         model = None if self.model is None else named(self.model)
-        return spikey_codec(Settings(self.preset, self.predictor, model, coder=self.coder))
+        return spikey_codec(Settings(self.preset, self.predictor, model))
 
 
-def orders_of(presets: list[str], coders: list[str], models: list[str]) -> list[Order]:
-    """What is measured of Spikey: models, presets with each coder, and with all presets the other predictors."""
+def orders_of(presets: list[str], models: list[str]) -> list[Order]:
+    """What is measured of Spikey: models, presets, and with all presets the other predictors."""
     found = [Order(f"spikey {named(name).name}", model=name) for name in models]
-    for preset in presets:
-        for coder in coders:
-            title = f"spikey {preset}" + (f", {coder}" if coder != "arithmetic" else "")
-            found.append(Order(title, preset=preset, coder=coder))
+    found += [Order(f"spikey {preset}", preset=preset) for preset in presets]
     if len(presets) == len(ranked()):
         found += [Order(f"spikey {name}", predictor=name) for name in without_preset()]
     return found
