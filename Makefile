@@ -1,7 +1,7 @@
 # Two commands do all the set-up on a fresh machine with Python 3.11 or newer: `make demo` and `make test`.
 PYTHON ?= python3
 
-.PHONY: demo test test-all test-zarr3 test-lowest structure results clean
+.PHONY: demo checks test test-all test-zarr3 test-lowest structure results clean
 
 demo: env/.ready
 	env/bin/python cli.py demo
@@ -9,17 +9,18 @@ demo: env/.ready
 CHECKS = env/bin/ruff check . && env/bin/ruff format --check . && env/bin/mypy && env/bin/lint-imports
 PYTEST = env/bin/python tests/kit/kernels.py 2 && env/bin/python -m pytest -q -n 2
 
+checks: env/.ready
+	$(CHECKS)
+
 # Under eight minutes on two cores, nothing compiled before.
 test: env/.ready
-	$(CHECKS)
+	$(MAKE) -j 2 checks test-zarr3
 	$(PYTEST) -m "not slow"
-	$(MAKE) test-zarr3
 
 # All tests, and a minute of fuzzing with other inputs every time.
 test-all: env/.ready
-	$(CHECKS)
+	$(MAKE) -j 2 checks test-zarr3
 	$(PYTEST)
-	$(MAKE) test-zarr3
 	env/bin/python tools/fuzz.py --seconds 60
 
 test-zarr3: env/zarr3/.ready

@@ -92,6 +92,7 @@ def test_samples_in_memory_and_floats_go_as_well(client, tmp_path):
         spikey_dask.compress(samples, tmp_path / "b.spky", client=client)
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_costs_time_and_nothing_else(client, folder, tmp_path):
     settings = Settings(preset="balanced")
     compress_file(folder / "long.wav", tmp_path / "a.spky", settings)
@@ -134,6 +135,7 @@ def test_a_recording_that_changes_is_noticed(client, folder, tmp_path):
         recording.open()
 
 
+@pytest.mark.slow
 def test_nobody_listens_and_workers_of_other_versions(client, monkeypatch):
     start = time.monotonic()
     with pytest.raises(UsageError, match=r"no Dask scheduler answers at tcp://127.0.0.1:9.*dask scheduler"):
@@ -233,6 +235,7 @@ def raw(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_no_workers(raw, tmp_path, monkeypatch):
     """A cluster without workers is waited for, but only so long."""
     from distributed import LocalCluster
