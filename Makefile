@@ -7,18 +7,21 @@ demo: env/.ready
 	env/bin/python cli.py demo
 
 CHECKS = env/bin/ruff check . && env/bin/ruff format --check . && env/bin/mypy && env/bin/lint-imports
-PYTEST = env/bin/python tests/kit/kernels.py 2 && env/bin/python -m pytest -q -n 2
+KERNELS = env/bin/python tests/kit/kernels.py 2
+PYTEST = env/bin/python -m pytest -q -n 2
 
 checks: env/.ready
 	$(CHECKS)
 
-# Under eight minutes on two cores, nothing compiled before.
+# About eight minutes on two cores, nothing compiled before.
 test: env/.ready
+	$(KERNELS)
 	$(MAKE) -j 2 checks test-zarr3
 	$(PYTEST) -m "not slow"
 
 # All tests, and a minute of fuzzing with other inputs every time.
 test-all: env/.ready
+	$(KERNELS)
 	$(MAKE) -j 2 checks test-zarr3
 	$(PYTEST)
 	env/bin/python tools/fuzz.py --seconds 60
