@@ -22,7 +22,7 @@ from spikey.model.fixed_point import UNIT
 if TYPE_CHECKING:
     from spikey.model.calibration import Calibration
 
-SAMPLED = 1 << 14  # codes that tell what a channel is like
+SAMPLED = 1 << 14  # codes by which a channel is judged
 NEIGHBOURS = 64  # channels among which references are looked for
 USUAL_INITIAL = 40  # of a channel of a single sample
 

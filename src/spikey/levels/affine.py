@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import gcd
 from typing import ClassVar
 
 import numpy as np
 
 from spikey.base.errors import DataError
 from spikey.base.wire import Cursor, varint, zigzag
-from spikey.levels.contract import LEVEL_MAPS, LevelMap, Levels, Values, common_divisor
+from spikey.levels.contract import LEVEL_MAPS, LevelMap, Levels, Values
 
 MODELLED_BITS = 20  # of an alphabet, at most
 MOST_LOW_BITS = 12
@@ -79,7 +80,7 @@ def spanning(found: list[Affine]) -> Affine:
     """
     lowest = min(levels.offset for levels in found)
     highest = max(levels.offset + levels.step * (levels.alphabet - 1) for levels in found)
-    step = common_divisor([number for levels in found for number in (levels.step, levels.offset - lowest)])
+    step = gcd(*(number for levels in found for number in (levels.step, levels.offset - lowest)))
     return Affine((highest - lowest) // step + 1, lowest, step)
 
 

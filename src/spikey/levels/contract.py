@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from math import gcd
 from typing import ClassVar
 
 import numpy as np
@@ -93,8 +92,3 @@ class LevelMap:
 
 
 LEVEL_MAPS: Registry[LevelMap] = Registry("level map", most=7)
-
-
-def common_divisor(numbers: list[int]) -> int:
-    """The greatest common divisor; 0 of none."""
-    return gcd(*numbers)

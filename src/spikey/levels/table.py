@@ -14,7 +14,7 @@ from spikey.levels.contract import LEVEL_MAPS, LevelMap, Levels, Values
 LARGEST = 4096  # values
 LOOKED_UP = 1 << 17  # values between the ends of a table of which every one is listed, which is faster
 FIRST = 4096  # values that nearly always tell that a table does not pay
-GLANCE = 1 << 14  # values that tell how many different ones there may be
+GLANCE = 1 << 14  # values from which the number of different ones is estimated
 PIECE = 256  # values that tell a step
 FARTHEST_GAP = 2  # steps
 MOST_VALUE = 1 << 32

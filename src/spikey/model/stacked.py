@@ -1,4 +1,4 @@
-"""The strongest predictor: all that earned its place, joined by a regression that goes along.
+"""The strongest predictor: several predictors and a network, joined by a regression that adapts to the signal.
 
 A trained recurrent network (`n1-lstm-small`) refines linear prediction of order 32, as
 in `learned`. A ridge regression then tells what is left of the error from the network's units, recent errors and
