@@ -1,0 +1,21 @@
+"""How the wide engine's kernels are compiled: as others, but they may allocate arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+
+from spikey.base.jit_cache import enable
+
+_options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+inlined = numba.njit(forceinline=True, **_options)
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile when first called, and keep the result for later processes."""
+    compiled = numba.njit(**_options)(function)
+    if compiled is not function:  # as it is where NUMBA_DISABLE_JIT is set
+        enable(compiled)
+    return compiled

@@ -1,0 +1,428 @@
+"""One channel in lockstep lanes: prediction, scale and counts of every sample; both directions share all arithmetic.
+
+Arrays of rows have a row for each step and a column for each lane. Positions are float32, in codes from the channel's
+centre; HISTORY rows before a channel's first step stand for its past. float32 arithmetic is + - * / in the order
+written, which every machine does alike.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spikey.codec.wide.jit import inlined, kernel
+from spikey.codec.wide.rans import LOWEST, MASK, put_bits, put_row, take_bits, take_row
+from spikey.codec.wide.shapes import CELLS, MASS, MASS_BITS, QUANTILE_BITS, REACH
+
+F32, I32, U32, U16 = np.float32, np.int32, np.uint32, np.uint16
+HISTORY = 32  # rows before the first
+STARTING = 16  # steps that have a scale of their own
+MIDDLE = F32(REACH * CELLS)
+TOP = F32(2 * REACH * CELLS)
+PER_ERROR = F32(CELLS)
+HALF, ZERO, ONE, CLIP = F32(0.5), F32(0), F32(1), F32(8)
+LEAST, MOST = F32(1 / 16), F32(1 << 20)  # of a scale, codes
+FARTHEST = F32(1 << 22)  # of a position
+QUANTILE_SHIFT = MASS_BITS - QUANTILE_BITS
+EVEN_BITS, LISTED_BITS = 3, 6  # log2 of the scale up to which codes are modelled singly
+BIAS, EXPONENT = 127, 23  # of a float32
+MU, FAST, SLOW, SCALE, PER, UNIT, INVERSE, POSITION = range(8)  # rows of the float scratch
+LO, HI, SLOT, BASE, SHIFT, CODE = range(6)  # rows of the integer scratch
+
+
+@inlined
+def predict(lanes, all_rows, rows, t, order, own, near, weights, f):
+    """Row MU: the predictions of step t, from `order` own steps before it and steps t - 1 to t + 1 of others."""
+    for l in range(len(lanes)):
+        f[MU, l] = ZERO
+    for k in range(0, order, 8):
+        w0, w1, w2, w3 = own[k], own[k + 1], own[k + 2], own[k + 3]
+        w4, w5, w6, w7 = own[k + 4], own[k + 5], own[k + 6], own[k + 7]
+        r = t + HISTORY - 1 - k
+        r0, r1, r2, r3 = rows[r], rows[r - 1], rows[r - 2], rows[r - 3]
+        r4, r5, r6, r7 = rows[r - 4], rows[r - 5], rows[r - 6], rows[r - 7]
+        for l in range(len(lanes)):
+            f[MU, l] += ((w0 * r0[l] + w1 * r1[l]) + (w2 * r2[l] + w3 * r3[l])) + (
+                (w4 * r4[l] + w5 * r5[l]) + (w6 * r6[l] + w7 * r7[l])
+            )
+    for k in range(len(near)):
+        a, b, c = weights[k, 0], weights[k, 1], weights[k, 2]
+        n = all_rows[near[k]]
+        r0, r1, r2 = n[t + HISTORY - 1], n[t + HISTORY], n[t + HISTORY + 1]
+        for l in range(len(lanes)):
+            f[MU, l] += a * r0[l] + (b * r1[l] + c * r2[l])
+
+
+@inlined
+def begin(lanes, all_rows, rows, own, near, start_weight, extend, weights, f):
+    """Row MU of the first step, which has no past."""
+    if extend:
+        for l in range(len(lanes)):
+            f[MU, l] = ZERO
+        if len(near):
+            n = all_rows[near[0], HISTORY]
+            for l in range(len(lanes)):
+                f[MU, l] = start_weight * n[l]
+    else:
+        predict(lanes, all_rows, rows, 0, 0, own, near, weights, f)
+
+
+@inlined
+def spread(lanes, boost, bits, f, fi, i):
+    """Rows SCALE, PER, UNIT, INVERSE and SHIFT: the scale, and how many low bits are coded evenly because of it."""
+    for l in range(len(lanes)):
+        s = min(max((f[FAST, l] + f[SLOW, l]) * HALF * boost, LEAST), MOST)
+        m = min(max(f[MU, l], -FARTHEST), FARTHEST)
+        f[MU, l] = m
+        f[SCALE, l] = s
+        f[PER, l] = PER_ERROR / s
+    for l in range(len(lanes)):
+        k = min(max(I32(fi[SCALE, l] >> EXPONENT) - I32(BIAS + bits), I32(0)), I32(MASS_BITS))
+        i[SHIFT, l] = k
+        fi[UNIT, l] = I32((k + I32(BIAS)) << EXPONENT)
+        fi[INVERSE, l] = I32((I32(BIAS) - k) << EXPONENT)
+
+
+@inlined
+def cell(position, per):
+    """Index into the counts."""
+    return I32(min(max(position * per + MIDDLE, ZERO), TOP))
+
+
+@inlined
+def update(lanes, row, less, fast, slow, f):
+    """Take in the errors of a step."""
+    for l in range(len(lanes)):
+        e = abs(row[l] - f[MU, l]) * less
+        a = f[FAST, l]
+        b = f[SLOW, l]
+        f[FAST, l] = max(a + (min(e, CLIP * a) - a) * fast, LEAST)
+        f[SLOW, l] = max(b + (min(e, CLIP * b) - b) * slow, LEAST)
+
+
+@inlined
+def extend_back(lanes, rows):
+    """Let the past of a channel be its first step."""
+    first = rows[HISTORY]
+    for h in range(HISTORY):
+        row = rows[h]
+        for l in range(len(lanes)):
+            row[l] = first[l]
+
+
+@kernel
+def model(
+    lanes, frames, all_rows, rows, codes, edges, counts, order, own, near, weights, start_weight, extend, boosts, scale, fast, slow,
+    start, freq, low_start, low_freq, escapes, flags, f, fi, i,
+):
+    """The counts of every sample of a channel, forward in time."""
+    width = len(lanes)
+    steps = (frames + width - 1) // width
+    bits = EVEN_BITS if edges is None else LISTED_BITS
+    for l in range(len(lanes)):
+        f[FAST, l] = scale
+        f[SLOW, l] = scale
+    for t in range(steps):
+        boost = boosts[min(t, STARTING)]
+        if t == 0:
+            begin(lanes, all_rows, rows, own, near, start_weight, extend, weights, f)
+        else:
+            predict(lanes, all_rows, rows, t, order, own, near, weights, f)
+        spread(lanes, boost, bits, f, fi, i)
+        row = rows[t + HISTORY]
+        if edges is None:
+            for l in range(len(lanes)):
+                b = np.floor(row[l] * f[INVERSE, l])
+                unit = f[UNIT, l]
+                lo = b * unit - HALF - f[MU, l]
+                hi = (b + ONE) * unit - HALF - f[MU, l]
+                i[LO, l] = cell(lo, f[PER, l])
+                i[HI, l] = cell(hi, f[PER, l])
+        else:
+            ct = codes[t]
+            last = I32(len(edges) - 1)
+            for l in range(len(lanes)):
+                k = i[SHIFT, l]
+                b = I32(ct[l] >> k)
+                i[LO, l] = cell(edges[U32(I32(b << k))] - f[MU, l], f[PER, l])
+                i[HI, l] = cell(edges[U32(min(I32((b + I32(1)) << k), last))] - f[MU, l], f[PER, l])
+        st = start[t]
+        fr = freq[t]
+        zero = I32(0)
+        wide = I32(0)
+        for l in range(len(lanes)):
+            a = counts[U32(i[LO, l])]
+            b = counts[U32(i[HI, l])]
+            st[l] = a
+            fr[l] = b - a
+        for l in range(len(lanes)):
+            zero += I32(fr[l] == 0)
+            wide += i[SHIFT, l]
+        flag = 0
+        active = min(width, frames - t * width)
+        if active < width:
+            for l in range(active, width):
+                st[l] = 0
+                fr[l] = MASS
+                i[SHIFT, l] = 0
+        if wide:
+            flag = 1
+            for l in range(len(lanes)):
+                k = i[SHIFT, l]
+                x = I32(row[l]) if edges is None else codes[t, l]
+                rest = I32(I32(MASS_BITS) - k)
+                low_freq[t, l] = I32(1) << rest
+                low_start[t, l] = I32(x & I32((I32(1) << k) - I32(1))) << rest
+        if zero:
+            flag |= 2
+            for l in range(active):
+                if fr[l] == 0:
+                    k = i[SHIFT, l]
+                    x = I32(row[l]) if edges is None else codes[t, l]
+                    escapes[t, l] = I32(x >> k) - centre_of(l, edges, f, k)
+        flags[t] = flag
+        update(lanes, row, ONE / boost, fast, slow, f)
+        if t == 0 and extend:
+            extend_back(lanes, rows)
+
+
+@inlined
+def centre_of(l, edges, f, k):
+    """The coarse code that escapes are counted from."""
+    if edges is None:
+        return I32(np.floor((f[MU, l] + HALF) * f[INVERSE, l]))
+    return I32(locate(f[MU, l], edges) >> k)
+
+
+@inlined
+def locate(position, edges):
+    """The code whose bin has a position, by bisection."""
+    low = 0
+    high = len(edges) - 1
+    while high - low > 1:
+        middle = (low + high) >> 1
+        if edges[middle] <= position:
+            low = middle
+        else:
+            high = middle
+    return I32(low)
+
+
+@inlined
+def zigzag(value):
+    return U32((U32(value) << U32(1)) ^ U32(I32(value) >> 31))
+
+
+@inlined
+def put_escape(value, l, state, words, at):
+    """A number of any size: five bits for how long it is, then its bits; last ones first, as all is coded backwards."""
+    z = zigzag(value)
+    count = 0
+    while z >> U32(count):
+        count += 1
+    if count > 14:
+        at = put_bits(U32(z & U32(16383)), 14, l, state, words, at)
+        at = put_bits(U32(z >> U32(14)), count - 14, l, state, words, at)
+    elif count:
+        at = put_bits(z, count, l, state, words, at)
+    return put_bits(U32(count), 5, l, state, words, at)
+
+
+@inlined
+def take_escape(l, state, words, at):
+    count, at = take_bits(5, l, state, words, at)
+    z = U32(0)
+    if count > 28:
+        count = U32(28)
+    if count > 14:
+        high, at = take_bits(count - U32(14), l, state, words, at)
+        low, at = take_bits(14, l, state, words, at)
+        z = U32(U32(high << U32(14)) | low)
+    elif count:
+        z, at = take_bits(count, l, state, words, at)
+    return I32(U32(z >> U32(1)) ^ U32(-I32(z & U32(1)))), at
+
+
+@kernel
+def pack(lanes, steps, start, freq, low_start, low_freq, escapes, flags, reserved, state, words, at, word, flag):
+    """Code a channel's samples, the last first; where the words now begin."""
+    width = len(lanes)
+    for t in range(steps - 1, -1, -1):
+        if flags[t]:
+            if flags[t] & 1:
+                at = put_row(lanes, low_start[t], low_freq[t], state, words, at, word, flag)
+            if flags[t] & 2:
+                for l in range(width - 1, -1, -1):
+                    if freq[t, l] == 0:
+                        at = put_escape(escapes[t, l], l, state, words, at)
+                        start[t, l] = MASS - reserved
+                        freq[t, l] = reserved
+        at = put_row(lanes, start[t], freq[t], state, words, at, word, flag)
+    return at
+
+
+@kernel
+def unpack(
+    lanes, frames, words, at, state, all_rows, rows, codes, edges, middles, located, counts, quantiles, order, own, near, weights,
+    start_weight, extend, boosts, scale, fast, slow, f, fi, i,
+):
+    """Decode a channel; where the next word is. Words that are missing are for the caller to notice: `at` is too large."""
+    width = len(lanes)
+    steps = (frames + width - 1) // width
+    bits = EVEN_BITS if edges is None else LISTED_BITS
+    top = I32(counts[len(counts) - 1])
+    end = len(words) - 8 * width
+    for l in range(len(lanes)):
+        f[FAST, l] = scale
+        f[SLOW, l] = scale
+    for t in range(steps):
+        if at > end:
+            return -1
+        boost = boosts[min(t, STARTING)]
+        for l in range(len(lanes)):
+            i[SLOT, l] = I32(state[l] & MASK)
+        for l in range(len(lanes)):
+            f[POSITION, l] = quantiles[U32(i[SLOT, l] >> QUANTILE_SHIFT)]
+        if t == 0:
+            begin(lanes, all_rows, rows, own, near, start_weight, extend, weights, f)
+        else:
+            predict(lanes, all_rows, rows, t, order, own, near, weights, f)
+        spread(lanes, boost, bits, f, fi, i)
+        if edges is None:
+            for l in range(len(lanes)):
+                unit = f[UNIT, l]
+                b = np.floor((f[MU, l] + f[POSITION, l] * f[SCALE, l] + HALF) * f[INVERSE, l])
+                f[POSITION, l] = b
+                i[LO, l] = cell(b * unit - HALF - f[MU, l], f[PER, l])
+                i[HI, l] = cell((b + ONE) * unit - HALF - f[MU, l], f[PER, l])
+        else:
+            last = I32(len(edges) - 1)
+            ends = F32(len(located) - 1)
+            for l in range(len(lanes)):
+                y = f[MU, l] + f[POSITION, l] * f[SCALE, l]
+                f[POSITION, l] = y
+                i[CODE, l] = I32(min(max((y - located_from(edges)) * F32(4), ZERO), ends))
+            for l in range(len(lanes)):
+                i[CODE, l] = located[U32(i[CODE, l])]
+            for l in range(len(lanes)):
+                c = i[CODE, l]
+                c += I32(f[POSITION, l] >= edges[U32(c + I32(1))])
+                k = i[SHIFT, l]
+                b = I32(min(c, last - I32(1)) >> k)
+                i[BASE, l] = b
+                i[LO, l] = cell(edges[U32(I32(b << k))] - f[MU, l], f[PER, l])
+                i[HI, l] = cell(edges[U32(min(I32((b + I32(1)) << k), last))] - f[MU, l], f[PER, l])
+        for l in range(len(lanes)):
+            i[LO, l] = counts[U32(i[LO, l])]
+            i[HI, l] = counts[U32(i[HI, l])]
+        active = min(width, frames - t * width)
+        if active < width:
+            for l in range(active, width):
+                i[LO, l] = 0
+                i[HI, l] = MASS
+                i[SHIFT, l] = 0
+        wrong = I32(0)
+        wide = I32(0)
+        for l in range(len(lanes)):
+            wrong += I32((i[SLOT, l] < i[LO, l]) | (i[SLOT, l] >= i[HI, l]))
+            wide += i[SHIFT, l]
+        escaped = False
+        if wrong:
+            for l in range(active):
+                s = i[SLOT, l]
+                if s >= top:
+                    escaped = True
+                    i[LO, l] = top
+                    i[HI, l] = MASS
+                elif s < i[LO, l] or s >= i[HI, l]:
+                    mend(l, s, edges, counts, f, i)
+        for l in range(len(lanes)):
+            x = state[l]
+            state[l] = U32(U32(i[HI, l] - i[LO, l]) * U32(x >> U32(MASS_BITS))) + U32(i[SLOT, l] - i[LO, l])
+        at = take_row(lanes, words, at, state)
+        if escaped:
+            for l in range(active):
+                if i[SLOT, l] >= top:
+                    value, at = take_escape(l, state, words, at)
+                    base = centre_of(l, edges, f, i[SHIFT, l]) + value
+                    f[POSITION, l] = F32(base)
+                    i[BASE, l] = base
+        row = rows[t + HISTORY]
+        if edges is None:
+            for l in range(len(lanes)):
+                row[l] = min(max(f[POSITION, l] * f[UNIT, l], -FARTHEST), FARTHEST)
+            if wide:
+                at = take_lows(lanes, words, at, state, i)
+                for l in range(len(lanes)):
+                    row[l] += F32(i[BASE, l])
+        else:
+            ct = codes[t]
+            last = I32(len(edges) - 2)
+            for l in range(len(lanes)):
+                ct[l] = I32(i[BASE, l] << i[SHIFT, l])
+            if wide:
+                at = take_lows(lanes, words, at, state, i)
+                for l in range(len(lanes)):
+                    ct[l] |= i[BASE, l]
+            for l in range(len(lanes)):
+                ct[l] = min(max(ct[l], I32(0)), last)
+            for l in range(len(lanes)):
+                row[l] = middles[U32(ct[l])]
+        update(lanes, row, ONE / boost, fast, slow, f)
+        if t == 0 and extend:
+            extend_back(lanes, rows)
+    return at
+
+
+@inlined
+def take_lows(lanes, words, at, state, i):
+    """Row BASE: the low bits of a step, and where the next word is."""
+    for l in range(len(lanes)):
+        x = state[l]
+        rest = U32(I32(MASS_BITS) - i[SHIFT, l])
+        slot = U32(x & MASK)
+        i[BASE, l] = I32(slot >> rest)
+        state[l] = U32(U32(x >> U32(MASS_BITS)) << rest) + U32(slot & U32(U32(U32(1) << rest) - U32(1)))
+    return take_row(lanes, words, at, state)
+
+
+@inlined
+def located_from(edges):
+    """Where the table of located codes begins."""
+    return edges[1] - ONE
+
+
+@inlined
+def mend(l, s, edges, counts, f, i):
+    """Find the code of a slot that the guess missed."""
+    mu = f[MU, l]
+    per = f[PER, l]
+    if edges is None:
+        unit = f[UNIT, l]
+        b = f[POSITION, l]
+        lo = i[LO, l]
+        hi = i[HI, l]
+        while lo > s:
+            hi = lo
+            b -= ONE
+            lo = I32(counts[U32(cell(b * unit - HALF - mu, per))])
+        while hi <= s:
+            lo = hi
+            b += ONE
+            hi = I32(counts[U32(cell((b + ONE) * unit - HALF - mu, per))])
+        f[POSITION, l] = b
+        i[LO, l] = lo
+        i[HI, l] = hi
+    else:
+        k = i[SHIFT, l]
+        last = I32(len(edges) - 1)
+        low = I32(0)
+        high = I32(((last - I32(1)) >> k) + I32(1))
+        while high - low > 1:
+            middle = I32((low + high) >> 1)
+            if I32(counts[U32(cell(edges[U32(min(I32(middle << k), last))] - mu, per))]) <= s:
+                low = middle
+            else:
+                high = middle
+        i[BASE, l] = low
+        i[LO, l] = I32(counts[U32(cell(edges[U32(I32(low << k))] - mu, per))])
+        i[HI, l] = I32(counts[U32(cell(edges[U32(min(I32((low + 1) << k), last))] - mu, per))])

@@ -1,0 +1,80 @@
+"""Interleaved rANS: one 32-bit state a lane, 16 bits out at a time, all lanes into one stream of words.
+
+A state x lies in [2^16, 2^32). Coding a symbol of `freq` out of 2^14 counts from `start` makes it
+(x // freq) * 2^14 + x % freq + start, after 16 bits went out where that would be too large; decoding is the inverse.
+Encoding goes through the samples from the last to the first, and fills the words from their end.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spikey.codec.wide.jit import inlined, kernel
+from spikey.codec.wide.shapes import MASS_BITS
+
+U16, U32, I32, F64 = np.uint16, np.uint32, np.int32, np.float64
+LOWEST = 1 << 16  # of a state
+RENORM = U32(32 - MASS_BITS)
+BITS = U32(MASS_BITS)
+SIXTEEN = U32(16)
+LOW = U32(65535)
+MASK = U32((1 << MASS_BITS) - 1)
+
+
+@inlined
+def put_row(lanes, start, freq, state, words, at, word, flag):
+    """Code one symbol in every lane, the last lane's first; where the words now begin."""
+    for l in range(len(lanes)):
+        x = state[l]
+        f = U32(freq[l])
+        full = (x >> RENORM) >= f
+        word[l] = U16(x & LOW)
+        flag[l] = full
+        x = U32(x >> SIXTEEN) if full else x
+        q = U32(F64(x) / F64(f))
+        state[l] = U32(U32(q << BITS) + U32(x - U32(q * f)) + U32(start[l]))
+    for l in range(len(lanes) - 1, -1, -1):
+        words[at - 1] = word[l]
+        at -= flag[l]
+    return at
+
+
+@inlined
+def take_row(lanes, words, at, state):
+    """Fill up every lane's state; where the next word is."""
+    for l in range(len(lanes)):
+        x = state[l]
+        short = x < U32(LOWEST)
+        word = U32(words[at])
+        state[l] = U32(x << SIXTEEN) | word if short else x
+        at += short
+    return at
+
+
+@inlined
+def put_bits(value, count, l, state, words, at):
+    """Code the `count` <= 14 low bits of a value, evenly, in one lane."""
+    x = state[l]
+    f = U32(U32(1) << U32(MASS_BITS - count))
+    if (x >> RENORM) >= f:
+        at -= 1
+        words[at] = U16(x & LOW)
+        x = U32(x >> SIXTEEN)
+    rest = U32(MASS_BITS - count)
+    state[l] = U32(U32(x >> rest) << BITS) + U32(x & U32(f - U32(1))) + U32(U32(value) << rest)
+    return at
+
+
+@inlined
+def take_bits(count, l, state, words, at):
+    """`count` <= 14 bits of one lane, and where the next word is."""
+    x = state[l]
+    rest = U32(MASS_BITS - count)
+    slot = U32(x & MASK)
+    value = U32(slot >> rest)
+    x = U32(U32(x >> BITS) << rest) + U32(slot & U32(U32(U32(1) << rest) - U32(1)))
+    if x < U32(LOWEST):
+        x = U32(x << SIXTEEN) | U32(words[at])
+        at += 1
+    state[l] = x
+    return value, at
