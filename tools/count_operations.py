@@ -21,7 +21,7 @@ import numpy as np
 
 from spikey.codec.adaptive import loop
 from spikey.codec.builtin import ORDER
-from spikey.codec.plan import initial_scale
+from spikey.codec.survey import initial_scale
 from spikey.coding.range_coder import range_encoder
 from spikey.levels.n1 import N1_VALUES
 from spikey.levels.registry import find_levels

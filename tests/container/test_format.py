@@ -16,10 +16,10 @@ from kit.golden import GOLDEN
 from kit.paths import ROOT
 from kit.writing import cut_into, write_file
 from spikey.base.shipped import FOLDER
+from spikey.codec.adaptive.syntax import channels_in, companions_in
 from spikey.codec.encode import encode_block
 from spikey.codec.method import Method
 from spikey.codec.registry import PREDICTORS
-from spikey.codec.syntax import channels_in, companions_in
 from spikey.container import writer as writer_module
 from spikey.container.records import RECORDS
 from spikey.container.writer import write_bytes_file

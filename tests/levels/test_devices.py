@@ -23,7 +23,7 @@ from spikey.cli import app
 from spikey.codec.decode import decode_block
 from spikey.codec.encode import encode_block
 from spikey.codec.method import Method
-from spikey.codec.syntax import Payload
+from spikey.codec.payload import Payload
 from spikey.coding.packed_bytes import MANY, PIECE, pack_bytes, unpack_bytes
 from spikey.files.compress import compress_file
 from spikey.files.decompress import decompress_file

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from spikey.base.errors import DataError
 from spikey.codec.code_widths import calibrate, edges_of
 from spikey.codec.encode import encode_block
-from spikey.codec.plan import suits
 from spikey.codec.registry import preset_method
+from spikey.codec.survey import suits
 from spikey.levels.affine import Affine
 from spikey.levels.contract import Levels
 from spikey.levels.n1 import N1Levels

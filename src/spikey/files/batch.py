@@ -16,7 +16,7 @@ from spikey.codec.cut import is_single
 from spikey.codec.decode import decode_blocks
 from spikey.codec.encode import encode_smallest
 from spikey.codec.method import MOST_TOGETHER
-from spikey.codec.syntax import Lookup, Payload
+from spikey.codec.payload import Lookup, Payload
 from spikey.container.layout import BLOCK_SAMPLES
 from spikey.container.reader import Reader, decode_ahead
 from spikey.files.compress import Output, Prepared, compress_file, open_recording, write_recording

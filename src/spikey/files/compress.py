@@ -10,7 +10,7 @@ import numpy as np
 
 from spikey.base.errors import DataError
 from spikey.codec.calibration_policy import Chosen
-from spikey.codec.encode import EncodedBlock
+from spikey.codec.payload import EncodedBlock
 from spikey.coding.packed_bytes import PIECE
 from spikey.container.block_writer import Writable
 from spikey.container.contents import Contents
@@ -200,7 +200,7 @@ def check_unchanged(source: Named) -> None:
 def note_on_floats(reader: Reader, name: str) -> str:
     """What to say of a file with floats that are no scaled integers; nothing where there are none."""
     blocks = [block for block in reader.blocks if block.kind == BLOCK_SAMPLES and block.size]
-    packed = sum(reader.method_bytes(block)[:1] == PACKED_BYTE for block in blocks)
+    packed = sum(reader.method_byte(block) == PACKED_BYTE for block in blocks)
     if not packed:
         return ""
     share = "" if packed == len(blocks) else f"in {packed:,} of {len(blocks):,} blocks "

@@ -13,8 +13,9 @@ from typing import Self
 import numpy as np
 
 from spikey.base.errors import DataError
-from spikey.codec.encode import EncodedBlock, encode_smallest
+from spikey.codec.encode import encode_smallest
 from spikey.codec.method import LARGEST
+from spikey.codec.payload import EncodedBlock
 from spikey.codec.registry import preset_method
 from spikey.container.block_writer import BlockWriter
 from spikey.container.contents import packed_record

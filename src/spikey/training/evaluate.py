@@ -13,7 +13,7 @@ from spikey.base.errors import SpikeyError
 from spikey.codec.decode import decode_blocks
 from spikey.codec.encode import encode_block, encode_blocks
 from spikey.codec.method import LARGEST, Method, learned
-from spikey.codec.syntax import Lookup, Payload
+from spikey.codec.payload import Lookup, Payload
 from spikey.model.calibration import Calibration
 from spikey.model.trained import Model
 from spikey.recording.wav import open_wav

@@ -15,7 +15,8 @@ from typing import Any
 
 from spikey.base.errors import DataError
 from spikey.codec.calibration_policy import AUTO, choose_calibration
-from spikey.codec.encode import EncodedBlock, encode_blocks, encode_smallest, stored
+from spikey.codec.encode import encode_blocks, encode_smallest, stored
+from spikey.codec.payload import EncodedBlock
 from spikey.container.contents import Contents
 from spikey.container.reader import Reader, decode_ahead
 from spikey.container.writer import write_file
