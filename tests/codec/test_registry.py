@@ -76,7 +76,7 @@ def test_a_predictor_is_seen_by_configurations(dummies, recording, run, tmp_path
     config.write_text("name: A\npreset: simplest\n")
     assert load(config).preset == "simplest"
     config.write_text("name: A\npreset: simpler\n")
-    with pytest.raises(UsageError, match="must be one of simplest, realtime, balanced, max, not 'simpler'"):
+    with pytest.raises(UsageError, match="must be one of simplest, fast, balanced, max, not 'simpler'"):
         load(config)
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from spikey.codec.survey import Survey
     from spikey.model.calibration import Calibration
 
+DEFAULT_PRESET = "fast"  # where no preset, predictor or model is named
 MOST_NUMBER = 14  # of a predictor, in the low four bits of a payload's first byte; 15 is for copies
 NOT_PREDICTED = (STORED, PACKED, COPIED)
 

@@ -40,7 +40,7 @@ def compress_together(
         for path, out_path in work:
             try:
                 source = stack.enter_context(open_recording(path, settings))
-                if is_single(source, settings.method(0)) and source.frames:
+                if is_single(source, settings.method()) and source.frames:
                     chosen = calibration_for(source, settings)
                     key = b"" if chosen.calibration is None else chosen.calibration.id
                     samples = source.read(0, source.frames)
@@ -69,7 +69,7 @@ def _write_group(
     """Compress recordings of one calibration."""
     calibration = group[0].chosen.calibration
     samples, layouts = [one.samples for one in group], [one.source.layout for one in group]
-    blocks = encode_smallest(samples, layouts, settings.method(0), calibration)
+    blocks = encode_smallest(samples, layouts, settings.method(), calibration)
     decoded: dict[Path, np.ndarray] = {}
     if settings.verify:
         coded = [

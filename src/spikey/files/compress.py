@@ -143,7 +143,7 @@ def write_recording(
         reporting = None if progress is None else counted.reporting(progress, source.layout.itemsize)
         chosen = calibration_for(source, settings) if prepared is None else prepared.chosen
         contents = contents_of(settings, chosen, extra)
-        how = Encoding(settings.method(size_of(source)), chosen.calibration, settings.jobs, settings.block_frames)
+        how = Encoding(settings.method(), chosen.calibration, settings.jobs, settings.block_frames)
         blocks = encode_recording(source, how) if prepared is None else prepared.block
         written = write_file(source, counted, blocks, contents, reporting, tally)
         out.close()

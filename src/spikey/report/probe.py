@@ -1,4 +1,4 @@
-"""A probe of the `realtime` preset's model: where it expects each sample of one channel, and how sure it is."""
+"""A probe of the predictor `lpc`: where it expects each sample of one channel, and how sure it is."""
 
 from __future__ import annotations
 
