@@ -61,7 +61,7 @@ TABLES = env/bin/python -m tools.docs_tables
 
 results: env/.ready
 	$(BENCH) --peers all > validation.json && $(TABLES) --take validation validation.json && rm validation.json
-	$(BENCH) --no-peers --no-floor --preset realtime --preset balanced --model n1-fixed --model n1-lstm-small \
+	$(BENCH) --no-peers --no-floor --preset fast --preset balanced --model n1-fixed --model n1-lstm-small \
 		> models.json && $(TABLES) --take models models.json && rm models.json
 	env/bin/python -m spikey telemetry report $(DATA) --every 5 --channels 1024 --simulated --ratio 50 --ratio 100 \
 		--ratio 204.8 --ratio 500 --ratio 1000 --json > telemetry.json && \

@@ -1,5 +1,5 @@
 /* `.spky` files in memory around the codec of spikey.h: sections 2 to 8 of docs/format.md, as far as they are needed for
- * the preset realtime. Nothing is allocated here either.
+ * the predictor lpc. Nothing is allocated here either.
  */
 #ifndef SPIKEY_CONTAINER_H
 #define SPIKEY_CONTAINER_H
@@ -72,7 +72,7 @@ spikey_status spikey_wav(spikey_recording *recording, const uint8_t *data, size_
 uint64_t spikey_bound(const spikey_recording *recording);
 uint64_t spikey_scratch(const spikey_recording *recording);
 
-/* Write the file of a canonical WAV to `out`: the bytes that the Python package writes with the preset realtime and the
+/* Write the file of a canonical WAV to `out`: the bytes that the Python package writes with the predictor lpc and the
  * calibration n1, or, where not `calibrated`, none. Types: those of WAV files. SPIKEY_ROOM where room or scratch are
  * smaller than the bounds. */
 spikey_status spikey_pack(

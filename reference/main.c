@@ -1,4 +1,4 @@
-/* spikey-ref: compresses canonical WAV files as the preset realtime does, and restores what it and Python wrote. */
+/* spikey-ref: compresses canonical WAV files as the predictor lpc does, and restores what it and Python wrote. */
 #define _POSIX_C_SOURCE 199309L
 
 #include <stdio.h>

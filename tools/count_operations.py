@@ -21,7 +21,7 @@ import numpy as np
 
 from spikey.codec.adaptive import loop
 from spikey.codec.builtin import ORDER
-from spikey.codec.plan import initial_scale
+from spikey.codec.survey import initial_scale
 from spikey.coding.range_coder import range_encoder
 from spikey.levels.n1 import N1_VALUES
 from spikey.levels.registry import find_levels
@@ -39,7 +39,7 @@ from spikey.recording.simulate import simulate
 from spikey.report.counted import NETWORKS
 from tools.opcount import CountingNumpy, Memory, Tally, quick_dot, start, wrapped
 
-PREDICTORS = ("realtime", "lms", "balanced", *NETWORKS)
+PREDICTORS = ("lpc", "lms", "balanced", *NETWORKS)
 UNCOMPILED = os.environ.get("NUMBA_DISABLE_JIT") == "1"
 COUNTED = ("spikey.model.", "spikey.coding.", "spikey.codec.", "spikey.base.jit")  # modules
 WEIGHTS = ("first", "rest", "second", "direct", "bias", "head_inputs", "head_units", "head_bias")

@@ -16,13 +16,16 @@ import numpy as np
 import spikey
 from spikey.base.errors import SpikeyError
 from spikey.codec.calibration_policy import AUTO, choose_calibration
-from spikey.codec.registry import preset_method
+from spikey.codec.method import LPC
+from spikey.files.arrays import compress_with
+from spikey.files.settings import Settings
 from spikey.recording.layout import Layout, pack
 from spikey.recording.readable import ArraySource
 from spikey.recording.simulate import simulate
 
 RATE = 30_000
 REPEATS = 5
+LPC_FILE = Settings(predictor="lpc")
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ def cases(frames: int = 60_000, channels: int = 16, many: int = 5_000) -> Iterat
 
 
 def measure(case: Case, repeats: int = REPEATS) -> Row:
-    """Compress with the preset realtime, restore and compare; the best times of `repeats`, one thread.
+    """Compress with the predictor lpc, restore and compare; the best times of `repeats`, one thread.
 
     The speed is that of a long recording: the look for a calibration, once for each, is timed apart.
     """
@@ -110,18 +113,18 @@ def measure(case: Case, repeats: int = REPEATS) -> Row:
     encode = decode = look = float("inf")
     for _ in range(repeats):
         start = time.perf_counter()
-        data = spikey.compress(samples, RATE, "realtime", calibration=None)
+        data = compress_with(samples, RATE, Settings(predictor="lpc", calibration=None))
         middle = time.perf_counter()
         restored = spikey.decompress(data).samples
         end = time.perf_counter()
-        choose_calibration(AUTO, ArraySource(samples, RATE), preset_method("realtime"))
+        choose_calibration(AUTO, ArraySource(samples, RATE), LPC)
         look = min(look, time.perf_counter() - end)
         encode, decode = min(encode, middle - start), min(decode, end - middle)
     layout = Layout(samples.shape[1], RATE, str(samples.dtype))
     if pack(restored, layout) != pack(samples, layout):
         raise SpikeyError(f"{case.device}: is not restored; please report this")
-    data = spikey.compress(samples, RATE, "realtime")
-    plain = None if case.plain is None else spikey.compress(case.plain, RATE, "realtime")
+    data = compress_with(samples, RATE, LPC_FILE)
+    plain = None if case.plain is None else compress_with(case.plain, RATE, LPC_FILE)
     with spikey.open(data) as reader:
         levels = reader.levels(reader.blocks[0])
     return Row(

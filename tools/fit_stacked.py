@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from spikey.codec.adaptive.loop import run
-from spikey.codec.plan import initial_scale, levels_of
+from spikey.codec.survey import initial_scale, levels_of
 from spikey.coding.range_coder import range_encoder
 from spikey.files.devices import training_files
 from spikey.model.calibration import Calibration, n1

@@ -220,9 +220,9 @@ def _mtscomp(reader: Any) -> Iterator[_Decoded]:
 def stores() -> list[Any]:
     """What is compared. Blosc as SpikeInterface has it by default; the others at their strongest that is practical."""
     return [
-        ZarrStore("spikey realtime, Zarr", {"id": "spikey", "preset": "realtime"}),
+        ZarrStore("spikey fast, Zarr", {"id": "spikey", "preset": "fast"}),
         ZarrStore("spikey balanced, Zarr", {"id": "spikey", "preset": "balanced"}),
-        SpkyStore("realtime"),
+        SpkyStore("fast"),
         SpkyStore("balanced"),
         ZarrStore("Blosc-zstd 5, bitshuffle", {"id": "blosc", "cname": "zstd", "clevel": 5, "shuffle": 2}),
         ZarrStore("FLAC 8", {"id": "flac", "level": 8}),

@@ -20,7 +20,7 @@ from kit.paths import ROOT
 from kit.writing import cut_into, write_file
 from spikey.cli.common import settings_from
 from spikey.codec.encode import encode_block
-from spikey.codec.registry import preset_method
+from spikey.codec.method import LPC
 from spikey.container.reader import Reader
 from spikey.levels.n1 import N1_VALUES
 from spikey.model.calibration import Calibration
@@ -65,7 +65,7 @@ def test_folders_with_several_jobs(tmp_path):
     for name, content in files.items():
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "in" / name).write_bytes(content)
-    command = ["-m", "spikey", "compress", tmp_path / "in", tmp_path / "out", "--jobs", "2", "--preset", "realtime"]
+    command = ["-m", "spikey", "compress", tmp_path / "in", tmp_path / "out", "--jobs", "2", "--preset", "fast"]
     out, err = process(*command, status=1)
     assert "3 files" in out
     assert sorted(err.splitlines()) == sorted(
@@ -91,7 +91,7 @@ def test_an_interrupt_leaves_nothing(tmp_path, many):
         (tmp_path / "in" / name).write_bytes(samples.tobytes())
     what = [tmp_path / "in", out, "--jobs", "2"] if many else [tmp_path / "in" / "a.raw", out]
     kind = ["--channels", "1", "--rate", "30000", "--dtype", "int16"]
-    command = [sys.executable, "-m", "spikey", "compress", *map(str, what), *kind, "--preset", "realtime"]
+    command = [sys.executable, "-m", "spikey", "compress", *map(str, what), *kind, "--preset", "fast"]
     running = subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 100
     while not any(path.stat().st_size > 100_000 for path in parts(tmp_path)) and time.monotonic() < deadline:
@@ -132,7 +132,7 @@ def test_info(tmp_path, run):
     (tmp_path / "a.wav").write_bytes(wav(500, 2))
     (tmp_path / "float.wav").write_bytes(wav(500).replace(b"\x10\0\0\0\1\0", b"\x10\0\0\0\3\0", 1))
     for name in ("a", "float"):
-        assert run("compress", tmp_path / f"{name}.wav", tmp_path / f"{name}.spky", "--preset", "realtime")[0] == 0
+        assert run("compress", tmp_path / f"{name}.wav", tmp_path / f"{name}.spky", "--preset", "fast")[0] == 0
     status, out, err = run("info", "--json", tmp_path / "a.spky", tmp_path / "float.spky")
     assert (status, err) == (0, "")
     first, second = json.loads(out)
@@ -159,7 +159,7 @@ def test_info(tmp_path, run):
 def test_verify(tmp_path, run):
     for name in ("a", "b", "c"):
         (tmp_path / f"{name}.wav").write_bytes(wav(400, seed=ord(name)))
-    assert run("compress", tmp_path, "--preset", "realtime", "--jobs", "2")[0] == 0
+    assert run("compress", tmp_path, "--preset", "fast", "--jobs", "2")[0] == 0
     status, out, err = run("verify", tmp_path)
     assert (status, err) == (0, "") and out.startswith("verified 3 files")
     data = bytearray((tmp_path / "b.spky").read_bytes())
@@ -178,7 +178,7 @@ def test_raw_files_keep_their_names(tmp_path, run):
     for name in ("a.dat", "b.raw"):
         (tmp_path / "in" / name).parent.mkdir(exist_ok=True)
         (tmp_path / "in" / name).write_bytes(content)
-    kind = ["--channels", 2, "--rate", "30000.5", "--dtype", "int16", "--preset", "realtime"]
+    kind = ["--channels", 2, "--rate", "30000.5", "--dtype", "int16", "--preset", "fast"]
     assert run("compress", tmp_path / "in", tmp_path / "out", *kind)[0] == 0
     assert names(tmp_path / "out") == {"in/a.dat.spky", "in/b.raw.spky"}
     assert run("decompress", tmp_path / "out", tmp_path / "back")[0] == 0
@@ -202,7 +202,7 @@ def test_a_configuration_chooses_and_is_not_needed_to_restore(tmp_path, run):
     (tmp_path / "a.wav").write_bytes(wav(500))
     config = tmp_path / "c.yaml"
     config.write_text(
-        "preset: realtime\nbitstream_encoding: {type: arithmetic}\npreprocessing: {use_delta_encoding: false}\n"
+        "preset: fast\nbitstream_encoding: {type: arithmetic}\npreprocessing: {use_delta_encoding: false}\n"
     )
     assert run("compress", "--config", config, tmp_path / "a.wav", tmp_path / "a.spky")[0] == 0
     facts = json.loads(run("info", "--json", tmp_path / "a.spky")[1])[0]
@@ -210,7 +210,7 @@ def test_a_configuration_chooses_and_is_not_needed_to_restore(tmp_path, run):
     status, _, err = run("decompress", "--config", ROOT / "config.yaml", tmp_path / "a.spky", tmp_path / "b.wav")
     assert (status, err) == (0, "")
     assert (tmp_path / "b.wav").read_bytes() == (tmp_path / "a.wav").read_bytes()
-    config.write_text("presett: realtime\n")
+    config.write_text("presett: fast\n")
     refused(run("compress", "--config", config, tmp_path / "a.wav", tmp_path / "x"), 2, config, "preset")
     assert not (tmp_path / "x").exists()
 
@@ -256,7 +256,7 @@ def test_bad_inputs_of_compress(tmp_path, run):
     good.write_bytes(wav(100))
     kind = ("--channels", "1", "--rate", "100", "--dtype", "int16")
     for wrong, says in [
-        (("--preset", "fast"), "realtime"),
+        (("--preset", "quick"), "fast"),
         (("--calibration", tmp_path / "none"), tmp_path / "none"),
         (("--calibration", good), good),
         (("--channels", "2"), "--rate"),
@@ -287,18 +287,18 @@ def bad_folder(folder: Path) -> Path:
 def test_bad_inputs_of_the_other_commands(tmp_path, run, monkeypatch):
     mine = Calibration(np.arange(1025, dtype=np.int32) * 64, np.array([1 << 16], np.int32))
     codes = np.random.default_rng(0).integers(500, 520, (90, 1))
-    assert encode_block(N1_VALUES[codes], preset_method("realtime"), mine) is not None
+    assert encode_block(N1_VALUES[codes], LPC, mine) is not None
     (tmp_path / "mine.safetensors").write_bytes(mine.to_bytes())
     layout = Layout(1, 19_531, "int16")
     (tmp_path / "a.wav").write_bytes(canonical_head(layout, 90) + pack(N1_VALUES[codes], layout))
     packed, out = tmp_path / "a.spky", tmp_path / "b.wav"
-    options = ["--calibration", tmp_path / "mine.safetensors", "--preset", "realtime"]
+    options = ["--calibration", tmp_path / "mine.safetensors", "--preset", "fast"]
     assert run("compress", tmp_path / "a.wav", packed, *options)[0] == 0
     assert run("decompress", packed, out)[0] == 0  # it travels with the file
     out.unlink()
     data = packed.read_bytes()
     cut_into(monkeypatch, 30, 1)
-    assert run("compress", tmp_path / "a.wav", packed, "--preset", "realtime", "--force")[0] == 0
+    assert run("compress", tmp_path / "a.wav", packed, "--preset", "fast", "--force")[0] == 0
     blocks = packed.read_bytes()
     with Reader(packed) as reader:
         at = reader.blocks[1].offset + 5
@@ -337,7 +337,7 @@ def test_a_missing_calibration(tmp_path, run, monkeypatch):
     mine = Calibration(edges, np.array([1 << 16], np.int32))
     samples = N1_VALUES[np.random.default_rng(0).integers(500, 520, (90, 1))]
     with (tmp_path / "a.spky").open("wb") as file:
-        write_file(ArraySource(samples, 20_000), file, preset_method("realtime"), mine)
+        write_file(ArraySource(samples, 20_000), file, LPC, mine)
     for command in (["decompress", tmp_path / "a.spky", tmp_path / "b.wav"], ["verify", tmp_path / "a.spky"]):
         refused(run(*command), 1, tmp_path / "a.spky", mine.id.hex(), "SPIKEY_CALIBRATIONS")
     refused(run("decompress", "--salvage", tmp_path / "a.spky", tmp_path / "b.wav"), 1, mine.id.hex())

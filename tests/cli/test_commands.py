@@ -59,7 +59,7 @@ def test_calibrate_finds_the_widths_of_the_simulated_converter(folder, tmp_path)
 
     packed = [tmp_path / name for name in ("with.spky", "without.spky")]
     for path, options in zip(packed, (["--calibration", str(out)], ["--calibration", "none"]), strict=True):
-        done = runner.invoke(app, ["compress", str(wav), str(path), "--preset", "realtime", *options])
+        done = runner.invoke(app, ["compress", str(wav), str(path), "--preset", "fast", *options])
         assert done.exit_code == 0, done.output
     assert packed[0].stat().st_size < 0.99 * packed[1].stat().st_size
     done = runner.invoke(app, ["decompress", str(packed[0]), str(tmp_path / "back.wav")])  # the calibration is inside
@@ -68,29 +68,29 @@ def test_calibrate_finds_the_widths_of_the_simulated_converter(folder, tmp_path)
 
 
 def test_bench_measures_what_files_take(folder, tmp_path):
-    done = runner.invoke(app, ["bench", str(folder), "--preset", "realtime", "--repeats", "1", "--json", "--no-peers"])
+    done = runner.invoke(app, ["bench", str(folder), "--preset", "fast", "--repeats", "1", "--json", "--no-peers"])
     assert done.exit_code == 0, done.output
     (row,) = json.loads(done.stdout)["rows"]
     assert row["recordings"] == 2 and row["original"] == sum(f.stat().st_size for f in folder.glob("*.wav"))
-    runner.invoke(app, ["compress", str(folder), f"{tmp_path}/", "--preset", "realtime"])
+    runner.invoke(app, ["compress", str(folder), f"{tmp_path}/", "--preset", "fast"])
     assert row["compressed"] == sum(f.stat().st_size for f in tmp_path.rglob("*.spky"))
     assert row["ratio"] == pytest.approx(row["original"] / row["compressed"])
 
 
 def test_bench_measures_pcodec_side_by_side(folder):
     pytest.importorskip("pcodec")
-    chosen = codecs(["realtime"], "pcodec conv1(16)")
+    chosen = codecs(["fast"], "pcodec conv1(16)")
     results = {result.codec: result for result in measure([folder / "1.wav"], chosen, 1)}
-    assert results["spikey realtime"].compressed < results["pcodec conv1(16), level 12, codes"].compressed
+    assert results["spikey fast"].compressed < results["pcodec conv1(16), level 12, codes"].compressed
 
 
 def test_bench_measures_models(folder, tmp_path):
     picture = tmp_path / "gains.png"
-    options = ["--model", "n1-fixed", "--preset", "realtime", "--repeats", "1", "--json", "--no-peers"]
+    options = ["--model", "n1-fixed", "--preset", "fast", "--repeats", "1", "--json", "--no-peers"]
     done = runner.invoke(app, ["bench", str(folder), *options, "--picture", str(picture)])
     assert done.exit_code == 0, done.output
-    alone, realtime = json.loads(done.stdout)["rows"]
-    assert alone["codec"] == "spikey n1-fixed" and alone["compressed"] <= realtime["compressed"]
+    alone, fast = json.loads(done.stdout)["rows"]
+    assert alone["codec"] == "spikey n1-fixed" and alone["compressed"] <= fast["compressed"]
     assert picture.read_bytes()[1:4] == b"PNG"
     sizes = {}
     for option in ("--fallback", "--no-fallback"):
@@ -103,7 +103,7 @@ def test_bench_measures_models(folder, tmp_path):
 
 def test_bench_refuses_unknown_presets(folder):
     done = runner.invoke(app, ["bench", str(folder), "--preset", "best"])
-    assert isinstance(done.exception, UsageError) and "realtime" in str(done.exception)
+    assert isinstance(done.exception, UsageError) and "fast" in str(done.exception)
 
 
 def test_doctor_finds_nothing_wrong():
@@ -150,7 +150,7 @@ def test_evaluation_of_the_challenge(folder, tmp_path, how):
     assert f"{everything} bytes): {honest:.4f}" in done.stdout
 
 
-@pytest.mark.parametrize("preset", ["realtime", "balanced"])
+@pytest.mark.parametrize("preset", ["fast", "balanced"])
 def test_a_second_process_compiles_nothing(folder, tmp_path, preset):
     command = [sys.executable, str(ROOT / "cli.py"), "compress", "--preset", preset, str(folder / "1.wav")]
     for name in ("first.spky", "second.spky"):

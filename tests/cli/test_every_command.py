@@ -13,7 +13,7 @@ from kit.commands import process, wav
 from kit.paths import ROOT
 from spikey.cli import app
 
-QUICK = ("--preset", "realtime")
+QUICK = ("--preset", "fast")
 
 
 def commands() -> dict[str, object]:
@@ -43,7 +43,7 @@ CALLS: dict[str, list[str] | None] = {
     "models": None,
     "calibrate": ["{a}", "{o}.safetensors"],
     "simulate": ["{o}.wav", "--seconds", "0.1"],
-    "bench": ["{a}", "--no-peers", "--no-floor", "--preset", "realtime", "--html", "{o}.html"],
+    "bench": ["{a}", "--no-peers", "--no-floor", "--preset", "fast", "--html", "{o}.html"],
     "budget": ["--picture", "{o}.png"],
     "doctor": None,
     "demo": None,  # in a folder of its own, which it replaces: tests/report/test_bench.py

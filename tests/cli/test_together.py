@@ -19,7 +19,7 @@ from kit.archives import noise, wav
 from kit.paths import SOURCE
 from kit.writing import write_file
 from spikey.base.errors import UsageError
-from spikey.codec.registry import preset_method
+from spikey.codec.method import LPC
 from spikey.container.archive import Archive
 from spikey.container.extra import Extra
 from spikey.recording.readable import ArraySource
@@ -54,7 +54,7 @@ def recordings(root: Path) -> dict[str, bytes]:
 @pytest.fixture
 def archive(folder, run, tmp_path) -> Path:
     out = tmp_path / "all.spky"
-    assert run("compress", folder, out, "--together", "--preset", "realtime")[0] == 0
+    assert run("compress", folder, out, "--together", "--preset", "fast")[0] == 0
     return out
 
 
@@ -70,7 +70,7 @@ def broken(path: Path, name: str) -> Path:
 
 def test_there_and_back(folder, run, tmp_path):
     out = tmp_path / "all.spky"
-    status, said, err = run("compress", folder, out, "--together", "--preset", "realtime", "--jobs", 2)
+    status, said, err = run("compress", folder, out, "--together", "--preset", "fast", "--jobs", 2)
     assert status == 0 and "4 files (1 group made at once)" in said
     assert err.startswith("note: 1 other file left out, as only .wav files are taken: ") and err.endswith("notes.txt\n")
     size = sum(map(len, recordings(folder).values()))
@@ -118,7 +118,7 @@ def test_wrong_calls(archive, folder, run, tmp_path):
 def test_bad_recordings_are_named_and_left_out(folder, run, tmp_path):
     (folder / "bad.wav").write_bytes(b"RIFF")
     out = tmp_path / "x.spky"
-    status, said, err = run("compress", folder, out, "--together", "--preset", "realtime")
+    status, said, err = run("compress", folder, out, "--together", "--preset", "fast")
     assert status == 1 and "4 files" in said
     assert (
         "bad.wav ends after 4 bytes" in err and f"1 of 5 files could not be compressed and are not in {tmp_path}" in err
@@ -129,7 +129,7 @@ def test_raw_files(run, tmp_path):
     (tmp_path / "in").mkdir()
     content = noise(1, channels=2).astype("<i2").tobytes() + b"!"
     (tmp_path / "in" / "a.dat").write_bytes(content)
-    raw = ("--channels", 2, "--rate", 30_000, "--dtype", "int16", "--preset", "realtime", "--keep-partial")
+    raw = ("--channels", 2, "--rate", 30_000, "--dtype", "int16", "--preset", "fast", "--keep-partial")
     assert run("compress", tmp_path / "in", tmp_path / "x.spky", "--together", *raw)[0] == 0
     assert run("decompress", tmp_path / "x.spky", tmp_path / "back")[0] == 0
     assert files(tmp_path / "back") == {"a.dat": content}
@@ -193,7 +193,7 @@ def test_an_interrupted_run_leaves_nothing(tmp_path):
         "--jobs",
         "2",
         "--preset",
-        "realtime",
+        "fast",
     ]
     run = subprocess.Popen(arguments, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
@@ -241,13 +241,13 @@ def test_topology_knows_the_probe(tmp_path):
     probe = {"probes": [{"contact_positions": [[0, 0], [0, 20], [16, 10]], "device_channel_indices": [2, 0, 1]}]}
     metadata = {"streams": [{"name": "", "columns": [0, 1, 2], "probe": probe}]}
     with open(tmp_path / "a.spky", "wb") as out:
-        write_file(ArraySource(samples, 20_000), out, preset_method("realtime"), extra=Extra(metadata))
+        write_file(ArraySource(samples, 20_000), out, LPC, extra=Extra(metadata))
     found = of_channels(tmp_path / "a.spky", opener())
     assert found.positions is not None and found.positions.tolist() == [[0, 20], [16, 10], [0, 0]]
     draw_topology(tmp_path / "x.png", found, "probe")
     metadata["streams"][0]["probe"] = {"probes": [{"contact_positions": "x"}]}
     with open(tmp_path / "b.spky", "wb") as out:
-        write_file(ArraySource(samples, 20_000), out, preset_method("realtime"), extra=Extra(metadata))
+        write_file(ArraySource(samples, 20_000), out, LPC, extra=Extra(metadata))
     assert of_channels(tmp_path / "b.spky", opener()).positions is None
 
 
@@ -259,7 +259,7 @@ def test_topology_reads_compressed_recordings_too(folder, tmp_path):
         from spikey.files.compress import compress_file
         from spikey.files.settings import Settings
 
-        compress_file(path, same[-1], Settings(preset="realtime"))
+        compress_file(path, same[-1], Settings(preset="fast"))
     one, other = (of_recordings(["a", "b"], each, opener()) for each in (paths, same))
     assert one.links == other.links and len(one.links) == 1
     assert np.allclose(one.correlations, other.correlations)

@@ -11,17 +11,15 @@ from kit.paths import DATA
 from spikey.cli import app
 from spikey.codec import code_widths
 from spikey.codec.calibration_policy import AUTO, choose_calibration
-from spikey.codec.registry import preset_method
+from spikey.codec.method import LPC
 from spikey.model.calibration import n1
 from spikey.recording.readable import ArraySource
 from spikey.recording.simulate import simulate
 from spikey.report.self_test import known_signal
 
-REALTIME = preset_method("realtime")
-
 
 def chosen(samples: np.ndarray) -> tuple:
-    return choose_calibration(AUTO, ArraySource(samples, 20_000), REALTIME)
+    return choose_calibration(AUTO, ArraySource(samples, 20_000), LPC)
 
 
 def test_an_n1_is_recognised():
@@ -36,9 +34,9 @@ def test_widths_of_another_converter_are_estimated_once_and_stored():
     samples = simulate(600_000, seed=2)
     calibration, data = chosen(samples)
     assert calibration is not None and data == calibration.to_bytes()
-    packed = spikey.compress(samples, 19_531, "realtime")
+    packed = spikey.compress(samples, 19_531, "fast")
     assert calibration.id in packed[:64]
-    assert len(packed) < 0.99 * len(spikey.compress(samples, 19_531, "realtime", calibration=None))
+    assert len(packed) < 0.99 * len(spikey.compress(samples, 19_531, "fast", calibration=None))
     np.testing.assert_array_equal(spikey.decompress(packed).samples, samples)
 
 
@@ -61,7 +59,7 @@ def test_too_many_levels_and_digital_lines_go_without():
 def test_a_dead_channel_outside_the_range_of_the_others(dtype, middle, dead):
     noise = np.rint(np.random.default_rng(1).normal(middle, 40, 300_000)).astype(dtype)
     samples = np.stack([noise, np.full_like(noise, dead)], axis=1)
-    packed = spikey.compress(samples, 30_000, "realtime")
+    packed = spikey.compress(samples, 30_000, "fast")
     np.testing.assert_array_equal(spikey.decompress(packed).samples, samples)
 
 
@@ -71,8 +69,8 @@ def test_dead_channels_teach_nothing():
     alone, _ = chosen(live)
     calibration, data = chosen(beside)
     assert calibration is not None and data is not None and calibration.alphabet == alone.alphabet
-    packed = spikey.compress(beside, 20_000, "realtime")
-    assert len(packed) < 0.99 * len(spikey.compress(beside, 20_000, "realtime", calibration=None))
+    packed = spikey.compress(beside, 20_000, "fast")
+    assert len(packed) < 0.99 * len(spikey.compress(beside, 20_000, "fast", calibration=None))
     np.testing.assert_array_equal(spikey.decompress(packed).samples, beside)
 
 
@@ -92,7 +90,7 @@ def test_an_unreadable_recording_still_fails():
             raise spikey.DataError("gone")
 
     with pytest.raises(spikey.DataError, match="gone"):
-        choose_calibration(AUTO, Gone(np.zeros((600_000, 1), np.int16), 1), REALTIME)
+        choose_calibration(AUTO, Gone(np.zeros((600_000, 1), np.int16), 1), LPC)
 
 
 @pytest.mark.data("vendors/axon")

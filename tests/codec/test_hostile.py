@@ -21,13 +21,15 @@ from kit.writing import front_of, write_file
 from spikey.base.errors import DataError, UsageError
 from spikey.base.limits import Limits, allowed
 from spikey.codec.adaptive import networks
+from spikey.codec.adaptive.plan import Plan
+from spikey.codec.adaptive.syntax import channels_in
 from spikey.codec.cut import block_shape
 from spikey.codec.decode import decode_block
 from spikey.codec.encode import encode_block
 from spikey.codec.low_bits import pack_bits, unpack_bits
 from spikey.codec.method import LARGEST, Method, learned
-from spikey.codec.plan import Channel, Plan
-from spikey.codec.syntax import Lookup, Payload, channels_in, needs_model
+from spikey.codec.payload import Lookup, Payload, needs_model
+from spikey.codec.survey import Channel
 from spikey.container import archive_writer
 from spikey.container.archive import Archive
 from spikey.container.archive_writer import ArchiveWriter
@@ -184,7 +186,7 @@ def test_a_block_of_more_work_than_is_allowed_is_refused_before_it_is_decoded(mo
     payload = constant(100, 3)
     alone(payload, 100, 3)
     monkeypatch.setattr(allowed, "work", 300 * weights - 1)
-    monkeypatch.setattr(networks, "decode", None)
+    monkeypatch.setattr(networks, "_fill", None)
     with pytest.raises(DataError, match=f"SPIKEY_MOST_WORK={300 * weights}"):
         alone(payload, 100, 3)
 

@@ -72,11 +72,11 @@ def test_a_predictor_is_seen_by_configurations(dummies, recording, run, tmp_path
     assert load(config).predictor.type == "last"
     assert run("compress", "--config", config, recording, tmp_path / "a.spky")[0] == 0
     with Reader(tmp_path / "a.spky") as reader:
-        assert reader.method_bytes(reader.blocks[0])[0] & 15 == PREDICTOR.number
+        assert reader.method_byte(reader.blocks[0])[0] & 15 == PREDICTOR.number
     config.write_text("name: A\npreset: simplest\n")
     assert load(config).preset == "simplest"
     config.write_text("name: A\npreset: simpler\n")
-    with pytest.raises(UsageError, match="must be one of simplest, realtime, balanced, max, not 'simpler'"):
+    with pytest.raises(UsageError, match="must be one of simplest, fast, balanced, max, not 'simpler'"):
         load(config)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import spikey
-from kit.archives import FRAMES, REALTIME, contents, damaged, floats, members, noise, wav
+from kit.archives import FAST, FRAMES, contents, damaged, floats, members, noise, wav
 from spikey.base.errors import DamagedError, DataError, UsageError
 from spikey.container import archive_companions
 from spikey.container.archive import Archive
@@ -69,7 +69,7 @@ def test_copies_cost_next_to_nothing_and_are_found(archive):
 def test_groups_go_by_rate_length_and_magnitude(folder):
     files = members(folder)
     paths = [path for name, path in files if name not in ("law.wav",)]
-    found = plan(paths, lambda path: archives_module.open_recording(path, REALTIME))
+    found = plan(paths, lambda path: archives_module.open_recording(path, FAST))
     names = [[paths[one.place].name for one in group] for group in found]
     assert sorted(max(names, key=len)) == ["a0.wav", "a1.wav", "a2.wav", "a3.wav", "same.wav", "tail.wav"]
     assert sum(len(group) == 1 for group in names) == len(names) - 1
@@ -109,12 +109,12 @@ def test_no_recording_needs_more_than_a_bounded_number_of_others(tmp_path):
 
 
 def test_one_recording_only_and_none(tmp_path, folder):
-    packing = compress_archive([("a.wav", folder / "a0.wav")], tmp_path / "a.spky", REALTIME)
+    packing = compress_archive([("a.wav", folder / "a0.wav")], tmp_path / "a.spky", FAST)
     assert packing.groups == 0 and [entry.kind for entry in packing.entries] == [0]
     with Archive(tmp_path / "a.spky") as opened:
         assert contents(opened, tmp_path) == {"a.wav": (folder / "a0.wav").read_bytes()}
     with pytest.raises(UsageError, match="nothing to compress"):
-        compress_archive([], tmp_path / "none.spky", REALTIME)
+        compress_archive([], tmp_path / "none.spky", FAST)
     assert not (tmp_path / "none.spky").exists()
     empty = io.BytesIO()
     with ArchiveWriter(empty):
@@ -124,12 +124,12 @@ def test_one_recording_only_and_none(tmp_path, folder):
 
 
 def test_the_bytes_do_not_depend_on_threads(folder, archive, tmp_path):
-    compress_archive(members(folder), tmp_path / "one.spky", REALTIME)
+    compress_archive(members(folder), tmp_path / "one.spky", FAST)
     assert (tmp_path / "one.spky").read_bytes() == archive.read_bytes()
 
 
 def test_blocks_of_a_long_recording(folder, tmp_path):
-    settings = replace(REALTIME, block_frames=500)
+    settings = replace(FAST, block_frames=500)
     files = [(path.name, path) for path in (folder / "a0.wav", folder / "deep" / "er" / "tail.wav")]
     compress_archive(files, tmp_path / "a.spky", settings)
     with Archive(tmp_path / "a.spky") as opened:
@@ -176,10 +176,10 @@ def test_entries_and_directory_are_inverses():
 def test_a_recording_that_cannot_be_read_is_left_out_and_named(folder, tmp_path):
     (tmp_path / "bad.wav").write_bytes(b"not a recording")
     files = [("a.wav", folder / "a0.wav"), ("bad.wav", tmp_path / "bad.wav"), ("gone.wav", tmp_path / "gone.wav")]
-    packing = compress_archive(files, tmp_path / "x.spky", REALTIME)
+    packing = compress_archive(files, tmp_path / "x.spky", FAST)
     assert len(packing.failures) == 2 and list(packing.outcomes) == ["a.wav"]
     with pytest.raises(DataError, match="bad.wav"):
-        compress_archive(files[1:], tmp_path / "y.spky", REALTIME)
+        compress_archive(files[1:], tmp_path / "y.spky", FAST)
     assert not (tmp_path / "y.spky").exists()
 
 
@@ -193,7 +193,7 @@ def test_a_companion_that_fails_does_not_take_the_others_along(folder, tmp_path,
 
     monkeypatch.setattr(archives_module, "write_file", failing)
     files = [(path.name, path) for path in (folder / "a0.wav", folder / "a1.wav", folder / "deep" / "same.wav")]
-    packing = compress_archive(files, tmp_path / "x.spky", REALTIME)
+    packing = compress_archive(files, tmp_path / "x.spky", FAST)
     assert [str(error) for error in packing.failures] == [f"{folder / 'a1.wav'}: went away"]
     with Archive(tmp_path / "x.spky") as opened:
         assert sorted(opened.names) == ["a0.wav", "same.wav"] and opened.entry("same.wav").kind != COPY
@@ -206,7 +206,7 @@ def test_what_does_not_decode_is_never_kept(folder, tmp_path, monkeypatch):
 
     monkeypatch.setattr(archives_module, "compare", wrong)
     with pytest.raises(archives_module.SpikeyError, match="differs"):
-        compress_archive([("a.wav", folder / "a0.wav")], tmp_path / "x.spky", REALTIME)
+        compress_archive([("a.wav", folder / "a0.wav")], tmp_path / "x.spky", FAST)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -215,18 +215,18 @@ def test_an_interrupted_run_leaves_nothing(folder, tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        compress_archive(members(folder), tmp_path / "x.spky", replace(REALTIME, jobs=2), interrupt)
+        compress_archive(members(folder), tmp_path / "x.spky", replace(FAST, jobs=2), interrupt)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_names_that_cannot_be_kept(folder, tmp_path):
     with pytest.raises(UsageError, match="both be called a.wav"):
-        compress_archive([("a.wav", folder / "a0.wav"), ("a.wav", folder / "a1.wav")], tmp_path / "x", REALTIME)
+        compress_archive([("a.wav", folder / "a0.wav"), ("a.wav", folder / "a1.wav")], tmp_path / "x", FAST)
     with pytest.raises(UsageError, match="no name that a file can be restored under"):
-        compress_archive([("a:b.wav", folder / "a0.wav")], tmp_path / "x", REALTIME)
+        compress_archive([("a:b.wav", folder / "a0.wav")], tmp_path / "x", FAST)
     shutil.copy(folder / "a0.wav", tmp_path / "same.wav")
     with pytest.raises(UsageError, match="read and written at once"):
-        compress_archive([("a.wav", tmp_path / "same.wav")], tmp_path / "same.wav", REALTIME)
+        compress_archive([("a.wav", tmp_path / "same.wav")], tmp_path / "same.wav", FAST)
 
 
 def test_facts(archive):
@@ -239,7 +239,7 @@ def test_facts(archive):
 
 def test_companions_are_used_and_single_recordings_decode_their_chain_only(folder, tmp_path, monkeypatch):
     files = [item for item in members(folder) if item[0].startswith(("a", "two"))]
-    settings = replace(REALTIME, preset="max")
+    settings = replace(FAST, preset="max")
     compress_archive(files, tmp_path / "x.spky", settings)
     with Archive(tmp_path / "x.spky") as opened:
         kinds = {entry.name: entry.kind for entry in opened.entries}
@@ -294,7 +294,7 @@ def test_companions_of_several_channels_in_blocks(tmp_path):
     (root / "a.wav").write_bytes(wav(common + noise(2, 2500, 2) / 2))
     (root / "b.wav").write_bytes(wav(np.concatenate([common, noise(3, 2500)], axis=1)))
     (root / "c.wav").write_bytes(floats(common[:, 0]))
-    settings = replace(REALTIME, preset="max", block_frames=1000, jobs=2)
+    settings = replace(FAST, preset="max", block_frames=1000, jobs=2)
     compress_archive(members(root), tmp_path / "x.spky", settings)
     with Archive(tmp_path / "x.spky") as opened:
         assert opened.names == ["a.wav", "b.wav", "c.wav"]

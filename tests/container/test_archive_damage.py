@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import spikey
-from kit.archives import FRAMES, REALTIME, damaged, noise, wav
+from kit.archives import FAST, FRAMES, damaged, noise, wav
 from spikey.base.errors import DamagedError, DataError, UsageError
 from spikey.container import archive_companions
 from spikey.container.archive import Archive
@@ -79,7 +79,7 @@ def test_a_companion_that_is_another_is_noticed(archive, tmp_path):
     """Its file replaced by a whole one of the same form, its entry in accord."""
     with Archive(archive) as opened:
         other = b"".join(opened.bytes_of("a3.wav")) if not opened.companions("a3.wav") else None
-        other = other or spikey.compress(opened["a3.wav"][:], rate=19531, preset="realtime")
+        other = other or spikey.compress(opened["a3.wav"][:], rate=19531, preset="fast")
 
     def change(held):
         return [
@@ -135,7 +135,7 @@ def test_cycles_cannot_be_stated(archive, tmp_path):
 
 
 def test_long_chains_and_many_paths_are_refused(tmp_path):
-    content = spikey.compress(noise(1).astype("int16"), rate=1000, preset="realtime")
+    content = spikey.compress(noise(1).astype("int16"), rate=1000, preset="fast")
     out = io.BytesIO()
     with ArchiveWriter(out) as writer:
         for number in range(2 * MOST_NEEDED):
@@ -181,7 +181,7 @@ def small(folder, tmp_path_factory) -> bytes:
     (root / "a.wav").write_bytes(wav(noise(1, 60)))
     (root / "b.wav").write_bytes(wav(noise(2, 50)))
     shutil.copy(root / "a.wav", root / "c.wav")
-    compress_archive([(path.name, path) for path in sorted(root.glob("*.wav"))], out, REALTIME)
+    compress_archive([(path.name, path) for path in sorted(root.glob("*.wav"))], out, FAST)
     return out.read_bytes()
 
 

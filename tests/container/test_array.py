@@ -11,7 +11,7 @@ import pytest
 
 import spikey
 from kit.writing import write_file
-from spikey.codec.registry import preset_method
+from spikey.codec.method import LPC
 from spikey.container.reader import Reader
 from spikey.recording.readable import ArraySource
 
@@ -20,7 +20,7 @@ SAMPLES = np.random.default_rng(0).normal(0, 20, (2300, 5)).astype(np.int16)
 
 def packed(samples: np.ndarray, rate: float = 20_000, block_frames: int | None = 500) -> bytes:
     out = io.BytesIO()
-    write_file(ArraySource(samples, rate), out, preset_method("realtime"), block_frames=block_frames)
+    write_file(ArraySource(samples, rate), out, LPC, block_frames=block_frames)
     return out.getvalue()
 
 

@@ -17,8 +17,7 @@ from kit.writing import write_file
 from spikey.base.errors import DataError, SpikeyError, UsageError
 from spikey.cli import app
 from spikey.codec.encode import encode_block, encode_blocks, stored
-from spikey.codec.method import learned
-from spikey.codec.registry import preset_method
+from spikey.codec.method import LPC, learned
 from spikey.container import embedding, hold
 from spikey.container import layout as lay
 from spikey.container.archive import Archive
@@ -342,7 +341,7 @@ CASES += [(size, "int16", MINE) for size in SIZES[:5]]
 @pytest.mark.parametrize(("size", "dtype", "model"), CASES, ids=lambda case: getattr(case, "name", str(case)))
 def test_noise_grows_by_no_more_than_it_may(size, dtype, model):
     samples = noise(*size, dtype)
-    method = preset_method("realtime") if model is None else learned(model)
+    method = LPC if model is None else learned(model)
     calibration = n1().to_bytes()
     for rate in (20_000, 24_414.0625):
         for options in ({}, {"embed": calibration}, {"embed_model": True}):
@@ -366,7 +365,7 @@ def test_incompressible_bytes_around_samples(around, frames, tmp_path):
             return iter([noise(around[1], 1, "uint8", 2).tobytes()])
 
     source, out = Wrapped(noise(frames, 1, "int8"), 24_414.0625), io.BytesIO()
-    write_file(source, out, preset_method("realtime"))
+    write_file(source, out, LPC)
     size = sum(around) + frames
     assert len(out.getvalue()) <= size + size // 1000 + 64
     with Reader(out.getvalue()) as reader:

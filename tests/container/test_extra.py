@@ -17,7 +17,7 @@ from kit import reference
 from kit.writing import write_file
 from spikey.cli import app
 from spikey.cli.info import describe
-from spikey.codec.registry import preset_method
+from spikey.codec.method import LPC
 from spikey.coding.packed_bytes import PIECE
 from spikey.container.contents import packed_record
 from spikey.container.extra import Extra, safe_name, side_file
@@ -38,7 +38,7 @@ METADATA_OF_A_TEST = {"source": {"file": "a/b.bin"}, "note": "µV", "streams": [
 
 def written(extra: Extra | None, block_frames: int | None = None) -> bytes:
     out = io.BytesIO()
-    write_file(ArraySource(SAMPLES, 30_000), out, preset_method("realtime"), extra=extra, block_frames=block_frames)
+    write_file(ArraySource(SAMPLES, 30_000), out, LPC, extra=extra, block_frames=block_frames)
     return out.getvalue()
 
 
@@ -71,7 +71,7 @@ def test_blocks_are_as_long_as_asked_for():
     with Reader(written(None, 256)) as reader:
         assert [block.extent[:2] for block in reader.blocks] == [(0, 256), (256, 512), (512, 768), (768, 900)]
     out = io.BytesIO()
-    write_file(ArraySource(SAMPLES[:, :1], 30_000), out, preset_method("realtime"), block_frames=500)
+    write_file(ArraySource(SAMPLES[:, :1], 30_000), out, LPC, block_frames=500)
     with Reader(out.getvalue()) as reader:
         assert [block.frames for block in reader.blocks] == [500, 400]
 
@@ -254,7 +254,7 @@ BLOCKED = written(None, 100)
 def test_the_blocks_of_one_time_stay_decoded():
     samples = np.random.default_rng(0).integers(-9, 9, (40_000, 300), dtype=np.int16)
     out = io.BytesIO()
-    write_file(ArraySource(samples, 30_000), out, preset_method("realtime"), jobs=2)
+    write_file(ArraySource(samples, 30_000), out, LPC, jobs=2)
     with Reader(out.getvalue()) as reader:
         decoded = []
         content = reader.decoder.content

@@ -16,13 +16,14 @@ from kit.golden import GOLDEN
 from kit.paths import ROOT
 from kit.writing import cut_into, write_file
 from spikey.base.shipped import FOLDER
+from spikey.codec.adaptive.syntax import channels_in, companions_in
 from spikey.codec.encode import encode_block
 from spikey.codec.method import Method
 from spikey.codec.registry import PREDICTORS
-from spikey.codec.syntax import channels_in, companions_in
 from spikey.container import writer as writer_module
 from spikey.container.records import RECORDS
 from spikey.container.writer import write_bytes_file
+from spikey.files.arrays import compress_with
 from spikey.files.compress import compress_file
 from spikey.files.decompress import decompress_file
 from spikey.files.settings import Settings
@@ -182,7 +183,7 @@ def test_files_of_all_kinds(tmp_path, monkeypatch, blocks):
         body = b"WAVE" + head + fmt + b"data" + struct.pack("<I", len(pcm)) + pcm + tail
         path, packed, restored = tmp_path / "a.wav", tmp_path / "a.spky", tmp_path / "b.wav"
         path.write_bytes(b"RIFF" + struct.pack("<I", len(body)) + body)
-        compress_file(path, packed, Settings(preset="realtime", calibration=n1()), overwrite=True)
+        compress_file(path, packed, Settings(predictor="lpc", calibration=n1()), overwrite=True)
         decompress_file(packed, restored, overwrite=True)
         assert reference.decode(packed.read_bytes()) == path.read_bytes() == restored.read_bytes()
     out = io.BytesIO()
@@ -242,7 +243,7 @@ def test_the_specifications_example():
     samples = (np.arange(200) % 7).astype(np.int16)
     assert reference.decode(data) == samples.tobytes()
     assert spikey.decompress(data).samples.tobytes() == samples.tobytes()
-    assert spikey.compress(samples, 20_000, "realtime") == data
+    assert compress_with(samples, 20_000, Settings(predictor="lpc")) == data
 
 
 def test_the_specification_lists_what_is_registered():

@@ -49,7 +49,7 @@ def test_self_test_finds_nothing():
 @pytest.mark.parametrize(
     "names",
     [
-        ["realtime", "crossed", "lms", "wide", "float_scaled"],
+        ["lpc", "crossed", "lms", "wide", "float_scaled"],
         pytest.param(["balanced", "learned_dense", "max_crossed"], marks=pytest.mark.slow),
     ],
     ids=["quick", "networks"],

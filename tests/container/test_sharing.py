@@ -19,7 +19,7 @@ import pytest
 import spikey
 from kit.writing import write_file
 from spikey.base.errors import DamagedError, DataError
-from spikey.codec.registry import preset_method
+from spikey.codec.method import LPC
 from spikey.container import layout as lay
 from spikey.container.archive import Archive
 from spikey.container.extra import Extra, side_file
@@ -43,7 +43,7 @@ forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot be 
 def data() -> bytes:
     """120 blocks."""
     out = io.BytesIO()
-    write_file(ArraySource(SAMPLES, 30_000), out, preset_method("realtime"), block_frames=BLOCK)
+    write_file(ArraySource(SAMPLES, 30_000), out, LPC, block_frames=BLOCK)
     return out.getvalue()
 
 
@@ -179,7 +179,7 @@ def test_lossy_readers_and_their_corrections_are_pickled(tmp_path):
     raw = tmp_path / "a.wav"
     layout = Layout(1, 20_000, "int16")
     raw.write_bytes(canonical_head(layout, len(samples)) + samples.tobytes())
-    hybrid(raw, tmp_path / "a.spky", 3.0, Settings(preset="realtime"), correction=tmp_path / "b.spky")
+    hybrid(raw, tmp_path / "a.spky", 3.0, Settings(preset="fast"), correction=tmp_path / "b.spky")
     with spikey.open(tmp_path / "a.spky", lossy=True) as reader, Reader(tmp_path / "b.spky", correction=True) as rests:
         np.testing.assert_array_equal(copy(reader)[:], reader[:])
         reader.correct(rests)
@@ -198,7 +198,7 @@ def test_a_file_that_has_changed_is_not_taken_for_the_same(path, data):
     with spikey.open(path) as reader:
         pickled = pickle.dumps(reader)
     other = io.BytesIO()
-    write_file(ArraySource(SAMPLES[::-1], 30_000), other, preset_method("realtime"), block_frames=BLOCK)
+    write_file(ArraySource(SAMPLES[::-1], 30_000), other, LPC, block_frames=BLOCK)
     changed = other.getvalue()
     for content in (changed, changed[: len(data)].ljust(len(data), b"\0"), data + b"\0"):
         path.write_bytes(content)
@@ -292,7 +292,7 @@ def test_recordings_of_an_archive_whose_directory_cannot_be_read(archive, sector
 
 def test_a_file_that_another_was_appended_to(path, data):
     other = io.BytesIO()
-    write_file(ArraySource(SAMPLES[::-1], 30_000), other, preset_method("realtime"), block_frames=BLOCK)
+    write_file(ArraySource(SAMPLES[::-1], 30_000), other, LPC, block_frames=BLOCK)
     path.write_bytes(data + other.getvalue())
     with pytest.raises(DataError):
         spikey.open(path)
@@ -304,7 +304,7 @@ def test_a_file_that_another_was_appended_to(path, data):
 def test_a_file_whose_end_is_an_earlier_files(path, data):
     """As when a copy in place breaks off: the end is still that of what was there before."""
     earlier = io.BytesIO()
-    write_file(ArraySource(SAMPLES[:-1] + 1, 30_000), earlier, preset_method("realtime"), block_frames=BLOCK)
+    write_file(ArraySource(SAMPLES[:-1] + 1, 30_000), earlier, LPC, block_frames=BLOCK)
     path.write_bytes(data[:100_000] + earlier.getvalue()[100_000:])
     with pytest.raises(DataError, match="of two files"):
         spikey.open(path)
@@ -330,11 +330,11 @@ def test_a_block_that_no_file_of_this_shape_has_hides_none(data):
 
 def test_blocks_within_a_side_file_are_not_the_recordings(data, tmp_path):
     other = io.BytesIO()
-    write_file(ArraySource(SAMPLES[::-1], 30_000), other, preset_method("realtime"), block_frames=BLOCK)
+    write_file(ArraySource(SAMPLES[::-1], 30_000), other, LPC, block_frames=BLOCK)
     (tmp_path / "b.bin").write_bytes(other.getvalue())
     out = io.BytesIO()
     extra = Extra({}, (side_file("b.bin", tmp_path / "b.bin"),))
-    write_file(ArraySource(SAMPLES, 30_000), out, preset_method("realtime"), extra=extra, block_frames=BLOCK)
+    write_file(ArraySource(SAMPLES, 30_000), out, LPC, extra=extra, block_frames=BLOCK)
     damaged = bytearray(out.getvalue())
     with Reader(out.getvalue()) as reader:
         side = next(block for block in reader.blocks if block.kind == lay.BLOCK_FILES)

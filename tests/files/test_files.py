@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 import spikey
 from kit.writing import cut_into
 from spikey.base.errors import DamagedError, DataError, SpikeyError, UsageError
+from spikey.codec.method import Method
 from spikey.codec.registry import preset_method
 from spikey.container import blocks as blocks_module
 from spikey.container import layout as lay
@@ -27,7 +28,7 @@ from spikey.container import writer as writer_module
 from spikey.container.reader import Reader
 from spikey.files import compress, decompress, encoding
 from spikey.files.decompress import describe_lost, verify_file
-from spikey.files.settings import LARGE, Outcome, Settings
+from spikey.files.settings import Outcome, Settings
 from spikey.model.calibration import n1
 from spikey.recording.layout import DTYPES, Layout, pack
 from spikey.recording.output import atomic_output
@@ -37,7 +38,7 @@ from spikey.recording.wav import canonical_head, open_wav
 # What is written stands in the same place again and again; refusals to overwrite are tested in test_outputs.py.
 compress_file = partial(compress.compress_file, overwrite=True)
 decompress_file = partial(decompress.decompress_file, overwrite=True)
-QUICK = Settings(preset="realtime", calibration=n1())
+QUICK = Settings(preset="fast", calibration=n1())
 
 
 def chunk(label: bytes, body: bytes, size: int | None = None) -> bytes:
@@ -145,12 +146,12 @@ def test_fallback_says_what_the_file_is(tmp_path):
 def test_raw(tmp_path, dtype, channels):
     path = tmp_path / "a.dat"
     path.write_bytes(np.random.default_rng(0).integers(0, 30, 1001, np.uint8).tobytes())
-    settings = Settings(preset="realtime", raw=(channels, 2.5, dtype), keep_partial=True)
+    settings = Settings(preset="fast", raw=(channels, 2.5, dtype), keep_partial=True)
     with Reader(check(path, tmp_path, settings)) as reader:
         assert reader.shape == (1001 // (channels * DTYPES[dtype][0]), channels) and reader.rate == 2.5
         assert reader.layout.dtype == dtype
     path.write_bytes(b"")
-    check(path, tmp_path, Settings(preset="realtime", raw=(channels, 2.5, dtype), keep_partial=True))
+    check(path, tmp_path, Settings(preset="fast", raw=(channels, 2.5, dtype), keep_partial=True))
 
 
 @given(content=st.binary(max_size=400), channels=st.integers(1, 4), dtype=st.sampled_from(list(DTYPES)))
@@ -158,16 +159,17 @@ def test_raw(tmp_path, dtype, channels):
 def test_any_bytes_as_raw(tmp_path, content, channels, dtype):
     path = tmp_path / "a.dat"
     path.write_bytes(content)
-    check(path, tmp_path, Settings(preset="realtime", raw=(channels, 30_000, dtype), keep_partial=True))
+    check(path, tmp_path, Settings(preset="fast", raw=(channels, 30_000, dtype), keep_partial=True))
 
 
-def test_the_preset_follows_the_size():
-    assert Settings().method(LARGE) == preset_method("balanced")
-    assert Settings().method(LARGE + 1) == preset_method("realtime")
-    assert Settings(preset="balanced").method(LARGE + 1) == preset_method("balanced")
-    assert Settings(predictor="lms").method(1).predictor == "lms"
-    with pytest.raises(UsageError, match="realtime"):
-        Settings(preset="fast").method(1)
+def test_what_settings_select():
+    assert Settings().method() == preset_method("fast") and Settings().free
+    assert Settings(preset="balanced").method() == preset_method("balanced")
+    assert Settings(predictor="lms", preset="max").method().predictor == "lms"
+    assert Settings(predictor="lpc", delta=False).method() == Method("lpc", delta=False, lanes=2)
+    assert not any(each.free for each in (Settings(preset="fast"), Settings(predictor="lpc")))
+    with pytest.raises(UsageError, match="no preset 'quick'; there are fast, balanced, max"):
+        Settings(preset="quick").method()
 
 
 # ---------------------------------------------------------------- what goes wrong
@@ -213,7 +215,7 @@ def test_a_coder_that_errs_is_noticed(tmp_path, monkeypatch):
     with pytest.raises(SpikeyError):
         compress_file(path, out, QUICK)
     assert not out.exists()
-    compress_file(path, out, Settings(preset="realtime", verify=False))
+    compress_file(path, out, Settings(preset="fast", verify=False))
     assert out.exists()
 
 
@@ -281,7 +283,7 @@ def test_an_interrupt_leaves_nothing(tmp_path, monkeypatch, jobs):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    settings = Settings(preset="realtime", jobs=jobs)
+    settings = Settings(preset="fast", jobs=jobs)
     before = threading.active_count()
     for work in (
         lambda: compress_file(path, out, settings, interrupt),

@@ -117,7 +117,7 @@ def test_blocks_of_several_channels(tmp_path, monkeypatch, jobs):
     assert verify_file(packed, jobs).original == path.stat().st_size
     with Reader(packed) as reader:
         assert len(reader.blocks) == 10
-        assert {reader.method_bytes(block)[0] & 15 for block in reader.blocks} >= {4}
+        assert {reader.method_byte(block)[0] & 15 for block in reader.blocks} >= {4}
         np.testing.assert_array_equal(reader[70:200:7, 1:], samples[70:200:7, 1:])
 
 
@@ -345,7 +345,7 @@ def test_configurations_of_networks(folder, models, tmp_path, monkeypatch):
         assert part in done.output
     packed.unlink()
     stand_in.unlink()
-    run(*command, "--preset", "realtime")  # the predictor is not needed then
+    run(*command, "--preset", "fast")  # the predictor is not needed then
     run(*command, "--model", models / "a.safetensors")
     run("decompress", "--config", config, packed, out)
     assert out.read_bytes() == source.read_bytes()

@@ -17,7 +17,7 @@ from spikey.base.errors import UsageError
 from spikey.cli.arguments import parse
 from spikey.files.names import derived_name, packed_name
 
-QUICK = ("--preset", "realtime")
+QUICK = ("--preset", "fast")
 RAW = ("--channels", 2, "--rate", 30000, "--dtype", "int16")
 
 
@@ -332,7 +332,7 @@ def test_standard_streams_that_are_closed_or_full(tmp_path):
     (tmp_path / "a.wav").write_bytes(wav(500))
     options = {"env": ENVIRONMENT, "cwd": tmp_path, "capture_output": True, "text": True, "timeout": 300, "shell": True}
     spikey = f'"{sys.executable}" -m spikey'
-    done = subprocess.run(f"{spikey} compress a.wav --preset realtime 2>&- >&-", **options)
+    done = subprocess.run(f"{spikey} compress a.wav --preset fast 2>&- >&-", **options)
     assert done.returncode == 0
     data = (tmp_path / "a.spky").read_bytes()
     assert data[:4] == b"SPKY" and b"compiling" not in data and b"compressed" not in data

@@ -298,8 +298,8 @@ def test_another_codec_and_a_newer_version():
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"preset": "fast"}, "realtime, balanced"),
-        ({"preset": ["realtime"]}, "realtime, balanced"),
+        ({"preset": "quick"}, "fast, balanced"),
+        ({"preset": ["fast"]}, "fast, balanced"),
         ({"calibration": "a\0b"}, "calibration"),
         ({"jobs": 0}, "jobs"),
         ({"jobs": 1.5}, "jobs"),

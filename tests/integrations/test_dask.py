@@ -35,7 +35,7 @@ from spikey.integrations.dask_job import stretches  # noqa: E402
 pytestmark = pytest.mark.network
 
 RATE = 20_000
-RAW = Settings(preset="realtime", raw=(20, RATE, "int16"))
+RAW = Settings(preset="fast", raw=(20, RATE, "int16"))
 runner = CliRunner()
 
 
@@ -68,7 +68,7 @@ def folder(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("name", ["long.wav", "deep/wide.wav", "short.wav"])
 @pytest.mark.parametrize("ship", [False, True])
 def test_the_bytes_are_those_of_one_machine(client, folder, tmp_path, name, ship):
-    settings = Settings(preset="realtime")
+    settings = Settings(preset="fast")
     alone = compress_file(folder / name, tmp_path / "a.spky", settings)
     counted: list[int] = []
     there = spikey_dask.compress(
@@ -86,7 +86,7 @@ def test_samples_in_memory_and_floats_go_as_well(client, tmp_path):
         samples.astype("float32") * np.float32(0.195),
         np.random.default_rng(0).normal(size=samples.shape),
     ):
-        spikey_dask.compress(array, tmp_path / "a.spky", rate=RATE, preset="realtime", client=client, overwrite=True)
+        spikey_dask.compress(array, tmp_path / "a.spky", rate=RATE, preset="fast", client=client, overwrite=True)
         assert np.array_equal(spikey.decompress(str(tmp_path / "a.spky")).samples, array)
     with pytest.raises(UsageError, match="rate"):
         spikey_dask.compress(samples, tmp_path / "b.spky", client=client)
@@ -175,17 +175,17 @@ def test_a_store_that_fails_half_way_keeps_nothing(client, folder):
     for writes in (0, 1, 4):
         Failing.left = writes
         with pytest.raises(UsageError, match="the store is full"):
-            spikey_dask.compress(folder / "long.wav", "failing://out/a.spky", preset="realtime", client=client)
+            spikey_dask.compress(folder / "long.wav", "failing://out/a.spky", preset="fast", client=client)
         assert not store.find(root)
     Failing.left = 1000
-    spikey_dask.compress(folder / "long.wav", "failing://out/a.spky", preset="realtime", client=client)
+    spikey_dask.compress(folder / "long.wav", "failing://out/a.spky", preset="fast", client=client)
     assert [Path(name).name for name in store.find(root)] == ["a.spky"]
 
 
 def test_the_command_line_mirrors_folders_and_takes_addresses(folder, tmp_path):
     (folder / "bad.wav").write_bytes(b"nonsense")
     try:
-        options = ["compress", str(folder), "--preset", "realtime", "--jobs", "2"]
+        options = ["compress", str(folder), "--preset", "fast", "--jobs", "2"]
         alone = runner.invoke(app, [*options, str(tmp_path / "alone")])
         store = runner.invoke(app, [*options[:2], f"file://{tmp_path}/there", *options[2:], "--scheduler", "local"])
     finally:

@@ -21,7 +21,7 @@ from kit import vendors
 from kit.paths import DATA, SOURCE
 from kit.writing import write_file
 from spikey.cli import app
-from spikey.codec.registry import preset_method
+from spikey.codec.method import LPC
 from spikey.container.extra import Extra
 from spikey.container.reader import Reader
 from spikey.files.compress import compress_file
@@ -192,7 +192,7 @@ def test_files_of_other_origin_open_too(tmp_path):
 def test_metadata_that_describe_no_recording(changed, tmp_path):
     stream = describe(made(2, (50,)), 0, "", [0, 1]) | changed
     out = io.BytesIO()
-    write_file(ArraySource(vendors.noise(50, 2), 1), out, preset_method("realtime"), extra=Extra({"streams": [stream]}))
+    write_file(ArraySource(vendors.noise(50, 2), 1), out, LPC, extra=Extra({"streams": [stream]}))
     (tmp_path / "a.spky").write_bytes(out.getvalue())
     with pytest.raises(spikey.DataError, match="describe no recording"):
         read_spikey(tmp_path / "a.spky")

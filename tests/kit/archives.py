@@ -18,7 +18,7 @@ from spikey.levels.n1 import N1_VALUES
 from spikey.recording.layout import Layout, pack
 from spikey.recording.wav import canonical_head
 
-REALTIME = Settings(preset="realtime")
+FAST = Settings(preset="fast")
 
 
 FRAMES = 3000
@@ -78,7 +78,7 @@ def members(root: Path) -> list[tuple[str, Path]]:
 @pytest.fixture(scope="module")
 def archive(folder, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("out") / "all.spky"
-    packing = compress_archive(members(folder), out, replace(REALTIME, jobs=2))
+    packing = compress_archive(members(folder), out, replace(FAST, jobs=2))
     assert packing.failures == [] and packing.written == out.stat().st_size
     assert sum(o.original for o in packing.outcomes.values()) == sum(p.stat().st_size for _, p in members(folder))
     return out

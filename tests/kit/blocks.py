@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from kit.writing import cut_into, write_file
-from spikey.codec.method import Method
-from spikey.codec.registry import preset_method
+from spikey.codec.method import LPC, Method
 from spikey.container import layout as lay
 from spikey.container import writer as writer_module
 from spikey.container.reader import Reader
@@ -17,10 +16,8 @@ from spikey.container.writer import write_bytes_file
 from spikey.model.calibration import Calibration
 from spikey.recording.readable import ArraySource
 
-REALTIME = preset_method("realtime")
 
-
-def packed(samples: np.ndarray, method: Method = REALTIME, calibration: Calibration | None = None, **options) -> bytes:
+def packed(samples: np.ndarray, method: Method = LPC, calibration: Calibration | None = None, **options) -> bytes:
     out = io.BytesIO()
     written = write_file(ArraySource(samples, 20_000), out, method, calibration, **options)
     assert written == len(out.getvalue())

@@ -134,7 +134,7 @@ def _one() -> np.ndarray:
 
 # name: what was compressed, how
 CASES: dict[str, tuple[Callable[[], np.ndarray | bytes], Callable[[], bytes]]] = {
-    "realtime": (_one, lambda: _pack(_one(), Method())),
+    "lpc": (_one, lambda: _pack(_one(), Method())),
     "balanced": (_one, lambda: _pack(_one(), Method("balanced", lanes=1))),
     "crossed": (known_signal, lambda: _pack(known_signal(), Method(references=4))),
     "balanced_crossed": (known_signal, lambda: _pack(known_signal(), Method("balanced", lanes=1, references=4))),

@@ -22,7 +22,7 @@ def _block(predictor: str, kind: str) -> None:
     from spikey.codec.decode import decode_block
     from spikey.codec.encode import encode_block
     from spikey.codec.method import MOST_REFERENCES, Method, learned
-    from spikey.codec.syntax import Lookup, Payload
+    from spikey.codec.payload import Lookup, Payload
     from spikey.model.calibration import n1
     from spikey.report.self_test import known_signal
 

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spikey.codec import cut, syntax
-from spikey.codec.encode import EncodedBlock, encode_blocks
+from spikey.codec import cut
+from spikey.codec.adaptive import syntax
+from spikey.codec.adaptive.plan import Plan
+from spikey.codec.adaptive.syntax import channels_in, companions_in
+from spikey.codec.encode import encode_blocks
 from spikey.codec.method import Method
-from spikey.codec.plan import Plan
+from spikey.codec.payload import NOT_CODED, NUMBER, EncodedBlock, needs_model
 from spikey.codec.registry import PREDICTORS
-from spikey.codec.syntax import Channel, channels_in, companions_in, needs_model
+from spikey.codec.survey import Channel
 from spikey.container import writer
 from spikey.container.contents import Contents
 from spikey.container.embedding import Tally
@@ -39,6 +42,8 @@ def cut_into(monkeypatch: pytest.MonkeyPatch, frames: int, channels: int) -> Non
 
 def block_of(payload: bytes, count: int) -> EncodedBlock:
     """A payload of `count` channels as an encoder would give it."""
+    if payload[0] & NUMBER in NOT_CODED:
+        return EncodedBlock(payload)
     calibrated = any(channel.calibrated for channel in channels_in(payload, count))
     return EncodedBlock(payload, calibrated, needs_model(payload), companions_in(payload))
 

@@ -23,7 +23,7 @@ from spikey.cli import app
 from spikey.codec.decode import decode_block
 from spikey.codec.encode import encode_block
 from spikey.codec.method import Method
-from spikey.codec.syntax import Payload
+from spikey.codec.payload import Payload
 from spikey.coding.packed_bytes import MANY, PIECE, pack_bytes, unpack_bytes
 from spikey.files.compress import compress_file
 from spikey.files.decompress import decompress_file
@@ -88,7 +88,7 @@ def test_a_device_costs_what_its_codes_cost(device):
     ],
 )
 def test_levels_are_found(device, levels):
-    data = spikey.compress(SMALL[device].samples, 30_000, "realtime")
+    data = spikey.compress(SMALL[device].samples, 30_000, "fast")
     with spikey.open(data) as reader:
         assert levels in reader.levels(reader.blocks[0])[0]
 
@@ -108,7 +108,7 @@ def test_an_odd_sample_costs_its_own_channel_and_block_a_little():
     codes = simulate(140_000, 2, seed=4, profile="neuropixels", step=2)
     odd = codes.copy()
     odd[70_000, 0] += 1
-    plain, data = (spikey.compress(samples, 30_000, "realtime", None) for samples in (codes, odd))
+    plain, data = (spikey.compress(samples, 30_000, "fast", None) for samples in (codes, odd))
     np.testing.assert_array_equal(spikey.decompress(data).samples, odd)
     assert len(data) < 1.01 * len(plain)
     with spikey.open(data) as reader:
@@ -122,7 +122,7 @@ def test_steps_beyond_a_table_are_lost_for_the_block_but_no_sample():
     codes[100] += 1
     assert len(np.unique(codes)) < 4096
     wide = np.concatenate([codes, np.arange(0, 4 * 9000, 4, dtype=np.int32)[:, None]])
-    np.testing.assert_array_equal(spikey.decompress(spikey.compress(wide, 30_000, "realtime")).samples, wide)
+    np.testing.assert_array_equal(spikey.decompress(spikey.compress(wide, 30_000, "fast")).samples, wide)
 
 
 @pytest.mark.parametrize(("profile", "step"), [("openephys", 12), ("neuropixels", 3), ("intan", 1)])
@@ -141,7 +141,7 @@ def bits_of(samples: np.ndarray) -> bytes:
     return np.ascontiguousarray(samples).tobytes()
 
 
-def round_trip(samples: np.ndarray, preset: str = "realtime") -> bytes:
+def round_trip(samples: np.ndarray, preset: str = "fast") -> bytes:
     data = spikey.compress(samples, 20_000, preset)
     restored = spikey.decompress(data).samples
     assert restored.dtype == samples.dtype and bits_of(restored) == bits_of(samples)
@@ -275,7 +275,7 @@ def test_float_files(tmp_path, dtype):
 
 def test_info_of_a_damaged_file_says_what_is_known(tmp_path, monkeypatch):
     cut_into(monkeypatch, 5000, 1)
-    data = bytearray(spikey.compress(CODES.astype(np.int16), 20_000, "realtime"))
+    data = bytearray(spikey.compress(CODES.astype(np.int16), 20_000, "fast"))
     with spikey.open(bytes(data)) as reader:
         assert len(reader.blocks) > 1  # of a file of one block info sees that it is damaged
         data[reader.blocks[0].offset + 2] = 0xFF  # the first channel's description
@@ -308,7 +308,7 @@ def test_a_change_of_sign_of_zero_is_no_match(tmp_path, monkeypatch):
 
 def test_damaged_float_files_are_refused():
     for samples in ((CODES * 0.195).astype(SINGLE), np.random.default_rng(0).normal(size=3000)):
-        data = spikey.compress(samples, 20_000, "realtime")
+        data = spikey.compress(samples, 20_000, "fast")
         for at in range(30, len(data), max(len(data) // 60, 1)):
             bad = bytearray(data)
             bad[at] ^= 0x41
@@ -402,7 +402,7 @@ def test_the_saving_is_what_other_recordings_save(report, n1_like, tmp_path):
     ran("calibrate", *others, tmp_path / "b.safetensors", "--rounds", 3)
     sizes = []
     for option in (tmp_path / "b.safetensors", "none"):
-        ran("compress", n1_like / "4.wav", tmp_path / "a.spky", "-f", "--preset", "realtime", "--calibration", option)
+        ran("compress", n1_like / "4.wav", tmp_path / "a.spky", "-f", "--preset", "fast", "--calibration", option)
         sizes.append((tmp_path / "a.spky").stat().st_size)
     saved = 8 * (sizes[1] - sizes[0] + facts["cost_bytes"]) / held["samples"]
     assert saved == pytest.approx(facts["saving_bits_per_sample"], abs=0.005)
@@ -447,7 +447,7 @@ def test_raw_and_compressed_recordings_and_channels_that_are_none(n1_like, tmp_p
     raw = ["--channels", 4, "--rate", 30_000, "--dtype", "int16"]
     text = ran("calibrate", tmp_path / "a.dat", tmp_path / "raw.safetensors", *raw, "--rounds", 1)
     assert "2 channels (2 left out" in text and "step 3" in text
-    ran("compress", tmp_path / "a.dat", tmp_path / "a.spky", *raw, "--preset", "realtime")
+    ran("compress", tmp_path / "a.dat", tmp_path / "a.spky", *raw, "--preset", "fast")
     ran("calibrate", tmp_path / "a.spky", tmp_path / "spky.safetensors", "--rounds", 1)
     assert (tmp_path / "spky.safetensors").read_bytes() == (tmp_path / "raw.safetensors").read_bytes()
 

@@ -15,7 +15,7 @@ import spikey
 from kit import reference
 from kit.writing import write_file
 from spikey.base.errors import DataError, SpikeyError, UsageError
-from spikey.codec.registry import preset_method
+from spikey.codec.method import LPC
 from spikey.container import layout as lay
 from spikey.container.contents import packed_record
 from spikey.container.reader import Reader
@@ -31,7 +31,7 @@ from spikey.recording.simulate import simulate
 from spikey.recording.wav import canonical_head
 from tools.near_table import measure
 
-FAST = Settings(preset="realtime")
+FAST = Settings(preset="fast")
 FRAMES = 6000
 
 
@@ -67,7 +67,7 @@ def test_no_sample_is_off_by_more_than_promised(file, tmp_path, error):
     assert original[:44] == restored[:44] and len(original) == len(restored)
     samples, others = (np.frombuffer(data[44:], dtype="<i2") for data in (original, restored))
     assert np.abs(codes_of(samples) - codes_of(others)).max() == error == written.bins.largest_error
-    assert out.stat().st_size == written.outcome.compressed < len(spikey.compress(samples, 20_000, "realtime"))
+    assert out.stat().st_size == written.outcome.compressed < len(spikey.compress(samples, 20_000, "fast"))
 
 
 @pytest.mark.parametrize("bits", [0.5, 2.0, 2.5, 3.3])
@@ -143,7 +143,7 @@ def test_every_type_empty_constant_and_from_rail_to_rail(tmp_path, dtype, shape)
     samples, out, beside, back = shape(dtype), tmp_path / "a.spky", tmp_path / "fix.spky", tmp_path / "back.raw"
     source = tmp_path / "a.raw"
     source.write_bytes(pack(samples, Layout(samples.shape[1], 1000, dtype)) + b"!")
-    raw = Settings(preset="realtime", raw=(samples.shape[1], 1000, dtype), keep_partial=True)
+    raw = Settings(preset="fast", raw=(samples.shape[1], 1000, dtype), keep_partial=True)
     near_lossless(source, out, 3, raw)
     restored = spikey.decompress(str(out), lossy=True).samples
     assert restored.dtype == samples.dtype and restored.shape == samples.shape
@@ -174,7 +174,7 @@ def test_many_blocks_and_threads(tmp_path, monkeypatch):
     samples = simulate(5000, 40, profile="neuropixels")
     (tmp_path / "a.wav").write_bytes(wav(samples))
     out, beside, back = tmp_path / "a.spky", tmp_path / "fix.spky", tmp_path / "back.wav"
-    written = hybrid(tmp_path / "a.wav", out, 2.2, Settings(preset="realtime", jobs=2), correction=beside)
+    written = hybrid(tmp_path / "a.wav", out, 2.2, Settings(preset="fast", jobs=2), correction=beside)
     assert 2.15 < 8 * out.stat().st_size / samples.size <= 2.2
     frame = written.bins.runs[1][0]
     with Reader(out, lossy=True) as reader:
@@ -223,7 +223,7 @@ def test_lossy_files_are_refused_wherever_they_are_not_asked_for(file, tmp_path)
 
 def test_commands(run, file, tmp_path):
     near, out, beside, back = (tmp_path / name for name in ("n.spky", "h.spky", "fix.spky", "back.wav"))
-    status, said, _ = run("telemetry", "near-lossless", file, near, "--error", 2, "--preset", "realtime")
+    status, said, _ = run("telemetry", "near-lossless", file, near, "--error", 2, "--preset", "fast")
     assert status == 0 and "LOSSY, near-lossless, largest error 2 codes" in said
     status, said, _ = run("telemetry", "hybrid", file, out, "--bits", 2.5, "--correction", beside)
     assert status == 0 and "LOSSY, hybrid" in said
@@ -297,7 +297,7 @@ def lossy_file(record: bytes, kind: int = BINS, twice: bool = False) -> bytes:
 
     out = io.BytesIO()
     stated = ((kind, record),) * (1 + twice)
-    write_file(ArraySource(np.zeros((9, 3), dtype=np.int16), 1000), out, preset_method("realtime"), records=stated)
+    write_file(ArraySource(np.zeros((9, 3), dtype=np.int16), 1000), out, LPC, records=stated)
     return out.getvalue()
 
 
@@ -388,9 +388,9 @@ def test_a_decoder_written_from_the_specification(tmp_path, mode):
 
 
 def test_the_table_of_results(file):
-    rows = measure([file], "realtime")
+    rows = measure([file], "fast")
     by_name = {row.name: row for row in rows}
-    assert by_name["lossless, realtime"].largest == 0
+    assert by_name["lossless, fast"].largest == 0
     assert by_name["near-lossless, k = 4"].largest == 4
     assert by_name["hybrid, 2 bits"].compressed * 8 <= 2 * FRAMES
     assert by_name["hybrid, 2 bits"].ratios[0] < by_name["hybrid, 3 bits"].ratios[0]

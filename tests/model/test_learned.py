@@ -27,7 +27,7 @@ from spikey.codec.adaptive.networks import MANY
 from spikey.codec.decode import decode_block, decode_blocks
 from spikey.codec.encode import encode_block, encode_smallest
 from spikey.codec.method import MOST_REFERENCES, Method, learned
-from spikey.codec.syntax import Lookup, Payload
+from spikey.codec.payload import Lookup, Payload
 from spikey.container.reader import Reader
 from spikey.model.calibration import n1
 from spikey.model.learned import network_of

@@ -11,10 +11,11 @@ from kit.contract import signal
 from kit.writing import front_of
 from spikey.base.errors import DataError
 from spikey.codec.adaptive.loop import run
+from spikey.codec.adaptive.syntax import channels_in, companions_in
 from spikey.codec.decode import decode_block
 from spikey.codec.encode import encode_block
 from spikey.codec.method import MOST_COMPANIONS, Method
-from spikey.codec.syntax import Lookup, Payload, channels_in, companions_in
+from spikey.codec.payload import Lookup, Payload
 from spikey.coding.range_coder import range_encoder
 from spikey.model.calibration import Calibration, n1
 from spikey.model.density import narrow, uniform_edges, wide

@@ -19,7 +19,7 @@ from spikey.files.settings import Settings
 from spikey.recording import output as output_module
 from spikey.recording.output import atomic_output, is_tmp_name, report_output, tmp_name
 
-QUICK = ("--preset", "realtime")
+QUICK = ("--preset", "fast")
 RAW = ("--channels", 2, "--rate", 30000, "--dtype", "int16")
 
 
@@ -112,7 +112,7 @@ def test_reports_replace_reports_but_no_recording(tmp_path):
 def test_functions_that_write_refuse_to_overwrite(tmp_path):
     source, packed = tmp_path / "a.wav", tmp_path / "a.spky"
     source.write_bytes(wav(300))
-    quick = Settings(preset="realtime")
+    quick = Settings(preset="fast")
     compress_file(source, packed, quick)
     for call in (lambda: compress_file(source, packed, quick), lambda: decompress_file(packed, source)):
         with pytest.raises(OutputExistsError):

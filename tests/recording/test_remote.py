@@ -21,7 +21,7 @@ import spikey
 from kit.paths import SOURCE
 from kit.writing import write_file
 from spikey.cli import app
-from spikey.codec.registry import preset_method
+from spikey.codec.method import LPC
 from spikey.container.extra import Extra, side_file
 from spikey.container.reader import Reader
 from spikey.files.decompress import decompress_file, verify_file
@@ -41,7 +41,7 @@ def data(tmp_path_factory) -> bytes:
     path.write_bytes(b"key=value")
     out = io.BytesIO()
     extra = Extra({"source": {"file": "a.bin"}}, (side_file("a.meta", path),))
-    write_file(ArraySource(SAMPLES, 30_000), out, preset_method("realtime"), extra=extra, block_frames=1500)
+    write_file(ArraySource(SAMPLES, 30_000), out, LPC, extra=extra, block_frames=1500)
     return out.getvalue()
 
 
@@ -183,9 +183,9 @@ def test_the_commands_take_addresses(data, http, tmp_path):
 
 def test_short_and_long_headers(http):
     short, long = io.BytesIO(), io.BytesIO()
-    write_file(ArraySource(SAMPLES[:50], 30_000), short, preset_method("realtime"))
+    write_file(ArraySource(SAMPLES[:50], 30_000), short, LPC)
     noise = np.random.default_rng(0).bytes(70_000).hex()  # a header beyond what is fetched first
-    write_file(ArraySource(SAMPLES[:50], 30_000), long, preset_method("realtime"), extra=Extra({"a": noise}))
+    write_file(ArraySource(SAMPLES[:50], 30_000), long, LPC, extra=Extra({"a": noise}))
     assert len(long.getvalue()) > 66_000
     with serving({"/short": short.getvalue(), "/long": long.getvalue(), "/none": b""}) as server:
         np.testing.assert_array_equal(spikey.open(f"{server.address}/short")[:], SAMPLES[:50])

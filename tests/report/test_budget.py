@@ -73,7 +73,7 @@ def test_sums_of_rows_are_counted_at_once_as_one_by_one(monkeypatch):
 
 
 def test_stored_counts_are_those_of_the_code():
-    for name, counts in count_all(1, ["realtime", "lms"]).items():
+    for name, counts in count_all(1, ["lpc", "lms"]).items():
         stored = budget.operation_counts()[name]
         for kind, times in _totals(stored).items():
             assert _totals(counts)[kind] == pytest.approx(times, rel=0.03, abs=0.1), (name, kind)
@@ -137,7 +137,7 @@ def test_networks_cost_what_their_shapes_say(name):
 
 
 def test_linear_prediction_costs_what_its_order_says():
-    counts = _totals(budget.operation_counts()["realtime"])
+    counts = _totals(budget.operation_counts()["lpc"])
     # Prediction, correlations, the scale, the probabilities below a code and above it, the range coder; in 256 samples
     # the forgetting and the solution.
     assert counts["multiply"] == pytest.approx(20 + 21 + 1 + 2 * 2 + 2 + (21 + 20 * 19 + 2 * 20) / 256, abs=0.5)

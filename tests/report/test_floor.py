@@ -108,6 +108,6 @@ def test_real_recordings_lie_close_above_it(real_recordings):
     from spikey.report.bench.recordings import load
 
     recordings = [load(file) for file in files]
-    codec = spikey_codec(Settings(preset="realtime"))
+    codec = spikey_codec(Settings(preset="fast"))
     bits = 8 * sum(len(codec.encode(each)) for each in recordings) / sum(each.frames for each in recordings)
     assert 0.99 * bits < found.bits_per_sample < bits

@@ -42,7 +42,7 @@ STRICT = ["-Wall", "-Wextra", "-Werror", "-pedantic", "-Wconversion"]
 SANITIZED = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 ARM, EMULATOR = "aarch64-linux-gnu-gcc", "qemu-aarch64-static"
 UNCHECKED = "-DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION"  # checksums are not compared
-COVERED = {"realtime", "no_delta", "uncalibrated", "embedded", "ramp", "wide", "low_bits", "table"}
+COVERED = {"lpc", "no_delta", "uncalibrated", "embedded", "ramp", "wide", "low_bits", "table"}
 NOT_COVERED = {
     "*balanced*": "another predictor",
     "lms": "another predictor",
@@ -168,7 +168,7 @@ def wavs(tmp_path_factory) -> dict[str, tuple[Path, Path, Path]]:
         content = pack(samples.astype(layout.memory_dtype), layout)
         wav.write_bytes(canonical_head(layout, len(samples)) + content)
         for out, calibration in ((packed, n1()), (plain, None)):
-            compress_file(wav, out, Settings(preset="realtime", calibration=calibration, verify=False))
+            compress_file(wav, out, Settings(predictor="lpc", calibration=calibration, verify=False))
         paths[name] = wav, packed, plain
     return paths
 

@@ -176,7 +176,7 @@ def draw_limit(this: Explained) -> Any:
     curve.plot(
         deviations, [gaussian_bits(one) for one in deviations], color=INK, lw=2, label="entropy of Gaussian noise"
     )
-    curve.plot(*np.array(this.limits).T, "o", color=TEAL, ms=7, label="simulated recordings, realtime")
+    curve.plot(*np.array(this.limits).T, "o", color=TEAL, ms=7, label="simulated recordings, lpc")
     curve.axvspan(*NOISE_OF_FILES, color=GOLD, alpha=0.3, lw=0, label="what is left of most N1 recordings")
     curve.axhline(RESULTS, color=RED, lw=1.4, ls="--", label=f"119 N1 recordings, balanced: {RESULTS:.2f}")
     curve.axhline(16 / 200, color=RED, lw=2, label=f"200 to 1: {16 / 200:.2f}")

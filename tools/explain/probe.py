@@ -1,4 +1,4 @@
-"""The model of the `realtime` preset followed sample by sample: where each lies, how sure the model is, the cost."""
+"""The model of the predictor `lpc` followed sample by sample: where each lies, how sure the model is, the cost."""
 
 from __future__ import annotations
 

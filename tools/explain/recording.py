@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from spikey.base.errors import DataError
 from spikey.codec.code_widths import calibrate, edges_of
 from spikey.codec.encode import encode_block
-from spikey.codec.plan import suits
+from spikey.codec.method import LPC
 from spikey.codec.registry import preset_method
+from spikey.codec.survey import suits
 from spikey.levels.affine import Affine
 from spikey.levels.contract import Levels
 from spikey.levels.n1 import N1Levels
@@ -38,8 +39,8 @@ PIECE, PIECE_EVERY = 2048, 512  # frames that a learning curve covers, and betwe
 SETTLED = 19_531  # frames after which a predictor knows the signal: a second
 TRIED_NOISE = (1.0, 2.0, 3.0, 4.0, 5.5, 7.5, 10.0, 13.0)  # codes
 TRIED_FRAMES = 40_000
-SHOWN_PRESETS = ("realtime", "balanced")
-WORK = 4 + len(SHOWN_PRESETS) + len(TRIED_NOISE)  # steps that `explain` reports
+SHOWN = {"lpc": LPC, "balanced": preset_method("balanced")}
+WORK = 4 + len(SHOWN) + len(TRIED_NOISE)  # steps that `explain` reports
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +50,7 @@ class Explained:
     name, rate (Hz), samples (frames,), levels, calibration; source: where the calibration is from.
     true_widths (codes,): of the simulated converter, in LSB; None for a real one.
     even, known: the model with evenly wide codes, and with the calibration.
-    payloads: bytes by preset, of the samples alone. start, start_prior (PIECE,): mean bits of a recording's first
+    payloads: bytes by predictor, of the samples alone. start, start_prior (PIECE,): mean bits of a recording's first
     samples, with prediction starting from nothing and from the calibration's usual correlations.
     jolt: a stretch with an artifact, as followed. limits: noise (codes) and bits per sample of simulated recordings.
     """
@@ -94,10 +95,10 @@ def explain(recording: Path | None = None, progress: Progress = lambda amount, n
     even, known = follow(codes, levels.alphabet), follow(codes, levels.alphabet, calibration)
     progress(1, "prediction")
     payloads = {}
-    for preset in SHOWN_PRESETS:
-        coded = encode_block(samples[:, None], preset_method(preset), calibration)
-        payloads[preset] = samples.nbytes if coded is None else len(coded)
-        progress(1, preset)
+    for name, method in SHOWN.items():
+        coded = encode_block(samples[:, None], method, calibration)
+        payloads[name] = samples.nbytes if coded is None else len(coded)
+        progress(1, name)
     start, start_prior = (_mean_start(codes, levels.alphabet, calibration, prior) for prior in (False, True))
     progress(1, "learning")
     if recording is None:
@@ -166,12 +167,12 @@ def _mean_start(codes: np.ndarray, size: int, calibration: Calibration, prior: b
 
 
 def _limit(noise: float, prior: np.ndarray) -> tuple[float, float]:
-    """Deviation of what prediction leaves and bits per sample, as coded by `realtime`, for noise of `noise` codes."""
+    """Deviation of what prediction leaves and bits per sample, as coded by `lpc`, for noise of `noise` codes."""
     samples = simulate(TRIED_FRAMES, seed=5, noise_sd=noise)
     edges = edges_of(np.diff(adc_edges())).astype(np.int32)
     calibration = Calibration(edges, prior, {"levels": "n1"})
     codes, levels = _codes(samples[:, 0])
-    payload = encode_block(samples, replace(preset_method("realtime"), lanes=1), calibration)
+    payload = encode_block(samples, replace(LPC, lanes=1), calibration)
     left = follow(codes, levels.alphabet, calibration).residuals[TRIED_FRAMES // 4 :]
     return usual_deviation(left), 8 * len(payload or samples.tobytes()) / TRIED_FRAMES
 

@@ -207,7 +207,7 @@ def _model(data: bytes, checked: bool) -> None:
     from spikey.codec.decode import decode_block
     from spikey.codec.encode import encode_block
     from spikey.codec.method import learned
-    from spikey.codec.syntax import Lookup, Payload
+    from spikey.codec.payload import Lookup, Payload
     from spikey.model.trained import load
 
     model = load(data)
@@ -224,7 +224,7 @@ def _calibration(data: bytes, checked: bool) -> None:
     from spikey.codec.decode import decode_block
     from spikey.codec.encode import encode_block
     from spikey.codec.method import Method
-    from spikey.codec.syntax import Lookup, Payload
+    from spikey.codec.payload import Lookup, Payload
     from spikey.model.calibration import load
 
     calibration = load(data)
@@ -285,7 +285,7 @@ def _zip(data: bytes, checked: bool) -> None:
 def _wire(data: bytes, checked: bool) -> None:
     """Block payloads by themselves, in every type and shape: how a block's bytes are taken apart."""
     from spikey.codec.decode import decode_block
-    from spikey.codec.syntax import Lookup, Payload, channels_in
+    from spikey.codec.payload import Lookup, Payload, facts_of
     from spikey.model.calibration import n1
 
     if len(data) < 3:
@@ -298,8 +298,7 @@ def _wire(data: bytes, checked: bool) -> None:
     companions = np.zeros((frames, 1 + data[2] % 4), dtype=np.int16)
     payload = Payload(data[3:], frames, count, np.dtype(kind), companions=lambda: companions)
     try:
-        if data[3:]:
-            channels_in(data[3:], count)
+        facts_of(payload)
         decode_block(payload, Lookup(n1, seeds.model))
     except DamagedError as error:
         raise AssertionError("a payload by itself has no extents") from error

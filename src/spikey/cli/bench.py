@@ -40,7 +40,7 @@ def command(
     dtype: Annotated[str | None, typer.Option(help="Type of raw inputs: int16, uint16, ...")] = None,
     seconds: Annotated[float | None, typer.Option(help="Only so much of each recording, from its beginning.")] = None,
     floor: Annotated[bool, typer.Option(help="Estimate the noise floor too.")] = True,
-    picture: Annotated[Path | None, typer.Option(help="Draw each recording's gain over realtime, as PNG.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw each recording's gain over preset fast, as PNG.")] = None,
     html: Annotated[
         Path | None, typer.Option(help="Write a report with pictures, one file that needs no other.")
     ] = None,
@@ -51,7 +51,7 @@ def command(
 
     Each codec works in one thread of a process of its own, after a warm-up; everything is decoded and compared.
     """
-    from spikey.codec.registry import ranked
+    from spikey.codec.registry import DEFAULT_PRESET, ranked
     from spikey.model.trained import named
     from spikey.report.bench.measure import measure_together
 
@@ -90,7 +90,7 @@ def command(
     if picture is not None:
         from spikey.report.bench.gains import draw_gains
 
-        draw_gains(picture, results, "spikey realtime")
+        draw_gains(picture, results, f"spikey {DEFAULT_PRESET}")
     if csv is not None:
         _write_csv(csv, results, found)
     if html is not None:

@@ -52,19 +52,20 @@ def command(
 
 def _measured(paths: list[Path], models: list[str], every: int) -> dict[str, float | None]:
     """Bits per sample of recordings, by predictor."""
-    from spikey.codec.registry import ranked
+    from spikey.codec.registry import configured, ranked
     from spikey.files.settings import Settings
     from spikey.model.trained import named
     from spikey.report.bench.measure import measure, spikey_codec
     from spikey.report.budget import operation_counts
-    from spikey.report.counted import NETWORKS, without_preset
+    from spikey.report.counted import NETWORKS
 
     files = sorted(f for p in paths for f in (p.rglob("*.wav") if p.is_dir() else [p]))[::every]
     if not files:
         raise UsageError(f"{', '.join(map(str, paths))}: no WAV files")
     counted = operation_counts()
-    settings = {preset: Settings(preset=preset) for preset in ranked() if preset in counted}
-    settings |= {name: Settings(predictor=name) for name in without_preset() if name in counted}
+    adaptive = [name for name, model in configured().items() if model is None]
+    settings = {name: Settings(predictor=name) for name in adaptive if name in counted}
+    settings |= {preset: Settings(preset=preset) for preset in ranked() if preset in counted}
     for each in map(named, models):
         network = next((name for name, built in NETWORKS.items() if built == each.architecture), None)
         if network is None:

@@ -73,6 +73,7 @@ def compress_on_cluster(
     work: list[Named], settings: Settings, scheduler: str, jobs: int | None, overwrite: bool
 ) -> Run:
     """Compress each pair on a cluster; what fails is named and counted. An output ending in .zarr is a Zarr array."""
+    from spikey.codec.registry import DEFAULT_PRESET
     from spikey.integrations.dask import compress_files, connect, to_zarr
     from spikey.integrations.dask_client import silence
 
@@ -89,7 +90,7 @@ def compress_on_cluster(
         if client.dashboard_link:
             say(f"dashboard: {client.dashboard_link}")
         if arrays:
-            codec = {"preset": settings.preset or "realtime", "verify": settings.verify}
+            codec = {"preset": settings.preset or DEFAULT_PRESET, "verify": settings.verify}
             source, target = arrays[0]
             outcome = to_zarr(source, target, settings=settings, codec=codec, client=client, progress=advance)
             done.results.append(Result(_task(source, target), outcome))

@@ -98,7 +98,7 @@ def _shown(value: object) -> str:
 
 def describe(path: str | Path, check: bool = False) -> dict[str, Any]:
     """The facts about one file, by name. check: decode a file of one block, whose end nothing else marks."""
-    from spikey.codec.syntax import method_facts
+    from spikey.codec.payload import predictor_in
     from spikey.container.layout import BLOCK_SAMPLES, BYTES, VERSION, WRAPPERS
     from spikey.container.reader import Reader
     from spikey.container.records import MODEL
@@ -150,9 +150,11 @@ def describe(path: str | Path, check: bool = False) -> dict[str, Any]:
                 facts["not_stored_count"] = reader.metadata.get("not_stored_count", len(names))
         first = next((b for b in reader.blocks if b.kind == BLOCK_SAMPLES and b.size), None)
         if first is not None:
-            facts |= method_facts(reader.method_bytes(first))
-            if "coder" in facts:
-                with suppress(DataError):  # a damaged block; what is known of the file is still said
-                    found = list(dict.fromkeys(reader.levels(first)))
-                    facts["levels"] = "; ".join(found[:MOST_LEVELS]) + ("; ..." if len(found) > MOST_LEVELS else "")
+            facts["predictor"] = predictor_in(reader.method_byte(first))
+            with suppress(DataError):  # a damaged block; the facts about the file are still listed
+                found = reader.facts(first)
+                facts |= found.method
+                levels = list(dict.fromkeys(found.levels))
+                if levels:
+                    facts["levels"] = "; ".join(levels[:MOST_LEVELS]) + ("; ..." if len(levels) > MOST_LEVELS else "")
         return facts

@@ -156,7 +156,7 @@ def bench(
     pace: Annotated[bool, typer.Option(help="In real time, or else as fast as it goes.")] = True,
     stage: Annotated[str, typer.Option(help="encode, decode, both, together.")] = "both",
     against_file: Annotated[
-        bool, typer.Option("--against-file", help="Also the ratio of the same samples as a `realtime` file.")
+        bool, typer.Option("--against-file", help="Also the ratio of the same samples as a file, by predictor lpc.")
     ] = False,
     picture: Annotated[Path | None, typer.Option(help="Draw the latencies; needs matplotlib.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,

@@ -1,7 +1,7 @@
 """One block: samples to a payload and back. `registry` lists predictors and presets, `builtin` has those that ship.
 
-`samples -> Plan (levels, calibration, references, method) -> EncodedBlock`: `plan`, then `encode`; `decode` is the way
-back. `adaptive` is the engine that works sample by sample.
+`samples -> Survey (levels, codes, calibration) -> EncodedBlock`: `survey`, then `encode`, which has the engine of the
+predictor write the payload; `decode` is the way back. `adaptive` has the engines that work sample by sample.
 """
 
 from spikey.codec import builtin as builtin

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from spikey.codec.method import MOST_REFERENCES, Method
-from spikey.codec.registry import Engine, Predictor, Preset, Start, Started, register
+from spikey.codec.method import LPC, MOST_REFERENCES, Method
+from spikey.codec.registry import DEFAULT_PRESET, Engine, Predictor, Preset, Start, Started, register
 
 LONG = 1 << 19  # frames of a block where what has been learned counts for more than quick access
 ORDER = 20  # of linear prediction
 STARTING = 1 << 24  # multiplications that starting a channel of predictor max takes, about
-FAST = ("lpc", 2)
+FAST = (LPC.predictor, LPC.lanes)
 GOOD = ("balanced", 1)
 
 
@@ -132,7 +132,7 @@ register(
         name="lpc",
         number=1,
         about="linear prediction of order 20, its weights solved anew every 1,024 samples",
-        method=Method("lpc", lanes=2),
+        method=LPC,
         configured={"lpc": None},
         start=_start_lpc,
         **_side_by_side,
@@ -194,10 +194,10 @@ register(
 )
 register(
     Preset(
-        name="realtime",
+        name=DEFAULT_PRESET,
         rank=0,
-        method=Method("lpc", lanes=2),
-        about="linear prediction of order 20, each channel alone: for streams and terabytes",
+        method=LPC,
+        about="linear prediction of order 20, each channel alone: the default",
     )
 )
 register(

@@ -14,8 +14,8 @@ import numpy as np
 from spikey.codec.cut import block_shape
 from spikey.codec.encode import encode_block
 from spikey.codec.method import Method
-from spikey.codec.plan import suits
 from spikey.codec.registry import PREDICTORS
+from spikey.codec.survey import suits
 from spikey.coding.packed_bytes import pack_bytes
 from spikey.levels.affine import Affine, spanning
 from spikey.levels.contract import Levels

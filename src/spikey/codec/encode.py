@@ -1,42 +1,23 @@
-"""From samples to encoded blocks: planned once, coded, and compared with what is faster."""
+"""From samples to encoded blocks: surveyed once, coded by an engine, and compared with what is faster."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spikey.codec import syntax
 from spikey.codec.method import COPIED, MOST_REFERENCES, PACKED, STORED, Method
-from spikey.codec.plan import Plan, Survey, plan, survey
+from spikey.codec.payload import EncodedBlock
 from spikey.codec.registry import PREDICTORS
+from spikey.codec.survey import Survey, survey
 from spikey.recording.layout import Layout, pack
 
 if TYPE_CHECKING:
     from spikey.model.calibration import Calibration
 
 NAMED = 7  # bytes of the record that names a model
-
-
-@dataclass(frozen=True)
-class EncodedBlock:
-    """A payload, and what of the file it needs to be decoded.
-
-    plain: the block without the trained network, where the two were compared; None otherwise.
-    """
-
-    payload: bytes
-    calibrated: bool = False
-    trained: bool = False
-    companions: int = 0
-    plain: EncodedBlock | None = None
-
-    @property
-    def saved(self) -> int | None:
-        """Bytes that the network saves; None where that is unknown."""
-        return None if self.plain is None else len(self.plain.payload) - len(self.payload)
 
 
 def encode_block(
@@ -76,17 +57,11 @@ def _encode(
 ) -> list[EncodedBlock | None]:
     """The blocks coded with one method; None where that is not possible or not smaller."""
     out: list[EncodedBlock | None] = [None] * len(surveys)
-    plans: list[tuple[int, Plan]] = []
-    for place, (found, other) in enumerate(zip(surveys, beside, strict=True)):
-        made = None if found is None else plan(found, method, other)
-        if made is not None:
-            plans.append((place, made))
-    record = PREDICTORS[method.predictor]
-    streams = record.engine().encode([made for _, made in plans])
-    for (place, made), coded in zip(plans, streams, strict=True):
-        payload = syntax.write(made, coded) if coded else b""
-        if coded and len(payload) < made.size:
-            out[place] = EncodedBlock(payload, made.calibrated, record.trained, made.companions)
+    places = [place for place, found in enumerate(surveys) if found is not None]
+    known = [found for found in surveys if found is not None]
+    coded = PREDICTORS[method.predictor].engine().encode(known, method, [beside[place] for place in places])
+    for place, block in zip(places, coded, strict=True):
+        out[place] = block
     return out
 
 

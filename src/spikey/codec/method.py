@@ -37,6 +37,9 @@ class Method:
     longest: int = LONGEST
 
 
+LPC = Method("lpc", lanes=2)  # what `predictor: type: lpc` selects, and what the C reference and packets use
+
+
 def learned(model: Model) -> Method:
     """The method of a trained network; blocks are as long as `spikey.base.limits` allow for it."""
     longest = max(min(allowed.work // model.architecture.weights // LEAST_OPERATIONS, LONGEST), 1)

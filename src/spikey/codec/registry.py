@@ -18,10 +18,11 @@ from spikey.codec.method import COPIED, PACKED, STORED, Method
 from spikey.levels.contract import LEVEL_MAPS, LevelMap
 
 if TYPE_CHECKING:
-    from spikey.codec.plan import Plan
-    from spikey.codec.syntax import Parsed
+    from spikey.codec.payload import EncodedBlock, Facts, Lookup, Payload
+    from spikey.codec.survey import Survey
     from spikey.model.calibration import Calibration
 
+DEFAULT_PRESET = "fast"  # where no preset, predictor or model is named
 MOST_NUMBER = 14  # of a predictor, in the low four bits of a payload's first byte; 15 is for copies
 NOT_PREDICTED = (STORED, PACKED, COPIED)
 
@@ -51,13 +52,27 @@ class Start(NamedTuple):
 
 
 class Engine(Protocol):
-    """What runs predictors: a module with these functions."""
+    """What runs predictors: a module with these functions, and a payload syntax of its own.
 
-    def encode(self, plans: Sequence[Plan]) -> list[list[bytes]]:
-        """The streams of each plan; none where they would be larger than its samples."""
+    Only the low four bits of a payload's first byte, the predictor's number, are common to all engines.
+    """
 
-    def decode(self, blocks: Sequence[Parsed]) -> None:
-        """Fill in the codes of blocks of one method, model and calibration."""
+    def encode(
+        self, surveys: Sequence[Survey], method: Method, beside: Sequence[Survey | None]
+    ) -> list[EncodedBlock | None]:
+        """Blocks coded with one method; None where that is not possible or not smaller than the samples.
+
+        beside: for each block up to 4 channels of other recordings, only of predictors with `companions`.
+        """
+
+    def decode(self, payloads: Sequence[Payload], lookup: Lookup) -> list[np.ndarray]:
+        """The samples (frames, channels) of payloads of one predictor, model and calibration.
+
+        Raises DataError for what no encoder writes.
+        """
+
+    def facts(self, payload: Payload, lookup: Lookup) -> Facts:
+        """What a payload contains beside samples; DataError where it is damaged."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -134,8 +134,8 @@ class Telemetry(_Section):
 class Config(_Section):
     """One document of a configuration file, complete and checked; it is immutable.
 
-    `preset` None lets the size of the recording decide; `calibration` is `auto`, `none`, `n1` or the path of a
-    calibration file.
+    `preset` None leaves the choice to `predictor`, and is `fast` where that has no type; `calibration` is `auto`,
+    `none`, `n1` or the path of a calibration file.
 
     >>> Config().preprocessing.use_delta_encoding, Config().training.epochs
     (True, 10)

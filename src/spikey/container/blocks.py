@@ -12,7 +12,7 @@ import numpy as np
 from spikey.base.errors import DamagedError, DataError, UsageError
 from spikey.codec.decode import decode_block, decode_blocks
 from spikey.codec.method import MOST_TOGETHER, SAMPLES_TOGETHER
-from spikey.codec.syntax import Lookup, Payload, channels_in, needs_model
+from spikey.codec.payload import Facts, Lookup, Payload, facts_of, needs_model
 from spikey.coding.packed_bytes import unpack_bytes
 from spikey.container.dependencies import Dependencies, MissingDependency
 from spikey.container.input import Input
@@ -56,14 +56,17 @@ class BlockDecoder:
         """A block's payload as it lies in the file, unchecked."""
         return self.file.read_at(block.offset, block.size)
 
-    def method_bytes(self, block: Block) -> bytes:
-        """The first two bytes of a block's payload, which encode its method."""
-        return self.file.read_at(block.offset, min(2, block.size))
+    def method_byte(self, block: Block) -> bytes:
+        """The first byte of a block's payload, which contains the number of its predictor."""
+        return self.file.read_at(block.offset, min(1, block.size))
 
-    def levels(self, block: Block) -> list[str]:
-        """In words, what values each channel of a block of samples can take; nothing where they are stored as is."""
-        described = channels_in(self.payload(block), block.channels, self.file.name)
-        return [channel.levels.words() for channel in described]
+    def facts(self, block: Block) -> Facts:
+        """How a block of samples is coded, which is not checked; DataError where it is visibly damaged."""
+        data, dtype = self.payload(block), self.layout.memory_dtype
+        return facts_of(Payload(data, block.frames, block.channels, dtype, self.file.name), self._lookup())
+
+    def _lookup(self) -> Lookup:
+        return Lookup(self.dependencies.calibration, self.dependencies.model)
 
     def fetch(self, blocks: list[Block]) -> None:
         """Have a remote file fetch blocks, headers included."""
@@ -127,7 +130,7 @@ class BlockDecoder:
         if samples is None:
             samples = decode_block(
                 Payload(payload, block.frames, block.channels, self.layout.memory_dtype, what, self._beside(block)),
-                Lookup(self.dependencies.calibration, self.dependencies.model),
+                self._lookup(),
             )
         try:
             return samples, pack(samples, layout)

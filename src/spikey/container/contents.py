@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from spikey.base.errors import UsageError
 from spikey.base.wire import varint
-from spikey.codec.encode import EncodedBlock
+from spikey.codec.payload import EncodedBlock
 from spikey.coding.packed_bytes import pack_bytes
 from spikey.container.extra import Extra
 from spikey.container.layout import BLOCK_SAMPLES, LARGEST_RECORD, Block, checked_block

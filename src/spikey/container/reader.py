@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from spikey.base.errors import DamagedError, DataError, UsageError
+from spikey.codec.payload import Facts
 from spikey.container.around import bytes_around
 from spikey.container.array_facts import ArrayFacts
 from spikey.container.block_map import BlockMap
@@ -274,9 +275,9 @@ class Reader(ArrayFacts):
         """
         return bytes_around(self, kind)
 
-    def method_bytes(self, block: Block) -> bytes:
-        """The first two bytes of a block's payload, which encode its method."""
-        return self.decoder.method_bytes(block)
+    def method_byte(self, block: Block) -> bytes:
+        """The first byte of a block's payload, which contains the number of its predictor."""
+        return self.decoder.method_byte(block)
 
     def payload(self, block: Block) -> bytes:
         """A block's payload as it lies in the file, unchecked."""
@@ -284,7 +285,11 @@ class Reader(ArrayFacts):
 
     def levels(self, block: Block) -> list[str]:
         """In words, what values each channel of a block of samples can take; nothing where they are stored as is."""
-        return self.decoder.levels(block)
+        return self.decoder.facts(block).levels
+
+    def facts(self, block: Block) -> Facts:
+        """How a block of samples is coded, which is not checked; DataError where it is visibly damaged."""
+        return self.decoder.facts(block)
 
     def close(self) -> None:
         """Close the file."""

@@ -6,7 +6,7 @@ import struct
 import zlib
 from dataclasses import replace
 
-from spikey.codec.encode import EncodedBlock
+from spikey.codec.payload import EncodedBlock
 from spikey.container.embedding import Embedding, Fate, Tally
 from spikey.container.layout import COPIED_BYTE, Header
 from spikey.container.records import CALIBRATION, COMPANIONS, MODEL

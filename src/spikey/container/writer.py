@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from spikey.codec.cut import block_shape, parts_of
-from spikey.codec.encode import EncodedBlock, content_of, stored
+from spikey.codec.encode import content_of, stored
 from spikey.codec.method import LARGEST
+from spikey.codec.payload import EncodedBlock
 from spikey.coding.packed_bytes import PIECE, pack_bytes
 from spikey.container.block_writer import BlockWriter, Writable
 from spikey.container.contents import Coding, Contents, coding, metadata_record, packed_record

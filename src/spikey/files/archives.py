@@ -153,8 +153,7 @@ def _write(
 
 def _method(settings: Settings, size: int) -> Method:
     """The method for a recording of `size` bytes: by default, unless it is large, the one that looks at others most."""
-    free = settings.preset is None and settings.model is None and settings.predictor is None
-    return (replace(settings, preset="max") if free and size <= LARGE else settings).method(size)
+    return (replace(settings, preset="max") if settings.free and size <= LARGE else settings).method()
 
 
 def _check_names(members: Sequence[tuple[str, Path]]) -> None:

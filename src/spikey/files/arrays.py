@@ -37,8 +37,7 @@ def compress(samples: Any, rate: float, preset: str | None = None, calibration: 
     rate : float
         Sampling rate in Hz.
     preset : str, optional
-        A name in `spikey.codec.registry.PRESETS`, each smaller and slower than the one before; None for one of the
-        first two, by size.
+        A name in `spikey.codec.registry.PRESETS`, each smaller and slower than the one before; None for the first.
     calibration : {"auto", "n1", "none"}, Calibration, path or None
         See `spikey.codec.calibration_policy.choose_calibration`.
     jobs : int
@@ -61,12 +60,16 @@ def compress(samples: Any, rate: float, preset: str | None = None, calibration: 
     >>> bool((spikey.decompress(spikey.compress(samples, rate=20000)).samples[:, 0] == samples).all())
     True
     """
+    return compress_with(samples, rate, Settings(preset=preset, calibration=calibration, jobs=jobs))
+
+
+def compress_with(samples: Any, rate: float, settings: Settings) -> bytes:
+    """`compress` with all that settings can select."""
     array = np.asarray(samples)
     source = ArraySource(array, rate)
     warn_of_shape(source.frames, source.layout.channels, "give samples.T")
-    settings = Settings(preset=preset, calibration=calibration)
     chosen, out = calibration_for(source, settings), io.BytesIO()
-    how = Encoding(settings.method(array.nbytes), chosen.calibration, jobs)
+    how = Encoding(settings.method(), chosen.calibration, settings.jobs)
     write_file(source, out, encode_recording(source, how), contents_of(settings, chosen))
     if array.dtype.kind == "f":
         with open(out.getvalue()) as reader:

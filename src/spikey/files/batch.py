@@ -16,7 +16,7 @@ from spikey.codec.cut import is_single
 from spikey.codec.decode import decode_blocks
 from spikey.codec.encode import encode_smallest
 from spikey.codec.method import MOST_TOGETHER
-from spikey.codec.syntax import Lookup, Payload
+from spikey.codec.payload import Lookup, Payload
 from spikey.container.layout import BLOCK_SAMPLES
 from spikey.container.reader import Reader, decode_ahead
 from spikey.files.compress import Output, Prepared, compress_file, open_recording, write_recording
@@ -40,7 +40,7 @@ def compress_together(
         for path, out_path in work:
             try:
                 source = stack.enter_context(open_recording(path, settings))
-                if is_single(source, settings.method(0)) and source.frames:
+                if is_single(source, settings.method()) and source.frames:
                     chosen = calibration_for(source, settings)
                     key = b"" if chosen.calibration is None else chosen.calibration.id
                     samples = source.read(0, source.frames)
@@ -69,7 +69,7 @@ def _write_group(
     """Compress recordings of one calibration."""
     calibration = group[0].chosen.calibration
     samples, layouts = [one.samples for one in group], [one.source.layout for one in group]
-    blocks = encode_smallest(samples, layouts, settings.method(0), calibration)
+    blocks = encode_smallest(samples, layouts, settings.method(), calibration)
     decoded: dict[Path, np.ndarray] = {}
     if settings.verify:
         coded = [

@@ -10,7 +10,7 @@ import numpy as np
 
 from spikey.base.errors import DataError
 from spikey.codec.calibration_policy import Chosen
-from spikey.codec.encode import EncodedBlock
+from spikey.codec.payload import EncodedBlock
 from spikey.coding.packed_bytes import PIECE
 from spikey.container.block_writer import Writable
 from spikey.container.contents import Contents
@@ -143,7 +143,7 @@ def write_recording(
         reporting = None if progress is None else counted.reporting(progress, source.layout.itemsize)
         chosen = calibration_for(source, settings) if prepared is None else prepared.chosen
         contents = contents_of(settings, chosen, extra)
-        how = Encoding(settings.method(size_of(source)), chosen.calibration, settings.jobs, settings.block_frames)
+        how = Encoding(settings.method(), chosen.calibration, settings.jobs, settings.block_frames)
         blocks = encode_recording(source, how) if prepared is None else prepared.block
         written = write_file(source, counted, blocks, contents, reporting, tally)
         out.close()
@@ -200,7 +200,7 @@ def check_unchanged(source: Named) -> None:
 def note_on_floats(reader: Reader, name: str) -> str:
     """What to say of a file with floats that are no scaled integers; nothing where there are none."""
     blocks = [block for block in reader.blocks if block.kind == BLOCK_SAMPLES and block.size]
-    packed = sum(reader.method_bytes(block)[:1] == PACKED_BYTE for block in blocks)
+    packed = sum(reader.method_byte(block) == PACKED_BYTE for block in blocks)
     if not packed:
         return ""
     share = "" if packed == len(blocks) else f"in {packed:,} of {len(blocks):,} blocks "

@@ -8,8 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from spikey.codec.cut import Extent, Part, batches, is_single, parts_of, shape_for
-from spikey.codec.encode import EncodedBlock, content_of, copied, encode_smallest
+from spikey.codec.encode import content_of, copied, encode_smallest
 from spikey.codec.method import Method
+from spikey.codec.payload import EncodedBlock
 from spikey.container.contents import Coding, coding
 from spikey.container.window import Companions
 from spikey.model.calibration import Calibration

@@ -7,21 +7,21 @@ from dataclasses import dataclass, replace
 
 from spikey.codec.calibration_policy import AUTO, Chosen, Wanted, choose_calibration
 from spikey.codec.method import Method, learned
-from spikey.codec.registry import predictor_method, preset_method
+from spikey.codec.registry import DEFAULT_PRESET, predictor_method, preset_method
 from spikey.model.trained import Model
 from spikey.recording.readable import Readable
 
-LARGE = 100_000_000  # bytes from which the default preset is realtime
+LARGE = 100_000_000  # bytes of a recording from which no slow preset is chosen unless it is named
 Progress = Callable[[int, int], None]  # of a recording's bytes those done since; bytes written since
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to compress: a preset or None to choose by size, what a configuration overrides, calibration, threads.
+    """How to compress: a preset, what a configuration overrides, calibration, threads.
 
-    predictor: one that a configuration can name and that needs no model, instead of a preset.
-    model: a trained network instead of a preset; embed_model: whether it travels with the file, None: where it does not
-    come with the package and takes at most 1 % of the file. calibration: see
+    preset: None for the default, `fast`. predictor: one that a configuration can name and that needs no model, instead
+    of a preset. model: a trained network instead of a preset; embed_model: whether it travels with the file, None:
+    where it does not come with the package and takes at most 1 % of the file. calibration: see
     `spikey.codec.calibration_policy.choose_calibration`. raw: channels, rate in Hz and type of a file without a header;
     keep_partial: whether it may end within a frame. block_frames: frames of a full block; None for the usual number.
     """
@@ -38,21 +38,26 @@ class Settings:
     jobs: int = 1
     verify: bool = True
 
-    def method(self, size: int) -> Method:
-        """The method for an input of `size` bytes; UsageError for an unknown preset."""
+    @property
+    def free(self) -> bool:
+        """Whether neither preset nor predictor nor model is named."""
+        return self.preset is None and self.predictor is None and self.model is None
+
+    def method(self) -> Method:
+        """The method that is named, or the default one; UsageError for an unknown preset."""
         if self.model is not None:
             return learned(self.model)
         if self.predictor is not None:
             method = predictor_method(self.predictor)
         else:
-            method = preset_method(self.preset or ("realtime" if size > LARGE else "balanced"))
+            method = preset_method(self.preset or DEFAULT_PRESET)
         return replace(method, delta=self.delta)
 
 
 def calibration_for(source: Readable, settings: Settings) -> Chosen:
     """The calibration to use."""
     quick = replace(settings, model=None)  # which gains as much by a calibration as a network does
-    return choose_calibration(settings.calibration, source, quick.method(size_of(source)))
+    return choose_calibration(settings.calibration, source, quick.method())
 
 
 def size_of(source: Readable) -> int:

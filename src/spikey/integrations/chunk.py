@@ -24,7 +24,7 @@ from spikey.base.errors import DamagedError, DataError, SpikeyError, UsageError,
 from spikey.base.limits import allowed
 from spikey.base.wire import Cursor, varint
 from spikey.codec.method import Method, learned
-from spikey.codec.registry import PRESETS, preset_method, ranked
+from spikey.codec.registry import DEFAULT_PRESET, PRESETS, preset_method, ranked
 from spikey.integrations.chunk_samples import (
     FLAGS,
     MODELLED,
@@ -63,7 +63,7 @@ class Options:
     Raises UsageError for anything else.
     """
 
-    preset: str = "realtime"
+    preset: str = DEFAULT_PRESET
     model: str | None = None
     calibration: str = "n1"
     jobs: int = 1

@@ -18,9 +18,9 @@ from spikey.base.errors import DamagedError, DataError
 from spikey.base.wire import Cursor, varint
 from spikey.codec.cut import Extent, block_shape
 from spikey.codec.decode import decode_blocks
-from spikey.codec.encode import EncodedBlock, content_of, encode_smallest
+from spikey.codec.encode import content_of, encode_smallest
 from spikey.codec.method import LARGEST, MOST_TOGETHER, SAMPLES_TOGETHER, STORED, Method
-from spikey.codec.syntax import Lookup, Payload
+from spikey.codec.payload import EncodedBlock, Lookup, Payload
 from spikey.recording.layout import MOST_CHANNELS, Layout, unpack
 
 if TYPE_CHECKING:

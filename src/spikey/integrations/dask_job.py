@@ -78,7 +78,7 @@ class Job:
                         return
             self._opened = self.source if self.path is None else open_recording(self.path, self._settings)
             self._chosen = calibration_for(self._opened, self._settings)
-            method = self._settings.method(size_of(self._opened))
+            method = self._settings.method()
             self._spread = not is_single(self._opened, method)
             if self._spread:
                 yield from self._stretches(self._opened, threads, ship or self.path is None)
@@ -89,7 +89,7 @@ class Job:
 
     def _stretches(self, source: Readable, threads: int, ship: bool) -> Iterator[Call]:
         recording = Recording.of(source, self.name, self._settings)
-        shared = self._settings.method(size_of(source)), self._chosen.calibration, self._settings.verify
+        shared = self._settings.method(), self._chosen.calibration, self._settings.verify
         for frames, channels in stretches(source.layout, source.frames, threads, shared[0].longest):
             if self.error is not None:
                 return
@@ -115,7 +115,7 @@ class Job:
         with self._output() as (file, tmp_path):
             out = _Summed(file)
             contents = replace(contents_of(settings, self._chosen), compared=not self._spread)
-            how = Encoding(settings.method(size), self._chosen.calibration, settings.jobs)
+            how = Encoding(settings.method(), self._chosen.calibration, settings.jobs)
             blocks = self._arrived(results) if self._spread else encode_recording(source, how)
             write_file(source, out, blocks, contents, progress, tally)
             file.close()

@@ -18,7 +18,7 @@ from spikey.base.version import __version__
 from spikey.codec.cut import Part, batches, block_shape, parts_of
 from spikey.codec.decode import decode_block, decode_blocks
 from spikey.codec.method import Method
-from spikey.codec.syntax import Lookup, Payload
+from spikey.codec.payload import Lookup, Payload
 from spikey.coding.packed_bytes import unpack_bytes
 from spikey.container.contents import Coding
 from spikey.container.layout import PACKED_BYTE, STORED_BYTE

@@ -18,6 +18,7 @@ try:
 except ImportError:
     raise ImportError(f"this needs SpikeInterface: {install('spikeinterface')}") from None
 
+from spikey.codec.registry import DEFAULT_PRESET
 from spikey.container.extra import Extra
 from spikey.container.reader import Reader
 from spikey.files.compress import Output, write_recording
@@ -191,7 +192,7 @@ def _stream_of(reader: Reader, name: str | None) -> dict[str, Any]:
 def write_spikey(
     recording: BaseRecording,
     path: PathLike,
-    preset: str = "realtime",
+    preset: str = DEFAULT_PRESET,
     threads: int = 0,
     block_frames: int | None = None,
     verify: bool = True,

@@ -81,17 +81,14 @@ class Part:
         progress: Progress | None = None,
         overwrite: bool = False,
     ) -> Outcome:
-        """Write the part to `out_path`, checked like any other; the preset is `realtime` where none is asked for.
+        """Write the part to `out_path`, checked like any other.
 
         overwrite: whether to replace a file that exists; the output gets the mode and time of `origin`.
         Raises DataError where a file has changed since it was found, or changes meanwhile.
         """
         check_sizes(dict(self.sizes))
-        settings = replace(
-            settings,
-            preset=settings.preset or "realtime",
-            block_frames=settings.block_frames or second(self.recordings[0][1].sampling_frequency),
-        )
+        frames = settings.block_frames or second(self.recordings[0][1].sampling_frequency)
+        settings = replace(settings, block_frames=frames)
         if self.flat is None:
             _, recording, _ = self.recordings[0]
             source = RecordingSource(recording, self.segment, self.name)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spikey.base.errors import DataError, SpikeyError, UsageError
-from spikey.codec.method import Method
+from spikey.codec.method import LPC, Method
+from spikey.codec.registry import DEFAULT_PRESET, preset_method
 from spikey.container.contents import Contents, packed_record
 from spikey.container.layout import LARGEST_RECORD
 from spikey.container.reader import Reader
@@ -23,7 +24,7 @@ from spikey.files.compare import compare_around
 from spikey.files.compress import CountedOutput
 from spikey.files.decompress import decompress_file
 from spikey.files.encoding import Encoding, encode_recording
-from spikey.files.settings import Outcome, Progress, Settings, size_of
+from spikey.files.settings import LARGE, Outcome, Progress, Settings, size_of
 from spikey.levels.quantised import MOST_STEP, Bins, find_axes
 from spikey.lossy.hybrid import finest_runs
 from spikey.recording.output import atomic_output, is_input
@@ -137,7 +138,7 @@ def hybrid(
             made = Bins("hybrid", bits, runs, axes)
             return Binned(source, made), _record(made, source.name)
 
-        runs = finest_runs(binned, axes, bits, settings.method(size_of(source)), settings.jobs)
+        runs = finest_runs(binned, axes, bits, _method(settings, size_of(source)), settings.jobs)
         return _write(source, out_path, Bins("hybrid", bits, runs, axes), settings, progress, correction, overwrite)
 
 
@@ -170,6 +171,15 @@ def _decode(
     path: Path, out_path: Path, jobs: int, progress: Progress | None, reader: Reader, overwrite: bool
 ) -> Outcome:
     return decompress_file(path, out_path, jobs=jobs, progress=progress, opened=reader, overwrite=overwrite)[0]
+
+
+def _method(settings: Settings, size: int) -> Method:
+    """An adaptive method for bins: `lpc` is the fast one, whatever the preset of that name is for samples."""
+    if settings.free:
+        return replace(LPC if size > LARGE else preset_method("balanced"), delta=settings.delta)
+    if settings.preset == DEFAULT_PRESET and settings.model is None and settings.predictor is None:
+        return replace(LPC, delta=settings.delta)
+    return settings.method()
 
 
 def _opened(path: Path, settings: Settings) -> Source:
@@ -205,7 +215,7 @@ def _write(
         counted = CountedOutput(out)
         report = None if progress is None else counted.reporting(progress, source.layout.itemsize)
         binned = Binned(source, bins)
-        blocks = encode_recording(binned, Encoding(settings.method(size), jobs=settings.jobs))
+        blocks = encode_recording(binned, Encoding(_method(settings, size), jobs=settings.jobs))
         written = write_file(binned, counted, blocks, contents, report)
         out.close()
         if bins.mode == "hybrid" and samples and 8 * written > bins.given * samples:

@@ -15,7 +15,7 @@ import numpy as np
 
 from spikey.codec.code_widths import COARSEST, Round, calibrate
 from spikey.codec.encode import encode_block
-from spikey.codec.method import Method
+from spikey.codec.method import LPC
 from spikey.coding.packed_bytes import pack_bytes
 from spikey.files.devices import Device
 from spikey.levels.contract import Levels
@@ -35,7 +35,6 @@ LEAST = 1e-3  # bits per sample, a saving that is one
 MOST = 0.75  # of the recordings, that must share it
 LONGEST = 256  # codes of a period
 MOST_COARSE = 512  # LSB
-REALTIME = Method("lpc", lanes=2)
 
 
 @dataclass(frozen=True)
@@ -290,14 +289,14 @@ def _up_to(channels: list[np.ndarray], samples: int) -> list[np.ndarray]:
 
 
 def _measure(name: str, channels: list[np.ndarray], levels: Levels, calibration: Calibration) -> Measured:
-    """Code the channels of a recording, each alone, as the preset realtime does, without and with a calibration."""
+    """Code the channels of a recording, each alone, as predictor `lpc` does, without and with a calibration."""
     even = replace(calibration, edges=uniform_edges(calibration.alphabet).astype(np.int32))
     sizes = [0, 0, 0]
     for channel in channels:
         kind = np.dtype(np.int16 if isinstance(levels, N1Levels) else np.int32)
         values = levels.to_values(channel, None, kind)
         for index, used in enumerate((None, even, calibration)):
-            payload = encode_block(values[:, None], REALTIME, used)
+            payload = encode_block(values[:, None], LPC, used)
             sizes[index] += len(payload) if payload is not None else values.nbytes
     samples = sum(map(len, channels))
     return Measured(name, samples, *(8 * size / samples for size in sizes))

@@ -1,4 +1,4 @@
-"""A probe of the `realtime` preset's model: where it expects each sample of one channel, and how sure it is."""
+"""A probe of the predictor `lpc`: where it expects each sample of one channel, and how sure it is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spikey.codec.adaptive.loop import run
 from spikey.codec.builtin import ORDER
-from spikey.codec.plan import initial_scale, suits
+from spikey.codec.survey import initial_scale, suits
 from spikey.coding.symbols import code_symbol
 from spikey.levels.n1 import N1Levels
 from spikey.levels.registry import find_levels

@@ -15,7 +15,6 @@ import numpy as np
 
 from spikey.base.errors import DataError, UsageError
 from spikey.codec.method import MOST_REFERENCES
-from spikey.codec.syntax import channels_in, companions_in
 from spikey.container.archive import Archive
 from spikey.container.entries import COPY
 from spikey.container.layout import BLOCK_SAMPLES, BYTES
@@ -198,12 +197,8 @@ def _references(reader: Reader) -> list[list[int]]:
     for block in reader.blocks:
         if block.kind != BLOCK_SAMPLES or block.first_frame:
             continue
-        payload = reader.payload(block)
-        known = companions_in(payload)  # channels of other recordings, which come first
-        described = channels_in(payload, block.channels, reader.name)[known:] if payload else []
-        for index, channel in enumerate(described):
-            own = [other - known for other in channel.references if other >= known]
-            found[block.first_channel + index] = [block.first_channel + other for other in own]
+        for index, references in enumerate(reader.facts(block).references):
+            found[block.first_channel + index] = [block.first_channel + other for other in references]
     return found
 
 

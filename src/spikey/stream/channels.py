@@ -1,8 +1,8 @@
 """The state of all channels of a stream, and the loop that codes some frames of them.
 
 Channels are in groups; a group's channels share one range coder and one clock, and start anew together at a key
-packet. Predictor, scale and density are those of the `realtime` file codec; each channel learns alone. So that no frame
-has more to do than others, the channels of a group solve for their weights at different frames.
+packet. Predictor, scale and density are those of files coded by `lpc`; each channel learns alone. So that no frame has
+more to do than others, the channels of a group solve for their weights at different frames.
 
 What a frame needs lies side by side for all channels, so that predictions and scales of many are computed at once;
 only the range coder goes from channel to channel. Several groups take turns in it, as each step waits for the last one.

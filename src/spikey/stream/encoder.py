@@ -14,7 +14,7 @@ import numpy as np
 
 from spikey.base.errors import UsageError
 from spikey.base.wire import varint
-from spikey.codec.plan import initial_scale, suits
+from spikey.codec.survey import initial_scale, suits
 from spikey.levels.affine import Affine, all_values
 from spikey.levels.contract import Levels
 from spikey.levels.n1 import N1Levels

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spikey.codec.encode import encode_smallest
-from spikey.codec.registry import preset_method
+from spikey.codec.method import LPC
 from spikey.levels.affine import all_values
 from spikey.levels.contract import Levels
 from spikey.levels.n1 import N1_VALUES, N1Levels
@@ -63,7 +63,7 @@ def prepare_receiving() -> None:
         layout = Layout(samples.shape[1], RATE, str(samples.dtype))
         for frames in (len(samples), 20):  # a whole block, and what is left of a broken one
             block = np.asfortranarray(samples[:frames])
-            encode_smallest([block], [layout], preset_method("realtime"), kind.calibration)
+            encode_smallest([block], [layout], LPC, kind.calibration)
     settle()
 
 

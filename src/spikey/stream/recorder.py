@@ -13,9 +13,9 @@ from typing import Self
 import numpy as np
 
 from spikey.base.errors import DataError
-from spikey.codec.encode import EncodedBlock, encode_smallest
-from spikey.codec.method import LARGEST
-from spikey.codec.registry import preset_method
+from spikey.codec.encode import encode_smallest
+from spikey.codec.method import LARGEST, LPC
+from spikey.codec.payload import EncodedBlock
 from spikey.container.block_writer import BlockWriter
 from spikey.container.contents import packed_record
 from spikey.container.layout import BLOCK_SAMPLES, SAMPLES, STORED_BYTE, Header
@@ -195,9 +195,7 @@ class Recorder:
                     last = min(channel + self._channels, first_channel + count)
                     part = np.asfortranarray(here.samples[begin:until, channel:last])
                     extent = here.first + begin, until - begin, channel, last - channel
-                    coded = self._pool.submit(
-                        encode_smallest, [part], [self.layout], preset_method("realtime"), self._calibration
-                    )
+                    coded = self._pool.submit(encode_smallest, [part], [self.layout], LPC, self._calibration)
                     self._waiting.append(((extent, part), coded))
 
     def _write(self, most: int, wait: bool) -> None:

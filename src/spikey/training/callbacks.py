@@ -172,7 +172,7 @@ class TrainingCallback(Callback):
         model = self._model(loss, base, trainer)
         compressed = compress(self.plan.chosen(), model, self.plan.calibration)
         if compressed:
-            entry["compressed"], entry["compressed_realtime"] = rates(compressed)
+            entry["compressed"], entry["compressed_lpc"] = rates(compressed)
         self.history.append(entry)
         self.plan.say(
             f"epoch {entry['epoch']:g}, step {entry['step']}: {loss:.4f} bits per sample on the test recordings, "

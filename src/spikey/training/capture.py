@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spikey.codec.adaptive.loop import run
-from spikey.codec.plan import initial_scale
+from spikey.codec.survey import initial_scale
 from spikey.coding.observers import replay
 from spikey.model.calibration import Calibration
 from spikey.model.density import density_of

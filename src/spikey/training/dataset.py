@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spikey.base.errors import UsageError
-from spikey.codec.plan import levels_of, suits
+from spikey.codec.survey import levels_of, suits
 from spikey.model.calibration import Calibration, load, n1
 from spikey.model.density import uniform_edges
 from spikey.model.fixed_point import SCALE_BITS

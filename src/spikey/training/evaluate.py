@@ -12,8 +12,8 @@ from torch import Tensor
 from spikey.base.errors import SpikeyError
 from spikey.codec.decode import decode_blocks
 from spikey.codec.encode import encode_block, encode_blocks
-from spikey.codec.method import LARGEST, Method, learned
-from spikey.codec.syntax import Lookup, Payload
+from spikey.codec.method import LARGEST, LPC, learned
+from spikey.codec.payload import Lookup, Payload
 from spikey.model.calibration import Calibration
 from spikey.model.trained import Model
 from spikey.recording.wav import open_wav
@@ -50,12 +50,12 @@ def bits_by_channel(network: Network, whole: WholeSampler) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Compressed:
-    """One recording: samples compressed, and the bytes they take with the model and with the preset `realtime`."""
+    """One recording: samples compressed, and the bytes they take with the model and with the predictor `lpc`."""
 
     recording: str
     samples: int
     model: int
-    realtime: int
+    lpc: int
 
 
 def compress(paths: list[Path], model: Model, calibration: Calibration | None) -> list[Compressed]:
@@ -72,7 +72,7 @@ def compress(paths: list[Path], model: Model, calibration: Calibration | None) -
     for path, block, data in zip(paths, blocks, coded, strict=True):
         if data is not None and not np.array_equal(next(restored), block):
             raise SpikeyError(f"{path}: the codec does not restore it with this model; please report this")
-        plain = encode_block(block, Method("lpc", lanes=2), calibration)
+        plain = encode_block(block, LPC, calibration)
         streams = (None if data is None else data.payload), plain
         sizes = (block.nbytes if stream is None else len(stream) for stream in streams)
         found.append(Compressed(path.name, block.size, *sizes))
@@ -80,9 +80,9 @@ def compress(paths: list[Path], model: Model, calibration: Calibration | None) -
 
 
 def rates(compressed: list[Compressed]) -> tuple[float, float]:
-    """Bits per sample of the compressed recordings with the model and with the preset `realtime`."""
+    """Bits per sample of the compressed recordings with the model and with the predictor `lpc`."""
     samples = sum(found.samples for found in compressed)
-    return 8 * sum(c.model for c in compressed) / samples, 8 * sum(c.realtime for c in compressed) / samples
+    return 8 * sum(c.model for c in compressed) / samples, 8 * sum(c.lpc for c in compressed) / samples
 
 
 def _beginning(path: Path) -> np.ndarray:

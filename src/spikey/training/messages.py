@@ -17,8 +17,8 @@ def gain(bits: float, base: float) -> str:
 def compression(compressed: list[Compressed]) -> str:
     """What the codec makes of the compressed recordings, as the rest of a sentence.
 
-    >>> compression([Compressed("a.wav", samples=8, model=4, realtime=5)])
-    '; one of them compresses to 4.0000, by realtime to 5.0000'
+    >>> compression([Compressed("a.wav", samples=8, model=4, lpc=5)])
+    '; one of them compresses to 4.0000, by lpc to 5.0000'
     >>> compression([])
     ''
     """
@@ -26,7 +26,7 @@ def compression(compressed: list[Compressed]) -> str:
         return ""
     count = "one of them compresses" if len(compressed) == 1 else f"{len(compressed)} of them compress"
     own, plain = rates(compressed)
-    return f"; {count} to {own:.4f}, by realtime to {plain:.4f}"
+    return f"; {count} to {own:.4f}, by lpc to {plain:.4f}"
 
 
 def duration(seconds: float) -> str:

@@ -7,10 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from spikey.codec.adaptive.blocks import decode_with, encode_with
+from spikey.codec.adaptive.blocks import facts as facts
 from spikey.codec.adaptive.loop import run
-from spikey.codec.plan import Channel, Plan
+from spikey.codec.adaptive.plan import Plan
+from spikey.codec.adaptive.syntax import Parsed
+from spikey.codec.method import Method
+from spikey.codec.payload import EncodedBlock, Lookup, Payload
 from spikey.codec.registry import PREDICTORS, Start, Started
-from spikey.codec.syntax import Parsed
+from spikey.codec.survey import Channel, Survey
 from spikey.coding.range_coder import finish, range_decoder, range_encoder
 from spikey.model.density import density_of
 from spikey.model.lpc import SEGMENT
@@ -19,7 +24,17 @@ COMPANION_ORDER = 32  # of linear prediction, as in predictor max
 ROOM = 64  # bytes that a stream may take beyond its share of the samples
 
 
-def encode(plans: Sequence[Plan]) -> list[list[bytes]]:
+def encode(surveys: Sequence[Survey], method: Method, beside: Sequence[Survey | None]) -> list[EncodedBlock | None]:
+    """The blocks coded with one method; None where that is not possible or not smaller."""
+    return encode_with(_code, surveys, method, beside)
+
+
+def decode(payloads: Sequence[Payload], lookup: Lookup) -> list[np.ndarray]:
+    """The samples of payloads."""
+    return decode_with(_fill, payloads, lookup)
+
+
+def _code(plans: Sequence[Plan]) -> list[list[bytes]]:
     """The streams of each plan, one a lane; none where they would be larger than its samples."""
     return [_encode(plan) for plan in plans]
 
@@ -31,7 +46,7 @@ def _encode(plan: Plan) -> list[bytes]:
     return finish(encoder) if int(encoder.at.max()) <= capacity else []
 
 
-def decode(blocks: Sequence[Parsed]) -> None:
+def _fill(blocks: Sequence[Parsed]) -> None:
     """Fill in the codes of blocks."""
     for block in blocks:
         _run(range_decoder(block.streams), block)

@@ -12,10 +12,14 @@ from typing import Any
 import numpy as np
 
 from spikey.base.jit import kernel
+from spikey.codec.adaptive.blocks import decode_with, encode_with
+from spikey.codec.adaptive.blocks import facts as facts
 from spikey.codec.adaptive.loop import OPENING, run_rows, run_step
-from spikey.codec.method import MOST_TOGETHER, SAMPLES_TOGETHER
-from spikey.codec.plan import Plan
-from spikey.codec.syntax import Parsed
+from spikey.codec.adaptive.plan import Plan
+from spikey.codec.adaptive.syntax import Parsed
+from spikey.codec.method import MOST_TOGETHER, SAMPLES_TOGETHER, Method
+from spikey.codec.payload import EncodedBlock, Lookup, Payload
+from spikey.codec.survey import Survey
 from spikey.coding.range_coder import finish, range_decoder, range_encoder
 from spikey.model.calibration import Calibration
 from spikey.model.density import density_of
@@ -29,7 +33,17 @@ ROOM = 64  # bytes that a stream may take beyond its codes
 Place = tuple[int, int]  # a block and a channel in it
 
 
-def encode(plans: Sequence[Plan]) -> list[list[bytes]]:
+def encode(surveys: Sequence[Survey], method: Method, beside: Sequence[Survey | None]) -> list[EncodedBlock | None]:
+    """The blocks coded with one method; None where that is not possible or not smaller."""
+    return encode_with(_code, surveys, method, beside)
+
+
+def decode(payloads: Sequence[Payload], lookup: Lookup) -> list[np.ndarray]:
+    """The samples of payloads."""
+    return decode_with(_fill, payloads, lookup)
+
+
+def _code(plans: Sequence[Plan]) -> list[list[bytes]]:
     """The streams of plans of one model, one a channel; none where a channel's would be larger than its codes."""
     if not plans:
         return []
@@ -47,7 +61,7 @@ def encode(plans: Sequence[Plan]) -> list[list[bytes]]:
     return streams
 
 
-def decode(blocks: Sequence[Parsed]) -> None:
+def _fill(blocks: Sequence[Parsed]) -> None:
     """Fill in the codes of blocks of one model."""
     for places, calibration in _alike(blocks):
         decoder = range_decoder([blocks[at].streams[index] for at, index in places])

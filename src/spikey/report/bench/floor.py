@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from spikey.codec.calibration_policy import AUTO, choose_calibration
-from spikey.codec.registry import preset_method
+from spikey.codec.method import LPC
 from spikey.levels.affine import Affine
 from spikey.levels.contract import Levels
 from spikey.levels.n1 import N1Levels
@@ -96,7 +96,7 @@ def floor_of_files(
 
 def floor(recording: Loaded) -> tuple[float, int]:
     """Bits per sample of one recording, and the number of samples that this is estimated from."""
-    calibration, _ = choose_calibration(AUTO, recording, preset_method("realtime"))
+    calibration, _ = choose_calibration(AUTO, recording, LPC)
     levels = [find_levels(channel) for channel in np.ascontiguousarray(recording.samples.T)]
     chosen = range(0, len(levels), -(-len(levels) * STRETCH // MOST_SAMPLES))
     stretches = range(0, recording.frames, STRETCH)

@@ -15,13 +15,14 @@ from typing import Any
 
 from spikey.base.errors import DataError
 from spikey.codec.calibration_policy import AUTO, choose_calibration
-from spikey.codec.encode import EncodedBlock, encode_blocks, encode_smallest, stored
+from spikey.codec.encode import encode_blocks, encode_smallest, stored
+from spikey.codec.payload import EncodedBlock
 from spikey.container.contents import Contents
 from spikey.container.reader import Reader, decode_ahead
 from spikey.container.writer import write_file
 from spikey.files.compress import contents_of
 from spikey.files.encoding import Encoding, encode_recording
-from spikey.files.settings import Settings, size_of
+from spikey.files.settings import Settings
 from spikey.model.trained import Model
 from spikey.recording.layout import pack
 from spikey.recording.readable import Readable
@@ -117,7 +118,7 @@ def spikey_codec(settings: Settings) -> Codec:
 
     def encode(source: Readable) -> bytes:
         out = io.BytesIO()
-        method = settings.method(size_of(source))
+        method = settings.method()
         chosen = choose_calibration(AUTO, source, method)
         blocks = encode_recording(source, Encoding(method, chosen.calibration))
         write_file(source, out, blocks, contents_of(settings, chosen))
@@ -221,7 +222,7 @@ def measure_together(
     """
     note = "" if fallback else ", no fallback"
     result = Result(f"spikey {model.name}, {together} together{note}", 0, 0, 0, 0, 0.0, 0.0)
-    method = Settings(model=model).method(0)
+    method = Settings(model=model).method()
     for at in range(0, len(paths), together):
         with ExitStack() as stack:
             sources = [stack.enter_context(open_wav(path)) for path in paths[at : at + together]]

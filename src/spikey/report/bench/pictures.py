@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from spikey.codec.calibration_policy import AUTO, choose_calibration
-from spikey.codec.registry import preset_method
+from spikey.codec.method import LPC
 from spikey.levels.registry import find_levels
 from spikey.model.fixed_point import UNIT
 from spikey.report.bench.floor import aligned
@@ -141,7 +141,7 @@ def _widths(recordings: list[Loaded]) -> Picture:
     """The widths of the converter's codes, where they are known, and how often each code occurs."""
     calibration, its = None, recordings[0]
     for its in recordings:
-        calibration, _ = choose_calibration(AUTO, its, preset_method("realtime"))
+        calibration, _ = choose_calibration(AUTO, its, LPC)
         if calibration is not None:
             break
     values = its.samples[:FRAMES, 0]
@@ -193,7 +193,7 @@ def _residuals(recordings: list[Loaded]) -> Iterator[Picture]:
     figure, (axes,) = new_figure(1)
     rate = recordings[0].layout.rate or 1.0
     frequencies = np.fft.rfftfreq(SEGMENT, 1 / rate)
-    for spectra, colour, label in ((signal, "#222222", "signal"), (left_over, OURS, "residual of realtime")):
+    for spectra, colour, label in ((signal, "#222222", "signal"), (left_over, OURS, "residual of lpc")):
         low, middle, high = np.percentile(10 * np.log10(np.array(spectra) / rate + 1e-12), [10, 50, 90], axis=0)
         axes.plot(frequencies[1:], middle[1:], color=colour, lw=2, label=label)
         axes.fill_between(frequencies[1:], low[1:], high[1:], color=colour, alpha=0.15)

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from spikey.base.errors import UsageError
-from spikey.files.arrays import compress
+from spikey.files.arrays import compress_with
+from spikey.files.settings import Settings
 from spikey.recording.simulate import simulate
 from spikey.recording.wav import open_wav
 from spikey.stream.decoder import Decoder, Gap, Segment
@@ -230,8 +231,8 @@ class Check:
 
 
 def file_ratio(loop: np.ndarray, rate: float) -> float:
-    """The ratio of the same samples as a file of the preset `realtime`."""
-    return round(loop.nbytes / len(compress(loop, rate, preset="realtime")), 4)
+    """The ratio of the same samples as a file, coded by the predictor of the packets."""
+    return round(loop.nbytes / len(compress_with(loop, rate, Settings(predictor="lpc"))), 4)
 
 
 def frames_of(loop: np.ndarray, index: int, count: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The syntax of a payload: method, a description of each channel, low bits, and the coder's streams.
+"""The adaptive engines' payload syntax: method, a description of each channel, low bits, and the coder's streams.
 
 The streams are one a lane, or with a trained network one a channel. Parsing checks all that an encoder guarantees, so
 that kernels, which run without bounds checks, get nothing that they cannot take.
@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spikey.base.errors import DataError
 from spikey.base.limits import allowed
 from spikey.base.wire import Cursor, varint
-from spikey.codec.method import COPIED, MOST_COMPANIONS, MOST_REFERENCES, PACKED, STORED, Method
-from spikey.codec.plan import Channel, Plan, work_of
+from spikey.codec.adaptive.plan import Plan, work_of
+from spikey.codec.method import MOST_COMPANIONS, MOST_REFERENCES, Method
 from spikey.codec.registry import PREDICTORS
+from spikey.codec.survey import Channel
 from spikey.levels.registry import read_levels
 from spikey.levels.scaled import Scaled
 
 if TYPE_CHECKING:
+    from spikey.codec.payload import Lookup, Payload
     from spikey.model.calibration import Calibration
     from spikey.model.trained import Model
 
@@ -29,28 +31,6 @@ SLACK = 128  # bytes that a stream may be longer than its share of the samples' 
 CALIBRATED, REFERRING = 8, 16  # bits of a channel's first byte, above the number of its level map
 UNUSED = 0b10110000  # bits of a payload's first byte, zero in all that this version writes
 LONGEST_CODE = 4  # bytes a sample of a stream of one channel, at most
-
-
-class Lookup(NamedTuple):
-    """What finds the calibration and the model that a file names; called only when one is needed."""
-
-    calibration: Callable[[], Calibration | None] = lambda: None
-    model: Callable[[], Model | None] = lambda: None
-
-
-@dataclass(frozen=True)
-class Payload:
-    """A payload and what its block's header has of it.
-
-    companions: gives the samples of other recordings that it was coded with; called only where it was.
-    """
-
-    data: bytes | memoryview
-    frames: int
-    count: int
-    dtype: np.dtype
-    what: str = "the block"
-    companions: Callable[[], np.ndarray] | None = None
 
 
 @dataclass
@@ -158,41 +138,14 @@ def _calibration(channels: Iterable[Channel], lookup: Lookup, what: str) -> Cali
     return calibration
 
 
-def is_coded(payload: bytes | memoryview) -> bool:
-    """Whether a payload is coded, rather than stored, packed, or another recording's."""
-    return bool(payload) and payload[0] & 15 not in (STORED, PACKED, COPIED)
-
-
-def needs_model(payload: bytes | memoryview) -> bool:
-    """Whether a payload is coded with a trained network."""
-    record = PREDICTORS.numbered(payload[0] & 15) if payload else None
-    return record is not None and record.trained
-
-
 def companions_in(payload: bytes | memoryview) -> int:
     """How many channels of other recordings a payload is coded with."""
     record = PREDICTORS.numbered(payload[0] & 15) if len(payload) > 1 else None
     return payload[1] if record is not None and record.companions else 0
 
 
-def channels_in(payload: bytes, count: int, what: str = "the block") -> list[Channel]:
-    """The descriptions of the channels in a payload of `count` channels; none where it is not coded."""
-    if not is_coded(payload):
-        return []
+def channels_in(payload: bytes | memoryview, count: int, what: str = "the block") -> list[Channel]:
+    """The descriptions of the channels in a payload of `count` channels, after those of companions."""
     cursor = Cursor(payload, what)
     cursor.take(2)
     return [_read_channel(cursor, index) for index in range(companions_in(payload) + count)]
-
-
-def method_facts(payload: bytes) -> dict[str, object]:
-    """How a block is coded, by the first two bytes of its payload, for people and programs."""
-    record = PREDICTORS.numbered(payload[0] & 15)
-    if record is None:
-        others = {STORED: "stored", PACKED: "none: general method", COPIED: "none: a copy"}
-        return {"predictor": others.get(payload[0] & 15, "unknown")}
-    return {
-        "predictor": record.name,
-        "coder": "arithmetic",
-        "delta_encoding": bool(payload[0] >> 6 & 1),
-        "lanes": payload[1],
-    }
