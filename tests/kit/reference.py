@@ -6,7 +6,6 @@ import bisect
 import functools
 import hashlib
 import json
-import lzma
 import math
 import struct
 import zlib
@@ -208,8 +207,9 @@ def unpack_bytes(packed, size):
     method, content = packed[0], packed[1:]
     if method == 0:
         return content
-    filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 22}]
-    data = lzma.decompress(content, lzma.FORMAT_RAW, filters=filters)
+    inflater = zlib.decompressobj(-15)
+    data = inflater.decompress(content)
+    assert inflater.eof and not inflater.unused_data and len(data) == size
     whole = size // method
     mixed = bytes(data[byte * whole + element] for element in range(whole) for byte in range(method))
     return mixed + data[whole * method :]

@@ -1,12 +1,12 @@
 """Plain bytes (headers, trailing chunks, files that are no recordings): the best of three general methods.
 
-Method 0 stores; 1 is LZMA; 2, 4 and 8 are LZMA after grouping the bytes of elements of that size. Of many elements
-each group is compressed by itself, fast, and what does not shrink, such as a mantissa's low bytes, is not tried.
+Method 0 stores; 1 is raw DEFLATE (RFC 1951); 2, 4 and 8 are DEFLATE after grouping the bytes of elements of that size.
+Of many elements each group is compressed by itself, and what does not shrink, such as a mantissa's low bytes, is not
+tried. How small the bytes become depends on the version of zlib, what they decode to does not.
 """
 
 from __future__ import annotations
 
-import lzma
 import zlib
 
 import numpy as np
@@ -15,21 +15,12 @@ from spikey.base.errors import DataError
 
 PIECE = 1 << 22  # bytes a block
 MANY = 1 << 16  # bytes of elements
-SAMPLED = 1 << 15  # bytes that tell whether a group shrinks
+SAMPLED = 1 << 15  # bytes that tell whether a group shrinks, and how best
 SHRUNK = 0.98
-CHUNK = 1 << 16  # bytes of an LZMA2 chunk that stores
-_FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": PIECE}]
-_FAST = [
-    {
-        "id": lzma.FILTER_LZMA2,
-        "preset": 0,
-        "dict_size": 1 << 18,
-        "mode": lzma.MODE_FAST,
-        "mf": lzma.MF_HC4,
-        "nice_len": 16,
-        "depth": 1,
-    }
-]
+MOST_INFLATED = 1033  # bytes that one byte inflates to, at most, rounded up
+RAW = -zlib.MAX_WBITS
+BEST, USUAL, STORED = 9, 6, 0  # levels
+STRATEGIES = zlib.Z_DEFAULT_STRATEGY, zlib.Z_RLE  # noise has no repeats to look for: runs are as small, and fast
 
 
 def pack_bytes(data: bytes, itemsize: int = 1) -> bytes:
@@ -43,7 +34,10 @@ def pack_bytes(data: bytes, itemsize: int = 1) -> bytes:
         return min(packed, b"\0" + data, key=len)
     candidates = [b"\0" + data]
     for size in {1, itemsize} & {1, 2, 4, 8}:
-        candidates.append(bytes([size]) + lzma.compress(_group(data, size), lzma.FORMAT_RAW, filters=_FILTERS))
+        content = _group(data, size)
+        strategies = STRATEGIES if len(data) <= MANY else STRATEGIES[:1]
+        level = BEST if len(data) <= MANY else USUAL
+        candidates += (bytes([size]) + _deflate(content, level, strategy, zlib.Z_FINISH) for strategy in strategies)
     return min(candidates, key=len)
 
 
@@ -53,11 +47,7 @@ def unpack_bytes(packed: bytes | memoryview, size: int, what: str = "the data") 
     if method == b"\0":
         data = content
     elif method in (b"\1", b"\2", b"\4", b"\x08"):
-        try:
-            data = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_FILTERS).decompress(content, max_length=size)
-        except lzma.LZMAError:
-            raise DataError(f"{what}: holds bytes that cannot be unpacked") from None
-        data = _ungroup(data, method[0])
+        data = _ungroup(_inflate(content, size, what), method[0])
     else:
         raise DataError(f"{what}: holds bytes packed by a method that this version does not know")
     if len(data) != size:
@@ -65,20 +55,40 @@ def unpack_bytes(packed: bytes | memoryview, size: int, what: str = "the data") 
     return data
 
 
+def _deflate(data: bytes, level: int, strategy: int, flush: int) -> bytes:
+    """Raw DEFLATE blocks; without the end of the stream where `flush` is not Z_FINISH."""
+    deflater = zlib.compressobj(level, zlib.DEFLATED, RAW, zlib.DEF_MEM_LEVEL, strategy)
+    return deflater.compress(data) + deflater.flush(flush)
+
+
+def _inflate(content: bytes, size: int, what: str) -> bytes:
+    """What a raw DEFLATE stream of `size` bytes contains; DataError where it is another or does not end there."""
+    if size > MOST_INFLATED * len(content):
+        raise DataError(f"{what}: holds {len(content)} bytes where {size} were packed")
+    inflater = zlib.decompressobj(RAW)
+    try:
+        data = inflater.decompress(content, size + 1)  # one more: of a stream that ends there the end is read as well
+    except zlib.error:
+        raise DataError(f"{what}: holds bytes that cannot be unpacked") from None
+    if len(data) > size:
+        raise DataError(f"{what}: holds more than the {size} bytes that were packed")
+    if not inflater.eof or inflater.unused_data:
+        raise DataError(f"{what}: holds {len(data)} bytes where {size} were packed, in a stream that ends elsewhere")
+    return data
+
+
 def _pack_groups(data: bytes, groups: int) -> bytes:
-    """One LZMA2 stream of grouped bytes, each group in chunks of its own."""
+    """One DEFLATE stream of grouped bytes, each group in blocks of its own, which repeat nothing of another group."""
     out, size = [], len(data) // groups
     for index in range(groups):
-        group = data[index * size : (index + 1) * size if index + 1 < groups else len(data)]
+        last = index + 1 == groups
+        group = data[index * size : None if last else (index + 1) * size]
         sample = group[:SAMPLED] + group[len(group) // 2 :][:SAMPLED]
-        if len(zlib.compress(sample, 1)) < SHRUNK * len(sample):
-            out.append(lzma.compress(group, lzma.FORMAT_RAW, filters=_FAST)[:-1])  # less the byte that ends a stream
-        else:
-            for at in range(0, len(group), CHUNK):
-                chunk = group[at : at + CHUNK]
-                # An LZMA2 chunk: 1 is stored, with a new dictionary; then its size less one.
-                out.append(b"\1" + (len(chunk) - 1).to_bytes(2, "big") + chunk)
-    return b"".join(out) + b"\0"
+        sizes = {strategy: len(_deflate(sample, USUAL, strategy, zlib.Z_FINISH)) for strategy in STRATEGIES}
+        strategy = min(sizes, key=lambda strategy: sizes[strategy])
+        level = USUAL if sizes[strategy] < SHRUNK * len(sample) else STORED
+        out.append(_deflate(group, level, strategy, zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH))
+    return b"".join(out)
 
 
 def _group(data: bytes, size: int) -> bytes:
