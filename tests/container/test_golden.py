@@ -16,7 +16,7 @@ import spikey
 from kit.golden import CASES, GOLDEN, PACKED
 from kit.paths import TESTS
 from spikey.codec.registry import ranked
-from spikey.coding import packed_bytes
+from spikey.coding import deflated
 from spikey.container.layout import BLOCK_BYTES
 from spikey.files.compress import compress_file
 from spikey.files.settings import Settings
@@ -69,7 +69,7 @@ def without_deflate(monkeypatch):
     def refuse(*_):
         raise Deflated
 
-    monkeypatch.setattr(packed_bytes, "_deflate", refuse)
+    monkeypatch.setattr(deflated, "_deflate", refuse)
 
 
 @pytest.mark.parametrize("preset", ranked())

@@ -24,7 +24,8 @@ from spikey.codec.decode import decode_block
 from spikey.codec.encode import encode_block
 from spikey.codec.method import Method
 from spikey.codec.syntax import Payload
-from spikey.coding.packed_bytes import MANY, pack_bytes, unpack_bytes
+from spikey.coding.deflated import MANY
+from spikey.coding.packed_bytes import pack_bytes, unpack_bytes
 from spikey.files.compress import compress_file
 from spikey.files.decompress import decompress_file
 from spikey.files.settings import Settings

@@ -51,6 +51,7 @@ NOT_COVERED = {
     "*crossed": "references between channels",
     "blocked": "references between channels",
     "bytes": "DEFLATE",
+    "advancing": "levels that advance",
     "float*": "floating-point samples",
 }
 LONG = {"walk 20000", "blocks of one channel", "blocks of many channels", "large table"}  # for emulators and sanitizers

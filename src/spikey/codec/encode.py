@@ -68,7 +68,7 @@ def _surveys(
 ) -> list[Survey | None]:
     if companions is None or not PREDICTORS[method.predictor].companions:
         return [None] * count
-    return [None if samples is None else survey(samples, calibration) for samples in companions]
+    return [None if samples is None else survey(samples, calibration, placed=False) for samples in companions]
 
 
 def _encode(

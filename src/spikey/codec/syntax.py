@@ -18,6 +18,7 @@ from spikey.base.wire import Cursor, varint
 from spikey.codec.method import COPIED, MOST_COMPANIONS, MOST_REFERENCES, PACKED, STORED, Method
 from spikey.codec.plan import Channel, Plan, work_of
 from spikey.codec.registry import PREDICTORS
+from spikey.levels.advancing import Advancing
 from spikey.levels.registry import read_levels
 from spikey.levels.scaled import Scaled
 
@@ -139,9 +140,11 @@ def parse(payload: Payload, lookup: Lookup) -> Parsed:
 
 
 def _check_channels(channels: list[Channel], known: int, dtype: np.dtype, what: str) -> None:
-    if any(isinstance(channel.levels, Scaled) != (dtype.kind == "f") for channel in channels[known:]):
+    own = [channel.levels for channel in channels[known:] if not isinstance(channel.levels, Advancing)]
+    if any(isinstance(levels, Scaled) != (dtype.kind == "f") for levels in own):
         raise DataError(f"{what}: describes a channel of samples of another type")
-    if any(isinstance(c.levels, Scaled) or c.levels.low_bits or c.references for c in channels[:known]):
+    others = channels[:known]
+    if any(isinstance(c.levels, Scaled) or c.levels.placed or c.levels.low_bits or c.references for c in others):
         raise DataError(f"{what}: describes a channel of another recording in an impossible way")
 
 
