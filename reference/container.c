@@ -342,7 +342,7 @@ static spikey_status unpack(uint8_t *out, uint64_t plain, const uint8_t *packed,
     if (size == 0)
         return SPIKEY_DAMAGED;
     if (packed[0] != 0)
-        return SPIKEY_UNSUPPORTED; /* LZMA2 */
+        return SPIKEY_UNSUPPORTED; /* DEFLATE */
     if (size - 1 != plain)
         return SPIKEY_DAMAGED;
     memcpy(out, packed + 1, (size_t)plain);

@@ -6,7 +6,6 @@ import bisect
 import functools
 import hashlib
 import json
-import lzma
 import math
 import struct
 import zlib
@@ -208,11 +207,59 @@ def unpack_bytes(packed, size):
     method, content = packed[0], packed[1:]
     if method == 0:
         return content
-    filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 22}]
-    data = lzma.decompress(content, lzma.FORMAT_RAW, filters=filters)
+    if method == 3:
+        fields = Fields(content)
+        before = fields.take(fields.varint())
+        count = (size - len(before)) // 8
+        after, line, width = fields.take((size - len(before)) % 8), read_line(fields), fields.u8()
+        off = unpack_bytes(content[fields.at :], count * width) if width else content[fields.at :] * count
+        elements = bytearray()
+        for place in range(count):
+            number = number_on(line, place, np.float64)
+            number += int.from_bytes(off[place * width : (place + 1) * width], "little", signed=True)
+            elements += struct.pack("<Q", number % 2**64)
+        return before + bytes(elements) + after
+    inflater = zlib.decompressobj(-15)
+    data = inflater.decompress(content)
+    assert inflater.eof and not inflater.unused_data and len(data) == size
     whole = size // method
     mixed = bytes(data[byte * whole + element] for element in range(whole) for byte in range(method))
     return mixed + data[whole * method :]
+
+
+def read_line(fields):
+    form, fraction, scale = fields.u8(), 0, 1.0
+    assert form <= 2
+    if form == 0:
+        fraction = fields.varint()
+        assert fraction < 2**32
+    else:
+        (scale,) = struct.unpack("<d", fields.take(8))
+    runs, first, step = [], 0, 0
+    for index in range(fields.varint() + 1):
+        first += fields.varint() + 1 if index else 0
+        start, offset = struct.unpack("<q", fields.take(8))[0], 0.0
+        if form == 0:
+            step += fields.signed()
+        else:
+            (offset,) = struct.unpack("<d", fields.take(8))
+        runs.append((first, start, step, offset))
+    return form, fraction, scale, runs
+
+
+def number_on(line, frame, kind):
+    """The number of a frame, modulo 2^64 (2^32 for single precision); kind: of floats, the type."""
+    form, fraction, scale, runs = line
+    first, start, step, offset = next(run for run in reversed(runs) if run[0] <= frame)
+    k = frame - first
+    if form == 0:
+        return (start + step * k + ((fraction * k + 2**31) >> 32)) % 2**64
+    count = (start + k + 2**63) % 2**64 - 2**63
+    with np.errstate(all="ignore"):
+        value = np.float64(count) * scale if form == 1 else np.float64(count) / scale
+        if offset:
+            value = value + np.float64(offset)
+        return int.from_bytes(kind(value).tobytes(), "little")
 
 
 def read_calibration(data):
@@ -267,7 +314,7 @@ def decode_payload(payload, frames, count, tables, model, sample_type, beside=()
     channels = []
     for _ in range(known + count):
         flags = fields.u8()
-        channel = read_levels(flags & 7, fields)
+        channel = read_levels(flags & 7, fields, sample_type)
         channel["calibrated"], channel["start"] = bool(flags & 8), fields.u8()
         channel["references"] = [fields.varint() for _ in range(fields.u8())] if flags & 16 else []
         channels.append(channel)
@@ -298,7 +345,7 @@ def decode_payload(payload, frames, count, tables, model, sample_type, beside=()
         bits = channel["bits"]
         packed = int.from_bytes(lows[index], "little")
         low = [packed >> (frame * bits) & (1 << bits) - 1 for frame in range(frames)]
-        values.append([channel["value"](c, extra) for c, extra in zip(codes, low, strict=True)])
+        values.append([channel["value"](c, extra, t) for t, (c, extra) in enumerate(zip(codes, low, strict=True))])
         for frame, patch in channel.get("patches", {}).items():
             values[-1][frame] = patch.to_bytes(8, "little")[: SIZES[sample_type]]
     return values
@@ -309,17 +356,21 @@ def codes_of(samples, channel):
     return [by_value[sample] for sample in samples]
 
 
-def read_levels(kind, fields):
+def read_levels(kind, fields, sample_type):
     if kind == 0:
 
-        def n1(c, _):
+        def n1(c, *_):
             v = 65535 * c - 32768 * 1023
             return v // 1023 if v >= 0 else -(-v // 1023)
 
         return {"codes": 1024, "bits": 0, "value": n1}
     if kind == 1:
         offset, step, top, bits = fields.signed(), fields.varint() + 1, fields.varint(), fields.varint()
-        return {"codes": (top >> bits) + 1, "bits": bits, "value": lambda c, low: offset + step * ((c << bits) + low)}
+        return {
+            "codes": (top >> bits) + 1,
+            "bits": bits,
+            "value": lambda c, low, *_: offset + step * ((c << bits) + low),
+        }
     if kind == 3:
         form, gain = fields.u8(), struct.unpack("<d", fields.take(8))[0]
         offset = struct.unpack("<d", fields.take(8))[0] if form & 2 else None
@@ -328,18 +379,32 @@ def read_levels(kind, fields):
             first = end + fields.varint()
             end = first + fields.varint() + 1
             patches |= dict.fromkeys(range(first, end), struct.unpack("<Q", fields.take(8))[0])
-        inner = read_levels(fields.u8(), fields)
+        inner = read_levels(fields.u8(), fields, None)
         rounded = np.float32 if form & 1 else np.float64
 
-        def value(c, low):
-            product = rounded(inner["value"](c, low)) * rounded(gain)
+        def value(c, low, *frame):
+            product = rounded(inner["value"](c, low, *frame)) * rounded(gain)
             return product if offset is None else product + rounded(offset)
 
         return inner | {"value": value, "patches": patches}
+    if kind == 4:
+        line, off = read_line(fields), read_levels(1, fields, None)
+        assert line[0] == 0 or sample_type in FLOATS
+
+        def advancing(c, low, frame):
+            number = number_on(line, frame, FLOATS.get(sample_type)) + off["value"](c, low)
+            bits = 64 if sample_type is None else 8 * SIZES[sample_type]
+            number %= 2**bits
+            if sample_type in FLOATS:
+                return number.to_bytes(bits // 8, "little")
+            signed = sample_type is None or SIGNED[sample_type]
+            return number - 2**bits if signed and number >> (bits - 1) else number
+
+        return off | {"value": advancing}
     table = [fields.signed()]
     for _ in range(fields.varint()):
         table.append(table[-1] + fields.varint() + 1)
-    return {"codes": len(table), "bits": 0, "value": lambda c, _: table[c]}
+    return {"codes": len(table), "bits": 0, "value": lambda c, *_: table[c]}
 
 
 def step(s):

@@ -25,7 +25,7 @@ def decode(data, calibrations=(), models=()):
     order = "F" if flags & 1 else "C"
     if flags & 2:
         checked(fields)
-        elements = plain(data[fields.at :], np.dtype(text).itemsize)
+        elements = plain(data[fields.at :], np.dtype(text).itemsize, math.prod(shape))
         return np.frombuffer(elements, text).reshape(shape, order=order)
     tables = model = None
     full, sizes = None, None
@@ -78,12 +78,17 @@ def named(name, files):
     return next(each for each in files if hashlib.sha256(each).digest()[:4] == name)
 
 
-def plain(body, size):
+def plain(body, size, number):
     """The bytes of elements in memory order."""
     method, content = body[0], body[1:-4]
     if method == 1:
         grouped = zlib.decompress(content)
         count = len(grouped) // size
         content = bytes(grouped[place * count + element] for element in range(count) for place in range(size))
+    if method == 2:
+        fields, content = Fields(content), b""
+        while len(content) < number * size:
+            content += unpack_bytes(fields.take(fields.varint()), min(2**22, number * size - len(content)))
+        assert fields.at == len(fields.data)
     assert zlib.crc32(body[:-4] + content) == struct.unpack("<I", body[-4:])[0]
     return content

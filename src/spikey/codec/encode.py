@@ -11,7 +11,7 @@ import numpy as np
 from spikey.codec.method import COPIED, MOST_REFERENCES, PACKED, STORED, Method
 from spikey.codec.payload import EncodedBlock
 from spikey.codec.registry import PREDICTORS
-from spikey.codec.survey import Survey, survey
+from spikey.codec.survey import Block
 from spikey.recording.layout import Layout, pack
 
 if TYPE_CHECKING:
@@ -40,28 +40,28 @@ def encode_blocks(
     companions: Sequence[np.ndarray | None] | None = None,
 ) -> list[EncodedBlock | None]:
     """`encode_block` of several blocks: the same as one by one, and faster with a large trained network."""
-    found = [survey(block, calibration) for block in blocks]
-    return _encode(found, method, _surveys(companions, len(blocks), method, calibration))
+    found = [Block(block, calibration) if block.size else None for block in blocks]
+    return _encode(found, method, _beside(companions, len(blocks), method, calibration))
 
 
-def _surveys(
+def _beside(
     companions: Sequence[np.ndarray | None] | None, count: int, method: Method, calibration: Calibration | None
-) -> list[Survey | None]:
+) -> list[Block | None]:
     if companions is None or not PREDICTORS[method.predictor].companions:
         return [None] * count
-    return [None if samples is None else survey(samples, calibration) for samples in companions]
+    return [None if samples is None else Block(samples, calibration, placed=False) for samples in companions]
 
 
 def _encode(
-    surveys: Sequence[Survey | None], method: Method, beside: Sequence[Survey | None]
+    blocks: Sequence[Block | None], method: Method, beside: Sequence[Block | None]
 ) -> list[EncodedBlock | None]:
     """The blocks coded with one method; None where that is not possible or not smaller."""
-    out: list[EncodedBlock | None] = [None] * len(surveys)
-    places = [place for place, found in enumerate(surveys) if found is not None]
-    known = [found for found in surveys if found is not None]
+    out: list[EncodedBlock | None] = [None] * len(blocks)
+    places = [place for place, block in enumerate(blocks) if block is not None]
+    known = [block for block in blocks if block is not None]
     coded = PREDICTORS[method.predictor].engine().encode(known, method, [beside[place] for place in places])
-    for place, block in zip(places, coded, strict=True):
-        out[place] = block
+    for place, found in zip(places, coded, strict=True):
+        out[place] = found
     return out
 
 
@@ -78,13 +78,13 @@ def encode_smallest(
     A trained network is used for a block only where it saves more, over the adaptive predictors, than naming it takes.
     layouts: of each block's file. companions: for each block the samples (frames, channels) of other recordings.
     """
-    surveys = [survey(block, calibration) if block.size else None for block in blocks]
-    coded = _encode(surveys, method, _surveys(companions, len(blocks), method, calibration))
+    found = [Block(block, calibration) if block.size else None for block in blocks]
+    coded = _encode(found, method, _beside(companions, len(blocks), method, calibration))
     plain: list[EncodedBlock | None] = [None] * len(blocks)
     compared = PREDICTORS[method.predictor].compared(method)
     for name, lanes in compared:
         faster = replace(method, predictor=name, lanes=lanes, references=MOST_REFERENCES, model=None)
-        others = _encode(surveys, faster, [None] * len(blocks))
+        others = _encode(found, faster, [None] * len(blocks))
         plain = [_smaller(one, other) for one, other in zip(plain, others, strict=True)]
     out = []
     for block, layout, one, other in zip(blocks, layouts, coded, plain, strict=True):

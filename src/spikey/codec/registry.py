@@ -19,7 +19,7 @@ from spikey.levels.contract import LEVEL_MAPS, LevelMap
 
 if TYPE_CHECKING:
     from spikey.codec.payload import EncodedBlock, Facts, Lookup, Payload
-    from spikey.codec.survey import Survey
+    from spikey.codec.survey import Block
     from spikey.model.calibration import Calibration
 
 DEFAULT_PRESET = "fast"  # where no preset, predictor or model is named
@@ -58,7 +58,7 @@ class Engine(Protocol):
     """
 
     def encode(
-        self, surveys: Sequence[Survey], method: Method, beside: Sequence[Survey | None]
+        self, blocks: Sequence[Block], method: Method, beside: Sequence[Block | None]
     ) -> list[EncodedBlock | None]:
         """Blocks coded with one method; None where that is not possible or not smaller than the samples.
 

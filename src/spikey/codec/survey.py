@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spikey.levels.advancing import find_advancing
 from spikey.levels.affine import Affine
 from spikey.levels.contract import Levels
 from spikey.levels.n1 import N1Levels
@@ -46,32 +47,60 @@ class Survey:
     size: int
 
 
-def survey(samples: np.ndarray, calibration: Calibration | None) -> Survey | None:
-    """Look at samples (frames, channels), any integer or float type; None where a channel has no levels.
+class Block:
+    """The samples (frames, channels) of a block, any integer or float type, surveyed when an engine first asks for it.
 
-    `calibration` is used for the channels that it fits.
+    `calibration` is used for the channels that it fits. placed: whether levels may be those of a whole block.
     """
+
+    def __init__(self, samples: np.ndarray, calibration: Calibration | None, placed: bool = True):
+        self.samples = samples
+        self.calibration = calibration
+        self.placed = placed
+
+    @cached_property
+    def survey(self) -> Survey | None:
+        """None where a channel has no levels."""
+        return survey(self.samples, self.calibration, self.placed)
+
+
+def survey(samples: np.ndarray, calibration: Calibration | None, placed: bool = True) -> Survey | None:
+    """Look at samples as `Block` has them; None where a channel has no levels."""
     frames, count = samples.shape
     columns = np.ascontiguousarray(samples.T)
     codes = np.empty((count, frames), dtype=np.int32)
     channels, lows = [], []
     for index in range(count):
-        values, found = columns[index], None
-        if values.dtype.kind == "f":
-            found = find_scale(values)
-            if found is None:
-                return None
-            values = found.integers
-        levels, calibrated = levels_of(values, calibration)
+        found = levels_in(columns[index], calibration, placed)
+        if found is None:
+            return None
+        levels, calibrated, values = found
         codes[index], low = levels.to_codes(values)
         calibrated = calibrated and calibration is not None and suits(codes[index], calibration)
-        described = levels if found is None else Scaled(found.scale, levels, found.patches)
-        channels.append(Channel(described, calibrated, initial_scale(codes[index])))
+        channels.append(Channel(levels, calibrated, initial_scale(codes[index])))
         if low is not None:
             from spikey.codec.low_bits import pack_bits
 
             lows.append(pack_bits(low, levels.low_bits))
     return Survey(calibration, channels, codes, lows, samples.nbytes)
+
+
+def levels_in(
+    values: np.ndarray, calibration: Calibration | None, placed: bool
+) -> tuple[Levels, bool, np.ndarray] | None:
+    """The levels of a channel, whether the calibration is for them, and what has the codes: the values, or of floats
+    their integers.
+    """
+    advancing = find_advancing(values) if placed else None
+    if values.dtype.kind != "f":
+        return (*levels_of(values, calibration), values) if advancing is None else (advancing, False, values)
+    found = find_scale(values) if advancing is None or not advancing.near else None
+    if found is None:
+        # What is far off the line is packed, which may be smaller.
+        return None if advancing is None or advancing.low_bits else (advancing, False, values)
+    integers = find_advancing(found.integers) if placed else None
+    levels, calibrated = levels_of(found.integers, calibration) if integers is None else (integers, False)
+    return Scaled(found.scale, levels, found.patches), calibrated, found.integers
 
 
 def levels_of(values: np.ndarray, calibration: Calibration | None) -> tuple[Levels, bool]:

@@ -22,6 +22,7 @@ from spikey.recording.source import open_file
 LARGEST_METADATA = 1 << 24  # bytes of JSON
 MOST_FILES = 10_000
 LARGEST_FILE = 1 << 40
+LARGE = 1 << 14  # bytes of a side file that has blocks of its own
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # names that Windows takes for devices
 
 
@@ -66,14 +67,23 @@ class Extra:
         return text.encode("ascii")
 
     def chunks(self) -> Iterator[bytes]:
-        """The bytes of all side files, one after another, in pieces that the size of a block allows."""
+        """The bytes of all side files, one after another, in pieces that the size of a block allows.
+
+        A large file begins a piece, and ends one, so that its elements are found whatever lies around it.
+        """
         pending = b""
         for file in self.files:
+            if pending and file.size >= LARGE:
+                yield pending
+                pending = b""
             for chunk in file.chunks():
                 pending += chunk
                 while len(pending) >= PIECE:
                     yield pending[:PIECE]
                     pending = pending[PIECE:]
+            if pending and file.size >= LARGE:
+                yield pending
+                pending = b""
         if pending:
             yield pending
 

@@ -84,7 +84,8 @@ def spanning(found: list[Affine]) -> Affine:
     return Affine((highest - lowest) // step + 1, lowest, step)
 
 
-def _find(values: Values) -> Levels | None:
+def fitted(values: Values) -> Affine:
+    """The map from the least to the greatest value in steps of their greatest common divisor."""
     if values.low == values.high:
         return Affine(1, values.low)
     levels = (values.high - values.low) // values.step + 1
@@ -92,7 +93,8 @@ def _find(values: Values) -> Levels | None:
     return Affine(((levels - 1) >> low_bits) + 1, values.low, values.step, low_bits)
 
 
-def _read(cursor: Cursor) -> Levels:
+def read_affine(cursor: Cursor) -> Affine:
+    """Read what `Affine.write` wrote; DataError for impossible values."""
     offset, step = cursor.signed(), cursor.varint(MOST_VALUE) + 1
     top, low_bits = cursor.varint(MOST_VALUE), cursor.varint(MOST_LOW_BITS)
     if abs(offset) > MOST_VALUE or top >> low_bits >= 1 << MODELLED_BITS:
@@ -100,4 +102,4 @@ def _read(cursor: Cursor) -> Levels:
     return Affine((top >> low_bits) + 1, offset, step, low_bits)
 
 
-LEVEL_MAPS.register(LevelMap(name="affine", number=1, rank=2, read=_read, find=_find))
+LEVEL_MAPS.register(LevelMap(name="affine", number=1, rank=2, read=read_affine, find=fitted))

@@ -17,11 +17,14 @@ STEP_SAMPLES = 1000  # values that nearly always settle the step at 1
 
 
 class Levels(ABC):
-    """The map of one channel. `alphabet`: how many codes there are. `low_bits`: of a sample, beside its code."""
+    """The map of one channel. `alphabet`: how many codes there are. `low_bits`: of a sample, beside its code. `placed`:
+    whether a code's value depends on its frame, so that all frames of a block go through the map at once.
+    """
 
     number: ClassVar[int]
     alphabet: int
     low_bits: int = 0
+    placed: ClassVar[bool] = False
 
     @abstractmethod
     def to_codes(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

@@ -6,10 +6,10 @@ import numpy as np
 
 from spikey.base.errors import DataError
 from spikey.base.wire import Cursor
-from spikey.levels import affine, n1, scaled, table
+from spikey.levels import advancing, affine, n1, scaled, table
 from spikey.levels.contract import LEVEL_MAPS, Levels, Values
 
-BUILT_IN = (n1, affine, table, scaled)  # each registers its own record
+BUILT_IN = (n1, affine, table, scaled, advancing)  # each registers its own record
 
 
 def find_levels(array: np.ndarray) -> Levels:
@@ -37,10 +37,12 @@ def read_levels(number: int, cursor: Cursor) -> Levels:
 
 
 def read_integer_levels(number: int, cursor: Cursor) -> Levels:
-    """`read_levels` where samples are integers; DataError for scaled ones."""
+    """`read_levels` where samples are integers that come one by one; DataError for maps that are not for these."""
     levels = read_levels(number, cursor)
     if isinstance(levels, scaled.Scaled):
         raise DataError(f"{cursor.what}: uses levels of floats, where samples are integers")
+    if levels.placed:
+        raise DataError(f"{cursor.what}: uses levels of a whole block, where samples come one by one")
     return levels
 
 

@@ -278,11 +278,11 @@ def _shifted(seen: np.ndarray, integers: np.ndarray, gain: float, start: float) 
         return  # uneven by more than rounding
     error = 4 * rounding * spread / float(integers[-1] - integers[0])
     whole = np.rint(start / gain)
-    for exact in [*_short(gain - error, gain + error), float(np.float32(gain)), gain]:
+    for exact in [*shortest(gain - error, gain + error), float(np.float32(gain)), gain]:
         for centre in [0, *CENTRES, *(-c for c in CENTRES)]:
             offset = float(start - exact * (whole + centre))
             blur = 4 * rounding * max(spread, abs(offset))
-            for one in [-exact * centre, *_short(offset - blur, offset + blur), offset]:
+            for one in [-exact * centre, *shortest(offset - blur, offset + blur), offset]:
                 if one:
                     yield Scale(float(np.float32(exact)), float(np.float32(one)), True)
                     yield Scale(exact, one)
@@ -346,15 +346,15 @@ def _gains(seen: np.ndarray, integers: np.ndarray) -> Iterator[float]:
     low, high = float(ends[0].max()), float(ends[1].min())
     slack = 2 * np.spacing(abs(low))
     middle = (low + high) / 2
-    yield from _short(low - slack, high + slack)
+    yield from shortest(low - slack, high + slack)
     if low - slack <= float(np.float32(middle)) <= high + slack:
         yield float(np.float32(middle))
     yield middle
     yield from (middle + k * np.spacing(middle) for k in (1, -1, 2, -2))
 
 
-def _short(low: float, high: float) -> Iterator[float]:
-    """The decimal number of the fewest digits from `low` to `high`."""
+def shortest(low: float, high: float) -> Iterator[float]:
+    """The decimal number of the fewest digits from `low` to `high`, or nothing where doubles are too coarse for one."""
     middle = (low + high) / 2
     for digits in range(1, 17):
         number = float(f"{middle:.{digits}g}")

@@ -1,4 +1,4 @@
-"""What the adaptive engines share: surveys to payloads and payloads to samples, around the streams that they code."""
+"""What the adaptive engines share: blocks to payloads and payloads to samples, around the streams that they code."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from spikey.codec.adaptive.syntax import Parsed, channels_in, companions_in, par
 from spikey.codec.method import Method
 from spikey.codec.payload import EncodedBlock, Facts, Lookup, Payload, predictor_in
 from spikey.codec.registry import PREDICTORS
-from spikey.codec.survey import Survey
+from spikey.codec.survey import Block
 
 Code = Callable[[Sequence[Plan]], list[list[bytes]]]  # the streams of each plan; none where they would be too large
 Fill = Callable[[Sequence[Parsed]], None]  # fills in the codes of blocks
 
 
 def encode_with(
-    code: Code, surveys: Sequence[Survey], method: Method, beside: Sequence[Survey | None]
+    code: Code, blocks: Sequence[Block], method: Method, beside: Sequence[Block | None]
 ) -> list[EncodedBlock | None]:
     """The blocks coded with one method; None where that is not possible or not smaller than the samples."""
-    out: list[EncodedBlock | None] = [None] * len(surveys)
+    out: list[EncodedBlock | None] = [None] * len(blocks)
     plans: list[tuple[int, Plan]] = []
-    for place, (found, other) in enumerate(zip(surveys, beside, strict=True)):
-        made = plan(found, method, other)
+    for place, (block, other) in enumerate(zip(blocks, beside, strict=True)):
+        made = plan(block.survey, method, other and other.survey) if block.survey is not None else None
         if made is not None:
             plans.append((place, made))
     trained = PREDICTORS[method.predictor].trained

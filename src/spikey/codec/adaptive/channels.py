@@ -15,7 +15,7 @@ from spikey.codec.adaptive.syntax import Parsed
 from spikey.codec.method import Method
 from spikey.codec.payload import EncodedBlock, Lookup, Payload
 from spikey.codec.registry import PREDICTORS, Start, Started
-from spikey.codec.survey import Channel, Survey
+from spikey.codec.survey import Block, Channel
 from spikey.coding.range_coder import finish, range_decoder, range_encoder
 from spikey.model.density import density_of
 from spikey.model.lpc import SEGMENT
@@ -24,9 +24,9 @@ COMPANION_ORDER = 32  # of linear prediction, as in predictor max
 ROOM = 64  # bytes that a stream may take beyond its share of the samples
 
 
-def encode(surveys: Sequence[Survey], method: Method, beside: Sequence[Survey | None]) -> list[EncodedBlock | None]:
+def encode(blocks: Sequence[Block], method: Method, beside: Sequence[Block | None]) -> list[EncodedBlock | None]:
     """The blocks coded with one method; None where that is not possible or not smaller."""
-    return encode_with(_code, surveys, method, beside)
+    return encode_with(_code, blocks, method, beside)
 
 
 def decode(payloads: Sequence[Payload], lookup: Lookup) -> list[np.ndarray]:

@@ -19,7 +19,7 @@ from spikey.codec.adaptive.plan import Plan
 from spikey.codec.adaptive.syntax import Parsed
 from spikey.codec.method import MOST_TOGETHER, SAMPLES_TOGETHER, Method
 from spikey.codec.payload import EncodedBlock, Lookup, Payload
-from spikey.codec.survey import Survey
+from spikey.codec.survey import Block
 from spikey.coding.range_coder import finish, range_decoder, range_encoder
 from spikey.model.calibration import Calibration
 from spikey.model.density import density_of
@@ -33,9 +33,9 @@ ROOM = 64  # bytes that a stream may take beyond its codes
 Place = tuple[int, int]  # a block and a channel in it
 
 
-def encode(surveys: Sequence[Survey], method: Method, beside: Sequence[Survey | None]) -> list[EncodedBlock | None]:
+def encode(blocks: Sequence[Block], method: Method, beside: Sequence[Block | None]) -> list[EncodedBlock | None]:
     """The blocks coded with one method; None where that is not possible or not smaller."""
-    return encode_with(_code, surveys, method, beside)
+    return encode_with(_code, blocks, method, beside)
 
 
 def decode(payloads: Sequence[Payload], lookup: Lookup) -> list[np.ndarray]:

@@ -19,6 +19,7 @@ from spikey.codec.adaptive.plan import Plan, work_of
 from spikey.codec.method import MOST_COMPANIONS, MOST_REFERENCES, Method
 from spikey.codec.registry import PREDICTORS
 from spikey.codec.survey import Channel
+from spikey.levels.advancing import Advancing
 from spikey.levels.registry import read_levels
 from spikey.levels.scaled import Scaled
 
@@ -119,9 +120,11 @@ def parse(payload: Payload, lookup: Lookup) -> Parsed:
 
 
 def _check_channels(channels: list[Channel], known: int, dtype: np.dtype, what: str) -> None:
-    if any(isinstance(channel.levels, Scaled) != (dtype.kind == "f") for channel in channels[known:]):
+    own = [channel.levels for channel in channels[known:] if not isinstance(channel.levels, Advancing)]
+    if any(isinstance(levels, Scaled) != (dtype.kind == "f") for levels in own):
         raise DataError(f"{what}: describes a channel of samples of another type")
-    if any(isinstance(c.levels, Scaled) or c.levels.low_bits or c.references for c in channels[:known]):
+    others = channels[:known]
+    if any(isinstance(c.levels, Scaled) or c.levels.placed or c.levels.low_bits or c.references for c in others):
         raise DataError(f"{what}: describes a channel of another recording in an impossible way")
 
 
