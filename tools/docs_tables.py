@@ -32,6 +32,12 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "docs/results.md", "docs/telemetry.md")
 RUNS, PUBLISHED, TELEMETRY = "docs/results.json", "docs/published.json", "docs/telemetry.json"
 KEPT = {"ratio": 4, "bits_per_sample": 4, "encode_ms_s": 2, "decode_ms_s": 2}  # and decimals
+GIVEN = {
+    "file": "the file as it is",
+    "delta8": "on one-byte differences",
+    "corrected": "on corrected samples",
+    "corrected and ordered": "on corrected samples, channels ordered",
+}
 _TABLE = re.compile(r"(<!-- table: ([\w-]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 Row = dict[str, Any]
 
@@ -137,7 +143,7 @@ def _name(row: Row) -> str:
     """A codec for a table, and what it was given."""
     if _ours(row):
         return f"spikey `{row['codec'].removeprefix('spikey ')}`"
-    given = {"file": "the file as it is", "delta8": "on one-byte differences"}.get(row["given"], f"on {row['given']}")
+    given = GIVEN.get(row["given"], f"on {row['given']}")
     return f"{row['codec'].removesuffix(', ' + row['given'])}, {given}"
 
 

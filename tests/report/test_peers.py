@@ -12,7 +12,9 @@ from spikey.base.errors import DataError, UsageError
 from spikey.levels.n1 import N1_VALUES
 from spikey.recording.layout import Layout
 from spikey.report.bench.peers import choose, known
-from spikey.report.bench.peers.contract import DoesNotApply, Shape, wanted
+from spikey.report.bench.peers.chunked import _on_corrected
+from spikey.report.bench.peers.contract import CORRECTED, ORDERED, DoesNotApply, Shape, wanted
+from spikey.report.bench.peers.corrected import chain, read_correction, to_corrected
 from spikey.report.bench.peers.forms import from_codes, from_delta8, read_maps, to_codes, to_delta8
 from spikey.report.bench.recordings import Loaded
 
@@ -92,6 +94,79 @@ def test_forms_restore_and_say_what_they_are_not_for(name):
     maps, rest = read_maps(head + b"rest", shape)
     assert rest == b"rest" and from_codes(maps, channels, shape) == recording.payload
     assert from_delta8(to_delta8(recording), shape) == recording.payload
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+@pytest.mark.parametrize("name", KINDS)
+def test_corrected_samples_restore(name, ordered):
+    recording = KINDS[name]
+    shape = Shape(recording.layout, recording.frames)
+    head, array = to_corrected(recording, ordered)
+    correction, rest = read_correction(head + b"rest", shape, ordered)
+    assert rest == b"rest" and correction.kind == array.dtype and array.shape == recording.samples.shape
+    assert correction.restored(array, shape) == recording.payload
+    assert array.dtype == np.int16 or "32" in name or name == "int24, all values"
+
+
+def test_corrected_samples_are_in_steps_of_one_around_their_medians():
+    signal = noise(20_000, 3)
+    recording = loaded((12 * signal + [100, -5000, 7]).astype(np.int16), "int16")
+    head, array = to_corrected(recording, False)
+    assert np.abs(np.median(array, axis=0)).max() <= 1
+    assert all(np.array_equal(np.diff(array[:, c]), np.diff(signal[:, c])) for c in range(3))
+    assert len(head) <= 2 + 1 + 3 * 2  # one step for all, a median for each
+
+
+def test_channels_that_the_common_step_does_not_divide_have_their_own():
+    signal = noise(9000, 5)
+    samples = 12 * signal
+    samples[:, 1], samples[:, 3] = 64 * (signal[:, 1] > 0), 24 * signal[:, 3]
+    samples[5, 2] += 3  # of the frames that are not looked at
+    recording = loaded(samples.astype(np.int16), "int16")
+    head, array = to_corrected(recording, False)
+    shape = Shape(recording.layout, recording.frames)
+    correction, _ = read_correction(head, shape, False)
+    assert list(correction.steps) == [12, 64, 3, 12, 12]
+    assert correction.restored(array, shape) == recording.payload
+
+
+def test_order_puts_channels_beside_those_that_correlate_and_is_counted():
+    line = np.cumsum(np.hstack([noise(6000, 1), noise(6000, 11, 5)]), axis=1)  # each the one before and a little more
+    mixed = np.random.default_rng(9).permutation(12)
+    recording = loaded(line[:, mixed].astype(np.int16), "int16")
+    head, array = to_corrected(recording, True)
+    correction, _ = read_correction(head, Shape(recording.layout, recording.frames), True)
+    found = mixed[correction.order]
+    assert np.abs(np.diff(found)).mean() < 1.6 < np.abs(np.diff(mixed)).mean()
+    assert np.array_equal(np.diff(array, axis=0), np.diff(line[:, found], axis=0))
+    assert len(head) == len(to_corrected(recording, False)[0]) + 12
+
+
+def test_a_chain_holds_every_channel_once_whatever_the_correlations():
+    for alike in (np.zeros((5, 5)), np.ones((1, 1)), -np.eye(7), np.eye(3)[::-1]):
+        assert sorted(chain(alike)) == list(range(len(alike)))
+    pairs = np.eye(4)
+    pairs[0, 2] = pairs[2, 0] = pairs[1, 3] = pairs[3, 1] = 0.9
+    assert list(chain(pairs)) == [0, 2, 1, 3]
+
+
+def test_corrected_samples_are_coded_a_second_of_all_channels_at_a_time():
+    shapes = []
+
+    class Counting:
+        def encode(self, chunk):
+            shapes.append(chunk.shape)
+            return chunk.tobytes()
+
+        def decode(self, data):
+            return np.frombuffer(data, np.int16)
+
+    recording = loaded(noise(2500, 5).astype(np.int16), "int16", 1000)
+    for given in (CORRECTED, ORDERED):
+        shapes.clear()
+        peer = _on_corrected("x", given, Counting, "numpy")
+        assert peer.decode(peer.encode(recording), Shape(recording.layout, 2500)) == recording.payload
+        assert shapes == [(1000, 5), (1000, 5), (500, 5)]
 
 
 def test_one_byte_differences_are_one_byte_each():

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from spikey.recording.layout import pack
-from spikey.report.bench.peers.contract import CODES, SAMPLES, DoesNotApply, Peer, Shape
+from spikey.report.bench.peers.contract import CODES, CORRECTED, ORDERED, SAMPLES, DoesNotApply, Peer, Shape
+from spikey.report.bench.peers.corrected import read_correction, to_corrected
 from spikey.report.bench.peers.forms import (
     from_centred,
     from_codes,
@@ -27,14 +28,18 @@ Make = Callable[[], Any]  # a numcodecs codec
 
 
 def peers() -> Iterator[Peer]:
-    """Each as SpikeInterface has it, and on codes at its strongest."""
+    """Each as SpikeInterface has it, on samples and on corrected samples, and on codes at its strongest."""
     yield _on_samples("Blosc-lz4 5, bitshuffle", _blosc("lz4", 5), 1 << 30, "numcodecs")
     yield _on_samples("Blosc-zstd 5, bitshuffle", _blosc("zstd", 5), 1 << 30, "numcodecs")
     yield _on_codes("Blosc-zstd 9, bitshuffle, differences", _blosc("zstd", 9), True, 1, "numcodecs")
-    yield _on_samples("flac-numcodecs 8", _flac, 2, "flac_numcodecs")
-    yield _on_codes("flac-numcodecs 8", _flac, False, 2, "flac_numcodecs")
+    yield _on_samples("flac-numcodecs 8", _flac(8), 2, "flac_numcodecs")
+    yield _on_codes("flac-numcodecs 8", _flac(8), False, 2, "flac_numcodecs")
     yield _on_samples("wavpack-numcodecs 4", _wavpack, 1 << 30, "wavpack_numcodecs")
     yield _on_codes("wavpack-numcodecs 4", _wavpack, False, 1 << 30, "wavpack_numcodecs")
+    for given in (CORRECTED, ORDERED):
+        yield _on_corrected("flac-numcodecs 5", given, _flac(5), "flac_numcodecs")
+        yield _on_corrected("flac-numcodecs 8", given, _flac(8), "flac_numcodecs")
+        yield _on_corrected("wavpack-numcodecs 4", given, _wavpack, "wavpack_numcodecs")
     yield _mtscomp(SAMPLES)
     yield _mtscomp(CODES)
 
@@ -49,10 +54,13 @@ def _blosc(name: str, level: int) -> Make:
     return make
 
 
-def _flac() -> Any:
-    from flac_numcodecs import Flac
+def _flac(level: int) -> Make:
+    def make() -> Any:
+        from flac_numcodecs import Flac
 
-    return Flac(level=8)
+        return Flac(level=level)
+
+    return make
 
 
 def _wavpack() -> Any:
@@ -124,6 +132,32 @@ def _on_codes(name: str, make: Make, differences: bool, most: int, package: str)
         return from_centred(maps, codes, shape)
 
     return Peer(name, CODES, encode, decode, (package,))
+
+
+def _on_corrected(name: str, given: str, make: Make, package: str) -> Peer:
+    """The same as laboratories use it: on corrected samples, one call for each second of all channels."""
+    ordered = given == ORDERED
+
+    def encode(recording: Loaded) -> bytes:
+        head, array = to_corrected(recording, ordered)
+        if package == "flac_numcodecs":
+            _check(array, package)
+        frames = _second(recording.layout.rate, len(array))
+        chunks = (np.ascontiguousarray(array[first : first + frames]) for first in range(0, len(array), frames))
+        return head + _encoded(make(), chunks)
+
+    def decode(data: bytes, shape: Shape) -> bytes:
+        correction, rest = read_correction(data, shape, ordered)
+        codec, channels = make(), shape.layout.channels
+        chunks = [np.frombuffer(np.ascontiguousarray(codec.decode(part)), correction.kind) for part in parted(rest)]
+        return correction.restored(np.concatenate(chunks).reshape(-1, channels), shape)
+
+    return Peer(name, given, encode, decode, (package,))
+
+
+def _second(rate: float, frames: int) -> int:
+    """Frames of a chunk; all of them where the rate is not known."""
+    return round(rate) if rate >= 1 else frames
 
 
 def _quiet_mtscomp() -> Any:

@@ -17,6 +17,7 @@ from spikey.recording.layout import Layout
 from spikey.report.bench.recordings import Loaded
 
 FILE, SAMPLES, CODES, DELTA8 = "file", "samples", "codes", "delta8"
+CORRECTED, ORDERED = "corrected", "corrected and ordered"
 
 
 class DoesNotApply(DataError):
@@ -35,7 +36,8 @@ class Peer:
     """A codec of other people's.
 
     name: with its settings, as in tables. given: `file`, the bytes of the file as it is; `samples`, integers (frames,
-    channels); `codes`, each channel's dense converter codes; `delta8`, one byte for each difference of codes.
+    channels); `codes`, each channel's dense converter codes; `delta8`, one byte for each difference of codes;
+    `corrected`, samples divided by their step without their medians, of channels in their order or `and ordered` anew.
     encode: a recording's bytes; decode: the bytes of its file where that was given, else of its samples. Both may raise
     anything; DoesNotApply says that the peer is not for such a recording.
     packages, programs: what it needs, all of these. fast: whether it is measured unless more is asked for.

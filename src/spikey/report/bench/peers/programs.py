@@ -16,13 +16,15 @@ import numpy as np
 
 from spikey.base.errors import DataError
 from spikey.recording.layout import pack
-from spikey.report.bench.peers.contract import CODES, SAMPLES, DoesNotApply, Peer, Shape
+from spikey.report.bench.peers.contract import CODES, CORRECTED, ORDERED, SAMPLES, DoesNotApply, Peer, Shape
+from spikey.report.bench.peers.corrected import read_correction, to_corrected
 from spikey.report.bench.peers.forms import from_centred, joined, parted, read_maps, to_centred
 from spikey.report.bench.recordings import Loaded
 
 PATIENCE = 3600  # seconds after which a program counts as stuck
 Pack = Callable[[Path, Path, np.ndarray, int], None]  # by way of one file into another: int16 or int32 samples, rate
 Unpack = Callable[[Path, Path], None]  # one file into another of raw samples
+Restored = Callable[[np.ndarray], bytes]
 
 # Runs a program and appends the most memory that it held, in bytes; small itself, as it counts as well.
 _WATCH = """
@@ -36,11 +38,14 @@ watched: list[Path] = []  # where memory is noted, while it is
 
 
 def peers() -> Iterator[Peer]:
-    """Each with its strongest settings that are practical, on samples and on codes."""
+    """Each with its strongest settings that are practical; on corrected samples FLAC as flac-numcodecs calls it."""
     for given in (SAMPLES, CODES):
         yield _of("FLAC -8", given, _flac, _unflac, ".flac", 8, ("flac",))
         yield _of("WavPack -hh -x6", given, _wavpack, _unwavpack, ".wv", 256, ("wavpack", "wvunpack"))
         yield _of("Monkey's Audio -c4000", given, _monkey, _unmonkey, ".ape", 2, ("mac",))
+    for given in (CORRECTED, ORDERED):
+        yield _of("FLAC -8, flattened", given, _flac, _unflac, ".flac", 0, ("flac",))
+        yield _of("WavPack -hh -x6", given, _wavpack, _unwavpack, ".wv", 256, ("wavpack", "wvunpack"))
 
 
 def run(*command: str | Path) -> None:
@@ -57,25 +62,22 @@ def run(*command: str | Path) -> None:
 def _of(
     name: str, given: str, squeeze: Pack, restore: Unpack, suffix: str, most: int, programs: tuple[str, ...]
 ) -> Peer:
-    """A program that is given at most so many channels in a file."""
+    """A program that is given at most so many channels in a file; 0: all, one frame after another as one channel."""
 
     def encode(recording: Loaded) -> bytes:
-        head, array = to_centred(recording) if given == CODES else (b"", recording.samples)
-        array = _signed(array)
+        head, array = _formed(recording, given)
+        array = _signed(array) if most else _signed(array).reshape(-1, 1)
         rate = min(max(round(recording.layout.rate), 1), 192_000)  # not every format has all rates
         parts = []
-        for first in range(0, array.shape[1], most):
+        for first in range(0, array.shape[1], most or 1):
             with tempfile.TemporaryDirectory() as folder:
                 plain, packed = Path(folder, "plain.raw"), Path(folder, f"packed{suffix}")
-                squeeze(plain, packed, np.ascontiguousarray(array[:, first : first + most]), rate)
+                squeeze(plain, packed, np.ascontiguousarray(array[:, first : first + (most or 1)]), rate)
                 parts.append(packed.read_bytes())
         return head + joined(parts)
 
     def decode(data: bytes, shape: Shape) -> bytes:
-        maps, rest = read_maps(data, shape) if given == CODES else ([], data)
-        kind = shape.layout.memory_dtype
-        if given == CODES:
-            kind = np.dtype(np.int16 if max(levels.alphabet for levels in maps) <= 1 << 15 else np.int32)
+        kind, restored, rest = _unformed(data, shape, given)
         signed = _signed(np.empty((0, 1), kind)).dtype.newbyteorder("<")
         groups = []
         for part in parted(rest):
@@ -84,10 +86,28 @@ def _of(
                 packed.write_bytes(part)
                 restore(packed, plain)
                 groups.append(np.frombuffer(plain.read_bytes(), signed).reshape(shape.frames, -1))
-        array = _unsigned(np.concatenate(groups, axis=1), kind)
-        return from_centred(maps, array, shape) if given == CODES else pack(array, shape.layout)
+        return restored(_unsigned(np.concatenate(groups, axis=1), kind))
 
     return Peer(name, given, encode, decode, (), programs, fast=False)
+
+
+def _formed(recording: Loaded, given: str) -> tuple[bytes, np.ndarray]:
+    """What a program is given (frames, channels), and before it what it takes to have the samples back."""
+    if given == SAMPLES:
+        return b"", recording.samples
+    return to_centred(recording) if given == CODES else to_corrected(recording, given == ORDERED)
+
+
+def _unformed(data: bytes, shape: Shape, given: str) -> tuple[np.dtype, Restored, bytes]:
+    """The type of what a program was given, what makes bytes of samples of it, and the rest of `data`."""
+    if given == SAMPLES:
+        return shape.layout.memory_dtype, lambda array: pack(array, shape.layout), data
+    if given == CODES:
+        maps, rest = read_maps(data, shape)
+        kind = np.dtype(np.int16 if max(levels.alphabet for levels in maps) <= 1 << 15 else np.int32)
+        return kind, lambda array: from_centred(maps, array, shape), rest
+    correction, rest = read_correction(data, shape, given == ORDERED)
+    return correction.kind, lambda array: correction.restored(array, shape), rest
 
 
 def _signed(array: np.ndarray) -> np.ndarray:
