@@ -12,7 +12,7 @@ from spikey.base.wire import Cursor
 from spikey.codec.method import Method
 from spikey.codec.payload import EncodedBlock, Facts, Lookup, Payload
 from spikey.codec.registry import Predictor
-from spikey.codec.survey import Survey
+from spikey.codec.survey import Block, Survey
 from spikey.levels.affine import Affine
 from spikey.levels.contract import Levels
 from spikey.levels.registry import read_levels
@@ -20,9 +20,9 @@ from spikey.levels.registry import read_levels
 NUMBER, MARK = 10, 0xA0  # of the predictor; the high bits of the first byte, which are the engine's own
 
 
-def encode(surveys: Sequence[Survey], method: Method, beside: Sequence[Survey | None]) -> list[EncodedBlock | None]:
+def encode(blocks: Sequence[Block], method: Method, beside: Sequence[Block | None]) -> list[EncodedBlock | None]:
     """Blocks of one byte a code; None where codes have more than eight bits."""
-    return [_encode(found) for found in surveys]
+    return [None if block.survey is None else _encode(block.survey) for block in blocks]
 
 
 def _encode(found: Survey) -> EncodedBlock | None:

@@ -221,8 +221,8 @@ def test_what_does_not_fit_is_said(pair, tmp_path):
         read_spikey([paths[0], *other])
     with pytest.raises(spikey.DataError, match="samples of type complex64"):
         write_spikey(si.NumpyRecording([np.zeros((9, 2), np.complex64)], 1.0), tmp_path / "f.spky")
-    with pytest.raises(spikey.UsageError, match="no preset 'fast'"):
-        write_spikey(recording, tmp_path / "f.spky", preset="fast")
+    with pytest.raises(spikey.UsageError, match="no preset 'quick'"):
+        write_spikey(recording, tmp_path / "f.spky", preset="quick")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["b.spky"]
 
 

@@ -16,7 +16,7 @@ from spikey.base.errors import DataError
 from spikey.base.wire import Cursor, varint, zigzag
 from spikey.codec.encode import encode_block
 from spikey.codec.method import Method
-from spikey.codec.plan import survey
+from spikey.codec.survey import survey
 from spikey.levels.advancing import Advancing, find_advancing
 from spikey.levels.affine import Affine
 from spikey.levels.line import MOST_RUNS, MOST_STEP, ONE, PRODUCT, QUOTIENT, STEPS, Line, Run

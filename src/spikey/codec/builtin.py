@@ -14,6 +14,8 @@ LONG = 1 << 19  # frames of a block where what has been learned counts for more 
 ORDER = 20  # of linear prediction
 STARTING = 1 << 24  # multiplications that starting a channel of predictor max takes, about
 FAST = (LPC.predictor, LPC.lanes)
+WIDE = Method("wide", delta=False, lanes=1, channels=8192)
+AT_ONCE = ("wide", 1)
 GOOD = ("balanced", 1)
 
 
@@ -21,6 +23,12 @@ def _adaptive() -> Engine:
     from spikey.codec.adaptive import channels
 
     return channels
+
+
+def _wide() -> Engine:
+    from spikey.codec.wide import engine
+
+    return engine
 
 
 def _network() -> Engine:
@@ -110,12 +118,12 @@ def _nothing(method: Method) -> tuple[tuple[str, int], ...]:
 
 
 def _both(method: Method) -> tuple[tuple[str, int], ...]:
-    return (FAST, GOOD)
+    return (AT_ONCE, FAST, GOOD)
 
 
 def _those_fast_beside_it(method: Method) -> tuple[tuple[str, int], ...]:
     recurrent = method.model is not None and method.model.architecture.type == "lstm"
-    return (FAST, GOOD) if recurrent else (FAST,)
+    return (AT_ONCE, FAST, GOOD) if recurrent else (AT_ONCE, FAST)
 
 
 _side_by_side: dict[str, Any] = {
@@ -193,11 +201,27 @@ register(
     )
 )
 register(
+    Predictor(
+        name="wide",
+        number=7,
+        about="weights of least squares, fitted to each block and stored, and neighbouring channels",
+        method=WIDE,
+        configured={"wide": None},
+        engine=_wide,
+        start=None,
+        lanes=1,
+        companions=False,
+        trained=False,
+        work=None,
+        compared=_nothing,
+    )
+)
+register(
     Preset(
         name=DEFAULT_PRESET,
         rank=0,
-        method=LPC,
-        about="linear prediction of order 20, each channel alone: the default",
+        method=WIDE,
+        about="weights fitted to each second and stored, neighbouring channels, vector instructions: the default",
     )
 )
 register(

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from spikey.codec.method import LARGEST, LONGEST, MOST_TOGETHER, Method
+from spikey.codec.method import LARGEST, LONGEST, LPC, MOST_TOGETHER, USUAL_CHANNELS, Method
 from spikey.recording.layout import Layout
 
 if TYPE_CHECKING:
     from spikey.recording.readable import Readable
 
 HELD_BYTES = 64 << 20  # of samples at once
-USUAL_CHANNELS = 16
+LARGEST_PART = 1 << 22  # samples of a block of the usual number of channels
+SHORTEST = 1 << 17  # samples of a block of all channels, at least
 FRAMES_STEP = 256  # of a block that must be shorter to fit
 
 
@@ -35,27 +36,38 @@ class Part(NamedTuple):
     samples: np.ndarray
 
 
-def block_shape(layout: Layout, frames: int = 1 << 20, longest: int = LONGEST) -> tuple[int, int]:
-    """Frames and channels of a full block: a few seconds of 16 channels, in bounded memory; more where they are short.
+def block_shape(layout: Layout, frames: int = 1 << 20, method: Method = LPC) -> tuple[int, int]:
+    """Frames and channels of a full block of a recording of so many frames, in bounded memory.
 
-    longest: see `Method`.
+    A few seconds of the usual number of channels, of more where they are short; about a second of all channels where
+    the method takes those, so divided that blocks have the same length.
 
     >>> block_shape(Layout(1, 19531, "int16")), block_shape(Layout(384, 30000, "int16"))
     ((131072, 1), (65536, 16))
     >>> block_shape(Layout(384, 30000, "int16"), frames=1000)
     (1000, 65)
+    >>> block_shape(Layout(384, 30000, "int16"), 70000, Method("wide", channels=8192))
+    (23334, 384)
     """
+    frames = max(frames, 1)
+    if method.channels > USUAL_CHANNELS:
+        channels = min(layout.channels, method.channels)
+        longest = min(max(round(layout.rate) or frames, SHORTEST // channels, 1), max(LARGEST // channels, 1))
+        return -(-frames // -(-frames // longest)), channels
     if layout.channels == 1:
-        return min(2 * longest, max(frames, 1)), 1
+        return min(2 * method.longest, frames), 1
     fitting = HELD_BYTES // (layout.channels * layout.memory_dtype.itemsize) // FRAMES_STEP * FRAMES_STEP
-    longest = min(longest, LARGEST // min(layout.channels, USUAL_CHANNELS), max(fitting, FRAMES_STEP), max(frames, 1))
+    longest = LARGEST_PART // min(layout.channels, USUAL_CHANNELS)
+    longest = min(method.longest, longest, max(fitting, FRAMES_STEP), frames)
     return longest, min(layout.channels, max(USUAL_CHANNELS, LONGEST // longest))
 
 
 def shape_for(source: Readable, method: Method, block_frames: int | None = None) -> tuple[int, int]:
     """Frames and channels of a full block of a recording; block_frames: frames at most."""
-    frames = source.frames if block_frames is None else min(block_frames, source.frames)
-    return block_shape(source.layout, frames, method.longest)
+    if block_frames is not None and method.channels > USUAL_CHANNELS:
+        frames, channels = block_shape(source.layout, source.frames, method)
+        return min(frames, max(block_frames, 1)), channels
+    return block_shape(source.layout, source.frames if block_frames is None else min(block_frames, source.frames), method)
 
 
 def is_single(source: Readable, method: Method, block_frames: int | None = None) -> bool:
@@ -71,8 +83,10 @@ def parts_of(
     for first in range(frames.start, frames.stop, shape[0]):
         chunk = read(first, min(shape[0], frames.stop - first))
         for channel in range(0, chunk.shape[1], shape[1]):
-            # A copy with each channel in one stretch, so that a chunk can go before the next one is read.
-            part = np.asfortranarray(chunk[:, channel : channel + shape[1]])
+            part = chunk
+            if shape[1] < chunk.shape[1]:
+                # A copy with each channel in one stretch, so that a chunk can go before the next one is read.
+                part = np.asfortranarray(chunk[:, channel : channel + shape[1]])
             yield Part(Extent(first, len(part), first_channel + channel, part.shape[1]), part)
         del chunk, part
 

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from spikey.model.trained import Model
 
 STORED, PACKED, COPIED = 0, 5, 15  # first bytes of payloads: samples as they are, packed, of another recording
-LARGEST = 1 << 22  # samples in a block
+LARGEST = 3 << 22  # samples in a block: a second of 384 channels at 30 kHz
+USUAL_CHANNELS = 16  # of a full block
 LONGEST = 1 << 16  # frames of a full block of several channels
 MOST_REFERENCES = 4  # channels that one channel is predicted from
 MOST_COMPANIONS = 4  # channels of other recordings
@@ -26,7 +27,8 @@ class Method:
 
     references: of a channel to others, at most; each channel's description contains its own. model: the trained network
     of the predictor "learned", which has no lanes and no references and determines whether differences are predicted.
-    longest: frames of a full block of several channels, and half of those of one.
+    longest: frames of a full block of several channels, and half of those of one. channels: of a full block; those of
+    more than the usual number are about a second long.
     """
 
     predictor: str = "lpc"
@@ -35,6 +37,7 @@ class Method:
     references: int = 0
     model: Model | None = None
     longest: int = LONGEST
+    channels: int = USUAL_CHANNELS
 
 
 LPC = Method("lpc", lanes=2)  # what `predictor: type: lpc` selects, and what the C reference and packets use

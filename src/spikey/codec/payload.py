@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from spikey.base.errors import DataError
+from spikey.base.wire import Cursor
 from spikey.codec.method import COPIED, PACKED, STORED
 from spikey.codec.registry import PREDICTORS, Predictor
 
@@ -75,7 +76,7 @@ class Facts(NamedTuple):
 
 def record_of(payload: Payload) -> Predictor:
     """The predictor that a payload is coded with; DataError where there is none of its number."""
-    record = PREDICTORS.numbered(payload.data[0] & NUMBER) if payload.data else None
+    record = PREDICTORS.numbered(Cursor(payload.data, payload.what).byte() & NUMBER)
     if record is None:
         raise DataError(f"{payload.what}: is coded by a method that this version does not know")
     return record

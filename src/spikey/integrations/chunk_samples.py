@@ -131,10 +131,10 @@ def encode_samples(samples: np.ndarray, means: Means, jobs: int) -> EncodedSampl
     """Encode samples (frames, channels), any integer type of up to 32 bits, by so many threads."""
     native = samples.dtype.newbyteorder("=")
     layout = Layout(samples.shape[1], 0, native.name)
-    full = block_shape(layout, len(samples), means.method.longest)
+    full = block_shape(layout, len(samples), means.method)
 
     def encode(batch: list[Extent]) -> list[tuple[EncodedBlock, int]]:
-        parts = [np.asfortranarray(samples[_place(extent)].astype(native, copy=False)) for extent in batch]
+        parts = [samples[_place(extent)].astype(native, copy=False) for extent in batch]
         encoded = encode_smallest(parts, [layout] * len(parts), means.method, means.calibration)
         contents = (content_of(part, layout) for part in parts)
         return [

@@ -13,7 +13,7 @@ from spikey.base.errors import SpikeyError
 from spikey.base.version import __version__
 from spikey.codec.calibration_policy import Chosen
 from spikey.codec.cut import block_shape, is_single
-from spikey.codec.method import LONGEST
+from spikey.codec.method import LPC, Method
 from spikey.coding.packed_bytes import PIECE
 from spikey.container.contents import Coding
 from spikey.container.embedding import Tally, note_on_model
@@ -90,7 +90,7 @@ class Job:
     def _stretches(self, source: Readable, threads: int, ship: bool) -> Iterator[Call]:
         recording = Recording.of(source, self.name, self._settings)
         shared = self._settings.method(), self._chosen.calibration, self._settings.verify
-        for frames, channels in stretches(source.layout, source.frames, threads, shared[0].longest):
+        for frames, channels in stretches(source.layout, source.frames, threads, shared[0]):
             if self.error is not None:
                 return
             samples = None
@@ -159,7 +159,7 @@ class Job:
             self._opened.close()
 
 
-def stretches(layout: Layout, frames: int, threads: int, block: int = LONGEST) -> Iterator[tuple[range, range]]:
+def stretches(layout: Layout, frames: int, threads: int, method: Method = LPC) -> Iterator[tuple[range, range]]:
     """Frames and channels of each task, at the edges of blocks: some stretches of all channels where these are few and
     the recording is long, and some of the channels where it is short.
 
@@ -167,7 +167,7 @@ def stretches(layout: Layout, frames: int, threads: int, block: int = LONGEST) -
     [(range(0, 65536), range(0, 32)), (range(0, 65536), range(32, 64)), (range(65536, 70000), range(0, 32)), \
 (range(65536, 70000), range(32, 64))]
     """
-    longest, together = block_shape(layout, frames, block)
+    longest, together = block_shape(layout, frames, method)
     rows, groups = -(-frames // longest), -(-layout.channels // together)
     wanted = AHEAD * max(threads, 1)
     many = max(min(TASK_SAMPLES // (longest * layout.channels), rows // wanted), 1) * longest

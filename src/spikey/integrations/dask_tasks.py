@@ -91,7 +91,7 @@ def encode_stretch(
         return stretch[first - frames.start :][:count]
 
     out = []
-    parts = parts_of(read, block_shape(layout, recording.frames, method.longest), frames, channels.start)
+    parts = parts_of(read, block_shape(layout, recording.frames, method), frames, channels.start)
     for batch in batches(parts, method, layout):
         coded = encode_parts(batch, layout, Encoding(method, calibration))
         if verify:

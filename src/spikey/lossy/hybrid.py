@@ -42,7 +42,7 @@ class _Sizes:
         self.made, self.method, self.jobs = made, method, jobs
         self.source = made(((0, 1),))[0]
         self.frames, self.layout = self.source.frames, self.source.layout
-        self.shape = block_shape(self.layout, self.frames, method.longest)
+        self.shape = block_shape(self.layout, self.frames, method)
         short = self.source.head_size + self.source.tail_size <= RECORD_BYTES
         self.single = short and is_single(self.source, method)
         self.firsts = list(range(0, self.frames, self.shape[0]))

@@ -11,11 +11,11 @@ import numpy as np
 from spikey.codec.wide.jit import inlined, kernel
 
 F64 = np.float64
-MARGIN = 32  # frames before a stretch: the largest order
+MARGIN = 40  # frames before a stretch: more than the largest order, as sums are made eight at a time
 TAIL = 48  # frames after it: one that is looked at, and zeros
 LAGS = 3  # of a channel referred to: -1, 0, 1
 MOST_NEAR = 4
-SIZE = MARGIN + 1 + MOST_NEAR * LAGS  # variables at most: the target, own lags, lags of others
+SIZE = 32 + 1 + MOST_NEAR * LAGS  # variables at most: the target, own lags, lags of others
 ROUNDS = 3
 USUAL_TAILS = 1.8  # mean square over squared mean of errors; 1.57 of a normal distribution
 TINY = 1e-9

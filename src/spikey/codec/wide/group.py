@@ -60,6 +60,41 @@ def fill(lanes, samples, channels, offsets, steps, rows):
         bound(lanes, frames, rows[p])
 
 
+@kernel
+def list_codes(lanes, frames, listed, table, centres, length, rows, codes, stretches):
+    """Put the codes of listed channels into codes, and positions from their centres into rows and stretches."""
+    width = len(lanes)
+    steps = codes.shape[1]
+    for p in range(len(rows)):
+        if not listed[p]:
+            for s in range(stretches.shape[1]):
+                for j in range(MARGIN + length + 1):
+                    stretches[p, s, j] -= centres[p]
+            continue
+        for r in range(steps):
+            for l in range(width):
+                c = I32(rows[p, HISTORY + r, l])
+                codes[p, r, l] = c
+                rows[p, HISTORY + r, l] = F32(np.float64(table.middles[c]) - centres[p])
+        if frames % width:
+            for l in range(frames % width, width):
+                rows[p, HISTORY + steps - 1, l] = 0
+        bound(lanes, frames, rows[p])
+        for s in range(stretches.shape[1]):
+            for j in range(MARGIN + length + 1):
+                stretches[p, s, j] = np.float64(table.middles[np.int64(stretches[p, s, j])]) - centres[p]
+
+
+@kernel
+def rows_of_codes(lanes, listed, codes, rows):
+    """Put codes of listed channels into rows, as if they were positions."""
+    for p in range(len(rows)):
+        if listed[p]:
+            for r in range(codes.shape[1]):
+                for l in range(len(lanes)):
+                    rows[p, HISTORY + r, l] = F32(codes[p, r, l])
+
+
 @inlined
 def bound(lanes, frames, rows):
     """After each lane's last step put the first of the next lane, which others look at."""
@@ -157,7 +192,7 @@ def choose_parameters(
     length = stretches.shape[2] - MARGIN - TAIL
     many = stretches.shape[1]
     width = len(lanes)
-    judged = min(length, max(CHOSEN_FROM, 1024 // many))
+    judged = min(length, max(CHOSEN_FROM * 8 // many, length // 4))
     G = np.zeros((SIZE + 8, SIZE + 8))
     L = np.zeros((SIZE, SIZE))
     y = np.zeros(SIZE)

@@ -1,0 +1,248 @@
+"""The wide engine: blocks to payloads and back, a group of channels at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from spikey.base.errors import DataError
+from spikey.codec.method import Method
+from spikey.codec.payload import EncodedBlock, Facts, Lookup, Payload
+from spikey.codec.survey import Block
+from spikey.codec.wide import choose, group, shapes
+from spikey.codec.wide.describe import Described, describe
+from spikey.codec.wide.fit import MARGIN, SIZE, TAIL
+from spikey.codec.wide.group import COLUMNS, CONSTANT, EVEN, HISTORY, LISTED
+from spikey.codec.wide.order import groups_of
+from spikey.codec.low_bits import unpack_bits
+from spikey.codec.wide.payload import Directory, pack_group, parse, read_head, read_words, write
+from spikey.base.wire import Cursor
+from spikey.levels.affine import Affine
+from spikey.levels.contract import Levels
+from spikey.model.fixed_point import UNIT
+
+if TYPE_CHECKING:
+    from spikey.model.calibration import Calibration
+
+FRAMES = 4096  # by which weights are chosen, at most
+FEW_SAMPLES = 1 << 17  # of all channels by which weights are chosen, where these are few
+STRETCHES = 8
+FEW_CHANNELS = 4  # that pay for long predictions
+WIDE_LANES, NARROW_LANES = 32, 8
+ENOUGH = 16384  # frames that pay for wide lanes
+ORDER, LONG_ORDER = 16, 32
+SLACK = 8  # words a lane that the decoder may read too far, in one step
+BOUND = np.float32(1 << 22)
+
+
+class Table(NamedTuple):
+    """Edges and middles of a converter's codes float32, in codes, and the code of each quarter of one from edges[1] - 1."""
+
+    edges: np.ndarray
+    middles: np.ndarray
+    located: np.ndarray
+
+
+@lru_cache(maxsize=8)
+def table_of(calibration: Calibration) -> Table:
+    """A calibration for the kernels."""
+    edges = (calibration.edges / UNIT).astype(np.float32)
+    middles = (calibration.edges[:-1].astype(np.int64) + calibration.edges[1:]) / (2 * UNIT)
+    quarters = np.arange(int((edges[-1] - edges[1] + 2) * 4)) / 4 + (edges[1] - 1)
+    located = np.clip(np.searchsorted(edges, quarters, side="right") - 1, 0, calibration.alphabet - 1)
+    edges[0], edges[-1] = -BOUND, BOUND
+    return Table(edges, middles.astype(np.float32), located.astype(np.uint16))
+
+
+def encode(
+    blocks: Sequence[Block], method: Method, beside: Sequence[Block | None]
+) -> list[EncodedBlock | None]:
+    """Blocks coded by this engine; None where that is not possible or not smaller than the samples."""
+    return [_encode(block) for block in blocks]
+
+
+def _encode(block: Block) -> EncodedBlock | None:
+    described = describe(block)
+    if described is None:
+        return None
+    codes = described.codes
+    frames, count = codes.shape
+    lanes = WIDE_LANES if frames >= ENOUGH and count > 1 or frames >= 8 * ENOUGH else NARROW_LANES
+    table = None if block.calibration is None else table_of(block.calibration)
+    calibrated = [calibrated for _, calibrated in described.descriptions]
+    if not any(calibrated):
+        table = None
+    groups = groups_of(codes)
+    packed = [encode_group(described, channels, near, lanes, table) for channels, near in groups]
+    payload = write(lanes, described, [channels for channels, _ in groups], packed)
+    if len(payload) >= block.samples.nbytes:
+        return None
+    return EncodedBlock(payload, calibrated=any(calibrated))
+
+
+def _lanes(count: int) -> tuple[int, ...]:
+    """What kernels take the number of lanes from, while they are compiled."""
+    return (1,) * count
+
+
+def encode_group(
+    described: Described, channels: np.ndarray, near: np.ndarray, lanes: int, table: Table | None
+) -> bytes:
+    """One group: its numbers, and its samples."""
+    codes = described.codes
+    frames, count = len(codes), len(channels)
+    level = described.levels[channels]
+    listed = np.array([calibrated for _, calibrated in described.descriptions])[level]
+    offsets, steps = described.offsets[channels], described.steps[channels]
+    starts, length = _stretches(frames, codes.shape[1])
+    stretches = np.empty((count, len(starts), MARGIN + length + TAIL))
+    group.sample_stretches(codes, channels, offsets, steps, starts, length, stretches)
+    inside = stretches[:, :, MARGIN : MARGIN + length]
+    centres = np.floor(inside.mean(axis=(1, 2)) + 0.5)
+    constant = (inside == inside[:, :1, :1]).all(axis=(1, 2))
+    for place in np.flatnonzero(constant):
+        column = codes[:, channels[place]]
+        constant[place] = (column == column[0]).all()
+    width = _lanes(lanes)
+    rows = np.empty((count, HISTORY + -(-frames // lanes) + 2, lanes), np.float32)
+    shifts = offsets + np.where(listed, 0, centres).astype(np.int64) * steps
+    group.fill(width, codes, channels, shifts, steps, rows)
+    coded = None
+    if table is None:
+        stretches[:, :, : MARGIN + length + 1] -= centres[:, None, None]
+    else:
+        coded = np.empty((count, -(-frames // lanes), lanes), np.int32)
+        group.list_codes(width, frames, listed, table, centres, length, rows, coded, stretches)
+    numbers, stored = np.zeros((count, COLUMNS), np.int64), np.zeros((count, SIZE))
+    numbers[:, group.CENTRE] = centres
+    numbers[:, group.LEVEL] = level
+    kinds = np.where(constant, CONSTANT, np.where(listed, LISTED, EVEN))
+    group.choose_parameters(
+        width, frames, stretches, near, LONG_ORDER if codes.shape[1] <= FEW_CHANNELS else ORDER, kinds, shapes.COSTS,
+        *TABLES, rows, numbers, stored,
+    )  # fmt: skip
+    head = np.zeros(64 + 8 * count * (SIZE + COLUMNS), np.uint8)
+    head = head[: group.write_numbers(numbers, stored, head)]
+    lows = b"".join(described.lows.get(int(channel), b"") for channel in channels)
+    if constant.all():
+        return pack_group(head, lows, None, None)
+    words, state = np.empty(3 * frames * count + 1024, np.uint16), np.empty(lanes, np.uint32)
+    at = group.encode_group(width, frames, rows, coded, table, shapes.COUNTS, numbers, stored, *TABLES, words, state)
+    return pack_group(head, lows, state, words[at:])
+
+
+TABLES = (choose.RATES, choose.PAIRS, choose.SCALE_TABLE, choose.BOOST_TABLE, group.PROFILE)
+LIMITS = np.array([choose.SCALES, len(choose.PAIRS), shapes.SHAPES, choose.BOOSTS], np.int64)
+
+
+def _stretches(frames: int, channels: int) -> tuple[np.ndarray, int]:
+    """Where the frames begin by which weights are chosen, and how many there are in each stretch: a multiple of 8."""
+    most = max(FRAMES, FEW_SAMPLES // channels)
+    if frames <= most + most // 4:
+        return np.zeros(1, np.int64), max((frames - 1) // 8 * 8, 8)
+    length = most // STRETCHES
+    return (frames - length - 2) * np.arange(STRETCHES, dtype=np.int64) // (STRETCHES - 1), length
+
+
+def decode(payloads: Sequence[Payload], lookup: Lookup) -> list[np.ndarray]:
+    """The samples (frames, channels) of payloads."""
+    return [_decode(payload, lookup) for payload in payloads]
+
+
+def _decode(payload: Payload, lookup: Lookup) -> np.ndarray:
+    directory = parse(payload)
+    samples = np.zeros((payload.frames, payload.count), payload.dtype)
+    table = _table(directory, lookup, payload.what)
+    for place, channels in enumerate(directory.groups):
+        decode_group(payload, directory, place, channels, table, samples)
+    return samples
+
+
+def _table(directory: Directory, lookup: Lookup, what: str) -> Table | None:
+    alphabets = [levels.alphabet for levels, calibrated in directory.descriptions if calibrated]
+    if not alphabets:
+        return None
+    calibration = lookup.calibration()
+    if calibration is None:
+        raise DataError(f"{what}: needs a calibration that the file does not name")
+    wrong = next((alphabet for alphabet in alphabets if alphabet != calibration.alphabet), None)
+    if wrong is not None:
+        raise DataError(f"{what}: a channel of {wrong} codes has a calibration of {calibration.alphabet}")
+    return table_of(calibration)
+
+
+def decode_group(
+    payload: Payload, directory: Directory, place: int, channels: np.ndarray, table: Table | None, samples: np.ndarray
+) -> None:
+    """Fill in the samples of a group's channels."""
+    frames, lanes, count = payload.frames, directory.lanes, len(channels)
+    what = payload.what if len(directory.groups) == 1 else f"{payload.what}, group {place}"
+    cursor = Cursor(directory.data[place], what)
+    numbers, stored = numbers_of(read_head(cursor), directory, count, what)
+    described = [directory.descriptions[level][0] for level in numbers[:, group.LEVEL]]
+    lows = [cursor.take((frames * levels.low_bits + 7) // 8) for levels in described]
+    width = _lanes(lanes)
+    rows = np.empty((count, HISTORY + -(-frames // lanes) + 2, lanes), np.float32)
+    listed = numbers[:, group.KIND] == LISTED
+    coded = np.empty((count, -(-frames // lanes), lanes), np.int32) if listed.any() else None
+    if (numbers[:, group.KIND] == CONSTANT).all():
+        rows[:] = 0
+    else:
+        state, words = read_words(cursor, lanes)
+        words = np.concatenate([words, np.zeros(SLACK * lanes, np.uint16)])
+        if not group.decode_group(
+            width, frames, rows, coded, table if coded is not None else None, shapes.COUNTS, shapes.QUANTILES, numbers,
+            stored, *TABLES, words, state,
+        ):  # fmt: skip
+            raise DataError(f"{what}: is damaged: its samples do not end where they should")
+    even = [levels for levels in described if type(levels) is Affine and not levels.low_bits]
+    if samples.dtype.kind == "i" and samples.dtype.itemsize in (2, 4) and len(even) == count and coded is None:
+        offsets = np.array([levels.offset for levels in even], np.int64)
+        steps = np.array([levels.step for levels in even], np.int64)
+        group.unfold(width, rows, numbers, channels, offsets, steps, samples)
+        return
+    codes = np.empty((frames, count), np.int32)
+    if coded is not None:
+        group.rows_of_codes(width, listed, coded, rows)
+        numbers[listed, group.CENTRE] = 0
+    group.unfold(width, rows, numbers, np.arange(count), np.zeros(count, np.int64), np.ones(count, np.int64), codes)
+    for index, channel in enumerate(channels):
+        levels = described[index]
+        low = unpack_bits(lows[index], frames, levels.low_bits) if levels.low_bits else None
+        samples[:, channel] = levels.to_values(np.clip(codes[:, index], 0, levels.alphabet - 1), low, payload.dtype)
+
+
+def numbers_of(head: np.ndarray, directory: Directory, count: int, what: str) -> tuple[np.ndarray, np.ndarray]:
+    """What was chosen for each channel of a group, and its weights; DataError for what no encoder writes."""
+    numbers, stored = np.zeros((count, COLUMNS), np.int64), np.zeros((count, SIZE))
+    kinds = np.array([LISTED if calibrated else EVEN for _, calibrated in directory.descriptions], np.int64)
+    if not group.read_numbers(head, kinds, LIMITS, numbers, stored):
+        raise DataError(f"{what}: describes a channel in a way that this version does not know")
+    return numbers, stored
+
+
+def facts(payload: Payload, lookup: Lookup) -> Facts:
+    """What a payload contains beside samples."""
+    directory = parse(payload)
+    levels: list[Levels] = [Affine(1)] * payload.count
+    references: list[list[int]] = [[] for _ in range(payload.count)]
+    orders = []
+    for place, channels in enumerate(directory.groups):
+        head = read_head(Cursor(directory.data[place], payload.what))
+        numbers, _ = numbers_of(head, directory, len(channels), payload.what)
+        for row, channel in zip(numbers, channels, strict=True):
+            levels[channel] = directory.descriptions[row[group.LEVEL]][0]
+            near = row[group.REF0 : group.REF0 + row[group.NEAR]]
+            references[channel] = [int(channels[other]) for other in near]
+            orders.append(int(row[group.ORDER]) * 8)
+    method: dict[str, object] = {
+        "predictor": "wide",
+        "coder": "rANS",
+        "lanes": directory.lanes,
+        "groups": [channels.tolist() for channels in directory.groups],
+        "orders": orders,
+    }
+    return Facts(method, [one.words() for one in levels], references)

@@ -1,0 +1,139 @@
+"""The bytes of a block that the wide engine coded: lanes, descriptions of levels, a directory of groups, the groups.
+
+A group is what one channel needs to be decoded. Where there are several each has a checksum of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+import numpy as np
+
+from spikey.base.errors import DataError
+from spikey.base.wire import Cursor, varint, zigzag
+from spikey.codec.payload import Payload
+from spikey.codec.registry import PREDICTORS
+from spikey.levels.contract import Levels
+from spikey.levels.registry import read_levels
+from spikey.levels.scaled import Scaled
+
+if TYPE_CHECKING:
+    from spikey.codec.wide.describe import Described
+
+CALIBRATED = 8  # bit of a description's first byte, above the number of its level map
+LANES = (8, 32)  # by the bits of a payload's first byte above the predictor's number
+GROUP = 32  # channels of a group, at most
+CHECKSUM_BYTES = 4
+
+
+@dataclass
+class Directory:
+    """A payload taken apart. groups: the channels of each, in coding order. data: the bytes of each."""
+
+    lanes: int
+    descriptions: list[tuple[Levels, bool]]
+    groups: list[np.ndarray]
+    data: list[memoryview]
+
+
+def write(lanes: int, described: Described, groups: Sequence[np.ndarray], packed: Sequence[bytes]) -> bytes:
+    """A payload."""
+    out = [bytes([PREDICTORS["wide"].number | LANES.index(lanes) << 4]), varint(len(described.descriptions) - 1)]
+    for levels, calibrated in described.descriptions:
+        out.append(bytes([levels.number | CALIBRATED * calibrated]) + levels.write())
+    out.append(_groups(groups))
+    if len(packed) > 1:
+        out += [varint(len(data)) + crc32(data).to_bytes(CHECKSUM_BYTES, "little") for data in packed]
+    return b"".join([*out, *packed])
+
+
+def _groups(groups: Sequence[np.ndarray]) -> bytes:
+    """How many groups there are, and of several channels the order in which they are coded."""
+    if sum(map(len, groups)) == 1:
+        return b""
+    out, expected = [varint(len(groups) - 1)], 0
+    for channels in groups:
+        out.append(varint(len(channels) - 1))
+        for channel in channels:
+            out.append(varint(zigzag(int(channel) - expected)))
+            expected = int(channel) + 1
+    return b"".join(out)
+
+
+def _read_groups(cursor: Cursor, count: int) -> list[np.ndarray]:
+    if count == 1:
+        return [np.zeros(1, np.int64)]
+    groups, expected = [], 0
+    seen = np.zeros(count, bool)
+    wrong = DataError(f"{cursor.what}: has groups that are not all of its channels")
+    for _ in range(cursor.varint(count - 1) + 1):
+        channels = []
+        for _ in range(cursor.varint(GROUP - 1) + 1):
+            channel = expected + cursor.signed()
+            if not 0 <= channel < count or seen[channel]:
+                raise wrong
+            seen[channel] = True
+            channels.append(channel)
+            expected = channel + 1
+        groups.append(np.array(channels, np.int64))
+    if not seen.all():
+        raise wrong
+    return groups
+
+
+def parse(payload: Payload) -> Directory:
+    """Take a payload apart; DataError for what no encoder writes."""
+    what = payload.what
+    if len(payload.data) > payload.frames * payload.count * payload.dtype.itemsize:
+        raise DataError(f"{what}: has a payload of {len(payload.data)} bytes, which is more than its samples have")
+    cursor = Cursor(payload.data, what)
+    lanes = cursor.byte() >> 4
+    if lanes >= len(LANES):
+        raise DataError(f"{what}: is coded by a method that this version does not know")
+    descriptions = []
+    for _ in range(cursor.varint(payload.count - 1) + 1):
+        flags = cursor.byte()
+        if flags >= 2 * CALIBRATED:
+            raise DataError(f"{what}: describes a channel in a way that this version does not know")
+        levels = read_levels(flags & 7, cursor)
+        if isinstance(levels, Scaled) and payload.dtype.kind != "f":
+            raise DataError(f"{what}: describes a channel of samples of another type")
+        descriptions.append((levels, bool(flags & CALIBRATED)))
+    groups = _read_groups(cursor, payload.count)
+    if len(groups) == 1:
+        return Directory(LANES[lanes], descriptions, groups, [memoryview(cursor.rest())])
+    sizes = [(cursor.varint(len(payload.data)), cursor.take(CHECKSUM_BYTES)) for _ in groups]
+    data = []
+    for place, (size, checksum) in enumerate(sizes):
+        one = cursor.take(size)
+        if crc32(one).to_bytes(CHECKSUM_BYTES, "little") != checksum:
+            raise DataError(f"{what}: group {place}: is damaged, its checksum does not match")
+        data.append(memoryview(one))
+    if cursor.rest():
+        raise DataError(f"{what}: has bytes after its last group")
+    return Directory(LANES[lanes], descriptions, groups, data)
+
+
+def pack_group(head: np.ndarray, lows: bytes, state: np.ndarray | None, words: np.ndarray | None) -> bytes:
+    """A group: its numbers, low bits, and where a channel moves the lanes' states and their words."""
+    out = varint(len(head)) + head.tobytes() + lows
+    if state is None or words is None:
+        return out
+    return out + state.astype("<u4").tobytes() + words.astype("<u2").tobytes()
+
+
+def read_head(cursor: Cursor) -> np.ndarray:
+    """The numbers of a group, uint8."""
+    return np.frombuffer(cursor.take(cursor.varint(len(cursor.data))), np.uint8)
+
+
+def read_words(cursor: Cursor, lanes: int) -> tuple[np.ndarray, np.ndarray]:
+    """States uint32 (lanes,), and words uint16."""
+    state = np.frombuffer(cursor.take(4 * lanes), "<u4").astype(np.uint32)
+    rest = cursor.rest()
+    if len(rest) % 2:
+        raise DataError(f"{cursor.what}: is damaged: half a word is left")
+    return state, np.frombuffer(rest, "<u2").astype(np.uint16, copy=False)
