@@ -149,7 +149,7 @@ def test_elements_are_stored_where_blocks_or_a_calibration_would_take_too_much(t
 )
 def test_timestamps_take_next_to_nothing(array):
     data = encode_chunk(array)
-    assert len(data) < 120
+    assert len(data) < 100
     same(decode_chunk(data), array)
     same(reference_chunks.decode(data, []), array)
     for at in range(0, len(data), 3):
