@@ -105,7 +105,7 @@ def test_damaged_side_files_are_found(side, tmp_path):
     data = bytearray(written(side[0]))
     with Reader(bytes(data)) as reader:
         block = next(block for block in reader.blocks if block.kind == BLOCK_FILES)
-    data[block.offset + 100] ^= 1
+    data[block.offset + 5] ^= 1
     path = tmp_path / "a.spky"
     path.write_bytes(data)
     with pytest.raises(spikey.DamagedError, match="bytes 0 to"):
@@ -115,6 +115,27 @@ def test_damaged_side_files_are_found(side, tmp_path):
             write_side_files(reader, tmp_path / "out")
         np.testing.assert_array_equal(reader[:], SAMPLES)
     assert list((tmp_path / "out").rglob("*.part")) == []
+
+
+def test_times_among_side_files_take_next_to_nothing(tmp_path):
+    """Whatever lies before them, as in a folder of Open Ephys, and in files of several pieces."""
+    frames, files = np.arange(600_000), []
+    for name, content in (
+        ("structure.oebin", b"{}" * 333),
+        ("sample_numbers.npy", frames + 1_867_001),
+        ("settings.xml", b"<x/>" * 99 + b"odd"),
+        ("timestamps.npy", (frames + 1_867_001) / 30_000),
+        ("short.npy", frames[:20]),
+    ):
+        path = tmp_path / name
+        path.write_bytes(content) if isinstance(content, bytes) else np.save(path, content)
+        files.append(side_file(name, path))
+    with Reader(written(Extra(METADATA_OF_A_TEST, tuple(files)))) as reader:
+        pieces = [block for block in reader.blocks if block.kind == BLOCK_FILES]
+        assert len(pieces) == 7 and sum(block.size for block in pieces) < 1500
+        write_side_files(reader, tmp_path / "out")
+    for file in files:
+        assert (tmp_path / "out" / file.name).read_bytes() == (tmp_path / file.name).read_bytes()
 
 
 class Named(ArraySource):

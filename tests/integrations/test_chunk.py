@@ -44,6 +44,7 @@ ARRAYS = {
     "folded": lambda: _signal("u1", 6).reshape(600, 2, 3),
     "wide": lambda: _signal("<i4") * 1000,
     "float": lambda: _signal("<f4", 2, 50) / np.float32(3),
+    "seconds": lambda: 7.5 + np.arange(500) / 30_000 + 3.25 * (np.arange(500) > 300),
     "time": lambda: (np.arange(20) * 10**9).astype("<M8[ns]"),
 }
 N1_FILE = SOURCE / "spikey" / "data" / "calibrations" / "n1.safetensors"
@@ -132,6 +133,30 @@ def test_elements_are_stored_where_blocks_or_a_calibration_would_take_too_much(t
     monkeypatch.setattr(chunk_samples, "block_shape", lambda layout, frames, longest: (2, 1))
     data = encode_chunk(noise)
     assert data[4] == chunk.GENERAL and len(data) <= bound(noise)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(525_000, dtype="<i8") + (1 << 41),
+        np.arange(20_000, dtype="<u8").reshape(1, -1, 1),
+        (np.arange(20_000) + 12_345_678) / 30_000,
+        1234.5 + np.arange(20_000) / 30_000,
+        (np.arange(3000) * 33_333_333).astype("<M8[ns]"),
+        np.repeat([0, 10**6], 3000) + np.arange(6000),
+    ],
+    ids=["integers", "unsigned", "seconds", "from a start", "dates", "jump"],
+)
+def test_timestamps_take_next_to_nothing(array):
+    data = encode_chunk(array)
+    assert len(data) < 100
+    same(decode_chunk(data), array)
+    same(reference_chunks.decode(data, []), array)
+    for at in range(0, len(data), 3):
+        with pytest.raises(DataError):
+            decode_chunk(data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :])
+        with pytest.raises(DataError):
+            decode_chunk(data[:at])
 
 
 DTYPES = ["i1", "u1", "<i2", ">i2", "<u2", ">u2", "<i4", ">i4", "<u4", "<i8", "<f4", ">f8", "<c8", "?", "<M8[ms]", "S3"]

@@ -95,7 +95,7 @@ def test_types_that_numpy_does_not_take(text):
 @pytest.mark.parametrize(
     "shape", [(1 << 62,), (1 << 62, 1 << 62), (0, 1 << 62, 1 << 62), (1 << 31, 1 << 30), (1,) * 99]
 )
-@pytest.mark.parametrize("method", [chunk_bytes.STORED, chunk_bytes.DEFLATED, 2])
+@pytest.mark.parametrize("method", [chunk_bytes.STORED, chunk_bytes.DEFLATED, chunk_bytes.LINES, 3])
 def test_sizes_beyond_all_bounds(kind, shape, method):
     size = {"c": 8, "M": 8, "m": 8, "f": 4, "b": 1}.get(kind, 4)
     content = zlib.compress(bytes(100)) if method == chunk_bytes.DEFLATED else bytes(100)
@@ -109,6 +109,24 @@ def test_a_stream_that_cannot_give_so_much_is_not_inflated():
     content = zlib.compress(bytes(1 << 20))
     with pytest.raises(DataError, match="cannot contain"):
         decode_chunk(forged("|u1", (1 << 31,), general(content, chunk_bytes.DEFLATED)))
+
+
+def test_lines_that_cannot_give_so_much_are_refused():
+    piece = pack_bytes(np.arange(1 << 19, dtype="<i8").tobytes(), 8)
+    content = varint(len(piece)) + piece
+    for count, more, says in (
+        ((1 << 19) + 1, b"", "ends 1 bytes too early"),
+        (1 << 24, content, "too early"),
+        (1 << 28, b"", "cannot contain"),
+        (1 << 19, b"\0", "too long"),
+        (1 << 19, b"", "fails its checksum"),
+        (3, b"", "fails its checksum"),
+    ):
+        with pytest.raises(DamagedError, match=says):
+            decode_chunk(forged("<i8", (count,), general(content + more, chunk_bytes.LINES)))
+    for broken in (b"\xff" * 11, varint(1 << 40), varint(3) + b"\3\0\7", varint(0)):
+        with pytest.raises(DamagedError, match="cannot be unpacked"):
+            decode_chunk(forged("<i8", (9,), general(broken, chunk_bytes.LINES)))
 
 
 def test_a_chunk_larger_than_is_allowed_is_refused_on_both_sides(monkeypatch):

@@ -158,7 +158,10 @@ def _files() -> tuple[bytes, ...]:
     found += [_written(wide.astype(np.float32) * np.float32(0.5), Method(), block_frames=30)]
     note = scratch() / "note.txt"
     note.write_bytes(b"what was done\n")
-    extra = Extra({"source": {"file": "a.bin"}, "streams": []}, (side_file("note.txt", note),))
+    times = scratch() / "times.npy"
+    np.save(times, 5.25 + np.arange(3000) / 30_000)
+    beside = side_file("note.txt", note), side_file("times.npy", times)
+    extra = Extra({"source": {"file": "a.bin"}, "streams": []}, beside)
     found += [_written(signal(40), Method(), extra=extra)]
     return tuple(found) + _lossy()
 
@@ -208,7 +211,10 @@ def payloads() -> list[bytes]:
     found = [encode_block(samples, method, n1(), companion) for method in methods]
     found.append(encode_block((samples.astype(np.int32) * 70_000 + 3).astype(np.int32), Method(), None))
     found.append(encode_block(samples.astype(np.float32) * np.float32(0.195), Method(), None))
-    kinds = [0] * len(methods) + [2, 3]
+    times = np.arange(201)[:, None] * [41.0, 1.0] + 700 * (np.arange(201)[:, None] > 90)
+    found.append(encode_block((times * 99).astype(np.int32), Method(), None))
+    found.append(encode_block((times / 30_000 + 7.5).astype(np.float32), Method(), None))
+    kinds = [0] * len(methods) + [2, 3, 2, 3]
     return [bytes([25, 1, kind]) + payload for kind, payload in zip(kinds, found, strict=True) if payload is not None]
 
 
@@ -223,6 +229,7 @@ def chunks() -> list[bytes]:
     found += [encode_chunk(simulate(200, 3, seed=9), Options(model="n1-fixed"))]
     found += [encode_chunk(samples, Options(preset="balanced")), encode_chunk(np.asfortranarray(samples))]
     found += [encode_chunk(np.arange(300, dtype="u1").astype("u1")), encode_chunk(np.zeros((400, 2), "<i2"))]
+    found += [encode_chunk(np.arange(300) + (1 << 40)), encode_chunk(5.25 + np.arange(300) / 30_000)]
     found += [encode_chunk(np.array([b"ab", b"cde"] * 20)), encode_chunk(np.zeros((3, 0, 2), ">f8"))]
     return found
 

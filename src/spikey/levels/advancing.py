@@ -13,6 +13,7 @@ from spikey.levels.contract import LEVEL_MAPS, LevelMap, Levels, Values
 from spikey.levels.line import Line, read_line, to_numbers, to_values
 from spikey.levels.line_search import find_line
 
+LEAST_SPAN = 1 << 14  # values; what advances by less costs a predictor next to nothing
 NEAR = 8  # from the line, that no scale of floats is likely to beat
 
 
@@ -63,7 +64,7 @@ def find_advancing(values: np.ndarray) -> Advancing | None:
     >>> found.alphabet, len(found.write())
     (1, 16)
     """
-    found = find_line(values)
+    found = find_line(values, LEAST_SPAN)
     return None if found is None else Advancing(found.line, fitted(Values(found.off)))
 
 

@@ -12,7 +12,6 @@ from spikey.levels.line import LONGEST, MOST_RUNS, MOST_STEP, ONE, PRODUCT, QUOT
 from spikey.levels.scaled import shortest
 
 FEWEST = 64  # frames that a line pays for
-LEAST_SPAN = 1 << 14  # numbers; what advances by less costs a predictor next to nothing
 GLANCE = 33  # values at each of three places
 FRAMES_A_RUN = 256  # a jump takes 10 to 18 bytes
 STRAIGHT = 16  # times that what is off a line must span less than the numbers themselves
@@ -31,8 +30,8 @@ class Found(NamedTuple):
         return not self.off.any()
 
 
-def find_line(values: np.ndarray) -> Found | None:
-    """The line of integers or floats (frames,), where these advance evenly enough for it to pay; else None.
+def find_line(values: np.ndarray, least_span: int = 0) -> Found | None:
+    """The line of integers or floats (frames,), where these advance evenly, and by so much in all, as bits; else None.
 
     >>> times = 1234.5 + np.arange(1000) / 30000
     >>> found = find_line(times)
@@ -48,7 +47,7 @@ def find_line(values: np.ndarray) -> Found | None:
         return None
     numbers = to_numbers(values)
     span = int(numbers.max()) - int(numbers.min())
-    if span < LEAST_SPAN:
+    if span < least_span:
         return None
     found = _stepped(numbers)
     if values.dtype.kind == "f" and (found is None or not found.exact):

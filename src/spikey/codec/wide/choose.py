@@ -9,8 +9,8 @@ import numpy as np
 from spikey.codec.wide.jit import kernel
 from spikey.codec.wide.shapes import COST_CELLS, REACH
 
-RATES = np.array([1 / 8, 1 / 16, 1 / 32, 1 / 64, 1 / 128, 1 / 512], np.float32)
-PAIRS = np.array([[2, 5], [1, 4], [0, 3], [3, 5], [5, 5]], np.int64)  # of rates, fast and slow
+RATES = np.array([1 / 8, 1 / 16, 1 / 32, 1 / 64, 1 / 128, 1 / 512, 1 / 1024], np.float32)
+PAIRS = np.array([[2, 5], [1, 4], [0, 3], [3, 5], [5, 6]], np.int64)  # of rates, fast and slow
 LAST_COST = REACH * COST_CELLS - 1.0
 SCALES = 112  # of a channel to begin with, a quarter of an octave apart, from 1/16
 SCALE_TABLE = np.array([np.float32((2.0 ** (i // 4 - 4)) * np.sqrt(np.sqrt(2.0 ** (i % 4)))) for i in range(SCALES)])
