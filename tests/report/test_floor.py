@@ -101,11 +101,10 @@ def test_noise_of_a_dense_probe():
 
 
 def test_few_artifacts_do_not_hide_the_noise():
-    noise = np.random.default_rng(9).normal(0, 6, FRAMES)
-    signal = autoregressive(noise)
-    signal[1000::5000] += 3000  # of one frame, which least squares alone would fit
+    signal = autoregressive(np.random.default_rng(9).normal(0, 6, FRAMES))
+    signal[100::500] += 3000  # of one frame each, which make least squares forget the noise's colour
     bits, _ = floor(loaded(np.rint(signal)))
-    assert bits == pytest.approx(entropy(6), rel=0.03)
+    assert entropy(6) < bits < entropy(6) + 0.13
 
 
 def test_widths_of_codes_count():

@@ -1,6 +1,6 @@
 """What a peer is: it turns a recording in memory into bytes, and these bytes back, or says that it does not apply.
 
-Every peer passes the same tests (tests/test_peers.py). Whoever decodes knows the layout and the number of frames, so
+Every peer passes the same tests (tests/report/test_peers.py). Whoever decodes knows the layout and the number of frames, so
 that no peer has to store them; maps from codes to samples are stored and counted.
 """
 
