@@ -61,6 +61,52 @@ def test_what_channels_share_counts_once():
     assert bits == pytest.approx(joint / 2, rel=0.005)
 
 
+def joint(covariance: np.ndarray) -> float:
+    """Bits a sample of Gaussian channels with such a covariance, in steps of one."""
+    return entropy(1) + 0.5 * np.linalg.slogdet(covariance)[1] / math.log(2) / len(covariance)
+
+
+def test_every_channel_is_predicted_from_all_before_it():
+    """A part that all channels share, of which four others would tell little: the floor is the determinant's."""
+    channels, frames = 32, 20_000
+    covariance = 36 * np.ones((channels, channels)) + 64 * np.eye(channels)
+    noise = np.random.default_rng(6).normal(0, 1, (frames, channels)) @ np.linalg.cholesky(covariance).T
+    bits, _ = floor(loaded(np.rint(noise)))
+    assert bits == pytest.approx(joint(covariance), rel=0.003)
+    four = covariance[:5, :5]  # a channel and four others
+    with_four = entropy(1) + 0.5 * math.log2(np.linalg.det(four) / np.linalg.det(four[:4, :4]))
+    assert bits < (joint(covariance) + with_four) / 2
+
+
+def test_channels_before_are_seen_before_and_after_now():
+    """What all channels share arrives in some of them a frame later, which does not change the floor."""
+    channels, frames = 24, 12_000
+    chance = np.random.default_rng(7)
+    shared, own = chance.normal(0, 9, frames), chance.normal(0, 7, (frames, channels))
+    late = np.stack([np.roll(shared, chance.integers(0, 2)) for _ in range(channels)], axis=1)
+    bits, _ = floor(loaded(np.rint(late + own)))
+    assert bits == pytest.approx(joint(81 * np.ones((channels, channels)) + 49 * np.eye(channels)), rel=0.003)
+
+
+def test_noise_of_a_dense_probe():
+    """The noise of the generated recording of docs/results.md: two columns, correlation falling to 1/e in 40 um."""
+    rows, frames = 24, 8000
+    places = np.array([(20 * column, 20 * row) for column in range(2) for row in range(rows)])
+    apart = np.linalg.norm(places[:, None] - places[None], axis=2)
+    covariance = (8 / 0.585) ** 2 * np.exp(-apart / 40)
+    noise = np.random.default_rng(8).normal(0, 1, (frames, 2 * rows)) @ np.linalg.cholesky(covariance).T
+    bits, looked_at = floor(loaded(3 * np.rint(noise)))
+    assert looked_at == frames * 2 * rows
+    assert bits == pytest.approx(joint(covariance), rel=0.003)
+
+
+def test_few_artifacts_do_not_hide_the_noise():
+    signal = autoregressive(np.random.default_rng(9).normal(0, 6, FRAMES))
+    signal[100::500] += 3000  # of one frame each, which make least squares forget the noise's colour
+    bits, _ = floor(loaded(np.rint(signal)))
+    assert entropy(6) < bits < entropy(6) + 0.13
+
+
 def test_widths_of_codes_count():
     edges = n1().edges / UNIT
     analog = np.random.default_rng(4).normal(520, 5, FRAMES)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from spikey.model.calibration import Calibration
 
 Kind = TypeVar("Kind", bound=Levels)
-GLANCE = 1024  # frames that nearly always tell that a channel's levels are an even grid
-PIECE = 256
+PIECES, PIECE = 4, 256  # of frames that nearly always tell that a channel's levels are an even grid
+FULL = 2.5  # codes within two mean deviations, over those that occur, where a table may pay
 SHARED = 1.1  # entries of a common table within a channel's values, over those that it has
 FAST_TYPES = ("int8", "uint8", "int16", "uint16", "int32")
 
@@ -32,7 +32,7 @@ class Described:
 
     offsets, steps int64 (channels,): codes of each channel's levels are (entry - offset) / step.
     levels: for each channel the index of its description. descriptions: levels, and whether the calibration is for them.
-    lows: the packed low bits of the channels that have such.
+    lows: the packed low bits of the channels that have such. exact: whether differences of entries fit into 24 bits.
     """
 
     codes: np.ndarray
@@ -41,6 +41,7 @@ class Described:
     levels: np.ndarray
     descriptions: list[tuple[Levels, bool]]
     lows: dict[int, bytes]
+    exact: bool
 
 
 def describe(block: Block) -> Described | None:
@@ -59,11 +60,17 @@ def _even(samples: np.ndarray, calibration: Calibration | None) -> Described | N
         return None
     if samples.dtype.name in ("int8", "uint8", "uint16"):
         samples = samples.astype(np.int32)
-    count = samples.shape[1]
-    lows, highs = samples.min(axis=0).astype(np.int64), samples.max(axis=0).astype(np.int64)
+    frames, count = samples.shape
+    lows, highs = np.empty(count, samples.dtype), np.empty(count, samples.dtype)
+    extent(samples, lows, highs)
+    lows, highs = lows.astype(np.int64), highs.astype(np.int64)
+    pieces = [samples[at : at + PIECE] for at in range(0, frames, max(-(-frames // PIECES), PIECE))]
+    columns = np.ascontiguousarray(np.concatenate(pieces).T)
     steps = np.ones(count, np.int64)
-    if not grids(np.ascontiguousarray(samples), lows, highs, steps):
+    if not grids(columns, lows, highs, steps):
         return None
+    if (steps > 1).any():
+        refine(samples, lows, steps)
     converter = None
     if calibration is not None:
         converter = _converter(calibration)
@@ -87,7 +94,7 @@ def _even(samples: np.ndarray, calibration: Calibration | None) -> Described | N
                 offsets[channel], every[channel] = converter.offset, converter.step
         if levels.any():
             descriptions.append((converter, True))
-    return Described(samples, offsets, every, levels, descriptions, {})
+    return Described(samples, offsets, every, levels, descriptions, {}, bool((highs - lows).max() < 1 << 23))
 
 
 def _converter(calibration: Calibration) -> Affine | None:
@@ -98,62 +105,87 @@ def _converter(calibration: Calibration) -> Affine | None:
 
 
 @kernel
-def grids(samples, lows, highs, steps):
-    """Fill in each channel's step; False where one may have a table or a coarser grid with exceptions."""
-    frames, count = samples.shape
+def extent(samples, lows, highs):
+    """The smallest and the largest sample of each channel."""
+    lows[:] = samples[0]
+    highs[:] = samples[0]
+    for t in range(1, samples.shape[0]):
+        row = samples[t]
+        for c in range(len(lows)):
+            lows[c] = min(lows[c], row[c])
+            highs[c] = max(highs[c], row[c])
+
+
+@kernel
+def grids(columns, lows, highs, steps):
+    """Fill in each channel's step, by pieces of its samples; False where one may have a table or a coarser grid."""
+    count, frames = columns.shape
     seen = np.zeros(1 << 16, np.bool_)
     for c in range(count):
         if lows[c] == highs[c]:
             continue
+        x = columns[c]
         step = np.int64(0)
-        for t in range(min(frames, GLANCE)):
-            step = _gcd(step, np.int64(samples[t, c]) - lows[c])
+        for t in range(frames):
+            step = _gcd(step, np.int64(x[t]) - lows[c])
             if step == 1:
                 break
-        if step != 1:
-            for t in range(frames):
-                v = np.int64(samples[t, c]) - lows[c]
-                if step == 0 or v % step:
-                    step = _gcd(step, v)
-        steps[c] = step
-        levels = (highs[c] - lows[c]) // step + 1
-        for q in range(4):
-            at = q * max(frames // 4, PIECE)
-            if at < frames:
-                coarse = np.int64(0)
-                first = np.int64(samples[at, c])
-                for t in range(at, min(at + PIECE, frames)):
-                    coarse = _gcd(coarse, abs(np.int64(samples[t, c]) - first))
-                    if coarse == step:
-                        break
-                if coarse >= 2 * step:
-                    return False
-        if levels >= 4:
-            if levels > 4 * GLANCE:
-                few = True
-            else:
-                distinct = 0
-                seen[:levels] = False
-                for t in range(min(frames, GLANCE)):
-                    v = (np.int64(samples[t, c]) - lows[c]) // step
-                    if not seen[v]:
-                        seen[v] = True
-                        distinct += 1
-                few = 4 * distinct <= levels
-            if few and frames > GLANCE:
-                distinct = 0
-                if levels > len(seen):
-                    return False
-                seen[:levels] = False
-                for t in range(min(frames, 4 * GLANCE)):
-                    v = (np.int64(samples[t, c]) - lows[c]) // step
-                    if not seen[v]:
-                        seen[v] = True
-                        distinct += 1
-                few = 4 * distinct <= levels
-            if few:
+        steps[c] = max(step, 1)
+        levels = (highs[c] - lows[c]) // steps[c] + 1
+        for at in range(0, frames, PIECE):
+            coarse = np.int64(0)
+            for t in range(at, min(at + PIECE, frames)):
+                coarse = _gcd(coarse, abs(np.int64(x[t]) - np.int64(x[at])))
+                if coarse == step:
+                    break
+            if coarse >= 2 * step:
                 return False
+        if levels >= 4 and _sparse(x, steps[c], seen):
+            return False
     return True
+
+
+@kernel
+def _sparse(x, step, seen):
+    """Whether few of the codes occur where most of the samples are, so that a table may pay."""
+    total = np.int64(0)
+    for t in range(len(x)):
+        total += np.int64(x[t])
+    mean = total // len(x)
+    total = np.int64(0)
+    for t in range(len(x)):
+        total += abs(np.int64(x[t]) - mean)
+    spread = 2 * (total // len(x)) + step
+    span = 2 * spread // step + 1
+    if span > len(seen):
+        return False
+    seen[:span] = False
+    inside = 0
+    distinct = 0
+    for t in range(len(x)):
+        v = np.int64(x[t]) - mean + spread
+        if 0 <= v <= 2 * spread:
+            inside += 1
+            if not seen[v // step]:
+                seen[v // step] = True
+                distinct += 1
+    return FULL * distinct <= min(span, inside)
+
+
+@kernel
+def refine(samples, lows, steps):
+    """Steps that hold for all samples, from those of some."""
+    wrong = np.zeros(len(steps), np.bool_)
+    for t in range(samples.shape[0]):
+        row = samples[t]
+        for c in range(len(steps)):
+            v = np.int64(row[c]) - lows[c]
+            q = np.int64(np.float64(v) / np.float64(steps[c]) + 0.5)
+            wrong[c] |= q * steps[c] != v
+    for c in range(len(steps)):
+        if wrong[c]:
+            for t in range(samples.shape[0]):
+                steps[c] = _gcd(steps[c], np.int64(samples[t, c]) - lows[c])
 
 
 @kernel
@@ -193,7 +225,7 @@ def _any(block: Block) -> Described | None:
             descriptions.append((levels, calibrated))
         levels_at[channel] = index[key]
     zeros, ones = np.zeros(count, np.int64), np.ones(count, np.int64)
-    return Described(np.ascontiguousarray(codes), zeros, ones, levels_at, descriptions, lows)
+    return Described(np.ascontiguousarray(codes), zeros, ones, levels_at, descriptions, lows, True)
 
 
 def _share(found: list[tuple[Levels, bool]], codes: np.ndarray) -> None:

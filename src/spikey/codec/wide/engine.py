@@ -109,7 +109,7 @@ def encode_group(
     width = _lanes(lanes)
     rows = np.empty((count, HISTORY + -(-frames // lanes) + 2, lanes), np.float32)
     shifts = offsets + np.where(listed, 0, centres).astype(np.int64) * steps
-    group.fill(width, codes, channels, shifts, steps, rows)
+    group.fill(width, codes, channels, shifts, steps, described.exact, rows)
     coded = None
     if table is None:
         stretches[:, :, : MARGIN + length + 1] -= centres[:, None, None]

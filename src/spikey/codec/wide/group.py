@@ -33,10 +33,10 @@ MOST_CENTRE = 1 << 33
 
 
 @kernel
-def fill(lanes, samples, channels, offsets, steps, rows):
+def fill(lanes, samples, channels, offsets, steps, exact, rows):
     """rows float32 (channels, HISTORY + steps + 2, lanes): positions of samples (frames, all channels) in lanes.
 
-    A sample's position is (sample - offset) / step, a whole number.
+    A sample's position is (sample - offset) / step, a whole number. exact: whether differences are less than 2^24.
     """
     width = len(lanes)
     frames = samples.shape[0]
@@ -45,54 +45,30 @@ def fill(lanes, samples, channels, offsets, steps, rows):
     for p in range(len(channels)):
         rows[p, :HISTORY] = 0
         rows[p, HISTORY + full :] = 0
-    for r in range(full + (rem > 0)):
+    firsts = np.empty(width, np.uint64)
+    for l in range(width):
+        firsts[l] = l * full + min(l, rem)
+    for r in range(full):
         for p in range(len(channels)):
-            c = channels[p]
-            offset = offsets[p]
+            c = np.uint64(channels[p])
             row = rows[p, HISTORY + r]
-            for l in range(width if r < full else rem):
-                row[l] = F32(I64(samples[l * full + min(l, rem) + r, c]) - offset)
-            if steps[p] > 1:
-                inverse = F32(1) / F32(steps[p])
-                for l in range(width):
-                    row[l] = np.floor(row[l] * inverse + F32(0.5))
-    for p in range(len(channels)):
-        bound(lanes, frames, rows[p])
-
-
-@kernel
-def list_codes(lanes, frames, listed, table, centres, length, rows, codes, stretches):
-    """Put the codes of listed channels into codes, and positions from their centres into rows and stretches."""
-    width = len(lanes)
-    steps = codes.shape[1]
-    for p in range(len(rows)):
-        if not listed[p]:
-            for s in range(stretches.shape[1]):
-                for j in range(MARGIN + length + 1):
-                    stretches[p, s, j] -= centres[p]
-            continue
-        for r in range(steps):
-            for l in range(width):
-                c = I32(rows[p, HISTORY + r, l])
-                codes[p, r, l] = c
-                rows[p, HISTORY + r, l] = F32(np.float64(table.middles[c]) - centres[p])
-        if frames % width:
-            for l in range(frames % width, width):
-                rows[p, HISTORY + steps - 1, l] = 0
-        bound(lanes, frames, rows[p])
-        for s in range(stretches.shape[1]):
-            for j in range(MARGIN + length + 1):
-                stretches[p, s, j] = np.float64(table.middles[np.int64(stretches[p, s, j])]) - centres[p]
-
-
-@kernel
-def rows_of_codes(lanes, listed, codes, rows):
-    """Put codes of listed channels into rows, as if they were positions."""
-    for p in range(len(rows)):
-        if listed[p]:
-            for r in range(codes.shape[1]):
+            if exact:
+                offset = I32(offsets[p])
                 for l in range(len(lanes)):
-                    rows[p, HISTORY + r, l] = F32(codes[p, r, l])
+                    row[l] = F32(I32(samples[firsts[l] + np.uint64(r), c]) - offset)
+                if steps[p] > 1:
+                    inverse = F32(1) / F32(steps[p])
+                    for l in range(len(lanes)):
+                        row[l] = np.floor(row[l] * inverse + F32(0.5))
+            else:
+                for l in range(len(lanes)):
+                    v = np.float64(I64(samples[firsts[l] + np.uint64(r), c]) - offsets[p]) / np.float64(steps[p])
+                    row[l] = F32(np.floor(v + 0.5))
+    for p in range(len(channels)):
+        for l in range(rem):
+            v = np.float64(I64(samples[l * full + l + full, channels[p]]) - offsets[p]) / np.float64(steps[p])
+            rows[p, HISTORY + full, l] = F32(np.floor(v + 0.5))
+        bound(lanes, frames, rows[p])
 
 
 @inlined
@@ -518,14 +494,24 @@ def unfold(lanes, rows, numbers, channels, offsets, steps, samples):
     frames = samples.shape[0]
     full = frames // width
     rem = frames - full * width
-    for r in range(full + (rem > 0)):
+    firsts = np.empty(width, np.uint64)
+    for l in range(width):
+        firsts[l] = l * full + min(l, rem)
+    values = np.empty(width, I32)
+    for r in range(full):
         for p in range(len(channels)):
-            c = channels[p]
-            base = offsets[p] + numbers[p, CENTRE] * steps[p]
-            step = steps[p]
+            c = np.uint64(channels[p])
+            step = I32(steps[p])
+            base = I32(offsets[p] + numbers[p, CENTRE] * steps[p])
             row = rows[p, HISTORY + r]
-            for l in range(width if r < full else rem):
-                samples[l * full + min(l, rem) + r, c] = base + I64(row[l]) * step
+            for l in range(len(lanes)):
+                values[l] = I32(base + I32(I32(row[l]) * step))
+            for l in range(len(lanes)):
+                samples[firsts[l] + np.uint64(r), c] = values[l]
+    for p in range(len(channels)):
+        base = offsets[p] + numbers[p, CENTRE] * steps[p]
+        for l in range(rem):
+            samples[l * full + l + full, channels[p]] = base + I64(rows[p, HISTORY + full, l]) * steps[p]
 
 
 @inlined

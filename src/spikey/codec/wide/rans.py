@@ -12,7 +12,7 @@ import numpy as np
 from spikey.codec.wide.jit import inlined, kernel
 from spikey.codec.wide.shapes import MASS_BITS
 
-U16, U32, I32, F64 = np.uint16, np.uint32, np.int32, np.float64
+U16, U32, I32, F32 = np.uint16, np.uint32, np.int32, np.float32
 LOWEST = 1 << 16  # of a state
 RENORM = U32(32 - MASS_BITS)
 BITS = U32(MASS_BITS)
@@ -31,8 +31,14 @@ def put_row(lanes, start, freq, state, words, at, word, flag):
         word[l] = U16(x & LOW)
         flag[l] = full
         x = U32(x >> SIXTEEN) if full else x
-        q = U32(F64(x) / F64(f))
-        state[l] = U32(U32(q << BITS) + U32(x - U32(q * f)) + U32(start[l]))
+        # The quotient is less than 2^18 and at most one off; the remainder tells.
+        q = U32(I32(F32(x) / F32(f)))
+        r = I32(U32(x - U32(q * f)))
+        less = r < 0
+        more = r >= I32(f)
+        q = U32(q - U32(less)) + U32(more)
+        r = r + (I32(f) if less else I32(0)) - (I32(f) if more else I32(0))
+        state[l] = U32(U32(q << BITS) + U32(r) + U32(start[l]))
     for l in range(len(lanes) - 1, -1, -1):
         words[at - 1] = word[l]
         at -= flag[l]

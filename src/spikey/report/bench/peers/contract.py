@@ -1,7 +1,7 @@
 """What a peer is: it turns a recording in memory into bytes, and these bytes back, or says that it does not apply.
 
-Every peer passes the same tests (tests/test_peers.py). Whoever decodes knows the layout and the number of frames, so
-that no peer has to store them; maps from codes to samples are stored and counted.
+Every peer passes the same tests (tests/report/test_peers.py). Whoever decodes has the layout and the number of frames,
+so that no peer has to store them; maps from codes to samples, and corrections, are stored and counted.
 """
 
 from __future__ import annotations
