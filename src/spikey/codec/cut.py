@@ -67,7 +67,9 @@ def shape_for(source: Readable, method: Method, block_frames: int | None = None)
     if block_frames is not None and method.channels > USUAL_CHANNELS:
         frames, channels = block_shape(source.layout, source.frames, method)
         return min(frames, max(block_frames, 1)), channels
-    return block_shape(source.layout, source.frames if block_frames is None else min(block_frames, source.frames), method)
+    return block_shape(
+        source.layout, source.frames if block_frames is None else min(block_frames, source.frames), method
+    )
 
 
 def is_single(source: Readable, method: Method, block_frames: int | None = None) -> bool:

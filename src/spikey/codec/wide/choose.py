@@ -11,6 +11,7 @@ from spikey.codec.wide.shapes import COST_CELLS, REACH
 
 RATES = np.array([1 / 8, 1 / 16, 1 / 32, 1 / 64, 1 / 128, 1 / 512, 1 / 1024], np.float32)
 PAIRS = np.array([[2, 5], [1, 4], [0, 3], [3, 5], [5, 6]], np.int64)  # of rates, fast and slow
+LEAST = 1 / 16
 LAST_COST = REACH * COST_CELLS - 1.0
 SCALES = 112  # of a channel to begin with, a quarter of an octave apart, from 1/16
 SCALE_TABLE = np.array([np.float32((2.0 ** (i // 4 - 4)) * np.sqrt(np.sqrt(2.0 ** (i % 4)))) for i in range(SCALES)])
@@ -19,44 +20,57 @@ BOOST_TABLE = np.array([np.float32((2.0 ** (i // 2)) * np.sqrt(2.0 ** (i % 2))) 
 
 
 @kernel
-def choose_scale(errors, length, costs, rates, pairs, start):
-    """Index of the pair of rates and of the shape with the lowest cost of the first `length` errors of each stretch."""
+def choose_scale(errors, length, costs, rates, pairs, start, scratch):
+    """Index of the pair of rates and of the shape with the lowest cost of errors float64 (length, stretches).
+
+    scratch float64 (5, stretches).
+    """
     best = 0
     lowest = 0.0
     for p in range(len(pairs)):
-        cost = scale_cost(errors, length, costs[0], np.float64(rates[pairs[p, 0]]), np.float64(rates[pairs[p, 1]]), start)
+        fast, slow = np.float64(rates[pairs[p, 0]]), np.float64(rates[pairs[p, 1]])
+        cost = scale_cost(errors, length, costs[0], fast, slow, start, scratch)
         if p == 0 or cost < lowest:
             best, lowest = p, cost
     fast, slow = np.float64(rates[pairs[best, 0]]), np.float64(rates[pairs[best, 1]])
     shape = 0
     for h in range(1, costs.shape[0]):
-        cost = scale_cost(errors, length, costs[h], fast, slow, start)
+        cost = scale_cost(errors, length, costs[h], fast, slow, start, scratch)
         if cost < lowest:
             shape, lowest = h, cost
     return best, shape
 
 
 @kernel
-def scale_cost(errors, length, cost, fast, slow, start):
+def scale_cost(errors, length, cost, fast, slow, start, scratch):
     """1/256 bits that errors take with two rates of the scale and a shape, but for what all have in common."""
+    count = errors.shape[1]
+    a, b, product, places = scratch[0], scratch[1], scratch[2], scratch[3]
+    for s in range(count):
+        a[s] = start
+        b[s] = start
+        product[s] = 1.0
     total = np.int64(0)
-    product = 1.0
     exponent = 0
-    for s in range(errors.shape[0]):
-        a = start
-        b = start
-        for t in range(length):
-            e = abs(errors[s, t])
-            scale = (a + b) * 0.5
-            product *= scale
-            if t & 15 == 15:
-                product, shift = math.frexp(product)
+    for t in range(length):
+        row = errors[t]
+        for s in range(count):
+            e = row[s]
+            scale = (a[s] + b[s]) * 0.5
+            product[s] *= scale
+            places[s] = min(e / scale * COST_CELLS, LAST_COST)
+            a[s] = max(a[s] + (min(e, 8 * a[s]) - a[s]) * fast, LEAST)
+            b[s] = max(b[s] + (min(e, 8 * b[s]) - b[s]) * slow, LEAST)
+        for s in range(count):
+            total += cost[np.uint64(places[s])]
+        if t & 15 == 15 or t == length - 1:
+            for s in range(count):
+                product[s], shift = math.frexp(product[s])
                 exponent += shift
-            total += cost[np.uint64(min(e / scale * COST_CELLS, LAST_COST))]
-            a = max(a + (min(e, 8 * a) - a) * fast, 1 / 16)
-            b = max(b + (min(e, 8 * b) - b) * slow, 1 / 16)
-    product, shift = math.frexp(product)
-    return np.float64(total) + 256 * (exponent + shift + log2_of(product))
+    bits = 0.0
+    for s in range(count):
+        bits += log2_of(product[s])
+    return np.float64(total) + 256 * (exponent + bits)
 
 
 @kernel

@@ -32,7 +32,8 @@ class Described:
 
     offsets, steps int64 (channels,): codes of each channel's levels are (entry - offset) / step.
     levels: for each channel the index of its description. descriptions: levels, and whether the calibration is for them.
-    lows: the packed low bits of the channels that have such. exact: whether differences of entries fit into 24 bits.
+    lows: the packed low bits of the channels that have such. exact: whether differences of entries fit into 24 bits. constant: of
+    each channel.
     """
 
     codes: np.ndarray
@@ -42,6 +43,7 @@ class Described:
     descriptions: list[tuple[Levels, bool]]
     lows: dict[int, bytes]
     exact: bool
+    constant: np.ndarray
 
 
 def describe(block: Block) -> Described | None:
@@ -94,7 +96,9 @@ def _even(samples: np.ndarray, calibration: Calibration | None) -> Described | N
                 offsets[channel], every[channel] = converter.offset, converter.step
         if levels.any():
             descriptions.append((converter, True))
-    return Described(samples, offsets, every, levels, descriptions, {}, bool((highs - lows).max() < 1 << 23))
+    return Described(
+        samples, offsets, every, levels, descriptions, {}, bool((highs - lows).max() < 1 << 23), lows == highs
+    )
 
 
 def _converter(calibration: Calibration) -> Affine | None:
@@ -212,7 +216,9 @@ def _any(block: Block) -> Described | None:
         if low is not None:
             lows[channel] = pack_bits(low, levels.low_bits)
         if calibrated:
-            calibrated = block.calibration is not None and levels.alphabet > 1 and suits(codes[:, channel], block.calibration)
+            calibrated = (
+                block.calibration is not None and levels.alphabet > 1 and suits(codes[:, channel], block.calibration)
+            )
         found.append((levels, calibrated))
     _share(found, codes)
     index: dict[bytes, int] = {}
@@ -225,7 +231,8 @@ def _any(block: Block) -> Described | None:
             descriptions.append((levels, calibrated))
         levels_at[channel] = index[key]
     zeros, ones = np.zeros(count, np.int64), np.ones(count, np.int64)
-    return Described(np.ascontiguousarray(codes), zeros, ones, levels_at, descriptions, lows, True)
+    constant = (codes == codes[:1]).all(axis=0) if frames else np.ones(count, bool)
+    return Described(np.ascontiguousarray(codes), zeros, ones, levels_at, descriptions, lows, True, constant)
 
 
 def _share(found: list[tuple[Levels, bool]], codes: np.ndarray) -> None:

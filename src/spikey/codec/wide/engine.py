@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from spikey.base.errors import DataError
+from spikey.base.wire import Cursor
+from spikey.codec.low_bits import unpack_bits
 from spikey.codec.method import Method
 from spikey.codec.payload import EncodedBlock, Facts, Lookup, Payload
 from spikey.codec.survey import Block
@@ -17,9 +19,7 @@ from spikey.codec.wide.describe import Described, describe
 from spikey.codec.wide.fit import MARGIN, SIZE, TAIL
 from spikey.codec.wide.group import COLUMNS, CONSTANT, EVEN, HISTORY, LISTED
 from spikey.codec.wide.order import groups_of
-from spikey.codec.low_bits import unpack_bits
 from spikey.codec.wide.payload import Directory, pack_group, parse, read_head, read_words, write
-from spikey.base.wire import Cursor
 from spikey.levels.affine import Affine
 from spikey.levels.contract import Levels
 from spikey.model.fixed_point import UNIT
@@ -46,6 +46,14 @@ class Table(NamedTuple):
     located: np.ndarray
 
 
+class Space:
+    """Memory for one group after another: rows of `count` channels, and their words."""
+
+    def __init__(self, frames: int, count: int, lanes: int, words: bool = True):
+        self.rows = np.empty(count * (HISTORY + -(-frames // lanes) + 2) * lanes, np.float32)
+        self.words = np.empty(3 * frames * count + 1024 if words else 0, np.uint16)
+
+
 @lru_cache(maxsize=8)
 def table_of(calibration: Calibration) -> Table:
     """A calibration for the kernels."""
@@ -57,9 +65,7 @@ def table_of(calibration: Calibration) -> Table:
     return Table(edges, middles.astype(np.float32), located.astype(np.uint16))
 
 
-def encode(
-    blocks: Sequence[Block], method: Method, beside: Sequence[Block | None]
-) -> list[EncodedBlock | None]:
+def encode(blocks: Sequence[Block], method: Method, beside: Sequence[Block | None]) -> list[EncodedBlock | None]:
     """Blocks coded by this engine; None where that is not possible or not smaller than the samples."""
     return [_encode(block) for block in blocks]
 
@@ -70,13 +76,14 @@ def _encode(block: Block) -> EncodedBlock | None:
         return None
     codes = described.codes
     frames, count = codes.shape
-    lanes = WIDE_LANES if frames >= ENOUGH and count > 1 or frames >= 8 * ENOUGH else NARROW_LANES
+    lanes = WIDE_LANES if (frames >= ENOUGH and count > 1) or frames >= 8 * ENOUGH else NARROW_LANES
     table = None if block.calibration is None else table_of(block.calibration)
     calibrated = [calibrated for _, calibrated in described.descriptions]
     if not any(calibrated):
         table = None
     groups = groups_of(codes)
-    packed = [encode_group(described, channels, near, lanes, table) for channels, near in groups]
+    space = Space(frames, max(len(channels) for channels, _ in groups), lanes)
+    packed = [encode_group(described, channels, near, lanes, table, space) for channels, near in groups]
     payload = write(lanes, described, [channels for channels, _ in groups], packed)
     if len(payload) >= block.samples.nbytes:
         return None
@@ -89,7 +96,7 @@ def _lanes(count: int) -> tuple[int, ...]:
 
 
 def encode_group(
-    described: Described, channels: np.ndarray, near: np.ndarray, lanes: int, table: Table | None
+    described: Described, channels: np.ndarray, near: np.ndarray, lanes: int, table: Table | None, space: Space
 ) -> bytes:
     """One group: its numbers, and its samples."""
     codes = described.codes
@@ -100,25 +107,20 @@ def encode_group(
     starts, length = _stretches(frames, codes.shape[1])
     stretches = np.empty((count, len(starts), MARGIN + length + TAIL))
     group.sample_stretches(codes, channels, offsets, steps, starts, length, stretches)
-    inside = stretches[:, :, MARGIN : MARGIN + length]
-    centres = np.floor(inside.mean(axis=(1, 2)) + 0.5)
-    constant = (inside == inside[:, :1, :1]).all(axis=(1, 2))
-    for place in np.flatnonzero(constant):
-        column = codes[:, channels[place]]
-        constant[place] = (column == column[0]).all()
-    width = _lanes(lanes)
-    rows = np.empty((count, HISTORY + -(-frames // lanes) + 2, lanes), np.float32)
+    centres = np.empty(count)
+    group.centre(stretches, length, centres, listed)
+    width, steps_of = _lanes(lanes), -(-frames // lanes)
+    rows = space.rows[: count * (HISTORY + steps_of + 2) * lanes].reshape(count, -1, lanes)
     shifts = offsets + np.where(listed, 0, centres).astype(np.int64) * steps
     group.fill(width, codes, channels, shifts, steps, described.exact, rows)
     coded = None
-    if table is None:
-        stretches[:, :, : MARGIN + length + 1] -= centres[:, None, None]
-    else:
-        coded = np.empty((count, -(-frames // lanes), lanes), np.int32)
+    if table is not None:
+        coded = np.empty((count, steps_of, lanes), np.int32)
         group.list_codes(width, frames, listed, table, centres, length, rows, coded, stretches)
     numbers, stored = np.zeros((count, COLUMNS), np.int64), np.zeros((count, SIZE))
     numbers[:, group.CENTRE] = centres
     numbers[:, group.LEVEL] = level
+    constant = described.constant[channels]
     kinds = np.where(constant, CONSTANT, np.where(listed, LISTED, EVEN))
     group.choose_parameters(
         width, frames, stretches, near, LONG_ORDER if codes.shape[1] <= FEW_CHANNELS else ORDER, kinds, shapes.COSTS,
@@ -129,9 +131,11 @@ def encode_group(
     lows = b"".join(described.lows.get(int(channel), b"") for channel in channels)
     if constant.all():
         return pack_group(head, lows, None, None)
-    words, state = np.empty(3 * frames * count + 1024, np.uint16), np.empty(lanes, np.uint32)
-    at = group.encode_group(width, frames, rows, coded, table, shapes.COUNTS, numbers, stored, *TABLES, words, state)
-    return pack_group(head, lows, state, words[at:])
+    state = np.empty(lanes, np.uint32)
+    at = group.encode_group(
+        width, frames, rows, coded, table, shapes.COUNTS, numbers, stored, *TABLES, space.words, state
+    )
+    return pack_group(head, lows, state, space.words[at:])
 
 
 TABLES = (choose.RATES, choose.PAIRS, choose.SCALE_TABLE, choose.BOOST_TABLE, group.PROFILE)
@@ -154,10 +158,11 @@ def decode(payloads: Sequence[Payload], lookup: Lookup) -> list[np.ndarray]:
 
 def _decode(payload: Payload, lookup: Lookup) -> np.ndarray:
     directory = parse(payload)
-    samples = np.zeros((payload.frames, payload.count), payload.dtype)
+    samples = np.empty((payload.frames, payload.count), payload.dtype)
     table = _table(directory, lookup, payload.what)
+    space = Space(payload.frames, max(map(len, directory.groups)), directory.lanes, words=False)
     for place, channels in enumerate(directory.groups):
-        decode_group(payload, directory, place, channels, table, samples)
+        decode_group(payload, directory, place, channels, table, samples, space)
     return samples
 
 
@@ -175,7 +180,13 @@ def _table(directory: Directory, lookup: Lookup, what: str) -> Table | None:
 
 
 def decode_group(
-    payload: Payload, directory: Directory, place: int, channels: np.ndarray, table: Table | None, samples: np.ndarray
+    payload: Payload,
+    directory: Directory,
+    place: int,
+    channels: np.ndarray,
+    table: Table | None,
+    samples: np.ndarray,
+    space: Space,
 ) -> None:
     """Fill in the samples of a group's channels."""
     frames, lanes, count = payload.frames, directory.lanes, len(channels)
@@ -185,7 +196,7 @@ def decode_group(
     described = [directory.descriptions[level][0] for level in numbers[:, group.LEVEL]]
     lows = [cursor.take((frames * levels.low_bits + 7) // 8) for levels in described]
     width = _lanes(lanes)
-    rows = np.empty((count, HISTORY + -(-frames // lanes) + 2, lanes), np.float32)
+    rows = space.rows[: count * (HISTORY + -(-frames // lanes) + 2) * lanes].reshape(count, -1, lanes)
     listed = numbers[:, group.KIND] == LISTED
     coded = np.empty((count, -(-frames // lanes), lanes), np.int32) if listed.any() else None
     if (numbers[:, group.KIND] == CONSTANT).all():

@@ -135,16 +135,15 @@ def pair(stretches, s, looked, p, k, h, order, first, last, span, own_sums, sums
 
 
 @kernel
-def weighted_gram(stretches, p, places, count, order, squares, G, row):
-    """`gram` with a weight for each frame: squares float64 (stretches, length)."""
+def weighted_gram(stretches, p, places, count, order, some, squares, G, row):
+    """`gram` with a weight for each frame, of the first stretches: squares float64 (some, length)."""
     size = order + 1 + LAGS * count
     for i in range(size):
-        for j in range(size):
+        for j in range(size + 8):
             G[i, j] = 0.0
-    for s in range(stretches.shape[1]):
+    for s in range(some):
         x = stretches[p, s]
         for t in range(MARGIN, len(x) - TAIL):
-            w = squares[s, t - MARGIN]
             for i in range(order + 1):
                 row[i] = x[t - i]
             for k in range(count):
@@ -152,18 +151,25 @@ def weighted_gram(stretches, p, places, count, order, squares, G, row):
                 row[order + 1 + 3 * k] = n[t - 1]
                 row[order + 2 + 3 * k] = n[t]
                 row[order + 3 + 3 * k] = n[t + 1]
-            for i in range(size):
-                v = w * row[i]
-                g = G[i]
-                for j in range(size):
-                    g[j] += v * row[j]
+            w = squares[s, t - MARGIN]
+            for first in range(0, size, 8):
+                # Eight columns at a time, from the block of the diagonal on.
+                tail = row[first : size + 8]
+                for i in range(first, min(first + 8, size)):
+                    v = w * row[i]
+                    g = G[i, first : size + 8]
+                    for j in range(len(g)):
+                        g[j] += v * tail[j]
+    for i in range(size):
+        for j in range(i):
+            G[i, j] = G[j, i]
     return size
 
 
 @kernel
-def residual(stretches, p, places, count, order, weights, length, out):
+def residual(stretches, p, places, count, order, weights, some, length, out):
     """Errors float64 (stretches, length) of weights: order own ones, then three for each of `count` other channels."""
-    for s in range(stretches.shape[1]):
+    for s in range(some):
         x = stretches[p, s]
         o = out[s]
         for t in range(length):
@@ -185,12 +191,12 @@ def residual(stretches, p, places, count, order, weights, length, out):
 
 
 @kernel
-def local_weights(errors, length, squares, scratch):
+def local_weights(errors, some, length, squares, scratch):
     """Weight of each frame: 1 / (local scale)^2, less where the error is over twice that (Huber's limit).
 
     The local scale is the geometric mean of running ones from both sides.
     """
-    for s in range(errors.shape[0]):
+    for s in range(some):
         e = errors[s]
         n = length
         total = 0.0

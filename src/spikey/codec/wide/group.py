@@ -6,13 +6,36 @@ import numpy as np
 
 from spikey.codec.wide.choose import choose_scale, log2_of, nearest
 from spikey.codec.wide.fit import (
-    COARSEST, FINEST, LAGS, LARGEST, MARGIN, SIZE, TAIL, USUAL_TAILS, back_substitute, factorise, fraction_bits, gram, local_weights, residual,
-    round_weights, weighted_gram,
+    COARSEST,
+    FINEST,
+    LAGS,
+    LARGEST,
+    MARGIN,
+    SIZE,
+    TAIL,
+    USUAL_TAILS,
+    back_substitute,
+    factorise,
+    fraction_bits,
+    gram,
+    local_weights,
+    residual,
+    round_weights,
+    weighted_gram,
 )
 from spikey.codec.wide.jit import inlined, kernel
 from spikey.codec.wide.lanes import HISTORY, STARTING, begin, extend_back, model, pack, predict, unpack
 from spikey.codec.wide.numbers import (
-    CELLS, finish_writing, put_bit, put_number, put_signed, start_reading, start_writing, take_bit, take_number, take_signed,
+    CELLS,
+    finish_writing,
+    put_bit,
+    put_number,
+    put_signed,
+    start_reading,
+    start_writing,
+    take_bit,
+    take_number,
+    take_signed,
 )
 from spikey.codec.wide.rans import LOWEST
 from spikey.codec.wide.shapes import MASS
@@ -27,6 +50,8 @@ KIND, CENTRE, ORDER, NEAR, BITS, SCALE, PAIR, SHAPE, EXTEND, START, LEVEL, REF0,
     0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 15, 20,
 )  # fmt: skip
 CONSTANT, EVEN, LISTED = 0, 1, 2
+WEIGHTED = 2  # rounds of weighted least squares
+FEW = 16  # channels that are worth more time each
 START_UNITS = 16  # of the weight of the first step
 MOST_START = 64
 MOST_CENTRE = 1 << 33
@@ -83,6 +108,22 @@ def bound(lanes, frames, rows):
             rows[r, l] = rows[HISTORY, l + 1]
         else:
             rows[r, l] = rows[r - 1, l]
+
+
+@kernel
+def centre(stretches, length, centres, listed):
+    """Whole means of the stretches; subtracted but from those of listed channels."""
+    many = stretches.shape[1]
+    for p in range(len(stretches)):
+        total = 0.0
+        for s in range(many):
+            for j in range(MARGIN, MARGIN + length):
+                total += stretches[p, s, j]
+        centres[p] = np.floor(total / (many * length) + 0.5)
+        if not listed[p]:
+            for s in range(many):
+                for j in range(MARGIN + length + 1):
+                    stretches[p, s, j] -= centres[p]
 
 
 @kernel
@@ -161,23 +202,40 @@ def choose_variables(G, order, count, frames, index, L, y):
 
 @kernel
 def choose_parameters(
-    lanes, frames, stretches, refs, most_order, kinds, costs, rates, pairs, scales, boosts, profile, rows, numbers, stored
+    lanes,
+    frames,
+    stretches,
+    refs,
+    most_order,
+    kinds,
+    costs,
+    rates,
+    pairs,
+    scales,
+    boosts,
+    profile,
+    rows,
+    numbers,
+    stored,
 ):
     """numbers int64 (channels, COLUMNS) and stored weights float64 (channels, SIZE): what is chosen for each channel."""
     count = len(stretches)
     length = stretches.shape[2] - MARGIN - TAIL
     many = stretches.shape[1]
     width = len(lanes)
+    some = max(many // 2, 1) if count > FEW else many  # stretches by which weighted squares are made least
     judged = min(length, max(CHOSEN_FROM * 8 // many, length // 4))
     G = np.zeros((SIZE + 8, SIZE + 8))
     L = np.zeros((SIZE, SIZE))
-    y = np.zeros(SIZE)
+    y = np.zeros(SIZE + 8)
     w = np.zeros(SIZE)
     packed = np.zeros(SIZE)
     index = np.zeros(SIZE, np.int64)
     scratch = np.zeros(max(64, length))
     errors = np.zeros((many, length))
     squares = np.zeros((many, length))
+    sizes = np.zeros((judged, many))
+    running = np.zeros((5, many))
     looked = np.full((count, 4), -1, np.int64)
     span = (most_order + 11) // 8 * 8
     own_products = np.zeros((count, many, span))
@@ -204,7 +262,7 @@ def choose_parameters(
             for b in range(most_order + 1 + LAGS * k):
                 G[a, b] /= n
         own_count, near_count = choose_variables(G, most_order, k, frames, index, L, y)
-        for attempt in range(4):
+        for attempt in range(WEIGHTED + 1):
             used = own_count + LAGS * near_count
             factorise(G, index, used, L, y)
             variance = G[0, 0]
@@ -216,25 +274,23 @@ def choose_parameters(
             round_weights(L, w, used, bits, packed)
             for c in range(used):
                 w[c] = packed[c] / np.float64(1 << bits)
-            some = length if attempt else judged
-            residual(stretches, p, looked[p], near_count, own_count, w, some, errors)
-            if attempt == 3:
-                break
+            residual(stretches, p, looked[p], near_count, own_count, w, many, judged, errors)
             total = 0.0
             square = 0.0
             for s in range(many):
-                for t in range(some):
+                for t in range(judged):
                     e = abs(errors[s, t])
                     total += e
                     square += e * e
-            if attempt == 0:
-                if square * (many * some) < USUAL_TAILS * total * total or used == 0:
-                    break
-                residual(stretches, p, looked[p], near_count, own_count, w, length, errors)
-            local_weights(errors, length, squares, scratch)
-            size = weighted_gram(stretches, p, looked[p], k, most_order, squares, G, y)
+            if attempt == WEIGHTED or used == 0:
+                break
+            if attempt == 0 and square * (many * judged) < USUAL_TAILS * total * total:
+                break
+            residual(stretches, p, looked[p], near_count, own_count, w, some, length, errors)
+            local_weights(errors, some, length, squares, scratch)
+            size = weighted_gram(stretches, p, looked[p], k, most_order, some, squares, G, y)
             mass = 0.0
-            for s in range(many):
+            for s in range(some):
                 for t in range(length):
                     mass += squares[s, t]
             for a in range(size):
@@ -242,12 +298,11 @@ def choose_parameters(
                     G[a, b] /= mass
             if attempt == 0:
                 own_count, near_count = choose_variables(G, most_order, k, frames, index, L, y)
-        total = 0.0
+        mean = total / (many * judged)
         for s in range(many):
-            for t in range(some):
-                total += abs(errors[s, t])
-        mean = total / (many * some)
-        pair, shape = choose_scale(errors, judged, costs, rates, pairs, max(mean, 1 / 16))
+            for t in range(judged):
+                sizes[t, s] = abs(errors[s, t])
+        pair, shape = choose_scale(sizes, judged, costs, rates, pairs, max(mean, 1 / 16), running)
         row[ORDER] = own_count // 8
         row[NEAR] = near_count
         row[BITS] = bits
@@ -280,7 +335,20 @@ def choose_parameters(
                     rows[p, h, l] = 0
             if extend and own_count == 0:
                 continue
-            start_errors(lanes, rows, rows[p], own_count, own, row[REF0 : REF0 + near_count], weights, F32(pull / START_UNITS), extend, steps, f, begun[extend])
+            start_errors(
+                lanes,
+                rows,
+                rows[p],
+                own_count,
+                own,
+                row[REF0 : REF0 + near_count],
+                weights,
+                F32(pull / START_UNITS),
+                extend,
+                steps,
+                f,
+                begun[extend],
+            )
             cost = 0.0
             for t in range(steps):
                 cost += log2_of(max(begun[extend, t], s0 * 0.5) / s0)
@@ -352,10 +420,16 @@ def write_numbers(numbers, stored, out):
         for b in range(5):
             put_signed(row[BOOST0 + b] - old[BOOST0 + b], chances, C_BOOST + b, coder, out)
         for c in range(row[ORDER] * 8):
-            put_signed(I64(stored[p, c]) - expected(previous, old, c, True, row[BITS]), chances, C_OWN + min(c, 15), coder, out)
+            put_signed(
+                I64(stored[p, c]) - expected(previous, old, c, True, row[BITS]), chances, C_OWN + min(c, 15), coder, out
+            )
         for c in range(row[NEAR] * LAGS):
             put_signed(
-                I64(stored[p, row[ORDER] * 8 + c]) - expected(previous, old, c, False, row[BITS]), chances, C_OTHER + c, coder, out
+                I64(stored[p, row[ORDER] * 8 + c]) - expected(previous, old, c, False, row[BITS]),
+                chances,
+                C_OTHER + c,
+                coder,
+                out,
             )
         old[:] = row
         previous[:] = stored[p]
@@ -435,7 +509,22 @@ def encode_group(
 
 @kernel
 def decode_group(
-    lanes, frames, rows, codes, table, counts, quantiles, numbers, stored, rates, pairs, scales, boosts, profile, words, state
+    lanes,
+    frames,
+    rows,
+    codes,
+    table,
+    counts,
+    quantiles,
+    numbers,
+    stored,
+    rates,
+    pairs,
+    scales,
+    boosts,
+    profile,
+    words,
+    state,
 ):
     """Fill in rows, and codes of listed channels; whether the words were used up, and the states as they began."""
     width = len(lanes)
@@ -589,7 +678,9 @@ def read_numbers(data, kinds, limits, numbers, stored):
             if c < own:
                 v = take_signed(chances, C_OWN + min(c, 15), coder, data) + expected(previous, old, c, True, row[BITS])
             else:
-                v = take_signed(chances, C_OTHER + c - own, coder, data) + expected(previous, old, c - own, False, row[BITS])
+                v = take_signed(chances, C_OTHER + c - own, coder, data) + expected(
+                    previous, old, c - own, False, row[BITS]
+                )
             if abs(v) > LARGEST:
                 return False
             stored[p, c] = v

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from spikey.codec.wide.jit import inlined, kernel
-from spikey.codec.wide.rans import LOWEST, MASK, put_bits, put_row, take_bits, take_row
+from spikey.codec.wide.rans import MASK, put_bits, put_row, take_bits, take_row
 from spikey.codec.wide.shapes import CELLS, MASS, MASS_BITS, QUANTILE_BITS, REACH
 
 F32, I32, U32, U16 = np.float32, np.int32, np.uint32, np.uint16
@@ -111,8 +111,32 @@ def extend_back(lanes, rows):
 
 @kernel
 def model(
-    lanes, frames, all_rows, rows, codes, edges, counts, order, own, near, weights, start_weight, extend, boosts, scale, fast, slow,
-    start, freq, low_start, low_freq, escapes, flags, f, fi, i,
+    lanes,
+    frames,
+    all_rows,
+    rows,
+    codes,
+    edges,
+    counts,
+    order,
+    own,
+    near,
+    weights,
+    start_weight,
+    extend,
+    boosts,
+    scale,
+    fast,
+    slow,
+    start,
+    freq,
+    low_start,
+    low_freq,
+    escapes,
+    flags,
+    f,
+    fi,
+    i,
 ):
     """The counts of every sample of a channel, forward in time."""
     width = len(lanes)
@@ -262,8 +286,32 @@ def pack(lanes, steps, start, freq, low_start, low_freq, escapes, flags, reserve
 
 @kernel
 def unpack(
-    lanes, frames, words, at, state, all_rows, rows, codes, edges, middles, located, counts, quantiles, order, own, near, weights,
-    start_weight, extend, boosts, scale, fast, slow, f, fi, i,
+    lanes,
+    frames,
+    words,
+    at,
+    state,
+    all_rows,
+    rows,
+    codes,
+    edges,
+    middles,
+    located,
+    counts,
+    quantiles,
+    order,
+    own,
+    near,
+    weights,
+    start_weight,
+    extend,
+    boosts,
+    scale,
+    fast,
+    slow,
+    f,
+    fi,
+    i,
 ):
     """Decode a channel; where the next word is. Words that are missing are for the caller to notice: `at` is too large."""
     width = len(lanes)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spikey.codec.wide.jit import inlined, kernel
+from spikey.codec.wide.jit import inlined
 from spikey.codec.wide.shapes import MASS_BITS
 
 U16, U32, I32, F32 = np.uint16, np.uint32, np.int32, np.float32
