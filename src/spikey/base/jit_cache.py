@@ -26,7 +26,14 @@ from typing import Any
 import numba
 from numba.core.caching import IndexDataCacheFile
 
-PARTS = ("model", "coding", "codec/adaptive", "codec/wide", "stream", "telemetry")  # packages of which every file counts; of the
+PARTS = (
+    "model",
+    "coding",
+    "codec/adaptive",
+    "codec/wide",
+    "stream",
+    "telemetry",
+)  # packages of which every file counts; of the
 COMPILED = re.compile(rb"spikey\.base\.jit|^@\w+\.register\(", re.MULTILINE)  # others those that contain this
 config: Any = numba.config
 DIGEST = 16  # bytes of a cache file's SHA-256, before its contents

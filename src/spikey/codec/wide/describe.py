@@ -80,7 +80,10 @@ def _even(samples: np.ndarray, calibration: Calibration | None) -> Described | N
             return None
         fitting = (lows >= converter.offset) & (highs < converter.offset + converter.alphabet * converter.step)
         fitting &= (steps % converter.step == 0) & ((lows - converter.offset) % converter.step == 0)
-    found = [Affine(int((h - l) // s) + 1, int(l), int(s)) for l, h, s in zip(lows, highs, steps, strict=True)]
+    found = [
+        Affine(int((high - low) // step) + 1, int(low), int(step))
+        for low, high, step in zip(lows, highs, steps, strict=True)
+    ]
     common = spanning(found)
     if common.alphabet > 1 << MODELLED_BITS:
         return None

@@ -71,28 +71,28 @@ def fill(lanes, samples, channels, offsets, steps, exact, rows):
         rows[p, :HISTORY] = 0
         rows[p, HISTORY + full :] = 0
     firsts = np.empty(width, np.uint64)
-    for l in range(width):
-        firsts[l] = l * full + min(l, rem)
+    for lane in range(width):
+        firsts[lane] = lane * full + min(lane, rem)
     for r in range(full):
         for p in range(len(channels)):
             c = np.uint64(channels[p])
             row = rows[p, HISTORY + r]
             if exact:
                 offset = I32(offsets[p])
-                for l in range(len(lanes)):
-                    row[l] = F32(I32(samples[firsts[l] + np.uint64(r), c]) - offset)
+                for lane in range(len(lanes)):
+                    row[lane] = F32(I32(samples[firsts[lane] + np.uint64(r), c]) - offset)
                 if steps[p] > 1:
                     inverse = F32(1) / F32(steps[p])
-                    for l in range(len(lanes)):
-                        row[l] = np.floor(row[l] * inverse + F32(0.5))
+                    for lane in range(len(lanes)):
+                        row[lane] = np.floor(row[lane] * inverse + F32(0.5))
             else:
-                for l in range(len(lanes)):
-                    v = np.float64(I64(samples[firsts[l] + np.uint64(r), c]) - offsets[p]) / np.float64(steps[p])
-                    row[l] = F32(np.floor(v + 0.5))
+                for lane in range(len(lanes)):
+                    v = np.float64(I64(samples[firsts[lane] + np.uint64(r), c]) - offsets[p]) / np.float64(steps[p])
+                    row[lane] = F32(np.floor(v + 0.5))
     for p in range(len(channels)):
-        for l in range(rem):
-            v = np.float64(I64(samples[l * full + l + full, channels[p]]) - offsets[p]) / np.float64(steps[p])
-            rows[p, HISTORY + full, l] = F32(np.floor(v + 0.5))
+        for lane in range(rem):
+            v = np.float64(I64(samples[lane * full + lane + full, channels[p]]) - offsets[p]) / np.float64(steps[p])
+            rows[p, HISTORY + full, lane] = F32(np.floor(v + 0.5))
         bound(lanes, frames, rows[p])
 
 
@@ -102,12 +102,12 @@ def bound(lanes, frames, rows):
     width = len(lanes)
     full = frames // width
     rem = frames - full * width
-    for l in range(width):
-        r = HISTORY + full + (l < rem)
-        if l + 1 < width:
-            rows[r, l] = rows[HISTORY, l + 1]
+    for lane in range(width):
+        r = HISTORY + full + (lane < rem)
+        if lane + 1 < width:
+            rows[r, lane] = rows[HISTORY, lane + 1]
         else:
-            rows[r, l] = rows[r - 1, l]
+            rows[r, lane] = rows[r - 1, lane]
 
 
 @kernel
@@ -155,8 +155,8 @@ def start_errors(lanes, all_rows, rows, order, own, near, weights, start_weight,
             predict(lanes, all_rows, rows, t, order, own, near, weights, f)
         total = 0.0
         row = rows[t + HISTORY]
-        for l in range(len(lanes)):
-            total += abs(np.float64(row[l]) - np.float64(f[0, l]))
+        for lane in range(len(lanes)):
+            total += abs(np.float64(row[lane]) - np.float64(f[0, lane]))
         out[t] = total / len(lanes)
         if t == 0 and extend:
             extend_back(lanes, rows)
@@ -165,7 +165,6 @@ def start_errors(lanes, all_rows, rows, order, own, near, weights, start_weight,
 @kernel
 def choose_variables(G, order, count, frames, index, L, y):
     """Fill index with the variables to use, own ones first; how many own lags and how many other channels."""
-    size = order + LAGS * count
     per_weight = 0.5 * log2_of(np.float64(frames)) + 1.0
     variance = G[0, 0]
     best = frames * 0.5 * log2_of(max(variance, 1e-3))
@@ -331,8 +330,8 @@ def choose_parameters(
         chosen = 0.0
         for extend in range(2):
             for h in range(HISTORY):
-                for l in range(width):
-                    rows[p, h, l] = 0
+                for lane in range(width):
+                    rows[p, h, lane] = 0
             if extend and own_count == 0:
                 continue
             start_errors(
@@ -358,8 +357,8 @@ def choose_parameters(
         row[START] = I64(pull) if row[EXTEND] else 0
         if not row[EXTEND]:
             for h in range(HISTORY):
-                for l in range(width):
-                    rows[p, h, l] = 0
+                for lane in range(width):
+                    rows[p, h, lane] = 0
         for b in range(5):
             total = 0.0
             m = 0
@@ -470,8 +469,8 @@ def encode_group(
     if table is not None:
         edges = np.empty(len(table.edges), F32)
         middles = np.empty(len(table.middles), F32)
-    for l in range(width):
-        state[l] = LOWEST
+    for lane in range(width):
+        state[lane] = LOWEST
     at = len(words)
     for p in range(count - 1, -1, -1):
         row = numbers[p]
@@ -570,8 +569,8 @@ def decode_group(
         if at < 0:
             return False
         bound(lanes, frames, rows[p])
-    for l in range(width):
-        if state[l] != LOWEST:
+    for lane in range(width):
+        if state[lane] != LOWEST:
             return False
     return at == len(words) - 8 * width
 
@@ -584,8 +583,8 @@ def unfold(lanes, rows, numbers, channels, offsets, steps, samples):
     full = frames // width
     rem = frames - full * width
     firsts = np.empty(width, np.uint64)
-    for l in range(width):
-        firsts[l] = l * full + min(l, rem)
+    for lane in range(width):
+        firsts[lane] = lane * full + min(lane, rem)
     values = np.empty(width, I32)
     for r in range(full):
         for p in range(len(channels)):
@@ -593,21 +592,21 @@ def unfold(lanes, rows, numbers, channels, offsets, steps, samples):
             step = I32(steps[p])
             base = I32(offsets[p] + numbers[p, CENTRE] * steps[p])
             row = rows[p, HISTORY + r]
-            for l in range(len(lanes)):
-                values[l] = I32(base + I32(I32(row[l]) * step))
-            for l in range(len(lanes)):
-                samples[firsts[l] + np.uint64(r), c] = values[l]
+            for lane in range(len(lanes)):
+                values[lane] = I32(base + I32(I32(row[lane]) * step))
+            for lane in range(len(lanes)):
+                samples[firsts[lane] + np.uint64(r), c] = values[lane]
     for p in range(len(channels)):
         base = offsets[p] + numbers[p, CENTRE] * steps[p]
-        for l in range(rem):
-            samples[l * full + l + full, channels[p]] = base + I64(rows[p, HISTORY + full, l]) * steps[p]
+        for lane in range(rem):
+            samples[lane * full + lane + full, channels[p]] = base + I64(rows[p, HISTORY + full, lane]) * steps[p]
 
 
 @inlined
 def clear_past(lanes, rows):
     for h in range(HISTORY):
-        for l in range(len(lanes)):
-            rows[h, l] = 0
+        for lane in range(len(lanes)):
+            rows[h, lane] = 0
 
 
 @inlined

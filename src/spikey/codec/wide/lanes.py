@@ -32,36 +32,36 @@ LO, HI, SLOT, BASE, SHIFT, CODE = range(6)  # rows of the integer scratch
 @inlined
 def predict(lanes, all_rows, rows, t, order, own, near, weights, f):
     """Row MU: the predictions of step t, from `order` own steps before it and steps t - 1 to t + 1 of others."""
-    for l in range(len(lanes)):
-        f[MU, l] = ZERO
+    for lane in range(len(lanes)):
+        f[MU, lane] = ZERO
     for k in range(0, order, 8):
         w0, w1, w2, w3 = own[k], own[k + 1], own[k + 2], own[k + 3]
         w4, w5, w6, w7 = own[k + 4], own[k + 5], own[k + 6], own[k + 7]
         r = t + HISTORY - 1 - k
         r0, r1, r2, r3 = rows[r], rows[r - 1], rows[r - 2], rows[r - 3]
         r4, r5, r6, r7 = rows[r - 4], rows[r - 5], rows[r - 6], rows[r - 7]
-        for l in range(len(lanes)):
-            f[MU, l] += ((w0 * r0[l] + w1 * r1[l]) + (w2 * r2[l] + w3 * r3[l])) + (
-                (w4 * r4[l] + w5 * r5[l]) + (w6 * r6[l] + w7 * r7[l])
+        for lane in range(len(lanes)):
+            f[MU, lane] += ((w0 * r0[lane] + w1 * r1[lane]) + (w2 * r2[lane] + w3 * r3[lane])) + (
+                (w4 * r4[lane] + w5 * r5[lane]) + (w6 * r6[lane] + w7 * r7[lane])
             )
     for k in range(len(near)):
         a, b, c = weights[k, 0], weights[k, 1], weights[k, 2]
         n = all_rows[near[k]]
         r0, r1, r2 = n[t + HISTORY - 1], n[t + HISTORY], n[t + HISTORY + 1]
-        for l in range(len(lanes)):
-            f[MU, l] += a * r0[l] + (b * r1[l] + c * r2[l])
+        for lane in range(len(lanes)):
+            f[MU, lane] += a * r0[lane] + (b * r1[lane] + c * r2[lane])
 
 
 @inlined
 def begin(lanes, all_rows, rows, own, near, start_weight, extend, weights, f):
     """Row MU of the first step, which has no past."""
     if extend:
-        for l in range(len(lanes)):
-            f[MU, l] = ZERO
+        for lane in range(len(lanes)):
+            f[MU, lane] = ZERO
         if len(near):
             n = all_rows[near[0], HISTORY]
-            for l in range(len(lanes)):
-                f[MU, l] = start_weight * n[l]
+            for lane in range(len(lanes)):
+                f[MU, lane] = start_weight * n[lane]
     else:
         predict(lanes, all_rows, rows, 0, 0, own, near, weights, f)
 
@@ -69,17 +69,17 @@ def begin(lanes, all_rows, rows, own, near, start_weight, extend, weights, f):
 @inlined
 def spread(lanes, boost, bits, f, fi, i):
     """Rows SCALE, PER, UNIT, INVERSE and SHIFT: the scale, and how many low bits are coded evenly because of it."""
-    for l in range(len(lanes)):
-        s = min(max((f[FAST, l] + f[SLOW, l]) * HALF * boost, LEAST), MOST)
-        m = min(max(f[MU, l], -FARTHEST), FARTHEST)
-        f[MU, l] = m
-        f[SCALE, l] = s
-        f[PER, l] = PER_ERROR / s
-    for l in range(len(lanes)):
-        k = min(max(I32(fi[SCALE, l] >> EXPONENT) - I32(BIAS + bits), I32(0)), I32(MASS_BITS))
-        i[SHIFT, l] = k
-        fi[UNIT, l] = I32((k + I32(BIAS)) << EXPONENT)
-        fi[INVERSE, l] = I32((I32(BIAS) - k) << EXPONENT)
+    for lane in range(len(lanes)):
+        s = min(max((f[FAST, lane] + f[SLOW, lane]) * HALF * boost, LEAST), MOST)
+        m = min(max(f[MU, lane], -FARTHEST), FARTHEST)
+        f[MU, lane] = m
+        f[SCALE, lane] = s
+        f[PER, lane] = PER_ERROR / s
+    for lane in range(len(lanes)):
+        k = min(max(I32(fi[SCALE, lane] >> EXPONENT) - I32(BIAS + bits), I32(0)), I32(MASS_BITS))
+        i[SHIFT, lane] = k
+        fi[UNIT, lane] = I32((k + I32(BIAS)) << EXPONENT)
+        fi[INVERSE, lane] = I32((I32(BIAS) - k) << EXPONENT)
 
 
 @inlined
@@ -91,12 +91,12 @@ def cell(position, per):
 @inlined
 def update(lanes, row, less, fast, slow, f):
     """Take in the errors of a step."""
-    for l in range(len(lanes)):
-        e = abs(row[l] - f[MU, l]) * less
-        a = f[FAST, l]
-        b = f[SLOW, l]
-        f[FAST, l] = max(a + (min(e, CLIP * a) - a) * fast, LEAST)
-        f[SLOW, l] = max(b + (min(e, CLIP * b) - b) * slow, LEAST)
+    for lane in range(len(lanes)):
+        e = abs(row[lane] - f[MU, lane]) * less
+        a = f[FAST, lane]
+        b = f[SLOW, lane]
+        f[FAST, lane] = max(a + (min(e, CLIP * a) - a) * fast, LEAST)
+        f[SLOW, lane] = max(b + (min(e, CLIP * b) - b) * slow, LEAST)
 
 
 @inlined
@@ -105,8 +105,8 @@ def extend_back(lanes, rows):
     first = rows[HISTORY]
     for h in range(HISTORY):
         row = rows[h]
-        for l in range(len(lanes)):
-            row[l] = first[l]
+        for lane in range(len(lanes)):
+            row[lane] = first[lane]
 
 
 @kernel
@@ -142,9 +142,9 @@ def model(
     width = len(lanes)
     steps = (frames + width - 1) // width
     bits = EVEN_BITS if edges is None else LISTED_BITS
-    for l in range(len(lanes)):
-        f[FAST, l] = scale
-        f[SLOW, l] = scale
+    for lane in range(len(lanes)):
+        f[FAST, lane] = scale
+        f[SLOW, lane] = scale
     for t in range(steps):
         boost = boosts[min(t, STARTING)]
         if t == 0:
@@ -154,55 +154,55 @@ def model(
         spread(lanes, boost, bits, f, fi, i)
         row = rows[t + HISTORY]
         if edges is None:
-            for l in range(len(lanes)):
-                b = np.floor(row[l] * f[INVERSE, l])
-                unit = f[UNIT, l]
-                lo = b * unit - HALF - f[MU, l]
-                hi = (b + ONE) * unit - HALF - f[MU, l]
-                i[LO, l] = cell(lo, f[PER, l])
-                i[HI, l] = cell(hi, f[PER, l])
+            for lane in range(len(lanes)):
+                b = np.floor(row[lane] * f[INVERSE, lane])
+                unit = f[UNIT, lane]
+                lo = b * unit - HALF - f[MU, lane]
+                hi = (b + ONE) * unit - HALF - f[MU, lane]
+                i[LO, lane] = cell(lo, f[PER, lane])
+                i[HI, lane] = cell(hi, f[PER, lane])
         else:
             ct = codes[t]
             last = I32(len(edges) - 1)
-            for l in range(len(lanes)):
-                k = i[SHIFT, l]
-                b = I32(ct[l] >> k)
-                i[LO, l] = cell(edges[U32(I32(b << k))] - f[MU, l], f[PER, l])
-                i[HI, l] = cell(edges[U32(min(I32((b + I32(1)) << k), last))] - f[MU, l], f[PER, l])
+            for lane in range(len(lanes)):
+                k = i[SHIFT, lane]
+                b = I32(ct[lane] >> k)
+                i[LO, lane] = cell(edges[U32(I32(b << k))] - f[MU, lane], f[PER, lane])
+                i[HI, lane] = cell(edges[U32(min(I32((b + I32(1)) << k), last))] - f[MU, lane], f[PER, lane])
         st = start[t]
         fr = freq[t]
         zero = I32(0)
         wide = I32(0)
-        for l in range(len(lanes)):
-            a = counts[U32(i[LO, l])]
-            b = counts[U32(i[HI, l])]
-            st[l] = a
-            fr[l] = b - a
-        for l in range(len(lanes)):
-            zero += I32(fr[l] == 0)
-            wide += i[SHIFT, l]
+        for lane in range(len(lanes)):
+            a = counts[U32(i[LO, lane])]
+            b = counts[U32(i[HI, lane])]
+            st[lane] = a
+            fr[lane] = b - a
+        for lane in range(len(lanes)):
+            zero += I32(fr[lane] == 0)
+            wide += i[SHIFT, lane]
         flag = 0
         active = min(width, frames - t * width)
         if active < width:
-            for l in range(active, width):
-                st[l] = 0
-                fr[l] = MASS
-                i[SHIFT, l] = 0
+            for lane in range(active, width):
+                st[lane] = 0
+                fr[lane] = MASS
+                i[SHIFT, lane] = 0
         if wide:
             flag = 1
-            for l in range(len(lanes)):
-                k = i[SHIFT, l]
-                x = I32(row[l]) if edges is None else codes[t, l]
+            for lane in range(len(lanes)):
+                k = i[SHIFT, lane]
+                x = I32(row[lane]) if edges is None else codes[t, lane]
                 rest = I32(I32(MASS_BITS) - k)
-                low_freq[t, l] = I32(1) << rest
-                low_start[t, l] = I32(x & I32((I32(1) << k) - I32(1))) << rest
+                low_freq[t, lane] = I32(1) << rest
+                low_start[t, lane] = I32(x & I32((I32(1) << k) - I32(1))) << rest
         if zero:
             flag |= 2
-            for l in range(active):
-                if fr[l] == 0:
-                    k = i[SHIFT, l]
-                    x = I32(row[l]) if edges is None else codes[t, l]
-                    escapes[t, l] = I32(x >> k) - centre_of(l, edges, f, k)
+            for lane in range(active):
+                if fr[lane] == 0:
+                    k = i[SHIFT, lane]
+                    x = I32(row[lane]) if edges is None else codes[t, lane]
+                    escapes[t, lane] = I32(x >> k) - centre_of(lane, edges, f, k)
         flags[t] = flag
         update(lanes, row, ONE / boost, fast, slow, f)
         if t == 0 and extend:
@@ -210,11 +210,11 @@ def model(
 
 
 @inlined
-def centre_of(l, edges, f, k):
+def centre_of(lane, edges, f, k):
     """The coarse code that escapes are counted from."""
     if edges is None:
-        return I32(np.floor((f[MU, l] + HALF) * f[INVERSE, l]))
-    return I32(locate(f[MU, l], edges) >> k)
+        return I32(np.floor((f[MU, lane] + HALF) * f[INVERSE, lane]))
+    return I32(locate(f[MU, lane], edges) >> k)
 
 
 @inlined
@@ -237,32 +237,32 @@ def zigzag(value):
 
 
 @inlined
-def put_escape(value, l, state, words, at):
+def put_escape(value, lane, state, words, at):
     """A number of any size: five bits for how long it is, then its bits; last ones first, as all is coded backwards."""
     z = zigzag(value)
     count = 0
     while z >> U32(count):
         count += 1
     if count > 14:
-        at = put_bits(U32(z & U32(16383)), 14, l, state, words, at)
-        at = put_bits(U32(z >> U32(14)), count - 14, l, state, words, at)
+        at = put_bits(U32(z & U32(16383)), 14, lane, state, words, at)
+        at = put_bits(U32(z >> U32(14)), count - 14, lane, state, words, at)
     elif count:
-        at = put_bits(z, count, l, state, words, at)
-    return put_bits(U32(count), 5, l, state, words, at)
+        at = put_bits(z, count, lane, state, words, at)
+    return put_bits(U32(count), 5, lane, state, words, at)
 
 
 @inlined
-def take_escape(l, state, words, at):
-    count, at = take_bits(5, l, state, words, at)
+def take_escape(lane, state, words, at):
+    count, at = take_bits(5, lane, state, words, at)
     z = U32(0)
     if count > 28:
         count = U32(28)
     if count > 14:
-        high, at = take_bits(count - U32(14), l, state, words, at)
-        low, at = take_bits(14, l, state, words, at)
+        high, at = take_bits(count - U32(14), lane, state, words, at)
+        low, at = take_bits(14, lane, state, words, at)
         z = U32(U32(high << U32(14)) | low)
     elif count:
-        z, at = take_bits(count, l, state, words, at)
+        z, at = take_bits(count, lane, state, words, at)
     return I32(U32(z >> U32(1)) ^ U32(-I32(z & U32(1)))), at
 
 
@@ -275,11 +275,11 @@ def pack(lanes, steps, start, freq, low_start, low_freq, escapes, flags, reserve
             if flags[t] & 1:
                 at = put_row(lanes, low_start[t], low_freq[t], state, words, at, word, flag)
             if flags[t] & 2:
-                for l in range(width - 1, -1, -1):
-                    if freq[t, l] == 0:
-                        at = put_escape(escapes[t, l], l, state, words, at)
-                        start[t, l] = MASS - reserved
-                        freq[t, l] = reserved
+                for lane in range(width - 1, -1, -1):
+                    if freq[t, lane] == 0:
+                        at = put_escape(escapes[t, lane], lane, state, words, at)
+                        start[t, lane] = MASS - reserved
+                        freq[t, lane] = reserved
         at = put_row(lanes, start[t], freq[t], state, words, at, word, flag)
     return at
 
@@ -319,102 +319,104 @@ def unpack(
     bits = EVEN_BITS if edges is None else LISTED_BITS
     top = I32(counts[len(counts) - 1])
     end = len(words) - 8 * width
-    for l in range(len(lanes)):
-        f[FAST, l] = scale
-        f[SLOW, l] = scale
+    for lane in range(len(lanes)):
+        f[FAST, lane] = scale
+        f[SLOW, lane] = scale
     for t in range(steps):
         if at > end:
             return -1
         boost = boosts[min(t, STARTING)]
-        for l in range(len(lanes)):
-            i[SLOT, l] = I32(state[l] & MASK)
-        for l in range(len(lanes)):
-            f[POSITION, l] = quantiles[U32(i[SLOT, l] >> QUANTILE_SHIFT)]
+        for lane in range(len(lanes)):
+            i[SLOT, lane] = I32(state[lane] & MASK)
+        for lane in range(len(lanes)):
+            f[POSITION, lane] = quantiles[U32(i[SLOT, lane] >> QUANTILE_SHIFT)]
         if t == 0:
             begin(lanes, all_rows, rows, own, near, start_weight, extend, weights, f)
         else:
             predict(lanes, all_rows, rows, t, order, own, near, weights, f)
         spread(lanes, boost, bits, f, fi, i)
         if edges is None:
-            for l in range(len(lanes)):
-                unit = f[UNIT, l]
-                b = np.floor((f[MU, l] + f[POSITION, l] * f[SCALE, l] + HALF) * f[INVERSE, l])
-                f[POSITION, l] = b
-                i[LO, l] = cell(b * unit - HALF - f[MU, l], f[PER, l])
-                i[HI, l] = cell((b + ONE) * unit - HALF - f[MU, l], f[PER, l])
+            for lane in range(len(lanes)):
+                unit = f[UNIT, lane]
+                b = np.floor((f[MU, lane] + f[POSITION, lane] * f[SCALE, lane] + HALF) * f[INVERSE, lane])
+                f[POSITION, lane] = b
+                i[LO, lane] = cell(b * unit - HALF - f[MU, lane], f[PER, lane])
+                i[HI, lane] = cell((b + ONE) * unit - HALF - f[MU, lane], f[PER, lane])
         else:
             last = I32(len(edges) - 1)
             ends = F32(len(located) - 1)
-            for l in range(len(lanes)):
-                y = f[MU, l] + f[POSITION, l] * f[SCALE, l]
-                f[POSITION, l] = y
-                i[CODE, l] = I32(min(max((y - located_from(edges)) * F32(4), ZERO), ends))
-            for l in range(len(lanes)):
-                i[CODE, l] = located[U32(i[CODE, l])]
-            for l in range(len(lanes)):
-                c = i[CODE, l]
-                c += I32(f[POSITION, l] >= edges[U32(c + I32(1))])
-                k = i[SHIFT, l]
+            for lane in range(len(lanes)):
+                y = f[MU, lane] + f[POSITION, lane] * f[SCALE, lane]
+                f[POSITION, lane] = y
+                i[CODE, lane] = I32(min(max((y - located_from(edges)) * F32(4), ZERO), ends))
+            for lane in range(len(lanes)):
+                i[CODE, lane] = located[U32(i[CODE, lane])]
+            for lane in range(len(lanes)):
+                c = i[CODE, lane]
+                c += I32(f[POSITION, lane] >= edges[U32(c + I32(1))])
+                k = i[SHIFT, lane]
                 b = I32(min(c, last - I32(1)) >> k)
-                i[BASE, l] = b
-                i[LO, l] = cell(edges[U32(I32(b << k))] - f[MU, l], f[PER, l])
-                i[HI, l] = cell(edges[U32(min(I32((b + I32(1)) << k), last))] - f[MU, l], f[PER, l])
-        for l in range(len(lanes)):
-            i[LO, l] = counts[U32(i[LO, l])]
-            i[HI, l] = counts[U32(i[HI, l])]
+                i[BASE, lane] = b
+                i[LO, lane] = cell(edges[U32(I32(b << k))] - f[MU, lane], f[PER, lane])
+                i[HI, lane] = cell(edges[U32(min(I32((b + I32(1)) << k), last))] - f[MU, lane], f[PER, lane])
+        for lane in range(len(lanes)):
+            i[LO, lane] = counts[U32(i[LO, lane])]
+            i[HI, lane] = counts[U32(i[HI, lane])]
         active = min(width, frames - t * width)
         if active < width:
-            for l in range(active, width):
-                i[LO, l] = 0
-                i[HI, l] = MASS
-                i[SHIFT, l] = 0
+            for lane in range(active, width):
+                i[LO, lane] = 0
+                i[HI, lane] = MASS
+                i[SHIFT, lane] = 0
         wrong = I32(0)
         wide = I32(0)
-        for l in range(len(lanes)):
-            wrong += I32((i[SLOT, l] < i[LO, l]) | (i[SLOT, l] >= i[HI, l]))
-            wide += i[SHIFT, l]
+        for lane in range(len(lanes)):
+            wrong += I32((i[SLOT, lane] < i[LO, lane]) | (i[SLOT, lane] >= i[HI, lane]))
+            wide += i[SHIFT, lane]
         escaped = False
         if wrong:
-            for l in range(active):
-                s = i[SLOT, l]
+            for lane in range(active):
+                s = i[SLOT, lane]
                 if s >= top:
                     escaped = True
-                    i[LO, l] = top
-                    i[HI, l] = MASS
-                elif s < i[LO, l] or s >= i[HI, l]:
-                    mend(l, s, edges, counts, f, i)
-        for l in range(len(lanes)):
-            x = state[l]
-            state[l] = U32(U32(i[HI, l] - i[LO, l]) * U32(x >> U32(MASS_BITS))) + U32(i[SLOT, l] - i[LO, l])
+                    i[LO, lane] = top
+                    i[HI, lane] = MASS
+                elif s < i[LO, lane] or s >= i[HI, lane]:
+                    mend(lane, s, edges, counts, f, i)
+        for lane in range(len(lanes)):
+            x = state[lane]
+            state[lane] = U32(U32(i[HI, lane] - i[LO, lane]) * U32(x >> U32(MASS_BITS))) + U32(
+                i[SLOT, lane] - i[LO, lane]
+            )
         at = take_row(lanes, words, at, state)
         if escaped:
-            for l in range(active):
-                if i[SLOT, l] >= top:
-                    value, at = take_escape(l, state, words, at)
-                    base = centre_of(l, edges, f, i[SHIFT, l]) + value
-                    f[POSITION, l] = F32(base)
-                    i[BASE, l] = base
+            for lane in range(active):
+                if i[SLOT, lane] >= top:
+                    value, at = take_escape(lane, state, words, at)
+                    base = centre_of(lane, edges, f, i[SHIFT, lane]) + value
+                    f[POSITION, lane] = F32(base)
+                    i[BASE, lane] = base
         row = rows[t + HISTORY]
         if edges is None:
-            for l in range(len(lanes)):
-                row[l] = min(max(f[POSITION, l] * f[UNIT, l], -FARTHEST), FARTHEST)
+            for lane in range(len(lanes)):
+                row[lane] = min(max(f[POSITION, lane] * f[UNIT, lane], -FARTHEST), FARTHEST)
             if wide:
                 at = take_lows(lanes, words, at, state, i)
-                for l in range(len(lanes)):
-                    row[l] += F32(i[BASE, l])
+                for lane in range(len(lanes)):
+                    row[lane] += F32(i[BASE, lane])
         else:
             ct = codes[t]
             last = I32(len(edges) - 2)
-            for l in range(len(lanes)):
-                ct[l] = I32(i[BASE, l] << i[SHIFT, l])
+            for lane in range(len(lanes)):
+                ct[lane] = I32(i[BASE, lane] << i[SHIFT, lane])
             if wide:
                 at = take_lows(lanes, words, at, state, i)
-                for l in range(len(lanes)):
-                    ct[l] |= i[BASE, l]
-            for l in range(len(lanes)):
-                ct[l] = min(max(ct[l], I32(0)), last)
-            for l in range(len(lanes)):
-                row[l] = middles[U32(ct[l])]
+                for lane in range(len(lanes)):
+                    ct[lane] |= i[BASE, lane]
+            for lane in range(len(lanes)):
+                ct[lane] = min(max(ct[lane], I32(0)), last)
+            for lane in range(len(lanes)):
+                row[lane] = middles[U32(ct[lane])]
         update(lanes, row, ONE / boost, fast, slow, f)
         if t == 0 and extend:
             extend_back(lanes, rows)
@@ -424,12 +426,12 @@ def unpack(
 @inlined
 def take_lows(lanes, words, at, state, i):
     """Row BASE: the low bits of a step, and where the next word is."""
-    for l in range(len(lanes)):
-        x = state[l]
-        rest = U32(I32(MASS_BITS) - i[SHIFT, l])
+    for lane in range(len(lanes)):
+        x = state[lane]
+        rest = U32(I32(MASS_BITS) - i[SHIFT, lane])
         slot = U32(x & MASK)
-        i[BASE, l] = I32(slot >> rest)
-        state[l] = U32(U32(x >> U32(MASS_BITS)) << rest) + U32(slot & U32(U32(U32(1) << rest) - U32(1)))
+        i[BASE, lane] = I32(slot >> rest)
+        state[lane] = U32(U32(x >> U32(MASS_BITS)) << rest) + U32(slot & U32(U32(U32(1) << rest) - U32(1)))
     return take_row(lanes, words, at, state)
 
 
@@ -440,15 +442,15 @@ def located_from(edges):
 
 
 @inlined
-def mend(l, s, edges, counts, f, i):
+def mend(lane, s, edges, counts, f, i):
     """Find the code of a slot that the guess missed."""
-    mu = f[MU, l]
-    per = f[PER, l]
+    mu = f[MU, lane]
+    per = f[PER, lane]
     if edges is None:
-        unit = f[UNIT, l]
-        b = f[POSITION, l]
-        lo = i[LO, l]
-        hi = i[HI, l]
+        unit = f[UNIT, lane]
+        b = f[POSITION, lane]
+        lo = i[LO, lane]
+        hi = i[HI, lane]
         while lo > s:
             hi = lo
             b -= ONE
@@ -457,11 +459,11 @@ def mend(l, s, edges, counts, f, i):
             lo = hi
             b += ONE
             hi = I32(counts[U32(cell((b + ONE) * unit - HALF - mu, per))])
-        f[POSITION, l] = b
-        i[LO, l] = lo
-        i[HI, l] = hi
+        f[POSITION, lane] = b
+        i[LO, lane] = lo
+        i[HI, lane] = hi
     else:
-        k = i[SHIFT, l]
+        k = i[SHIFT, lane]
         last = I32(len(edges) - 1)
         low = I32(0)
         high = I32(((last - I32(1)) >> k) + I32(1))
@@ -471,6 +473,6 @@ def mend(l, s, edges, counts, f, i):
                 low = middle
             else:
                 high = middle
-        i[BASE, l] = low
-        i[LO, l] = I32(counts[U32(cell(edges[U32(I32(low << k))] - mu, per))])
-        i[HI, l] = I32(counts[U32(cell(edges[U32(min(I32((low + 1) << k), last))] - mu, per))])
+        i[BASE, lane] = low
+        i[LO, lane] = I32(counts[U32(cell(edges[U32(I32(low << k))] - mu, per))])
+        i[HI, lane] = I32(counts[U32(cell(edges[U32(min(I32((low + 1) << k), last))] - mu, per))])

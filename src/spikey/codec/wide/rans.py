@@ -24,12 +24,12 @@ MASK = U32((1 << MASS_BITS) - 1)
 @inlined
 def put_row(lanes, start, freq, state, words, at, word, flag):
     """Code one symbol in every lane, the last lane's first; where the words now begin."""
-    for l in range(len(lanes)):
-        x = state[l]
-        f = U32(freq[l])
+    for lane in range(len(lanes)):
+        x = state[lane]
+        f = U32(freq[lane])
         full = (x >> RENORM) >= f
-        word[l] = U16(x & LOW)
-        flag[l] = full
+        word[lane] = U16(x & LOW)
+        flag[lane] = full
         x = U32(x >> SIXTEEN) if full else x
         # The quotient is less than 2^18 and at most one off; the remainder tells.
         q = U32(I32(F32(x) / F32(f)))
@@ -38,43 +38,43 @@ def put_row(lanes, start, freq, state, words, at, word, flag):
         more = r >= I32(f)
         q = U32(q - U32(less)) + U32(more)
         r = r + (I32(f) if less else I32(0)) - (I32(f) if more else I32(0))
-        state[l] = U32(U32(q << BITS) + U32(r) + U32(start[l]))
-    for l in range(len(lanes) - 1, -1, -1):
-        words[at - 1] = word[l]
-        at -= flag[l]
+        state[lane] = U32(U32(q << BITS) + U32(r) + U32(start[lane]))
+    for lane in range(len(lanes) - 1, -1, -1):
+        words[at - 1] = word[lane]
+        at -= flag[lane]
     return at
 
 
 @inlined
 def take_row(lanes, words, at, state):
     """Fill up every lane's state; where the next word is."""
-    for l in range(len(lanes)):
-        x = state[l]
+    for lane in range(len(lanes)):
+        x = state[lane]
         short = x < U32(LOWEST)
         word = U32(words[at])
-        state[l] = U32(x << SIXTEEN) | word if short else x
+        state[lane] = U32(x << SIXTEEN) | word if short else x
         at += short
     return at
 
 
 @inlined
-def put_bits(value, count, l, state, words, at):
+def put_bits(value, count, lane, state, words, at):
     """Code the `count` <= 14 low bits of a value, evenly, in one lane."""
-    x = state[l]
+    x = state[lane]
     f = U32(U32(1) << U32(MASS_BITS - count))
     if (x >> RENORM) >= f:
         at -= 1
         words[at] = U16(x & LOW)
         x = U32(x >> SIXTEEN)
     rest = U32(MASS_BITS - count)
-    state[l] = U32(U32(x >> rest) << BITS) + U32(x & U32(f - U32(1))) + U32(U32(value) << rest)
+    state[lane] = U32(U32(x >> rest) << BITS) + U32(x & U32(f - U32(1))) + U32(U32(value) << rest)
     return at
 
 
 @inlined
-def take_bits(count, l, state, words, at):
+def take_bits(count, lane, state, words, at):
     """`count` <= 14 bits of one lane, and where the next word is."""
-    x = state[l]
+    x = state[lane]
     rest = U32(MASS_BITS - count)
     slot = U32(x & MASK)
     value = U32(slot >> rest)
@@ -82,5 +82,5 @@ def take_bits(count, l, state, words, at):
     if x < U32(LOWEST):
         x = U32(x << SIXTEEN) | U32(words[at])
         at += 1
-    state[l] = x
+    state[lane] = x
     return value, at
