@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
 from spikey.base.errors import DamagedError, DataError, UsageError
+from spikey.base.workers import spread
 from spikey.codec.payload import Facts
 from spikey.container.around import bytes_around
 from spikey.container.array_facts import ArrayFacts
@@ -244,7 +244,7 @@ class Reader(ArrayFacts):
             self.decoder.fetch([block for block in batch if block.offset not in self.cache])
             if self.model_id:
                 decode_ahead([(self, block) for block in batch])
-            _each(place, batch, jobs)
+            spread(place, batch, jobs)
         return out
 
     def _samples(self, block: Block) -> np.ndarray:
@@ -328,17 +328,3 @@ def _reopened(opened: Opened | Window, options: dict[str, Any], state: _State) -
     if reader.restoration is not None:
         reader.restoration.correction = state.correction
     return reader
-
-
-def _each(do: Callable[[Block], None], blocks: list[Block], jobs: int) -> None:
-    """`do` every block, `jobs` at a time."""
-    if jobs == 1 or len(blocks) == 1:
-        for block in blocks:
-            do(block)
-        return
-    with ThreadPoolExecutor(jobs) as pool:
-        try:
-            list(pool.map(do, blocks))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise

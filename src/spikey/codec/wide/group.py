@@ -127,6 +127,45 @@ def centre(stretches, length, centres, listed):
 
 
 @kernel
+def list_codes(lanes, frames, listed, table, centres, length, rows, coded, stretches):
+    """Of listed channels put codes from rows into coded int32 (channels, steps, lanes), and in their places, there and in
+    the stretches, the middles of the codes.
+    """
+    width = len(lanes)
+    full = frames // width
+    rem = frames - full * width
+    middles = np.empty(len(table.middles), F32)
+    for p in range(len(rows)):
+        if not listed[p]:
+            continue
+        for c in range(len(middles)):
+            middles[c] = F32(np.float64(table.middles[c]) - centres[p])
+        if rem:
+            coded[p, full] = 0
+        for r in range(full + (rem > 0)):
+            row = rows[p, HISTORY + r]
+            for lane in range(width if r < full else rem):
+                code = I32(row[lane])
+                coded[p, r, lane] = code
+                row[lane] = middles[code]
+        bound(lanes, frames, rows[p])
+        for s in range(stretches.shape[1]):
+            x = stretches[p, s]
+            for j in range(MARGIN + length + 1):
+                x[j] = np.float64(middles[I64(x[j])])
+
+
+@kernel
+def rows_of_codes(lanes, listed, coded, rows):
+    """Of listed channels put the codes where they have their middles."""
+    for p in range(len(rows)):
+        if listed[p]:
+            for r in range(coded.shape[1]):
+                for lane in range(len(lanes)):
+                    rows[p, HISTORY + r, lane] = F32(coded[p, r, lane])
+
+
+@kernel
 def sample_stretches(samples, channels, offsets, steps, starts, length, out):
     """out float64 (channels, stretches, MARGIN + length + TAIL); what lies before the first sample is like it."""
     frames = samples.shape[0]
