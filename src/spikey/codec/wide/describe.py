@@ -265,10 +265,12 @@ def _share(found: list[tuple[Levels, bool]], codes: np.ndarray) -> None:
         union = np.unique(np.concatenate(listed))
         if len(channels) < 2 or len(union) > LARGEST:
             continue
+        # Values of one coarse grid stay apart when united.
+        together = np.diff(union).min() * 2 > min(np.diff(own).min() for own in listed)
         common = Table(tuple(int(value) for value in union))
         for c, own in zip(channels, listed, strict=True):
             inside = np.searchsorted(union, own[-1], "right") - np.searchsorted(union, own[0])
-            if inside <= SHARED * len(own) + 2:
+            if together or inside <= SHARED * len(own) + 2:
                 codes[:, c] = np.searchsorted(union, own).astype(np.int32)[codes[:, c]]
                 found[c] = (common if scale is None else Scaled(scale, common), False)  # type: ignore[arg-type]
 
