@@ -19,7 +19,7 @@ from spikey.codec.wide.describe import Described, describe
 from spikey.codec.wide.fit import MARGIN, SIZE, TAIL
 from spikey.codec.wide.group import COLUMNS, CONSTANT, EVEN, HISTORY, LISTED
 from spikey.codec.wide.order import groups_of
-from spikey.codec.wide.payload import Directory, pack_group, parse, read_head, read_words, write
+from spikey.codec.wide.payload import Directory, pack_group, parse, read_channel, read_head, read_words, write
 from spikey.levels.affine import Affine
 from spikey.levels.contract import Levels
 from spikey.model.fixed_point import UNIT
@@ -167,7 +167,7 @@ def _decode(payload: Payload, lookup: Lookup) -> np.ndarray:
 
 
 def _table(directory: Directory, lookup: Lookup, what: str) -> Table | None:
-    alphabets = [levels.alphabet for levels, calibrated in directory.descriptions if calibrated]
+    alphabets = [levels.alphabet for levels, calibrated in directory.descriptions if levels is not None and calibrated]
     if not alphabets:
         return None
     calibration = lookup.calibration()
@@ -194,7 +194,12 @@ def decode_group(
     cursor = Cursor(directory.data[place], what)
     numbers, stored = numbers_of(read_head(cursor), directory, count, what)
     described = [directory.descriptions[level][0] for level in numbers[:, group.LEVEL]]
-    lows = [cursor.take((frames * levels.low_bits + 7) // 8) for levels in described]
+    lows: list[bytes | np.ndarray] = []
+    for levels in described:
+        if levels is None:
+            lows.append(read_channel(cursor, frames, payload.dtype))
+        else:
+            lows.append(cursor.take((frames * levels.low_bits + 7) // 8))
     width = _lanes(lanes)
     rows = space.rows[: count * (HISTORY + -(-frames // lanes) + 2) * lanes].reshape(count, -1, lanes)
     listed = numbers[:, group.KIND] == LISTED
@@ -221,8 +226,11 @@ def decode_group(
         numbers[listed, group.CENTRE] = 0
     group.unfold(width, rows, numbers, np.arange(count), np.zeros(count, np.int64), np.ones(count, np.int64), codes)
     for index, channel in enumerate(channels):
-        levels = described[index]
-        low = unpack_bits(lows[index], frames, levels.low_bits) if levels.low_bits else None
+        levels, kept = described[index], lows[index]
+        if levels is None or isinstance(kept, np.ndarray):
+            samples[:, channel] = kept
+            continue
+        low = unpack_bits(kept, frames, levels.low_bits) if levels.low_bits else None
         samples[:, channel] = levels.to_values(np.clip(codes[:, index], 0, levels.alphabet - 1), low, payload.dtype)
 
 
@@ -238,7 +246,7 @@ def numbers_of(head: np.ndarray, directory: Directory, count: int, what: str) ->
 def facts(payload: Payload, lookup: Lookup) -> Facts:
     """What a payload contains beside samples."""
     directory = parse(payload)
-    levels: list[Levels] = [Affine(1)] * payload.count
+    levels: list[Levels | None] = [None] * payload.count
     references: list[list[int]] = [[] for _ in range(payload.count)]
     orders = []
     for place, channels in enumerate(directory.groups):
@@ -256,4 +264,4 @@ def facts(payload: Payload, lookup: Lookup) -> Facts:
         "groups": [channels.tolist() for channels in directory.groups],
         "orders": orders,
     }
-    return Facts(method, [one.words() for one in levels], references)
+    return Facts(method, ["floats, packed" if one is None else one.words() for one in levels], references)

@@ -24,9 +24,27 @@ if TYPE_CHECKING:
     from spikey.codec.wide.describe import Described
 
 CALIBRATED = 8  # bit of a description's first byte, above the number of its level map
+PACKED = 16  # a description of channels that have no levels
 LANES = (8, 32)  # by the bits of a payload's first byte above the predictor's number
 GROUP = 32  # channels of a group, at most
 CHECKSUM_BYTES = 4
+
+
+def pack_channel(values: np.ndarray) -> bytes:
+    """Floats (frames,) that have no levels, with their size in front."""
+    from spikey.coding.packed_bytes import pack_bytes
+
+    packed = pack_bytes(values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes(), values.dtype.itemsize)
+    return varint(len(packed)) + packed
+
+
+def read_channel(cursor: Cursor, frames: int, dtype: np.dtype) -> np.ndarray:
+    """What `pack_channel` wrote."""
+    from spikey.coding.packed_bytes import unpack_bytes
+
+    packed = cursor.take(cursor.varint(len(cursor.data)))
+    data = unpack_bytes(packed, frames * dtype.itemsize, cursor.what)
+    return np.frombuffer(data, dtype.newbyteorder("<")).astype(dtype)
 
 
 @dataclass
@@ -34,7 +52,7 @@ class Directory:
     """A payload taken apart. groups: the channels of each, in coding order. data: the bytes of each."""
 
     lanes: int
-    descriptions: list[tuple[Levels, bool]]
+    descriptions: list[tuple[Levels | None, bool]]
     groups: list[np.ndarray]
     data: list[memoryview]
 
@@ -43,7 +61,10 @@ def write(lanes: int, described: Described, groups: Sequence[np.ndarray], packed
     """A payload."""
     out = [bytes([PREDICTORS["wide"].number | LANES.index(lanes) << 4]), varint(len(described.descriptions) - 1)]
     for levels, calibrated in described.descriptions:
-        out.append(bytes([levels.number | CALIBRATED * calibrated]) + levels.write())
+        if levels is None:
+            out.append(bytes([PACKED]))
+        else:
+            out.append(bytes([levels.number | CALIBRATED * calibrated]) + levels.write())
     out.append(_groups(groups))
     if len(packed) > 1:
         out += [varint(len(data)) + crc32(data).to_bytes(CHECKSUM_BYTES, "little") for data in packed]
@@ -93,9 +114,12 @@ def parse(payload: Payload) -> Directory:
     lanes = cursor.byte() >> 4
     if lanes >= len(LANES):
         raise DataError(f"{what}: is coded by a method that this version does not know")
-    descriptions = []
+    descriptions: list[tuple[Levels | None, bool]] = []
     for _ in range(cursor.varint(payload.count - 1) + 1):
         flags = cursor.byte()
+        if flags == PACKED and payload.dtype.kind == "f":
+            descriptions.append((None, False))
+            continue
         if flags >= 2 * CALIBRATED:
             raise DataError(f"{what}: describes a channel in a way that this version does not know")
         levels = read_levels(flags & 7, cursor)
