@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from spikey.base.errors import DataError
-from spikey.base.wire import Cursor
 from spikey.base.workers import each
 from spikey.codec.low_bits import unpack_bits
 from spikey.codec.method import Method
@@ -21,7 +20,7 @@ from spikey.codec.wide.describe import Described, describe
 from spikey.codec.wide.fit import MARGIN, SIZE, TAIL
 from spikey.codec.wide.group import COLUMNS, CONSTANT, EVEN, HISTORY, LISTED
 from spikey.codec.wide.order import groups_of
-from spikey.codec.wide.payload import Directory, pack_group, parse, read_head, read_words, write
+from spikey.codec.wide.payload import Directory, pack_group, parse, read_channel, read_head, read_words, write
 from spikey.levels.affine import Affine
 from spikey.levels.contract import Levels
 from spikey.model.fixed_point import UNIT
@@ -195,8 +194,34 @@ def _decode(payload: Payload, lookup: Lookup) -> np.ndarray:
     return samples
 
 
+def decode_some(payload: Payload, lookup: Lookup, channels: Sequence[int]) -> tuple[np.ndarray, list[int]]:
+    """Samples (frames, channels) of some channels, whose groups alone are decoded, and those that are damaged.
+
+    Of several groups what is undamaged is as it was written; a single one is covered by the block's checksum alone.
+    """
+    directory = parse(payload)
+    table = _table(directory, lookup, payload.what)
+    space = Space(payload.frames, max(map(len, directory.groups)), directory.lanes, words=False)
+    wanted = np.asarray(channels, np.int64)
+    samples = np.zeros((payload.frames, len(wanted)), payload.dtype)
+    damaged: list[int] = []
+    for place, inside in enumerate(directory.groups):
+        hit = np.flatnonzero(np.isin(wanted, inside))
+        if not len(hit):
+            continue
+        part = np.empty((payload.frames, len(inside)), payload.dtype)
+        try:
+            decode_group(payload, directory, place, np.arange(len(inside)), table, part, space)
+        except DataError:
+            damaged += wanted[hit].tolist()
+            continue
+        order = np.argsort(inside)
+        samples[:, hit] = part[:, order[np.searchsorted(inside, wanted[hit], sorter=order)]]
+    return samples, sorted(damaged)
+
+
 def _table(directory: Directory, lookup: Lookup, what: str) -> Table | None:
-    alphabets = [levels.alphabet for levels, calibrated in directory.descriptions if calibrated]
+    alphabets = [levels.alphabet for levels, calibrated in directory.descriptions if levels is not None and calibrated]
     if not alphabets:
         return None
     calibration = lookup.calibration()
@@ -219,11 +244,16 @@ def decode_group(
 ) -> None:
     """Fill in the samples of a group's channels."""
     frames, lanes, count = payload.frames, directory.lanes, len(channels)
-    what = payload.what if len(directory.groups) == 1 else f"{payload.what}, group {place}"
-    cursor = Cursor(directory.data[place], what)
+    cursor = directory.cursor(place)
+    what = cursor.what
     numbers, stored = numbers_of(read_head(cursor), directory, count, what)
     described = [directory.descriptions[level][0] for level in numbers[:, group.LEVEL]]
-    lows = [cursor.take((frames * levels.low_bits + 7) // 8) for levels in described]
+    lows: list[bytes | np.ndarray] = []
+    for levels in described:
+        if levels is None:
+            lows.append(read_channel(cursor, frames, payload.dtype))
+        else:
+            lows.append(cursor.take((frames * levels.low_bits + 7) // 8))
     width = _lanes(lanes)
     rows = space.rows[: count * (HISTORY + -(-frames // lanes) + 2) * lanes].reshape(count, -1, lanes)
     listed = numbers[:, group.KIND] == LISTED
@@ -250,9 +280,15 @@ def decode_group(
         numbers[listed, group.CENTRE] = 0
     group.unfold(width, rows, numbers, np.arange(count), np.zeros(count, np.int64), np.ones(count, np.int64), codes)
     for index, channel in enumerate(channels):
-        levels = described[index]
-        low = unpack_bits(lows[index], frames, levels.low_bits) if levels.low_bits else None
-        samples[:, channel] = levels.to_values(np.clip(codes[:, index], 0, levels.alphabet - 1), low, payload.dtype)
+        levels, kept = described[index], lows[index]
+        if levels is None or isinstance(kept, np.ndarray):
+            samples[:, channel] = kept
+            continue
+        low = unpack_bits(kept, frames, levels.low_bits) if levels.low_bits else None
+        try:
+            samples[:, channel] = levels.to_values(np.clip(codes[:, index], 0, levels.alphabet - 1), low, payload.dtype)
+        except DataError as error:
+            raise DataError(f"{what}: {error}") from None
 
 
 def numbers_of(head: np.ndarray, directory: Directory, count: int, what: str) -> tuple[np.ndarray, np.ndarray]:
@@ -261,18 +297,22 @@ def numbers_of(head: np.ndarray, directory: Directory, count: int, what: str) ->
     kinds = np.array([LISTED if calibrated else EVEN for _, calibrated in directory.descriptions], np.int64)
     if not group.read_numbers(head, kinds, LIMITS, numbers, stored):
         raise DataError(f"{what}: describes a channel in a way that this version does not know")
+    alphabets = np.array([1 if levels is None else levels.alphabet for levels, _ in directory.descriptions])
+    centres = numbers[:, group.CENTRE]
+    if (centres < 0).any() or (centres >= alphabets[numbers[:, group.LEVEL]]).any():
+        raise DataError(f"{what}: has a channel around a code that it does not have")
     return numbers, stored
 
 
 def facts(payload: Payload, lookup: Lookup) -> Facts:
     """What a payload contains beside samples."""
     directory = parse(payload)
-    levels: list[Levels] = [Affine(1)] * payload.count
+    levels: list[Levels | None] = [None] * payload.count
     references: list[list[int]] = [[] for _ in range(payload.count)]
     orders = []
     for place, channels in enumerate(directory.groups):
-        head = read_head(Cursor(directory.data[place], payload.what))
-        numbers, _ = numbers_of(head, directory, len(channels), payload.what)
+        cursor = directory.cursor(place)
+        numbers, _ = numbers_of(read_head(cursor), directory, len(channels), cursor.what)
         for row, channel in zip(numbers, channels, strict=True):
             levels[channel] = directory.descriptions[row[group.LEVEL]][0]
             near = row[group.REF0 : group.REF0 + row[group.NEAR]]
@@ -285,4 +325,4 @@ def facts(payload: Payload, lookup: Lookup) -> Facts:
         "groups": [channels.tolist() for channels in directory.groups],
         "orders": orders,
     }
-    return Facts(method, [one.words() for one in levels], references)
+    return Facts(method, ["floats, packed" if one is None else one.words() for one in levels], references)
