@@ -194,12 +194,17 @@ def _decode(payload: Payload, lookup: Lookup) -> np.ndarray:
     return samples
 
 
+def groups(payload: Payload) -> list[np.ndarray]:
+    """The channels of each group, in coding order."""
+    return parse(payload, ()).groups
+
+
 def decode_some(payload: Payload, lookup: Lookup, channels: Sequence[int]) -> tuple[np.ndarray, list[int]]:
     """Samples (frames, channels) of some channels, whose groups alone are decoded, and those that are damaged.
 
     Of several groups what is undamaged is as it was written; a single one is covered by the block's checksum alone.
     """
-    directory = parse(payload)
+    directory = parse(payload, set(channels))
     table = _table(directory, lookup, payload.what)
     space = Space(payload.frames, max(map(len, directory.groups)), directory.lanes, words=False)
     wanted = np.asarray(channels, np.int64)
