@@ -1,6 +1,7 @@
 """Payloads of the wide engine: honest ones, and mutations that know how they are built, down to the coded numbers.
 
-An input is frames, channels and type of a block, with a checksum as a block's header has one, and a payload.
+An input is frames, channels and type of a block, with a checksum as a block's header has one, and a payload. That
+checksum is wrong where groups have right checksums of changed contents, so that nothing can be told from these.
 """
 
 from __future__ import annotations
@@ -190,7 +191,7 @@ def take(data: bytes) -> tuple[Taken, Directory] | None:
         for one, calibrated in found.descriptions
     ]
     groups = [channels.tolist() for channels in found.groups]
-    front = data[: PREFIX.size + 4]
+    front = data[: PREFIX.size].ljust(PREFIX.size, b"\0") + bytes(4)
     return Taken(front, payload.data[0], levels, groups, [bytes(each or b"") for each in found.data]), found
 
 
