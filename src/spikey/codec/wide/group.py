@@ -115,6 +115,37 @@ def fill(lanes, samples, channels, offsets, steps, exact, rows):
         bound(lanes, frames, rows[p])
 
 
+@kernel
+def list_codes(lanes, frames, listed, table, centres, length, rows, codes, stretches):
+    """Put the codes of listed channels into codes, and positions from their centres into rows and stretches."""
+    width = len(lanes)
+    steps = codes.shape[1]
+    for p in range(len(rows)):
+        if not listed[p]:
+            continue
+        for r in range(steps):
+            for lane in range(min(width, frames - r * width)):
+                c = I32(rows[p, HISTORY + r, lane])
+                codes[p, r, lane] = c
+                rows[p, HISTORY + r, lane] = F32(np.float64(table.middles[c]) - centres[p])
+            for lane in range(max(frames - r * width, 0), width):
+                codes[p, r, lane] = 0
+        bound(lanes, frames, rows[p])
+        for s in range(stretches.shape[1]):
+            for j in range(MARGIN + length + 1):
+                stretches[p, s, j] = np.float64(table.middles[np.int64(stretches[p, s, j])]) - centres[p]
+
+
+@kernel
+def rows_of_codes(lanes, listed, codes, rows):
+    """Put codes of listed channels into rows, as if they were positions."""
+    for p in range(len(rows)):
+        if listed[p]:
+            for r in range(codes.shape[1]):
+                for lane in range(len(lanes)):
+                    rows[p, HISTORY + r, lane] = F32(codes[p, r, lane])
+
+
 @inlined
 def bound(lanes, frames, rows):
     """After each lane's last step put the first of the next lane, which others look at."""
