@@ -101,9 +101,8 @@ def _even(samples: np.ndarray, calibration: Calibration | None) -> Described | N
                 offsets[channel], every[channel] = converter.offset, converter.step
         if levels.any():
             descriptions.append((converter, True))
-    return Described(
-        samples, offsets, every, levels, descriptions, {}, bool((highs - lows).max() < 1 << 23), lows == highs
-    )
+    farthest = np.where(levels == 1, highs - offsets, highs - lows).max()
+    return Described(samples, offsets, every, levels, descriptions, {}, bool(farthest < 1 << 23), lows == highs)
 
 
 def _converter(calibration: Calibration) -> Affine | None:

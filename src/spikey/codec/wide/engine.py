@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from spikey.base.errors import DataError
-from spikey.base.wire import Cursor
 from spikey.codec.low_bits import unpack_bits
 from spikey.codec.method import Method
 from spikey.codec.payload import EncodedBlock, Facts, Lookup, Payload
@@ -166,6 +165,32 @@ def _decode(payload: Payload, lookup: Lookup) -> np.ndarray:
     return samples
 
 
+def decode_some(payload: Payload, lookup: Lookup, channels: Sequence[int]) -> tuple[np.ndarray, list[int]]:
+    """Samples (frames, channels) of some channels, whose groups alone are decoded, and those that are damaged.
+
+    Of several groups what is undamaged is as it was written; a single one is covered by the block's checksum alone.
+    """
+    directory = parse(payload)
+    table = _table(directory, lookup, payload.what)
+    space = Space(payload.frames, max(map(len, directory.groups)), directory.lanes, words=False)
+    wanted = np.asarray(channels, np.int64)
+    samples = np.zeros((payload.frames, len(wanted)), payload.dtype)
+    damaged: list[int] = []
+    for place, inside in enumerate(directory.groups):
+        hit = np.flatnonzero(np.isin(wanted, inside))
+        if not len(hit):
+            continue
+        part = np.empty((payload.frames, len(inside)), payload.dtype)
+        try:
+            decode_group(payload, directory, place, np.arange(len(inside)), table, part, space)
+        except DataError:
+            damaged += wanted[hit].tolist()
+            continue
+        order = np.argsort(inside)
+        samples[:, hit] = part[:, order[np.searchsorted(inside, wanted[hit], sorter=order)]]
+    return samples, sorted(damaged)
+
+
 def _table(directory: Directory, lookup: Lookup, what: str) -> Table | None:
     alphabets = [levels.alphabet for levels, calibrated in directory.descriptions if levels is not None and calibrated]
     if not alphabets:
@@ -190,8 +215,8 @@ def decode_group(
 ) -> None:
     """Fill in the samples of a group's channels."""
     frames, lanes, count = payload.frames, directory.lanes, len(channels)
-    what = payload.what if len(directory.groups) == 1 else f"{payload.what}, group {place}"
-    cursor = Cursor(directory.data[place], what)
+    cursor = directory.cursor(place)
+    what = cursor.what
     numbers, stored = numbers_of(read_head(cursor), directory, count, what)
     described = [directory.descriptions[level][0] for level in numbers[:, group.LEVEL]]
     lows: list[bytes | np.ndarray] = []
@@ -231,7 +256,10 @@ def decode_group(
             samples[:, channel] = kept
             continue
         low = unpack_bits(kept, frames, levels.low_bits) if levels.low_bits else None
-        samples[:, channel] = levels.to_values(np.clip(codes[:, index], 0, levels.alphabet - 1), low, payload.dtype)
+        try:
+            samples[:, channel] = levels.to_values(np.clip(codes[:, index], 0, levels.alphabet - 1), low, payload.dtype)
+        except DataError as error:
+            raise DataError(f"{what}: {error}") from None
 
 
 def numbers_of(head: np.ndarray, directory: Directory, count: int, what: str) -> tuple[np.ndarray, np.ndarray]:
@@ -240,6 +268,10 @@ def numbers_of(head: np.ndarray, directory: Directory, count: int, what: str) ->
     kinds = np.array([LISTED if calibrated else EVEN for _, calibrated in directory.descriptions], np.int64)
     if not group.read_numbers(head, kinds, LIMITS, numbers, stored):
         raise DataError(f"{what}: describes a channel in a way that this version does not know")
+    alphabets = np.array([1 if levels is None else levels.alphabet for levels, _ in directory.descriptions])
+    centres = numbers[:, group.CENTRE]
+    if (centres < 0).any() or (centres >= alphabets[numbers[:, group.LEVEL]]).any():
+        raise DataError(f"{what}: has a channel around a code that it does not have")
     return numbers, stored
 
 
@@ -250,8 +282,8 @@ def facts(payload: Payload, lookup: Lookup) -> Facts:
     references: list[list[int]] = [[] for _ in range(payload.count)]
     orders = []
     for place, channels in enumerate(directory.groups):
-        head = read_head(Cursor(directory.data[place], payload.what))
-        numbers, _ = numbers_of(head, directory, len(channels), payload.what)
+        cursor = directory.cursor(place)
+        numbers, _ = numbers_of(read_head(cursor), directory, len(channels), cursor.what)
         for row, channel in zip(numbers, channels, strict=True):
             levels[channel] = directory.descriptions[row[group.LEVEL]][0]
             near = row[group.REF0 : group.REF0 + row[group.NEAR]]

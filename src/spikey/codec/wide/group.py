@@ -73,7 +73,8 @@ WORTH = 0.9  # of the errors that fitted weights leave: differences cost no more
 FEW = 16  # channels that are worth more time each
 START_UNITS = 16  # of the weight of the first step
 MOST_START = 64
-MOST_CENTRE = 1 << 33
+MOST_CENTRE = 1 << 20  # as many as there are codes
+NARROW, LOW = 128, 1 << 30  # steps and sums up to which samples fit into int32 on the way
 
 
 @kernel
@@ -174,6 +175,38 @@ def centre(stretches, length, centres, listed):
             for s in range(many):
                 for j in range(MARGIN + length + 1):
                     stretches[p, s, j] -= centres[p]
+
+
+@kernel
+def list_codes(lanes, frames, listed, table, centres, length, rows, codes, stretches):
+    """Put the codes of listed channels from rows into codes int32 (channels, steps, lanes), and the middles of their
+    bins, from the channel's centre, into rows and stretches.
+    """
+    last = len(table.middles) - 1
+    for p in range(len(listed)):
+        if not listed[p]:
+            continue
+        for t in range(codes.shape[1]):
+            row = rows[p, HISTORY + t]
+            for lane in range(len(lanes)):
+                code = min(max(I32(row[lane]), I32(0)), I32(last))
+                codes[p, t, lane] = code
+                row[lane] = F32(np.float64(table.middles[code]) - centres[p])
+        bound(lanes, frames, rows[p])
+        for s in range(stretches.shape[1]):
+            for j in range(MARGIN + length + 1):
+                code = min(max(I64(stretches[p, s, j]), 0), last)
+                stretches[p, s, j] = np.float64(table.middles[code]) - centres[p]
+
+
+@kernel
+def rows_of_codes(lanes, listed, codes, rows):
+    """Put the codes of listed channels where the positions of others are."""
+    for p in range(len(listed)):
+        if listed[p]:
+            for t in range(codes.shape[1]):
+                for lane in range(len(lanes)):
+                    rows[p, HISTORY + t, lane] = codes[p, t, lane]
 
 
 @kernel
@@ -676,11 +709,16 @@ def unfold(lanes, rows, numbers, channels, offsets, steps, samples):
     for r in range(full):
         for p in range(len(channels)):
             c = np.uint64(channels[p])
-            step = I32(steps[p])
-            base = I32(offsets[p] + numbers[p, CENTRE] * steps[p])
+            wide = offsets[p] + numbers[p, CENTRE] * steps[p]
             row = rows[p, HISTORY + r]
-            for lane in range(len(lanes)):
-                values[lane] = I32(base + I32(I32(row[lane]) * step))
+            if steps[p] < NARROW and abs(wide) < LOW:
+                step = I32(steps[p])
+                base = I32(wide)
+                for lane in range(len(lanes)):
+                    values[lane] = I32(base + I32(I32(row[lane]) * step))
+            else:
+                for lane in range(len(lanes)):
+                    values[lane] = I32(wide + I64(row[lane]) * steps[p])
             for lane in range(len(lanes)):
                 samples[firsts[lane] + np.uint64(r), c] = values[lane]
     for p in range(len(channels)):
