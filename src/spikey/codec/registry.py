@@ -75,17 +75,31 @@ class Engine(Protocol):
         """What a payload contains beside samples; DataError where it is damaged."""
 
 
+class GroupedEngine(Engine, Protocol):
+    """An engine that codes groups of a block's channels, each of which can be decoded alone."""
+
+    def groups(self, payload: Payload) -> list[np.ndarray]:
+        """The channels of each group; DataError where that is damaged. Of several each has a checksum of its own."""
+
+    def decode_some(self, payload: Payload, lookup: Lookup, channels: Sequence[int]) -> tuple[np.ndarray, list[int]]:
+        """The samples (frames, channels) of some channels, and those of them that are damaged.
+
+        Only their groups are decoded, and of those only their checksums are looked at.
+        """
+
+
 @dataclass(frozen=True, kw_only=True)
 class Predictor:
     """The record of a predictor.
 
     name, number: in tables; in the file. about: one line. method: with the predictor's usual options, for those without
     a model. configured: values of `predictor: type:` in a configuration, each with the shipped model that is used until
-    one is trained, or None where none is needed. engine: what runs it. start: its states for one channel, with the
-    adaptive engine; None with others. lanes: the most that it runs side by side in one channel. companions: whether
-    channels of other recordings may help. trained: whether it needs a model. work: multiplications for a channel's
-    frames, where limits must bound them; None for adaptive predictors, which are fast. compared: predictors, with their
-    lanes, that every block is coded with as well, so that a slower preset is never larger.
+    one is trained, or None where none is needed. engine: what runs it. grouped: whether that is a `GroupedEngine`.
+    start: its states for one channel, with the adaptive engine; None with others. lanes: the most that it runs side by
+    side in one channel. companions: whether channels of other recordings may help. trained: whether it needs a model.
+    work: multiplications for a channel's frames, where limits must bound them; None for adaptive predictors, which are
+    fast. compared: predictors, with their lanes, that every block is coded with as well, so that a slower preset is
+    never larger.
     """
 
     name: str
@@ -94,6 +108,7 @@ class Predictor:
     method: Method | None
     configured: dict[str, str | None]
     engine: Callable[[], Engine]
+    grouped: bool
     start: Callable[[Start], Started] | None
     lanes: int
     companions: bool

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from spikey.base.errors import DataError
+from spikey.base.workers import each
 from spikey.codec.low_bits import unpack_bits
 from spikey.codec.method import Method
 from spikey.codec.payload import EncodedBlock, Facts, Lookup, Payload
@@ -53,6 +55,24 @@ class Space:
         self.words = np.empty(3 * frames * count + 1024 if words else 0, np.uint16)
 
 
+class Spaces:
+    """Memory for as many groups as are coded at a time, like `Space`."""
+
+    def __init__(self, frames: int, count: int, lanes: int, words: bool = True):
+        self._make = partial(Space, frames, count, lanes, words)
+        self._free: list[Space] = []
+
+    @contextmanager
+    def borrowed(self) -> Iterator[Space]:
+        """A space that nobody else uses meanwhile."""
+        try:
+            space = self._free.pop()
+        except IndexError:
+            space = self._make()
+        yield space
+        self._free.append(space)
+
+
 @lru_cache(maxsize=8)
 def table_of(calibration: Calibration) -> Table:
     """A calibration for the kernels."""
@@ -81,8 +101,13 @@ def _encode(block: Block) -> EncodedBlock | None:
     if not any(calibrated):
         table = None
     groups = groups_of(codes)
-    space = Space(frames, max(len(channels) for channels, _ in groups), lanes)
-    packed = [encode_group(described, channels, near, lanes, table, space) for channels, near in groups]
+    spaces = Spaces(frames, max(len(channels) for channels, _ in groups), lanes)
+
+    def packed_group(one: tuple[np.ndarray, np.ndarray]) -> bytes:
+        with spaces.borrowed() as space:
+            return encode_group(described, *one, lanes, table, space)
+
+    packed = each(packed_group, groups)
     payload = write(lanes, described, [channels for channels, _ in groups], packed)
     if len(payload) >= block.samples.nbytes:
         return None
@@ -159,10 +184,19 @@ def _decode(payload: Payload, lookup: Lookup) -> np.ndarray:
     directory = parse(payload)
     samples = np.empty((payload.frames, payload.count), payload.dtype)
     table = _table(directory, lookup, payload.what)
-    space = Space(payload.frames, max(map(len, directory.groups)), directory.lanes, words=False)
-    for place, channels in enumerate(directory.groups):
-        decode_group(payload, directory, place, channels, table, samples, space)
+    spaces = Spaces(payload.frames, max(map(len, directory.groups)), directory.lanes, words=False)
+
+    def put_group(place: int) -> None:
+        with spaces.borrowed() as space:
+            decode_group(payload, directory, place, directory.groups[place], table, samples, space)
+
+    each(put_group, range(len(directory.groups)))
     return samples
+
+
+def groups(payload: Payload) -> list[np.ndarray]:
+    """The channels of each group, in coding order."""
+    return parse(payload, ()).groups
 
 
 def decode_some(payload: Payload, lookup: Lookup, channels: Sequence[int]) -> tuple[np.ndarray, list[int]]:
@@ -170,7 +204,7 @@ def decode_some(payload: Payload, lookup: Lookup, channels: Sequence[int]) -> tu
 
     Of several groups what is undamaged is as it was written; a single one is covered by the block's checksum alone.
     """
-    directory = parse(payload)
+    directory = parse(payload, set(channels))
     table = _table(directory, lookup, payload.what)
     space = Space(payload.frames, max(map(len, directory.groups)), directory.lanes, words=False)
     wanted = np.asarray(channels, np.int64)

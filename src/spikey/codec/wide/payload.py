@@ -7,7 +7,7 @@ all that comes before the directory too, so that an undamaged group can be trust
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from spikey.levels.advancing import Advancing
 from spikey.levels.contract import Levels
 from spikey.levels.registry import read_levels
 from spikey.levels.scaled import MOST_PATCHED, PATCH_BYTES, Scaled
+from spikey.recording.layout import MOST_CHANNELS
 
 if TYPE_CHECKING:
     from spikey.codec.wide.describe import Described
@@ -125,8 +126,11 @@ def _read_groups(cursor: Cursor, count: int) -> list[np.ndarray]:
     return groups
 
 
-def parse(payload: Payload) -> Directory:
-    """Take a payload apart; DataError for what no encoder writes, but for groups that are damaged."""
+def parse(payload: Payload, wanted: Container[int] = range(MOST_CHANNELS)) -> Directory:
+    """Take a payload apart; DataError for what no encoder writes, but for groups that are damaged.
+
+    wanted: channels; of several groups those without any of them are left out, as if they were damaged.
+    """
     what = payload.what
     if len(payload.data) > payload.frames * payload.count * payload.dtype.itemsize:
         raise DataError(f"{what}: has a payload of {len(payload.data)} bytes, which is more than its samples have")
@@ -156,9 +160,11 @@ def parse(payload: Payload) -> Directory:
     left = len(rest) - sum(size for size, _ in sizes)
     data: list[memoryview | None] = []
     at = 0
-    for size, checksum in sizes:
+    for channels, (size, checksum) in zip(groups, sizes, strict=True):
         # Where another group's size is damaged this one is as far from the end as it was.
         places = [rest[first : first + size] for first in (at, at + left) if first >= 0]
+        if not any(channel in wanted for channel in channels.tolist()):
+            places = []
         data.append(next((one for one in places if _checksum(front, one) == checksum), None))
         at += size
     if left and all(one is not None for one in data):
