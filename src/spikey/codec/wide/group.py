@@ -127,6 +127,50 @@ def centre(stretches, length, centres, listed):
 
 
 @kernel
+def list_codes(lanes, frames, listed, table, centres, length, rows, coded, stretches):
+    """Turn codes of listed channels, in rows and stretches, into positions; fill in coded int32, and their centres."""
+    width = len(lanes)
+    full = frames // width
+    rem = frames - full * width
+    many = stretches.shape[1]
+    for p in range(len(rows)):
+        if not listed[p]:
+            continue
+        total = 0.0
+        for s in range(many):
+            for j in range(MARGIN + length + 1):
+                position = np.float64(table.middles[I64(stretches[p, s, j])])
+                stretches[p, s, j] = position
+                if MARGIN <= j < MARGIN + length:
+                    total += position
+        centres[p] = np.floor(total / (many * length) + 0.5)
+        for s in range(many):
+            for j in range(MARGIN + length + 1):
+                stretches[p, s, j] -= centres[p]
+        coded[p] = 0
+        for r in range(full + (rem > 0)):
+            row = rows[p, HISTORY + r]
+            active = width if r < full else rem
+            for lane in range(active):
+                code = I32(row[lane])
+                coded[p, r, lane] = code
+                row[lane] = F32(np.float64(table.middles[code]) - centres[p])
+            for lane in range(active, width):
+                row[lane] = 0
+        bound(lanes, frames, rows[p])
+
+
+@kernel
+def rows_of_codes(lanes, listed, coded, rows):
+    """Put codes of listed channels into rows, in place of positions."""
+    for p in range(len(rows)):
+        if listed[p]:
+            for r in range(coded.shape[1]):
+                for lane in range(len(lanes)):
+                    rows[p, HISTORY + r, lane] = F32(coded[p, r, lane])
+
+
+@kernel
 def sample_stretches(samples, channels, offsets, steps, starts, length, out):
     """out float64 (channels, stretches, MARGIN + length + TAIL); what lies before the first sample is like it."""
     frames = samples.shape[0]
