@@ -178,38 +178,6 @@ def centre(stretches, length, centres, listed):
 
 
 @kernel
-def list_codes(lanes, frames, listed, table, centres, length, rows, codes, stretches):
-    """Put the codes of listed channels from rows into codes int32 (channels, steps, lanes), and the middles of their
-    bins, from the channel's centre, into rows and stretches.
-    """
-    last = len(table.middles) - 1
-    for p in range(len(listed)):
-        if not listed[p]:
-            continue
-        for t in range(codes.shape[1]):
-            row = rows[p, HISTORY + t]
-            for lane in range(len(lanes)):
-                code = min(max(I32(row[lane]), I32(0)), I32(last))
-                codes[p, t, lane] = code
-                row[lane] = F32(np.float64(table.middles[code]) - centres[p])
-        bound(lanes, frames, rows[p])
-        for s in range(stretches.shape[1]):
-            for j in range(MARGIN + length + 1):
-                code = min(max(I64(stretches[p, s, j]), 0), last)
-                stretches[p, s, j] = np.float64(table.middles[code]) - centres[p]
-
-
-@kernel
-def rows_of_codes(lanes, listed, codes, rows):
-    """Put the codes of listed channels where the positions of others are."""
-    for p in range(len(listed)):
-        if listed[p]:
-            for t in range(codes.shape[1]):
-                for lane in range(len(lanes)):
-                    rows[p, HISTORY + t, lane] = codes[p, t, lane]
-
-
-@kernel
 def sample_stretches(samples, channels, offsets, steps, starts, length, out):
     """out float64 (channels, stretches, MARGIN + length + TAIL); what lies before the first sample is like it."""
     frames = samples.shape[0]
