@@ -137,14 +137,13 @@ def encode_group(
     rows = space.rows[: count * (HISTORY + steps_of + 2) * lanes].reshape(count, -1, lanes)
     shifts = offsets + np.where(listed, 0, centres).astype(np.int64) * steps
     group.fill(width, codes, channels, shifts, steps, described.exact, rows)
-    coded = None
+    coded, constant = None, described.constant[channels]
     if table is not None:
         coded = np.empty((count, steps_of, lanes), np.int32)
-        group.list_codes(width, frames, listed, table, centres, length, rows, coded, stretches)
+        group.list_codes(width, frames, listed & ~constant, table, centres, length, rows, coded, stretches)
     numbers, stored = np.zeros((count, COLUMNS), np.int64), np.zeros((count, SIZE))
     numbers[:, group.CENTRE] = centres
     numbers[:, group.LEVEL] = level
-    constant = described.constant[channels]
     kinds = np.where(constant, CONSTANT, np.where(listed, LISTED, EVEN))
     group.choose_parameters(
         width, frames, stretches, near, LONG_ORDER if codes.shape[1] <= FEW_CHANNELS else ORDER, kinds, shapes.COSTS,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from spikey.codec.wide.choose import choose_scale, log2_of, nearest
@@ -11,6 +13,7 @@ from spikey.codec.wide.fit import (
     LAGS,
     LARGEST,
     MARGIN,
+    MOST_NEAR,
     SIZE,
     TAIL,
     USUAL_TAILS,
@@ -50,7 +53,23 @@ KIND, CENTRE, ORDER, NEAR, BITS, SCALE, PAIR, SHAPE, EXTEND, START, LEVEL, REF0,
     0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 15, 20,
 )  # fmt: skip
 CONSTANT, EVEN, LISTED = 0, 1, 2
+
+
+class Fitting(NamedTuple):
+    """What least squares work on: sums of products, a factor, and vectors."""
+
+    G: np.ndarray
+    L: np.ndarray
+    y: np.ndarray
+    w: np.ndarray
+    index: np.ndarray
+    scratch: np.ndarray
+    squares: np.ndarray
+
+
 WEIGHTED = 2  # rounds of weighted least squares
+DIFFERENCES = np.array([[1.0, 0, 0], [2, -1, 0], [3, -3, 1], [0, 1, 0]])
+WORTH = 0.9  # of the errors that fitted weights leave: differences cost no more than that
 FEW = 16  # channels that are worth more time each
 START_UNITS = 16  # of the weight of the first step
 MOST_START = 64
@@ -97,6 +116,37 @@ def fill(lanes, samples, channels, offsets, steps, exact, rows):
         bound(lanes, frames, rows[p])
 
 
+@kernel
+def list_codes(lanes, frames, listed, table, centres, length, rows, codes, stretches):
+    """Put the codes of listed channels into codes, and positions from their centres into rows and stretches."""
+    width = len(lanes)
+    steps = codes.shape[1]
+    for p in range(len(rows)):
+        if not listed[p]:
+            continue
+        for r in range(steps):
+            for lane in range(min(width, frames - r * width)):
+                c = I32(rows[p, HISTORY + r, lane])
+                codes[p, r, lane] = c
+                rows[p, HISTORY + r, lane] = F32(np.float64(table.middles[c]) - centres[p])
+            for lane in range(max(frames - r * width, 0), width):
+                codes[p, r, lane] = 0
+        bound(lanes, frames, rows[p])
+        for s in range(stretches.shape[1]):
+            for j in range(MARGIN + length + 1):
+                stretches[p, s, j] = np.float64(table.middles[np.int64(stretches[p, s, j])]) - centres[p]
+
+
+@kernel
+def rows_of_codes(lanes, listed, codes, rows):
+    """Put codes of listed channels into rows, as if they were positions."""
+    for p in range(len(rows)):
+        if listed[p]:
+            for r in range(codes.shape[1]):
+                for lane in range(len(lanes)):
+                    rows[p, HISTORY + r, lane] = F32(codes[p, r, lane])
+
+
 @inlined
 def bound(lanes, frames, rows):
     """After each lane's last step put the first of the next lane, which others look at."""
@@ -125,38 +175,6 @@ def centre(stretches, length, centres, listed):
             for s in range(many):
                 for j in range(MARGIN + length + 1):
                     stretches[p, s, j] -= centres[p]
-
-
-@kernel
-def list_codes(lanes, frames, listed, table, centres, length, rows, codes, stretches):
-    """Put the codes of listed channels from rows into codes int32 (channels, steps, lanes), and the middles of their
-    bins, from the channel's centre, into rows and stretches.
-    """
-    last = len(table.middles) - 1
-    for p in range(len(listed)):
-        if not listed[p]:
-            continue
-        for t in range(codes.shape[1]):
-            row = rows[p, HISTORY + t]
-            for lane in range(len(lanes)):
-                code = min(max(I32(row[lane]), I32(0)), I32(last))
-                codes[p, t, lane] = code
-                row[lane] = F32(np.float64(table.middles[code]) - centres[p])
-        bound(lanes, frames, rows[p])
-        for s in range(stretches.shape[1]):
-            for j in range(MARGIN + length + 1):
-                code = min(max(I64(stretches[p, s, j]), 0), last)
-                stretches[p, s, j] = np.float64(table.middles[code]) - centres[p]
-
-
-@kernel
-def rows_of_codes(lanes, listed, codes, rows):
-    """Put the codes of listed channels where the positions of others are."""
-    for p in range(len(listed)):
-        if listed[p]:
-            for t in range(codes.shape[1]):
-                for lane in range(len(lanes)):
-                    rows[p, HISTORY + t, lane] = codes[p, t, lane]
 
 
 @kernel
@@ -250,157 +268,190 @@ def choose_parameters(
     numbers,
     stored,
 ):
-    """numbers int64 (channels, COLUMNS) and stored weights float64 (channels, SIZE): what is chosen for each channel."""
+    """numbers int64 (channels, COLUMNS), stored weights float64 (channels, SIZE): what is chosen for each channel."""
     count = len(stretches)
-    length = stretches.shape[2] - MARGIN - TAIL
     many = stretches.shape[1]
-    width = len(lanes)
-    some = max(many // 2, 1) if count > FEW else many  # stretches by which weighted squares are made least
-    judged = min(length, max(CHOSEN_FROM * 8 // many, length // 4))
-    G = np.zeros((SIZE + 8, SIZE + 8))
-    L = np.zeros((SIZE, SIZE))
-    y = np.zeros(SIZE + 8)
-    w = np.zeros(SIZE)
-    packed = np.zeros(SIZE)
-    index = np.zeros(SIZE, np.int64)
-    scratch = np.zeros(max(64, length))
-    errors = np.zeros((many, length))
-    squares = np.zeros((many, length))
-    sizes = np.zeros((judged, many))
-    running = np.zeros((5, many))
-    looked = np.full((count, 4), -1, np.int64)
+    length = stretches.shape[2] - MARGIN - TAIL
+    looked = np.full((count, MOST_NEAR), -1, np.int64)
     span = (most_order + 11) // 8 * 8
     own_products = np.zeros((count, many, span))
-    products = np.zeros((count, 4, many, span))
-    f = np.zeros((SCRATCH, width), F32)
-    own = np.zeros(MOST_ORDER, F32)
-    weights = np.zeros((4, LAGS), F32)
+    products = np.zeros((count, MOST_NEAR, many, span))
+    judged = min(length, max(CHOSEN_FROM * 8 // many, length // 4))
+    errors = np.zeros((many, length))
+    sizes = np.zeros((judged, many))
+    running = np.zeros((5, many))
+    fitting = Fitting(
+        np.zeros((SIZE + 8, SIZE + 8)), np.zeros((SIZE, SIZE)), np.zeros(SIZE + 8), np.zeros(SIZE),
+        np.zeros(SIZE, np.int64), np.zeros(max(64, length)), np.zeros((many, length)),
+    )  # fmt: skip
     begun = np.zeros((2, STARTING))
+    f = np.zeros((SCRATCH, len(lanes)), F32)
     for p in range(count):
         row = numbers[p]
         row[KIND] = kinds[p]
         if kinds[p] == CONSTANT:
             continue
-        k = 0
-        for c in range(4):
+        k = I64(0)
+        for c in range(MOST_NEAR):
             if refs[p, c] >= 0 and kinds[refs[p, c]] != CONSTANT:
                 row[REF0 + k] = refs[p, c]
                 looked[p, k] = refs[p, c]
                 k += 1
-        x = stretches[p]
-        gram(stretches, p, looked, k, most_order, own_products, products, G, scratch)
-        n = np.float64(many * length)
-        for a in range(most_order + 1 + LAGS * k):
-            for b in range(most_order + 1 + LAGS * k):
-                G[a, b] /= n
-        own_count, near_count = choose_variables(G, most_order, k, frames, index, L, y)
-        for attempt in range(WEIGHTED + 1):
-            used = own_count + LAGS * near_count
-            factorise(G, index, used, L, y)
-            variance = G[0, 0]
-            for c in range(used):
-                variance -= y[c] * y[c]
-            variance = max(variance, 1e-3)
-            back_substitute(L, y, used, w)
-            bits = fraction_bits(L, used, variance, np.float64(frames))
-            round_weights(L, w, used, bits, packed)
-            for c in range(used):
-                w[c] = packed[c] / np.float64(1 << bits)
-            residual(stretches, p, looked[p], near_count, own_count, w, many, judged, errors)
-            total = 0.0
-            square = 0.0
-            for s in range(many):
-                for t in range(judged):
-                    e = abs(errors[s, t])
-                    total += e
-                    square += e * e
-            if attempt == WEIGHTED or used == 0:
-                break
-            if attempt == 0 and square * (many * judged) < USUAL_TAILS * total * total:
-                break
-            residual(stretches, p, looked[p], near_count, own_count, w, some, length, errors)
-            local_weights(errors, some, length, squares, scratch)
-            size = weighted_gram(stretches, p, looked[p], k, most_order, some, squares, G, y)
-            mass = 0.0
-            for s in range(some):
-                for t in range(length):
-                    mass += squares[s, t]
-            for a in range(size):
-                for b in range(size):
-                    G[a, b] /= mass
-            if attempt == 0:
-                own_count, near_count = choose_variables(G, most_order, k, frames, index, L, y)
-        mean = total / (many * judged)
+        gram(stretches, p, looked, k, most_order, own_products, products, fitting.G, fitting.scratch)
+        choose_weights(stretches, p, looked, k, most_order, frames, judged, row, stored[p], errors, fitting)
+        total = 0.0
         for s in range(many):
             for t in range(judged):
                 sizes[t, s] = abs(errors[s, t])
-        pair, shape = choose_scale(sizes, judged, costs, rates, pairs, max(mean, 1 / 16), running)
-        row[ORDER] = own_count // 8
-        row[NEAR] = near_count
-        row[BITS] = bits
-        row[SCALE] = nearest(max(mean, 1 / 16), scales)
-        row[PAIR] = pair
-        row[SHAPE] = shape
+                total += sizes[t, s]
+        mean = max(total / (many * judged), 1 / 16)
+        row[SCALE] = nearest(mean, scales)
+        row[PAIR], row[SHAPE] = choose_scale(sizes, judged, costs, rates, pairs, mean, running)
+        choose_start(lanes, frames, stretches, p, scales, boosts, profile, rows, row, stored[p], f, begun)
+
+
+@kernel
+def choose_weights(stretches, p, looked, k, most_order, frames, judged, row, stored, errors, fitting):
+    """Order, other channels and weights of a channel, and the errors they leave of the first `judged` frames."""
+    many = stretches.shape[1]
+    length = stretches.shape[2] - MARGIN - TAIL
+    some = max(many // 2, 1) if len(stretches) > FEW else many  # stretches by which weighted squares are made least
+    G, L, y, w, index, scratch, squares = fitting
+    scale_matrix(G, most_order + 1 + LAGS * k, np.float64(many * length))
+    own_count, near_count = choose_variables(G, most_order, k, frames, index, L, y)
+    bits = 0
+    for attempt in range(WEIGHTED + 1):
+        used = own_count + LAGS * near_count
+        factorise(G, index, used, L, y)
+        variance = G[0, 0]
         for c in range(used):
-            stored[p, c] = packed[c]
-        # How a lane begins.
-        for c in range(own_count):
-            own[c] = F32(w[c])
-        for c in range(near_count):
-            for q in range(LAGS):
-                weights[c, q] = F32(w[own_count + LAGS * c + q])
-        pull = 0.0
-        if near_count:
-            a = 0.0
-            b = 0.0
-            for s in range(many):
-                for t in range(MARGIN, MARGIN + length):
-                    a += x[s, t] * stretches[looked[p, 0], s, t]
-                    b += stretches[looked[p, 0], s, t] * stretches[looked[p, 0], s, t]
-            pull = min(max(np.floor(a / max(b, 1e-9) * START_UNITS + 0.5), -MOST_START), MOST_START)
-        steps = min(STARTING, frames // width)
-        s0 = np.float64(scales[row[SCALE]])
-        chosen = 0.0
-        for extend in range(2):
-            for h in range(HISTORY):
-                for lane in range(width):
-                    rows[p, h, lane] = 0
-            if extend and own_count == 0:
-                continue
-            start_errors(
-                lanes,
-                rows,
-                rows[p],
-                own_count,
-                own,
-                row[REF0 : REF0 + near_count],
-                weights,
-                F32(pull / START_UNITS),
-                extend,
-                steps,
-                f,
-                begun[extend],
-            )
-            cost = 0.0
-            for t in range(steps):
-                cost += log2_of(max(begun[extend, t], s0 * 0.5) / s0)
-            if extend == 0 or cost + 1 < chosen:
-                chosen = cost
-                row[EXTEND] = extend
-        row[START] = I64(pull) if row[EXTEND] else 0
-        if not row[EXTEND]:
-            for h in range(HISTORY):
-                for lane in range(width):
-                    rows[p, h, lane] = 0
-        for b in range(5):
-            total = 0.0
-            m = 0
-            for t in range(steps):
-                if profile[t] == b:
-                    total += begun[row[EXTEND], t]
-                    m += 1
-            row[BOOST0 + b] = nearest(total / m / s0, boosts) if m and total > s0 * m else 0
-    return 0
+            variance -= y[c] * y[c]
+        back_substitute(L, y, used, w)
+        bits = fraction_bits(L, used, max(variance, 1e-3), np.float64(frames))
+        round_weights(L, w, used, bits, stored)
+        for c in range(used):
+            w[c] = stored[c] / np.float64(1 << bits)
+        residual(stretches, p, looked[p], near_count, own_count, w, many, judged, errors)
+        total = 0.0
+        square = 0.0
+        for s in range(many):
+            for t in range(judged):
+                e = abs(errors[s, t])
+                total += e
+                square += e * e
+        if attempt == WEIGHTED or used == 0:
+            break
+        if attempt == 0 and square * (many * judged) < USUAL_TAILS * total * total:
+            break
+        residual(stretches, p, looked[p], near_count, own_count, w, some, length, errors)
+        local_weights(errors, some, length, squares, scratch)
+        size = weighted_gram(stretches, p, looked[p], k, most_order, some, squares, G, y)
+        mass = 0.0
+        for s in range(some):
+            for t in range(length):
+                mass += squares[s, t]
+        scale_matrix(G, size, mass)
+        if attempt == 0:
+            own_count, near_count = choose_variables(G, most_order, k, frames, index, L, y)
+    row[ORDER] = own_count // 8
+    row[NEAR] = near_count
+    row[BITS] = bits
+    if total < many * judged:
+        try_differences(stretches, p, looked[p], judged, total, row, stored, w, errors)
+
+
+@kernel
+def try_differences(stretches, p, places, judged, total, row, stored, w, errors):
+    """Of a channel that is nearly determined, whether a difference predicts it better: order 1 to 3, or of a period of 2."""
+    many = stretches.shape[1]
+    for c in range(len(DIFFERENCES) + 1):
+        again = c == len(DIFFERENCES)
+        w[:8] = 0
+        if again:
+            for k in range(row[ORDER] * 8 + row[NEAR] * LAGS):
+                w[k] = stored[k] / np.float64(1 << row[BITS])
+        else:
+            w[:3] = DIFFERENCES[c]
+        near, order = (row[NEAR], row[ORDER] * 8) if again else (I64(0), I64(8))
+        residual(stretches, p, places, near, order, w, many, judged, errors)
+        left = 0.0
+        for s in range(many):
+            for t in range(judged):
+                left += abs(errors[s, t])
+        if left < WORTH * total:
+            total = left
+            row[ORDER] = 1
+            row[NEAR] = 0
+            row[BITS] = COARSEST
+            stored[:] = 0
+            for k in range(3):
+                stored[k] = DIFFERENCES[c, k] * (1 << COARSEST)
+
+
+@kernel
+def scale_matrix(G, size, divisor):
+    for a in range(size):
+        for b in range(size):
+            G[a, b] /= divisor
+
+
+@kernel
+def choose_start(lanes, frames, stretches, p, scales, boosts, profile, rows, row, stored, f, begun):
+    """How the lanes of a channel begin."""
+    width = len(lanes)
+    many = stretches.shape[1]
+    length = stretches.shape[2] - MARGIN - TAIL
+    own = np.zeros(MOST_ORDER, F32)
+    weights = np.zeros((MOST_NEAR, LAGS), F32)
+    unpack_weights(row, stored, own, weights)
+    near = row[REF0 : REF0 + row[NEAR]]
+    pull = 0.0
+    if row[NEAR]:
+        a = 0.0
+        b = 0.0
+        for s in range(many):
+            x = stretches[p, s]
+            n = stretches[near[0], s]
+            for t in range(MARGIN, MARGIN + length):
+                a += x[t] * n[t]
+                b += n[t] * n[t]
+        pull = min(max(np.floor(a / max(b, 1e-9) * START_UNITS + 0.5), -MOST_START), MOST_START)
+    steps = min(STARTING, frames // width)
+    s0 = np.float64(scales[row[SCALE]])
+    chosen = 0.0
+    for extend in range(2 if row[ORDER] else 1):
+        rows[p, :HISTORY] = 0
+        start_errors(
+            lanes,
+            rows,
+            rows[p],
+            row[ORDER] * 8,
+            own,
+            near,
+            weights,
+            F32(pull / START_UNITS),
+            extend,
+            steps,
+            f,
+            begun[extend],
+        )
+        cost = 0.0
+        for t in range(steps):
+            cost += log2_of(max(begun[extend, t], s0 * 0.5) / s0)
+        if extend == 0 or cost + 1 < chosen:
+            chosen = cost
+            row[EXTEND] = extend
+    row[START] = I64(pull) if row[EXTEND] else 0
+    if not row[EXTEND]:
+        rows[p, :HISTORY] = 0
+    for b in range(5):
+        total = 0.0
+        m = 0
+        for t in range(steps):
+            if profile[t] == b:
+                total += begun[row[EXTEND], t]
+                m += 1
+        row[BOOST0 + b] = nearest(total / m / s0, boosts) if m and total > s0 * m else 0
 
 
 C_KIND, C_CENTRE, C_ORDER, C_NEAR, C_REF, C_BITS, C_SCALE, C_PAIR, C_SHAPE, C_EXTEND, C_START, C_BOOST, C_OWN, C_OTHER, C_LEVEL = (
@@ -432,28 +483,32 @@ def write_numbers(numbers, stored, out):
     centre = I64(0)
     for p in range(len(numbers)):
         row = numbers[p]
-        put_bit(row[KIND] == CONSTANT, chances, C_KIND, 0, coder, out)
-        put_number(row[LEVEL], chances, C_LEVEL, coder, out)
-        put_signed(row[CENTRE] - centre, chances, C_CENTRE, coder, out)
+        put_bit(I64(row[KIND] == CONSTANT), chances, I64(C_KIND), I64(0), coder, out)
+        put_number(row[LEVEL], chances, I64(C_LEVEL), coder, out)
+        put_signed(row[CENTRE] - centre, chances, I64(C_CENTRE), coder, out)
         centre = row[CENTRE]
         if row[KIND] == CONSTANT:
             continue
-        put_number(row[ORDER], chances, C_ORDER, coder, out)
-        put_number(row[NEAR], chances, C_NEAR, coder, out)
+        put_number(row[ORDER], chances, I64(C_ORDER), coder, out)
+        put_number(row[NEAR], chances, I64(C_NEAR), coder, out)
         for k in range(row[NEAR]):
-            put_number(p - 1 - row[REF0 + k], chances, C_REF, coder, out)
-        put_signed(row[BITS] - old[BITS], chances, C_BITS, coder, out)
-        put_signed(row[SCALE] - old[SCALE], chances, C_SCALE, coder, out)
-        put_number(row[PAIR], chances, C_PAIR, coder, out)
-        put_number(row[SHAPE], chances, C_SHAPE, coder, out)
-        put_bit(row[EXTEND], chances, C_EXTEND, 0, coder, out)
+            put_number(p - 1 - row[REF0 + k], chances, I64(C_REF), coder, out)
+        put_signed(row[BITS] - old[BITS], chances, I64(C_BITS), coder, out)
+        put_signed(row[SCALE] - old[SCALE], chances, I64(C_SCALE), coder, out)
+        put_number(row[PAIR], chances, I64(C_PAIR), coder, out)
+        put_number(row[SHAPE], chances, I64(C_SHAPE), coder, out)
+        put_bit(row[EXTEND], chances, I64(C_EXTEND), I64(0), coder, out)
         if row[EXTEND]:
-            put_signed(row[START] - old[START], chances, C_START, coder, out)
+            put_signed(row[START] - old[START], chances, I64(C_START), coder, out)
         for b in range(5):
-            put_signed(row[BOOST0 + b] - old[BOOST0 + b], chances, C_BOOST + b, coder, out)
+            put_signed(row[BOOST0 + b] - old[BOOST0 + b], chances, I64(C_BOOST + b), coder, out)
         for c in range(row[ORDER] * 8):
             put_signed(
-                I64(stored[p, c]) - expected(previous, old, c, True, row[BITS]), chances, C_OWN + min(c, 15), coder, out
+                I64(stored[p, c]) - expected(previous, old, c, True, row[BITS]),
+                chances,
+                I64(C_OWN + min(c, 15)),
+                coder,
+                out,
             )
         for c in range(row[NEAR] * LAGS):
             put_signed(
@@ -569,7 +624,7 @@ def decode_group(
     if table is not None:
         edges = np.empty(len(table.edges), F32)
         middles = np.empty(len(table.middles), F32)
-    at = 0
+    at = I64(0)
     for p in range(len(rows)):
         row = numbers[p]
         rows[p, :HISTORY] = 0
@@ -647,9 +702,9 @@ def clear_past(lanes, rows):
             rows[h, lane] = 0
 
 
-@inlined
-def set_up(row, stored, own, weights, boost, boosts, profile):
-    """A channel's weights and boosts from its numbers."""
+@kernel
+def unpack_weights(row, stored, own, weights):
+    """A channel's weights from its numbers."""
     one = F32(1 << row[BITS])
     order = row[ORDER] * 8
     for c in range(order):
@@ -657,6 +712,12 @@ def set_up(row, stored, own, weights, boost, boosts, profile):
     for k in range(row[NEAR]):
         for q in range(LAGS):
             weights[k, q] = F32(stored[order + LAGS * k + q]) / one
+
+
+@inlined
+def set_up(row, stored, own, weights, boost, boosts, profile):
+    """A channel's weights and boosts from its numbers."""
+    unpack_weights(row, stored, own, weights)
     for t in range(STARTING):
         boost[t] = boosts[row[BOOST0 + profile[t]]]
     boost[STARTING] = 1
@@ -673,49 +734,51 @@ def read_numbers(data, kinds, limits, numbers, stored):
     centre = I64(0)
     for p in range(len(numbers)):
         row = numbers[p]
-        constant = take_bit(chances, C_KIND, 0, coder, data)
-        row[LEVEL] = take_number(chances, C_LEVEL, coder, data)
+        constant = take_bit(chances, I64(C_KIND), I64(0), coder, data)
+        row[LEVEL] = take_number(chances, I64(C_LEVEL), coder, data)
         if row[LEVEL] >= len(kinds):
             return False
         row[KIND] = CONSTANT if constant else kinds[row[LEVEL]]
-        centre += take_signed(chances, C_CENTRE, coder, data)
+        centre += take_signed(chances, I64(C_CENTRE), coder, data)
         row[CENTRE] = centre
         if abs(centre) > MOST_CENTRE:
             return False
         if constant:
             continue
-        row[ORDER] = take_number(chances, C_ORDER, coder, data)
-        row[NEAR] = take_number(chances, C_NEAR, coder, data)
+        row[ORDER] = take_number(chances, I64(C_ORDER), coder, data)
+        row[NEAR] = take_number(chances, I64(C_NEAR), coder, data)
         if row[ORDER] * 8 > MOST_ORDER or row[NEAR] > 4:
             return False
         for k in range(row[NEAR]):
-            other = p - 1 - take_number(chances, C_REF, coder, data)
+            other = p - 1 - take_number(chances, I64(C_REF), coder, data)
             if other < 0 or numbers[other, KIND] == CONSTANT:
                 return False
             row[REF0 + k] = other
-        row[BITS] = old[BITS] + take_signed(chances, C_BITS, coder, data)
-        row[SCALE] = old[SCALE] + take_signed(chances, C_SCALE, coder, data)
-        row[PAIR] = take_number(chances, C_PAIR, coder, data)
-        row[SHAPE] = take_number(chances, C_SHAPE, coder, data)
-        row[EXTEND] = take_bit(chances, C_EXTEND, 0, coder, data)
+        row[BITS] = old[BITS] + take_signed(chances, I64(C_BITS), coder, data)
+        row[SCALE] = old[SCALE] + take_signed(chances, I64(C_SCALE), coder, data)
+        row[PAIR] = take_number(chances, I64(C_PAIR), coder, data)
+        row[SHAPE] = take_number(chances, I64(C_SHAPE), coder, data)
+        row[EXTEND] = take_bit(chances, I64(C_EXTEND), I64(0), coder, data)
         if not COARSEST <= row[BITS] <= FINEST or not 0 <= row[SCALE] < limits[0]:
             return False
         if row[PAIR] >= limits[1] or row[SHAPE] >= limits[2]:
             return False
         if row[EXTEND]:
-            row[START] = old[START] + take_signed(chances, C_START, coder, data)
+            row[START] = old[START] + take_signed(chances, I64(C_START), coder, data)
             if abs(row[START]) > MOST_START:
                 return False
         for b in range(5):
-            row[BOOST0 + b] = old[BOOST0 + b] + take_signed(chances, C_BOOST + b, coder, data)
+            row[BOOST0 + b] = old[BOOST0 + b] + take_signed(chances, I64(C_BOOST + b), coder, data)
             if not 0 <= row[BOOST0 + b] < limits[3]:
                 return False
         own = row[ORDER] * 8
         for c in range(own + row[NEAR] * LAGS):
             if c < own:
-                v = take_signed(chances, C_OWN + min(c, 15), coder, data) + expected(previous, old, c, True, row[BITS])
+                v = take_signed(chances, I64(C_OWN + min(c, 15)), coder, data) + expected(
+                    previous, old, c, True, row[BITS]
+                )
             else:
-                v = take_signed(chances, C_OTHER + c - own, coder, data) + expected(
+                v = take_signed(chances, I64(C_OTHER + c - own), coder, data) + expected(
                     previous, old, c - own, False, row[BITS]
                 )
             if abs(v) > LARGEST:

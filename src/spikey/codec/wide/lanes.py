@@ -418,6 +418,10 @@ def unpack(
             for lane in range(len(lanes)):
                 row[lane] = middles[U32(ct[lane])]
         update(lanes, row, ONE / boost, fast, slow, f)
+        if active < width:
+            # A lane without frames is like its channel's centre to channels that look at it.
+            for lane in range(active, width):
+                row[lane] = ZERO
         if t == 0 and extend:
             extend_back(lanes, rows)
     return at
