@@ -25,7 +25,7 @@ def encode_with(
     out: list[EncodedBlock | None] = [None] * len(blocks)
     plans: list[tuple[int, Plan]] = []
     for place, (block, other) in enumerate(zip(blocks, beside, strict=True)):
-        made = plan(block.survey, method, other and other.survey) if block.survey is not None else None
+        made = plan(block.survey, method, None if other is None else other.survey) if block.survey is not None else None
         if made is not None:
             plans.append((place, made))
     trained = PREDICTORS[method.predictor].trained

@@ -72,7 +72,7 @@ def unpack(
     fi,
     i,
 ):
-    """Decode a channel; where the next word is. Words that are missing are for the caller to notice: `at` is too large."""
+    """Decode a channel; where the next word is, or -1 where words are missing."""
     width = len(lanes)
     steps = (frames + width - 1) // width
     bits = EVEN_BITS if edges is None else LISTED_BITS

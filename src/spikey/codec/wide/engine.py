@@ -42,7 +42,7 @@ BOUND = np.float32(1 << 22)
 
 
 class Table(NamedTuple):
-    """Edges and middles of a converter's codes float32, in codes, and the code of each quarter of one from edges[1] - 1."""
+    """Edges and middles of a converter's codes float32, and the code at each quarter of one from edges[1] - 1 on."""
 
     edges: np.ndarray
     middles: np.ndarray

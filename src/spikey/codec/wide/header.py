@@ -30,9 +30,8 @@ KIND, CENTRE, ORDER, NEAR, BITS, SCALE, PAIR, SHAPE, EXTEND, START, LEVEL, REF0,
     0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 15, 20,
 )  # fmt: skip
 CONSTANT, EVEN, LISTED = 0, 1, 2
-C_KIND, C_CENTRE, C_ORDER, C_NEAR, C_REF, C_BITS, C_SCALE, C_PAIR, C_SHAPE, C_EXTEND, C_START, C_BOOST, C_OWN, C_OTHER, C_LEVEL = (
-    0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 16, 32, 44,
-)  # fmt: skip
+C_KIND, C_CENTRE, C_ORDER, C_NEAR, C_REF, C_BITS, C_SCALE, C_PAIR, C_SHAPE, C_EXTEND, C_START = range(11)  # contexts
+C_BOOST, C_OWN, C_OTHER, C_LEVEL = 11, 16, 32, 44  # the first of five, sixteen and twelve, and one
 
 
 @inlined

@@ -61,7 +61,7 @@ class Fitting(NamedTuple):
     L: np.ndarray
     y: np.ndarray
     w: np.ndarray
-    index: np.ndarray
+    chosen: np.ndarray
     scratch: np.ndarray
     squares: np.ndarray
 
@@ -232,7 +232,7 @@ def choose_weights(stretches, p, looked, k, most_order, frames, judged, row, sto
 
 @kernel
 def try_differences(stretches, p, places, judged, total, row, stored, w, errors):
-    """Of a channel that is nearly determined, whether a difference predicts it better: order 1 to 3, or of a period of 2."""
+    """Whether a difference, of order 1 to 3 or over two samples, predicts a nearly determined channel better."""
     many = stretches.shape[1]
     for c in range(len(DIFFERENCES) + 1):
         again = c == len(DIFFERENCES)
