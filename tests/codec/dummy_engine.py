@@ -70,7 +70,6 @@ RECORD = Predictor(
     method=Method("bytewise", lanes=1),
     configured={},
     engine=lambda: sys.modules[__name__],
-    grouped=False,
     start=None,
     lanes=1,
     companions=False,

@@ -55,7 +55,6 @@ RECORD = Predictor(
     method=Method("last", lanes=1),
     configured={"last": None},
     engine=lambda: channels,
-    grouped=False,
     start=start,
     lanes=1,
     companions=False,

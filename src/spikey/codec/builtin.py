@@ -128,7 +128,6 @@ def _those_fast_beside_it(method: Method) -> tuple[tuple[str, int], ...]:
 
 _side_by_side: dict[str, Any] = {
     "engine": _adaptive,
-    "grouped": False,
     "lanes": 2,
     "companions": False,
     "trained": False,
@@ -177,7 +176,6 @@ register(
         method=None,
         configured={"lstm": "n1-lstm-small", "fixed_input_nn": "n1-fixed"},
         engine=_network,
-        grouped=False,
         start=None,
         lanes=1,
         companions=False,
@@ -194,7 +192,6 @@ register(
         method=Method("max", lanes=1, references=MOST_REFERENCES, longest=LONG),
         configured={},
         engine=_adaptive,
-        grouped=False,
         start=_start_max,
         lanes=1,
         companions=True,
@@ -211,7 +208,6 @@ register(
         method=WIDE,
         configured={"wide": None},
         engine=_wide,
-        grouped=True,
         start=None,
         lanes=1,
         companions=False,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 import numpy as np
 
@@ -55,5 +54,5 @@ def decode_some(payload: Payload, lookup: Lookup, channels: Sequence[int]) -> tu
 def _grouped(payload: Payload) -> GroupedEngine | None:
     if payload.data[:1] and payload.data[0] & NUMBER in NOT_CODED:
         return None
-    record = record_of(payload)
-    return cast(GroupedEngine, record.engine()) if record.grouped else None
+    engine = record_of(payload).engine()
+    return engine if isinstance(engine, GroupedEngine) else None

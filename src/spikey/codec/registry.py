@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -75,6 +75,7 @@ class Engine(Protocol):
         """What a payload contains beside samples; DataError where it is damaged."""
 
 
+@runtime_checkable
 class GroupedEngine(Engine, Protocol):
     """An engine that codes groups of a block's channels, each of which can be decoded alone."""
 
@@ -94,12 +95,11 @@ class Predictor:
 
     name, number: in tables; in the file. about: one line. method: with the predictor's usual options, for those without
     a model. configured: values of `predictor: type:` in a configuration, each with the shipped model that is used until
-    one is trained, or None where none is needed. engine: what runs it. grouped: whether that is a `GroupedEngine`.
-    start: its states for one channel, with the adaptive engine; None with others. lanes: the most that it runs side by
-    side in one channel. companions: whether channels of other recordings may help. trained: whether it needs a model.
-    work: multiplications for a channel's frames, where limits must bound them; None for adaptive predictors, which are
-    fast. compared: predictors, with their lanes, that every block is coded with as well, so that a slower preset is
-    never larger.
+    one is trained, or None where none is needed. engine: what runs it. start: its states for one channel, with the
+    adaptive engine; None with others. lanes: the most that it runs side by side in one channel. companions: whether
+    channels of other recordings may help. trained: whether it needs a model. work: multiplications for a channel's
+    frames, where limits must bound them; None for adaptive predictors, which are fast. compared: predictors, with their
+    lanes, that every block is coded with as well, so that a slower preset is never larger.
     """
 
     name: str
@@ -108,7 +108,6 @@ class Predictor:
     method: Method | None
     configured: dict[str, str | None]
     engine: Callable[[], Engine]
-    grouped: bool
     start: Callable[[Start], Started] | None
     lanes: int
     companions: bool

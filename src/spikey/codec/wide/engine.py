@@ -315,7 +315,7 @@ def facts(payload: Payload, lookup: Lookup) -> Facts:
     directory = parse(payload)
     levels: list[Levels | None] = [None] * payload.count
     references: list[list[int]] = [[] for _ in range(payload.count)]
-    orders = []
+    chosen = np.zeros((payload.count, COLUMNS), np.int64)
     for place, channels in enumerate(directory.groups):
         cursor = directory.cursor(place)
         numbers, _ = numbers_of(read_head(cursor), directory, len(channels), cursor.what)
@@ -323,12 +323,15 @@ def facts(payload: Payload, lookup: Lookup) -> Facts:
             levels[channel] = directory.descriptions[row[header.LEVEL]][0]
             near = row[header.REF0 : header.REF0 + row[header.NEAR]]
             references[channel] = [int(channels[other]) for other in near]
-            orders.append(int(row[header.ORDER]) * 8)
+            chosen[channel] = row
     method: dict[str, object] = {
         "predictor": "wide",
         "coder": "rANS",
         "lanes": directory.lanes,
         "groups": [channels.tolist() for channels in directory.groups],
-        "orders": orders,
+        "constant": np.flatnonzero(chosen[:, header.KIND] == CONSTANT).tolist(),
+        "orders": (chosen[:, header.ORDER] * 8).tolist(),
+        "scale_rates": [[float(choose.RATES[rate]) for rate in choose.PAIRS[pair]] for pair in chosen[:, header.PAIR]],
+        "shapes": chosen[:, header.SHAPE].tolist(),
     }
     return Facts(method, ["floats, packed" if one is None else one.words() for one in levels], references)
