@@ -14,7 +14,7 @@ from spikey.codec.decode import decode_block
 from spikey.codec.encode import encode_block
 from spikey.codec.payload import Lookup, Payload
 from spikey.codec.registry import PREDICTORS, PRESETS
-from spikey.codec.wide import choose, engine, group, numbers
+from spikey.codec.wide import choose, engine, header, numbers
 from spikey.codec.wide.payload import parse
 from spikey.levels.scaled import Scaled
 from spikey.levels.table import Table
@@ -149,7 +149,7 @@ def test_constants_of_the_reference_are_those_of_the_engine():
     np.testing.assert_array_equal(reference_wide.SCALES, choose.SCALE_TABLE)
     np.testing.assert_array_equal(reference_wide.BOOSTS, choose.BOOST_TABLE)
     np.testing.assert_array_equal(reference_wide.RATES, choose.RATES[choose.PAIRS])
-    np.testing.assert_array_equal(reference_wide.PROFILE, group.PROFILE)
+    np.testing.assert_array_equal(reference_wide.PROFILE, header.PROFILE)
 
 
 def test_numbers_of_every_size_come_back():
