@@ -196,7 +196,7 @@ def test_files_of_all_kinds(tmp_path, monkeypatch, blocks):
 def test_golden_files(path):
     data = path.read_bytes()
     with spikey.open(data) as reader:
-        if reader.frames * reader.layout.channels > 4000:
+        if reader.frames * reader.layout.channels > 4000 and not path.name.startswith("fast"):
             pytest.skip("large")
     out = reference.decode(data, [file.read_bytes() for file in SHIPPED.glob("*.safetensors")])
     with spikey.open(data) as reader:

@@ -14,7 +14,7 @@ from spikey.codec.wide.payload import pack_channel
 from spikey.levels.affine import MODELLED_BITS, Affine, spanning
 from spikey.levels.contract import Levels
 from spikey.levels.n1 import FIRST, fits_n1
-from spikey.levels.scaled import Scaled
+from spikey.levels.scaled import Scale, Scaled
 from spikey.levels.table import LARGEST, Table
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ class Described:
     """Codes of a block, integers (frames, channels), and what they stand for.
 
     offsets, steps int64 (channels,): codes of each channel's levels are (entry - offset) / step.
-    levels: for each channel the index of its description. descriptions: levels, and whether the calibration is for them.
-    lows: the packed low bits of the channels that have such. exact: whether differences of entries fit into 24 bits. constant: of
-    each channel.
+    levels: for each channel the index of its description. descriptions: levels, and whether they are calibrated.
+    lows: the packed low bits of the channels that have such. exact: whether differences of entries fit into 24 bits.
+    constant: of each channel.
     """
 
     codes: np.ndarray
@@ -233,11 +233,12 @@ def _any(block: Block) -> Described | None:
     index: dict[bytes, int] = {}
     levels_at = np.zeros(count, np.int64)
     descriptions: list[Description] = []
-    for channel, (levels, calibrated) in enumerate(found):
-        key = b"" if levels is None else bytes([levels.number, calibrated]) + levels.write()
+    for channel, described in enumerate(found):
+        which, known = described
+        key = b"" if which is None else bytes([which.number, known]) + which.write()
         if key not in index:
             index[key] = len(descriptions)
-            descriptions.append((levels, calibrated))
+            descriptions.append(described)
         levels_at[channel] = index[key]
     zeros, ones = np.zeros(count, np.int64), np.ones(count, np.int64)
     constant = (codes == codes[:1]).all(axis=0) if frames else np.ones(count, bool)
@@ -246,12 +247,13 @@ def _any(block: Block) -> Described | None:
 
 def _share(found: list[Description], codes: np.ndarray) -> None:
     """Let channels have the same levels where that costs no bits of their codes: spanning grids, united tables."""
-    even: dict[object, list[int]] = {}
-    tables: dict[object, list[int]] = {}
+    even: dict[Scale | None, list[int]] = {}
+    tables: dict[Scale | None, list[int]] = {}
     for channel, (levels, calibrated) in enumerate(found):
         if levels is None:
             continue
-        scale, inner = None, levels
+        scale: Scale | None = None
+        inner: Levels = levels
         if isinstance(levels, Scaled):
             if levels.patches:
                 continue
@@ -260,15 +262,15 @@ def _share(found: list[Description], codes: np.ndarray) -> None:
             even.setdefault(scale, []).append(channel)
         elif isinstance(inner, Table):
             tables.setdefault(scale, []).append(channel)
-    for scale, channels in even.items():
+    for gain, channels in even.items():
         grids_of = [_inner(found[c][0], Affine) for c in channels]
         span = spanning(grids_of)
         if span.alphabet > 1 << MODELLED_BITS:
             continue
         for c, grid in zip(channels, grids_of, strict=True):
             codes[:, c] = (codes[:, c].astype(np.int64) * grid.step + (grid.offset - span.offset)) // span.step
-            found[c] = (span if scale is None else Scaled(scale, span), False)  # type: ignore[arg-type]
-    for scale, channels in tables.items():
+            found[c] = (span if gain is None else Scaled(gain, span), False)
+    for gain, channels in tables.items():
         listed = [np.array(_inner(found[c][0], Table).values, np.int64) for c in channels]
         union = np.unique(np.concatenate(listed))
         if len(channels) < 2 or len(union) > LARGEST:
@@ -280,7 +282,7 @@ def _share(found: list[Description], codes: np.ndarray) -> None:
             inside = np.searchsorted(union, own[-1], "right") - np.searchsorted(union, own[0])
             if together or inside <= SHARED * len(own) + 2:
                 codes[:, c] = np.searchsorted(union, own).astype(np.int32)[codes[:, c]]
-                found[c] = (common if scale is None else Scaled(scale, common), False)  # type: ignore[arg-type]
+                found[c] = (common if gain is None else Scaled(gain, common), False)
 
 
 def _inner(levels: Levels | None, kind: type[Kind]) -> Kind:

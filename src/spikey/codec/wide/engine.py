@@ -15,11 +15,13 @@ from spikey.codec.low_bits import unpack_bits
 from spikey.codec.method import Method
 from spikey.codec.payload import EncodedBlock, Facts, Lookup, Payload
 from spikey.codec.survey import Block
-from spikey.codec.wide import choose, group, shapes
+from spikey.codec.wide import choose, fold, group, header, shapes
 from spikey.codec.wide.describe import Described, describe
 from spikey.codec.wide.fit import MARGIN, SIZE, TAIL
-from spikey.codec.wide.group import COLUMNS, CONSTANT, EVEN, HISTORY, LISTED
+from spikey.codec.wide.header import COLUMNS, CONSTANT, EVEN, LISTED
+from spikey.codec.wide.lanes import HISTORY
 from spikey.codec.wide.order import groups_of
+from spikey.codec.wide.parameters import choose_parameters
 from spikey.codec.wide.payload import Directory, pack_group, parse, read_channel, read_head, read_words, write
 from spikey.levels.affine import Affine
 from spikey.levels.contract import Levels
@@ -40,7 +42,7 @@ BOUND = np.float32(1 << 22)
 
 
 class Table(NamedTuple):
-    """Edges and middles of a converter's codes float32, in codes, and the code of each quarter of one from edges[1] - 1."""
+    """Edges and middles of a converter's codes float32, and the code at each quarter of one from edges[1] - 1 on."""
 
     edges: np.ndarray
     middles: np.ndarray
@@ -130,27 +132,27 @@ def encode_group(
     offsets, steps = described.offsets[channels], described.steps[channels]
     starts, length = _stretches(frames, codes.shape[1])
     stretches = np.empty((count, len(starts), MARGIN + length + TAIL))
-    group.sample_stretches(codes, channels, offsets, steps, starts, length, stretches)
+    fold.sample_stretches(codes, channels, offsets, steps, starts, length, stretches)
     centres = np.empty(count)
-    group.centre(stretches, length, centres, listed)
+    fold.centre(stretches, length, centres, listed)
     width, steps_of = _lanes(lanes), -(-frames // lanes)
     rows = space.rows[: count * (HISTORY + steps_of + 2) * lanes].reshape(count, -1, lanes)
     shifts = offsets + np.where(listed, 0, centres).astype(np.int64) * steps
-    group.fill(width, codes, channels, shifts, steps, described.exact, rows)
+    fold.fill(width, codes, channels, shifts, steps, described.exact, rows)
     coded, constant = None, described.constant[channels]
     if table is not None:
         coded = np.empty((count, steps_of, lanes), np.int32)
-        group.list_codes(width, frames, listed & ~constant, table, centres, length, rows, coded, stretches)
+        fold.list_codes(width, frames, listed & ~constant, table, centres, length, rows, coded, stretches)
     numbers, stored = np.zeros((count, COLUMNS), np.int64), np.zeros((count, SIZE))
-    numbers[:, group.CENTRE] = centres
-    numbers[:, group.LEVEL] = level
+    numbers[:, header.CENTRE] = centres
+    numbers[:, header.LEVEL] = level
     kinds = np.where(constant, CONSTANT, np.where(listed, LISTED, EVEN))
-    group.choose_parameters(
+    choose_parameters(
         width, frames, stretches, near, LONG_ORDER if codes.shape[1] <= FEW_CHANNELS else ORDER, kinds, shapes.COSTS,
         *TABLES, rows, numbers, stored,
     )  # fmt: skip
     head = np.zeros(64 + 8 * count * (SIZE + COLUMNS), np.uint8)
-    head = head[: group.write_numbers(numbers, stored, head)]
+    head = head[: header.write_numbers(numbers, stored, head)]
     lows = b"".join(described.lows.get(int(channel), b"") for channel in channels)
     if constant.all():
         return pack_group(head, lows, None, None)
@@ -161,7 +163,7 @@ def encode_group(
     return pack_group(head, lows, state, space.words[at:])
 
 
-TABLES = (choose.RATES, choose.PAIRS, choose.SCALE_TABLE, choose.BOOST_TABLE, group.PROFILE)
+TABLES = (choose.RATES, choose.PAIRS, choose.SCALE_TABLE, choose.BOOST_TABLE, header.PROFILE)
 LIMITS = np.array([choose.SCALES, len(choose.PAIRS), shapes.SHAPES, choose.BOOSTS], np.int64)
 
 
@@ -251,7 +253,7 @@ def decode_group(
     cursor = directory.cursor(place)
     what = cursor.what
     numbers, stored = numbers_of(read_head(cursor), directory, count, what)
-    described = [directory.descriptions[level][0] for level in numbers[:, group.LEVEL]]
+    described = [directory.descriptions[level][0] for level in numbers[:, header.LEVEL]]
     lows: list[bytes | np.ndarray] = []
     for levels in described:
         if levels is None:
@@ -260,9 +262,9 @@ def decode_group(
             lows.append(cursor.take((frames * levels.low_bits + 7) // 8))
     width = _lanes(lanes)
     rows = space.rows[: count * (HISTORY + -(-frames // lanes) + 2) * lanes].reshape(count, -1, lanes)
-    listed = numbers[:, group.KIND] == LISTED
+    listed = numbers[:, header.KIND] == LISTED
     coded = np.empty((count, -(-frames // lanes), lanes), np.int32) if listed.any() else None
-    if (numbers[:, group.KIND] == CONSTANT).all():
+    if (numbers[:, header.KIND] == CONSTANT).all():
         rows[:] = 0
     else:
         state, words = read_words(cursor, lanes)
@@ -276,13 +278,13 @@ def decode_group(
     if samples.dtype.kind == "i" and samples.dtype.itemsize in (2, 4) and len(even) == count and coded is None:
         offsets = np.array([levels.offset for levels in even], np.int64)
         steps = np.array([levels.step for levels in even], np.int64)
-        group.unfold(width, rows, numbers, channels, offsets, steps, samples)
+        fold.unfold(width, rows, numbers, channels, offsets, steps, samples)
         return
     codes = np.empty((frames, count), np.int32)
     if coded is not None:
-        group.rows_of_codes(width, listed, coded, rows)
-        numbers[listed, group.CENTRE] = 0
-    group.unfold(width, rows, numbers, np.arange(count), np.zeros(count, np.int64), np.ones(count, np.int64), codes)
+        fold.rows_of_codes(width, listed, coded, rows)
+        numbers[listed, header.CENTRE] = 0
+    fold.unfold(width, rows, numbers, np.arange(count), np.zeros(count, np.int64), np.ones(count, np.int64), codes)
     for index, channel in enumerate(channels):
         levels, kept = described[index], lows[index]
         if levels is None or isinstance(kept, np.ndarray):
@@ -299,11 +301,11 @@ def numbers_of(head: np.ndarray, directory: Directory, count: int, what: str) ->
     """What was chosen for each channel of a group, and its weights; DataError for what no encoder writes."""
     numbers, stored = np.zeros((count, COLUMNS), np.int64), np.zeros((count, SIZE))
     kinds = np.array([LISTED if calibrated else EVEN for _, calibrated in directory.descriptions], np.int64)
-    if not group.read_numbers(head, kinds, LIMITS, numbers, stored):
+    if not header.read_numbers(head, kinds, LIMITS, numbers, stored):
         raise DataError(f"{what}: describes a channel in a way that this version does not know")
     alphabets = np.array([1 if levels is None else levels.alphabet for levels, _ in directory.descriptions])
-    centres = numbers[:, group.CENTRE]
-    if (centres < 0).any() or (centres >= alphabets[numbers[:, group.LEVEL]]).any():
+    centres = numbers[:, header.CENTRE]
+    if (centres < 0).any() or (centres >= alphabets[numbers[:, header.LEVEL]]).any():
         raise DataError(f"{what}: has a channel around a code that it does not have")
     return numbers, stored
 
@@ -318,8 +320,8 @@ def facts(payload: Payload, lookup: Lookup) -> Facts:
         cursor = directory.cursor(place)
         numbers, _ = numbers_of(read_head(cursor), directory, len(channels), cursor.what)
         for row, channel in zip(numbers, channels, strict=True):
-            levels[channel] = directory.descriptions[row[group.LEVEL]][0]
-            near = row[group.REF0 : group.REF0 + row[group.NEAR]]
+            levels[channel] = directory.descriptions[row[header.LEVEL]][0]
+            near = row[header.REF0 : header.REF0 + row[header.NEAR]]
             references[channel] = [int(channels[other]) for other in near]
             chosen[channel] = row
     method: dict[str, object] = {
@@ -327,9 +329,9 @@ def facts(payload: Payload, lookup: Lookup) -> Facts:
         "coder": "rANS",
         "lanes": directory.lanes,
         "groups": [channels.tolist() for channels in directory.groups],
-        "constant": np.flatnonzero(chosen[:, group.KIND] == CONSTANT).tolist(),
-        "orders": (chosen[:, group.ORDER] * 8).tolist(),
-        "scale_rates": [[float(choose.RATES[rate]) for rate in choose.PAIRS[pair]] for pair in chosen[:, group.PAIR]],
-        "shapes": chosen[:, group.SHAPE].tolist(),
+        "constant": np.flatnonzero(chosen[:, header.KIND] == CONSTANT).tolist(),
+        "orders": (chosen[:, header.ORDER] * 8).tolist(),
+        "scale_rates": [[float(choose.RATES[rate]) for rate in choose.PAIRS[pair]] for pair in chosen[:, header.PAIR]],
+        "shapes": chosen[:, header.SHAPE].tolist(),
     }
     return Facts(method, ["floats, packed" if one is None else one.words() for one in levels], references)

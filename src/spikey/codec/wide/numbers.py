@@ -68,7 +68,7 @@ def put_number(value, chances, context, coder, out):
     for i in range(count - 1, -1, -1):
         bit = (v >> i) & 1
         if i == count - 1:
-            put_bit(bit, chances, context, PREFIX + min(count, 11), coder, out)
+            put_bit(bit, chances, context, PREFIX + (count if count < 11 else 11), coder, out)
         else:
             _put(bit, coder[RANGE] >> 1, coder, out)
 
@@ -157,7 +157,7 @@ def take_number(chances, context, coder, data):
     v = np.int64(1)
     for i in range(count - 1, -1, -1):
         if i == count - 1:
-            v = (v << 1) | take_bit(chances, context, PREFIX + min(count, 11), coder, data)
+            v = (v << 1) | take_bit(chances, context, PREFIX + (count if count < 11 else 11), coder, data)
         else:
             v = (v << 1) | _take(coder[RANGE] >> 1, coder, data)
     return v - 1
