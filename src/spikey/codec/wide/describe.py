@@ -13,7 +13,7 @@ from spikey.codec.wide.jit import kernel
 from spikey.codec.wide.payload import pack_channel
 from spikey.levels.affine import MODELLED_BITS, Affine, spanning
 from spikey.levels.contract import Levels
-from spikey.levels.n1 import FIRST, fits_n1
+from spikey.levels.n1 import FEWEST, FIRST, N1_CODES, N1_VALUES, N1Levels, fits_n1
 from spikey.levels.scaled import Scale, Scaled
 from spikey.levels.table import LARGEST, Table
 
@@ -51,19 +51,54 @@ class Described:
 def describe(block: Block) -> Described | None:
     """Look at a block; None where a channel has no levels."""
     samples = block.samples
-    if samples.dtype.name in FAST_TYPES and len(samples):
+    found = None
+    if samples.dtype == np.int16 and len(samples) >= FEWEST and fits_n1(samples[:FIRST]):
+        found = _n1(samples, block.calibration)
+    elif samples.dtype.name in FAST_TYPES and len(samples):
         found = _even(samples, block.calibration)
-        if found is not None:
-            return found
-    return _any(block)
+    found = found or _any(block)
+    if found is not None:
+        found.codes.flags.writeable = False  # so that kernels are compiled for one type of array
+    return found
+
+
+def _n1(samples: np.ndarray, calibration: Calibration | None) -> Described | None:
+    """The description of a block of which all samples are the N1's; None where one is not."""
+    frames, count = samples.shape
+    codes = np.empty((frames, count), np.int16)
+    if not n1_codes_of(np.ascontiguousarray(samples), N1_VALUES, codes):
+        return None
+    constant = (codes == codes[0]).all(axis=0)
+    levels = np.zeros(count, np.int64)
+    if calibration is not None and "offset" not in calibration.metadata and calibration.alphabet == N1_CODES:
+        for channel in np.flatnonzero(~constant):
+            levels[channel] = suits(codes[:, channel], calibration)
+    descriptions: list[Description] = [(N1Levels(), False), (N1Levels(), True)]
+    if levels.all() or not levels.any():
+        descriptions, levels = [descriptions[int(levels[0])]], np.zeros(count, np.int64)
+    zeros, ones = np.zeros(count, np.int64), np.ones(count, np.int64)
+    return Described(codes, zeros, ones, levels, descriptions, {}, True, constant)
+
+
+@kernel
+def n1_codes_of(samples, values, codes):
+    """Fill in the N1's codes; False where a sample is none of its values."""
+    for t in range(samples.shape[0]):
+        for c in range(samples.shape[1]):
+            v = samples[t, c]
+            code = (v >> 6) + 512
+            if values[np.uint64(code)] != v:
+                return False
+            codes[t, c] = code
+    return True
 
 
 def _even(samples: np.ndarray, calibration: Calibration | None) -> Described | None:
     """The description of a block whose channels are all on even grids; None where that is not so."""
-    if samples.dtype == np.int16 and any(fits_n1(samples[:FIRST, c]) for c in range(min(samples.shape[1], 4))):
-        return None
     if samples.dtype.name in ("int8", "uint8", "uint16"):
         samples = samples.astype(np.int32)
+    samples = np.ascontiguousarray(samples).view()
+    samples.flags.writeable = False
     frames, count = samples.shape
     lows, highs = np.empty(count, samples.dtype), np.empty(count, samples.dtype)
     extent(samples, lows, highs)

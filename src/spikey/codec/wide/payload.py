@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 CALIBRATED = 8  # bit of a description's first byte, above the number of its level map
 PACKED = 16  # a description of channels that have no levels
-LANES = (8, 32)  # by the bits of a payload's first byte above the predictor's number
+LANES = (8, 64)  # by the bits of a payload's first byte above the predictor's number
 GROUP = 32  # channels of a group, at most
 CHECKSUM_BYTES = 4
 FRAMES_A_RUN, FEW_RUNS = 128, 18  # of a line of levels: an encoder writes no more, so that many channels can share one
