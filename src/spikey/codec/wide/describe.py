@@ -13,7 +13,9 @@ from spikey.codec.wide.jit import kernel
 from spikey.levels.affine import MODELLED_BITS, Affine, spanning
 from spikey.levels.contract import Levels
 from spikey.levels.n1 import FIRST, fits_n1
-from spikey.levels.scaled import Scaled
+from spikey.levels.rescaled import Rescaled
+from spikey.levels.rescaled_sharing import unite
+from spikey.levels.scaled import Scale, Scaled
 from spikey.levels.table import LARGEST, Table
 
 if TYPE_CHECKING:
@@ -239,11 +241,15 @@ def _any(block: Block) -> Described | None:
 
 
 def _share(found: list[tuple[Levels, bool]], codes: np.ndarray) -> None:
-    """Let channels have the same levels where that costs no bits of their codes: spanning grids, united tables."""
-    even: dict[object, list[int]] = {}
-    tables: dict[object, list[int]] = {}
+    """Let channels have the same levels where that costs no bits of their codes: spanning grids, united tables; or
+    similar ones: lines of one fraction.
+    """
+    even: dict[Scale | None, list[int]] = {}
+    tables: dict[Scale | None, list[int]] = {}
+    lines: dict[Scale | None, list[int]] = {}
     for channel, (levels, calibrated) in enumerate(found):
-        scale, inner = None, levels
+        scale: Scale | None = None
+        inner = levels
         if isinstance(levels, Scaled):
             if levels.patches:
                 continue
@@ -252,6 +258,14 @@ def _share(found: list[tuple[Levels, bool]], codes: np.ndarray) -> None:
             even.setdefault(scale, []).append(channel)
         elif isinstance(inner, Table):
             tables.setdefault(scale, []).append(channel)
+        elif isinstance(inner, Rescaled):
+            lines.setdefault(scale, []).append(channel)
+    for scale, channels in lines.items():
+        maps = [_inner(found[c][0], Rescaled) for c in channels]
+        united = unite(maps, [np.flatnonzero(np.bincount(codes[:, c])) for c in channels])
+        for c, (line, add) in zip(channels, united, strict=True):
+            codes[:, c] += add
+            found[c] = (line if scale is None else Scaled(scale, line), False)
     for scale, channels in even.items():
         grids_of = [_inner(found[c][0], Affine) for c in channels]
         span = spanning(grids_of)
@@ -259,7 +273,7 @@ def _share(found: list[tuple[Levels, bool]], codes: np.ndarray) -> None:
             continue
         for c, grid in zip(channels, grids_of, strict=True):
             codes[:, c] = (codes[:, c].astype(np.int64) * grid.step + (grid.offset - span.offset)) // span.step
-            found[c] = (span if scale is None else Scaled(scale, span), False)  # type: ignore[arg-type]
+            found[c] = (span if scale is None else Scaled(scale, span), False)
     for scale, channels in tables.items():
         listed = [np.array(_inner(found[c][0], Table).values, np.int64) for c in channels]
         union = np.unique(np.concatenate(listed))
@@ -272,7 +286,7 @@ def _share(found: list[tuple[Levels, bool]], codes: np.ndarray) -> None:
             inside = np.searchsorted(union, own[-1], "right") - np.searchsorted(union, own[0])
             if together or inside <= SHARED * len(own) + 2:
                 codes[:, c] = np.searchsorted(union, own).astype(np.int32)[codes[:, c]]
-                found[c] = (common if scale is None else Scaled(scale, common), False)  # type: ignore[arg-type]
+                found[c] = (common if scale is None else Scaled(scale, common), False)
 
 
 def _inner(levels: Levels, kind: type[Kind]) -> Kind:

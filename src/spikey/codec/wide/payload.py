@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from spikey.codec.wide.describe import Described
 
 CALIBRATED = 8  # bit of a description's first byte, above the number of its level map
+REPEATED = 4  # bits below those that count the bytes which the levels begin with as those before do
+MOST_REPEATED = 15
 LANES = (8, 32)  # by the bits of a payload's first byte above the predictor's number
 GROUP = 32  # channels of a group, at most
 CHECKSUM_BYTES = 4
@@ -42,12 +44,22 @@ class Directory:
 def write(lanes: int, described: Described, groups: Sequence[np.ndarray], packed: Sequence[bytes]) -> bytes:
     """A payload."""
     out = [bytes([PREDICTORS["wide"].number | LANES.index(lanes) << 4]), varint(len(described.descriptions) - 1)]
+    before = b""
     for levels, calibrated in described.descriptions:
-        out.append(bytes([levels.number | CALIBRATED * calibrated]) + levels.write())
+        fields = levels.write()
+        repeated = _repeated(fields, before)
+        out.append(bytes([levels.number | CALIBRATED * calibrated | repeated << REPEATED]) + fields[repeated:])
+        before = fields
     out.append(_groups(groups))
     if len(packed) > 1:
         out += [varint(len(data)) + crc32(data).to_bytes(CHECKSUM_BYTES, "little") for data in packed]
     return b"".join([*out, *packed])
+
+
+def _repeated(fields: bytes, before: bytes) -> int:
+    """How many bytes levels begin with that those before them begin with, as far as that can be written."""
+    same = [one == other for one, other in zip(fields[:MOST_REPEATED], before, strict=False)]
+    return [*same, False].index(False)
 
 
 def _groups(groups: Sequence[np.ndarray]) -> bytes:
@@ -84,6 +96,27 @@ def _read_groups(cursor: Cursor, count: int) -> list[np.ndarray]:
     return groups
 
 
+class _Fields(Cursor):
+    """Reads levels of which the first bytes are those of the levels before."""
+
+    def __init__(self, before: bytes, repeated: int, cursor: Cursor):
+        super().__init__(before[:repeated], cursor.what)
+        self._cursor, self._start = cursor, cursor.at
+        if repeated > len(before):
+            raise DataError(f"{cursor.what}: repeats more of a description than there is")
+
+    def take(self, count: int) -> bytes:
+        """The next `count` bytes."""
+        repeated = super().take(min(count, len(self.data) - self.at))
+        return repeated + self._cursor.take(count - len(repeated))
+
+    def all(self) -> bytes:
+        """The bytes of the levels, once these have been read."""
+        if self.at < len(self.data):
+            raise DataError(f"{self.what}: repeats more of a description than it needs")
+        return bytes(self.data) + bytes(self._cursor.data[self._start : self._cursor.at])
+
+
 def parse(payload: Payload) -> Directory:
     """Take a payload apart; DataError for what no encoder writes."""
     what = payload.what
@@ -93,15 +126,16 @@ def parse(payload: Payload) -> Directory:
     lanes = cursor.byte() >> 4
     if lanes >= len(LANES):
         raise DataError(f"{what}: is coded by a method that this version does not know")
-    descriptions = []
+    descriptions: list[tuple[Levels, bool]] = []
+    before = b""
     for _ in range(cursor.varint(payload.count - 1) + 1):
         flags = cursor.byte()
-        if flags >= 2 * CALIBRATED:
-            raise DataError(f"{what}: describes a channel in a way that this version does not know")
-        levels = read_levels(flags & 7, cursor)
+        fields = _Fields(before, flags >> REPEATED, cursor)
+        levels = read_levels(flags & 7, fields)
         if isinstance(levels, Scaled) and payload.dtype.kind != "f":
             raise DataError(f"{what}: describes a channel of samples of another type")
         descriptions.append((levels, bool(flags & CALIBRATED)))
+        before = fields.all()
     groups = _read_groups(cursor, payload.count)
     if len(groups) == 1:
         return Directory(LANES[lanes], descriptions, groups, [memoryview(cursor.rest())])
