@@ -10,7 +10,6 @@ import numpy as np
 from spikey.base.errors import DataError
 from spikey.base.wire import Cursor, varint, zigzag
 from spikey.levels.contract import LEVEL_MAPS, LevelMap, Levels, Values
-from spikey.levels.rescaled_search import find_rescaled
 
 LARGEST = 4096  # values
 LOOKED_UP = 1 << 17  # values between the ends of a table of which every one is listed, which is faster
@@ -65,6 +64,8 @@ def _find(values: Values) -> Levels | None:
     table = _worthwhile(values.array, levels, values.step)
     if table is None:
         return None
+    from spikey.levels.rescaled_search import find_rescaled  # few recordings need it
+
     line = find_rescaled(_distinct(values.array).astype(np.int64))
     return Table(tuple(int(value) for value in table)) if line is None else line
 

@@ -14,7 +14,6 @@ from spikey.levels.affine import MODELLED_BITS, Affine, spanning
 from spikey.levels.contract import Levels
 from spikey.levels.n1 import FIRST, fits_n1
 from spikey.levels.rescaled import Rescaled
-from spikey.levels.rescaled_sharing import unite
 from spikey.levels.scaled import Scale, Scaled
 from spikey.levels.table import LARGEST, Table
 
@@ -261,6 +260,8 @@ def _share(found: list[tuple[Levels, bool]], codes: np.ndarray) -> None:
         elif isinstance(inner, Rescaled):
             lines.setdefault(scale, []).append(channel)
     for scale, channels in lines.items():
+        from spikey.levels.rescaled_sharing import unite  # few recordings need it
+
         maps = [_inner(found[c][0], Rescaled) for c in channels]
         united = unite(maps, [np.flatnonzero(np.bincount(codes[:, c])) for c in channels])
         for c, (line, add) in zip(channels, united, strict=True):
