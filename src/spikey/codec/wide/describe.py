@@ -14,6 +14,7 @@ from spikey.codec.wide.payload import pack_channel
 from spikey.levels.affine import MODELLED_BITS, Affine, spanning
 from spikey.levels.contract import Levels
 from spikey.levels.n1 import FEWEST, FIRST, N1_CODES, N1_VALUES, N1Levels, fits_n1
+from spikey.levels.rescaled import Rescaled
 from spikey.levels.scaled import Scale, Scaled
 from spikey.levels.table import LARGEST, Table
 
@@ -281,9 +282,12 @@ def _any(block: Block) -> Described | None:
 
 
 def _share(found: list[Description], codes: np.ndarray) -> None:
-    """Let channels have the same levels where that costs no bits of their codes: spanning grids, united tables."""
+    """Let channels have the same levels where that costs no bits of their codes: spanning grids, united tables; or
+    similar ones: lines of one fraction.
+    """
     even: dict[Scale | None, list[int]] = {}
     tables: dict[Scale | None, list[int]] = {}
+    lines: dict[Scale | None, list[int]] = {}
     for channel, (levels, calibrated) in enumerate(found):
         if levels is None:
             continue
@@ -297,6 +301,16 @@ def _share(found: list[Description], codes: np.ndarray) -> None:
             even.setdefault(scale, []).append(channel)
         elif isinstance(inner, Table):
             tables.setdefault(scale, []).append(channel)
+        elif isinstance(inner, Rescaled):
+            lines.setdefault(scale, []).append(channel)
+    for gain, channels in lines.items():
+        from spikey.levels.rescaled_sharing import unite  # few recordings need it
+
+        maps = [_inner(found[c][0], Rescaled) for c in channels]
+        united = unite(maps, [np.flatnonzero(np.bincount(codes[:, c])) for c in channels])
+        for c, (line, add) in zip(channels, united, strict=True):
+            codes[:, c] += add
+            found[c] = (line if gain is None else Scaled(gain, line), False)
     for gain, channels in even.items():
         grids_of = [_inner(found[c][0], Affine) for c in channels]
         span = spanning(grids_of)
