@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from spikey.base.errors import DataError
 from spikey.codec.payload import Lookup, Payload, record_of
-from spikey.codec.registry import PREDICTORS
+from spikey.codec.registry import PREDICTORS, GroupedEngine
 
 
 def decode_block(payload: Payload, lookup: Lookup | None = None) -> np.ndarray:
@@ -29,3 +30,15 @@ def decode_blocks(payloads: Sequence[Payload], lookup: Lookup | None = None) -> 
         found = PREDICTORS[name].engine().decode([payloads[place] for place in places], lookup or Lookup())
         decoded.update(zip(places, found, strict=True))
     return [decoded[place] for place in range(len(payloads))]
+
+
+def rescue_block(payload: Payload, lookup: Lookup | None = None) -> tuple[np.ndarray, list[int]]:
+    """The samples (frames, channels) of a damaged payload where a checksum within it vouches for them, zeros elsewhere,
+    and the channels that are lost.
+
+    Raises DataError where nothing can be rescued.
+    """
+    engine = record_of(payload).engine()
+    if not isinstance(engine, GroupedEngine):
+        raise DataError(f"{payload.what}: has no groups of channels that could be whole")
+    return engine.rescue(payload, lookup or Lookup())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -73,6 +73,19 @@ class Engine(Protocol):
 
     def facts(self, payload: Payload, lookup: Lookup) -> Facts:
         """What a payload contains beside samples; DataError where it is damaged."""
+
+
+@runtime_checkable
+class GroupedEngine(Protocol):
+    """An engine whose payloads contain groups of channels that can be decoded by themselves."""
+
+    def decode_some(self, payload: Payload, lookup: Lookup, channels: Sequence[int]) -> tuple[np.ndarray, list[int]]:
+        """Samples (frames, channels) of some channels, zeros where they are damaged, and those that are."""
+
+    def rescue(self, payload: Payload, lookup: Lookup) -> tuple[np.ndarray, list[int]]:
+        """`decode_some` of all channels, where a group's own checksum tells what is damaged; DataError where none
+        does.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from spikey.base.errors import DamagedError, DataError, UsageError
-from spikey.codec.decode import decode_block, decode_blocks
+from spikey.codec.decode import decode_block, decode_blocks, rescue_block
 from spikey.codec.method import MOST_TOGETHER, SAMPLES_TOGETHER
 from spikey.codec.payload import Facts, Lookup, Payload, facts_of, needs_model
 from spikey.coding.packed_bytes import unpack_bytes
@@ -24,7 +24,7 @@ from spikey.container.layout import (
     STORED_BYTE,
     Block,
 )
-from spikey.container.salvage import describe
+from spikey.container.salvage import Extent, describe, stretches_of
 from spikey.container.structure import Structure
 from spikey.container.window import Companions
 from spikey.recording.layout import pack, unpack
@@ -106,6 +106,18 @@ class BlockDecoder:
         except DataError as error:
             raise DamagedError(str(error), [block.extent]) from None
         return content
+
+    def rescue(self, block: Block) -> tuple[np.ndarray, list[Extent]]:
+        """What is left of a damaged block: samples (frames, channels), zeros where they are lost, and where that is."""
+        try:
+            what = Payload(self.payload(block), block.frames, block.channels, self.layout.memory_dtype, self.file.name)
+            samples, lost = rescue_block(what, self._lookup())
+        except MissingDependency:
+            raise
+        except DataError:
+            return np.zeros((block.frames, block.channels), self.layout.memory_dtype), [block.extent]
+        first, end, low, _ = block.extent
+        return samples, [(first, end, low + a, low + b) for a, b in stretches_of(lost)]
 
     def unpack(self, block: Block, payload: bytes, what: str) -> tuple[bytes | np.ndarray, bytes]:
         """A block's content, unchecked, and the bytes that its checksum covers."""

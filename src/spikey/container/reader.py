@@ -257,8 +257,12 @@ class Reader(ArrayFacts):
             assert isinstance(content, np.ndarray)
             samples = content if self.restoration is None else self.restoration.restore(content, block)
         except DamagedError as error:
-            self.lose(error)
-            samples = np.zeros((block.frames, block.channels), dtype=self.dtype)
+            if not self.salvage or self.header.single or self.restoration is not None:
+                self.lose(error)
+                samples = np.zeros((block.frames, block.channels), dtype=self.dtype)
+            else:
+                samples, lost = self.decoder.rescue(block)
+                self.lose(DamagedError(str(error), lost))
         self.cache.put(block.offset, samples)
         return samples
 

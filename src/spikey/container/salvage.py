@@ -88,6 +88,19 @@ def read_around(read_at: Callable[[int, int], bytes], offset: int, count: int) -
     return read_at(offset, head) + bytes(count - head - tail) + read_at(end - tail, tail)
 
 
+def stretches_of(channels: list[int]) -> Iterator[tuple[int, int]]:
+    """Ascending channels as ranges, first and end.
+
+    >>> list(stretches_of([0, 1, 2, 5, 7, 8]))
+    [(0, 3), (5, 6), (7, 9)]
+    """
+    first = 0
+    for place, channel in enumerate(channels):
+        if place + 1 == len(channels) or channels[place + 1] != channel + 1:
+            yield channels[first], channel + 1
+            first = place + 1
+
+
 def uncovered(blocks: list[Block], frames: int, channels: int) -> Iterator[Extent]:
     """The extents of `frames` frames of `channels` channels that lie in no block of samples."""
     extents = np.array([b.extent for b in blocks if b.kind == BLOCK_SAMPLES], dtype=np.int64).reshape(-1, 4)

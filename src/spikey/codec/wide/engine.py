@@ -146,7 +146,7 @@ def _stretches(frames: int, channels: int) -> tuple[np.ndarray, int]:
     most = max(FRAMES, FEW_SAMPLES // channels)
     if frames <= most + most // 4:
         return np.zeros(1, np.int64), max((frames - 1) // 8 * 8, 8)
-    length = most // STRETCHES
+    length = most // STRETCHES // 8 * 8
     return (frames - length - 2) * np.arange(STRETCHES, dtype=np.int64) // (STRETCHES - 1), length
 
 
@@ -189,6 +189,13 @@ def decode_some(payload: Payload, lookup: Lookup, channels: Sequence[int]) -> tu
         order = np.argsort(inside)
         samples[:, hit] = part[:, order[np.searchsorted(inside, wanted[hit], sorter=order)]]
     return samples, sorted(damaged)
+
+
+def rescue(payload: Payload, lookup: Lookup) -> tuple[np.ndarray, list[int]]:
+    """`decode_some` of all channels of several groups; DataError where there is one, whose checksum is the block's."""
+    if len(parse(payload).groups) == 1:
+        raise DataError(f"{payload.what}: has one group of channels, which is damaged")
+    return decode_some(payload, lookup, range(payload.count))
 
 
 def _table(directory: Directory, lookup: Lookup, what: str) -> Table | None:
