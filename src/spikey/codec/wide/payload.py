@@ -218,10 +218,10 @@ def _check_work(levels: Levels, payload: Payload) -> None:
 
 def pack_group(head: np.ndarray, lows: bytes, state: np.ndarray | None, words: np.ndarray | None) -> bytes:
     """A group: its numbers, low bits, and where a channel moves the lanes' states and their words."""
-    out = varint(len(head)) + head.tobytes() + lows
-    if state is None or words is None:
-        return out
-    return out + state.astype("<u4").tobytes() + words.astype("<u2").tobytes()
+    parts = [varint(len(head)), head.data, lows]
+    if state is not None and words is not None:
+        parts += [state.astype("<u4", copy=False).data, words.astype("<u2", copy=False).data]
+    return b"".join(parts)
 
 
 def read_head(cursor: Cursor) -> np.ndarray:
