@@ -385,3 +385,15 @@ if __name__ == "__main__":
         path = FOLDER / f"{name}.chunk"
         if not path.exists():  # a released chunk is never written again
             path.write_bytes(encode_chunk(make()))
+
+
+def test_weights_of_very_different_precision_follow_each_other():
+    """Single large samples among zeros: what is expected of the next channel's weights stays within their bounds."""
+    array = np.zeros((32, 32), np.int16)
+    for frame, channel, value in (
+        *((1, 18, -7), (5, 25, 32767), (12, 24, -7), (17, 16, 1), (18, 2, -1), (21, 16, 12345), (21, 22, 32767)),
+        *((22, 23, -7), (26, 6, 4095), (28, 16, 255), (29, 9, 32767)),
+    ):
+        array[frame, channel] = value
+    same(decode_chunk(encode_chunk(array)), array)
+    same(reference_chunks.decode(encode_chunk(array), [N1_FILE.read_bytes()]), array)

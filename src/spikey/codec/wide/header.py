@@ -44,7 +44,7 @@ def expected(previous, old, slot, own, bits):
         v = previous[before + slot] if slot < LAGS * old[NEAR] else 0.0
     shift = bits - old[BITS]
     if shift >= 0:
-        return I64(v) << shift
+        return min(max(I64(v) << shift, -LARGEST), LARGEST)
     return (I64(v) + (I64(1) << (-shift - 1))) >> -shift
 
 
