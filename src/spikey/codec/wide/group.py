@@ -413,7 +413,9 @@ C_KIND, C_CENTRE, C_ORDER, C_NEAR, C_REF, C_BITS, C_SCALE, C_PAIR, C_SHAPE, C_EX
 
 @inlined
 def expected(previous, old, slot, own, bits):
-    """A weight of the previous channel, in this one's units: its own ones, then those of others."""
+    """A weight of the previous channel, in this one's units: its own ones, then those of others. None is larger than a
+    weight can be, as finer units might make it, so that what is coded is no larger than numbers can be.
+    """
     before = old[ORDER] * 8
     if own:
         v = previous[slot] if slot < before else 0.0
@@ -421,7 +423,7 @@ def expected(previous, old, slot, own, bits):
         v = previous[before + slot] if slot < LAGS * old[NEAR] else 0.0
     shift = bits - old[BITS]
     if shift >= 0:
-        return I64(v) << shift
+        return min(max(I64(v) << shift, I64(-LARGEST)), I64(LARGEST))
     return (I64(v) + (I64(1) << (-shift - 1))) >> -shift
 
 
