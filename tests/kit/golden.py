@@ -1,4 +1,4 @@
-"""Golden files: compressed recordings whose bytes are frozen. `python -m kit.golden NAME` in tests/ writes a new one.
+"""Golden files: compressed recordings whose bytes are frozen. `python -m kit.golden` in tests/ writes those that are new.
 
 A released format version stays as it is for ever: an existing golden file is never written again. Those in `PACKED`
 contain DEFLATE, which each version of zlib may write otherwise: they are decoded, and not compared byte for byte.
@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import io
-import sys
 from collections.abc import Callable
 
 import numpy as np
 
+from kit.golden_wide import WIDE_CASES
 from kit.paths import GOLDEN
 from kit.writing import write_file
 from spikey.codec.encode import encode_block
@@ -179,6 +179,7 @@ CASES: dict[str, tuple[Callable[[], np.ndarray | bytes], Callable[[], bytes]]] =
     "max": (lambda: known_signal(500)[:, :1], lambda: _max(known_signal(500)[:, :1])),
     "max_crossed": (lambda: known_signal(120), lambda: _max(known_signal(120))),
     "max_wide": (lambda: _wide()[:500, None], lambda: _max(_wide()[:500, None], calibrated=False)),
+    **WIDE_CASES,
 }
 
 PACKED = {"embedded", "bytes", "float_doubles", "float_patched"} | {
@@ -196,9 +197,8 @@ def _nine() -> np.ndarray:
 
 
 if __name__ == "__main__":
-    for name in sys.argv[1:]:
+    for name, (_, write) in CASES.items():
         path = GOLDEN / f"{name}.spky"
-        if path.exists():
-            sys.exit(f"{path} exists: golden files are frozen")
-        GOLDEN.mkdir(exist_ok=True)
-        path.write_bytes(CASES[name][1]())
+        if not path.exists():
+            path.write_bytes(write())
+            print(f"wrote {path}")

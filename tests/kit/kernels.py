@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +40,21 @@ def _block(predictor: str, kind: str) -> None:
         decode_block(Payload(payload, *samples.shape, samples.dtype), Lookup(n1, lambda: model))
 
 
+def _groups(frames: int, calibrated: bool) -> None:
+    """Code a block of the wide engine and decode it; longer ones have more lanes."""
+    from spikey.codec.decode import decode_block
+    from spikey.codec.encode import encode_block
+    from spikey.codec.payload import Lookup, Payload
+    from spikey.codec.registry import preset_method
+    from spikey.model.calibration import n1
+    from spikey.report.self_test import known_signal
+
+    samples = known_signal(frames)
+    payload = encode_block(samples, preset_method("fast"), n1() if calibrated else None)
+    if payload is not None:
+        decode_block(Payload(payload, *samples.shape, samples.dtype), Lookup(n1))
+
+
 def _streams() -> None:
     from spikey.stream.prepare import prepare_receiving
 
@@ -51,7 +67,8 @@ def _telemetry() -> None:
     prepare()
 
 
-JOBS: list[tuple[Callable[..., None], tuple[str, ...]]] = [
+JOBS: list[tuple[Callable[..., None], tuple[Any, ...]]] = [
+    *((_groups, (frames, calibrated)) for frames in (FRAMES, 1 << 14) for calibrated in (False, True)),
     *((_block, ("max", kind)) for kind in ("crossed", "wide", "one")),
     (_telemetry, ()),
     (_streams, ()),

@@ -305,6 +305,10 @@ def read_arrays(data, kind):
 
 
 def decode_payload(payload, frames, count, tables, model, sample_type, beside=()):
+    if payload[0] & 15 == 7:
+        from kit.reference_wide import decode_wide
+
+        return decode_wide(payload, frames, count, tables, sample_type)
     fields = Fields(payload)
     method, second = fields.u8(), fields.u8()
     predictor, delta = method & 15, bool(method & 64)
@@ -342,12 +346,17 @@ def decode_payload(payload, frames, count, tables, model, sample_type, beside=()
             others = [residuals[r] for r in channel["references"]] if crossing else None
             coders = [state[index]] if predictor == 4 else state
             run(coders, codes, residuals[index], others, channel, predictor, delta, lanes, tables, model)
-        bits = channel["bits"]
-        packed = int.from_bytes(lows[index], "little")
-        low = [packed >> (frame * bits) & (1 << bits) - 1 for frame in range(frames)]
-        values.append([channel["value"](c, extra, t) for t, (c, extra) in enumerate(zip(codes, low, strict=True))])
-        for frame, patch in channel.get("patches", {}).items():
-            values[-1][frame] = patch.to_bytes(8, "little")[: SIZES[sample_type]]
+        values.append(values_of(channel, codes, lows[index], sample_type))
+    return values
+
+
+def values_of(channel, codes, low_bits, sample_type):
+    """The values of a channel's codes, and of its low bits in bytes."""
+    bits, packed = channel["bits"], int.from_bytes(low_bits, "little")
+    low = [packed >> (frame * bits) & (1 << bits) - 1 for frame in range(len(codes))]
+    values = [channel["value"](c, extra, t) for t, (c, extra) in enumerate(zip(codes, low, strict=True))]
+    for frame, patch in channel.get("patches", {}).items():
+        values[frame] = patch.to_bytes(8, "little")[: SIZES[sample_type]]
     return values
 
 
@@ -401,6 +410,16 @@ def read_levels(kind, fields, sample_type):
             return number - 2**bits if signed and number >> (bits - 1) else number
 
         return off | {"value": advancing}
+    if kind == 5:
+        denominator = fields.varint() + 1
+        numerator, codes = fields.varint() + denominator, fields.varint() + 1
+        zero, phase, offset = fields.varint(), fields.varint(), fields.signed()
+
+        def rescaled(c, *_):
+            product = numerator * (c - zero) + phase
+            return offset + (product // denominator if product >= 0 else -(-product // denominator))
+
+        return {"codes": codes, "bits": 0, "value": rescaled}
     table = [fields.signed()]
     for _ in range(fields.varint()):
         table.append(table[-1] + fields.varint() + 1)

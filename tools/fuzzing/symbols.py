@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from spikey.codec.wide import group
+from spikey.codec.wide import header
 from spikey.codec.wide.fit import LAGS, SIZE
 from spikey.codec.wide.fit import LARGEST as MOST_WEIGHT
 from spikey.codec.wide.jit import kernel
@@ -16,16 +16,16 @@ from spikey.codec.wide.numbers import CELLS, finish_writing, put_bit, put_number
 BIT, NUMBER, SIGNED = range(3)
 LARGEST = (1 << 24) - 1  # of a number that can be coded, and more than any that may be
 FIELDS = {
-    group.CENTRE: (-1, 1023, 1 << 20, (1 << 20) + 1, 1 << 23),
-    group.ORDER: (0, 1, 2, 3, 4, 5, 8, 1 << 20),
-    group.NEAR: (0, 1, 2, 3, 4, 5, 20, 1 << 20),
-    group.BITS: (-1, 0, 2, 3, 8, 14, 15, 63, 64, 1 << 20),
-    group.SCALE: (-1, 0, 50, 95, 111, 112, 1 << 20),
-    group.PAIR: (0, 4, 5, 255),
-    group.SHAPE: (0, 1, 2, 3, 4, 8, 255),
-    group.EXTEND: (0, 1),
-    group.START: (-65, -64, 64, 65, 1 << 20),
-    group.LEVEL: (0, 1, 2, 40, 1 << 20),
+    header.CENTRE: (-1, 1023, 1 << 20, (1 << 20) + 1, 1 << 23),
+    header.ORDER: (0, 1, 2, 3, 4, 5, 8, 1 << 20),
+    header.NEAR: (0, 1, 2, 3, 4, 5, 20, 1 << 20),
+    header.BITS: (-1, 0, 2, 3, 8, 14, 15, 63, 64, 1 << 20),
+    header.SCALE: (-1, 0, 50, 95, 111, 112, 1 << 20),
+    header.PAIR: (0, 4, 5, 255),
+    header.SHAPE: (0, 1, 2, 3, 4, 8, 255),
+    header.EXTEND: (0, 1),
+    header.START: (-65, -64, 64, 65, 1 << 20),
+    header.LEVEL: (0, 1, 2, 40, 1 << 20),
 }
 BOOSTS = (-1, 0, 1, 20, 39, 40, 1 << 20)
 WEIGHTS = (0, 1, -1, 1 << 12, 1 << 16, -(1 << 17), 1 << 17, (1 << 17) + 1, 1 << 22)
@@ -34,9 +34,9 @@ Symbol = tuple[int, int, int]  # how it is coded, its context, its value
 
 def read_head_of(head: bytes, count: int, descriptions: int) -> tuple[np.ndarray, np.ndarray]:
     """Numbers and weights of `count` channels; of a damaged head those before the damage."""
-    numbers, stored = np.zeros((count, group.COLUMNS), np.int64), np.zeros((count, SIZE))
-    kinds = np.full(max(descriptions, 1), group.EVEN, np.int64)
-    group.read_numbers(np.frombuffer(head, np.uint8), kinds, group_limits(), numbers, stored)
+    numbers, stored = np.zeros((count, header.COLUMNS), np.int64), np.zeros((count, SIZE))
+    kinds = np.full(max(descriptions, 1), header.EVEN, np.int64)
+    header.read_numbers(np.frombuffer(head, np.uint8), kinds, group_limits(), numbers, stored)
     return numbers, stored
 
 
@@ -71,18 +71,18 @@ def _field(rows: list[list[int]], _: list[list[int]], rng: random.Random) -> Non
 
 def _kind(rows: list[list[int]], _: list[list[int]], rng: random.Random) -> None:
     row = rng.choice(rows)
-    row[group.KIND] = group.EVEN if row[group.KIND] == group.CONSTANT else group.CONSTANT
+    row[header.KIND] = header.EVEN if row[header.KIND] == header.CONSTANT else header.CONSTANT
 
 
 def _reference(rows: list[list[int]], _: list[list[int]], rng: random.Random) -> None:
     """To itself, to a later channel, to one that does not exist, to any."""
     place = rng.randrange(len(rows))
-    rows[place][group.NEAR] = rng.choice((1, 2, 3, 4))
-    rows[place][group.REF0 + rng.randrange(4)] = rng.choice((place, place + 1, -1, -99, rng.randrange(len(rows))))
+    rows[place][header.NEAR] = rng.choice((1, 2, 3, 4))
+    rows[place][header.REF0 + rng.randrange(4)] = rng.choice((place, place + 1, -1, -99, rng.randrange(len(rows))))
 
 
 def _boost(rows: list[list[int]], _: list[list[int]], rng: random.Random) -> None:
-    rng.choice(rows)[group.BOOST0 + rng.randrange(5)] = rng.choice(BOOSTS)
+    rng.choice(rows)[header.BOOST0 + rng.randrange(5)] = rng.choice(BOOSTS)
 
 
 def _weight(_: list[list[int]], weights: list[list[int]], rng: random.Random) -> None:
@@ -95,15 +95,15 @@ def _valid(rows: list[list[int]], weights: list[list[int]], rng: random.Random) 
     """All numbers of a channel anything that is allowed."""
     place = rng.randrange(len(rows))
     row = rows[place]
-    others = [other for other in range(place) if rows[other][group.KIND] != group.CONSTANT]
-    row[group.KIND], row[group.ORDER], row[group.EXTEND] = group.EVEN, rng.randrange(5), rng.randrange(2)
-    row[group.NEAR] = rng.randrange(5) if others else 0
-    for k in range(row[group.NEAR]):
-        row[group.REF0 + k] = rng.choice(others)
-    row[group.BITS], row[group.SCALE], row[group.PAIR] = rng.randrange(3, 15), rng.randrange(112), rng.randrange(5)
-    row[group.SHAPE], row[group.START] = rng.randrange(int(group_limits()[2])), rng.randrange(-64, 65)
+    others = [other for other in range(place) if rows[other][header.KIND] != header.CONSTANT]
+    row[header.KIND], row[header.ORDER], row[header.EXTEND] = header.EVEN, rng.randrange(5), rng.randrange(2)
+    row[header.NEAR] = rng.randrange(5) if others else 0
+    for k in range(row[header.NEAR]):
+        row[header.REF0 + k] = rng.choice(others)
+    row[header.BITS], row[header.SCALE], row[header.PAIR] = rng.randrange(3, 15), rng.randrange(112), rng.randrange(5)
+    row[header.SHAPE], row[header.START] = rng.randrange(int(group_limits()[2])), rng.randrange(-64, 65)
     for b in range(5):
-        row[group.BOOST0 + b] = rng.randrange(40)
+        row[header.BOOST0 + b] = rng.randrange(40)
     weights[place] = [rng.randrange(-(1 << 17), (1 << 17) + 1) >> rng.randrange(17) for _ in range(SIZE)]
 
 
@@ -112,9 +112,9 @@ _CHANGES: list[_Change] = [_field, _field, _field, _kind, _reference, _reference
 
 
 def symbols_of(rows: list[list[int]], weights: list[list[int]]) -> list[Symbol]:
-    """What `group.write_numbers` codes, of any numbers."""
+    """What `header.write_numbers` codes, of any numbers."""
     out: list[Symbol] = []
-    old, previous, centre = [0] * group.COLUMNS, [0] * SIZE, 0
+    old, previous, centre = [0] * header.COLUMNS, [0] * SIZE, 0
 
     def number(value: int, context: int) -> None:
         out.append((NUMBER, context, min(max(value, 0), LARGEST)))
@@ -123,34 +123,34 @@ def symbols_of(rows: list[list[int]], weights: list[list[int]]) -> list[Symbol]:
         out.append((SIGNED, context, min(max(value, -LARGEST // 2), LARGEST // 2)))
 
     for place, (row, own) in enumerate(zip(rows, weights, strict=True)):
-        constant = row[group.KIND] == group.CONSTANT
-        out.append((BIT, group.C_KIND, int(constant)))
-        number(row[group.LEVEL], group.C_LEVEL)
-        signed(row[group.CENTRE] - centre, group.C_CENTRE)
-        centre = row[group.CENTRE]
+        constant = row[header.KIND] == header.CONSTANT
+        out.append((BIT, header.C_KIND, int(constant)))
+        number(row[header.LEVEL], header.C_LEVEL)
+        signed(row[header.CENTRE] - centre, header.C_CENTRE)
+        centre = row[header.CENTRE]
         if constant:
             continue
-        number(row[group.ORDER], group.C_ORDER)
-        number(row[group.NEAR], group.C_NEAR)
-        near, order = min(row[group.NEAR], 4), min(row[group.ORDER], 4) * 8
+        number(row[header.ORDER], header.C_ORDER)
+        number(row[header.NEAR], header.C_NEAR)
+        near, order = min(row[header.NEAR], 4), min(row[header.ORDER], 4) * 8
         for k in range(near):
-            number(place - 1 - row[group.REF0 + k], group.C_REF)
-        signed(row[group.BITS] - old[group.BITS], group.C_BITS)
-        signed(row[group.SCALE] - old[group.SCALE], group.C_SCALE)
-        number(row[group.PAIR], group.C_PAIR)
-        number(row[group.SHAPE], group.C_SHAPE)
-        out.append((BIT, group.C_EXTEND, row[group.EXTEND] & 1))
-        if row[group.EXTEND]:
-            signed(row[group.START] - old[group.START], group.C_START)
+            number(place - 1 - row[header.REF0 + k], header.C_REF)
+        signed(row[header.BITS] - old[header.BITS], header.C_BITS)
+        signed(row[header.SCALE] - old[header.SCALE], header.C_SCALE)
+        number(row[header.PAIR], header.C_PAIR)
+        number(row[header.SHAPE], header.C_SHAPE)
+        out.append((BIT, header.C_EXTEND, row[header.EXTEND] & 1))
+        if row[header.EXTEND]:
+            signed(row[header.START] - old[header.START], header.C_START)
         for b in range(5):
-            signed(row[group.BOOST0 + b] - old[group.BOOST0 + b], group.C_BOOST + b)
-        shift = min(max(row[group.BITS] - old[group.BITS], -20), 20)
-        before, behind = min(old[group.ORDER], 4) * 8, LAGS * min(old[group.NEAR], 4)
+            signed(row[header.BOOST0 + b] - old[header.BOOST0 + b], header.C_BOOST + b)
+        shift = min(max(row[header.BITS] - old[header.BITS], -20), 20)
+        before, behind = min(old[header.ORDER], 4) * 8, LAGS * min(old[header.NEAR], 4)
         for c in range(order):
-            signed(own[c] - _moved(previous[c] if c < before else 0, shift), group.C_OWN + min(c, 15))
+            signed(own[c] - _moved(previous[c] if c < before else 0, shift), header.C_OWN + min(c, 15))
         for c in range(LAGS * near):
             usual = _moved(previous[before + c] if c < behind else 0, shift)
-            signed(own[order + c] - usual, group.C_OTHER + c)
+            signed(own[order + c] - usual, header.C_OTHER + c)
         old, previous = row, own
     return out
 
@@ -164,7 +164,7 @@ def _moved(value: int, shift: int) -> int:
 def write_symbols(symbols, out):
     """Code symbols int64 (n, 3); the number of bytes."""
     coder = np.zeros(4, np.int64)
-    chances = np.zeros((group.CONTEXTS, CELLS), np.uint16)
+    chances = np.zeros((header.CONTEXTS, CELLS), np.uint16)
     start_writing(coder, chances)
     for n in range(len(symbols)):
         context, value = symbols[n, 1], symbols[n, 2]

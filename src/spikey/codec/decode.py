@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from spikey.base.errors import DataError
-from spikey.codec.payload import Lookup, Payload, record_of
+from spikey.codec.payload import NOT_CODED, NUMBER, Lookup, Payload, record_of
 from spikey.codec.registry import PREDICTORS, GroupedEngine
 
 
@@ -32,13 +31,28 @@ def decode_blocks(payloads: Sequence[Payload], lookup: Lookup | None = None) -> 
     return [decoded[place] for place in range(len(payloads))]
 
 
-def rescue_block(payload: Payload, lookup: Lookup | None = None) -> tuple[np.ndarray, list[int]]:
-    """The samples (frames, channels) of a damaged payload where a checksum within it vouches for them, zeros elsewhere,
-    and the channels that are lost.
+def groups_in(payload: Payload) -> list[np.ndarray]:
+    """The channels of each group of a payload that can be decoded alone; nothing where it can only be decoded whole.
 
-    Raises DataError where nothing can be rescued.
+    Raises DataError for what no encoder writes.
     """
+    engine = _grouped(payload)
+    groups = [] if engine is None else engine.groups(payload)
+    return groups if len(groups) > 1 else []
+
+
+def decode_some(payload: Payload, lookup: Lookup, channels: Sequence[int]) -> tuple[np.ndarray, list[int]]:
+    """The samples (frames, channels) of some channels of a payload that has groups, and those of them that are damaged.
+
+    What is undamaged needs no other checksum. Raises DataError where nothing can be decoded.
+    """
+    engine = _grouped(payload)
+    assert engine is not None
+    return engine.decode_some(payload, lookup, channels)
+
+
+def _grouped(payload: Payload) -> GroupedEngine | None:
+    if payload.data[:1] and payload.data[0] & NUMBER in NOT_CODED:
+        return None
     engine = record_of(payload).engine()
-    if not isinstance(engine, GroupedEngine):
-        raise DataError(f"{payload.what}: has no groups of channels that could be whole")
-    return engine.rescue(payload, lookup or Lookup())
+    return engine if isinstance(engine, GroupedEngine) else None

@@ -76,15 +76,16 @@ class Engine(Protocol):
 
 
 @runtime_checkable
-class GroupedEngine(Protocol):
-    """An engine whose payloads contain groups of channels that can be decoded by themselves."""
+class GroupedEngine(Engine, Protocol):
+    """An engine that codes groups of a block's channels, each of which can be decoded alone."""
+
+    def groups(self, payload: Payload) -> list[np.ndarray]:
+        """The channels of each group; DataError where that is damaged. Of several each has a checksum of its own."""
 
     def decode_some(self, payload: Payload, lookup: Lookup, channels: Sequence[int]) -> tuple[np.ndarray, list[int]]:
-        """Samples (frames, channels) of some channels, zeros where they are damaged, and those that are."""
+        """The samples (frames, channels) of some channels, and those of them that are damaged.
 
-    def rescue(self, payload: Payload, lookup: Lookup) -> tuple[np.ndarray, list[int]]:
-        """`decode_some` of all channels, where a group's own checksum tells what is damaged; DataError where none
-        does.
+        Only their groups are decoded, and of those only their checksums are looked at.
         """
 
 

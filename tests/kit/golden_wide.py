@@ -1,0 +1,107 @@
+"""Golden files of the predictor wide: what is compressed, and how. `kit.golden` has them among the others."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from kit.writing import write_file
+from spikey.codec.registry import PRESETS
+from spikey.files.compress import compress_file
+from spikey.files.settings import Settings
+from spikey.model.calibration import n1
+from spikey.recording.layout import Layout
+from spikey.recording.readable import ArraySource
+from spikey.recording.wav import canonical_head
+from spikey.report.self_test import known_signal
+
+
+def _drawn(name: str, frames: int, channels: int, high: int) -> np.ndarray:
+    """Integers from -high to high that a hash function gives."""
+    data = hashlib.shake_256(name.encode()).digest(4 * frames * channels)
+    return np.frombuffer(data, "<u4").reshape(frames, channels).astype(np.int64) % (2 * high + 1) - high
+
+
+def _fast(samples: np.ndarray, *, calibrated: bool = False) -> bytes:
+    out = io.BytesIO()
+    write_file(ArraySource(samples, 20_000), out, PRESETS["fast"].method, n1() if calibrated else None)
+    return out.getvalue()
+
+
+def _wav() -> np.ndarray:
+    return known_signal(3000)[:, :1]
+
+
+def _wav_file() -> bytes:
+    """A canonical WAV file of the N1, as the command compresses it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "a.wav")
+        path.write_bytes(canonical_head(Layout(1, 20_000, "int16"), 3000) + _wav().astype("<i2").tobytes())
+        compress_file(path, path.with_suffix(".spky"), Settings(preset="fast"))
+        return path.with_suffix(".spky").read_bytes()
+
+
+def _n1() -> np.ndarray:
+    """Two channels of the N1, and one that is silent."""
+    samples = known_signal(260)
+    return np.concatenate([samples, np.full_like(samples[:, :1], samples[0, 0])], axis=1)
+
+
+def _groups() -> np.ndarray:
+    """Enough channels for two groups; not as many frames as would fill all lanes."""
+    common = known_signal(303).astype(np.int64) // 128
+    shares = 4 + np.arange(40) % 7
+    return (common[:, :1] * shares // 8 + common[:, 1:] + _drawn("groups", 303, 40, 6)).astype(np.int16)
+
+
+def _lanes() -> np.ndarray:
+    """Enough frames for 64 lanes."""
+    slow = np.repeat(known_signal(1025)[:, 0].astype(np.int64) // 64, 16)[:16_389, None]
+    return (slow + _drawn("lanes", 16_389, 2, 9)).astype(np.int16)
+
+
+def _wideband() -> np.ndarray:
+    """Scales of thousands of codes beside a quiet channel with shocks."""
+    samples = _drawn("wideband", 301, 2, 12_000) + known_signal(301)[:, :1] // 4
+    samples[:, 1] = samples[:, 1] % 7
+    samples[::60, 1] += 20_000 - 40_000 * (np.arange(6) % 2)
+    return samples.astype(np.int16)
+
+
+def _synchronous() -> np.ndarray:
+    """Pulses, a dead channel, noise, a saturated channel."""
+    frames = np.arange(300)
+    pulses, dead, rail = 5 * (frames // 50 % 2), np.full(300, -7), np.full(300, 32767)
+    return np.stack([pulses, dead, _drawn("synchronous", 300, 1, 40)[:, 0], rail], axis=1).astype(np.int16)
+
+
+def _long() -> np.ndarray:
+    """Codes with low bits, and timestamps that advance evenly."""
+    frames = np.arange(300)
+    high = known_signal(300)[:, 0].astype(np.int64) * 65_521 + frames
+    return np.stack([high, frames * 100 // 3 + 1_000_000], axis=1).astype(np.int32)
+
+
+def _floats() -> np.ndarray:
+    """Microvolts in single precision, some with gaps."""
+    samples = _drawn("floats", 300, 2, 50).astype(np.float32) * np.float32(0.195)
+    samples[100:120, 1] = np.nan
+    return samples
+
+
+WIDE_CASES: dict[str, tuple[Callable[[], np.ndarray | bytes], Callable[[], bytes]]] = {
+    "fast_wav": (_wav, _wav_file),
+    "fast_n1": (_n1, lambda: _fast(_n1(), calibrated=True)),
+    "fast_groups": (_groups, lambda: _fast(_groups())),
+    "fast_lanes": (_lanes, lambda: _fast(_lanes())),
+    "fast_wideband": (_wideband, lambda: _fast(_wideband())),
+    "fast_synchronous": (_synchronous, lambda: _fast(_synchronous())),
+    "fast_int32": (_long, lambda: _fast(_long())),
+    "fast_floats": (_floats, lambda: _fast(_floats())),
+}
+UNCOMPILED = ["fast_n1", "fast_wideband", "fast_synchronous", "fast_int32", "fast_floats"]  # small enough for that
