@@ -18,7 +18,7 @@ from spikey.codec.decode import decode_block, decode_some, groups_in
 from spikey.codec.encode import encode_block
 from spikey.codec.method import LARGEST, Method
 from spikey.codec.payload import Payload, facts_of
-from spikey.codec.wide import engine, group
+from spikey.codec.wide import engine, header
 from spikey.codec.wide.fit import SIZE
 from spikey.codec.wide.payload import Directory, parse
 from spikey.container.reader import Reader
@@ -114,6 +114,8 @@ def test_what_comes_before_the_directory_belongs_to_every_group():
             changed = bytearray(PAYLOAD)
             changed[place] ^= 1 << bit
             try:
+                if len(groups_in(payload_of(bytes(changed)))) == 0:  # one, which has no checksum, so that none is used
+                    continue
                 samples, lost = decode_some(payload_of(bytes(changed)), LOOKUP, range(70))
             except DataError:
                 continue
@@ -166,7 +168,7 @@ def test_a_reader_that_salvages_restores_undamaged_groups_of_a_block():
 def still(count: int) -> bytes:
     """The head of a group of constant channels, all of the first description."""
     out = np.zeros(64 + count, np.uint8)
-    size = group.write_numbers(np.zeros((count, group.COLUMNS), np.int64), np.zeros((count, SIZE)), out)
+    size = header.write_numbers(np.zeros((count, header.COLUMNS), np.int64), np.zeros((count, SIZE)), out)
     return out[:size].tobytes()
 
 
