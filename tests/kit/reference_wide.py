@@ -181,7 +181,7 @@ def read_channels(numbers, count, levels):
         ):
             for i in range(size):
                 v = earlier[i] if i < len(earlier) else 0
-                expected = v << up if up >= 0 else (v + (1 << (-up - 1))) >> -up
+                expected = max(min(v << up, 2**17), -(2**17)) if up >= 0 else (v + (1 << (-up - 1))) >> -up
                 weights.append(expected + numbers.signed(context + min(i, last)))
                 assert abs(weights[-1]) <= 2**17
         before = channel

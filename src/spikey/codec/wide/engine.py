@@ -173,7 +173,7 @@ def _stretches(frames: int, channels: int) -> tuple[np.ndarray, int]:
     most = max(FRAMES, FEW_SAMPLES // channels)
     if frames <= most + most // 4:
         return np.zeros(1, np.int64), max((frames - 1) // 8 * 8, 8)
-    length = most // STRETCHES
+    length = most // STRETCHES // 8 * 8
     return (frames - length - 2) * np.arange(STRETCHES, dtype=np.int64) // (STRETCHES - 1), length
 
 
