@@ -1,4 +1,4 @@
-"""A decoder of the payloads of predictor 7, written from section 31 of docs/format.md alone; a NumPy element is a lane."""
+"""A decoder of the payloads of predictor 7, written from section 31 of docs/format.md; a NumPy element is a lane."""
 
 from __future__ import annotations
 

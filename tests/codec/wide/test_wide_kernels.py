@@ -61,9 +61,9 @@ def test_no_kernel_looks_beyond_an_array():
     code = """if 1:
         import sys
         import numpy as np
-        from spikey.codec.wide import group
+        from spikey.codec.wide import fold
         try:
-            group.centre(np.zeros((2, 1, 200)), 8, np.zeros(1), np.zeros(2, bool))
+            fold.centre(np.zeros((2, 1, 200)), 8, np.zeros(1), np.zeros(2, bool))
             sys.exit("indices are not checked")
         except IndexError:
             pass
