@@ -1,4 +1,4 @@
-"""Section 31 of docs/format.md describes what the wide engine does: a decoder written from it alone gives its samples."""
+"""Section 31 of docs/format.md describes what the wide engine does: a decoder written from it gives its samples."""
 
 from __future__ import annotations
 

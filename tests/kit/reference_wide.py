@@ -1,4 +1,4 @@
-"""A decoder of the payloads of predictor 7, written from section 31 of docs/format.md alone; a NumPy element is a lane."""
+"""A decoder of payloads of predictor 7, written from section 31 of docs/format.md alone; a NumPy element is a lane."""
 
 from __future__ import annotations
 
@@ -150,6 +150,7 @@ class Channel:
     own: list = field(default_factory=list)
     across: list = field(default_factory=list)
     codes: list = field(default_factory=list)
+    rows: object = None
 
 
 def read_channels(numbers, count, levels):
