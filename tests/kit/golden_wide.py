@@ -67,9 +67,10 @@ def _lanes() -> np.ndarray:
 
 def _wideband() -> np.ndarray:
     """Scales of thousands of codes beside a quieter channel with shocks."""
-    samples = _drawn("wideband", 301, 2, 4000) + known_signal(301)[:, :1] // 2
-    samples[:, 1] = samples[:, 1] % 100
-    samples[::60, 1] += 20_000 - 40_000 * (np.arange(6) % 2)
+    sums = np.cumsum(_drawn("wideband", 1017, 2, 3000), axis=0)
+    samples = sums[8:] - sums[:-8]
+    samples[:, 1] = samples[:, 1] % 1000
+    samples[300:302, 1] = 20_000, -20_000
     return samples.astype(np.int16)
 
 
