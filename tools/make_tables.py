@@ -13,4 +13,4 @@ from spikey.model import table_definitions
 
 if __name__ == "__main__":
     for name, definitions in (("density", table_definitions), ("wide", shape_definitions)):
-        np.savez_compressed(FOLDER / "tables" / f"{name}.npz", **definitions.make())  # type: ignore[attr-defined]
+        np.savez_compressed(FOLDER / "tables" / f"{name}.npz", **definitions.make())
