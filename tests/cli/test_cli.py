@@ -147,8 +147,8 @@ def test_info(tmp_path, run):
         "frames": 500,
         "dtype": "int16",
         "sample_bytes": 2000,
-        "predictor": "lpc",
-        "coder": "arithmetic",
+        "predictor": "wide",
+        "coder": "rANS",
     }
     assert expected.items() <= first.items()
     assert second["holds"] == "bytes" and "not modelled" in second["note"] and second["original_bytes"] == 1044
@@ -165,7 +165,7 @@ def test_verify(tmp_path, run):
     data = bytearray((tmp_path / "b.spky").read_bytes())
     data[-20] ^= 1
     (tmp_path / "b.spky").write_bytes(data)
-    refused(run("verify", tmp_path / "b.spky"), 1, tmp_path / "b.spky", "checksum", "frames 0 to 400")
+    refused(run("verify", tmp_path / "b.spky"), 1, tmp_path / "b.spky", "damaged", "frames 0 to 400")
     status, out, err = run("verify", tmp_path)
     assert status == 1 and out.startswith("verified 2 files")
     assert err.endswith("spikey: 1 of 3 files are damaged\n") and str(tmp_path / "b.spky") in err
@@ -202,7 +202,7 @@ def test_a_configuration_chooses_and_is_not_needed_to_restore(tmp_path, run):
     (tmp_path / "a.wav").write_bytes(wav(500))
     config = tmp_path / "c.yaml"
     config.write_text(
-        "preset: fast\nbitstream_encoding: {type: arithmetic}\npreprocessing: {use_delta_encoding: false}\n"
+        "predictor: {type: lpc}\nbitstream_encoding: {type: arithmetic}\npreprocessing: {use_delta_encoding: false}\n"
     )
     assert run("compress", "--config", config, tmp_path / "a.wav", tmp_path / "a.spky")[0] == 0
     facts = json.loads(run("info", "--json", tmp_path / "a.spky")[1])[0]

@@ -209,7 +209,7 @@ def test_the_writer_holds_the_limit(monkeypatch):
         monkeypatch.setattr(allowed, "work", work)
         method = learned(MODEL)
         for channels in (1, 2, 16, 300):
-            frames, together = block_shape(Layout(channels, 1, "int16"), 1 << 22, method.longest)
+            frames, together = block_shape(Layout(channels, 1, "int16"), 1 << 22, method)
             if work > weights << 16:
                 assert frames * together * weights <= work
     samples = known_signal(600)

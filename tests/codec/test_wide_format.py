@@ -14,7 +14,7 @@ from spikey.codec.decode import decode_block
 from spikey.codec.encode import encode_block
 from spikey.codec.payload import Lookup, Payload
 from spikey.codec.registry import PREDICTORS, PRESETS
-from spikey.codec.wide import choose, engine, group, numbers
+from spikey.codec.wide import choose, engine, header, numbers
 from spikey.codec.wide.payload import parse
 from spikey.levels.scaled import Scaled
 from spikey.levels.table import Table
@@ -83,6 +83,8 @@ SIGNALS = {
 SIGNALS["patched"] = SIGNALS["floats"].copy()
 SIGNALS["patched"][77:99, 1] = np.nan
 SIGNALS["patched"][300, 0] = 0.1
+UNEVEN = np.exp(np.random.default_rng(8).normal(size=(700, 1))).astype(np.float32)
+SIGNALS["packed"] = np.concatenate([SIGNALS["floats"], UNEVEN], axis=1)
 
 
 def coded(name: str) -> Payload:
@@ -138,8 +140,9 @@ def test_the_signals_have_what_they_are_for(monkeypatch):
     for name in ("n1", "n1_three", "n1_beside", "n1_extremes"):
         assert any(calibrated for _, calibrated in seen[name].directory.descriptions)
     assert any(isinstance(levels, Table) for levels, _ in seen["table"].directory.descriptions)
-    assert any(levels.low_bits for levels, _ in seen["low_bits"].directory.descriptions)
+    assert any(levels is not None and levels.low_bits for levels, _ in seen["low_bits"].directory.descriptions)
     assert all(isinstance(levels, Scaled) for levels, _ in seen["floats"].directory.descriptions)
+    assert any(levels is None for levels, _ in seen["packed"].directory.descriptions)
     for name in ("three", "forty", "few_frames"):
         facts = engine.facts(seen[name].payload, Lookup(n1))
         assert any(facts.references)
@@ -149,7 +152,7 @@ def test_constants_of_the_reference_are_those_of_the_engine():
     np.testing.assert_array_equal(reference_wide.SCALES, choose.SCALE_TABLE)
     np.testing.assert_array_equal(reference_wide.BOOSTS, choose.BOOST_TABLE)
     np.testing.assert_array_equal(reference_wide.RATES, choose.RATES[choose.PAIRS])
-    np.testing.assert_array_equal(reference_wide.PROFILE, group.PROFILE)
+    np.testing.assert_array_equal(reference_wide.PROFILE, header.PROFILE)
 
 
 def test_numbers_of_every_size_come_back():

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,22 +40,19 @@ def _block(predictor: str, kind: str) -> None:
         decode_block(Payload(payload, *samples.shape, samples.dtype), Lookup(n1, lambda: model))
 
 
-def _fast(frames: int) -> None:
-    """Code blocks of the N1, of other integers and of floats with the predictor wide, and decode them."""
+def _groups(frames: int, calibrated: bool) -> None:
+    """Code a block of the wide engine and decode it; longer ones have more lanes."""
     from spikey.codec.decode import decode_block
     from spikey.codec.encode import encode_block
     from spikey.codec.payload import Lookup, Payload
-    from spikey.codec.registry import PRESETS
+    from spikey.codec.registry import preset_method
     from spikey.model.calibration import n1
     from spikey.report.self_test import known_signal
 
-    signal = known_signal(FRAMES).repeat(-(-frames // FRAMES), axis=0)[:frames]
-    random = np.random.default_rng(0).integers(-9, 9, signal.shape)
-    even = signal // 64 + random
-    for samples in (signal, even.astype(np.int16), even.astype(np.int32), even * np.float32(0.195)):
-        payload = encode_block(samples, PRESETS["fast"].method, n1())
-        if payload is not None:
-            decode_block(Payload(payload, *samples.shape, samples.dtype), Lookup(n1))
+    samples = known_signal(frames)
+    payload = encode_block(samples, preset_method("fast"), n1() if calibrated else None)
+    if payload is not None:
+        decode_block(Payload(payload, *samples.shape, samples.dtype), Lookup(n1))
 
 
 def _streams() -> None:
@@ -69,15 +67,14 @@ def _telemetry() -> None:
     prepare()
 
 
-JOBS: list[tuple[Callable[..., None], tuple[str | int, ...]]] = [
-    (_fast, (FRAMES,)),
+JOBS: list[tuple[Callable[..., None], tuple[Any, ...]]] = [
+    *((_groups, (frames, calibrated)) for frames in (FRAMES, 1 << 14) for calibrated in (False, True)),
     *((_block, ("max", kind)) for kind in ("crossed", "wide", "one")),
     (_telemetry, ()),
     (_streams, ()),
     *((_block, (predictor, "wide")) for predictor in ("lstm", "dense", "balanced", "lpc", "lms")),
     *((_block, (predictor, "crossed")) for predictor in ("balanced", "lpc", "lms")),
     *((_block, (predictor, "one")) for predictor in ("lstm", "dense", "alone", "balanced", "lpc", "lms")),
-    (_fast, (1 << 14,)),  # frames enough for 32 lanes
 ]
 
 

@@ -282,7 +282,7 @@ def test_info_of_a_damaged_file_says_what_is_known(tmp_path, monkeypatch):
         data[reader.blocks[0].offset + 2] = 0xFF  # the first channel's description
     (tmp_path / "a.spky").write_bytes(data)
     (facts,) = json.loads(ran("info", tmp_path / "a.spky", "--json"))
-    assert facts["predictor"] == "lpc" and "levels" not in facts
+    assert facts["predictor"] == "wide" and "levels" not in facts
 
 
 def test_true_floats_say_so(tmp_path):

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from fuzzing.checks import unchecked
 from fuzzing.entries import Entry
-from fuzzing.mutate import mutated
 
 from spikey.base.errors import SpikeyError
 from spikey.base.limits import allowed
@@ -109,7 +108,7 @@ def run(
         if now - line > LINE:
             line = now
             say(f"{entry.name}: {now - start:.0f} s, {outcome.tried:,} inputs, {len(outcome.findings)} findings")
-        data = mutated(rng.choice(corpus), corpus, entry.words, rng)
+        data = entry.mutate(rng.choice(corpus), corpus, entry.words, rng)
         checked = rng.random() < CHECKED
         if keep is not None:
             (keep / f"{entry.name}.current").write_bytes(data)

@@ -7,6 +7,7 @@ import types
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 
@@ -52,13 +53,21 @@ class _Zlib(types.ModuleType):
         return _Sum(zlib.crc32(data, int(value)))
 
 
+_SHIM = _Zlib("zlib")
+
+
+@lru_cache(maxsize=1)
+def _users(count: int) -> list[types.ModuleType]:
+    """Spikey's modules that use zlib, of so many that are loaded."""
+    return [m for name, m in list(sys.modules.items()) if name.startswith("spikey") and vars(m).get("zlib") is zlib]
+
+
 @contextmanager
 def unchecked() -> Iterator[None]:
     """Let every module of Spikey that is loaded take any checksum for the right one."""
-    shim = _Zlib("zlib")
-    modules = [m for name, m in list(sys.modules.items()) if name.startswith("spikey") and vars(m).get("zlib") is zlib]
+    modules = _users(len(sys.modules))
     for module in modules:
-        vars(module)["zlib"] = shim
+        vars(module)["zlib"] = _SHIM
     try:
         yield
     finally:

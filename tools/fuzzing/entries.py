@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from fuzzing import seeds
+from fuzzing import seeds, wide
+from fuzzing.mutate import mutated
 
 from spikey.base.errors import DamagedError, DataError, SpikeyError
 from spikey.container.archive import Archive
@@ -27,13 +29,14 @@ class Entry:
     """An entry point.
 
     seeds: honest inputs. run: gives it an input, and whether checksums are checked; it raises SpikeyError or nothing.
-    words: pieces of the format, for mutations.
+    words: pieces of the format, for mutations. mutate: changes an input, with others of the kind.
     """
 
     name: str
     seeds: Callable[[], list[bytes]]
     run: Callable[[bytes, bool], None]
     words: Sequence[bytes] = ()
+    mutate: Callable[[bytes, Sequence[bytes], Sequence[bytes], random.Random], bytes] = mutated
 
 
 def _read(reader: Reader) -> None:
@@ -310,6 +313,7 @@ ENTRIES = {
         Entry("file", seeds.files, _file, seeds.FILE_WORDS),
         Entry("archive", seeds.archives, _archive, seeds.FILE_WORDS),
         Entry("block", seeds.payloads, _wire),
+        Entry("wide", wide.inputs, wide.run, mutate=wide.changed),
         Entry("chunk", seeds.chunks, _chunk, seeds.CHUNK_WORDS),
         Entry("numcodecs", seeds.chunks, _numcodecs, seeds.CHUNK_WORDS),
         Entry("hdf5", seeds.chunks, _hdf5, seeds.CHUNK_WORDS),

@@ -36,6 +36,7 @@ PARTS = (
 )  # packages of which every file counts; of the
 COMPILED = re.compile(rb"spikey\.base\.jit|^@\w+\.register\(", re.MULTILINE)  # others those that contain this
 config: Any = numba.config
+BOUNDS = "-bounds"  # after the stamp of kernels that check their indices (NUMBA_BOUNDSCHECK), which others do not
 DIGEST = 16  # bytes of a cache file's SHA-256, before its contents
 
 
@@ -53,7 +54,8 @@ def stamp_of(root: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-STAMP = stamp_of(Path(__file__).parents[1])
+SOURCES = stamp_of(Path(__file__).parents[1])
+STAMP = SOURCES + BOUNDS * bool(config.BOUNDSCHECK)
 
 
 class CacheFile(IndexDataCacheFile):
@@ -111,11 +113,12 @@ def _unsealed(path: str) -> Any:
 def clear(folder: str) -> None:
     """Remove what other states of the sources left in a folder, once in a process."""
     stamped = re.compile(
-        rf"\.py{sys.version_info.major}{sys.version_info.minor}\.([0-9a-f]{{12}})\.(\d+\.nbc|nbi)(\.tmp\.[0-9a-f]+)?$"
+        rf"\.py{sys.version_info.major}{sys.version_info.minor}\.([0-9a-f]{{12}})({BOUNDS})?\.(\d+\.nbc|nbi)"
+        r"(\.tmp\.[0-9a-f]+)?$"
     )
     for path in Path(folder).iterdir():
         found = stamped.search(path.name)
-        if found and found[1] != STAMP:
+        if found and found[1] != SOURCES:
             with suppress(OSError):
                 path.unlink()
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spikey.base.errors import DataError
+from spikey.cli.chosen import summarise
 from spikey.cli.common import prepare_kernels
 from spikey.cli.messages import say
 
@@ -48,6 +49,7 @@ def command(
         facts = []
     for entry in facts:
         members = entry.pop("members", [])
+        summarise(entry)
         show(telemetry_words(entry) if "missing_spans" in entry else entry)
         typer.echo("")
         if members:
@@ -154,6 +156,8 @@ def describe(path: str | Path, check: bool = False) -> dict[str, Any]:
             with suppress(DataError):  # a damaged block; the facts about the file are still listed
                 found = reader.facts(first)
                 facts |= found.method
+                if any(found.references):
+                    facts["references"] = found.references
                 levels = list(dict.fromkeys(found.levels))
                 if levels:
                     facts["levels"] = "; ".join(levels[:MOST_LEVELS]) + ("; ..." if len(levels) > MOST_LEVELS else "")

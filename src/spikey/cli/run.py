@@ -6,13 +6,14 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, field
 from typing import Any
 
 import typer
 
 from spikey.base.errors import OutputExistsError, SpikeyError
+from spikey.base.workers import Workers
 from spikey.cli.messages import detail, is_quiet, note, say
 from spikey.cli.progress import Meter, progress_bar
 from spikey.files.settings import Outcome, Progress
@@ -167,7 +168,7 @@ def _run_all(
 
     batches = [[task] for task in tasks] if together is None else _cut(tasks, jobs, most)
     found: dict[int, Result] = {}
-    with ThreadPoolExecutor(jobs) as pool:
+    with Workers(jobs) as pool:
         futures = {pool.submit(do, batch): batch for batch in batches}
         try:
             for future in as_completed(futures):

@@ -117,6 +117,10 @@ def _nothing(method: Method) -> tuple[tuple[str, int], ...]:
     return ()
 
 
+def _fast(method: Method) -> tuple[tuple[str, int], ...]:
+    return (AT_ONCE,)
+
+
 def _both(method: Method) -> tuple[tuple[str, int], ...]:
     return (AT_ONCE, FAST, GOOD)
 
@@ -165,7 +169,7 @@ register(
         method=Method("balanced", lanes=1, references=MOST_REFERENCES),
         configured={},
         start=_start_balanced,
-        **_side_by_side,
+        **_side_by_side | {"compared": _fast},
     )
 )
 register(

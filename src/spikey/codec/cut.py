@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 HELD_BYTES = 64 << 20  # of samples at once
 LARGEST_PART = 1 << 22  # samples of a block of the usual number of channels
 SHORTEST = 1 << 17  # samples of a block of all channels, at least
+FEWEST = 1 << 14  # and frames
 FRAMES_STEP = 256  # of a block that must be shorter to fit
 
 
@@ -52,7 +53,7 @@ def block_shape(layout: Layout, frames: int = 1 << 20, method: Method = LPC) -> 
     frames = max(frames, 1)
     if method.channels > USUAL_CHANNELS:
         channels = min(layout.channels, method.channels)
-        longest = min(max(round(layout.rate) or frames, SHORTEST // channels, 1), max(LARGEST // channels, 1))
+        longest = min(max(round(layout.rate) or frames, SHORTEST // channels, FEWEST), max(LARGEST // channels, 1))
         return -(-frames // -(-frames // longest)), channels
     if layout.channels == 1:
         return min(2 * method.longest, frames), 1

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from spikey.codec.payload import Lookup, Payload, record_of
-from spikey.codec.registry import PREDICTORS
+from spikey.codec.payload import NOT_CODED, NUMBER, Lookup, Payload, record_of
+from spikey.codec.registry import PREDICTORS, GroupedEngine
 
 
 def decode_block(payload: Payload, lookup: Lookup | None = None) -> np.ndarray:
@@ -29,3 +29,30 @@ def decode_blocks(payloads: Sequence[Payload], lookup: Lookup | None = None) -> 
         found = PREDICTORS[name].engine().decode([payloads[place] for place in places], lookup or Lookup())
         decoded.update(zip(places, found, strict=True))
     return [decoded[place] for place in range(len(payloads))]
+
+
+def groups_in(payload: Payload) -> list[np.ndarray]:
+    """The channels of each group of a payload that can be decoded alone; nothing where it can only be decoded whole.
+
+    Raises DataError for what no encoder writes.
+    """
+    engine = _grouped(payload)
+    groups = [] if engine is None else engine.groups(payload)
+    return groups if len(groups) > 1 else []
+
+
+def decode_some(payload: Payload, lookup: Lookup, channels: Sequence[int]) -> tuple[np.ndarray, list[int]]:
+    """The samples (frames, channels) of some channels of a payload that has groups, and those of them that are damaged.
+
+    What is undamaged needs no other checksum. Raises DataError where nothing can be decoded.
+    """
+    engine = _grouped(payload)
+    assert engine is not None
+    return engine.decode_some(payload, lookup, channels)
+
+
+def _grouped(payload: Payload) -> GroupedEngine | None:
+    if payload.data[:1] and payload.data[0] & NUMBER in NOT_CODED:
+        return None
+    engine = record_of(payload).engine()
+    return engine if isinstance(engine, GroupedEngine) else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -73,6 +73,20 @@ class Engine(Protocol):
 
     def facts(self, payload: Payload, lookup: Lookup) -> Facts:
         """What a payload contains beside samples; DataError where it is damaged."""
+
+
+@runtime_checkable
+class GroupedEngine(Engine, Protocol):
+    """An engine that codes groups of a block's channels, each of which can be decoded alone."""
+
+    def groups(self, payload: Payload) -> list[np.ndarray]:
+        """The channels of each group; DataError where that is damaged. Of several each has a checksum of its own."""
+
+    def decode_some(self, payload: Payload, lookup: Lookup, channels: Sequence[int]) -> tuple[np.ndarray, list[int]]:
+        """The samples (frames, channels) of some channels, and those of them that are damaged.
+
+        Only their groups are decoded, and of those only their checksums are looked at.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from spikey.base.errors import DamagedError, DataError, UsageError
-from spikey.codec.decode import decode_block, decode_blocks
+from spikey.codec.decode import decode_block, decode_blocks, decode_some, groups_in
 from spikey.codec.method import MOST_TOGETHER, SAMPLES_TOGETHER
 from spikey.codec.payload import Facts, Lookup, Payload, facts_of, needs_model
 from spikey.coding.packed_bytes import unpack_bytes
@@ -24,7 +24,7 @@ from spikey.container.layout import (
     STORED_BYTE,
     Block,
 )
-from spikey.container.salvage import describe
+from spikey.container.salvage import describe, runs
 from spikey.container.structure import Structure
 from spikey.container.window import Companions
 from spikey.recording.layout import pack, unpack
@@ -51,6 +51,7 @@ class BlockDecoder:
         self.structure, self.layout = structure, structure.layout
         self._companions = companions
         self._provided: dict[int, np.ndarray] = {}  # samples by the blocks' offsets, not yet checked
+        self._groups: dict[int, list[np.ndarray]] = {}  # by the blocks' offsets
 
     def payload(self, block: Block) -> bytes:
         """A block's payload as it lies in the file, unchecked."""
@@ -85,17 +86,11 @@ class BlockDecoder:
 
         Raises DamagedError, with the block's extent, where it is damaged, and MissingDependency.
         """
-        what = f"{self.file.name}, {describe(block.extent)}"
-        single = self.structure.header.single
-        self.fetch([block])
+        what = self._words(block)
         try:
-            payload = self.payload(block)
-            if not single and self.check_headers:
-                head = block.write()
-                if block.offset < len(head) or self.file.read_at(block.offset - len(head), len(head)) != head:
-                    raise DataError(f"{what}: its block's header is damaged")
+            payload = self._fetched(block)
             content, data = self.unpack(block, payload, what)
-            if single:
+            if self.structure.header.single:
                 check = zlib.crc32(data, zlib.crc32(payload, zlib.crc32(self.structure.front)))
             else:
                 check = block.check_of(payload, data)
@@ -106,6 +101,58 @@ class BlockDecoder:
         except DataError as error:
             raise DamagedError(str(error), [block.extent]) from None
         return content
+
+    def _words(self, block: Block) -> str:
+        return f"{self.file.name}, {describe(block.extent)}"
+
+    def _fetched(self, block: Block) -> bytes:
+        """A block's payload, where its header is as it should be."""
+        self.fetch([block])
+        if not self.structure.header.single and self.check_headers:
+            head = block.write()
+            if block.offset < len(head) or self.file.read_at(block.offset - len(head), len(head)) != head:
+                raise DataError(f"{self._words(block)}: its block's header is damaged")
+        return self.payload(block)
+
+    def groups(self, block: Block) -> list[np.ndarray]:
+        """The channels of a block's groups, counted within the block, where these can be decoded and checked alone.
+
+        Nothing where there are none, or where they are damaged.
+        """
+        if block.kind != BLOCK_SAMPLES or self.structure.header.single or self.is_provided(block):
+            return []
+        if block.offset not in self._groups:
+            found: list[np.ndarray] = []
+            with suppress(DataError):
+                found = groups_in(self._payload_of(block, self._fetched(block)))
+            self._groups[block.offset] = found
+        return self._groups[block.offset]
+
+    def group(self, block: Block, place: int) -> np.ndarray:
+        """The samples (frames, channels) of a group, checked by its own checksum.
+
+        Raises DamagedError, with the extents of its channels, where it is damaged, and MissingDependency.
+        """
+        channels = self.groups(block)[place]
+        try:
+            payload = self._payload_of(block, self._fetched(block))
+            samples, damaged = decode_some(payload, self._lookup(), channels.tolist())
+            if damaged:
+                first = block.first_channel + min(damaged)
+                raise DataError(f"{self._words(block)}: the group of channel {first} is damaged")
+            if self.layout.itemsize < samples.itemsize:
+                pack(samples, replace(self.layout, channels=len(channels)))
+        except MissingDependency:
+            raise
+        except (DataError, UsageError) as error:  # the latter of a 24-bit block
+            first, end, low, _ = block.extent
+            lost = [(first, end, low + start, low + stop) for start, stop in runs(channels)]
+            raise DamagedError(str(error), lost) from None
+        return samples
+
+    def _payload_of(self, block: Block, data: bytes) -> Payload:
+        dtype = self.layout.memory_dtype
+        return Payload(data, block.frames, block.channels, dtype, self._words(block), self._beside(block))
 
     def unpack(self, block: Block, payload: bytes, what: str) -> tuple[bytes | np.ndarray, bytes]:
         """A block's content, unchecked, and the bytes that its checksum covers."""
@@ -128,10 +175,7 @@ class BlockDecoder:
             return copied, pack(copied, layout)
         samples = self._provided.pop(block.offset, None)
         if samples is None:
-            samples = decode_block(
-                Payload(payload, block.frames, block.channels, self.layout.memory_dtype, what, self._beside(block)),
-                self._lookup(),
-            )
+            samples = decode_block(self._payload_of(block, payload), self._lookup())
         try:
             return samples, pack(samples, layout)
         except UsageError:  # a damaged 24-bit block

@@ -11,6 +11,7 @@ from spikey.base import forks
 
 CACHED_SAMPLES = 1 << 23  # decoded samples in the cache, or
 MOST_CACHED = 1 << 26  # up to this, where the blocks of all channels at one time are more
+Place = int | tuple[int, int]
 
 
 def room_for(samples: int) -> int:
@@ -19,15 +20,15 @@ def room_for(samples: int) -> int:
 
 
 class BlockCache:
-    """Samples of the blocks that were used last, by the blocks' offsets.
+    """Samples of what was used last: of whole blocks by their offsets, of groups of channels by offset and group.
 
-    room: samples, at most; one block stays even if it is larger. lock: held while the cache is looked at or changed.
+    room: samples, at most; one entry stays even if it is larger. lock: held while the cache is looked at or changed.
     """
 
     def __init__(self, room: int):
         self.room = room
         self.lock = threading.Lock()
-        self._blocks: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._blocks: OrderedDict[Place, np.ndarray] = OrderedDict()
         self._samples = 0
         forks.watch(self)
 
@@ -35,22 +36,22 @@ class BlockCache:
         """Nobody else in this process decodes."""
         self.lock = threading.Lock()
 
-    def __contains__(self, offset: int) -> bool:
-        return offset in self._blocks
+    def __contains__(self, place: Place) -> bool:
+        return place in self._blocks
 
-    def get(self, offset: int) -> np.ndarray | None:
+    def get(self, place: Place) -> np.ndarray | None:
         """A block's samples, or None where they are not there."""
         with self.lock:
-            if offset not in self._blocks:
+            if place not in self._blocks:
                 return None
-            self._blocks.move_to_end(offset)
-            return self._blocks[offset]
+            self._blocks.move_to_end(place)
+            return self._blocks[place]
 
-    def put(self, offset: int, samples: np.ndarray) -> None:
+    def put(self, place: Place, samples: np.ndarray) -> None:
         """Add a block's samples, and drop those that were used longest ago where there is no room."""
         with self.lock:
-            self._samples += samples.size - (self._blocks[offset].size if offset in self._blocks else 0)
-            self._blocks[offset] = samples
+            self._samples += samples.size - (self._blocks[place].size if place in self._blocks else 0)
+            self._blocks[place] = samples
             while self._samples > self.room and len(self._blocks) > 1:
                 self._samples -= self._blocks.popitem(last=False)[1].size
 

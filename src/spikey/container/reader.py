@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
 from spikey.base.errors import DamagedError, DataError, UsageError
+from spikey.base.workers import spread
 from spikey.codec.payload import Facts
 from spikey.container.around import bytes_around
 from spikey.container.array_facts import ArrayFacts
@@ -233,19 +233,37 @@ class Reader(ArrayFacts):
             start, stop = count_below(rows, block.first_frame), count_below(rows, block.extent[1])
             hit = np.flatnonzero((inside >= block.first_channel) & (inside < block.extent[3]))
             if start < stop and len(hit):
-                samples = self._samples(block)
-                if isinstance(rows, range):
-                    samples = samples[rows[start] - block.first_frame :: rows.step][: stop - start]
-                else:
-                    samples = samples[rows[start:stop] - block.first_frame]
-                out[start:stop, as_slice(hit)] = samples[:, as_slice(inside[hit] - block.first_channel)]
+                for here, columns, samples in self._pieces(block, inside[hit] - block.first_channel):
+                    if isinstance(rows, range):
+                        samples = samples[rows[start] - block.first_frame :: rows.step][: stop - start]
+                    else:
+                        samples = samples[rows[start:stop] - block.first_frame]
+                    out[start:stop, as_slice(hit[here])] = samples[:, as_slice(columns)]
 
         for batch in self.decoder.batches(self._map.touching(rows, inside)):
             self.decoder.fetch([block for block in batch if block.offset not in self.cache])
             if self.model_id:
                 decode_ahead([(self, block) for block in batch])
-            _each(place, batch, jobs)
+            spread(place, batch, jobs)
         return out
+
+    def _pieces(self, block: Block, wanted: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """What has wanted channels of a block, counted within it: which of them, in which columns, of which samples.
+
+        That is groups of channels where not all of the block's are needed, otherwise the block.
+        """
+        every = np.arange(len(wanted))
+        if self.restoration is None and block.offset not in self.cache:
+            groups = self.decoder.groups(block) if len(wanted) < block.channels else []
+            hits = [np.flatnonzero(np.isin(wanted, channels)) for channels in groups]
+            if not all(map(len, hits)):
+                for place, (channels, here) in enumerate(zip(groups, hits, strict=True)):
+                    if len(here):
+                        order = np.argsort(channels)
+                        columns = order[np.searchsorted(channels, wanted[here], sorter=order)]
+                        yield here, columns, self._group(block, place)
+                return
+        yield every, wanted, self._samples(block)
 
     def _samples(self, block: Block) -> np.ndarray:
         """A sample block's content, from the cache when it is there; zeros where it is lost and may be."""
@@ -257,9 +275,37 @@ class Reader(ArrayFacts):
             assert isinstance(content, np.ndarray)
             samples = content if self.restoration is None else self.restoration.restore(content, block)
         except DamagedError as error:
-            self.lose(error)
-            samples = np.zeros((block.frames, block.channels), dtype=self.dtype)
+            samples = self._saved(block, error)
         self.cache.put(block.offset, samples)
+        return samples
+
+    def _group(self, block: Block, place: int) -> np.ndarray:
+        """The samples of a group of a block, as `_samples`."""
+        samples = self.cache.get((block.offset, place))
+        if samples is None:
+            try:
+                samples = self.decoder.group(block, place)
+            except DamagedError as error:
+                self.lose(error)
+                samples = np.zeros((block.frames, len(self.decoder.groups(block)[place])), dtype=self.dtype)
+            self.cache.put((block.offset, place), samples)
+        return samples
+
+    def _saved(self, block: Block, error: DamagedError) -> np.ndarray:
+        """What is left of a damaged block: its undamaged groups, zeros beside them."""
+        samples = np.zeros((block.frames, block.channels), dtype=self.dtype)
+        groups = self.decoder.groups(block) if self.salvage and self.restoration is None else []
+        errors = []
+        for place, channels in enumerate(groups):
+            try:
+                samples[:, channels] = self.decoder.group(block, place)
+            except DamagedError as lost:
+                errors.append(lost)
+        if not errors:  # of any group: then what is wrong is not in one
+            self.lose(error)
+            return np.zeros_like(samples)
+        for one in errors:
+            self.lose(one)
         return samples
 
     def lose(self, error: DamagedError) -> None:
@@ -328,17 +374,3 @@ def _reopened(opened: Opened | Window, options: dict[str, Any], state: _State) -
     if reader.restoration is not None:
         reader.restoration.correction = state.correction
     return reader
-
-
-def _each(do: Callable[[Block], None], blocks: list[Block], jobs: int) -> None:
-    """`do` every block, `jobs` at a time."""
-    if jobs == 1 or len(blocks) == 1:
-        for block in blocks:
-            do(block)
-        return
-    with ThreadPoolExecutor(jobs) as pool:
-        try:
-            list(pool.map(do, blocks))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 
 import numpy as np
 
@@ -23,6 +24,18 @@ def describe(extent: Extent) -> str:
     """
     first, end, low, high = extent
     return f"frames {first} to {end} of channels {low} to {high - 1}" if high > low else f"bytes {first} to {end}"
+
+
+def runs(numbers: Iterable[int] | np.ndarray) -> Iterator[tuple[int, int]]:
+    """Different numbers as ranges (first, end), ascending.
+
+    >>> list(runs([7, 3, 4]))
+    [(3, 5), (7, 8)]
+    """
+    ordered = sorted(int(number) for number in numbers)
+    for _, run in groupby(enumerate(ordered), key=lambda each: each[1] - each[0]):
+        inside = [number for _, number in run]
+        yield inside[0], inside[-1] + 1
 
 
 def find_blocks(read_at: Callable[[int, int], bytes], size: int, what: str) -> Iterator[Block]:

@@ -8,7 +8,7 @@ import threading
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from spikey.base.errors import DataError, SpikeyError, UsageError
+from spikey.base.workers import Workers
 from spikey.codec.calibration_policy import Chosen
 from spikey.codec.method import Method
 from spikey.codec.registry import PREDICTORS
@@ -243,7 +244,7 @@ def _in_order(work: list[Planned], job: _Job) -> Iterator[tuple[Planned, Result]
             raise KeyboardInterrupt
 
     waiting: deque[tuple[Planned, Future[Result]]] = deque()
-    with ThreadPoolExecutor(jobs) as pool:
+    with Workers(jobs) as pool:
         try:
             for planned in work:
                 waiting.append((planned, pool.submit(_pack, planned, job, go_on)))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 
+from spikey.base.workers import Workers
 from spikey.codec.cut import Extent, Part, batches, is_single, parts_of, shape_for
 from spikey.codec.encode import content_of, copied, encode_smallest
 from spikey.codec.method import Method
@@ -22,8 +23,9 @@ from spikey.recording.readable import Readable
 class Encoding:
     """How a recording is encoded.
 
-    jobs: threads, or 0 for the calling one alone, which also works while the interpreter shuts down. block_frames: of a
-    full block; None for the usual number. companions: the recordings to code this one with, or its original.
+    jobs: threads over blocks and within them, or 0 for the calling one alone, which also works while the interpreter
+    shuts down. block_frames: of a full block; None for the usual number. companions: the recordings to code this one
+    with, or its original.
     """
 
     method: Method
@@ -37,8 +39,13 @@ def encode_recording(source: Readable, how: Encoding) -> EncodedBlock | Iterator
     """The only block of a recording, or its blocks in order."""
     if is_single(source, how.method, how.block_frames):
         samples = source.read(0, source.frames)
-        (block,) = _encoded([Part(Extent(0, source.frames, 0, source.layout.channels), samples)], source.layout, how)
-        return block
+        whole = [Part(Extent(0, source.frames, 0, source.layout.channels), samples)]
+        if how.jobs < 2:
+            (block,) = _encoded(whole, source.layout, how)
+            return block
+        with Workers(how.jobs) as pool:
+            (block,) = pool.submit(_encoded, whole, source.layout, how).result()
+            return block
     parts = parts_of(source.read, shape_for(source, how.method, how.block_frames), range(source.frames))
     return _in_order(parts, source.layout, how)
 
@@ -68,7 +75,7 @@ def _in_order(parts: Iterator[Part], layout: Layout, how: Encoding) -> Iterator[
             yield from encode_parts(batch, layout, how)
         return
     waiting: deque[Future[list[Coding]]] = deque()
-    with ThreadPoolExecutor(how.jobs) as pool:
+    with Workers(how.jobs) as pool:
         try:
             for batch in batches(parts, how.method, layout):
                 waiting.append(pool.submit(encode_parts, batch, layout, how))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from spikey.base.errors import DamagedError, DataError
 from spikey.base.wire import Cursor, varint
+from spikey.base.workers import spread
 from spikey.codec.cut import Extent, block_shape
 from spikey.codec.decode import decode_blocks
 from spikey.codec.encode import content_of, encode_smallest
@@ -34,7 +35,6 @@ MODELLED = ("int8", "uint8", "int16", "uint16", "int32", "uint32")
 SUM = struct.Struct("<I")
 Shape = tuple[int, ...]
 One = TypeVar("One")
-Other = TypeVar("Other")
 
 
 class Means(NamedTuple):
@@ -143,7 +143,7 @@ def encode_samples(samples: np.ndarray, means: Means, jobs: int) -> EncodedSampl
         ]
 
     batches = _batches(_extents(full, *samples.shape), full, means.method.model is not None)
-    found = [each for batch in _each(encode, batches, jobs) for each in batch]
+    found = [each for batch in spread(encode, batches, jobs) for each in batch]
     coding = _coding([block for block, _ in found], means)
     if len(found) > 1:
         coding = replace(coding, full=full, sizes=tuple(len(block.payload) for block, _ in found))
@@ -218,7 +218,7 @@ def decode_samples(
                 out[_place(block.extent)] = part
 
     blocks = _blocks(_extents(full, frames, channels), sizes, body)
-    _each(decode, _batches(blocks, full, model is not None), jobs)
+    spread(decode, _batches(blocks, full, model is not None), jobs)
     return out
 
 
@@ -301,17 +301,3 @@ def _unpack(block: _Block, layout: Layout) -> np.ndarray:
     if len(block.payload) - 1 != block.extent.frames * layout.frame_bytes:
         raise DataError(f"{block.words} are stored with a wrong size")
     return unpack(block.payload[1:], layout)
-
-
-def _each(do: Callable[[One], Other], items: Iterable[One], jobs: int) -> list[Other]:
-    """`do` every item, `jobs` at a time."""
-    if jobs == 1:
-        return [do(item) for item in items]
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(jobs) as pool:
-        try:
-            return list(pool.map(do, items))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise

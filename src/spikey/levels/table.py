@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -32,11 +33,15 @@ class Table(Levels):
         """Size of the alphabet."""
         return len(self.values)
 
+    @cached_property
+    def _array(self) -> np.ndarray:
+        return np.array(self.values, dtype=np.int64)
+
     def holds(self, values: np.ndarray) -> bool:
         return not len(values) or (int(values.min()) >= self.values[0] and int(values.max()) <= self.values[-1])
 
     def to_codes(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        table = np.array(self.values, dtype=np.int64)
+        table = self._array
         span = int(table[-1] - table[0]) + 1
         if span > LOOKED_UP:
             return np.searchsorted(table, values).astype(np.int32), None
@@ -45,7 +50,7 @@ class Table(Levels):
         return codes_at[values.astype(np.int64) - table[0]], None
 
     def to_values(self, codes: np.ndarray, low: np.ndarray | None, dtype: np.dtype) -> np.ndarray:
-        return np.array(self.values, dtype=np.int64)[codes].astype(dtype)
+        return self._array[codes].astype(dtype)
 
     def write(self) -> bytes:
         steps = np.diff(np.array(self.values, dtype=np.int64)) - 1

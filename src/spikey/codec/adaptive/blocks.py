@@ -25,7 +25,8 @@ def encode_with(
     out: list[EncodedBlock | None] = [None] * len(blocks)
     plans: list[tuple[int, Plan]] = []
     for place, (block, other) in enumerate(zip(blocks, beside, strict=True)):
-        made = plan(block.survey, method, other and other.survey) if block.survey is not None else None
+        beside_it = None if other is None else other.survey
+        made = None if block.survey is None else plan(block.survey, method, beside_it)
         if made is not None:
             plans.append((place, made))
     trained = PREDICTORS[method.predictor].trained

@@ -10,15 +10,17 @@ import numpy as np
 from spikey.codec.low_bits import pack_bits
 from spikey.codec.survey import Block, levels_in, suits
 from spikey.codec.wide.jit import kernel
+from spikey.codec.wide.payload import pack_channel
 from spikey.levels.affine import MODELLED_BITS, Affine, spanning
 from spikey.levels.contract import Levels
 from spikey.levels.n1 import FIRST, fits_n1
-from spikey.levels.scaled import Scaled
+from spikey.levels.scaled import Scale, Scaled
 from spikey.levels.table import LARGEST, Table
 
 if TYPE_CHECKING:
     from spikey.model.calibration import Calibration
 
+Description = tuple[Levels | None, bool]  # and whether the calibration is for them; None for what is packed
 Kind = TypeVar("Kind", bound=Levels)
 PIECES, PIECE = 4, 256  # of frames that nearly always tell that a channel's levels are an even grid
 FULL = 2.5  # codes within two mean deviations, over those that occur, where a table may pay
@@ -31,16 +33,16 @@ class Described:
     """Codes of a block, integers (frames, channels), and what they stand for.
 
     offsets, steps int64 (channels,): codes of each channel's levels are (entry - offset) / step.
-    levels: for each channel the index of its description. descriptions: levels, and whether the calibration is for them.
-    lows: the packed low bits of the channels that have such. exact: whether differences of entries fit into 24 bits. constant: of
-    each channel.
+    levels: for each channel the index of its description. descriptions: levels, and whether they are calibrated.
+    lows: the packed low bits of the channels that have such. exact: whether differences of entries fit into 24 bits.
+    constant: of each channel.
     """
 
     codes: np.ndarray
     offsets: np.ndarray
     steps: np.ndarray
     levels: np.ndarray
-    descriptions: list[tuple[Levels, bool]]
+    descriptions: list[Description]
     lows: dict[int, bytes]
     exact: bool
     constant: np.ndarray
@@ -90,7 +92,7 @@ def _even(samples: np.ndarray, calibration: Calibration | None) -> Described | N
     offsets = np.full(count, common.offset, np.int64)
     every = np.full(count, common.step, np.int64)
     levels = np.zeros(count, np.int64)
-    descriptions: list[tuple[Levels, bool]] = [(common, False)]
+    descriptions: list[Description] = [(common, False)]
     if converter is not None and calibration is not None:
         for channel in np.flatnonzero(fitting):
             column = (samples[: 1 << 14, channel].astype(np.int64) - converter.offset) // converter.step
@@ -99,9 +101,8 @@ def _even(samples: np.ndarray, calibration: Calibration | None) -> Described | N
                 offsets[channel], every[channel] = converter.offset, converter.step
         if levels.any():
             descriptions.append((converter, True))
-    return Described(
-        samples, offsets, every, levels, descriptions, {}, bool((highs - lows).max() < 1 << 23), lows == highs
-    )
+    farthest = np.where(levels == 1, highs - offsets, highs - lows).max()
+    return Described(samples, offsets, every, levels, descriptions, {}, bool(farthest < 1 << 23), lows == highs)
 
 
 def _converter(calibration: Calibration) -> Affine | None:
@@ -206,14 +207,17 @@ def _any(block: Block) -> Described | None:
     """The description of any block."""
     samples = block.samples
     frames, count = samples.shape
-    found: list[tuple[Levels, bool]] = []
+    found: list[Description] = []
     codes = np.empty((frames, count), np.int32, order="F")
     lows = {}
     for channel in range(count):
         values = np.ascontiguousarray(samples[:, channel])
         one = levels_in(values, block.calibration, block.placed)
         if one is None:
-            return None
+            codes[:, channel] = 0
+            lows[channel] = pack_channel(values)
+            found.append((None, False))
+            continue
         levels, calibrated, numbers = one
         codes[:, channel], low = levels.to_codes(numbers)
         if low is not None:
@@ -223,27 +227,33 @@ def _any(block: Block) -> Described | None:
                 block.calibration is not None and levels.alphabet > 1 and suits(codes[:, channel], block.calibration)
             )
         found.append((levels, calibrated))
+    if all(levels is None for levels, _ in found):
+        return None
     _share(found, codes)
     index: dict[bytes, int] = {}
     levels_at = np.zeros(count, np.int64)
-    descriptions: list[tuple[Levels, bool]] = []
-    for channel, (levels, calibrated) in enumerate(found):
-        key = bytes([levels.number, calibrated]) + levels.write()
+    descriptions: list[Description] = []
+    for channel, described in enumerate(found):
+        which, known = described
+        key = b"" if which is None else bytes([which.number, known]) + which.write()
         if key not in index:
             index[key] = len(descriptions)
-            descriptions.append((levels, calibrated))
+            descriptions.append(described)
         levels_at[channel] = index[key]
     zeros, ones = np.zeros(count, np.int64), np.ones(count, np.int64)
     constant = (codes == codes[:1]).all(axis=0) if frames else np.ones(count, bool)
     return Described(np.ascontiguousarray(codes), zeros, ones, levels_at, descriptions, lows, True, constant)
 
 
-def _share(found: list[tuple[Levels, bool]], codes: np.ndarray) -> None:
+def _share(found: list[Description], codes: np.ndarray) -> None:
     """Let channels have the same levels where that costs no bits of their codes: spanning grids, united tables."""
-    even: dict[object, list[int]] = {}
-    tables: dict[object, list[int]] = {}
+    even: dict[Scale | None, list[int]] = {}
+    tables: dict[Scale | None, list[int]] = {}
     for channel, (levels, calibrated) in enumerate(found):
-        scale, inner = None, levels
+        if levels is None:
+            continue
+        scale: Scale | None = None
+        inner: Levels = levels
         if isinstance(levels, Scaled):
             if levels.patches:
                 continue
@@ -252,28 +262,30 @@ def _share(found: list[tuple[Levels, bool]], codes: np.ndarray) -> None:
             even.setdefault(scale, []).append(channel)
         elif isinstance(inner, Table):
             tables.setdefault(scale, []).append(channel)
-    for scale, channels in even.items():
+    for gain, channels in even.items():
         grids_of = [_inner(found[c][0], Affine) for c in channels]
         span = spanning(grids_of)
         if span.alphabet > 1 << MODELLED_BITS:
             continue
         for c, grid in zip(channels, grids_of, strict=True):
             codes[:, c] = (codes[:, c].astype(np.int64) * grid.step + (grid.offset - span.offset)) // span.step
-            found[c] = (span if scale is None else Scaled(scale, span), False)  # type: ignore[arg-type]
-    for scale, channels in tables.items():
+            found[c] = (span if gain is None else Scaled(gain, span), False)
+    for gain, channels in tables.items():
         listed = [np.array(_inner(found[c][0], Table).values, np.int64) for c in channels]
         union = np.unique(np.concatenate(listed))
         if len(channels) < 2 or len(union) > LARGEST:
             continue
+        # Values of one coarse grid stay apart when united.
+        together = np.diff(union).min() * 2 > min(np.diff(own).min() for own in listed)
         common = Table(tuple(int(value) for value in union))
         for c, own in zip(channels, listed, strict=True):
             inside = np.searchsorted(union, own[-1], "right") - np.searchsorted(union, own[0])
-            if inside <= SHARED * len(own) + 2:
+            if together or inside <= SHARED * len(own) + 2:
                 codes[:, c] = np.searchsorted(union, own).astype(np.int32)[codes[:, c]]
-                found[c] = (common if scale is None else Scaled(scale, common), False)  # type: ignore[arg-type]
+                found[c] = (common if gain is None else Scaled(gain, common), False)
 
 
-def _inner(levels: Levels, kind: type[Kind]) -> Kind:
+def _inner(levels: Levels | None, kind: type[Kind]) -> Kind:
     inner = levels.inner if isinstance(levels, Scaled) else levels
     assert isinstance(inner, kind)
     return inner

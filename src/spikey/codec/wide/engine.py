@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from spikey.base.errors import DataError
-from spikey.base.wire import Cursor
+from spikey.base.workers import each
 from spikey.codec.low_bits import unpack_bits
 from spikey.codec.method import Method
 from spikey.codec.payload import EncodedBlock, Facts, Lookup, Payload
 from spikey.codec.survey import Block
-from spikey.codec.wide import choose, group, shapes
+from spikey.codec.wide import choose, fold, group, header, shapes
 from spikey.codec.wide.describe import Described, describe
 from spikey.codec.wide.fit import MARGIN, SIZE, TAIL
-from spikey.codec.wide.group import COLUMNS, CONSTANT, EVEN, HISTORY, LISTED
+from spikey.codec.wide.header import COLUMNS, CONSTANT, EVEN, LISTED
+from spikey.codec.wide.lanes import HISTORY
 from spikey.codec.wide.order import groups_of
-from spikey.codec.wide.payload import Directory, pack_group, parse, read_head, read_words, write
+from spikey.codec.wide.parameters import choose_parameters
+from spikey.codec.wide.payload import Directory, pack_group, parse, read_channel, read_head, read_words, write
 from spikey.levels.affine import Affine
 from spikey.levels.contract import Levels
 from spikey.model.fixed_point import UNIT
@@ -39,7 +42,7 @@ BOUND = np.float32(1 << 22)
 
 
 class Table(NamedTuple):
-    """Edges and middles of a converter's codes float32, in codes, and the code of each quarter of one from edges[1] - 1."""
+    """Edges and middles of a converter's codes float32, and the code at each quarter of one from edges[1] - 1 on."""
 
     edges: np.ndarray
     middles: np.ndarray
@@ -52,6 +55,24 @@ class Space:
     def __init__(self, frames: int, count: int, lanes: int, words: bool = True):
         self.rows = np.empty(count * (HISTORY + -(-frames // lanes) + 2) * lanes, np.float32)
         self.words = np.empty(3 * frames * count + 1024 if words else 0, np.uint16)
+
+
+class Spaces:
+    """Memory for as many groups as are coded at a time, like `Space`."""
+
+    def __init__(self, frames: int, count: int, lanes: int, words: bool = True):
+        self._make = partial(Space, frames, count, lanes, words)
+        self._free: list[Space] = []
+
+    @contextmanager
+    def borrowed(self) -> Iterator[Space]:
+        """A space that nobody else uses meanwhile."""
+        try:
+            space = self._free.pop()
+        except IndexError:
+            space = self._make()
+        yield space
+        self._free.append(space)
 
 
 @lru_cache(maxsize=8)
@@ -82,8 +103,13 @@ def _encode(block: Block) -> EncodedBlock | None:
     if not any(calibrated):
         table = None
     groups = groups_of(codes)
-    space = Space(frames, max(len(channels) for channels, _ in groups), lanes)
-    packed = [encode_group(described, channels, near, lanes, table, space) for channels, near in groups]
+    spaces = Spaces(frames, max(len(channels) for channels, _ in groups), lanes)
+
+    def packed_group(one: tuple[np.ndarray, np.ndarray]) -> bytes:
+        with spaces.borrowed() as space:
+            return encode_group(described, *one, lanes, table, space)
+
+    packed = each(packed_group, groups)
     payload = write(lanes, described, [channels for channels, _ in groups], packed)
     if len(payload) >= block.samples.nbytes:
         return None
@@ -106,27 +132,27 @@ def encode_group(
     offsets, steps = described.offsets[channels], described.steps[channels]
     starts, length = _stretches(frames, codes.shape[1])
     stretches = np.empty((count, len(starts), MARGIN + length + TAIL))
-    group.sample_stretches(codes, channels, offsets, steps, starts, length, stretches)
+    fold.sample_stretches(codes, channels, offsets, steps, starts, length, stretches)
     centres = np.empty(count)
-    group.centre(stretches, length, centres, listed)
+    fold.centre(stretches, length, centres, listed)
     width, steps_of = _lanes(lanes), -(-frames // lanes)
     rows = space.rows[: count * (HISTORY + steps_of + 2) * lanes].reshape(count, -1, lanes)
     shifts = offsets + np.where(listed, 0, centres).astype(np.int64) * steps
-    group.fill(width, codes, channels, shifts, steps, described.exact, rows)
+    fold.fill(width, codes, channels, shifts, steps, described.exact, rows)
     coded, constant = None, described.constant[channels]
     if table is not None:
         coded = np.empty((count, steps_of, lanes), np.int32)
-        group.list_codes(width, frames, listed & ~constant, table, centres, length, rows, coded, stretches)
+        fold.list_codes(width, frames, listed & ~constant, table, centres, length, rows, coded, stretches)
     numbers, stored = np.zeros((count, COLUMNS), np.int64), np.zeros((count, SIZE))
-    numbers[:, group.CENTRE] = centres
-    numbers[:, group.LEVEL] = level
+    numbers[:, header.CENTRE] = centres
+    numbers[:, header.LEVEL] = level
     kinds = np.where(constant, CONSTANT, np.where(listed, LISTED, EVEN))
-    group.choose_parameters(
+    choose_parameters(
         width, frames, stretches, near, LONG_ORDER if codes.shape[1] <= FEW_CHANNELS else ORDER, kinds, shapes.COSTS,
         *TABLES, rows, numbers, stored,
     )  # fmt: skip
     head = np.zeros(64 + 8 * count * (SIZE + COLUMNS), np.uint8)
-    head = head[: group.write_numbers(numbers, stored, head)]
+    head = head[: header.write_numbers(numbers, stored, head)]
     lows = b"".join(described.lows.get(int(channel), b"") for channel in channels)
     if constant.all():
         return pack_group(head, lows, None, None)
@@ -137,7 +163,7 @@ def encode_group(
     return pack_group(head, lows, state, space.words[at:])
 
 
-TABLES = (choose.RATES, choose.PAIRS, choose.SCALE_TABLE, choose.BOOST_TABLE, group.PROFILE)
+TABLES = (choose.RATES, choose.PAIRS, choose.SCALE_TABLE, choose.BOOST_TABLE, header.PROFILE)
 LIMITS = np.array([choose.SCALES, len(choose.PAIRS), shapes.SHAPES, choose.BOOSTS], np.int64)
 
 
@@ -159,14 +185,49 @@ def _decode(payload: Payload, lookup: Lookup) -> np.ndarray:
     directory = parse(payload)
     samples = np.empty((payload.frames, payload.count), payload.dtype)
     table = _table(directory, lookup, payload.what)
-    space = Space(payload.frames, max(map(len, directory.groups)), directory.lanes, words=False)
-    for place, channels in enumerate(directory.groups):
-        decode_group(payload, directory, place, channels, table, samples, space)
+    spaces = Spaces(payload.frames, max(map(len, directory.groups)), directory.lanes, words=False)
+
+    def put_group(place: int) -> None:
+        with spaces.borrowed() as space:
+            decode_group(payload, directory, place, directory.groups[place], table, samples, space)
+
+    each(put_group, range(len(directory.groups)))
     return samples
 
 
+def groups(payload: Payload) -> list[np.ndarray]:
+    """The channels of each group, in coding order."""
+    return parse(payload, ()).groups
+
+
+def decode_some(payload: Payload, lookup: Lookup, channels: Sequence[int]) -> tuple[np.ndarray, list[int]]:
+    """Samples (frames, channels) of some channels, whose groups alone are decoded, and those that are damaged.
+
+    Of several groups what is undamaged is as it was written; a single one is covered by the block's checksum alone.
+    """
+    directory = parse(payload, set(channels))
+    table = _table(directory, lookup, payload.what)
+    space = Space(payload.frames, max(map(len, directory.groups)), directory.lanes, words=False)
+    wanted = np.asarray(channels, np.int64)
+    samples = np.zeros((payload.frames, len(wanted)), payload.dtype)
+    damaged: list[int] = []
+    for place, inside in enumerate(directory.groups):
+        hit = np.flatnonzero(np.isin(wanted, inside))
+        if not len(hit):
+            continue
+        part = np.empty((payload.frames, len(inside)), payload.dtype)
+        try:
+            decode_group(payload, directory, place, np.arange(len(inside)), table, part, space)
+        except DataError:
+            damaged += wanted[hit].tolist()
+            continue
+        order = np.argsort(inside)
+        samples[:, hit] = part[:, order[np.searchsorted(inside, wanted[hit], sorter=order)]]
+    return samples, sorted(damaged)
+
+
 def _table(directory: Directory, lookup: Lookup, what: str) -> Table | None:
-    alphabets = [levels.alphabet for levels, calibrated in directory.descriptions if calibrated]
+    alphabets = [levels.alphabet for levels, calibrated in directory.descriptions if levels is not None and calibrated]
     if not alphabets:
         return None
     calibration = lookup.calibration()
@@ -189,16 +250,21 @@ def decode_group(
 ) -> None:
     """Fill in the samples of a group's channels."""
     frames, lanes, count = payload.frames, directory.lanes, len(channels)
-    what = payload.what if len(directory.groups) == 1 else f"{payload.what}, group {place}"
-    cursor = Cursor(directory.data[place], what)
+    cursor = directory.cursor(place)
+    what = cursor.what
     numbers, stored = numbers_of(read_head(cursor), directory, count, what)
-    described = [directory.descriptions[level][0] for level in numbers[:, group.LEVEL]]
-    lows = [cursor.take((frames * levels.low_bits + 7) // 8) for levels in described]
+    described = [directory.descriptions[level][0] for level in numbers[:, header.LEVEL]]
+    lows: list[bytes | np.ndarray] = []
+    for levels in described:
+        if levels is None:
+            lows.append(read_channel(cursor, frames, payload.dtype))
+        else:
+            lows.append(cursor.take((frames * levels.low_bits + 7) // 8))
     width = _lanes(lanes)
     rows = space.rows[: count * (HISTORY + -(-frames // lanes) + 2) * lanes].reshape(count, -1, lanes)
-    listed = numbers[:, group.KIND] == LISTED
+    listed = numbers[:, header.KIND] == LISTED
     coded = np.empty((count, -(-frames // lanes), lanes), np.int32) if listed.any() else None
-    if (numbers[:, group.KIND] == CONSTANT).all():
+    if (numbers[:, header.KIND] == CONSTANT).all():
         rows[:] = 0
     else:
         state, words = read_words(cursor, lanes)
@@ -212,47 +278,60 @@ def decode_group(
     if samples.dtype.kind == "i" and samples.dtype.itemsize in (2, 4) and len(even) == count and coded is None:
         offsets = np.array([levels.offset for levels in even], np.int64)
         steps = np.array([levels.step for levels in even], np.int64)
-        group.unfold(width, rows, numbers, channels, offsets, steps, samples)
+        fold.unfold(width, rows, numbers, channels, offsets, steps, samples)
         return
     codes = np.empty((frames, count), np.int32)
     if coded is not None:
-        group.rows_of_codes(width, listed, coded, rows)
-        numbers[listed, group.CENTRE] = 0
-    group.unfold(width, rows, numbers, np.arange(count), np.zeros(count, np.int64), np.ones(count, np.int64), codes)
+        fold.rows_of_codes(width, listed, coded, rows)
+        numbers[listed, header.CENTRE] = 0
+    fold.unfold(width, rows, numbers, np.arange(count), np.zeros(count, np.int64), np.ones(count, np.int64), codes)
     for index, channel in enumerate(channels):
-        levels = described[index]
-        low = unpack_bits(lows[index], frames, levels.low_bits) if levels.low_bits else None
-        samples[:, channel] = levels.to_values(np.clip(codes[:, index], 0, levels.alphabet - 1), low, payload.dtype)
+        levels, kept = described[index], lows[index]
+        if levels is None or isinstance(kept, np.ndarray):
+            samples[:, channel] = kept
+            continue
+        low = unpack_bits(kept, frames, levels.low_bits) if levels.low_bits else None
+        try:
+            samples[:, channel] = levels.to_values(np.clip(codes[:, index], 0, levels.alphabet - 1), low, payload.dtype)
+        except DataError as error:
+            raise DataError(f"{what}: {error}") from None
 
 
 def numbers_of(head: np.ndarray, directory: Directory, count: int, what: str) -> tuple[np.ndarray, np.ndarray]:
     """What was chosen for each channel of a group, and its weights; DataError for what no encoder writes."""
     numbers, stored = np.zeros((count, COLUMNS), np.int64), np.zeros((count, SIZE))
     kinds = np.array([LISTED if calibrated else EVEN for _, calibrated in directory.descriptions], np.int64)
-    if not group.read_numbers(head, kinds, LIMITS, numbers, stored):
+    if not header.read_numbers(head, kinds, LIMITS, numbers, stored):
         raise DataError(f"{what}: describes a channel in a way that this version does not know")
+    alphabets = np.array([1 if levels is None else levels.alphabet for levels, _ in directory.descriptions])
+    centres = numbers[:, header.CENTRE]
+    if (centres < 0).any() or (centres >= alphabets[numbers[:, header.LEVEL]]).any():
+        raise DataError(f"{what}: has a channel around a code that it does not have")
     return numbers, stored
 
 
 def facts(payload: Payload, lookup: Lookup) -> Facts:
     """What a payload contains beside samples."""
     directory = parse(payload)
-    levels: list[Levels] = [Affine(1)] * payload.count
+    levels: list[Levels | None] = [None] * payload.count
     references: list[list[int]] = [[] for _ in range(payload.count)]
-    orders = []
+    chosen = np.zeros((payload.count, COLUMNS), np.int64)
     for place, channels in enumerate(directory.groups):
-        head = read_head(Cursor(directory.data[place], payload.what))
-        numbers, _ = numbers_of(head, directory, len(channels), payload.what)
+        cursor = directory.cursor(place)
+        numbers, _ = numbers_of(read_head(cursor), directory, len(channels), cursor.what)
         for row, channel in zip(numbers, channels, strict=True):
-            levels[channel] = directory.descriptions[row[group.LEVEL]][0]
-            near = row[group.REF0 : group.REF0 + row[group.NEAR]]
+            levels[channel] = directory.descriptions[row[header.LEVEL]][0]
+            near = row[header.REF0 : header.REF0 + row[header.NEAR]]
             references[channel] = [int(channels[other]) for other in near]
-            orders.append(int(row[group.ORDER]) * 8)
+            chosen[channel] = row
     method: dict[str, object] = {
         "predictor": "wide",
         "coder": "rANS",
         "lanes": directory.lanes,
         "groups": [channels.tolist() for channels in directory.groups],
-        "orders": orders,
+        "constant": np.flatnonzero(chosen[:, header.KIND] == CONSTANT).tolist(),
+        "orders": (chosen[:, header.ORDER] * 8).tolist(),
+        "scale_rates": [[float(choose.RATES[rate]) for rate in choose.PAIRS[pair]] for pair in chosen[:, header.PAIR]],
+        "shapes": chosen[:, header.SHAPE].tolist(),
     }
-    return Facts(method, [one.words() for one in levels], references)
+    return Facts(method, ["floats, packed" if one is None else one.words() for one in levels], references)

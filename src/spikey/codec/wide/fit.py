@@ -42,8 +42,8 @@ def correlate(x, y, first, last, offset, count, out):
 def gram(stretches, p, looked, count, order, own_sums, sums, G, scratch):
     """G: sums of products of the variables 0: target, 1 to order: own past, then three of each other channel.
 
-    looked int64 (channels, 4): the places of the others, of which there are `count`. own_sums, sums: what was summed for this channel and those before: products of a
-    channel with its own past, and with the others that it may look at.
+    looked int64 (channels, 4): the places of the others, of which there are `count`. own_sums, sums: what was summed
+    for this channel and those before: products of a channel with its own past, and with the others.
     """
     places = looked[p]
     size = order + 1 + LAGS * count

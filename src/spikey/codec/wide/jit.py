@@ -11,6 +11,7 @@ from spikey.base.jit_cache import enable
 
 _options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 inlined = numba.njit(forceinline=True, **_options)
+called = numba.njit(**_options)  # from kernels, often: inlining it everywhere would take long to compile
 
 
 def kernel(function: Callable[..., Any]) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spikey.codec.wide.jit import inlined
+from spikey.codec.wide.jit import called, inlined
 
 PROBABILITY_BITS = 12
 ADAPTATION = 4
@@ -26,7 +26,7 @@ def start_writing(coder, chances):
     chances[:] = 1 << (PROBABILITY_BITS - 1)
 
 
-@inlined
+@called
 def _put(bit, bound, coder, out):
     """Take the lower part of the range, of size bound, for a one."""
     if bit:
@@ -48,32 +48,32 @@ def _put(bit, bound, coder, out):
         coder[RANGE] <<= 8
 
 
-@inlined
+@called
 def put_bit(bit, chances, context, index, coder, out):
     p = np.int64(chances[context, index])
     _put(bit, (coder[RANGE] >> PROBABILITY_BITS) * p, coder, out)
     chances[context, index] = p + (((1 << PROBABILITY_BITS) - p) >> ADAPTATION) if bit else p - (p >> ADAPTATION)
 
 
-@inlined
+@called
 def put_number(value, chances, context, coder, out):
     """A number from 0 to 2^25 - 2."""
     v = value + 1
-    count = 0
+    count = np.int64(0)
     while v >> (count + 1):
         count += 1
     for i in range(count):
-        put_bit(1, chances, context, i, coder, out)
-    put_bit(0, chances, context, count, coder, out)
+        put_bit(np.int64(1), chances, context, i, coder, out)
+    put_bit(np.int64(0), chances, context, count, coder, out)
     for i in range(count - 1, -1, -1):
         bit = (v >> i) & 1
         if i == count - 1:
-            put_bit(bit, chances, context, PREFIX + min(count, 11), coder, out)
+            put_bit(bit, chances, context, PREFIX + (count if count < 11 else 11), coder, out)
         else:
             _put(bit, coder[RANGE] >> 1, coder, out)
 
 
-@inlined
+@called
 def put_signed(value, chances, context, coder, out):
     put_number((value << 1) ^ (value >> 63), chances, context, coder, out)
 
@@ -125,7 +125,7 @@ def _next(coder, data):
     coder[LOW] = ((coder[LOW] << 8) | byte) & 0xFFFFFFFF
 
 
-@inlined
+@called
 def _take(bound, coder, data):
     """LOW is the value's distance from the range's begin."""
     if coder[LOW] < bound:
@@ -141,7 +141,7 @@ def _take(bound, coder, data):
     return bit
 
 
-@inlined
+@called
 def take_bit(chances, context, index, coder, data):
     p = np.int64(chances[context, index])
     bit = _take((coder[RANGE] >> PROBABILITY_BITS) * p, coder, data)
@@ -149,21 +149,21 @@ def take_bit(chances, context, index, coder, data):
     return bit
 
 
-@inlined
+@called
 def take_number(chances, context, coder, data):
-    count = 0
+    count = np.int64(0)
     while count < PREFIX - 1 and take_bit(chances, context, count, coder, data):
         count += 1
-    v = 1
+    v = np.int64(1)
     for i in range(count - 1, -1, -1):
         if i == count - 1:
-            v = (v << 1) | take_bit(chances, context, PREFIX + min(count, 11), coder, data)
+            v = (v << 1) | take_bit(chances, context, PREFIX + (count if count < 11 else 11), coder, data)
         else:
             v = (v << 1) | _take(coder[RANGE] >> 1, coder, data)
     return v - 1
 
 
-@inlined
+@called
 def take_signed(chances, context, coder, data):
     value = take_number(chances, context, coder, data)
     return (value >> 1) ^ -(value & 1)

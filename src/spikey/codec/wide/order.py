@@ -15,7 +15,7 @@ MOST_NEAR = 4
 
 def likeness(codes: np.ndarray) -> np.ndarray:
     """Correlations float32 (channels, channels), absolute values, of first differences of codes (frames, channels)."""
-    frames, count = codes.shape
+    frames = len(codes)
     if frames <= RUNS * RUN:
         differences = np.diff(codes.astype(np.int32), axis=0)
     else:

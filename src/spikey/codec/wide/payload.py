@@ -1,14 +1,15 @@
 """The bytes of a block that the wide engine coded: lanes, descriptions of levels, a directory of groups, the groups.
 
-A group is what one channel needs to be decoded. Where there are several each has a checksum of its own.
+A group is what one channel needs to be decoded. Where there are several each has a checksum of its own, which covers
+all that comes before the directory too, so that an undamaged group can be trusted whatever happened to the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import zlib
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from zlib import crc32
 
 import numpy as np
 
@@ -16,38 +17,79 @@ from spikey.base.errors import DataError
 from spikey.base.wire import Cursor, varint, zigzag
 from spikey.codec.payload import Payload
 from spikey.codec.registry import PREDICTORS
+from spikey.levels.advancing import Advancing
 from spikey.levels.contract import Levels
 from spikey.levels.registry import read_levels
-from spikey.levels.scaled import Scaled
+from spikey.levels.scaled import MOST_PATCHED, PATCH_BYTES, Scaled
+from spikey.recording.layout import MOST_CHANNELS
 
 if TYPE_CHECKING:
     from spikey.codec.wide.describe import Described
 
 CALIBRATED = 8  # bit of a description's first byte, above the number of its level map
+PACKED = 16  # a description of channels that have no levels
 LANES = (8, 32)  # by the bits of a payload's first byte above the predictor's number
 GROUP = 32  # channels of a group, at most
 CHECKSUM_BYTES = 4
+FRAMES_A_RUN, FEW_RUNS = 128, 18  # of a line of levels: an encoder writes no more, so that many channels can share one
+
+
+def pack_channel(values: np.ndarray) -> bytes:
+    """Floats (frames,) that have no levels, with their size in front."""
+    from spikey.coding.packed_bytes import pack_bytes
+
+    packed = pack_bytes(values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes(), values.dtype.itemsize)
+    return varint(len(packed)) + packed
+
+
+def read_channel(cursor: Cursor, frames: int, dtype: np.dtype) -> np.ndarray:
+    """What `pack_channel` wrote."""
+    from spikey.coding.packed_bytes import unpack_bytes
+
+    packed = cursor.take(cursor.varint(len(cursor.data)))
+    data = unpack_bytes(packed, frames * dtype.itemsize, cursor.what)
+    return np.frombuffer(data, dtype.newbyteorder("<")).astype(dtype)
 
 
 @dataclass
 class Directory:
-    """A payload taken apart. groups: the channels of each, in coding order. data: the bytes of each."""
+    """A payload taken apart. groups: the channels of each, in coding order. data: the bytes of each, None of those that
+    are damaged. what: the block, for messages.
+    """
 
+    what: str
     lanes: int
-    descriptions: list[tuple[Levels, bool]]
+    descriptions: list[tuple[Levels | None, bool]]
     groups: list[np.ndarray]
-    data: list[memoryview]
+    data: list[memoryview | None]
+
+    def cursor(self, place: int) -> Cursor:
+        """A group's bytes; DataError where they are damaged."""
+        what = self.what if len(self.groups) == 1 else f"{self.what}, group {place}"
+        data = self.data[place]
+        if data is None:
+            raise DataError(f"{what}: is damaged, its checksum does not match")
+        return Cursor(data, what)
 
 
 def write(lanes: int, described: Described, groups: Sequence[np.ndarray], packed: Sequence[bytes]) -> bytes:
     """A payload."""
     out = [bytes([PREDICTORS["wide"].number | LANES.index(lanes) << 4]), varint(len(described.descriptions) - 1)]
     for levels, calibrated in described.descriptions:
-        out.append(bytes([levels.number | CALIBRATED * calibrated]) + levels.write())
+        if levels is None:
+            out.append(bytes([PACKED]))
+        else:
+            out.append(bytes([levels.number | CALIBRATED * calibrated]) + levels.write())
     out.append(_groups(groups))
     if len(packed) > 1:
-        out += [varint(len(data)) + crc32(data).to_bytes(CHECKSUM_BYTES, "little") for data in packed]
+        front = b"".join(out)
+        out += [varint(len(data)) + _checksum(front, data) for data in packed]
     return b"".join([*out, *packed])
+
+
+def _checksum(front: bytes | memoryview, data: bytes | memoryview) -> bytes:
+    """Of a group and what comes before the directory."""
+    return zlib.crc32(data, zlib.crc32(front)).to_bytes(CHECKSUM_BYTES, "little")
 
 
 def _groups(groups: Sequence[np.ndarray]) -> bytes:
@@ -84,8 +126,11 @@ def _read_groups(cursor: Cursor, count: int) -> list[np.ndarray]:
     return groups
 
 
-def parse(payload: Payload) -> Directory:
-    """Take a payload apart; DataError for what no encoder writes."""
+def parse(payload: Payload, wanted: Container[int] = range(MOST_CHANNELS)) -> Directory:
+    """Take a payload apart; DataError for what no encoder writes, but for groups that are damaged.
+
+    wanted: channels; of several groups those without any of them are left out, as if they were damaged.
+    """
     what = payload.what
     if len(payload.data) > payload.frames * payload.count * payload.dtype.itemsize:
         raise DataError(f"{what}: has a payload of {len(payload.data)} bytes, which is more than its samples have")
@@ -93,28 +138,48 @@ def parse(payload: Payload) -> Directory:
     lanes = cursor.byte() >> 4
     if lanes >= len(LANES):
         raise DataError(f"{what}: is coded by a method that this version does not know")
-    descriptions = []
+    descriptions: list[tuple[Levels | None, bool]] = []
     for _ in range(cursor.varint(payload.count - 1) + 1):
         flags = cursor.byte()
+        if flags == PACKED and payload.dtype.kind == "f":
+            descriptions.append((None, False))
+            continue
         if flags >= 2 * CALIBRATED:
             raise DataError(f"{what}: describes a channel in a way that this version does not know")
         levels = read_levels(flags & 7, cursor)
         if isinstance(levels, Scaled) and payload.dtype.kind != "f":
             raise DataError(f"{what}: describes a channel of samples of another type")
+        _check_work(levels, payload)
         descriptions.append((levels, bool(flags & CALIBRATED)))
     groups = _read_groups(cursor, payload.count)
     if len(groups) == 1:
-        return Directory(LANES[lanes], descriptions, groups, [memoryview(cursor.rest())])
+        return Directory(what, LANES[lanes], descriptions, groups, [cursor.data[cursor.at :]])
+    front = cursor.data[: cursor.at]
     sizes = [(cursor.varint(len(payload.data)), cursor.take(CHECKSUM_BYTES)) for _ in groups]
-    data = []
-    for place, (size, checksum) in enumerate(sizes):
-        one = cursor.take(size)
-        if crc32(one).to_bytes(CHECKSUM_BYTES, "little") != checksum:
-            raise DataError(f"{what}: group {place}: is damaged, its checksum does not match")
-        data.append(memoryview(one))
-    if cursor.rest():
-        raise DataError(f"{what}: has bytes after its last group")
-    return Directory(LANES[lanes], descriptions, groups, data)
+    rest = cursor.data[cursor.at :]
+    left = len(rest) - sum(size for size, _ in sizes)
+    data: list[memoryview | None] = []
+    at = 0
+    for channels, (size, checksum) in zip(groups, sizes, strict=True):
+        # Where another group's size is damaged this one is as far from the end as it was.
+        places = [rest[first : first + size] for first in (at, at + left) if first >= 0]
+        if not any(channel in wanted for channel in channels.tolist()):
+            places = []
+        data.append(next((one for one in places if _checksum(front, one) == checksum), None))
+        at += size
+    if left and all(one is not None for one in data):
+        raise DataError(f"{what}: has groups of {at} bytes in {len(rest)}")
+    return Directory(what, LANES[lanes], descriptions, groups, data)
+
+
+def _check_work(levels: Levels, payload: Payload) -> None:
+    """DataError for levels that take more time for each channel than an encoder's, as many channels can share them."""
+    size = payload.frames * payload.dtype.itemsize
+    patches = len(levels.patches) if isinstance(levels, Scaled) else 0
+    inner = levels.inner if isinstance(levels, Scaled) else levels
+    runs = len(inner.line.runs) if isinstance(inner, Advancing) else 0
+    if patches * PATCH_BYTES * MOST_PATCHED > size or runs > max(payload.frames // FRAMES_A_RUN, FEW_RUNS):
+        raise DataError(f"{payload.what}: describes a channel of more exceptions than its samples can have")
 
 
 def pack_group(head: np.ndarray, lows: bytes, state: np.ndarray | None, words: np.ndarray | None) -> bytes:

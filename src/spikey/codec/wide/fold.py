@@ -1,0 +1,164 @@
+"""Samples folded into lanes and back, and stretches of them by which weights are chosen."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spikey.codec.wide.fit import MARGIN, TAIL
+from spikey.codec.wide.header import CENTRE
+from spikey.codec.wide.jit import inlined, kernel
+from spikey.codec.wide.lanes import HISTORY
+
+F32, I32, I64 = np.float32, np.int32, np.int64
+NARROW, LOW = 128, 1 << 30  # steps and sums up to which samples fit into int32 on the way
+
+
+@kernel
+def fill(lanes, samples, channels, offsets, steps, exact, rows):
+    """rows float32 (channels, HISTORY + steps + 2, lanes): positions of samples (frames, all channels) in lanes.
+
+    A sample's position is (sample - offset) / step, a whole number. exact: whether differences are less than 2^24.
+    """
+    width = len(lanes)
+    frames = samples.shape[0]
+    full = frames // width
+    rem = frames - full * width
+    for p in range(len(channels)):
+        rows[p, :HISTORY] = 0
+        rows[p, HISTORY + full :] = 0
+    firsts = np.empty(width, np.uint64)
+    for lane in range(width):
+        firsts[lane] = lane * full + min(lane, rem)
+    for r in range(full):
+        for p in range(len(channels)):
+            c = np.uint64(channels[p])
+            row = rows[p, HISTORY + r]
+            if exact:
+                offset = I32(offsets[p])
+                for lane in range(len(lanes)):
+                    row[lane] = F32(I32(samples[firsts[lane] + np.uint64(r), c]) - offset)
+                if steps[p] > 1:
+                    inverse = F32(1) / F32(steps[p])
+                    for lane in range(len(lanes)):
+                        row[lane] = np.floor(row[lane] * inverse + F32(0.5))
+            else:
+                for lane in range(len(lanes)):
+                    v = np.float64(I64(samples[firsts[lane] + np.uint64(r), c]) - offsets[p]) / np.float64(steps[p])
+                    row[lane] = F32(np.floor(v + 0.5))
+    for p in range(len(channels)):
+        for lane in range(rem):
+            v = np.float64(I64(samples[lane * full + lane + full, channels[p]]) - offsets[p]) / np.float64(steps[p])
+            rows[p, HISTORY + full, lane] = F32(np.floor(v + 0.5))
+        bound(lanes, frames, rows[p])
+
+
+@kernel
+def list_codes(lanes, frames, listed, table, centres, length, rows, codes, stretches):
+    """Put the codes of listed channels into codes, and positions from their centres into rows and stretches."""
+    width = len(lanes)
+    steps = codes.shape[1]
+    for p in range(len(rows)):
+        if not listed[p]:
+            continue
+        for r in range(steps):
+            for lane in range(min(width, frames - r * width)):
+                c = I32(rows[p, HISTORY + r, lane])
+                codes[p, r, lane] = c
+                rows[p, HISTORY + r, lane] = F32(np.float64(table.middles[c]) - centres[p])
+            for lane in range(max(frames - r * width, 0), width):
+                codes[p, r, lane] = 0
+        bound(lanes, frames, rows[p])
+        for s in range(stretches.shape[1]):
+            for j in range(MARGIN + length + 1):
+                stretches[p, s, j] = np.float64(table.middles[np.int64(stretches[p, s, j])]) - centres[p]
+
+
+@kernel
+def rows_of_codes(lanes, listed, codes, rows):
+    """Put codes of listed channels into rows, as if they were positions."""
+    for p in range(len(rows)):
+        if listed[p]:
+            for r in range(codes.shape[1]):
+                for lane in range(len(lanes)):
+                    rows[p, HISTORY + r, lane] = F32(codes[p, r, lane])
+
+
+@inlined
+def bound(lanes, frames, rows):
+    """After each lane's last step put the first of the next lane, which others look at."""
+    width = len(lanes)
+    full = frames // width
+    rem = frames - full * width
+    for lane in range(width):
+        r = HISTORY + full + (lane < rem)
+        if lane + 1 < width:
+            rows[r, lane] = rows[HISTORY, lane + 1]
+        else:
+            rows[r, lane] = rows[r - 1, lane]
+
+
+@kernel
+def centre(stretches, length, centres, listed):
+    """Whole means of the stretches; subtracted but from those of listed channels."""
+    many = stretches.shape[1]
+    for p in range(len(stretches)):
+        total = 0.0
+        for s in range(many):
+            for j in range(MARGIN, MARGIN + length):
+                total += stretches[p, s, j]
+        centres[p] = np.floor(total / (many * length) + 0.5)
+        if not listed[p]:
+            for s in range(many):
+                for j in range(MARGIN + length + 1):
+                    stretches[p, s, j] -= centres[p]
+
+
+@kernel
+def sample_stretches(samples, channels, offsets, steps, starts, length, out):
+    """out float64 (channels, stretches, MARGIN + length + TAIL); what lies before the first sample is like it."""
+    frames = samples.shape[0]
+    for s in range(len(starts)):
+        for p in range(len(channels)):
+            c = channels[p]
+            offset = offsets[p]
+            o = out[p, s]
+            for j in range(MARGIN + length + 1):
+                o[j] = np.float64(I64(samples[min(max(starts[s] - MARGIN + j, 0), frames - 1), c]) - offset)
+            if steps[p] > 1:
+                inverse = 1 / np.float64(steps[p])
+                for j in range(MARGIN + length + 1):
+                    o[j] = np.floor(o[j] * inverse + 0.5)
+            for j in range(MARGIN + length + 1, MARGIN + length + TAIL):
+                o[j] = 0
+
+
+@kernel
+def unfold(lanes, rows, numbers, channels, offsets, steps, samples):
+    """Put positions where they belong in samples (frames, all channels): offset + step * (centre + position)."""
+    width = len(lanes)
+    frames = samples.shape[0]
+    full = frames // width
+    rem = frames - full * width
+    firsts = np.empty(width, np.uint64)
+    for lane in range(width):
+        firsts[lane] = lane * full + min(lane, rem)
+    values = np.empty(width, I32)
+    for r in range(full):
+        for p in range(len(channels)):
+            c = np.uint64(channels[p])
+            wide = offsets[p] + numbers[p, CENTRE] * steps[p]
+            row = rows[p, HISTORY + r]
+            if steps[p] < NARROW and abs(wide) < LOW:
+                step = I32(steps[p])
+                base = I32(wide)
+                for lane in range(len(lanes)):
+                    values[lane] = I32(base + I32(I32(row[lane]) * step))
+            else:
+                for lane in range(len(lanes)):
+                    values[lane] = I32(wide + I64(row[lane]) * steps[p])
+            for lane in range(len(lanes)):
+                samples[firsts[lane] + np.uint64(r), c] = values[lane]
+    for p in range(len(channels)):
+        base = offsets[p] + numbers[p, CENTRE] * steps[p]
+        for lane in range(rem):
+            samples[lane * full + lane + full, channels[p]] = base + I64(rows[p, HISTORY + full, lane]) * steps[p]
