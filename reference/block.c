@@ -126,8 +126,16 @@ static int64_t n1_value(int64_t code)
     return (65535 * code - 32768 * INT64_C(1023)) / 1023; /* C rounds toward zero */
 }
 
+static int64_t rescaled_value(const spikey_levels *levels, uint32_t code)
+{
+    int64_t product = (int64_t)levels->step * ((int64_t)code - levels->zero) + levels->phase;
+    return (int64_t)levels->offset + product / levels->denominator; /* C rounds toward zero */
+}
+
 static uint64_t value_of(const spikey_levels *levels, uint32_t code, uint64_t low)
 {
+    if (levels->kind == 5)
+        return (uint64_t)rescaled_value(levels, code);
     if (levels->kind == 0)
         return (uint64_t)n1_value(code);
     if (levels->kind == 2)
@@ -166,7 +174,7 @@ static spikey_status get_channel(spikey_cursor *cursor, spikey_levels *levels)
     levels->calibrated = (flags & CALIBRATED) != 0;
     levels->codes = N1_CODES;
     levels->bits = 0;
-    if (flags >= 32 || levels->kind > 2)
+    if (flags >= 32 || (levels->kind > 2 && levels->kind != 5))
         return SPIKEY_UNSUPPORTED;
     if (flags & REFERRING)
         return SPIKEY_UNSUPPORTED; /* to other channels: all of a block would have to be kept */
@@ -189,6 +197,15 @@ static spikey_status get_channel(spikey_cursor *cursor, spikey_levels *levels)
                 cursor->bad = 1;
             levels->table[i] = (uint32_t)(last & 0xFFFFFFFFu); /* no type of samples has more bits */
         }
+    } else if (levels->kind == 5) {
+        levels->denominator = (uint32_t)spikey_varint(cursor, 4095) + 1;
+        levels->step = spikey_varint(cursor, UINT64_C(1) << 28) + levels->denominator;
+        levels->codes = (uint32_t)spikey_varint(cursor, 65535) + 1;
+        levels->zero = (uint32_t)spikey_varint(cursor, levels->codes - 1);
+        levels->phase = (uint32_t)spikey_varint(cursor, levels->denominator - 1);
+        levels->offset = get_signed(cursor);
+        if (levels->offset + (UINT64_C(1) << 32) > UINT64_C(1) << 33)
+            cursor->bad = 1;
     }
     levels->start = spikey_get(cursor);
     return cursor->bad ? SPIKEY_DAMAGED : SPIKEY_OK;

@@ -22,10 +22,10 @@ typedef struct {
     uint8_t type;  /* a spikey_type */
 } spikey_recording;
 
-/* The values of one channel: offset + step * code; kinds 0 N1, 1 affine, 2 table. */
+/* The values of one channel: offset + step * code; kinds 0 N1, 1 affine, 2 table, 5 rescaled. */
 typedef struct {
-    uint64_t offset, step; /* modulo 2^64 */
-    uint32_t codes;
+    uint64_t offset, step; /* modulo 2^64; of kind 5 the step is a numerator */
+    uint32_t codes, denominator, zero, phase; /* the last three of kind 5 */
     uint8_t kind, bits, start, calibrated;
     uint32_t table[SPIKEY_TABLE]; /* above `offset` */
 } spikey_levels;

@@ -135,7 +135,7 @@ def test_the_signals_have_what_they_are_for(monkeypatch):
     seen = {name: Seen(monkeypatch, name) for name in SIGNALS}
     assert seen["shocks"].escapes > 0
     assert seen["wideband"].shift > 4 and seen["n1_extremes"].shift > 0
-    assert seen["lanes"].directory.lanes == 32 and seen["one"].directory.lanes == 8
+    assert seen["lanes"].directory.lanes == 64 and seen["one"].directory.lanes == 8
     assert [len(group) for group in seen["forty"].directory.groups] == [20, 20]
     for name in ("n1", "n1_three", "n1_beside", "n1_extremes"):
         assert any(calibrated for _, calibrated in seen[name].directory.descriptions)

@@ -28,6 +28,8 @@ from spikey.files.compress import compress_file
 from spikey.files.decompress import decompress_file
 from spikey.files.settings import Settings
 from spikey.levels.contract import LEVEL_MAPS
+from spikey.levels.registry import find_levels
+from spikey.levels.rescaled import Rescaled
 from spikey.model import fixed_point as fixed
 from spikey.model import mixture, stacked
 from spikey.model.balanced import network
@@ -73,6 +75,15 @@ def test_several_channels():
     three = np.concatenate([samples, samples[:, :1], np.zeros_like(samples[:, :1])], axis=1)
     check(three, Method("lpc", lanes=2), n1())
     check(three[:400], Method("balanced", lanes=1), n1())
+
+
+def test_rescaled_codes():
+    samples = (EVEN.astype(np.int64) * 625 // 26 + 7).astype(np.int16)
+    check(samples, Method("lpc", lanes=2))
+    toward_zero = (np.sign(EVEN) * (np.abs(EVEN.astype(np.int64)) * 625 // 26) - 40).astype(np.int16)
+    for one in (samples, toward_zero):
+        assert isinstance(find_levels(one[:, 0]), Rescaled)
+    check(toward_zero, Method("lpc", lanes=2))
 
 
 def test_without_deltas_and_with_other_lanes():

@@ -60,7 +60,7 @@ def _groups() -> np.ndarray:
 
 
 def _lanes() -> np.ndarray:
-    """Enough frames for 32 lanes."""
+    """Enough frames for 64 lanes."""
     slow = np.repeat(known_signal(1025)[:, 0].astype(np.int64) // 64, 16)[:16_389, None]
     return (slow + _drawn("lanes", 16_389, 2, 9)).astype(np.int16)
 

@@ -410,6 +410,16 @@ def read_levels(kind, fields, sample_type):
             return number - 2**bits if signed and number >> (bits - 1) else number
 
         return off | {"value": advancing}
+    if kind == 5:
+        denominator = fields.varint() + 1
+        numerator, codes = fields.varint() + denominator, fields.varint() + 1
+        zero, phase, offset = fields.varint(), fields.varint(), fields.signed()
+
+        def rescaled(c, *_):
+            product = numerator * (c - zero) + phase
+            return offset + (product // denominator if product >= 0 else -(-product // denominator))
+
+        return {"codes": codes, "bits": 0, "value": rescaled}
     table = [fields.signed()]
     for _ in range(fields.varint()):
         table.append(table[-1] + fields.varint() + 1)

@@ -28,6 +28,8 @@ from spikey.files.compress import compress_file
 from spikey.files.decompress import decompress_file
 from spikey.files.settings import Settings
 from spikey.levels.n1 import N1_VALUES
+from spikey.levels.registry import find_levels
+from spikey.levels.rescaled import Rescaled
 from spikey.model.calibration import Calibration, n1
 from spikey.model.density import narrow
 from spikey.model.lpc import SEGMENT, lpc
@@ -265,6 +267,20 @@ def test_other_forms_are_read(programs, tmp_path, monkeypatch, kind):
     wanted = samples.tobytes()
     wanted = wanted if kind == "not wrapped" else bytes(range(30)) + wanted + b"tailing"
     assert (tmp_path / "a").read_bytes() == wanted
+
+
+def test_rescaled_codes_are_read(programs, tmp_path):
+    """Which the C reference does not write."""
+    codes = np.unique(neural(5000), return_inverse=True)[1].astype(np.int64) - 40
+    samples = (np.sign(codes) * (np.abs(codes) * 625 // 26) + 13).astype(np.int16)
+    assert isinstance(find_levels(samples), Rescaled)
+    wav, packed, out = (tmp_path / name for name in ("a.wav", "a.spky", "b.wav"))
+    wav.write_bytes(canonical_head(Layout(1, 20_000, "int16"), len(samples)) + samples.tobytes())
+    compress_file(wav, packed, Settings(predictor="lpc", calibration=None, verify=False))
+    for build in ("native", "sanitized"):
+        assert call(program(programs, build), "decompress", packed, out).returncode == 0
+        assert out.read_bytes() == wav.read_bytes()
+        out.unlink()
 
 
 def test_stored_bytes_are_read(programs, tmp_path):

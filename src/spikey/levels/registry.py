@@ -6,10 +6,10 @@ import numpy as np
 
 from spikey.base.errors import DataError
 from spikey.base.wire import Cursor
-from spikey.levels import advancing, affine, n1, scaled, table
+from spikey.levels import advancing, affine, n1, rescaled, scaled, table
 from spikey.levels.contract import LEVEL_MAPS, Levels, Values
 
-BUILT_IN = (n1, affine, table, scaled, advancing)  # each registers its own record
+BUILT_IN = (n1, affine, table, scaled, advancing, rescaled)  # each registers its own record
 
 
 def find_levels(array: np.ndarray) -> Levels:

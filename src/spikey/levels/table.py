@@ -62,12 +62,17 @@ class Table(Levels):
 
 
 def _find(values: Values) -> Levels | None:
-    """A table where it pays."""
+    """A table where it pays, or the line that its values are on."""
     if values.low == values.high:
         return None
     levels = (values.high - values.low) // values.step + 1
     table = _worthwhile(values.array, levels, values.step)
-    return None if table is None else Table(tuple(int(value) for value in table))
+    if table is None:
+        return None
+    from spikey.levels.rescaled_search import find_rescaled  # few recordings need it
+
+    line = find_rescaled(_distinct(values.array).astype(np.int64))
+    return Table(tuple(int(value) for value in table)) if line is None else line
 
 
 def _worthwhile(values: np.ndarray, levels: int, step: int) -> np.ndarray | None:

@@ -13,7 +13,8 @@ from spikey.codec.wide.jit import kernel
 from spikey.codec.wide.payload import pack_channel
 from spikey.levels.affine import MODELLED_BITS, Affine, spanning
 from spikey.levels.contract import Levels
-from spikey.levels.n1 import FIRST, fits_n1
+from spikey.levels.n1 import FEWEST, FIRST, N1_CODES, N1_VALUES, N1Levels, fits_n1
+from spikey.levels.rescaled import Rescaled
 from spikey.levels.scaled import Scale, Scaled
 from spikey.levels.table import LARGEST, Table
 
@@ -51,19 +52,54 @@ class Described:
 def describe(block: Block) -> Described | None:
     """Look at a block; None where a channel has no levels."""
     samples = block.samples
-    if samples.dtype.name in FAST_TYPES and len(samples):
+    found = None
+    if samples.dtype == np.int16 and len(samples) >= FEWEST and fits_n1(samples[:FIRST]):
+        found = _n1(samples, block.calibration)
+    elif samples.dtype.name in FAST_TYPES and len(samples):
         found = _even(samples, block.calibration)
-        if found is not None:
-            return found
-    return _any(block)
+    found = found or _any(block)
+    if found is not None:
+        found.codes.flags.writeable = False  # so that kernels are compiled for one type of array
+    return found
+
+
+def _n1(samples: np.ndarray, calibration: Calibration | None) -> Described | None:
+    """The description of a block of which all samples are the N1's; None where one is not."""
+    frames, count = samples.shape
+    codes = np.empty((frames, count), np.int16)
+    if not n1_codes_of(np.ascontiguousarray(samples), N1_VALUES, codes):
+        return None
+    constant = (codes == codes[0]).all(axis=0)
+    levels = np.zeros(count, np.int64)
+    if calibration is not None and "offset" not in calibration.metadata and calibration.alphabet == N1_CODES:
+        for channel in np.flatnonzero(~constant):
+            levels[channel] = suits(codes[:, channel], calibration)
+    descriptions: list[Description] = [(N1Levels(), False), (N1Levels(), True)]
+    if levels.all() or not levels.any():
+        descriptions, levels = [descriptions[int(levels[0])]], np.zeros(count, np.int64)
+    zeros, ones = np.zeros(count, np.int64), np.ones(count, np.int64)
+    return Described(codes, zeros, ones, levels, descriptions, {}, True, constant)
+
+
+@kernel
+def n1_codes_of(samples, values, codes):
+    """Fill in the N1's codes; False where a sample is none of its values."""
+    for t in range(samples.shape[0]):
+        for c in range(samples.shape[1]):
+            v = samples[t, c]
+            code = (v >> 6) + 512
+            if values[np.uint64(code)] != v:
+                return False
+            codes[t, c] = code
+    return True
 
 
 def _even(samples: np.ndarray, calibration: Calibration | None) -> Described | None:
     """The description of a block whose channels are all on even grids; None where that is not so."""
-    if samples.dtype == np.int16 and any(fits_n1(samples[:FIRST, c]) for c in range(min(samples.shape[1], 4))):
-        return None
     if samples.dtype.name in ("int8", "uint8", "uint16"):
         samples = samples.astype(np.int32)
+    samples = np.ascontiguousarray(samples).view()
+    samples.flags.writeable = False
     frames, count = samples.shape
     lows, highs = np.empty(count, samples.dtype), np.empty(count, samples.dtype)
     extent(samples, lows, highs)
@@ -246,9 +282,12 @@ def _any(block: Block) -> Described | None:
 
 
 def _share(found: list[Description], codes: np.ndarray) -> None:
-    """Let channels have the same levels where that costs no bits of their codes: spanning grids, united tables."""
+    """Let channels have the same levels where that costs no bits of their codes: spanning grids, united tables; or
+    similar ones: lines of one fraction.
+    """
     even: dict[Scale | None, list[int]] = {}
     tables: dict[Scale | None, list[int]] = {}
+    lines: dict[Scale | None, list[int]] = {}
     for channel, (levels, calibrated) in enumerate(found):
         if levels is None:
             continue
@@ -262,6 +301,16 @@ def _share(found: list[Description], codes: np.ndarray) -> None:
             even.setdefault(scale, []).append(channel)
         elif isinstance(inner, Table):
             tables.setdefault(scale, []).append(channel)
+        elif isinstance(inner, Rescaled):
+            lines.setdefault(scale, []).append(channel)
+    for gain, channels in lines.items():
+        from spikey.levels.rescaled_sharing import unite  # few recordings need it
+
+        maps = [_inner(found[c][0], Rescaled) for c in channels]
+        united = unite(maps, [np.flatnonzero(np.bincount(codes[:, c])) for c in channels])
+        for c, (line, add) in zip(channels, united, strict=True):
+            codes[:, c] += add
+            found[c] = (line if gain is None else Scaled(gain, line), False)
     for gain, channels in even.items():
         grids_of = [_inner(found[c][0], Affine) for c in channels]
         span = spanning(grids_of)

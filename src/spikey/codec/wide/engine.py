@@ -25,6 +25,7 @@ from spikey.codec.wide.parameters import choose_parameters
 from spikey.codec.wide.payload import Directory, pack_group, parse, read_channel, read_head, read_words, write
 from spikey.levels.affine import Affine
 from spikey.levels.contract import Levels
+from spikey.levels.n1 import N1_VALUES, N1Levels
 from spikey.model.fixed_point import UNIT
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ FRAMES = 4096  # by which weights are chosen, at most
 FEW_SAMPLES = 1 << 17  # of all channels by which weights are chosen, where these are few
 STRETCHES = 8
 FEW_CHANNELS = 4  # that pay for long predictions
-WIDE_LANES, NARROW_LANES = 32, 8
+WIDE_LANES, NARROW_LANES = 64, 8
 ENOUGH = 16384  # frames that pay for wide lanes
 ORDER, LONG_ORDER = 16, 32
 SLACK = 8  # words a lane that the decoder may read too far, in one step
@@ -280,11 +281,16 @@ def decode_group(
         steps = np.array([levels.step for levels in even], np.int64)
         fold.unfold(width, rows, numbers, channels, offsets, steps, samples)
         return
-    codes = np.empty((frames, count), np.int32)
     if coded is not None:
         fold.rows_of_codes(width, listed, coded, rows)
         numbers[listed, header.CENTRE] = 0
-    fold.unfold(width, rows, numbers, np.arange(count), np.zeros(count, np.int64), np.ones(count, np.int64), codes)
+    zeros, ones = np.zeros(count, np.int64), np.ones(count, np.int64)
+    if samples.dtype == np.int16 and all(isinstance(levels, N1Levels) for levels in described):
+        fold.unfold(width, rows, numbers, channels, zeros, ones, samples)
+        fold.listed_values(channels, N1_VALUES, samples)
+        return
+    codes = np.empty((frames, count), np.int32)
+    fold.unfold(width, rows, numbers, np.arange(count), zeros, ones, codes)
     for index, channel in enumerate(channels):
         levels, kept = described[index], lows[index]
         if levels is None or isinstance(kept, np.ndarray):

@@ -162,3 +162,13 @@ def unfold(lanes, rows, numbers, channels, offsets, steps, samples):
         base = offsets[p] + numbers[p, CENTRE] * steps[p]
         for lane in range(rem):
             samples[lane * full + lane + full, channels[p]] = base + I64(rows[p, HISTORY + full, lane]) * steps[p]
+
+
+@kernel
+def listed_values(channels, values, samples):
+    """Replace the codes of some channels in samples (frames, all channels) by the values that they stand for."""
+    last = len(values) - 1
+    for t in range(samples.shape[0]):
+        for p in range(len(channels)):
+            c = np.uint64(channels[p])
+            samples[t, c] = values[min(max(I64(samples[t, c]), I64(0)), I64(last))]

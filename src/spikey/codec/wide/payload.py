@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from spikey.codec.wide.describe import Described
 
 CALIBRATED = 8  # bit of a description's first byte, above the number of its level map
-PACKED = 16  # a description of channels that have no levels
-LANES = (8, 32)  # by the bits of a payload's first byte above the predictor's number
+PACKED = 15  # the first byte of a description of channels that have no levels
+REPEATED = 4  # bits below those that count the bytes which the levels begin with as those before do
+MOST_REPEATED = 15
+LANES = (8, 64)  # by the bits of a payload's first byte above the predictor's number
 GROUP = 32  # channels of a group, at most
 CHECKSUM_BYTES = 4
 FRAMES_A_RUN, FEW_RUNS = 128, 18  # of a line of levels: an encoder writes no more, so that many channels can share one
@@ -75,11 +77,15 @@ class Directory:
 def write(lanes: int, described: Described, groups: Sequence[np.ndarray], packed: Sequence[bytes]) -> bytes:
     """A payload."""
     out = [bytes([PREDICTORS["wide"].number | LANES.index(lanes) << 4]), varint(len(described.descriptions) - 1)]
+    before = b""
     for levels, calibrated in described.descriptions:
         if levels is None:
             out.append(bytes([PACKED]))
-        else:
-            out.append(bytes([levels.number | CALIBRATED * calibrated]) + levels.write())
+            continue
+        fields = levels.write()
+        repeated = _repeated(fields, before)
+        out.append(bytes([levels.number | CALIBRATED * calibrated | repeated << REPEATED]) + fields[repeated:])
+        before = fields
     out.append(_groups(groups))
     if len(packed) > 1:
         front = b"".join(out)
@@ -90,6 +96,12 @@ def write(lanes: int, described: Described, groups: Sequence[np.ndarray], packed
 def _checksum(front: bytes | memoryview, data: bytes | memoryview) -> bytes:
     """Of a group and what comes before the directory."""
     return zlib.crc32(data, zlib.crc32(front)).to_bytes(CHECKSUM_BYTES, "little")
+
+
+def _repeated(fields: bytes, before: bytes) -> int:
+    """How many bytes levels begin with that those before them begin with, as far as that can be written."""
+    same = [one == other for one, other in zip(fields[:MOST_REPEATED], before, strict=False)]
+    return [*same, False].index(False)
 
 
 def _groups(groups: Sequence[np.ndarray]) -> bytes:
@@ -126,6 +138,27 @@ def _read_groups(cursor: Cursor, count: int) -> list[np.ndarray]:
     return groups
 
 
+class _Fields(Cursor):
+    """Reads levels of which the first bytes are those of the levels before."""
+
+    def __init__(self, before: bytes, repeated: int, cursor: Cursor):
+        super().__init__(before[:repeated], cursor.what)
+        self._cursor, self._start = cursor, cursor.at
+        if repeated > len(before):
+            raise DataError(f"{cursor.what}: repeats more of a description than there is")
+
+    def take(self, count: int) -> bytes:
+        """The next `count` bytes."""
+        repeated = super().take(min(count, len(self.data) - self.at))
+        return repeated + self._cursor.take(count - len(repeated))
+
+    def all(self) -> bytes:
+        """The bytes of the levels, once these have been read."""
+        if self.at < len(self.data):
+            raise DataError(f"{self.what}: repeats more of a description than it needs")
+        return bytes(self.data) + bytes(self._cursor.data[self._start : self._cursor.at])
+
+
 def parse(payload: Payload, wanted: Container[int] = range(MOST_CHANNELS)) -> Directory:
     """Take a payload apart; DataError for what no encoder writes, but for groups that are damaged.
 
@@ -139,18 +172,19 @@ def parse(payload: Payload, wanted: Container[int] = range(MOST_CHANNELS)) -> Di
     if lanes >= len(LANES):
         raise DataError(f"{what}: is coded by a method that this version does not know")
     descriptions: list[tuple[Levels | None, bool]] = []
+    before = b""
     for _ in range(cursor.varint(payload.count - 1) + 1):
         flags = cursor.byte()
         if flags == PACKED and payload.dtype.kind == "f":
             descriptions.append((None, False))
             continue
-        if flags >= 2 * CALIBRATED:
-            raise DataError(f"{what}: describes a channel in a way that this version does not know")
-        levels = read_levels(flags & 7, cursor)
+        fields = _Fields(before, flags >> REPEATED, cursor)
+        levels = read_levels(flags & 7, fields)
         if isinstance(levels, Scaled) and payload.dtype.kind != "f":
             raise DataError(f"{what}: describes a channel of samples of another type")
         _check_work(levels, payload)
         descriptions.append((levels, bool(flags & CALIBRATED)))
+        before = fields.all()
     groups = _read_groups(cursor, payload.count)
     if len(groups) == 1:
         return Directory(what, LANES[lanes], descriptions, groups, [cursor.data[cursor.at :]])
@@ -184,10 +218,10 @@ def _check_work(levels: Levels, payload: Payload) -> None:
 
 def pack_group(head: np.ndarray, lows: bytes, state: np.ndarray | None, words: np.ndarray | None) -> bytes:
     """A group: its numbers, low bits, and where a channel moves the lanes' states and their words."""
-    out = varint(len(head)) + head.tobytes() + lows
-    if state is None or words is None:
-        return out
-    return out + state.astype("<u4").tobytes() + words.astype("<u2").tobytes()
+    parts = [varint(len(head)), head.data, lows]
+    if state is not None and words is not None:
+        parts += [state.astype("<u4", copy=False).data, words.astype("<u2", copy=False).data]
+    return b"".join(parts)
 
 
 def read_head(cursor: Cursor) -> np.ndarray:
