@@ -26,15 +26,19 @@ def decode_wide(payload, frames, count, tables, sample_type):
     """For each channel its values, as `decode_payload` gives them."""
     fields = Fields(payload)
     lanes = LANES[fields.u8() >> 4]
-    levels = []
+    levels, before = [], b""
     for _ in range(fields.varint() + 1):
         flags = fields.u8()
-        if flags == 16:
+        if flags == 15:
             assert sample_type in FLOATS
             levels.append({"codes": 1, "bits": 0, "packed": True})
             continue
-        assert flags < 16
-        level = read_levels(flags & 7, fields, sample_type)
+        repeated = flags >> 4
+        inside = Fields(before[:repeated] + payload[fields.at :])
+        level = read_levels(flags & 7, inside, sample_type)
+        assert repeated <= len(before) and repeated <= inside.at
+        fields.at += inside.at - repeated
+        before = inside.data[: inside.at]
         level["edges"] = tables["edges"] if flags & 8 else None
         assert not flags & 8 or len(tables["edges"]) == level["codes"] + 1
         levels.append(level)
