@@ -298,7 +298,7 @@ def test_bad_inputs_of_the_other_commands(tmp_path, run, monkeypatch):
     out.unlink()
     data = packed.read_bytes()
     cut_into(monkeypatch, 30, 1)
-    assert run("compress", tmp_path / "a.wav", packed, "--preset", "fast", "--force")[0] == 0
+    assert run("compress", tmp_path / "a.wav", packed, "--preset", "balanced", "--force")[0] == 0
     blocks = packed.read_bytes()
     with Reader(packed) as reader:
         at = reader.blocks[1].offset + 5

@@ -113,7 +113,7 @@ def test_a_users_calibration_travels_with_the_file():
     edges = np.concatenate([[0], np.cumsum(np.tile([86, 43], 50))])[:101].astype(np.int32)
     prior = np.array([2, -1, 0], np.int32) << 16  # of the differences of white noise
     mine = Calibration(edges, prior, metadata={"levels": "affine", "offset": -50, "step": 2})
-    position = np.random.default_rng(0).normal(3200, 600, 40_000)
+    position = np.random.default_rng(0).normal(3200, 600, 80_000)
     samples = (np.clip(np.searchsorted(edges, position) - 1, 0, 99) * 2 - 50).astype(np.int16)
     data = spikey.compress(samples, 20_000, "fast", mine)
     assert len(data) < len(spikey.compress(samples, 20_000, "fast", None))

@@ -14,7 +14,7 @@ LONG = 1 << 19  # frames of a block where what has been learned counts for more 
 ORDER = 20  # of linear prediction
 STARTING = 1 << 24  # multiplications that starting a channel of predictor max takes, about
 FAST = (LPC.predictor, LPC.lanes)
-WIDE = Method("wide", delta=False, lanes=1, channels=8192)
+WIDE = Method("wide", lanes=1, channels=8192)
 AT_ONCE = ("wide", 1)
 GOOD = ("balanced", 1)
 

@@ -85,11 +85,14 @@ def rows_of_codes(lanes, listed, codes, rows):
 
 @inlined
 def bound(lanes, frames, rows):
-    """After each lane's last step put the first of the next lane, which others look at."""
+    """After each lane's last step put the first of the next lane, which others look at; 0 where that has no steps."""
     width = len(lanes)
     full = frames // width
     rem = frames - full * width
-    for lane in range(width):
+    if full == 0:
+        for lane in range(rem, width):
+            rows[HISTORY, lane] = 0
+    for lane in range(width if full else rem):
         r = HISTORY + full + (lane < rem)
         if lane + 1 < width:
             rows[r, lane] = rows[HISTORY, lane + 1]
