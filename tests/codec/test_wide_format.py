@@ -1,4 +1,4 @@
-"""Section 31 of docs/format.md describes what the wide engine does: a decoder written from it alone agrees."""
+"""Section 31 of docs/format.md describes what the wide engine does: a decoder written from it gives its samples."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from spikey.codec.encode import encode_block
 from spikey.codec.payload import Lookup, Payload
 from spikey.codec.registry import PREDICTORS, PRESETS
 from spikey.codec.wide import choose, engine, header, numbers
+from spikey.codec.wide import payload as payload_module
 from spikey.codec.wide.payload import parse
 from spikey.levels.scaled import Scaled
 from spikey.levels.table import Table
@@ -83,6 +84,9 @@ SIGNALS = {
 SIGNALS["patched"] = SIGNALS["floats"].copy()
 SIGNALS["patched"][77:99, 1] = np.nan
 SIGNALS["patched"][300, 0] = 0.1
+SIGNALS["gains"] = SIGNALS["floats"] * np.array([1, 2], np.float32)
+UNEVEN = np.exp(np.random.default_rng(8).normal(size=(700, 1))).astype(np.float32)
+SIGNALS["packed"] = np.concatenate([SIGNALS["floats"], UNEVEN], axis=1)
 
 
 def coded(name: str) -> Payload:
@@ -129,6 +133,13 @@ class Seen:
         self.directory = parse(self.payload)
 
 
+def test_descriptions_repeat_bytes_of_those_before(monkeypatch):
+    seen, repeated = [], payload_module._repeated
+    monkeypatch.setattr(payload_module, "_repeated", lambda *fields: seen.append(repeated(*fields)) or seen[-1])
+    assert np.array_equal(by_the_reference(coded("gains")), SIGNALS["gains"])
+    assert len(seen) == 2 and seen[0] == 0 and seen[1] > 0
+
+
 def test_the_signals_have_what_they_are_for(monkeypatch):
     seen = {name: Seen(monkeypatch, name) for name in SIGNALS}
     assert seen["shocks"].escapes > 0
@@ -138,8 +149,9 @@ def test_the_signals_have_what_they_are_for(monkeypatch):
     for name in ("n1", "n1_three", "n1_beside", "n1_extremes"):
         assert any(calibrated for _, calibrated in seen[name].directory.descriptions)
     assert any(isinstance(levels, Table) for levels, _ in seen["table"].directory.descriptions)
-    assert any(levels.low_bits for levels, _ in seen["low_bits"].directory.descriptions)
+    assert any(levels is not None and levels.low_bits for levels, _ in seen["low_bits"].directory.descriptions)
     assert all(isinstance(levels, Scaled) for levels, _ in seen["floats"].directory.descriptions)
+    assert any(levels is None for levels, _ in seen["packed"].directory.descriptions)
     for name in ("three", "forty", "few_frames"):
         facts = engine.facts(seen[name].payload, Lookup(n1))
         assert any(facts.references)

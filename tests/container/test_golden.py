@@ -14,7 +14,7 @@ import pytest
 
 import spikey
 from kit.golden import CASES, GOLDEN, PACKED
-from kit.golden_wide import UNCOMPILED
+from kit.golden_wide import WIDE_CASES
 from kit.paths import TESTS
 from spikey.codec.registry import ranked
 from spikey.coding import deflated
@@ -96,11 +96,10 @@ def test_self_test_finds_nothing():
     "names",
     [
         ["lpc", "crossed", "lms", "wide", "float_scaled"],
-        UNCOMPILED[:2],
-        pytest.param(UNCOMPILED[2:], marks=pytest.mark.slow),
+        list(WIDE_CASES),
         pytest.param(["balanced", "learned_dense", "max_crossed"], marks=pytest.mark.slow),
     ],
-    ids=["quick", "fast", "fast_others", "networks"],
+    ids=["quick", "fast", "networks"],
 )
 def test_uncompiled_kernels_write_the_same_bytes(names):
     """The slow way, in a process of its own: plain Python with NumPy's scalars."""

@@ -1,4 +1,4 @@
-"""Golden files: compressed recordings whose bytes are frozen. `python -m kit.golden` in tests/ writes new ones.
+"""Golden files: compressed recordings whose bytes are frozen. `python -m kit.golden` in tests/ writes missing ones.
 
 A released format version stays as it is for ever: an existing golden file is never written again. Those in `PACKED`
 contain DEFLATE, which each version of zlib may write otherwise: they are decoded, and not compared byte for byte.

@@ -1,4 +1,4 @@
-"""A decoder of the payloads of predictor 7, written from section 31 of docs/format.md; a NumPy element is a lane."""
+"""A decoder of payloads of predictor 7, written from section 31 of docs/format.md alone; a NumPy element is a lane."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from kit.paths import SOURCE
-from kit.reference import Fields, read_levels, values_of
+from kit.reference import FLOATS, SIZES, Fields, read_levels, unpack_bytes, values_of
 
 F = np.float32
 COUNTS = np.load(SOURCE / "spikey" / "data" / "tables" / "wide.npz")["counts"].astype(np.int64)
@@ -26,11 +26,19 @@ def decode_wide(payload, frames, count, tables, sample_type):
     """For each channel its values, as `decode_payload` gives them."""
     fields = Fields(payload)
     lanes = LANES[fields.u8() >> 4]
-    levels = []
+    levels, before = [], b""
     for _ in range(fields.varint() + 1):
         flags = fields.u8()
-        assert flags < 16
-        level = read_levels(flags & 7, fields, sample_type)
+        if flags == 15:
+            assert sample_type in FLOATS
+            levels.append({"codes": 1, "bits": 0, "packed": True})
+            continue
+        repeated = flags >> 4
+        inside = Fields(before[:repeated] + payload[fields.at :])
+        level = read_levels(flags & 7, inside, sample_type)
+        assert repeated <= len(before) and repeated <= inside.at
+        fields.at += inside.at - repeated
+        before = inside.data[: inside.at]
         level["edges"] = tables["edges"] if flags & 8 else None
         assert not flags & 8 or len(tables["edges"]) == level["codes"] + 1
         levels.append(level)
@@ -39,9 +47,10 @@ def decode_wide(payload, frames, count, tables, sample_type):
     if len(groups) == 1:
         bodies = [fields.take(len(payload) - fields.at)]
     else:
+        front = payload[: fields.at]
         sizes = [(fields.varint(), fields.u32()) for _ in groups]
         bodies = [fields.take(size) for size, _ in sizes]
-        assert [zlib.crc32(body) for body in bodies] == [check for _, check in sizes]
+        assert [zlib.crc32(front + body) for body in bodies] == [check for _, check in sizes]
         assert fields.at == len(payload)
     values = {}
     for group, body in zip(groups, bodies, strict=True):
@@ -65,7 +74,10 @@ def read_groups(fields, count):
 
 def decode_group(fields, count, frames, lanes, levels, sample_type):
     channels = read_channels(Numbers(fields.take(fields.varint())), count, levels)
-    lows = [fields.take((frames * levels[channel.level]["bits"] + 7) // 8) for channel in channels]
+    lows = []
+    for channel in channels:
+        packed = "packed" in levels[channel.level]
+        lows.append(fields.take(fields.varint() if packed else (frames * levels[channel.level]["bits"] + 7) // 8))
     if any(not channel.constant for channel in channels):
         state = np.frombuffer(fields.take(4 * lanes), "<u4").astype(np.int64)
         words = np.frombuffer(fields.take(len(fields.data) - fields.at), "<u2").astype(np.int64)
@@ -77,6 +89,12 @@ def decode_group(fields, count, frames, lanes, levels, sample_type):
     assert fields.at == len(fields.data)
     out = []
     for channel, low in zip(channels, lows, strict=True):
+        if "packed" in levels[channel.level]:
+            assert channel.constant and channel.centre == 0
+            size = SIZES[sample_type]
+            data = unpack_bytes(low, frames * size)
+            out.append([data[at : at + size] for at in range(0, len(data), size)])
+            continue
         codes = [channel.centre] * frames if channel.constant else channel.codes
         assert all(0 <= code < levels[channel.level]["codes"] for code in codes)
         out.append(values_of(levels[channel.level], codes, low, sample_type))
@@ -150,6 +168,7 @@ class Channel:
     own: list = field(default_factory=list)
     across: list = field(default_factory=list)
     codes: list = field(default_factory=list)
+    rows: object = None
 
 
 def read_channels(numbers, count, levels):
@@ -157,7 +176,7 @@ def read_channels(numbers, count, levels):
     for place in range(count):
         constant, level = bool(numbers.bit(0)), numbers.number(44)
         centre += numbers.signed(1)
-        assert level < len(levels)
+        assert level < len(levels) and 0 <= centre < levels[level]["codes"]
         channel = Channel(level, centre, constant)
         channels.append(channel)
         if constant:
@@ -181,8 +200,7 @@ def read_channels(numbers, count, levels):
         ):
             for i in range(size):
                 v = earlier[i] if i < len(earlier) else 0
-                expected = v << up if up >= 0 else (v + (1 << (-up - 1))) >> -up
-                expected = min(max(expected, -(2**17)), 2**17)
+                expected = max(min(v << up, 2**17), -(2**17)) if up >= 0 else (v + (1 << (-up - 1))) >> -up
                 weights.append(expected + numbers.signed(context + min(i, last)))
                 assert abs(weights[-1]) <= 2**17
         before = channel

@@ -15,7 +15,7 @@ from spikey.model.calibration import Calibration, n1
 METHOD = preset_method("fast")
 LOOKUP = Lookup(n1)
 INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32")
-SHAPES = ((1, 1), (1, 40), (2, 1), (7, 3), (8, 2), (9, 33), (31, 5), (257, 40), (1500, 2), (40, 600))
+SHAPES = ((1, 1), (1, 40), (2, 1), (7, 3), (8, 2), (9, 33), (19, 3), (31, 5), (257, 40), (1500, 2), (40, 600))
 
 
 def encoded(samples: np.ndarray, calibration: Calibration | None = None) -> bytes | None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from spikey.codec.wide import header
 from spikey.codec.wide.fit import LAGS, SIZE
+from spikey.codec.wide.fit import LARGEST as MOST_WEIGHT
 from spikey.codec.wide.jit import kernel
 from spikey.codec.wide.numbers import CELLS, finish_writing, put_bit, put_number, put_signed, start_writing
 
@@ -156,7 +157,7 @@ def symbols_of(rows: list[list[int]], weights: list[list[int]]) -> list[Symbol]:
 
 def _moved(value: int, shift: int) -> int:
     """A weight in units of a finer or coarser fraction."""
-    return value << shift if shift >= 0 else (value + (1 << -shift - 1)) >> -shift
+    return min(max(value << shift, -MOST_WEIGHT), MOST_WEIGHT) if shift >= 0 else (value + (1 << -shift - 1)) >> -shift
 
 
 @kernel

@@ -266,6 +266,8 @@ def decode_group(
     listed = numbers[:, header.KIND] == LISTED
     coded = np.empty((count, -(-frames // lanes), lanes), np.int32) if listed.any() else None
     if (numbers[:, header.KIND] == CONSTANT).all():
+        if cursor.rest():
+            raise DataError(f"{what}: is damaged: has bytes after channels that do not change")
         rows[:] = 0
     else:
         state, words = read_words(cursor, lanes)
@@ -310,6 +312,9 @@ def numbers_of(head: np.ndarray, directory: Directory, count: int, what: str) ->
     if not header.read_numbers(head, kinds, LIMITS, numbers, stored):
         raise DataError(f"{what}: describes a channel in a way that this version does not know")
     alphabets = np.array([1 if levels is None else levels.alphabet for levels, _ in directory.descriptions])
+    packed = np.array([levels is None for levels, _ in directory.descriptions])[numbers[:, header.LEVEL]]
+    if (numbers[packed, header.KIND] != CONSTANT).any():
+        raise DataError(f"{what}: describes a channel in a way that this version does not know")
     centres = numbers[:, header.CENTRE]
     if (centres < 0).any() or (centres >= alphabets[numbers[:, header.LEVEL]]).any():
         raise DataError(f"{what}: has a channel around a code that it does not have")

@@ -36,7 +36,9 @@ C_BOOST, C_OWN, C_OTHER, C_LEVEL = 11, 16, 32, 44  # the first of five, sixteen 
 
 @inlined
 def expected(previous, old, slot, own, bits):
-    """A weight of the previous channel, in this one's units: its own ones, then those of others."""
+    """A weight of the previous channel, in this one's units: its own ones, then those of others. None is larger than a
+    weight can be, as finer units might make it, so that what is coded is no larger than numbers can be.
+    """
     before = old[ORDER] * 8
     if own:
         v = previous[slot] if slot < before else 0.0
@@ -44,7 +46,7 @@ def expected(previous, old, slot, own, bits):
         v = previous[before + slot] if slot < LAGS * old[NEAR] else 0.0
     shift = bits - old[BITS]
     if shift >= 0:
-        return min(max(I64(v) << shift, -LARGEST), LARGEST)
+        return min(max(I64(v) << shift, I64(-LARGEST)), I64(LARGEST))
     return (I64(v) + (I64(1) << (-shift - 1))) >> -shift
 
 

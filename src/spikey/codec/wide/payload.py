@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -218,9 +218,9 @@ def _check_work(levels: Levels, payload: Payload) -> None:
 
 def pack_group(head: np.ndarray, lows: bytes, state: np.ndarray | None, words: np.ndarray | None) -> bytes:
     """A group: its numbers, low bits, and where a channel moves the lanes' states and their words."""
-    parts: list[bytes | memoryview] = [varint(len(head)), head.data, lows]
+    parts: list[Any] = [varint(len(head)), head, lows]
     if state is not None and words is not None:
-        parts += [state.astype("<u4", copy=False).data, words.astype("<u2", copy=False).data]
+        parts += [state.astype("<u4", copy=False), words.astype("<u2", copy=False)]
     return b"".join(parts)
 
 

@@ -18,6 +18,7 @@ RENORM = U32(32 - MASS_BITS)
 BITS = U32(MASS_BITS)
 SIXTEEN = U32(16)
 LOW = U32(65535)
+SLACK = F32(1 / 16)  # of a quotient
 MASK = U32((1 << MASS_BITS) - 1)
 
 
@@ -31,14 +32,13 @@ def put_row(lanes, start, freq, state, words, at, word, flag):
         word[lane] = U16(x & LOW)
         flag[lane] = full
         x = U32(x >> SIXTEEN) if full else x
-        # The quotient is less than 2^18 and at most one off; the remainder tells.
-        q = U32(I32(F32(x) / F32(f)))
-        r = I32(U32(x - U32(q * f)))
-        less = r < 0
-        more = r >= I32(f)
-        q = U32(q - U32(less)) + U32(more)
-        r = r + (I32(f) if less else I32(0)) - (I32(f) if more else I32(0))
-        state[lane] = U32(U32(q << BITS) + U32(r) + U32(start[lane]))
+        # The quotient is less than 2^18, off by less than 1/16 before that is subtracted: right or one too small.
+        q = U32(I32(F32(x) / F32(f) - SLACK))
+        r = U32(x - U32(q * f))
+        more = r >= f
+        q = U32(q + U32(more))
+        r = U32(r - (f if more else U32(0)))
+        state[lane] = U32(U32(q << BITS) + r + U32(start[lane]))
     for lane in range(len(lanes) - 1, -1, -1):
         words[at - 1] = word[lane]
         at -= flag[lane]
