@@ -19,7 +19,7 @@ from kit.archives import noise, wav
 from kit.paths import SOURCE
 from kit.writing import write_file
 from spikey.base.errors import UsageError
-from spikey.codec.method import LPC
+from spikey.codec.method import LPC, Method
 from spikey.container.archive import Archive
 from spikey.container.extra import Extra
 from spikey.recording.readable import ArraySource
@@ -226,7 +226,8 @@ def test_topology_of_a_folder_and_of_its_archive(folder, archive, run, tmp_path)
 def test_topology_of_channels(run, tmp_path):
     common = noise(0, 9000, 3)
     samples = (np.concatenate([common, common[:, :2] + noise(1, 9000, 2) / 2], axis=1)).astype("int16")
-    (tmp_path / "a.spky").write_bytes(spikey.compress(samples, rate=20_000, preset="balanced"))
+    with open(tmp_path / "a.spky", "wb") as out:
+        write_file(ArraySource(samples, 20_000), out, Method("lms", lanes=1, references=4))
     (tmp_path / "a.dat").write_bytes(samples.tobytes())
     raw = ("--channels", 5, "--rate", 20_000, "--dtype", "int16")
     for arguments in ((tmp_path / "a.spky",), (tmp_path / "a.dat", *raw)):

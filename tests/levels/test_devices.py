@@ -81,7 +81,6 @@ def test_a_device_costs_what_its_codes_cost(device):
         ("steps of 12, one sample of each channel off them", "listed values"),
         ("steps of 12, 3 % blanked with -32,768", "listed values"),
         ("a digital sync line alone", "2 codes in steps of 64"),
-        ("every second channel dead", "one value"),
         ("float32 microvolts, 0.195 a code", "times 0.19499"),
         ("float32 microvolts of an unsigned converter", "- 6389.75977"),
         ("float32 parts of full scale", "times 3.05175"),
@@ -241,7 +240,8 @@ def test_float_channels_of_different_gains_and_true_floats_in_blocks():
     mixed = round_trip(samples)
     with spikey.open(mixed) as reader:
         assert reader.dtype == SINGLE and len(reader.blocks) > 1
-        assert reader.levels(reader.blocks[0]) and not reader.levels(reader.blocks[-1])
+        assert "but for" not in reader.levels(reader.blocks[0])[2]
+        assert "but for 1000 samples" in reader.levels(reader.blocks[-1])[2]
         np.testing.assert_array_equal(reader[65_000:66_000, 1:3], samples[65_000:66_000, 1:3])
     assert len(data) < len(mixed) < samples.nbytes
 
