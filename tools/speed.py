@@ -4,9 +4,9 @@
 
 One second of the generated recording of 384 channels (`tools.stores.generated`) is one chunk. FLAC, through its
 numcodecs codec, and pcodec get corrected samples (divided by their step, medians removed; not timed), Spikey's codec
-gets the samples as they are. With --n1 all WAV files of a folder one after another are an array of one channel, in chunks of
-2^20 samples. One thread, best of the rounds; Spikey's codec does not check what it wrote, as the others do not. Of the
-others those are measured that are installed.
+gets the samples as they are. With --n1 all WAV files of a folder one after another are an array of one channel, in
+chunks of 2^20 samples. One thread, best of the rounds; Spikey's codec does not check what it wrote, as the others do
+not. Of the others those are measured that are installed.
 """
 
 from __future__ import annotations

@@ -110,35 +110,50 @@ def _even(samples: np.ndarray, calibration: Calibration | None) -> Described | N
     if not grids(columns, lows, highs, steps):
         return None
     if (steps > 1).any():
+        glanced = steps.copy()
         refine(samples, lows, steps)
-    converter = None
-    if calibration is not None:
-        converter = _converter(calibration)
-        if converter is None:
-            return None
+        if (steps < glanced).any():
+            return None  # samples off a coarser grid: a table may pay
+    converter = None if calibration is None else _converter(calibration)
+    if converter is not None:
         fitting = (lows >= converter.offset) & (highs < converter.offset + converter.alphabet * converter.step)
         fitting &= (steps % converter.step == 0) & ((lows - converter.offset) % converter.step == 0)
-    found = [
-        Affine(int((high - low) // step) + 1, int(low), int(step))
-        for low, high, step in zip(lows, highs, steps, strict=True)
-    ]
-    common = spanning(found)
-    if common.alphabet > 1 << MODELLED_BITS:
-        return None
-    offsets = np.full(count, common.offset, np.int64)
-    every = np.full(count, common.step, np.int64)
-    levels = np.zeros(count, np.int64)
-    descriptions: list[Description] = [(common, False)]
+    keys = _grids_of(lows, highs, steps)
+    every = np.array([step for step, _ in keys], np.int64)
+    descriptions: list[Description] = []
+    levels, offsets = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    for key in dict.fromkeys(keys):
+        same = np.array([one == key for one in keys])
+        low, step = int(lows[same].min()), key[0]
+        alphabet = (int(highs[same].max()) - low) // step + 1
+        if alphabet > 1 << MODELLED_BITS:
+            return None
+        levels[same], offsets[same] = len(descriptions), low
+        descriptions.append((Affine(alphabet, low, step), False))
     if converter is not None and calibration is not None:
-        for channel in np.flatnonzero(fitting):
-            column = (samples[: 1 << 14, channel].astype(np.int64) - converter.offset) // converter.step
-            if highs[channel] > lows[channel] and suits(column, calibration):
-                levels[channel] = 1
-                offsets[channel], every[channel] = converter.offset, converter.step
-        if levels.any():
+        suiting = [
+            channel
+            for channel in np.flatnonzero(fitting & (lows < highs))
+            if suits((samples[: 1 << 14, channel].astype(np.int64) - converter.offset) // converter.step, calibration)
+        ]
+        if suiting:
+            levels[suiting], offsets[suiting], every[suiting] = len(descriptions), converter.offset, converter.step
             descriptions.append((converter, True))
-    farthest = np.where(levels == 1, highs - offsets, highs - lows).max()
+    farthest = (highs - np.minimum(offsets, lows)).max()
     return Described(samples, offsets, every, levels, descriptions, {}, bool(farthest < 1 << 23), lows == highs)
+
+
+def _grids_of(lows: np.ndarray, highs: np.ndarray, steps: np.ndarray) -> list[tuple[int, int]]:
+    """Step and remainder of each channel's values, by which channels share a grid; a constant one joins any."""
+    moving = lows < highs
+    found = dict.fromkeys(
+        (int(step), int(low) % int(step)) for low, step in zip(lows[moving], steps[moving], strict=True)
+    )
+    keys = []
+    for low, step, moves in zip(lows.tolist(), steps.tolist(), moving.tolist(), strict=True):
+        fitting = (key for key in found if low % key[0] == key[1])
+        keys.append((step, low % step) if moves else next(fitting, (1, 0)))
+    return keys
 
 
 def _converter(calibration: Calibration) -> Affine | None:

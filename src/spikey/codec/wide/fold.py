@@ -10,6 +10,8 @@ from spikey.codec.wide.jit import inlined, kernel
 from spikey.codec.wide.lanes import HISTORY
 
 F32, I32, I64 = np.float32, np.int32, np.int64
+SIDE_BY_SIDE = 8  # channels from which one step of all lanes after another is fastest
+TILE = 32  # steps
 NARROW, LOW = 128, 1 << 30  # steps and sums up to which samples fit into int32 on the way
 
 
@@ -29,7 +31,12 @@ def fill(lanes, samples, channels, offsets, steps, exact, rows):
     firsts = np.empty(width, np.uint64)
     for lane in range(width):
         firsts[lane] = lane * full + min(lane, rem)
-    for r in range(full):
+    if exact and samples.shape[1] < SIDE_BY_SIDE:
+        fill_narrow(lanes, samples, channels, offsets, steps, firsts, full, rows)
+        full_rows = 0
+    else:
+        full_rows = full
+    for r in range(full_rows):
         for p in range(len(channels)):
             c = np.uint64(channels[p])
             row = rows[p, HISTORY + r]
@@ -145,22 +152,34 @@ def unfold(lanes, rows, numbers, channels, offsets, steps, samples):
     firsts = np.empty(width, np.uint64)
     for lane in range(width):
         firsts[lane] = lane * full + min(lane, rem)
+    small = True
+    bases = np.empty(len(channels), I32)
+    for p in range(len(channels)):
+        wide = offsets[p] + numbers[p, CENTRE] * steps[p]
+        small &= steps[p] < NARROW and abs(wide) < LOW
+        bases[p] = I32(wide)
     values = np.empty(width, I32)
-    for r in range(full):
+    if small and samples.shape[1] < SIDE_BY_SIDE:
+        unfold_narrow(lanes, rows, channels, bases, steps, firsts, full, samples)
+        full_rows = 0
+    else:
+        full_rows = full if small else 0
+    for r in range(full_rows):
         for p in range(len(channels)):
             c = np.uint64(channels[p])
-            wide = offsets[p] + numbers[p, CENTRE] * steps[p]
+            step = I32(steps[p])
+            base = bases[p]
             row = rows[p, HISTORY + r]
-            if steps[p] < NARROW and abs(wide) < LOW:
-                step = I32(steps[p])
-                base = I32(wide)
-                for lane in range(len(lanes)):
-                    values[lane] = I32(base + I32(I32(row[lane]) * step))
-            else:
-                for lane in range(len(lanes)):
-                    values[lane] = I32(wide + I64(row[lane]) * steps[p])
+            for lane in range(len(lanes)):
+                values[lane] = I32(base + I32(I32(row[lane]) * step))
             for lane in range(len(lanes)):
                 samples[firsts[lane] + np.uint64(r), c] = values[lane]
+    for r in range(0 if small else full):
+        for p in range(len(channels)):
+            wide = offsets[p] + numbers[p, CENTRE] * steps[p]
+            for lane in range(len(lanes)):
+                value = wide + I64(rows[p, HISTORY + r, lane]) * steps[p]
+                samples[firsts[lane] + np.uint64(r), np.uint64(channels[p])] = value
     for p in range(len(channels)):
         base = offsets[p] + numbers[p, CENTRE] * steps[p]
         for lane in range(rem):
@@ -175,3 +194,38 @@ def listed_values(channels, values, samples):
         for p in range(len(channels)):
             c = np.uint64(channels[p])
             samples[t, c] = values[min(max(I64(samples[t, c]), I64(0)), I64(last))]
+
+
+@kernel
+def fill_narrow(lanes, samples, channels, offsets, steps, firsts, full, rows):
+    """`fill` of few channels: some steps of one lane after another, as lanes may lie apart by a power of two."""
+    for p in range(len(channels)):
+        c = np.uint64(channels[p])
+        offset = I32(offsets[p])
+        inverse = F32(1) / F32(steps[p])
+        for begin in range(0, full, TILE):
+            end = min(begin + TILE, full)
+            for lane in range(len(lanes)):
+                at = firsts[lane]
+                for r in range(begin, end):
+                    rows[p, HISTORY + r, lane] = F32(I32(samples[at + np.uint64(r), c]) - offset)
+            if steps[p] > 1:
+                for r in range(begin, end):
+                    row = rows[p, HISTORY + r]
+                    for lane in range(len(lanes)):
+                        row[lane] = np.floor(row[lane] * inverse + F32(0.5))
+
+
+@kernel
+def unfold_narrow(lanes, rows, channels, bases, steps, firsts, full, samples):
+    """`unfold` of few channels: some steps of one lane after another, as lanes may lie apart by a power of two."""
+    for p in range(len(channels)):
+        c = np.uint64(channels[p])
+        base = bases[p]
+        step = I32(steps[p])
+        for begin in range(0, full, TILE):
+            for lane in range(len(lanes)):
+                at = firsts[lane]
+                for r in range(begin, min(begin + TILE, full)):
+                    value = I32(base + I32(I32(rows[p, HISTORY + r, lane]) * step))
+                    samples[at + np.uint64(r), c] = value

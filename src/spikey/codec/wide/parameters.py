@@ -10,6 +10,7 @@ from spikey.codec.wide.choose import choose_scale, log2_of, nearest
 from spikey.codec.wide.fit import (
     COARSEST,
     LAGS,
+    LONG_TAILS,
     MARGIN,
     MOST_NEAR,
     SIZE,
@@ -48,7 +49,7 @@ from spikey.codec.wide.lanes import HISTORY, STARTING, begin, extend_back, predi
 F32, I64 = np.float32, np.int64
 SCRATCH = 8
 CHOSEN_FROM = 128  # errors of each stretch by which scale and shape are chosen
-WEIGHTED = 2  # rounds of weighted least squares
+WEIGHTED = 3  # rounds of weighted least squares
 DIFFERENCES = np.array([[1.0, 0, 0], [2, -1, 0], [3, -3, 1], [0, 1, 0]])
 WORTH = 0.9  # of the errors that fitted weights leave: differences cost no more than that
 FEW = 16  # channels that are worth more time each
@@ -211,7 +212,8 @@ def choose_weights(stretches, p, looked, k, most_order, frames, judged, row, sto
                 square += e * e
         if attempt == WEIGHTED or used == 0:
             break
-        if attempt == 0 and square * (many * judged) < USUAL_TAILS * total * total:
+        # Once where errors have tails, again where they have long ones.
+        if attempt < 2 and square * (many * judged) < (USUAL_TAILS if attempt == 0 else LONG_TAILS) * total * total:
             break
         residual(stretches, p, looked[p], near_count, own_count, w, some, length, errors)
         local_weights(errors, some, length, squares, scratch)
