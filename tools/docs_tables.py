@@ -276,6 +276,30 @@ def _presets(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _fast(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
+    """Speeds of preset fast beside others', and sizes beside those of predictor lpc."""
+    measured = runs["speed"]
+    lines = ["| recording | codec | ratio | encode, million samples/s | decode |", "|---|---|---:|---:|---:|"]
+    for recording, rows in measured["rows"].items():
+        for codec, row in rows.items():
+            lines.append(f"| {recording} | {codec} | {row['ratio']:.4f} | {row['encode']:.1f} | {row['decode']:.1f} |")
+    return lines
+
+
+def _fast_sizes(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
+    """Bytes of files and of chunks of 1,000 frames, and how much smaller they are than those of predictor lpc were."""
+    before, after = runs["sizes"]["recordings"], runs["speed"]["sizes"]
+    lines = [
+        "| recording | file, bytes | beside `lpc` | chunks of 1,000 frames | beside `lpc` |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for name, (whole, chunks) in after.items():
+        old = before[name]
+        one, other = (100 * (new / past - 1) for new, past in ((whole, old[1]), (chunks, old[4])))
+        lines.append(f"| {name} | {whole:,} | {one:+.1f} % | {chunks:,} | {other:+.1f} % |")
+    return lines
+
+
 TABLES: dict[str, Callable[[dict[str, Any], dict[str, Any]], list[str]]] = {
     "results": _results,
     "validation": lambda runs, published: _all_of("validation", runs),
@@ -289,6 +313,8 @@ TABLES: dict[str, Callable[[dict[str, Any], dict[str, Any]], list[str]]] = {
     "telemetry-real": lambda runs, published: _telemetry_set("real", runs),
     "telemetry-simulated": lambda runs, published: _telemetry_set("simulated", runs),
     "presets": _presets,
+    "fast": _fast,
+    "fast-sizes": _fast_sizes,
 }
 
 

@@ -26,7 +26,7 @@ from spikey.integrations.chunk import Options, encode_chunk
 from tools.stores import generated
 
 ROOT = Path(__file__).parents[1]
-PRESETS = ("fast", "balanced", "max")
+PRESETS: tuple[str, ...] = ("fast", "balanced", "max")
 CHUNK = 1000  # frames
 
 

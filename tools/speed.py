@@ -1,19 +1,19 @@
 """How fast preset `fast` is beside FLAC and pcodec: one run, taking turns, so that the ratios mean something.
 
-    python -m tools.speed [--n1 DIR] [--rounds N]      # writes docs/results.json, "speed"
+    python -m tools.speed [--n1 DIR] [--real DIR] [--locust FILE] [--rounds N]      # writes docs/results.json, "speed"
 
 One second of the generated recording of 384 channels (`tools.stores.generated`) is one chunk. FLAC, through its
 numcodecs codec, and pcodec get corrected samples (divided by their step, medians removed; not timed), Spikey's codec
 gets the samples as they are. With --n1 all WAV files of a folder one after another are an array of one channel, in
 chunks of 2^20 samples. One thread, best of the rounds; Spikey's codec does not check what it wrote, as the others do
-not. Of the others those are measured that are installed.
+not. Of the others those are measured that are installed. Sizes are those of `.spky` files and of chunks of 1,000
+frames, as `tools.record_sizes` has them for earlier versions, and of every fifth WAV file of --n1.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,7 +22,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from spikey.codec.registry import DEFAULT_PRESET
+from spikey.files.compress import compress_file
+from spikey.files.settings import Settings
 from spikey.integrations.numcodecs import Spikey
+from spikey.levels.n1 import N1_CODES, fits_n1, n1_codes
+from spikey.report.bench.machine import machine
+from tools import record_sizes
 from tools.stores import generated
 
 ROOT = Path(__file__).parents[1]
@@ -68,7 +74,9 @@ def codecs() -> list[Codec]:
 
 
 def corrected(samples: np.ndarray) -> np.ndarray:
-    """Samples divided by their step, each channel's median removed."""
+    """Samples divided by their step, each channel's median removed; the N1's as its converter's codes."""
+    if fits_n1(samples):
+        return n1_codes(samples).astype(np.int16) - N1_CODES // 2
     step = max(int(np.gcd.reduce(samples.ravel()[:10_000].astype(np.int64))), 1)
     codes = samples // step
     return np.ascontiguousarray(codes - np.median(codes, axis=0).astype(codes.dtype))
@@ -105,10 +113,49 @@ def array_of(folder: Path) -> list[np.ndarray]:
     return [np.ascontiguousarray(samples[at : at + CHUNK]) for at in range(0, len(samples), CHUNK)]
 
 
+def sizes(arguments: argparse.Namespace) -> dict[str, list[int]]:
+    """Bytes of the file of each recording, and of its chunks."""
+    record_sizes.PRESETS = (DEFAULT_PRESET,)
+    others = argparse.Namespace(real=arguments.real, locust=arguments.locust, n1=None)
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for recording in record_sizes.recordings(others, Path(folder)):
+            row = record_sizes.sizes(recording)
+            found[recording.name] = [row["whole"][DEFAULT_PRESET], row["chunks"][DEFAULT_PRESET]]
+    return found
+
+
+def ratio_of_files(folder: Path) -> float:
+    """Of every fifth WAV file, from the first: their bytes over those of their compressed files."""
+    original = compressed = 0
+    with tempfile.TemporaryDirectory() as out:
+        for path in sorted(folder.glob("*.wav"))[::5]:
+            outcome = compress_file(path, Path(out, path.stem), Settings(preset=DEFAULT_PRESET))
+            original, compressed = original + path.stat().st_size, compressed + outcome.compressed
+    return original / compressed
+
+
+def two_threads(samples: np.ndarray, rounds: int) -> list[float]:
+    """How many times faster two threads are than one, encoding and decoding a chunk."""
+    best: dict[int, list[float]] = {}
+    for _ in range(rounds + 1):
+        for jobs in (1, 2):
+            codec = Spikey(verify=False, jobs=jobs)
+            started = time.perf_counter()
+            packed = codec.encode(samples)
+            encoded = time.perf_counter()
+            codec.decode(packed)
+            times = best.setdefault(jobs, [np.inf, np.inf])
+            times[:] = min(times[0], encoded - started), min(times[1], time.perf_counter() - encoded)
+    return [one / two for one, two in zip(best[1], best[2], strict=True)]
+
+
 def main() -> None:
     """Measure, print, and write it down."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n1", type=Path)
+    parser.add_argument("--real", type=Path)
+    parser.add_argument("--locust", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -122,7 +169,16 @@ def main() -> None:
             print(f"  {codec:18} {row['ratio']:.4f} {row['encode']:7.1f} / {row['decode']:7.1f}")
     results = ROOT / "docs" / "results.json"
     content = json.loads(results.read_text("utf-8"))
-    content["speed"] = {"command": "python -m tools.speed --n1 ...", "machine": platform.machine(), "rows": found}
+    given = [f"--{name} ..." for name in ("n1", "real", "locust") if getattr(arguments, name) is not None]
+    content["speed"] = {
+        "command": " ".join(["python -m tools.speed", *given]),
+        "machine": machine()["processor"],
+        "rows": found,
+        "two_threads": two_threads(samples, arguments.rounds),
+        "sizes": sizes(arguments),
+        "files": None if arguments.n1 is None else ratio_of_files(arguments.n1),
+    }
+    print("two threads", content["speed"]["two_threads"], "files of N1", content["speed"]["files"])
     results.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
 
 

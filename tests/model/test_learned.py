@@ -28,6 +28,7 @@ from spikey.codec.decode import decode_block, decode_blocks
 from spikey.codec.encode import encode_block, encode_smallest
 from spikey.codec.method import MOST_REFERENCES, Method, learned
 from spikey.codec.payload import Lookup, Payload
+from spikey.codec.registry import preset_method
 from spikey.container.reader import Reader
 from spikey.model.calibration import n1
 from spikey.model.learned import network_of
@@ -263,7 +264,9 @@ def test_the_guard(model, monkeypatch):
         assert len(got.payload) <= len(plain.payload)
         used = got.payload[0] & 15 == 4
         if model is not GENTLE and len(samples) > 1 and samples.any():
-            assert not used and (model.architecture.type == "lstm" or got.payload == plain.payload)
+            (wide,) = encode_smallest([samples], [layout], preset_method("fast"), n1())
+            smaller = min(plain.payload, wide.payload, key=len)
+            assert not used and (model.architecture.type == "lstm" or len(got.payload) == len(smaller))
         files = []
         for method, embed in ((learned(model), True), (GUARD, False)):
             out = io.BytesIO()

@@ -55,6 +55,7 @@ NOT_COVERED = {
     "bytes": "DEFLATE",
     "advancing": "levels that advance",
     "float*": "floating-point samples",
+    "fast*": "another predictor",
 }
 LONG = {"walk 20000", "blocks of one channel", "blocks of many channels", "large table"}  # for emulators and sanitizers
 pytestmark = pytest.mark.native

@@ -67,13 +67,13 @@ def compress_with(samples: Any, rate: float, settings: Settings) -> bytes:
     """`compress` with all that settings can select."""
     array = np.asarray(samples)
     source = ArraySource(array, rate)
-    warn_of_shape(source.frames, source.layout.channels, "give samples.T")
+    warn_of_shape(source.frames, source.layout.channels, "give samples.T", level=2)
     chosen, out = calibration_for(source, settings), io.BytesIO()
     how = Encoding(settings.method(), chosen.calibration, settings.jobs)
     write_file(source, out, encode_recording(source, how), contents_of(settings, chosen))
     if array.dtype.kind == "f":
         with open(out.getvalue()) as reader:
-            warn_of_floats(note_on_floats(reader, "the array"))
+            warn_of_floats(note_on_floats(reader, "the array"), level=2)
     return out.getvalue()
 
 

@@ -139,6 +139,8 @@ def _even(samples: np.ndarray, calibration: Calibration | None) -> Described | N
         if suiting:
             levels[suiting], offsets[suiting], every[suiting] = len(descriptions), converter.offset, converter.step
             descriptions.append((converter, True))
+            used, levels = np.unique(levels, return_inverse=True)
+            descriptions = [descriptions[index] for index in used]
     farthest = (highs - np.minimum(offsets, lows)).max()
     return Described(samples, offsets, every, levels, descriptions, {}, bool(farthest < 1 << 23), lows == highs)
 
