@@ -46,7 +46,7 @@ def multiply(scaled, products):
         for c in range(count):
             a0, a1, a2, a3, a4, a5, a6, a7 = r0[c], r1[c], r2[c], r3[c], r4[c], r5[c], r6[c], r7[c]
             out = products[c]
-            for d in range(c, count):
+            for d in range(count):
                 out[d] += ((a0 * r0[d] + a1 * r1[d]) + (a2 * r2[d] + a3 * r3[d])) + (
                     (a4 * r4[d] + a5 * r5[d]) + (a6 * r6[d] + a7 * r7[d])
                 )
