@@ -1,7 +1,7 @@
 """Payloads of the wide engine: honest ones, and mutations that know how they are built, down to the coded numbers.
 
 An input is frames, channels and type of a block, with a checksum as a block's header has one, and a payload. That
-checksum is wrong where groups have right checksums of changed contents, so that nothing can be told from these.
+checksum is wrong where groups have right checksums of changed contents, which these do not show.
 """
 
 from __future__ import annotations
