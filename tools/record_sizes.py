@@ -26,7 +26,7 @@ from spikey.integrations.chunk import Options, encode_chunk
 from tools.stores import generated
 
 ROOT = Path(__file__).parents[1]
-PRESETS: tuple[str, ...] = ("fast", "balanced", "max")
+PRESETS = ("fast", "balanced", "max")
 CHUNK = 1000  # frames
 
 
@@ -54,13 +54,13 @@ def recordings(arguments: argparse.Namespace, folder: Path) -> Iterator[Recordin
             yield Recording(path.name, path, None)
 
 
-def sizes(recording: Recording) -> dict[str, Any]:
+def sizes(recording: Recording, presets: tuple[str, ...] = PRESETS) -> dict[str, Any]:
     """Bytes of the samples, and by preset of the file and of its chunks."""
     found: dict[str, Any] = {"samples": 0, "whole": {}, "chunks": {}}
     settings = Settings(raw=recording.raw, verify=False)
     with open_recording(recording.path, settings) as source, tempfile.TemporaryDirectory() as folder:
         found["samples"] = source.frames * source.layout.frame_bytes
-        for preset in PRESETS:
+        for preset in presets:
             chosen = Settings(preset=preset, raw=recording.raw, verify=False)
             found["whole"][preset] = compress_file(recording.path, Path(folder, preset), chosen).compressed
             options, total = Options(preset=preset, verify=False), 0

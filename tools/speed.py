@@ -115,12 +115,11 @@ def array_of(folder: Path) -> list[np.ndarray]:
 
 def sizes(arguments: argparse.Namespace) -> dict[str, list[int]]:
     """Bytes of the file of each recording, and of its chunks."""
-    record_sizes.PRESETS = (DEFAULT_PRESET,)
     others = argparse.Namespace(real=arguments.real, locust=arguments.locust, n1=None)
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         for recording in record_sizes.recordings(others, Path(folder)):
-            row = record_sizes.sizes(recording)
+            row = record_sizes.sizes(recording, (DEFAULT_PRESET,))
             found[recording.name] = [row["whole"][DEFAULT_PRESET], row["chunks"][DEFAULT_PRESET]]
     return found
 

@@ -25,7 +25,12 @@ inlined = numba.njit(forceinline=True, **_options)
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a loop when it is first called, and keep the result for later processes."""
-    compiled = numba.njit(**_options)(function)
+    return kept(function, _options)
+
+
+def kept(function: Callable[..., Any], options: dict[str, Any]) -> Any:
+    """`kernel` with other options of Numba's."""
+    compiled = numba.njit(**options)(function)
     if compiled is not function:  # as it is where NUMBA_DISABLE_JIT is set
         enable(compiled)
     return compiled

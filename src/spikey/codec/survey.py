@@ -107,13 +107,18 @@ def levels_of(values: np.ndarray, calibration: Calibration | None) -> tuple[Leve
     """The levels of a channel of integers, and whether the calibration is for them."""
     if calibration is None:
         return find_levels(values), False
-    if "offset" in calibration.metadata:
-        levels = Affine(calibration.alphabet, calibration.metadata["offset"], calibration.metadata["step"])
-        if levels.fits(values):
-            return levels, True
+    converter = converter_of(calibration)
+    if converter is not None and converter.fits(values):
+        return converter, True
     found = find_levels(values)
     fits = calibration.alphabet == found.alphabet and calibration.metadata.get("levels", "n1") == "n1"
     return found, isinstance(found, N1Levels) and fits
+
+
+def converter_of(calibration: Calibration) -> Affine | None:
+    """The levels that a calibration is for; None where its metadata name a device instead."""
+    metadata = calibration.metadata
+    return Affine(calibration.alphabet, metadata["offset"], metadata["step"]) if "offset" in metadata else None
 
 
 def suits(codes: np.ndarray, calibration: Calibration) -> bool:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from spikey.codec.low_bits import pack_bits
-from spikey.codec.survey import Block, levels_in, suits
+from spikey.codec.survey import Block, converter_of, levels_in, suits
 from spikey.codec.wide.jit import kernel
 from spikey.codec.wide.payload import pack_channel
 from spikey.levels.affine import MODELLED_BITS, Affine, spanning
 from spikey.levels.contract import Levels
-from spikey.levels.n1 import FEWEST, FIRST, N1_CODES, N1_VALUES, N1Levels, fits_n1
+from spikey.levels.n1 import FEWEST, FIRST, N1_CODES, N1_VALUES, SHIFT, N1Levels, fits_n1
 from spikey.levels.rescaled import Rescaled
 from spikey.levels.scaled import Scale, Scaled
 from spikey.levels.table import LARGEST, Table
@@ -87,7 +87,7 @@ def n1_codes_of(samples, values, codes):
     for t in range(samples.shape[0]):
         for c in range(samples.shape[1]):
             v = samples[t, c]
-            code = (v >> 6) + 512
+            code = (v >> SHIFT) + N1_CODES // 2
             if values[np.uint64(code)] != v:
                 return False
             codes[t, c] = code
@@ -114,7 +114,7 @@ def _even(samples: np.ndarray, calibration: Calibration | None) -> Described | N
         refine(samples, lows, steps)
         if (steps < glanced).any():
             return None  # samples off a coarser grid: a table may pay
-    converter = None if calibration is None else _converter(calibration)
+    converter = None if calibration is None else converter_of(calibration)
     if converter is not None:
         fitting = (lows >= converter.offset) & (highs < converter.offset + converter.alphabet * converter.step)
         fitting &= (steps % converter.step == 0) & ((lows - converter.offset) % converter.step == 0)
@@ -156,13 +156,6 @@ def _grids_of(lows: np.ndarray, highs: np.ndarray, steps: np.ndarray) -> list[tu
         fitting = (key for key in found if low % key[0] == key[1])
         keys.append((step, low % step) if moves else next(fitting, (1, 0)))
     return keys
-
-
-def _converter(calibration: Calibration) -> Affine | None:
-    metadata = calibration.metadata
-    if "offset" not in metadata:
-        return None
-    return Affine(calibration.alphabet, metadata["offset"], metadata["step"])
 
 
 @kernel

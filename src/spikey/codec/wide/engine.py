@@ -13,7 +13,7 @@ from spikey.base.errors import DataError
 from spikey.base.workers import each
 from spikey.codec.low_bits import unpack_bits
 from spikey.codec.method import Method
-from spikey.codec.payload import EncodedBlock, Facts, Lookup, Payload
+from spikey.codec.payload import EncodedBlock, Facts, Lookup, Payload, calibration_for
 from spikey.codec.survey import Block
 from spikey.codec.wide import choose, fold, group, header, shapes
 from spikey.codec.wide.describe import Described, describe
@@ -54,8 +54,12 @@ class Space:
     """Memory for one group after another: rows of `count` channels, and their words."""
 
     def __init__(self, frames: int, count: int, lanes: int, words: bool = True):
-        self.rows = np.empty(count * (HISTORY + -(-frames // lanes) + 2) * lanes, np.float32)
+        self._rows = np.empty((count, HISTORY + -(-frames // lanes) + 2, lanes), np.float32)
         self.words = np.empty(3 * frames * count + 1024 if words else 0, np.uint16)
+
+    def rows(self, count: int) -> np.ndarray:
+        """float32 (count, rows, lanes), not cleared."""
+        return self._rows[:count]
 
 
 class Spaces:
@@ -137,7 +141,7 @@ def encode_group(
     centres = np.empty(count)
     fold.centre(stretches, length, centres, listed)
     width, steps_of = _lanes(lanes), -(-frames // lanes)
-    rows = space.rows[: count * (HISTORY + steps_of + 2) * lanes].reshape(count, -1, lanes)
+    rows = space.rows(count)
     shifts = offsets + np.where(listed, 0, centres).astype(np.int64) * steps
     fold.fill(width, codes, channels, shifts, steps, described.exact, rows)
     coded, constant = None, described.constant[channels]
@@ -231,13 +235,7 @@ def _table(directory: Directory, lookup: Lookup, what: str) -> Table | None:
     alphabets = [levels.alphabet for levels, calibrated in directory.descriptions if levels is not None and calibrated]
     if not alphabets:
         return None
-    calibration = lookup.calibration()
-    if calibration is None:
-        raise DataError(f"{what}: needs a calibration that the file does not name")
-    wrong = next((alphabet for alphabet in alphabets if alphabet != calibration.alphabet), None)
-    if wrong is not None:
-        raise DataError(f"{what}: a channel of {wrong} codes has a calibration of {calibration.alphabet}")
-    return table_of(calibration)
+    return table_of(calibration_for(alphabets, lookup, what))
 
 
 def decode_group(
@@ -262,7 +260,7 @@ def decode_group(
         else:
             lows.append(cursor.take((frames * levels.low_bits + 7) // 8))
     width = _lanes(lanes)
-    rows = space.rows[: count * (HISTORY + -(-frames // lanes) + 2) * lanes].reshape(count, -1, lanes)
+    rows = space.rows(count)
     listed = numbers[:, header.KIND] == LISTED
     coded = np.empty((count, -(-frames // lanes), lanes), np.int32) if listed.any() else None
     if (numbers[:, header.KIND] == CONSTANT).all():

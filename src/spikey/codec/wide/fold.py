@@ -16,6 +16,15 @@ NARROW, LOW = 128, 1 << 30  # steps and sums up to which samples fit into int32 
 
 
 @kernel
+def firsts_of(width, full, rem):
+    """The first frame of each lane: lanes are `full` frames long, the first `rem` of them one more."""
+    firsts = np.empty(width, np.uint64)
+    for lane in range(width):
+        firsts[lane] = lane * full + min(lane, rem)
+    return firsts
+
+
+@kernel
 def fill(lanes, samples, channels, offsets, steps, exact, rows):
     """rows float32 (channels, HISTORY + steps + 2, lanes): positions of samples (frames, all channels) in lanes.
 
@@ -28,9 +37,7 @@ def fill(lanes, samples, channels, offsets, steps, exact, rows):
     for p in range(len(channels)):
         rows[p, :HISTORY] = 0
         rows[p, HISTORY + full :] = 0
-    firsts = np.empty(width, np.uint64)
-    for lane in range(width):
-        firsts[lane] = lane * full + min(lane, rem)
+    firsts = firsts_of(width, full, rem)
     if exact and samples.shape[1] < SIDE_BY_SIDE:
         fill_narrow(lanes, samples, channels, offsets, steps, firsts, full, rows)
         full_rows = 0
@@ -149,9 +156,7 @@ def unfold(lanes, rows, numbers, channels, offsets, steps, samples):
     frames = samples.shape[0]
     full = frames // width
     rem = frames - full * width
-    firsts = np.empty(width, np.uint64)
-    for lane in range(width):
-        firsts[lane] = lane * full + min(lane, rem)
+    firsts = firsts_of(width, full, rem)
     small = True
     bases = np.empty(len(channels), I32)
     for p in range(len(channels)):

@@ -6,7 +6,7 @@ import numpy as np
 
 from spikey.codec.wide.decoding import unpack
 from spikey.codec.wide.encoding import model, pack
-from spikey.codec.wide.fit import LAGS
+from spikey.codec.wide.fit import LAGS, MOST_NEAR
 from spikey.codec.wide.fold import bound
 from spikey.codec.wide.header import (
     BOOST0,
@@ -62,7 +62,7 @@ def encode_group(
     fi = f.view(I32)
     i = np.zeros((SCRATCH, width), I32)
     own = np.zeros(MOST_ORDER, F32)
-    weights = np.zeros((4, LAGS), F32)
+    weights = np.zeros((MOST_NEAR, LAGS), F32)
     boost = np.ones(STARTING + 1, F32)
     word = np.empty(width, U16)
     flag = np.empty(width, I32)
@@ -76,14 +76,10 @@ def encode_group(
         row = numbers[p]
         if row[KIND] == CONSTANT:
             continue
-        set_up(row, stored[p], own, weights, boost, boosts, profile)
+        pull, scale, fast, slow = set_up(row, stored[p], rates, pairs, scales, boosts, profile, own, weights, boost)
         if row[EXTEND]:
-            clear_past(lanes, rows[p])
+            rows[p, :HISTORY] = 0
         near = row[REF0 : REF0 + row[NEAR]]
-        pull = F32(np.float32(row[START]) / F32(START_UNITS))
-        scale = F32(scales[row[SCALE]])
-        fast = rates[pairs[row[PAIR], 0]]
-        slow = rates[pairs[row[PAIR], 1]]
         shape = counts[row[SHAPE]]
         listed = False
         if table is not None:  # noqa: SIM102 - what is None is known while this is compiled
@@ -131,7 +127,7 @@ def decode_group(
     fi = f.view(I32)
     i = np.zeros((SCRATCH, width), I32)
     own = np.zeros(MOST_ORDER, F32)
-    weights = np.zeros((4, LAGS), F32)
+    weights = np.zeros((MOST_NEAR, LAGS), F32)
     boost = np.ones(STARTING + 1, F32)
     if table is not None:
         edges = np.empty(len(table.edges), F32)
@@ -144,12 +140,8 @@ def decode_group(
         if row[KIND] == CONSTANT:
             rows[p] = 0
             continue
-        set_up(row, stored[p], own, weights, boost, boosts, profile)
+        pull, scale, fast, slow = set_up(row, stored[p], rates, pairs, scales, boosts, profile, own, weights, boost)
         near = row[REF0 : REF0 + row[NEAR]]
-        pull = F32(np.float32(row[START]) / F32(START_UNITS))
-        scale = F32(scales[row[SCALE]])
-        fast = rates[pairs[row[PAIR], 0]]
-        slow = rates[pairs[row[PAIR], 1]]
         listed = False
         if table is not None:  # noqa: SIM102 - what is None is known while this is compiled
             if row[KIND] == LISTED:
@@ -176,16 +168,11 @@ def decode_group(
 
 
 @inlined
-def clear_past(lanes, rows):
-    for h in range(HISTORY):
-        for lane in range(len(lanes)):
-            rows[h, lane] = 0
-
-
-@inlined
-def set_up(row, stored, own, weights, boost, boosts, profile):
-    """A channel's weights and boosts from its numbers."""
+def set_up(row, stored, rates, pairs, scales, boosts, profile, own, weights, boost):
+    """Fill in weights and boosts from a channel's numbers; the weight of its first step, its scale, and two rates."""
     unpack_weights(row, stored, own, weights)
     for t in range(STARTING):
         boost[t] = boosts[row[BOOST0 + profile[t]]]
     boost[STARTING] = 1
+    pull = F32(np.float32(row[START]) / F32(START_UNITS))
+    return pull, F32(scales[row[SCALE]]), rates[pairs[row[PAIR], 0]], rates[pairs[row[PAIR], 1]]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numba
 
-from spikey.base.jit_cache import enable
+from spikey.base.jit import kept
 
 _options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 inlined = numba.njit(forceinline=True, **_options)
@@ -16,7 +16,4 @@ called = numba.njit(**_options)  # from kernels, often: inlining it everywhere w
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile when first called, and keep the result for later processes."""
-    compiled = numba.njit(**_options)(function)
-    if compiled is not function:  # as it is where NUMBA_DISABLE_JIT is set
-        enable(compiled)
-    return compiled
+    return kept(function, _options)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from spikey.codec.wide.fit import MOST_NEAR
 from spikey.codec.wide.jit import kernel
+from spikey.codec.wide.payload import GROUP
 
-GROUP = 32  # channels at most
 TOGETHER = 512  # channels among which neighbours are looked for
 RUNS, RUN = 4, 256  # stretches of frames that are compared
 STEP, FARTHEST = 16.0, 63.0  # of quantised differences: products sum to less than 2^24, which is exact in float32
-MOST_NEAR = 4
 
 
 def likeness(codes: np.ndarray) -> np.ndarray:

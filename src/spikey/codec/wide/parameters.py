@@ -94,13 +94,7 @@ def choose_variables(G, order, count, frames, index, L, y):
     best_near = 0
     # Once with the first eight own lags, then others, then the remaining own lags; once with all own lags first.
     for first in range(8, order + 1, 8):
-        n = 0
-        for k in range(first):
-            index[n] = 1 + k
-            n += 1
-        for k in range(LAGS * count):
-            index[n] = order + 1 + k
-            n += 1
+        n = list_variables(first, count, order, index)
         factorise(G, index, n, L, y)
         v = variance
         for k in range(n):
@@ -111,14 +105,18 @@ def choose_variables(G, order, count, frames, index, L, y):
                     best = cost
                     best_own = first
                     best_near = (k + 1 - first) // LAGS
-    n = 0
-    for k in range(best_own):
-        index[n] = 1 + k
-        n += 1
-    for k in range(LAGS * best_near):
-        index[n] = order + 1 + k
-        n += 1
+    list_variables(best_own, best_near, order, index)
     return best_own, best_near
+
+
+@kernel
+def list_variables(own, near, order, index):
+    """Fill index with the variables of so many own lags and other channels; how many they are."""
+    for k in range(own):
+        index[k] = 1 + k
+    for k in range(LAGS * near):
+        index[own + k] = order + 1 + k
+    return own + LAGS * near
 
 
 @kernel
