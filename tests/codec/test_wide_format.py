@@ -60,7 +60,7 @@ SIGNALS = {
     "three": noise(1003, 3, 5).astype(np.int16),
     "forty": noise(301, 40, 6).astype(np.int16),
     "thousands": noise(40, 70, 6).astype(np.int16),
-    "lanes": noise(16_389, 2, 5).astype(np.int16),
+    "lanes": np.pad(noise(16_389, 2, 5), ((0, 0), (0, 7))).astype(np.int16),
     "few_frames": (noise(7, 60, 0.3) + noise(7, 1, 8, seed=3)).astype(np.int32),
     "n1": N1[:, :1],
     "n1_three": np.concatenate([N1, np.full_like(N1[:, :1], N1[0, 0])], axis=1),

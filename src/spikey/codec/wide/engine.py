@@ -37,6 +37,7 @@ STRETCHES = 8
 FEW_CHANNELS = 4  # that pay for long predictions
 WIDE_LANES, NARROW_LANES = 64, 8
 ENOUGH = 16384  # frames that pay for wide lanes
+FEW_PER_BLOCK = 8  # channels that would pay more for the first samples of so many lanes
 ORDER, LONG_ORDER = 16, 32
 SLACK = 8  # words a lane that the decoder may read too far, in one step
 BOUND = np.float32(1 << 22)
@@ -102,7 +103,7 @@ def _encode(block: Block) -> EncodedBlock | None:
         return None
     codes = described.codes
     frames, count = codes.shape
-    lanes = WIDE_LANES if (frames >= ENOUGH and count > 1) or frames >= 8 * ENOUGH else NARROW_LANES
+    lanes = WIDE_LANES if frames >= (ENOUGH if count > FEW_PER_BLOCK else 8 * ENOUGH) else NARROW_LANES
     table = None if block.calibration is None else table_of(block.calibration)
     calibrated = [calibrated for _, calibrated in described.descriptions]
     if not any(calibrated):
