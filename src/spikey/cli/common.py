@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,10 +31,24 @@ if TYPE_CHECKING:
 
 
 def prepare_kernels() -> None:
-    """Have the first compilation say that it is happening."""
+    """Load Numba, and have the first compilation say that it is happening."""
+    _load_numba()
     from spikey.base.jit import announce_compilation
 
     announce_compilation(lambda: None if is_quiet() else say(COMPILING))
+
+
+def _load_numba() -> None:
+    """Import Numba's array functions without SciPy's linear algebra, where nothing has imported it yet: Numba loads it
+    to see whether it is there, which takes a tenth of a second, and no kernel uses it.
+    """
+    if "scipy" in sys.modules:
+        return
+    sys.modules["scipy"] = None  # type: ignore[assignment]
+    try:
+        import numba.np.arraymath  # noqa: F401
+    finally:
+        del sys.modules["scipy"]
 
 
 def some(files: list[Any], folder: Path | str, suffixes: tuple[str, ...]) -> None:

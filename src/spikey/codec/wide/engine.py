@@ -31,7 +31,7 @@ from spikey.model.fixed_point import UNIT
 if TYPE_CHECKING:
     from spikey.model.calibration import Calibration
 
-FRAMES = 4096  # by which weights are chosen, at most
+FRAMES = 3072  # by which weights are chosen, at most
 FEW_SAMPLES = 1 << 17  # of all channels by which weights are chosen, where these are few
 STRETCHES = 8
 FEW_CHANNELS = 4  # that pay for long predictions
