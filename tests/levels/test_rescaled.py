@@ -169,6 +169,17 @@ def test_a_channel_in_the_wide_engine_takes_few_bytes():
     assert size(LFP) - size(Fraction(24)) < 8 * 64
 
 
+def test_a_line_pays_in_a_short_block_where_a_table_does_not():
+    codes = np.cumsum(np.random.default_rng(5).integers(-6, 7, (200, 8), np.int32), axis=0, dtype=np.int32)
+    lines = np.stack([rescaled(codes[:, c], LFP, "down", offset=37 * c) for c in range(8)], axis=1)
+    assert all(isinstance(find_levels(np.ascontiguousarray(lines[:, c])), Rescaled) for c in range(8))
+
+    def size(samples: np.ndarray) -> int:
+        return len(compress_with(samples, 2500, Settings(predictor="wide", calibration=None)))
+
+    assert size(lines) - size(codes) < 10 * 8
+
+
 @pytest.mark.data("real/np1-oe-lfp/data.int16.raw")
 def test_a_real_recording():
     samples = np.fromfile(DATA / "real" / "np1-oe-lfp" / "data.int16.raw", "<i2").reshape(-1, 384)

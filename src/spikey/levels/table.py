@@ -16,6 +16,7 @@ LARGEST = 4096  # values
 LOOKED_UP = 1 << 17  # values between the ends of a table of which every one is listed, which is faster
 FIRST = 4096  # values that nearly always tell that a table does not pay
 GLANCE = 1 << 14  # values from which the number of different ones is estimated
+FEWEST_APART = 16  # values
 PIECE = 256  # values that tell a step
 FARTHEST_GAP = 2  # steps
 MOST_VALUE = 1 << 32
@@ -67,12 +68,20 @@ def _find(values: Values) -> Levels | None:
         return None
     levels = (values.high - values.low) // values.step + 1
     table = _worthwhile(values.array, levels, values.step)
-    if table is None:
+    if table is None and not _apart(values.array[:FIRST], values.step):
         return None
     from spikey.levels.rescaled_search import find_rescaled  # few recordings need it
 
     line = find_rescaled(_distinct(values.array).astype(np.int64))
-    return Table(tuple(int(value) for value in table)) if line is None else line
+    if line is not None:
+        return line
+    return None if table is None else Table(tuple(int(value) for value in table))
+
+
+def _apart(values: np.ndarray, step: int) -> bool:
+    """Whether no two values are neighbours, as on a line, which pays for far fewer samples than a table does."""
+    found = _distinct(values)
+    return len(found) >= FEWEST_APART and int(np.diff(found).min()) >= 2 * step
 
 
 def _worthwhile(values: np.ndarray, levels: int, step: int) -> np.ndarray | None:

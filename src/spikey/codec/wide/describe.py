@@ -16,7 +16,7 @@ from spikey.levels.contract import Levels
 from spikey.levels.n1 import FEWEST, FIRST, N1_CODES, N1_VALUES, SHIFT, N1Levels, fits_n1
 from spikey.levels.rescaled import Rescaled
 from spikey.levels.scaled import Scale, Scaled
-from spikey.levels.table import LARGEST, Table
+from spikey.levels.table import FEWEST_APART, LARGEST, Table
 
 if TYPE_CHECKING:
     from spikey.model.calibration import Calibration
@@ -201,7 +201,9 @@ def grids(columns, lows, highs, steps):
 
 @kernel
 def _sparse(x, step, seen):
-    """Whether few of the codes occur where most of the samples are, so that a table may pay."""
+    """Whether few of the codes occur where most of the samples are, or no two neighbours, so that a table or a line may
+    pay.
+    """
     total = np.int64(0)
     for t in range(len(x)):
         total += np.int64(x[t])
@@ -223,7 +225,12 @@ def _sparse(x, step, seen):
             if not seen[v // step]:
                 seen[v // step] = True
                 distinct += 1
-    return FULL * distinct <= min(span, inside)
+    if FULL * distinct <= min(span, inside):
+        return True
+    for v in range(1, span):
+        if seen[v] and seen[v - 1]:
+            return False
+    return distinct >= FEWEST_APART
 
 
 @kernel
@@ -295,7 +302,8 @@ def _share(found: list[Description], codes: np.ndarray) -> None:
     """Let channels have the same levels where that costs no bits of their codes: spanning grids, united tables; or
     similar ones: lines of one fraction.
     """
-    even: dict[Scale | None, list[int]] = {}
+    even: dict[tuple[Scale | None, int, int], list[int]] = {}
+    constant: list[tuple[Scale | None, int]] = []
     tables: dict[Scale | None, list[int]] = {}
     lines: dict[Scale | None, list[int]] = {}
     for channel, (levels, calibrated) in enumerate(found):
@@ -308,7 +316,10 @@ def _share(found: list[Description], codes: np.ndarray) -> None:
                 continue
             scale, inner = levels.scale, levels.inner
         if isinstance(inner, Affine) and not inner.low_bits and not calibrated:
-            even.setdefault(scale, []).append(channel)
+            if inner.alphabet > 1:
+                even.setdefault((scale, inner.step, inner.offset % inner.step), []).append(channel)
+            else:
+                constant.append((scale, channel))
         elif isinstance(inner, Table):
             tables.setdefault(scale, []).append(channel)
         elif isinstance(inner, Rescaled):
@@ -321,7 +332,14 @@ def _share(found: list[Description], codes: np.ndarray) -> None:
         for c, (line, add) in zip(channels, united, strict=True):
             codes[:, c] += add
             found[c] = (line if gain is None else Scaled(gain, line), False)
-    for gain, channels in even.items():
+    for gain, channel in constant:
+        value = _inner(found[channel][0], Affine).offset
+        fitting = (key for key in even if key[0] == gain and value % key[1] == key[2])
+        key = next(fitting, (gain, 1, 0))
+        even.setdefault(key, []).append(channel)
+        joined = Affine(1, value, key[1])
+        found[channel] = (joined if gain is None else Scaled(gain, joined), False)
+    for (gain, _, _), channels in even.items():
         grids_of = [_inner(found[c][0], Affine) for c in channels]
         span = spanning(grids_of)
         if span.alphabet > 1 << MODELLED_BITS:
