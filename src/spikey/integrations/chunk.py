@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from spikey.base.limits import allowed
 from spikey.base.wire import Cursor, varint
 from spikey.codec.method import Method, learned
 from spikey.codec.registry import DEFAULT_PRESET, PRESETS, preset_method, ranked
+from spikey.integrations.calibrations import AUTO, NONE, TEXT, calibration_in, portable, shipped_for
 from spikey.integrations.chunk_samples import (
     FLAGS,
     MODELLED,
@@ -37,9 +38,6 @@ from spikey.integrations.chunk_samples import (
     without_ones,
 )
 from spikey.recording.layout import MOST_CHANNELS
-
-if TYPE_CHECKING:
-    from spikey.codec.calibration_policy import Chosen
 
 MARK = b"\xb5SC"
 VERSION = 2  # payloads of another syntax need another one
@@ -56,16 +54,15 @@ class Options:
     """How chunks are written; nothing of it is needed to read them.
 
     preset: one of `spikey.codec.registry.PRESETS`, each smaller and slower than the one before. model: name
-    or path of a trained network, which then takes the preset's place. calibration: as of
-    `spikey.codec.calibration_policy.choose_calibration`: "n1" for the N1's where it suits and else none, "auto" to
-    estimate one for each chunk too, "none", or a file's path, whose bytes travel with every chunk. jobs: threads within
-    a chunk, for writing and for reading. verify: whether a chunk is decoded and compared before it is handed over.
-    Raises UsageError for anything else.
+    or path of a trained network, which then takes the preset's place. calibration: "auto" for the shipped one that suits
+    a chunk, if any, "none", a shipped one's name, the text of one (`spikey.integrations.calibrations.portable`), or a
+    file's path, whose bytes are then in every chunk. jobs: threads within a chunk, for writing and for reading. verify:
+    whether a chunk is decoded and compared before it is handed over. Raises UsageError for anything else.
     """
 
     preset: str = DEFAULT_PRESET
     model: str | None = None
-    calibration: str = "n1"
+    calibration: str = AUTO
     jobs: int = 1
     verify: bool = True
 
@@ -113,20 +110,12 @@ def means_of(options: Options) -> Means:
         from spikey.model.trained import named
 
         method = learned(named(options.model))
-    if options.calibration == "auto":  # estimated for each chunk
+    if options.calibration in (AUTO, NONE):  # "auto" is chosen for each chunk
         return Means(method)
-    if options.calibration == "n1":  # without all that choosing takes
-        from spikey.model.calibration import n1
-
-        return Means(method, n1())
-    return Means(method, *_chosen(options, np.zeros((0, 1), np.int16), method))
-
-
-def _chosen(options: Options, samples: np.ndarray, method: Method) -> Chosen:
-    from spikey.codec.calibration_policy import choose_calibration
-    from spikey.recording.readable import ArraySource
-
-    return choose_calibration(options.calibration, ArraySource(samples, 0), method)
+    text = portable(options.calibration)
+    calibration = calibration_in(text)
+    was_a_path = text.startswith(TEXT) and text != options.calibration
+    return Means(method, calibration, calibration.to_bytes() if calibration is not None and was_a_path else None)
 
 
 def encode_chunk(array: Any, options: Options = DEFAULTS, order: str | None = None) -> bytes:
@@ -150,7 +139,7 @@ def encode_chunk(array: Any, options: Options = DEFAULTS, order: str | None = No
     _warn(array.shape, array.dtype.name)
     samples = _samples(array, order)
     data = _general(array, order) if samples is None else _modelled(array, samples, order, options)
-    if options.verify and not _same(decode_chunk(data, options.threads), array):
+    if options.verify and not _same(decode_chunk(data, options.threads, None, options.calibration), array):
         raise SpikeyError(
             "a chunk does not decode to what was to be written, so it was not written; please report this"
         )
@@ -168,8 +157,8 @@ def _samples(array: np.ndarray, order: Any) -> np.ndarray | None:
 def _modelled(array: np.ndarray, samples: np.ndarray, order: str, options: Options) -> bytes:
     """A chunk of samples; one of elements where an embedded calibration or many short blocks make that too large."""
     means = means_of(options)
-    if options.calibration == "auto":
-        means = Means(means.method, *_chosen(options, samples, means.method))
+    if options.calibration == AUTO:
+        means = Means(means.method, shipped_for(samples))
     encoded = encode_samples(samples, means, options.threads)
     flags = FORTRAN * (order == "F") | encoded.coding.flags
     head, check = _head(flags, array.dtype, array.shape, encoded.coding.write())
@@ -185,13 +174,19 @@ def _general(array: np.ndarray, order: str) -> bytes:
     return head + pack_elements(array, order)
 
 
-def decode_chunk(data: Any, jobs: int = 1, fits: Callable[[np.dtype[Any], Shape], None] | None = None) -> np.ndarray:
-    """The array of a chunk, in the memory order that it had; it may be read-only. All of it comes from the chunk.
+def decode_chunk(
+    data: Any,
+    jobs: int = 1,
+    fits: Callable[[np.dtype[Any], Shape], None] | None = None,
+    calibration: str = AUTO,
+) -> np.ndarray:
+    """The array of a chunk, in the memory order that it had; it may be read-only. All of it comes from the chunk, but
+    for what the chunk only names.
 
     data: anything with a buffer. fits: is called with the type and the shape that the chunk contains, before anything
-    is decoded, and raises where they are not those that are expected. Raises DamagedError for bytes that are no longer
-    what was written, and DataError for what is not a chunk, is of a newer version, takes more memory than
-    `spikey.base.limits` allow, or needs a calibration or model that is not there.
+    is decoded, and raises where they are not those that are expected. calibration: that of the store's configuration.
+    Raises DamagedError for bytes that are no longer what was written, and DataError for what is not a chunk, is of a
+    newer version, takes more memory than `spikey.base.limits` allow, or needs a calibration or model that is not there.
     """
     data = memoryview(data).cast("B")
     head = _read_head(data)
@@ -202,7 +197,7 @@ def decode_chunk(data: Any, jobs: int = 1, fits: Callable[[np.dtype[Any], Shape]
     order: Any = "F" if head.flags & FORTRAN else "C"
     try:
         if head.coding is not None:
-            elements = decode_samples(head.coding, head.check, body, dtype, shape, jobs)
+            elements = decode_samples(head.coding, head.check, body, dtype, shape, jobs, calibration)
         else:
             from spikey.integrations.chunk_bytes import unpack_elements
 

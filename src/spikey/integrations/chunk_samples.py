@@ -23,6 +23,7 @@ from spikey.codec.decode import decode_blocks
 from spikey.codec.encode import content_of, encode_smallest
 from spikey.codec.method import LARGEST, MOST_TOGETHER, SAMPLES_TOGETHER, STORED, Method
 from spikey.codec.payload import EncodedBlock, Lookup, Payload
+from spikey.integrations.calibrations import find
 from spikey.recording.layout import MOST_CHANNELS, Layout, unpack
 
 if TYPE_CHECKING:
@@ -185,9 +186,9 @@ class _Block(NamedTuple):
 
 
 def decode_samples(
-    coding: Coding, check: int, body: memoryview, dtype: np.dtype[Any], shape: Shape, jobs: int
+    coding: Coding, check: int, body: memoryview, dtype: np.dtype[Any], shape: Shape, jobs: int, calibration: str
 ) -> np.ndarray:
-    """Samples (frames, channels) of a chunk's body; `check` is that of its head.
+    """Samples (frames, channels) of a chunk's body; `check` is that of its head, `calibration` the configuration's.
 
     Raises DamagedError for what is not as it was written, and DataError where the head describes what cannot be, or
     the calibration or model is missing.
@@ -200,8 +201,8 @@ def decode_samples(
     sizes = coding.sizes or (len(body) - SUM.size,)
     if min(sizes) < 1 or sum(sizes) + SUM.size * len(sizes) != len(body):
         raise DamagedError(f"its blocks do not have the {len(body):,} bytes that follow its head")
-    calibration, model = _find_calibration(coding), _find_model(coding)
-    lookup = Lookup(lambda: calibration, lambda: model)
+    found, model = _find_calibration(coding, calibration), _find_model(coding)
+    lookup = Lookup(lambda: found, lambda: model)
     single = full == (frames, channels)
     out = np.zeros((0, 0) if single else (frames, channels), native)
     only: list[np.ndarray] = []
@@ -234,14 +235,13 @@ def _content_sum(samples: np.ndarray, layout: Layout) -> int:
     return zlib.crc32(content_of(samples, layout))
 
 
-def _find_calibration(coding: Coding) -> Calibration | None:
+def _find_calibration(coding: Coding, configured: str) -> Calibration | None:
     if not coding.calibration:
         return None
-    from spikey.model.calibration import find, load
-
     if coding.embedded is None:
-        return find(coding.calibration)
+        return find(coding.calibration, configured)
     from spikey.coding.packed_bytes import unpack_bytes
+    from spikey.model.calibration import load
 
     size, packed = coding.embedded
     calibration = load(unpack_bytes(packed, size, "a chunk's calibration"))

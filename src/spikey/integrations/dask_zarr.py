@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from spikey.base.errors import SpikeyError, UsageError, install
+from spikey.codec.registry import DEFAULT_PRESET
 from spikey.files.compress import open_recording
 from spikey.files.settings import Outcome, Settings, size_of
 from spikey.integrations.dask_client import Call, Window, connect
@@ -47,7 +48,8 @@ def to_zarr(
     out : path
         Likewise; it must not exist.
     codec : dict, optional
-        Options of `spikey.integrations.numcodecs.Spikey`, as {"preset": "balanced"}.
+        Options of `spikey.integrations.numcodecs.Spikey`, as {"preset": "balanced"}. Without a calibration among them one
+        is estimated from the recording, as by `spikey.integrations.numcodecs.codec_for`.
     seconds : float
         Length of a chunk, which has all channels.
     settings, client, scheduler, jobs, progress
@@ -64,6 +66,7 @@ def to_zarr(
         import zarr
     except ImportError:
         raise UsageError(f"{out}: a Zarr array needs zarr: {install('numcodecs', 'zarr')}") from None
+    from spikey.integrations.estimated import calibration_for
     from spikey.integrations.numcodecs import Spikey
 
     address = str(out) if is_address(out) else f"file://{os.path.abspath(out)}"
@@ -78,6 +81,9 @@ def to_zarr(
     with open_recording(full(source), settings) as opened:
         recording = Recording.of(opened, full(source), settings)
         layout, size = opened.layout, size_of(opened)
+        how = dict(codec or {})
+        if "calibration" not in how:
+            how["calibration"] = calibration_for(opened, how.get("preset", DEFAULT_PRESET))
     chunk = max(round(seconds * layout.rate), 1) if layout.rate else 1 << 16
     try:
         options = {} if zarr.__version__.startswith("2.") else {"zarr_format": 2}
@@ -87,7 +93,7 @@ def to_zarr(
             shape=(recording.frames, layout.channels),
             chunks=(min(chunk, max(recording.frames, 1)), layout.channels),
             dtype=layout.memory_dtype.newbyteorder("<"),
-            compressor=Spikey(**codec or {}),
+            compressor=Spikey(**how),
             **options,
         )
         array.attrs.update({"rate": layout.rate, "channels": layout.channels, "source": os.path.basename(str(source))})

@@ -11,6 +11,7 @@ import ctypes
 import gc
 import logging
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from ctypes import c_void_p
@@ -26,6 +27,7 @@ try:
 except ImportError as error:
     raise ImportError(f"needs h5py: {install('hdf5')}") from error
 
+from spikey.integrations.calibrations import portable
 from spikey.integrations.chunk import DEFAULTS, Options, decode_chunk, encode_chunk, means_of, options_from
 from spikey.integrations.hdf5_library import (
     FILTER,
@@ -65,8 +67,9 @@ class Filter(Mapping[str, Any]):
         A name in `spikey.codec.registry.PRESETS`, each smaller and slower than the one before.
     model : str, optional
         Name or path of a trained network to use instead.
-    calibration : str
-        "n1" for the N1's where it suits, "auto" to estimate one for each chunk too, "none", or a calibration's path.
+    calibration : str, bytes or path
+        "auto" for the shipped one that suits a chunk, if any, "none", a shipped one's name, or the bytes or the path of
+        a file of `spikey calibrate`. HDF5 has room for small ones alone: that of a path becomes part of every chunk.
     jobs : int
         Threads within a chunk.
     verify : bool
@@ -91,14 +94,17 @@ class Filter(Mapping[str, Any]):
         self,
         preset: str = DEFAULTS.preset,
         model: str | None = DEFAULTS.model,
-        calibration: str = DEFAULTS.calibration,
+        calibration: str | bytes | os.PathLike[str] = DEFAULTS.calibration,
         jobs: int = DEFAULTS.jobs,
         verify: bool = DEFAULTS.verify,
     ):
-        options = Options(preset, model, calibration, jobs, verify)
+        text = portable(calibration) if isinstance(calibration, bytes) else os.fspath(calibration)
+        options = Options(preset, model, text, jobs, verify)
         means_of(options)  # HDF5 stores chunks as they are where the filter fails: better to report now what is missing
         values = to_values({"options": options.config()})
         if len(values) > MOST_VALUES - 64:  # room for the type and the shape
+            if isinstance(calibration, bytes):
+                raise UsageError("HDF5 has no room for this calibration: write it to a file and give its path")
             raise UsageError(f"HDF5 has no room for parameters as long as {options.config()}: use a shorter path")
         self._keywords = {"compression": FILTER_ID, "compression_opts": values}
 
@@ -143,7 +149,7 @@ def _encode(parameters: dict[str, Any], content: np.ndarray) -> np.ndarray:
 def _decode(parameters: dict[str, Any], content: np.ndarray) -> np.ndarray:
     wanted, chunk = np.dtype(parameters.get("dtype", "u1")), tuple(parameters.get("chunk", []))
 
-    behind = parameters.get("behind", [])
+    options, behind = _options(parameters), parameters.get("behind", [])
     size = wanted.itemsize * math.prod(chunk)
 
     def fits(dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
@@ -154,7 +160,7 @@ def _decode(parameters: dict[str, Any], content: np.ndarray) -> np.ndarray:
         if not (alike and shape == chunk) and not flat:
             raise DataError(f"a chunk contains {dtype} {shape}, where its dataset has chunks of {wanted} {chunk}")
 
-    return np.ascontiguousarray(decode_chunk(content, _options(parameters).threads, fits))
+    return np.ascontiguousarray(decode_chunk(content, options.threads, fits, options.calibration))
 
 
 def _filter(flags: int, count: int, values: Any, size: int, buffer_size: Any, buffer: Any) -> int:

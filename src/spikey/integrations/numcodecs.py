@@ -7,6 +7,7 @@ array that names it find it without an import.
 from __future__ import annotations
 
 import math
+import os
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,10 @@ try:
 except ImportError as error:
     raise ImportError(f"needs numcodecs: {install('numcodecs')}") from error
 
+from spikey.integrations.calibrations import portable
 from spikey.integrations.chunk import DEFAULTS, Options, decode_chunk, encode_chunk, options_from
 
-__all__ = ["Spikey"]
+__all__ = ["Spikey", "codec_for"]
 
 
 def _check_fits(dtype: np.dtype[Any], shape: tuple[int, ...], out: np.ndarray) -> None:
@@ -53,8 +55,9 @@ class Spikey(Codec):
         A name in `spikey.codec.registry.PRESETS`, each smaller and slower than the one before.
     model : str, optional
         Name or path of a trained network to use instead.
-    calibration : str
-        "n1" for the N1's where it suits, "auto" to estimate one for each chunk too, "none", or a calibration's path.
+    calibration : str, bytes or path
+        "auto" for the shipped one that suits a chunk, if any, "none", a shipped one's name, or the bytes or the path of
+        a file of `spikey calibrate`, which becomes part of the configuration.
     jobs : int
         Threads within a chunk.
     verify : bool
@@ -81,11 +84,11 @@ class Spikey(Codec):
         self,
         preset: str = DEFAULTS.preset,
         model: str | None = DEFAULTS.model,
-        calibration: str = DEFAULTS.calibration,
+        calibration: str | bytes | os.PathLike[str] = DEFAULTS.calibration,
         jobs: int = DEFAULTS.jobs,
         verify: bool = DEFAULTS.verify,
     ):
-        self.options = Options(preset, model, calibration, jobs, verify)
+        self.options = Options(preset, model, portable(calibration), jobs, verify)
 
     def encode(self, buf: Any) -> bytes:
         """The bytes of an array of any shape, type and memory order, or of a buffer, which is one channel.
@@ -104,13 +107,13 @@ class Spikey(Codec):
         Raises DamagedError or DataError where `buf` is not what was encoded, or not for `out`.
         """
         if out is None:
-            return decode_chunk(ensure_contiguous_ndarray(buf), self.options.threads)
+            return decode_chunk(ensure_contiguous_ndarray(buf), self.options.threads, None, self.options.calibration)
         out = ensure_contiguous_ndarray(out, flatten=False)
 
         def fits(dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
             _check_fits(dtype, shape, out)
 
-        array = decode_chunk(ensure_contiguous_ndarray(buf), self.options.threads, fits)
+        array = decode_chunk(ensure_contiguous_ndarray(buf), self.options.threads, fits, self.options.calibration)
         if _long(array.shape) == _long(out.shape):  # element by element, whichever memory orders the two have
             np.copyto(out.reshape(array.shape), array.view(out.dtype))
             return out
@@ -127,3 +130,36 @@ class Spikey(Codec):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.options.config().items())})"
+
+
+def codec_for(recording: Any, preset: str = DEFAULTS.preset, **options: Any) -> Spikey:
+    """The codec for an array that a recording goes into, with the code widths of the recording's own converters.
+
+    They are estimated once from a few million samples of the recording, and become part of the array's metadata.
+
+    Parameters
+    ----------
+    recording : recording of SpikeInterface, or array (frames, channels) of NumPy, Dask, Zarr or h5py
+        What is going to be stored.
+    preset : str
+        As of `Spikey`.
+    **options
+        The other options of `Spikey`.
+
+    Returns
+    -------
+    Spikey
+
+    Raises
+    ------
+    UsageError
+        The recording is neither of these, or an option cannot be.
+
+    Examples
+    --------
+    >>> codec_for(np.zeros((1000, 4), dtype="int16")).options.calibration
+    'none'
+    """
+    from spikey.integrations.estimated import calibration_for
+
+    return Spikey(preset, calibration=calibration_for(recording, preset), **options)

@@ -6,6 +6,7 @@ Installed with the package (entry point `zarr.codecs`), so that arrays which nam
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,13 +19,14 @@ try:
 except ImportError as error:
     raise ImportError(f"needs Zarr 3: {install('zarr')}") from error
 
+from spikey.integrations.calibrations import portable
 from spikey.integrations.chunk import DEFAULTS, KINDS, Options, decode_chunk, encode_chunk, options_from
 
 if TYPE_CHECKING:
     from zarr.core.array_spec import ArraySpec
     from zarr.core.buffer import Buffer, NDBuffer
 
-__all__ = ["SpikeyCodec"]
+__all__ = ["SpikeyCodec", "codec_for"]
 
 NAME = "spikey"  # as arrays' metadata contain it
 
@@ -42,8 +44,9 @@ class SpikeyCodec(ArrayBytesCodec):
         A name in `spikey.codec.registry.PRESETS`, each smaller and slower than the one before.
     model : str, optional
         Name or path of a trained network to use instead.
-    calibration : str
-        "n1" for the N1's where it suits, "auto" to estimate one for each chunk too, "none", or a calibration's path.
+    calibration : str, bytes or path
+        "auto" for the shipped one that suits a chunk, if any, "none", a shipped one's name, or the bytes or the path of
+        a file of `spikey calibrate`, which becomes part of the array's metadata.
     jobs : int
         Threads within a chunk.
     verify : bool
@@ -70,11 +73,11 @@ class SpikeyCodec(ArrayBytesCodec):
         self,
         preset: str = DEFAULTS.preset,
         model: str | None = DEFAULTS.model,
-        calibration: str = DEFAULTS.calibration,
+        calibration: str | bytes | os.PathLike[str] = DEFAULTS.calibration,
         jobs: int = DEFAULTS.jobs,
         verify: bool = DEFAULTS.verify,
     ):
-        object.__setattr__(self, "options", Options(preset, model, calibration, jobs, verify))
+        object.__setattr__(self, "options", Options(preset, model, portable(calibration), jobs, verify))
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
@@ -112,7 +115,7 @@ class SpikeyCodec(ArrayBytesCodec):
                     f"{chunk_spec.shape}: it belongs to another array, or the metadata were changed"
                 )
 
-        array = decode_chunk(chunk_bytes.as_numpy_array(), self.options.threads, fits)
+        array = decode_chunk(chunk_bytes.as_numpy_array(), self.options.threads, fits, self.options.calibration)
         if wanted.names:
             array = array.view(wanted)
         return chunk_spec.prototype.nd_buffer.from_numpy_array(array)
@@ -122,3 +125,37 @@ class SpikeyCodec(ArrayBytesCodec):
 
     async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
         return await asyncio.to_thread(self._decode_sync, chunk_data, chunk_spec)
+
+
+def codec_for(recording: Any, preset: str = DEFAULTS.preset, **options: Any) -> SpikeyCodec:
+    """The codec for an array that a recording goes into, with the code widths of the recording's own converters.
+
+    They are estimated once from a few million samples of the recording, and become part of the array's metadata.
+
+    Parameters
+    ----------
+    recording : recording of SpikeInterface, or array (frames, channels) of NumPy, Dask, Zarr or h5py
+        What is going to be stored.
+    preset : str
+        As of `SpikeyCodec`.
+    **options
+        The other options of `SpikeyCodec`.
+
+    Returns
+    -------
+    SpikeyCodec
+
+    Raises
+    ------
+    UsageError
+        The recording is neither of these, or an option cannot be.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> codec_for(np.zeros((1000, 4), dtype="int16")).options.calibration
+    'none'
+    """
+    from spikey.integrations.estimated import calibration_for
+
+    return SpikeyCodec(preset, calibration=calibration_for(recording, preset), **options)
