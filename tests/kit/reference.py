@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import functools
 import hashlib
+import itertools
 import json
 import math
 import struct
@@ -81,7 +82,7 @@ def decode(data, calibrations=(), models=(), companions=None, correction=None):
         number = fields.varint()
         records.setdefault(number >> 1, fields.take(fields.varint()))
     known = [unpack_record(records[1])] if 1 in records else calibrations
-    tables = next((read_calibration(c) for c in known if hashlib.sha256(c).digest()[:4] == name), None)
+    tables = next((read_calibration(c, calibrations) for c in known if hashlib.sha256(c).digest()[:4] == name), None)
     if 2 in records and len(records[2]) > 4:
         models = [unpack_record(records[2][4:])]
     model = next((read_model(m) for m in models if hashlib.sha256(m).digest()[:4] == records.get(2, b"")[:4]), None)
@@ -262,9 +263,52 @@ def number_on(line, frame, kind):
         return int.from_bytes(kind(value).tobytes(), "little")
 
 
-def read_calibration(data):
-    _, arrays = read_arrays(data, "spikey calibration 1")
-    return {name: array.tolist() for name, array in arrays.items()}
+def read_calibration(data, others=()):
+    """Edges of the only converter, or lists of edges in `converters`; others: the bytes of calibrations it may name."""
+    if data[:4] == b"wid\1":
+        return read_widths(Fields(data), others)
+    text, arrays = read_arrays(data, "spikey calibration 1")
+    found = {name: array.tolist() for name, array in arrays.items()}
+    found |= {name: text[name] for name in ("offset", "step") if name in text}
+    found["converters"] = found["edges"] if arrays["edges"].ndim == 2 else [found["edges"]]
+    return found
+
+
+def read_widths(fields, others):
+    """The compact form of a calibration."""
+    fields.take(4)
+    name = fields.take(fields.varint())
+    added = fields.signed() if name else 0
+    base = next((read_calibration(c, others) for c in others if name and hashlib.sha256(c).digest()[:4] == name), None)
+    assert (base is None) == (not name) and len(name) in (0, 4)
+    offset, step, n, converters = fields.signed(), fields.varint(), fields.varint(), fields.varint()
+    prior = [fields.signed() for _ in range(fields.varint())]
+    firsts = [fields.signed() for _ in range(converters)]
+    rows = []
+    for _ in range(1 if converters == 1 else converters + 1):
+        begin, count = fields.varint(), fields.varint()
+        inside = [k - 256 if k > 127 else k for k in fields.take(count)]
+        rows.append([0] * begin + inside + [0] * (n - begin - count))
+    assert fields.at == len(fields.data)
+    common = [64] * n
+    if base is not None:
+        assert base["step"] == step and (offset - added - base["offset"]) % step == 0
+        assert len(base["converters"]) == 1
+        for c in range(n):
+            at = (offset - added - base["offset"]) // step + c
+            if 0 <= at < len(base["edges"]) - 1:
+                common[c] = base["edges"][at + 1] - base["edges"][at]
+    common = changed(common, rows[0])
+    tables = [common] if converters == 1 else [changed(common, row) for row in rows[1:]]
+    edges = [list(itertools.accumulate(table, initial=first)) for first, table in zip(firsts, tables, strict=True)]
+    return {"edges": edges[0], "converters": edges, "prior": prior, "offset": offset, "step": step}
+
+
+def changed(widths, differences):
+    """Widths that differ by eighths of an octave."""
+    factors = [round(2.0 ** (16 + k / 8)) for k in differences]
+    new = [clamp((w * factor + 2**15) >> 16, 1, 2**12) for w, factor in zip(widths, factors, strict=True)]
+    return [w if k == 0 else v for w, v, k in zip(widths, new, differences, strict=True)]
 
 
 def read_model(data):
@@ -378,6 +422,8 @@ def read_levels(kind, fields, sample_type):
         return {
             "codes": (top >> bits) + 1,
             "bits": bits,
+            "offset": offset,
+            "step": step,
             "value": lambda c, low, *_: offset + step * ((c << bits) + low),
         }
     if kind == 3:

@@ -25,7 +25,8 @@ LOWEST = 2**16
 def decode_wide(payload, frames, count, tables, sample_type):
     """For each channel its values, as `decode_payload` gives them."""
     fields = Fields(payload)
-    lanes = LANES[fields.u8() >> 4]
+    first = fields.u8()
+    lanes = LANES[first >> 4 & 7]
     levels, before = [], b""
     for _ in range(fields.varint() + 1):
         flags = fields.u8()
@@ -34,13 +35,13 @@ def decode_wide(payload, frames, count, tables, sample_type):
             levels.append({"codes": 1, "bits": 0, "packed": True})
             continue
         repeated = flags >> 4
+        converter = fields.varint() if flags & 8 and first & 128 else 0
         inside = Fields(before[:repeated] + payload[fields.at :])
         level = read_levels(flags & 7, inside, sample_type)
         assert repeated <= len(before) and repeated <= inside.at
         fields.at += inside.at - repeated
         before = inside.data[: inside.at]
-        level["edges"] = tables["edges"] if flags & 8 else None
-        assert not flags & 8 or len(tables["edges"]) == level["codes"] + 1
+        level["edges"] = edges_for(level, tables, converter) if flags & 8 else None
         levels.append(level)
     groups = read_groups(fields, count)
     assert sorted(channel for group in groups for channel in group) == list(range(count))
@@ -57,6 +58,20 @@ def decode_wide(payload, frames, count, tables, sample_type):
         decoded = decode_group(Fields(body), len(group), frames, lanes, levels, sample_type)
         values.update(zip(group, decoded, strict=True))
     return [values[channel] for channel in range(count)]
+
+
+def edges_for(level, tables, converter):
+    """The edges of a description's codes, of the converter's table, or one LSB apart outside of it."""
+    edges = tables["converters"][converter]
+    if "offset" not in tables:
+        assert len(edges) == level["codes"] + 1
+        return edges
+    assert level["codes"] <= 2**16 and not level["bits"]
+    distance = level["offset"] - tables["offset"]
+    assert level["step"] == tables["step"] and distance % level["step"] == 0
+    first, last = distance // level["step"], len(edges) - 1
+    inside = [min(max(first + c, 0), last) for c in range(level["codes"] + 1)]
+    return [edges[i] + 64 * (first + c - i) - 64 * first for c, i in enumerate(inside)]
 
 
 def read_groups(fields, count):

@@ -14,6 +14,7 @@ from spikey.levels.contract import Levels
 from spikey.levels.n1 import N1Levels
 from spikey.levels.registry import find_levels
 from spikey.levels.scaled import Scaled, find_scale
+from spikey.model.calibration import MOST_CODES
 from spikey.model.fixed_point import UNIT
 
 if TYPE_CHECKING:
@@ -112,12 +113,17 @@ def levels_of(values: np.ndarray, calibration: Calibration | None) -> tuple[Leve
         return converter, True
     found = find_levels(values)
     fits = calibration.alphabet == found.alphabet and calibration.metadata.get("levels", "n1") == "n1"
+    fits = fits and calibration.converters == 1
     return found, isinstance(found, N1Levels) and fits
 
 
 def converter_of(calibration: Calibration) -> Affine | None:
-    """The levels that a calibration is for; None where its metadata name a device instead."""
+    """The levels that the adaptive engines use a calibration for; None where its metadata name a device instead, or it
+    has more than they take: several converters, or very many codes.
+    """
     metadata = calibration.metadata
+    if calibration.converters > 1 or calibration.alphabet > MOST_CODES:
+        return None
     return Affine(calibration.alphabet, metadata["offset"], metadata["step"]) if "offset" in metadata else None
 
 

@@ -13,6 +13,7 @@ from spikey.container.extra import Extra
 from spikey.container.layout import BLOCK_SAMPLES, LARGEST_RECORD, Block, checked_block
 from spikey.container.records import CALIBRATION, COMPANIONS, METADATA
 from spikey.model.calibration import Calibration
+from spikey.model.compact import is_compact
 from spikey.model.trained import Model
 
 
@@ -59,7 +60,9 @@ class Contents:
 
     def records_around(self, around: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
         """All extension records in the order of the file; `around`: those of the bytes around the samples."""
-        records = [(CALIBRATION, packed_record(self.embed, 4))] if self.embed is not None else []
+        records = []
+        if self.embed is not None:
+            records.append((CALIBRATION, packed_record(self.embed, 1 if is_compact(self.embed) else 4)))
         records += around
         if self.extra is not None:
             records.append((METADATA, metadata_record(self.extra)))

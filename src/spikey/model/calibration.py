@@ -1,7 +1,8 @@
-"""What is known about a converter: the edges of its codes, and how its signals usually behave.
+"""What is known about a device's converters: the edges of their codes, and how its signals usually behave.
 
-A calibration is a safetensors file of integer tables, named by the first four bytes of its SHA-256. Compressed files
-state that name; `find` looks it up among the shipped ones and in the folders of SPIKEY_CALIBRATIONS.
+A calibration is a safetensors file of integer tables, or its compact form, and is named by the first four bytes of the
+SHA-256 of these bytes. Compressed files contain that name; `find` looks it up among the shipped ones and in the folders
+of SPIKEY_CALIBRATIONS.
 """
 
 from __future__ import annotations
@@ -17,29 +18,37 @@ import numpy as np
 from spikey.base.errors import DataError
 from spikey.base.shipped import FOLDER
 from spikey.model import tensor_file
+from spikey.model.fixed_point import UNIT
 
 FORMAT = "spikey calibration 1"
 SHIPPED = FOLDER / "calibrations"
+N1_FILE = "n1.safetensors"
 FOLDERS = "SPIKEY_CALIBRATIONS"
-LARGEST_FILE = 1 << 20
-MOST_CODES = 4096
-FARTHEST = 1 << 20  # an edge, in 1/64 LSB
+LARGEST_FILE = 1 << 23
+MOST_CODES = 4096  # of an alphabet that the adaptive engines use a calibration for
+LARGEST_ALPHABET = 1 << 16
+MOST_CONVERTERS = 64
+MOST_ENTRIES = 1 << 20  # codes of all converters
+FARTHEST = 1 << 20  # an edge, in 1/64 LSB; twice the codes where that is more
 FARTHEST_VALUE = 1 << 32  # of the levels that it is for
 STEEPEST = 1 << 26  # a prior correlation, 1/65536
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Tables of one converter.
+    """Tables of one converter, or of several.
 
-    edges int32 (codes + 1,): where each code's bin ends, in 1/64 LSB, strictly increasing.
+    edges int32 (codes + 1,) or (converters, codes + 1): where each code's bin ends, in 1/64 LSB, strictly increasing.
     prior int32 (lags,): usual correlations of position differences, for `spikey.model.lpc.lpc`, 1/65536.
-    metadata: where it comes from; strings and numbers that JSON can hold.
+    metadata: where it comes from; strings and numbers that JSON can hold. Its offset and step are the value of code 0
+    and how far the codes' values lie apart: codes outside of the table are one LSB wide then.
+    compact: the compact form that it was read from (`spikey.model.compact`), by which it is named; empty for none.
     """
 
     edges: np.ndarray
     prior: np.ndarray
     metadata: dict[str, Any] = field(default_factory=dict)
+    compact: bytes = b""
 
     def __post_init__(self) -> None:
         _check(self)
@@ -47,10 +56,21 @@ class Calibration:
     @property
     def alphabet(self) -> int:
         """Size of the alphabet."""
-        return len(self.edges) - 1
+        return int(self.edges.shape[-1]) - 1
+
+    @property
+    def converters(self) -> int:
+        """How many converters have tables."""
+        return 1 if self.edges.ndim == 1 else len(self.edges)
+
+    def edges_of(self, converter: int) -> np.ndarray:
+        """The edges int32 (codes + 1,) of one converter."""
+        return self.edges if self.edges.ndim == 1 else np.ascontiguousarray(self.edges[converter])
 
     def to_bytes(self) -> bytes:
         """The file; the same tables and metadata always give the same bytes."""
+        if self.compact:
+            return self.compact
         return tensor_file.write(FORMAT, {"edges": self.edges, "prior": self.prior}, self.metadata)
 
     @cached_property
@@ -66,10 +86,20 @@ class Calibration:
 
 def _check(calibration: Calibration) -> None:
     edges, prior = calibration.edges, calibration.prior
-    if edges.dtype != np.int32 or edges.ndim != 1 or not 3 <= len(edges) <= MOST_CODES + 1:
-        raise DataError(f"a calibration needs 3 to {MOST_CODES + 1} int32 edges, not {edges.dtype} {edges.shape}")
-    if np.abs(edges.astype(np.int64)).max() > FARTHEST or np.diff(edges.astype(np.int64)).min() < 1:
-        raise DataError("a calibration's edges must increase by at least 1/64 LSB and stay within 16,384 LSB")
+    if edges.dtype != np.int32 or edges.ndim not in (1, 2) or not 3 <= edges.shape[-1] <= LARGEST_ALPHABET + 1:
+        raise DataError(
+            f"a calibration needs 3 to {LARGEST_ALPHABET + 1} int32 edges a converter, not {edges.dtype} {edges.shape}"
+        )
+    if not 1 <= calibration.converters <= MOST_CONVERTERS or edges.size > MOST_ENTRIES + MOST_CONVERTERS:
+        raise DataError(
+            f"a calibration has tables of 1 to {MOST_CONVERTERS} converters, with at most {MOST_ENTRIES:,} codes "
+            f"altogether, not {calibration.converters:,} of {calibration.alphabet:,} codes"
+        )
+    farthest = max(FARTHEST, 2 * UNIT * calibration.alphabet)
+    if np.abs(edges.astype(np.int64)).max() > farthest or np.diff(edges.astype(np.int64)).min() < 1:
+        raise DataError(
+            f"a calibration's edges must increase by at least 1/64 LSB and stay within {farthest // UNIT:,} LSB"
+        )
     if prior.dtype != np.int32 or prior.ndim != 1 or not 1 <= len(prior) <= 1024:
         raise DataError(f"a calibration needs 1 to 1,024 int32 prior correlations, not {prior.dtype} {prior.shape}")
     if "offset" in calibration.metadata:
@@ -83,8 +113,12 @@ def _check(calibration: Calibration) -> None:
 
 def load(source: bytes | str | os.PathLike[str]) -> Calibration:
     """Read a calibration from its bytes or from a file; raises DataError for anything that is not one."""
+    from spikey.model.compact import is_compact, read_compact  # which needs what is defined here
+
     name, data = tensor_file.read(source, LARGEST_FILE, "calibration")
     try:
+        if is_compact(data):
+            return read_compact(data)
         tensors, metadata = tensor_file.parse(FORMAT, data)
         types = {key: tensor.dtype.name for key, tensor in tensors.items()}
         if types != {"edges": "int32", "prior": "int32"}:
@@ -110,6 +144,12 @@ def _loaded(path: Path, size: int, modified: int) -> Calibration:
 
 
 @cache
+def shipped() -> tuple[Calibration, ...]:
+    """The calibrations that come with the package, but for the N1's: each is for any channel on its grid of values."""
+    return tuple(load(path) for path in sorted(SHIPPED.glob("*.safetensors")) if path.name != N1_FILE)
+
+
+@cache
 def n1() -> Calibration:
     """The calibration of the Neuralink N1 implant's converter that comes with the package."""
-    return load(SHIPPED / "n1.safetensors")
+    return load(SHIPPED / N1_FILE)

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from spikey.codec.low_bits import pack_bits
-from spikey.codec.survey import Block, converter_of, levels_in, suits
+from spikey.codec.survey import Block, levels_in, suits
 from spikey.codec.wide.jit import kernel
 from spikey.codec.wide.payload import pack_channel
+from spikey.codec.wide.suiting import converters_of
+from spikey.codec.wide.tables import MOST_TABLED
 from spikey.levels.affine import MODELLED_BITS, Affine, spanning
 from spikey.levels.contract import Levels
 from spikey.levels.n1 import FEWEST, FIRST, N1_CODES, N1_VALUES, SHIFT, N1Levels, fits_n1
@@ -21,7 +23,7 @@ from spikey.levels.table import FEWEST_APART, LARGEST, Table
 if TYPE_CHECKING:
     from spikey.model.calibration import Calibration
 
-Description = tuple[Levels | None, bool]  # and whether the calibration is for them; None for what is packed
+Description = tuple[Levels | None, int]  # and the number of the converter, from 1, or 0; None for what is packed
 Kind = TypeVar("Kind", bound=Levels)
 PIECES, PIECE = 4, 256  # of frames that nearly always tell that a channel's levels are an even grid
 FULL = 2.5  # codes within two mean deviations, over those that occur, where a table may pay
@@ -34,7 +36,7 @@ class Described:
     """Codes of a block, integers (frames, channels), and what they stand for.
 
     offsets, steps int64 (channels,): codes of each channel's levels are (entry - offset) / step.
-    levels: for each channel the index of its description. descriptions: levels, and whether they are calibrated.
+    levels: for each channel the index of its description. descriptions: levels, and which converter of the calibration.
     lows: the packed low bits of the channels that have such. exact: whether differences of entries fit into 24 bits.
     constant: of each channel.
     """
@@ -71,14 +73,19 @@ def _n1(samples: np.ndarray, calibration: Calibration | None) -> Described | Non
         return None
     constant = (codes == codes[0]).all(axis=0)
     levels = np.zeros(count, np.int64)
-    if calibration is not None and "offset" not in calibration.metadata and calibration.alphabet == N1_CODES:
+    if calibration is not None and of_n1(calibration):
         for channel in np.flatnonzero(~constant):
             levels[channel] = suits(codes[:, channel], calibration)
-    descriptions: list[Description] = [(N1Levels(), False), (N1Levels(), True)]
+    descriptions: list[Description] = [(N1Levels(), 0), (N1Levels(), 1)]
     if levels.all() or not levels.any():
         descriptions, levels = [descriptions[int(levels[0])]], np.zeros(count, np.int64)
     zeros, ones = np.zeros(count, np.int64), np.ones(count, np.int64)
     return Described(codes, zeros, ones, levels, descriptions, {}, True, constant)
+
+
+def of_n1(calibration: Calibration) -> bool:
+    """Whether a calibration is for the N1's levels."""
+    return "offset" not in calibration.metadata and calibration.edges.shape == (N1_CODES + 1,)
 
 
 @kernel
@@ -114,10 +121,6 @@ def _even(samples: np.ndarray, calibration: Calibration | None) -> Described | N
         refine(samples, lows, steps)
         if (steps < glanced).any():
             return None  # samples off a coarser grid: a table may pay
-    converter = None if calibration is None else converter_of(calibration)
-    if converter is not None:
-        fitting = (lows >= converter.offset) & (highs < converter.offset + converter.alphabet * converter.step)
-        fitting &= (steps % converter.step == 0) & ((lows - converter.offset) % converter.step == 0)
     keys = _grids_of(lows, highs, steps)
     every = np.array([step for step, _ in keys], np.int64)
     descriptions: list[Description] = []
@@ -129,20 +132,40 @@ def _even(samples: np.ndarray, calibration: Calibration | None) -> Described | N
         if alphabet > 1 << MODELLED_BITS:
             return None
         levels[same], offsets[same] = len(descriptions), low
-        descriptions.append((Affine(alphabet, low, step), False))
-    if converter is not None and calibration is not None:
-        suiting = [
-            channel
-            for channel in np.flatnonzero(fitting & (lows < highs))
-            if suits((samples[: 1 << 14, channel].astype(np.int64) - converter.offset) // converter.step, calibration)
-        ]
-        if suiting:
-            levels[suiting], offsets[suiting], every[suiting] = len(descriptions), converter.offset, converter.step
-            descriptions.append((converter, True))
-            used, levels = np.unique(levels, return_inverse=True)
-            descriptions = [descriptions[index] for index in used]
+        descriptions.append((Affine(alphabet, low, step), 0))
+    if calibration is not None and "offset" in calibration.metadata:
+        grids_found = [grid for grid, _ in descriptions]
+        moving = np.where(lows < highs, levels, -1)
+        converters = converters_of(calibration, grids_found, moving, samples, offsets, every)
+        descriptions, levels = _numbered(descriptions, levels, converters)
     farthest = (highs - np.minimum(offsets, lows)).max()
     return Described(samples, offsets, every, levels, descriptions, {}, bool(farthest < 1 << 23), lows == highs)
+
+
+def _numbered(
+    descriptions: list[Description], levels: np.ndarray, converters: np.ndarray
+) -> tuple[list[Description], np.ndarray]:
+    """Descriptions of which each has one converter, and the index of each channel's, from those without converters.
+
+    Those that would need more tables than a reader takes go without.
+    """
+    index: dict[tuple[int, int], int] = {}
+    out: list[Description] = []
+    places = np.zeros(len(levels), np.int64)
+    room = MOST_TABLED
+    for channel, (level, converter) in enumerate(zip(levels.tolist(), converters.tolist(), strict=True)):
+        key = level, converter
+        if key not in index and converter:
+            grid = descriptions[level][0]
+            assert grid is not None
+            room -= grid.alphabet
+            if room < 0:
+                key = level, 0
+        if key not in index:
+            index[key] = len(out)
+            out.append((descriptions[level][0], key[1]))
+        places[channel] = index[key]
+    return out, places
 
 
 def _grids_of(lows: np.ndarray, highs: np.ndarray, steps: np.ndarray) -> list[tuple[int, int]]:
@@ -265,21 +288,17 @@ def _any(block: Block) -> Described | None:
     lows = {}
     for channel in range(count):
         values = np.ascontiguousarray(samples[:, channel])
-        one = levels_in(values, block.calibration, block.placed)
+        one = levels_in(values, None, block.placed)
         if one is None:
             codes[:, channel] = 0
             lows[channel] = pack_channel(values)
-            found.append((None, False))
+            found.append((None, 0))
             continue
-        levels, calibrated, numbers = one
+        levels, _, numbers = one
         codes[:, channel], low = levels.to_codes(numbers)
         if low is not None:
             lows[channel] = pack_bits(low, levels.low_bits)
-        if calibrated:
-            calibrated = (
-                block.calibration is not None and levels.alphabet > 1 and suits(codes[:, channel], block.calibration)
-            )
-        found.append((levels, calibrated))
+        found.append((levels, 0))
     if all(levels is None for levels, _ in found):
         return None
     _share(found, codes)
@@ -287,15 +306,34 @@ def _any(block: Block) -> Described | None:
     levels_at = np.zeros(count, np.int64)
     descriptions: list[Description] = []
     for channel, described in enumerate(found):
-        which, known = described
-        key = b"" if which is None else bytes([which.number, known]) + which.write()
+        which, _ = described
+        key = b"" if which is None else bytes([which.number]) + which.write()
         if key not in index:
             index[key] = len(descriptions)
             descriptions.append(described)
         levels_at[channel] = index[key]
     zeros, ones = np.zeros(count, np.int64), np.ones(count, np.int64)
     constant = (codes == codes[:1]).all(axis=0) if frames else np.ones(count, bool)
+    if block.calibration is not None:
+        converters = _any_converters(block.calibration, descriptions, np.where(constant, -1, levels_at), codes)
+        descriptions, levels_at = _numbered(descriptions, levels_at, converters)
     return Described(np.ascontiguousarray(codes), zeros, ones, levels_at, descriptions, lows, True, constant)
+
+
+def _any_converters(
+    calibration: Calibration, descriptions: list[Description], places: np.ndarray, codes: np.ndarray
+) -> np.ndarray:
+    """The number of each channel's converter; places: the index of its description, or -1."""
+    if "offset" in calibration.metadata:
+        zeros, ones = np.zeros(len(places), np.int64), np.ones(len(places), np.int64)
+        return converters_of(calibration, [levels for levels, _ in descriptions], places, codes, zeros, ones)
+    inner = [levels.inner if isinstance(levels, Scaled) else levels for levels, _ in descriptions]
+    numbers = np.zeros(len(places), np.int64)
+    if of_n1(calibration):
+        for channel, place in enumerate(places):
+            if place >= 0 and isinstance(inner[place], N1Levels):
+                numbers[channel] = suits(codes[:, channel], calibration)
+    return numbers
 
 
 def _share(found: list[Description], codes: np.ndarray) -> None:
@@ -306,7 +344,7 @@ def _share(found: list[Description], codes: np.ndarray) -> None:
     constant: list[tuple[Scale | None, int]] = []
     tables: dict[Scale | None, list[int]] = {}
     lines: dict[Scale | None, list[int]] = {}
-    for channel, (levels, calibrated) in enumerate(found):
+    for channel, (levels, _) in enumerate(found):
         if levels is None:
             continue
         scale: Scale | None = None
@@ -315,7 +353,7 @@ def _share(found: list[Description], codes: np.ndarray) -> None:
             if levels.patches:
                 continue
             scale, inner = levels.scale, levels.inner
-        if isinstance(inner, Affine) and not inner.low_bits and not calibrated:
+        if isinstance(inner, Affine) and not inner.low_bits:
             if inner.alphabet > 1:
                 even.setdefault((scale, inner.step, inner.offset % inner.step), []).append(channel)
             else:
@@ -331,14 +369,14 @@ def _share(found: list[Description], codes: np.ndarray) -> None:
         united = unite(maps, [np.flatnonzero(np.bincount(codes[:, c])) for c in channels])
         for c, (line, add) in zip(channels, united, strict=True):
             codes[:, c] += add
-            found[c] = (line if gain is None else Scaled(gain, line), False)
+            found[c] = (line if gain is None else Scaled(gain, line), 0)
     for gain, channel in constant:
         value = _inner(found[channel][0], Affine).offset
         fitting = (key for key in even if key[0] == gain and value % key[1] == key[2])
         key = next(fitting, (gain, 1, 0))
         even.setdefault(key, []).append(channel)
         joined = Affine(1, value, key[1])
-        found[channel] = (joined if gain is None else Scaled(gain, joined), False)
+        found[channel] = (joined if gain is None else Scaled(gain, joined), 0)
     for (gain, _, _), channels in even.items():
         grids_of = [_inner(found[c][0], Affine) for c in channels]
         span = spanning(grids_of)
@@ -346,7 +384,7 @@ def _share(found: list[Description], codes: np.ndarray) -> None:
             continue
         for c, grid in zip(channels, grids_of, strict=True):
             codes[:, c] = (codes[:, c].astype(np.int64) * grid.step + (grid.offset - span.offset)) // span.step
-            found[c] = (span if gain is None else Scaled(gain, span), False)
+            found[c] = (span if gain is None else Scaled(gain, span), 0)
     for gain, channels in tables.items():
         listed = [np.array(_inner(found[c][0], Table).values, np.int64) for c in channels]
         union = np.unique(np.concatenate(listed))
@@ -359,7 +397,7 @@ def _share(found: list[Description], codes: np.ndarray) -> None:
             inside = np.searchsorted(union, own[-1], "right") - np.searchsorted(union, own[0])
             if together or inside <= SHARED * len(own) + 2:
                 codes[:, c] = np.searchsorted(union, own).astype(np.int32)[codes[:, c]]
-                found[c] = (common if gain is None else Scaled(gain, common), False)
+                found[c] = (common if gain is None else Scaled(gain, common), 0)
 
 
 def _inner(levels: Levels | None, kind: type[Kind]) -> Kind:

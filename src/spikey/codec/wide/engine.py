@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache, partial
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from spikey.base.errors import DataError
 from spikey.base.workers import each
 from spikey.codec.low_bits import unpack_bits
 from spikey.codec.method import Method
-from spikey.codec.payload import EncodedBlock, Facts, Lookup, Payload, calibration_for
+from spikey.codec.payload import EncodedBlock, Facts, Lookup, Payload
 from spikey.codec.survey import Block
 from spikey.codec.wide import choose, fold, group, header, shapes
 from spikey.codec.wide.describe import Described, describe
@@ -23,13 +23,10 @@ from spikey.codec.wide.lanes import HISTORY
 from spikey.codec.wide.order import groups_of
 from spikey.codec.wide.parameters import choose_parameters
 from spikey.codec.wide.payload import Directory, pack_group, parse, read_channel, read_head, read_words, write
+from spikey.codec.wide.tables import Tables, tables_for
 from spikey.levels.affine import Affine
 from spikey.levels.contract import Levels
 from spikey.levels.n1 import N1_VALUES, N1Levels
-from spikey.model.fixed_point import UNIT
-
-if TYPE_CHECKING:
-    from spikey.model.calibration import Calibration
 
 FRAMES = 3072  # by which weights are chosen, at most
 FEW_SAMPLES = 1 << 17  # of all channels by which weights are chosen, where these are few
@@ -40,15 +37,6 @@ ENOUGH = 16384  # frames that pay for wide lanes
 FEW_PER_BLOCK = 8  # channels that would pay more for the first samples of so many lanes
 ORDER, LONG_ORDER = 16, 32
 SLACK = 8  # words a lane that the decoder may read too far, in one step
-BOUND = np.float32(1 << 22)
-
-
-class Table(NamedTuple):
-    """Edges and middles of a converter's codes float32, and the code at each quarter of one from edges[1] - 1 on."""
-
-    edges: np.ndarray
-    middles: np.ndarray
-    located: np.ndarray
 
 
 class Space:
@@ -81,17 +69,6 @@ class Spaces:
         self._free.append(space)
 
 
-@lru_cache(maxsize=8)
-def table_of(calibration: Calibration) -> Table:
-    """A calibration for the kernels."""
-    edges = (calibration.edges / UNIT).astype(np.float32)
-    middles = (calibration.edges[:-1].astype(np.int64) + calibration.edges[1:]) / (2 * UNIT)
-    quarters = np.arange(int((edges[-1] - edges[1] + 2) * 4)) / 4 + (edges[1] - 1)
-    located = np.clip(np.searchsorted(edges, quarters, side="right") - 1, 0, calibration.alphabet - 1)
-    edges[0], edges[-1] = -BOUND, BOUND
-    return Table(edges, middles.astype(np.float32), located.astype(np.uint16))
-
-
 def encode(blocks: Sequence[Block], method: Method, beside: Sequence[Block | None]) -> list[EncodedBlock | None]:
     """Blocks coded by this engine; None where that is not possible or not smaller than the samples."""
     return [_encode(block) for block in blocks]
@@ -104,10 +81,7 @@ def _encode(block: Block) -> EncodedBlock | None:
     codes = described.codes
     frames, count = codes.shape
     lanes = WIDE_LANES if frames >= (ENOUGH if count > FEW_PER_BLOCK else 8 * ENOUGH) else NARROW_LANES
-    table = None if block.calibration is None else table_of(block.calibration)
-    calibrated = [calibrated for _, calibrated in described.descriptions]
-    if not any(calibrated):
-        table = None
+    table = tables_for(described.descriptions, block.calibration, "the block")
     groups = groups_of(codes)
     spaces = Spaces(frames, max(len(channels) for channels, _ in groups), lanes)
 
@@ -119,7 +93,7 @@ def _encode(block: Block) -> EncodedBlock | None:
     payload = write(lanes, described, [channels for channels, _ in groups], packed)
     if len(payload) >= block.samples.nbytes:
         return None
-    return EncodedBlock(payload, calibrated=any(calibrated))
+    return EncodedBlock(payload, calibrated=table is not None)
 
 
 def _lanes(count: int) -> tuple[int, ...]:
@@ -127,16 +101,31 @@ def _lanes(count: int) -> tuple[int, ...]:
     return (1,) * count
 
 
-def encode_group(
-    described: Described, channels: np.ndarray, near: np.ndarray, lanes: int, table: Table | None, space: Space
-) -> bytes:
-    """One group: its numbers, and its samples."""
+class Fitted(NamedTuple):
+    """A group's channels as they are to be coded: rows of positions, codes of listed ones, numbers, stored weights."""
+
+    rows: np.ndarray
+    coded: np.ndarray | None
+    numbers: np.ndarray
+    stored: np.ndarray
+
+
+def fit_group(
+    described: Described,
+    channels: np.ndarray,
+    near: np.ndarray,
+    lanes: int,
+    table: Tables | None,
+    space: Space,
+    sampled: tuple[np.ndarray, int],
+) -> Fitted:
+    """Choose the numbers of a group. sampled: where the stretches begin that decide, and how long they are."""
     codes = described.codes
     frames, count = len(codes), len(channels)
     level = described.levels[channels]
-    listed = np.array([calibrated for _, calibrated in described.descriptions])[level]
+    listed = np.array([converter > 0 for _, converter in described.descriptions])[level]
     offsets, steps = described.offsets[channels], described.steps[channels]
-    starts, length = _stretches(frames, codes.shape[1])
+    starts, length = sampled
     stretches = np.empty((count, len(starts), MARGIN + length + TAIL))
     fold.sample_stretches(codes, channels, offsets, steps, starts, length, stretches)
     centres = np.empty(count)
@@ -148,7 +137,7 @@ def encode_group(
     coded, constant = None, described.constant[channels]
     if table is not None:
         coded = np.empty((count, steps_of, lanes), np.int32)
-        fold.list_codes(width, frames, listed & ~constant, table, centres, length, rows, coded, stretches)
+        fold.list_codes(width, frames, listed & ~constant, table, level, centres, length, rows, coded, stretches)
     numbers, stored = np.zeros((count, COLUMNS), np.int64), np.zeros((count, SIZE))
     numbers[:, header.CENTRE] = centres
     numbers[:, header.LEVEL] = level
@@ -157,14 +146,24 @@ def encode_group(
         width, frames, stretches, near, LONG_ORDER if codes.shape[1] <= FEW_CHANNELS else ORDER, kinds, shapes.COSTS,
         *TABLES, rows, numbers, stored,
     )  # fmt: skip
+    return Fitted(rows, coded, numbers, stored)
+
+
+def encode_group(
+    described: Described, channels: np.ndarray, near: np.ndarray, lanes: int, table: Tables | None, space: Space
+) -> bytes:
+    """One group: its numbers, and its samples."""
+    frames, count = len(described.codes), len(channels)
+    sampled = _stretches(frames, described.codes.shape[1])
+    rows, coded, numbers, stored = fit_group(described, channels, near, lanes, table, space, sampled)
     head = np.zeros(64 + 8 * count * (SIZE + COLUMNS), np.uint8)
     head = head[: header.write_numbers(numbers, stored, head)]
     lows = b"".join(described.lows.get(int(channel), b"") for channel in channels)
-    if constant.all():
+    if described.constant[channels].all():
         return pack_group(head, lows, None, None)
     state = np.empty(lanes, np.uint32)
     at = group.encode_group(
-        width, frames, rows, coded, table, shapes.COUNTS, numbers, stored, *TABLES, space.words, state
+        _lanes(lanes), frames, rows, coded, table, shapes.COUNTS, numbers, stored, *TABLES, space.words, state
     )
     return pack_group(head, lows, state, space.words[at:])
 
@@ -190,7 +189,7 @@ def decode(payloads: Sequence[Payload], lookup: Lookup) -> list[np.ndarray]:
 def _decode(payload: Payload, lookup: Lookup) -> np.ndarray:
     directory = parse(payload)
     samples = np.empty((payload.frames, payload.count), payload.dtype)
-    table = _table(directory, lookup, payload.what)
+    table = _tables(directory, lookup, payload.what)
     spaces = Spaces(payload.frames, max(map(len, directory.groups)), directory.lanes, words=False)
 
     def put_group(place: int) -> None:
@@ -212,7 +211,7 @@ def decode_some(payload: Payload, lookup: Lookup, channels: Sequence[int]) -> tu
     Of several groups what is undamaged is as it was written; a single one is covered by the block's checksum alone.
     """
     directory = parse(payload, set(channels))
-    table = _table(directory, lookup, payload.what)
+    table = _tables(directory, lookup, payload.what)
     space = Space(payload.frames, max(map(len, directory.groups)), directory.lanes, words=False)
     wanted = np.asarray(channels, np.int64)
     samples = np.zeros((payload.frames, len(wanted)), payload.dtype)
@@ -232,11 +231,10 @@ def decode_some(payload: Payload, lookup: Lookup, channels: Sequence[int]) -> tu
     return samples, sorted(damaged)
 
 
-def _table(directory: Directory, lookup: Lookup, what: str) -> Table | None:
-    alphabets = [levels.alphabet for levels, calibrated in directory.descriptions if levels is not None and calibrated]
-    if not alphabets:
+def _tables(directory: Directory, lookup: Lookup, what: str) -> Tables | None:
+    if not any(converter for _, converter in directory.descriptions):
         return None
-    return table_of(calibration_for(alphabets, lookup, what))
+    return tables_for(directory.descriptions, lookup.calibration(), what)
 
 
 def decode_group(
@@ -244,7 +242,7 @@ def decode_group(
     directory: Directory,
     place: int,
     channels: np.ndarray,
-    table: Table | None,
+    table: Tables | None,
     samples: np.ndarray,
     space: Space,
 ) -> None:
@@ -307,7 +305,7 @@ def decode_group(
 def numbers_of(head: np.ndarray, directory: Directory, count: int, what: str) -> tuple[np.ndarray, np.ndarray]:
     """What was chosen for each channel of a group, and its weights; DataError for what no encoder writes."""
     numbers, stored = np.zeros((count, COLUMNS), np.int64), np.zeros((count, SIZE))
-    kinds = np.array([LISTED if calibrated else EVEN for _, calibrated in directory.descriptions], np.int64)
+    kinds = np.array([LISTED if converter else EVEN for _, converter in directory.descriptions], np.int64)
     if not header.read_numbers(head, kinds, LIMITS, numbers, stored):
         raise DataError(f"{what}: describes a channel in a way that this version does not know")
     alphabets = np.array([1 if levels is None else levels.alphabet for levels, _ in directory.descriptions])
@@ -338,6 +336,7 @@ def facts(payload: Payload, lookup: Lookup) -> Facts:
         "predictor": "wide",
         "coder": "rANS",
         "lanes": directory.lanes,
+        "converters": sorted({converter for _, converter in directory.descriptions if converter}),
         "groups": [channels.tolist() for channels in directory.groups],
         "constant": np.flatnonzero(chosen[:, header.KIND] == CONSTANT).tolist(),
         "orders": (chosen[:, header.ORDER] * 8).tolist(),

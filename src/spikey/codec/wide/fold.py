@@ -67,24 +67,26 @@ def fill(lanes, samples, channels, offsets, steps, exact, rows):
 
 
 @kernel
-def list_codes(lanes, frames, listed, table, centres, length, rows, codes, stretches):
+def list_codes(lanes, frames, listed, table, levels, centres, length, rows, codes, stretches):
     """Put the codes of listed channels into codes, and positions from their centres into rows and stretches."""
     width = len(lanes)
     steps = codes.shape[1]
     for p in range(len(rows)):
         if not listed[p]:
             continue
+        first = table.places[levels[p], 0]
+        middles = table.middles[first : first + table.places[levels[p], 1]]
         for r in range(steps):
             for lane in range(min(width, frames - r * width)):
                 c = I32(rows[p, HISTORY + r, lane])
                 codes[p, r, lane] = c
-                rows[p, HISTORY + r, lane] = F32(np.float64(table.middles[c]) - centres[p])
+                rows[p, HISTORY + r, lane] = F32(np.float64(middles[c]) - centres[p])
             for lane in range(max(frames - r * width, 0), width):
                 codes[p, r, lane] = 0
         bound(lanes, frames, rows[p])
         for s in range(stretches.shape[1]):
             for j in range(MARGIN + length + 1):
-                stretches[p, s, j] = np.float64(table.middles[np.int64(stretches[p, s, j])]) - centres[p]
+                stretches[p, s, j] = np.float64(middles[np.int64(stretches[p, s, j])]) - centres[p]
 
 
 @kernel

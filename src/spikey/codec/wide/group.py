@@ -14,6 +14,7 @@ from spikey.codec.wide.header import (
     CONSTANT,
     EXTEND,
     KIND,
+    LEVEL,
     LISTED,
     MOST_ORDER,
     NEAR,
@@ -36,12 +37,24 @@ SCRATCH = 8
 
 
 @inlined
-def shifted(table, centre, edges, middles):
-    """A converter's edges and middles from a channel's centre, in codes."""
-    for c in range(len(table.edges)):
-        edges[c] = F32(np.float64(table.edges[c]) - centre)
-    for c in range(len(table.middles)):
-        middles[c] = F32(np.float64(table.middles[c]) - centre)
+def shifted(table, level, centre, edges, middles):
+    """A description's edges and middles from a channel's centre, in codes; how many codes they are of."""
+    at = table.places[level, 0]
+    count = table.places[level, 1]
+    for c in range(count + 1):
+        edges[c] = F32(np.float64(table.edges[at + c]) - centre)
+    for c in range(count):
+        middles[c] = F32(np.float64(table.middles[at + c]) - centre)
+    return count
+
+
+@inlined
+def largest(table):
+    """The codes of the largest table."""
+    most = I64(0)
+    for level in range(len(table.places)):
+        most = max(most, table.places[level, 1])
+    return most
 
 
 @kernel
@@ -67,8 +80,8 @@ def encode_group(
     word = np.empty(width, U16)
     flag = np.empty(width, I32)
     if table is not None:
-        edges = np.empty(len(table.edges), F32)
-        middles = np.empty(len(table.middles), F32)
+        edges = np.empty(largest(table) + 1, F32)
+        middles = np.empty(largest(table), F32)
     for lane in range(width):
         state[lane] = LOWEST
     at = len(words)
@@ -85,10 +98,11 @@ def encode_group(
         if table is not None:  # noqa: SIM102 - what is None is known while this is compiled
             if row[KIND] == LISTED:
                 listed = True
-                shifted(table, row[CENTRE], edges, middles)
+                known = shifted(table, row[LEVEL], row[CENTRE], edges, middles)
                 model(
-                    lanes, frames, rows, rows[p], codes[p], edges, shape, row[ORDER] * 8, own, near, weights, pull,
-                    row[EXTEND], boost, scale, fast, slow, start, freq, low_start, low_freq, escapes, flags, f, fi, i,
+                    lanes, frames, rows, rows[p], codes[p], edges[: known + 1], shape, row[ORDER] * 8, own, near,
+                    weights, pull, row[EXTEND], boost, scale, fast, slow, start, freq, low_start, low_freq, escapes,
+                    flags, f, fi, i,
                 )  # fmt: skip
         if not listed:
             model(
@@ -130,8 +144,8 @@ def decode_group(
     weights = np.zeros((MOST_NEAR, LAGS), F32)
     boost = np.ones(STARTING + 1, F32)
     if table is not None:
-        edges = np.empty(len(table.edges), F32)
-        middles = np.empty(len(table.middles), F32)
+        edges = np.empty(largest(table) + 1, F32)
+        middles = np.empty(largest(table), F32)
     at = I64(0)
     for p in range(len(rows)):
         row = numbers[p]
@@ -146,11 +160,13 @@ def decode_group(
         if table is not None:  # noqa: SIM102 - what is None is known while this is compiled
             if row[KIND] == LISTED:
                 listed = True
-                shifted(table, row[CENTRE], edges, middles)
+                known = shifted(table, row[LEVEL], row[CENTRE], edges, middles)
+                begin = table.places[row[LEVEL], 2]
+                located = table.located[begin : begin + table.places[row[LEVEL], 3]]
                 at = unpack(
-                    lanes, frames, words, at, state, rows, rows[p], codes[p], edges, middles, table.located,
-                    counts[row[SHAPE]], quantiles[row[SHAPE]], row[ORDER] * 8, own, near, weights, pull, row[EXTEND],
-                    boost, scale, fast, slow, f, fi, i,
+                    lanes, frames, words, at, state, rows, rows[p], codes[p], edges[: known + 1], middles[:known],
+                    located, counts[row[SHAPE]], quantiles[row[SHAPE]], row[ORDER] * 8, own, near, weights, pull,
+                    row[EXTEND], boost, scale, fast, slow, f, fi, i,
                 )  # fmt: skip
         if not listed:
             at = unpack(

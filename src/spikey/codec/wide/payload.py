@@ -21,6 +21,7 @@ from spikey.levels.advancing import Advancing
 from spikey.levels.contract import Levels
 from spikey.levels.registry import read_levels
 from spikey.levels.scaled import MOST_PATCHED, PATCH_BYTES, Scaled
+from spikey.model.calibration import MOST_CONVERTERS
 from spikey.recording.layout import MOST_CHANNELS
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ PACKED = 15  # the first byte of a description of channels that have no levels
 REPEATED = 4  # bits below those that count the bytes which the levels begin with as those before do
 MOST_REPEATED = 15
 LANES = (8, 64)  # by the bits of a payload's first byte above the predictor's number
+SEVERAL = 128  # bit of a payload's first byte: descriptions that are calibrated contain which converter they have
 GROUP = 32  # channels of a group, at most
 CHECKSUM_BYTES = 4
 FRAMES_A_RUN, FEW_RUNS = 128, 18  # of a line of levels: an encoder writes no more, so that many channels can share one
@@ -55,13 +57,14 @@ def read_channel(cursor: Cursor, frames: int, dtype: np.dtype) -> np.ndarray:
 
 @dataclass
 class Directory:
-    """A payload taken apart. groups: the channels of each, in coding order. data: the bytes of each, None of those that
-    are damaged. what: the block, for messages.
+    """A payload taken apart. descriptions: levels, and the number of their converter, from 1, or 0 for even widths.
+    groups: the channels of each, in coding order. data: the bytes of each, None of those that are damaged. what: the
+    block, for messages.
     """
 
     what: str
     lanes: int
-    descriptions: list[tuple[Levels | None, bool]]
+    descriptions: list[tuple[Levels | None, int]]
     groups: list[np.ndarray]
     data: list[memoryview | None]
 
@@ -76,15 +79,20 @@ class Directory:
 
 def write(lanes: int, described: Described, groups: Sequence[np.ndarray], packed: Sequence[bytes]) -> bytes:
     """A payload."""
-    out = [bytes([PREDICTORS["wide"].number | LANES.index(lanes) << 4]), varint(len(described.descriptions) - 1)]
+    several = any(converter > 1 for _, converter in described.descriptions)
+    first = PREDICTORS["wide"].number | LANES.index(lanes) << 4 | SEVERAL * several
+    out = [bytes([first]), varint(len(described.descriptions) - 1)]
     before = b""
-    for levels, calibrated in described.descriptions:
+    for levels, converter in described.descriptions:
         if levels is None:
             out.append(bytes([PACKED]))
             continue
         fields = levels.write()
         repeated = _repeated(fields, before)
-        out.append(bytes([levels.number | CALIBRATED * calibrated | repeated << REPEATED]) + fields[repeated:])
+        out.append(bytes([levels.number | CALIBRATED * bool(converter) | repeated << REPEATED]))
+        if converter and several:
+            out.append(varint(converter - 1))
+        out.append(fields[repeated:])
         before = fields
     out.append(_groups(groups))
     if len(packed) > 1:
@@ -168,22 +176,25 @@ def parse(payload: Payload, wanted: Container[int] = range(MOST_CHANNELS)) -> Di
     if len(payload.data) > payload.frames * payload.count * payload.dtype.itemsize:
         raise DataError(f"{what}: has a payload of {len(payload.data)} bytes, which is more than its samples have")
     cursor = Cursor(payload.data, what)
-    lanes = cursor.byte() >> 4
+    flags = cursor.byte()
+    lanes, several = (flags & ~SEVERAL) >> 4, bool(flags & SEVERAL)
     if lanes >= len(LANES):
         raise DataError(f"{what}: is coded by a method that this version does not know")
-    descriptions: list[tuple[Levels | None, bool]] = []
+    descriptions: list[tuple[Levels | None, int]] = []
     before = b""
     for _ in range(cursor.varint(payload.count - 1) + 1):
         flags = cursor.byte()
         if flags == PACKED and payload.dtype.kind == "f":
-            descriptions.append((None, False))
+            descriptions.append((None, 0))
             continue
+        calibrated = bool(flags & CALIBRATED)
+        converter = cursor.varint(MOST_CONVERTERS - 1) + 1 if calibrated and several else int(calibrated)
         fields = _Fields(before, flags >> REPEATED, cursor)
         levels = read_levels(flags & 7, fields)
         if isinstance(levels, Scaled) and payload.dtype.kind != "f":
             raise DataError(f"{what}: describes a channel of samples of another type")
         _check_work(levels, payload)
-        descriptions.append((levels, bool(flags & CALIBRATED)))
+        descriptions.append((levels, converter))
         before = fields.all()
     groups = _read_groups(cursor, payload.count)
     if len(groups) == 1:
