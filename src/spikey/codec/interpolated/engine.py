@@ -1,0 +1,180 @@
+"""The interpolated engine: sampled frames, and what a filter of them leaves of the others, both coded by the wide engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from spikey.base.errors import DataError
+from spikey.base.workers import each
+from spikey.codec.interpolated.detect import Found, detect
+from spikey.codec.interpolated.payload import Parts, difference_type, parse, suitable, write
+from spikey.codec.method import Method
+from spikey.codec.payload import EncodedBlock, Facts, Lookup, Payload
+from spikey.codec.survey import Block
+from spikey.codec.wide import engine as wide
+
+TOGETHER = 8  # channels that a thread takes at a time
+PER_CHANNEL = ("orders", "scale_rates", "shapes")  # facts of the wide engine
+
+
+def encode(blocks: Sequence[Block], method: Method, beside: Sequence[Block | None]) -> list[EncodedBlock | None]:
+    """Blocks that are interpolated; None for others, and where it does not make them smaller than their samples."""
+    return [_encode(block, method) for block in blocks]
+
+
+def _encode(block: Block, method: Method) -> EncodedBlock | None:
+    samples = block.samples
+    found = detect(samples) if suitable(samples.dtype) else None
+    if found is None:
+        return None
+    pattern, channels = found.pattern, found.channels
+    others = np.setdiff1d(np.arange(samples.shape[1]), channels)
+    sampled = samples[pattern.sampled][:, channels]
+    inner = [
+        Block(np.ascontiguousarray(sampled), block.calibration, block.placed),
+        Block(_differences(samples, found), None, block.placed),
+    ]
+    if len(others):
+        inner.append(Block(np.ascontiguousarray(samples[:, others]), block.calibration, block.placed))
+    coded = [one for one in wide.encode(inner, method, [None] * len(inner)) if one is not None]
+    if len(coded) < len(inner):
+        return None
+    payload = write(pattern, found.filter, found.offset, found.step, others, [one.payload for one in coded])
+    if len(payload) >= samples.nbytes:
+        return None
+    return EncodedBlock(payload, calibrated=any(one.calibrated for one in coded))
+
+
+def _differences(samples: np.ndarray, found: Found) -> np.ndarray:
+    """What the filter leaves of the frames between sampled ones (frames, channels), modulo their size."""
+    pattern, channels = found.pattern, found.channels
+    out = np.empty((len(pattern.others), len(channels)), difference_type(samples.dtype))
+
+    def put(places: range) -> None:
+        for place in places:
+            numbers = (samples[:, channels[place]].astype(np.int64) - found.offset) // found.step
+            predicted = found.filter.predict(numbers[pattern.sampled], pattern)
+            out[:, place] = (numbers[pattern.others] - predicted).astype(out.dtype)
+
+    each(put, _shares(len(channels)))
+    return out
+
+
+def _shares(count: int) -> list[range]:
+    return [range(first, min(first + TOGETHER, count)) for first in range(0, count, TOGETHER)]
+
+
+def _restored(parts: Parts, sampled: np.ndarray, differences: np.ndarray, samples: np.ndarray) -> None:
+    """Fill in samples (frames, channels) from the sampled frames and what the filter leaves of those between."""
+    pattern = parts.pattern
+    samples[pattern.sampled] = sampled
+    between = np.empty(differences.shape, samples.dtype)
+
+    def put(places: range) -> None:
+        for place in places:
+            numbers = (sampled[:, place].astype(np.int64) - parts.offset) // parts.step
+            numbers = parts.filter.predict(numbers, pattern) + differences[:, place]
+            between[:, place] = (numbers * parts.step + parts.offset).astype(samples.dtype)
+
+    each(put, _shares(samples.shape[1]))
+    samples[pattern.others] = between
+
+
+def decode(payloads: Sequence[Payload], lookup: Lookup) -> list[np.ndarray]:
+    """The samples (frames, channels) of payloads."""
+    return [_decode(payload, lookup) for payload in payloads]
+
+
+def _decode(payload: Payload, lookup: Lookup) -> np.ndarray:
+    parts = parse(payload)
+    samples = np.empty((payload.frames, payload.count), payload.dtype)
+    sampled, differences = wide.decode([parts.sampled, parts.between], lookup)
+    inside = samples if parts.rest is None else np.empty((payload.frames, len(parts.channels)), payload.dtype)
+    _restored(parts, sampled, differences, inside)
+    if parts.rest is not None:
+        samples[:, parts.channels] = inside
+        samples[:, parts.others] = wide.decode([parts.rest], lookup)[0]
+    return samples
+
+
+def groups(payload: Payload) -> list[np.ndarray]:
+    """The channels of each group: those of the sampled frames, then those of channels that are not interpolated."""
+    parts = parse(payload)
+    found = [parts.channels[inside] for inside in wide.groups(parts.sampled)]
+    return found if parts.rest is None else found + [parts.others[inside] for inside in wide.groups(parts.rest)]
+
+
+def decode_some(payload: Payload, lookup: Lookup, channels: Sequence[int]) -> tuple[np.ndarray, list[int]]:
+    """Samples (frames, channels) of some channels, and those of them that are damaged."""
+    parts = parse(payload)
+    wanted = np.asarray(channels, np.int64)
+    samples = np.zeros((payload.frames, len(wanted)), payload.dtype)
+    damaged = np.zeros(len(wanted), bool)
+    hit = np.flatnonzero(np.isin(wanted, parts.channels))
+    if len(hit):
+        places = np.searchsorted(parts.channels, wanted[hit])
+        sampled, first = _some(parts.sampled, parts.right[0], lookup, places)
+        differences, second = _some(parts.between, parts.right[1], lookup, places)
+        found = np.empty((payload.frames, len(hit)), payload.dtype)
+        _restored(parts, sampled, differences, found)
+        damaged[hit] = first | second
+        samples[:, hit] = found
+    hit = np.flatnonzero(np.isin(wanted, parts.others))
+    if len(hit) and parts.rest is not None:
+        samples[:, hit], damaged[hit] = _some(
+            parts.rest, parts.right[2], lookup, np.searchsorted(parts.others, wanted[hit])
+        )
+    samples[:, damaged] = 0
+    return samples, sorted(wanted[damaged].tolist())
+
+
+def _some(payload: Payload, right: bool, lookup: Lookup, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Samples of some channels of a payload, and which of them are damaged: where its checksum is wrong and it has no
+    groups with checksums of their own, all are.
+    """
+    nothing = np.zeros((payload.frames, len(places)), payload.dtype), np.ones(len(places), bool)
+    try:
+        if not right and len(wide.groups(payload)) == 1:
+            return nothing
+        samples, damaged = wide.decode_some(payload, lookup, places.tolist())
+    except DataError:
+        return nothing
+    return samples, np.isin(places, damaged)
+
+
+def facts(payload: Payload, lookup: Lookup) -> Facts:
+    """What a payload contains beside samples: that of the sampled frames, and how the others follow from them."""
+    parts = parse(payload)
+    found = [(parts.channels, wide.facts(parts.sampled, lookup))]
+    if parts.rest is not None:
+        found.append((parts.others, wide.facts(parts.rest, lookup)))
+    levels, references = [""] * payload.count, [[] for _ in range(payload.count)]
+    method: dict[str, object] = {
+        "predictor": "interpolated",
+        "interpolated_by": parts.pattern.factor,
+        "interpolated_channels": parts.channels.tolist(),
+        "phases": [{"first": first, "phase": phase} for first, phase in parts.pattern.runs],
+        "taps": (parts.filter.taps / 2.0**parts.filter.bits).round(6).tolist(),
+        "bytes": {
+            "sampled": len(parts.sampled.data),
+            "between": len(parts.between.data),
+            "other_channels": 0 if parts.rest is None else len(parts.rest.data),
+        },
+        "coder": found[0][1].method["coder"],
+        "lanes": found[0][1].method["lanes"],
+        "groups": [[int(channels[c]) for c in group] for channels, one in found for group in one.method["groups"]],
+        "constant": sorted(int(channels[c]) for channels, one in found for c in one.method["constant"]),
+    }
+    for name in PER_CHANNEL:
+        values: list[object] = [None] * payload.count
+        for channels, one in found:
+            for channel, value in zip(channels, one.method[name], strict=True):
+                values[channel] = value
+        method[name] = values
+    for channels, one in found:
+        for place, channel in enumerate(channels):
+            levels[channel] = one.levels[place]
+            references[channel] = [int(channels[other]) for other in one.references[place]]
+    return Facts(method, levels, references)
