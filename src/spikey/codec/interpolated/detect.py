@@ -14,9 +14,11 @@ from spikey.codec.interpolated.pattern import Pattern, of_path
 LENGTH = 512  # frames of a glance
 FEWEST = 256  # frames that are worth looking at
 GLANCED, GLANCED_SIDE = 8, 8  # channels, taps on a side
-LOOKED, STRETCH = 16, 4096  # channels and frames by which a filter is found
+SMALL, LARGE = 1 << 18, 1 << 20  # samples of blocks that are worth a second and a third glance
+LOOKED, STRETCH = 16, 1024  # channels and frames by which a filter is found
+FIRST_SIDE = 16  # taps on a side at first
 LEAST = 1.0  # mean difference between frames of channels that are looked at
-PHASED = 4  # channels by which phases are followed
+PHASED = 4  # channels by which a first filter is fitted and phases are followed
 CHANGE = 48  # right predictions by which another phase must be better
 SURE = 0.6  # of an error that rounding may leave
 JUDGED = 4096  # frames of each channel by which it is decided whether it is interpolated
@@ -26,7 +28,7 @@ HALF = 0.5  # of a channel's predictions that must be right
 
 @dataclass(frozen=True)
 class Found:
-    """How a block is interpolated. channels: those that are, int64. Samples are offset + step * the filter's numbers."""
+    """How a block is interpolated. channels: those that are, int64. Samples are offset + step * what is filtered."""
 
     pattern: Pattern
     filter: Filter
@@ -35,82 +37,77 @@ class Found:
     step: int
 
 
-def glance(samples: np.ndarray) -> int:
-    """The factors, as bits, by which samples (frames, channels) seem interpolated, from a few of them."""
-    frames, count = samples.shape
+def glances(frames: int, count: int) -> list[int]:
+    """Where windows begin that are looked at: few of small blocks, which take little time to encode."""
     if frames < FEWEST:
-        return 0
-    channels = np.unique(np.linspace(0, count - 1, min(count, GLANCED)).astype(np.int64))
-    length = min(LENGTH, frames)
-    errors = np.empty(4)
-    for eighths in (4, 2, 6):
-        first = (frames - length) * eighths // 8
-        window = np.ascontiguousarray(samples[first : first + length, channels].T, np.float64)
-        found = int(kernels.glance(window, GLANCED_SIDE, LEAST, errors))
-        if found >= 0:
-            return found
-    return 0
+        return []
+    sizes = [frames * count >= size for size in (0, SMALL, LARGE)]
+    return [(frames - min(LENGTH, frames)) * eighths // 8 for eighths in (4, 2, 6)[: sum(sizes)]]
+
+
+def glance(samples: np.ndarray, first: int) -> int:
+    """The factors, as bits, by which samples (frames, channels) seem interpolated, from a few of them."""
+    apart = max(samples.shape[1] // GLANCED, 1)
+    window = np.ascontiguousarray(samples[first : first + LENGTH, apart // 2 :: apart].T, np.float64)
+    return int(kernels.glance(window, GLANCED_SIDE, LEAST, np.empty(4)))
 
 
 def detect(samples: np.ndarray) -> Found | None:
     """How integers (frames, channels) are interpolated; None where they are not."""
-    factors = glance(samples)
-    if not factors:
-        return None
     frames, count = samples.shape
-    length = min(STRETCH, frames)
-    first = (frames - length) // 2
-    channels = np.unique(np.linspace(0, count - 1, min(count, LOOKED)).astype(np.int64))
-    stretch = samples[first : first + length, channels].T.astype(np.int64)
-    moving = np.abs(np.diff(stretch)).mean(axis=1) >= LEAST
-    channels, stretch = channels[moving], stretch[moving]
-    for factor in (4, 3, 2):
-        if factors >> factor & 1:
-            found = _first_look(stretch, factor)
-            if found is not None:
-                step, phase, chosen, taps = found
-                return _whole(samples, factor, step, (first + phase) % factor, channels[chosen], taps)
+    for place in glances(frames, count):
+        factors = glance(samples, place)
+        if factors:
+            length = min(STRETCH, frames)
+            first = min(max(place + (LENGTH - length) // 2, 0), frames - length)
+            channels = np.unique(np.linspace(0, count - 1, min(count, LOOKED)).astype(np.int64))
+            stretch = samples[first : first + length, channels].T.astype(np.int64)
+            moving = np.abs(np.diff(stretch)).mean(axis=1) >= LEAST
+            channels, stretch = channels[moving], stretch[moving]
+            for factor in (4, 3, 2):
+                looked = _first_look(stretch, factor) if factors >> factor & 1 and len(channels) else None
+                if looked is not None:
+                    chosen, taps = looked
+                    return _whole(samples, factor, channels[chosen], taps)
     return None
 
 
-def _first_look(stretch: np.ndarray, factor: int) -> tuple[int, int, np.ndarray, np.ndarray] | None:
-    """Of some channels int64 (channels, frames): their step, the phase, which channels are interpolated, and filters."""
-    if not len(stretch):
-        return None
-    step = int(max(np.gcd.reduce((stretch - stretch[:, :1]).ravel()), 1))
-    numbers = (stretch - stretch[:, :1]) // step
-    side = min(16, numbers.shape[1] // (12 * factor))
-    if side < 1:
-        return None
+def _grid_of(samples: np.ndarray) -> tuple[int, int]:
+    """Offset and step of the grid that integers int64 (channels, frames) are on."""
+    step = int(max(np.gcd.reduce((samples - samples[:1, :1]).ravel()), 1))
+    return int(samples[0, 0]) % step, step
+
+
+def _first_look(stretch: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Which of some channels int64 (channels, frames) are interpolated, and filters."""
+    offset, step = _grid_of(stretch)
+    numbers = (stretch - offset) // step
+    side = min(FIRST_SIDE, numbers.shape[1] // (12 * factor))
     errors = np.empty((len(numbers), factor))
     for channel, out in zip(numbers, errors, strict=True):
-        kernels.phase_errors(channel.astype(np.float64), factor, side, out)
-    order = np.sort(errors, axis=1)
-    seeming = np.flatnonzero((order[:, 0] < 0.14) | (order[:, 0] < 0.35 * order[:, 1]))
+        kernels.phase_errors((channel - channel[0]).astype(np.float64), factor, side, out)
+    seeming = np.flatnonzero([kernels.seems(each, 1) for each in errors])
     if not len(seeming):
         return None
     phase = int(np.bincount(errors[seeming].argmin(axis=1)).argmax())
     chosen = seeming[errors[seeming].argmin(axis=1) == phase]
     pattern = Pattern(numbers.shape[1], factor, ((0, phase),))
     for more in (side, 2 * side):
-        rows = Rows(list(numbers[chosen]), pattern, more)
-        taps = rows.fit()
+        taps = Rows(list(numbers[chosen[:: -(-len(chosen) // PHASED)]]), pattern, more).fit()
         if taps is None:
             break
-        right = np.array([(np.abs(error) < SURE).mean() for error in rows.errors(taps)])
+        errors_of = Rows(list(numbers[chosen]), pattern, more).errors(taps)
+        right = np.array([(np.abs(error) < filters.NEAR).mean() for error in errors_of])
         if (right > HALF).any():
-            return step, phase, chosen[right > HALF], taps
+            return chosen[right > HALF], taps
     return None
 
 
-def _whole(
-    samples: np.ndarray, factor: int, step: int, phase: int, channels: np.ndarray, taps: np.ndarray
-) -> Found | None:
+def _whole(samples: np.ndarray, factor: int, channels: np.ndarray, taps: np.ndarray) -> Found | None:
     """The filter of a whole block, from what a stretch gave of some channels."""
-    frames, count = samples.shape
+    count = samples.shape[1]
     known = samples[:, channels].T.astype(np.int64)
-    step = int(max(np.gcd.reduce((known - known[:, :1]).ravel()), 1))
-    offset = int(known[0, 0]) % step
+    offset, step = _grid_of(known)
     pattern = _followed((known[:PHASED] - offset) // step, factor, taps)
     some, side = _spread(len(pattern.others), JUDGED), taps.shape[1] // 2
     inside = []
@@ -122,8 +119,8 @@ def _whole(
         return None
     spread = np.unique(np.linspace(0, len(inside) - 1, min(len(inside), FITTED_CHANNELS)).astype(np.int64))
     columns = [column for _, column in _numbers(samples, np.array(inside)[spread].tolist(), offset, step)]
-    rows = Rows(columns, pattern, side, _spread(len(pattern.others), filters.FITTED // len(columns)))
-    for _ in range(2):
+    for samples_of in (filters.FITTED // 8, filters.FITTED):
+        rows = Rows(columns, pattern, side, _spread(len(pattern.others), samples_of // len(columns)))
         refined = rows.fit(taps)
         if refined is None:
             return None
@@ -139,7 +136,7 @@ def _whole(
 def _judged(
     samples: np.ndarray, pattern: Pattern, found: Filter, inside: list[int], offset: int, step: int
 ) -> Found | None:
-    """What is interpolated: channels of which half the predictions are right, which of others may be less than theirs."""
+    """The channels of which half the predictions are right; what moves little would cost as little without."""
     channels, low, high = [], [], []
     for channel, column in _numbers(samples, inside, offset, step):
         others, sampled = column[pattern.others], column[pattern.sampled]

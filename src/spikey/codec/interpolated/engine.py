@@ -1,8 +1,9 @@
-"""The interpolated engine: sampled frames, and what a filter of them leaves of the others, both coded by the wide engine."""
+"""The interpolated engine: sampled frames, and what a filter leaves of the others, both coded by the wide engine."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -150,7 +151,20 @@ def facts(payload: Payload, lookup: Lookup) -> Facts:
     found = [(parts.channels, wide.facts(parts.sampled, lookup))]
     if parts.rest is not None:
         found.append((parts.others, wide.facts(parts.rest, lookup)))
-    levels, references = [""] * payload.count, [[] for _ in range(payload.count)]
+    levels = [""] * payload.count
+    references: list[list[int]] = [[] for _ in range(payload.count)]
+    groups_of: list[list[int]] = []
+    constant: list[int] = []
+    each_of: dict[str, list[object]] = {name: [None] * payload.count for name in PER_CHANNEL}
+    for channels, one in found:
+        known: dict[str, Any] = one.method
+        groups_of += [channels[group].tolist() for group in known["groups"]]
+        constant += channels[np.array(known["constant"], np.int64)].tolist()
+        for place, channel in enumerate(channels.tolist()):
+            levels[channel] = one.levels[place]
+            references[channel] = channels[np.array(one.references[place], np.int64)].tolist()
+            for name, values in each_of.items():
+                values[channel] = known[name][place]
     method: dict[str, object] = {
         "predictor": "interpolated",
         "interpolated_by": parts.pattern.factor,
@@ -164,17 +178,8 @@ def facts(payload: Payload, lookup: Lookup) -> Facts:
         },
         "coder": found[0][1].method["coder"],
         "lanes": found[0][1].method["lanes"],
-        "groups": [[int(channels[c]) for c in group] for channels, one in found for group in one.method["groups"]],
-        "constant": sorted(int(channels[c]) for channels, one in found for c in one.method["constant"]),
+        "groups": groups_of,
+        "constant": sorted(constant),
+        **each_of,
     }
-    for name in PER_CHANNEL:
-        values: list[object] = [None] * payload.count
-        for channels, one in found:
-            for channel, value in zip(channels, one.method[name], strict=True):
-                values[channel] = value
-        method[name] = values
-    for channels, one in found:
-        for place, channel in enumerate(channels):
-            levels[channel] = one.levels[place]
-            references[channel] = [int(channels[other]) for other in one.references[place]]
     return Facts(method, levels, references)

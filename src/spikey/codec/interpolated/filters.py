@@ -17,7 +17,7 @@ MOST_BITS = 40
 BITS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 20, 22, 24, 26, 28)
 ROUNDS = 6
 NEAR = 1.0  # errors beyond this are no rounding
-FITTED, TRIED = 1 << 18, 1 << 16  # samples by which filters are fitted and compared
+FITTED, TRIED = 1 << 17, 1 << 16  # samples by which filters are fitted and compared
 WRONG = 8  # bits that a wrong prediction costs, about
 TAP = 16  # bits that another tap costs
 
@@ -86,8 +86,8 @@ class Rows:
         return out
 
     def fit(self, taps: np.ndarray | None = None, rounds: int = ROUNDS) -> np.ndarray | None:
-        """Filters float64 (filters, 2 K + 1), the last tap being a constant: least squares, again and again without what
-        is far off; None where there are too few frames.
+        """Filters float64 (filters, 2 K + 1), the last tap being a constant: least squares, again and again without
+        what is far off; None where there are too few frames.
         """
         count, size, farthest = self.pattern.factor - 1, 2 * self.side + 1, np.inf
         if taps is None:

@@ -67,7 +67,8 @@ def accumulate(sampled, places, which, targets, farthest, taps, squares, product
     """Add a channel's frames to the normal equations of each filter.
 
     sampled float64, as in `predict`. taps (filters, 2 K + 1): the last one is the constant; frames whose error under
-    these is beyond `farthest` are left out. squares (filters, 2 K + 1, 2 K + 1), products, energy, rows: what is added to.
+    these is beyond `farthest` are left out. squares (filters, 2 K + 1, 2 K + 1), products, energy, rows: what is added
+    to.
     """
     size = taps.shape[1]
     row = np.ones(size, np.float64)
@@ -84,11 +85,15 @@ def accumulate(sampled, places, which, targets, farthest, taps, squares, product
             for k in range(size):
                 factor = row[k]
                 into = squares[d, k]
-                for j in range(size):
+                for j in range(k, size):
                     into[j] += factor * row[j]
                 products[d, k] += factor * y
             energy[d] += y * y
             rows[d] += 1
+    for d in range(len(squares)):
+        for k in range(size):
+            for j in range(k):
+                squares[d, k, j] = squares[d, j, k]
 
 
 @called
@@ -131,50 +136,65 @@ def solved(squares, products, out):
 def phase_errors(x, factor, side, out):
     """Fill in, for each phase, the mean square of what least squares leave of the frames after those of the phase,
     from `side` of its frames on both sides.
+
+    Sums of products of frames that lie equally far apart differ only at the ends, so that one row of them is summed.
     """
-    size = 2 * side + 1
-    row = np.ones(size, np.float64)
+    taps = 2 * side
+    size = taps + 1
+    z = np.empty(len(x) // factor + 1, np.float64)
     squares = np.empty((size, size), np.float64)
     products = np.empty(size, np.float64)
-    taps = np.zeros(size, np.float64)
+    found = np.empty(size, np.float64)
     for phase in range(factor):
+        out[phase] = np.inf
+        count = (len(x) - phase + factor - 1) // factor
+        rows = count - taps + 1
+        if rows <= size:
+            continue
+        for t in range(count):
+            z[t] = x[phase + t * factor]
         squares[:] = 0
         products[:] = 0
-        rows = 0
-        first = phase
-        while first + (2 * side - 1) * factor < len(x):
-            y = x[first + (side - 1) * factor + 1]
-            for k in range(size - 1):
-                row[k] = x[first + k * factor]
-            for k in range(size):
-                factor_of = row[k]
-                into = squares[k]
+        energy = 0.0
+        first = squares[0]
+        for t in range(rows):
+            a = z[t]
+            y = x[phase + (t + side - 1) * factor + 1]
+            for k in range(taps):
+                first[k] += a * z[t + k]
+                products[k] += y * z[t + k]
+            products[taps] += y
+            first[taps] += a
+            energy += y * y
+        squares[taps, taps] = rows
+        for i in range(taps - 1):
+            squares[i + 1, taps] = squares[i, taps] + z[rows + i] - z[i]
+            for j in range(i, taps - 1):
+                squares[i + 1, j + 1] = squares[i, j] + z[rows + i] * z[rows + j] - z[i] * z[j]
+        for i in range(size):
+            for j in range(i):
+                squares[i, j] = squares[j, i]
+        if solve(squares, products, size, found):
+            total = energy
+            for i in range(size):
+                part = -2 * products[i]
                 for j in range(size):
-                    into[j] += factor_of * row[j]
-                products[k] += factor_of * y
-            rows += 1
-            first += factor
-        out[phase] = np.inf
-        if rows > size and solve(squares, products, size, taps):
-            total = 0.0
-            for i in range(rows):
-                first = phase + i * factor
-                error = x[first + (side - 1) * factor + 1] - taps[size - 1]
-                for k in range(size - 1):
-                    error -= taps[k] * x[first + k * factor]
-                total += error * error
-            out[phase] = total / (rows - size)
+                    part += squares[i, j] * found[j]
+                total += part * found[i]
+            out[phase] = max(total, 0.0) / (rows - size)
 
 
 @kernel
 def glance(x, side, least, errors):
-    """Whether one of the channels x (channels, frames) float64 seems interpolated by 2, 3 or 4: the factors, as bits; -1
-    where none moves.
+    """The factors, as bits, by which one of the channels x (channels, frames) float64 seems interpolated; -1 where none
+    moves.
 
-    The channel of median activity is looked at.
+    The channel of median activity is looked at, if possible of those that seem not to be clipped.
     """
     count, frames = x.shape
     activity = np.empty(count, np.float64)
+    clipped = 0
+    moves = 0
     for c in range(count):
         total = 0.0
         mean = 0.0
@@ -186,6 +206,12 @@ def glance(x, side, least, errors):
         for t in range(frames):
             x[c, t] -= mean
         activity[c] = total / frames
+        if activity[c] >= least:
+            clipped += rails(x[c])
+            moves += 1
+    for c in range(count):
+        if moves > clipped and rails(x[c]):
+            activity[c] = 0
     order = np.argsort(activity)
     moving = 0
     while moving < count and not activity[order[moving]] >= least:
@@ -198,6 +224,16 @@ def glance(x, side, least, errors):
             phase_errors(x[c], factor, side, errors)
             if seems(errors[:factor], step_of(x[c])):
                 found |= 1 << factor
+    return found
+
+
+@called
+def rails(x):
+    """Whether the largest or the smallest of x occurs twice in a row, as when it is clipped."""
+    low, high = x.min(), x.max()
+    found = False
+    for t in range(1, len(x)):
+        found |= x[t] == x[t - 1] and (x[t] == low or x[t] == high)
     return found
 
 

@@ -25,8 +25,8 @@ FRAMES_A_RUN = 8  # at least, on average
 class Parts:
     """A payload taken apart.
 
-    channels, others: those that are interpolated, and those that are not, int64. sampled, between, rest: payloads of the
-    predictor wide: of the sampled frames of `channels`, of what their filter leaves of the frames between, and of
+    channels, others: those that are interpolated, and those that are not, int64. sampled, between, rest: payloads of
+    the predictor wide: of the sampled frames of `channels`, of what their filter leaves of the frames between, and of
     `others`, None where there are none. right: whether each of these is as its checksum has it.
     """
 
@@ -39,7 +39,7 @@ class Parts:
     sampled: Payload
     between: Payload
     rest: Payload | None
-    right: tuple[bool, bool, bool]
+    right: list[bool]
 
 
 def difference_type(dtype: np.dtype) -> np.dtype:
@@ -106,22 +106,17 @@ def parse(payload: Payload) -> Parts:
     if cursor.take(CHECKSUM_BYTES) != _checksum(front):
         raise DataError(f"{what}: is damaged, its checksum does not match")
     inner = [cursor.take(size) for size in sizes] + [cursor.rest()]
-    shapes = [
-        (len(pattern.sampled), len(channels), dtype, "sampled frames"),
-        (len(pattern.others), len(channels), difference_type(dtype), "frames between"),
-        (payload.frames, len(left), dtype, "other channels"),
+    kinds = [
+        Payload(inner[0], len(pattern.sampled), len(channels), dtype, f"{what}, sampled frames"),
+        Payload(inner[1], len(pattern.others), len(channels), difference_type(dtype), f"{what}, frames between"),
     ]
-    payloads, right = [], []
-    for data, checksum, (*shape, name) in zip(inner, checksums, shapes, strict=False):
-        one = Payload(data, *shape, f"{what}, {name}")
-        if not data or data[0] & NUMBER != PREDICTORS["wide"].number:
-            raise unknown
-        payloads.append(one)
-        right.append(_checksum(data) == checksum)
-    rest, whole = (payloads[2], right[2]) if others else (None, True)
-    return Parts(
-        pattern, found, offset, step, channels, left, payloads[0], payloads[1], rest, (right[0], right[1], whole)
-    )
+    if others:
+        kinds.append(Payload(inner[2], payload.frames, len(left), dtype, f"{what}, other channels"))
+    if any(not one.data or one.data[0] & NUMBER != PREDICTORS["wide"].number for one in kinds):
+        raise unknown
+    right = [_checksum(one.data) == checksum for one, checksum in zip(kinds, checksums, strict=True)]
+    rest = kinds[2] if others else None
+    return Parts(pattern, found, offset, step, channels, left, kinds[0], kinds[1], rest, right)
 
 
 def _read_pattern(cursor: Cursor, frames: int) -> Pattern:
