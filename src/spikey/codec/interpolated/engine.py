@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,14 @@ import numpy as np
 from spikey.base.errors import DataError
 from spikey.base.workers import each
 from spikey.codec.interpolated.detect import Found, detect
-from spikey.codec.interpolated.payload import Parts, difference_type, parse, suitable, write
+from spikey.codec.interpolated.integers import (
+    difference_type,
+    find_common_scale,
+    integers_of,
+    samples_of,
+    suitable,
+)
+from spikey.codec.interpolated.payload import Parts, parse, write
 from spikey.codec.method import Method
 from spikey.codec.payload import EncodedBlock, Facts, Lookup, Payload
 from spikey.codec.survey import Block
@@ -26,36 +34,48 @@ def encode(blocks: Sequence[Block], method: Method, beside: Sequence[Block | Non
 
 
 def _encode(block: Block, method: Method) -> EncodedBlock | None:
-    samples = block.samples
-    found = detect(samples) if suitable(samples.dtype) else None
+    samples, scale = block.samples, None
+    if not suitable(samples.dtype):
+        return None
+    if samples.dtype.kind == "f":
+        scale = find_common_scale(samples)
+        if scale is None:
+            return None
+    integers, right = integers_of(samples, scale)
+    found = detect(integers)
     if found is None:
         return None
     pattern, channels = found.pattern, found.channels
+    if scale is not None:
+        channels = channels[right[pattern.others][:, channels].all(axis=0)]
+        found = replace(found, channels=channels)
+        if not len(channels):
+            return None
     others = np.setdiff1d(np.arange(samples.shape[1]), channels)
     sampled = samples[pattern.sampled][:, channels]
     inner = [
         Block(np.ascontiguousarray(sampled), block.calibration, block.placed),
-        Block(_differences(samples, found), None, block.placed),
+        Block(_differences(integers, found), None, block.placed),
     ]
     if len(others):
         inner.append(Block(np.ascontiguousarray(samples[:, others]), block.calibration, block.placed))
     coded = [one for one in wide.encode(inner, method, [None] * len(inner)) if one is not None]
     if len(coded) < len(inner):
         return None
-    payload = write(pattern, found.filter, found.offset, found.step, others, [one.payload for one in coded])
+    payload = write(found, scale, others, [one.payload for one in coded])
     if len(payload) >= samples.nbytes:
         return None
     return EncodedBlock(payload, calibrated=any(one.calibrated for one in coded))
 
 
-def _differences(samples: np.ndarray, found: Found) -> np.ndarray:
+def _differences(integers: np.ndarray, found: Found) -> np.ndarray:
     """What the filter leaves of the frames between sampled ones (frames, channels), modulo their size."""
     pattern, channels = found.pattern, found.channels
-    out = np.empty((len(pattern.others), len(channels)), difference_type(samples.dtype))
+    out = np.empty((len(pattern.others), len(channels)), difference_type(integers.dtype))
 
     def put(places: range) -> None:
         for place in places:
-            numbers = (samples[:, channels[place]].astype(np.int64) - found.offset) // found.step
+            numbers = (integers[:, channels[place]].astype(np.int64) - found.offset) // found.step
             predicted = found.filter.predict(numbers[pattern.sampled], pattern)
             out[:, place] = (numbers[pattern.others] - predicted).astype(out.dtype)
 
@@ -75,9 +95,10 @@ def _restored(parts: Parts, sampled: np.ndarray, differences: np.ndarray, sample
 
     def put(places: range) -> None:
         for place in places:
-            numbers = (sampled[:, place].astype(np.int64) - parts.offset) // parts.step
+            integers, _ = integers_of(sampled[:, place], parts.scale)
+            numbers = (integers.astype(np.int64) - parts.offset) // parts.step
             numbers = parts.filter.predict(numbers, pattern) + differences[:, place]
-            between[:, place] = (numbers * parts.step + parts.offset).astype(samples.dtype)
+            between[:, place] = samples_of(numbers * parts.step + parts.offset, parts.scale, samples.dtype)
 
     each(put, _shares(samples.shape[1]))
     samples[pattern.others] = between

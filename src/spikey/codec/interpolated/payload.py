@@ -9,11 +9,14 @@ import numpy as np
 
 from spikey.base.errors import DataError
 from spikey.base.wire import Cursor, varint, zigzag
+from spikey.codec.interpolated.detect import Found
 from spikey.codec.interpolated.filters import MOST_BITS, MOST_SIDE, Filter, most_weight
+from spikey.codec.interpolated.integers import difference_type, read_scale, suitable, write_scale
 from spikey.codec.interpolated.kernels import EVEN
 from spikey.codec.interpolated.pattern import Pattern
 from spikey.codec.payload import NUMBER, Payload
 from spikey.codec.registry import PREDICTORS
+from spikey.levels.scaled import Scale
 
 SYMMETRIC = 4  # bit above those of the rule
 MOST_FACTOR = 4
@@ -23,7 +26,7 @@ FRAMES_A_RUN = 8  # at least, on average
 
 @dataclass(frozen=True)
 class Parts:
-    """A payload taken apart.
+    """A payload taken apart. scale: of floats.
 
     channels, others: those that are interpolated, and those that are not, int64. sampled, between, rest: payloads of
     the predictor wide: of the sampled frames of `channels`, of what their filter leaves of the frames between, and of
@@ -31,6 +34,7 @@ class Parts:
     """
 
     pattern: Pattern
+    scale: Scale | None
     filter: Filter
     offset: int
     step: int
@@ -42,30 +46,22 @@ class Parts:
     right: list[bool]
 
 
-def difference_type(dtype: np.dtype) -> np.dtype:
-    """Of what a filter leaves: signed integers of the samples' size, modulo which it is stored."""
-    return np.dtype(f"i{dtype.itemsize}")
-
-
-def suitable(dtype: np.dtype) -> bool:
-    """Whether samples of a type are coded here."""
-    return dtype.kind in "iu" and dtype.itemsize <= 4
-
-
-def write(pattern: Pattern, found: Filter, offset: int, step: int, others: np.ndarray, payloads: list[bytes]) -> bytes:
+def write(found: Found, scale: Scale | None, others: np.ndarray, payloads: list[bytes]) -> bytes:
     """A payload."""
-    out = [bytes([PREDICTORS["interpolated"].number]), varint(pattern.factor - 2), varint(len(pattern.runs) - 1)]
+    pattern, filtered = found.pattern, found.filter
+    out = [bytes([PREDICTORS["interpolated"].number]), write_scale(scale)]
+    out += [varint(pattern.factor - 2), varint(len(pattern.runs) - 1)]
     before = 0
     for place, (first, phase) in enumerate(pattern.runs):
         out.append((varint(first - before - 1) if place else b"") + varint(phase))
         before = first
-    symmetric = found.symmetric
-    out += [varint(found.side - 1), bytes([found.rule | SYMMETRIC * symmetric]), varint(found.bits)]
-    if found.rule != EVEN:
-        out.append(varint(zigzag(found.bias)))
-    taps = found.taps.ravel()
+    symmetric, taps = filtered.symmetric, filtered.taps.ravel()
+    out += [varint(filtered.side - 1), bytes([filtered.rule | SYMMETRIC * symmetric]), varint(filtered.bits)]
+    if filtered.rule != EVEN:
+        out.append(varint(zigzag(filtered.bias)))
     out += [varint(zigzag(int(tap))) for tap in (taps[: -(-len(taps) // 2)] if symmetric else taps)]
-    out += [varint(zigzag(found.low)), varint(found.high - found.low), varint(zigzag(offset)), varint(step - 1)]
+    out += [varint(zigzag(filtered.low)), varint(filtered.high - filtered.low)]
+    out += [varint(zigzag(found.offset)), varint(found.step - 1)]
     out.append(varint(len(others)))
     expected = 0
     for channel in others.tolist():
@@ -90,6 +86,7 @@ def parse(payload: Payload) -> Parts:
     cursor = Cursor(payload.data, what)
     if cursor.byte() >> 4 or not suitable(dtype):
         raise unknown
+    scale = read_scale(cursor) if dtype.kind == "f" else None
     pattern = _read_pattern(cursor, payload.frames)
     found, offset, step = _read_filter(cursor, pattern.factor, dtype)
     others, expected = [], 0
@@ -116,7 +113,7 @@ def parse(payload: Payload) -> Parts:
         raise unknown
     right = [_checksum(one.data) == checksum for one, checksum in zip(kinds, checksums, strict=True)]
     rest = kinds[2] if others else None
-    return Parts(pattern, found, offset, step, channels, left, kinds[0], kinds[1], rest, right)
+    return Parts(pattern, scale, found, offset, step, channels, left, kinds[0], kinds[1], rest, right)
 
 
 def _read_pattern(cursor: Cursor, frames: int) -> Pattern:
@@ -144,7 +141,7 @@ def _read_filter(cursor: Cursor, factor: int, dtype: np.dtype) -> tuple[Filter, 
     low = cursor.signed()
     high = low + cursor.varint()
     offset, step = cursor.signed(), cursor.varint() + 1
-    most = 1 << 8 * dtype.itemsize
+    most = 1 << 8 * difference_type(dtype).itemsize
     if flags >= 2 * SYMMETRIC or rule > EVEN or np.abs(taps).sum(axis=1).max() > most_weight(dtype):
         raise DataError(f"{cursor.what}: is interpolated in a way that this version does not know")
     if abs(bias) > 1 << 60 or max(abs(low), abs(high), abs(offset), step) > 2 * most:
