@@ -48,8 +48,8 @@ def interpolated(
     rounding: str = "even",
     rails: tuple[int, int] | None = None,
 ) -> np.ndarray:
-    """Sampled frames (frames, channels) with what a filter makes of them in between; the first `phase` frames are computed
-    ones. rails: what all is clipped to.
+    """Sampled frames (frames, channels) with what a filter makes of them in between; the first `phase` frames are
+    computed ones. rails: what all is clipped to.
     """
     frames, channels = samples.shape
     factor, side = len(taps) + 1, taps.shape[1] // 2

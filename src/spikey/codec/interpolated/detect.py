@@ -23,6 +23,7 @@ CHANGE = 48  # right predictions by which another phase must be better
 SURE = 0.6  # of an error that rounding may leave
 JUDGED = 4096  # frames of each channel by which it is decided whether it is interpolated
 FITTED_CHANNELS, TRIED, STRETCHES = 64, 16, 8
+FEW = 0.02  # of predictions may be wrong before another rounding is tried
 HALF = 0.5  # of a channel's predictions that must be right
 
 
@@ -37,16 +38,20 @@ class Found:
     step: int
 
 
-def glances(frames: int, count: int) -> list[int]:
-    """Where windows begin that are looked at: few of small blocks, which take little time to encode."""
-    if frames < FEWEST:
-        return []
-    sizes = [frames * count >= size for size in (0, SMALL, LARGE)]
-    return [(frames - min(LENGTH, frames)) * eighths // 8 for eighths in (4, 2, 6)[: sum(sizes)]]
+def glances(frames: int, count: int) -> int:
+    """How many windows are worth a look: few of small blocks, which take little time to encode."""
+    return sum(frames * count >= size for size in (0, SMALL, LARGE)) if frames >= FEWEST else 0
+
+
+def windows(frames: int) -> list[int]:
+    """Where windows begin."""
+    return [(frames - min(LENGTH, frames)) * eighths // 8 for eighths in (4, 2, 6)]
 
 
 def glance(samples: np.ndarray, first: int) -> int:
-    """The factors, as bits, by which samples (frames, channels) seem interpolated, from a few of them."""
+    """The factors, as bits, by which samples (frames, channels) seem interpolated, from a few of them; -1 where these
+    do not move.
+    """
     apart = max(samples.shape[1] // GLANCED, 1)
     window = np.ascontiguousarray(samples[first : first + LENGTH, apart // 2 :: apart].T, np.float64)
     return int(kernels.glance(window, GLANCED_SIDE, LEAST, np.empty(4)))
@@ -55,32 +60,43 @@ def glance(samples: np.ndarray, first: int) -> int:
 def detect(samples: np.ndarray) -> Found | None:
     """How integers (frames, channels) are interpolated; None where they are not."""
     frames, count = samples.shape
-    for place in glances(frames, count):
-        factors = glance(samples, place)
-        if factors:
-            length = min(STRETCH, frames)
-            first = min(max(place + (LENGTH - length) // 2, 0), frames - length)
-            channels = np.unique(np.linspace(0, count - 1, min(count, LOOKED)).astype(np.int64))
-            stretch = samples[first : first + length, channels].T.astype(np.int64)
-            moving = np.abs(np.diff(stretch)).mean(axis=1) >= LEAST
-            channels, stretch = channels[moving], stretch[moving]
-            for factor in (4, 3, 2):
-                looked = _first_look(stretch, factor) if factors >> factor & 1 and len(channels) else None
-                if looked is not None:
-                    chosen, taps = looked
-                    return _whole(samples, factor, channels[chosen], taps)
+    left = glances(frames, count)
+    for place in windows(frames):
+        factors = glance(samples, place) if left else -1
+        left -= factors >= 0
+        for length in (STRETCH, LENGTH) if factors > 0 else ():
+            found = _looked_at(samples, place, length, factors)
+            if found is not None:
+                return found
     return None
 
 
-def _grid_of(samples: np.ndarray) -> tuple[int, int]:
-    """Offset and step of the grid that integers int64 (channels, frames) are on."""
+def _looked_at(samples: np.ndarray, place: int, length: int, factors: int) -> Found | None:
+    """How a block is interpolated by one of some factors, from a closer look at a stretch around a window."""
+    frames, count = samples.shape
+    first = min(max(place + (LENGTH - length) // 2, 0), max(frames - length, 0))
+    channels = np.unique(np.linspace(0, count - 1, min(count, LOOKED)).astype(np.int64))
+    stretch = samples[first : first + length, channels].T.astype(np.int64)
+    moving = np.abs(np.diff(stretch)).mean(axis=1) >= LEAST
+    channels, stretch = channels[moving], stretch[moving]
+    for factor in (4, 3, 2):
+        looked = _first_look(stretch, samples.dtype, factor) if factors >> factor & 1 and len(channels) else None
+        if looked is not None:
+            chosen, taps = looked
+            return _whole(samples, factor, channels[chosen], taps)
+    return None
+
+
+def _grid_of(samples: np.ndarray, dtype: np.dtype) -> tuple[int, int]:
+    """Offset and step of the grid that integers int64 (channels, frames) are on; near the middle of unsigned types."""
     step = int(max(np.gcd.reduce((samples - samples[:1, :1]).ravel()), 1))
-    return int(samples[0, 0]) % step, step
+    middle = 1 << (8 * dtype.itemsize - 1) if dtype.kind == "u" else 0
+    return middle + (int(samples[0, 0]) - middle) % step, step
 
 
-def _first_look(stretch: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray] | None:
+def _first_look(stretch: np.ndarray, dtype: np.dtype, factor: int) -> tuple[np.ndarray, np.ndarray] | None:
     """Which of some channels int64 (channels, frames) are interpolated, and filters."""
-    offset, step = _grid_of(stretch)
+    offset, step = _grid_of(stretch, dtype)
     numbers = (stretch - offset) // step
     side = min(FIRST_SIDE, numbers.shape[1] // (12 * factor))
     errors = np.empty((len(numbers), factor))
@@ -89,6 +105,8 @@ def _first_look(stretch: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarra
     seeming = np.flatnonzero([kernels.seems(each, 1) for each in errors])
     if not len(seeming):
         return None
+    exact = seeming[errors[seeming].min(axis=1) < kernels.ROUNDED]
+    seeming = exact if len(exact) else seeming
     phase = int(np.bincount(errors[seeming].argmin(axis=1)).argmax())
     chosen = seeming[errors[seeming].argmin(axis=1) == phase]
     pattern = Pattern(numbers.shape[1], factor, ((0, phase),))
@@ -107,7 +125,7 @@ def _whole(samples: np.ndarray, factor: int, channels: np.ndarray, taps: np.ndar
     """The filter of a whole block, from what a stretch gave of some channels."""
     count = samples.shape[1]
     known = samples[:, channels].T.astype(np.int64)
-    offset, step = _grid_of(known)
+    offset, step = _grid_of(known, samples.dtype)
     pattern = _followed((known[:PHASED] - offset) // step, factor, taps)
     some, side = _spread(len(pattern.others), JUDGED), taps.shape[1] // 2
     inside = []
@@ -119,18 +137,35 @@ def _whole(samples: np.ndarray, factor: int, channels: np.ndarray, taps: np.ndar
         return None
     spread = np.unique(np.linspace(0, len(inside) - 1, min(len(inside), FITTED_CHANNELS)).astype(np.int64))
     columns = [column for _, column in _numbers(samples, np.array(inside)[spread].tolist(), offset, step)]
+    total, found = len(pattern.others) * len(inside), None
+    for cut in (False, True):
+        found = min(
+            filter(None, (found, _fitted(columns, pattern, taps, cut, total, samples.dtype))), key=_wrong, default=None
+        )
+        if found is None or _wrong(found) < FEW:
+            break
+    return None if found is None else _judged(samples, pattern, found[0], inside, offset, step)
+
+
+def _wrong(found: tuple[Filter, float]) -> float:
+    return found[1]
+
+
+def _fitted(
+    columns: list[np.ndarray], pattern: Pattern, taps: np.ndarray, cut: bool, total: int, dtype: np.dtype
+) -> tuple[Filter, float] | None:
+    """The best filter for some channels int64 (frames,), and the share of predictions that are wrong."""
+    refined, side = taps, taps.shape[1] // 2
     for samples_of in (filters.FITTED // 8, filters.FITTED):
-        rows = Rows(columns, pattern, side, _spread(len(pattern.others), samples_of // len(columns)))
-        refined = rows.fit(taps)
-        if refined is None:
+        rows = Rows(columns, pattern, side, _spread(len(pattern.others), samples_of // len(columns)), cut)
+        found = rows.fit(refined)
+        if found is None:
             return None
-        taps = refined
+        refined = found
     side = rows.best_side()
     few = columns[:: -(-len(columns) // TRIED)]
     tried = Rows(few, pattern, side, _spread(len(pattern.others), filters.TRIED // len(few)))
-    fits, total = [rows.shorter(side), rows.symmetric(side)], len(pattern.others) * len(inside)
-    found = filters.quantised(fits, tried, filters.most_weight(samples.dtype), total)
-    return None if found is None else _judged(samples, pattern, found, inside, offset, step)
+    return filters.quantised([rows.shorter(side), rows.symmetric(side)], tried, filters.most_weight(dtype), total)
 
 
 def _judged(

@@ -67,16 +67,26 @@ def most_weight(dtype: np.dtype) -> int:
 
 
 class Rows:
-    """What filters of `side` taps on a side predict of some channels, int64 (frames,) each, or some frames of it."""
+    """What filters of `side` taps on a side predict of some channels, int64 (frames,) each, or some frames of it.
 
-    def __init__(self, columns: Sequence[np.ndarray], pattern: Pattern, side: int, some: np.ndarray | None = None):
+    cut: whether frames seem rounded toward zero, so that they were farther from it on average.
+    """
+
+    def __init__(
+        self,
+        columns: Sequence[np.ndarray],
+        pattern: Pattern,
+        side: int,
+        some: np.ndarray | None = None,
+        cut: bool = False,
+    ):
         self.pattern, self.side = pattern, side
         picked = slice(None) if some is None else some
         self.places, self.which = pattern.places[picked], pattern.which[picked]
         self.whole = [column[pattern.sampled] for column in columns]
         self.sampled = [extended(column, side).astype(np.float64) for column in self.whole]
         self.targets = [column[pattern.others[picked]] for column in columns]
-        self.wide = [targets.astype(np.float64) for targets in self.targets]
+        self.wide = [targets + np.sign(targets) * (cut / 2) for targets in self.targets]
 
     def errors(self, taps: np.ndarray) -> list[np.ndarray]:
         """What filters float64 leave, of each channel."""
@@ -150,12 +160,13 @@ class Rows:
         return min(lengths, key=lambda side: lengths[side])
 
 
-def quantised(fits: Sequence[np.ndarray], rows: Rows, weight: int, total: int) -> Filter | None:
-    """The best of some fits, in as few bits and with that rounding which is right most often of some channels.
+def quantised(fits: Sequence[np.ndarray], rows: Rows, weight: int, total: int) -> tuple[Filter, float] | None:
+    """The best of some fits, in as few bits and with that rounding which is right most often of some channels, and the
+    share of predictions that are wrong.
 
     weight: the largest sum of magnitudes. total: samples that it will be used for.
     """
-    best, least, share = None, np.inf, total / max(len(rows.targets) * len(rows.places), 1)
+    best, least, tried = None, np.inf, max(len(rows.targets) * len(rows.places), 1)
     for taps in fits:
         side = taps.shape[1] // 2
         sampled = [extended(column, side) for column in rows.whole]
@@ -174,11 +185,11 @@ def quantised(fits: Sequence[np.ndarray], rows: Rows, weight: int, total: int) -
                     kernels.exact(each, targets, bits, bias, rule)
                     for each, targets in zip(sums, rows.targets, strict=True)
                 )
-                wrong = len(rows.targets) * len(rows.places) - right
-                length = wrong * share * WRONG + size
+                wrong = 1 - right / tried
+                length = wrong * total * WRONG + size
                 if length < least:
-                    least, best = length, Filter(whole, bits, bias, rule)
-    return None if best is None else trimmed(best)
+                    least, best = length, (trimmed(Filter(whole, bits, bias, rule)), wrong)
+    return best
 
 
 def trimmed(found: Filter) -> Filter:

@@ -28,7 +28,7 @@ def find_common_scale(samples: np.ndarray) -> Scale | None:
     """
     frames, count = samples.shape
     channel = count // 2
-    for place in detect.glances(frames, count):
+    for place in detect.windows(frames)[: detect.glances(frames, count)]:
         found = find_scale(np.ascontiguousarray(samples[place : place + detect.LENGTH, channel]))
         if found is None:
             return None

@@ -7,6 +7,7 @@ import numpy as np
 from spikey.codec.wide.jit import called, inlined, kernel
 
 I64 = np.int64
+ROUNDED, BETTER = 0.14, 0.35  # mean square of what rounding leaves; of errors of one phase, over those of the others
 FLOOR, AWAY, EVEN = 0, 1, 2  # how a sum is rounded: down, its magnitude down, to the nearest and ties to even
 
 
@@ -261,7 +262,7 @@ def seems(errors, step):
     for phase in range(len(errors)):
         if phase != best:
             second = min(second, errors[phase])
-    return errors[best] < 0.14 * step * step or errors[best] < 0.35 * second
+    return errors[best] < ROUNDED * step * step or errors[best] < BETTER * second
 
 
 @kernel
