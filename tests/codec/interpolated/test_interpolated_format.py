@@ -87,7 +87,7 @@ def test_facts():
     found = facts_of(coded("mixed"))
     assert found.method["predictor"] == "interpolated" and found.method["interpolated_by"] == 2
     others = parse(coded("mixed")).others.tolist()
-    assert sorted(found.method["interpolated_channels"] + others) == list(range(6)) and {2, 4} <= set(others)
+    assert sorted(found.method["interpolated"] + others) == list(range(6)) and {2, 4} <= set(others)
     assert np.abs(np.array(found.method["taps"]) - half_band()).max() < 0.05
     assert len(found.levels) == 6 and all(found.levels)
     assert sorted(channel for group in found.method["groups"] for channel in group) == list(range(6))

@@ -23,6 +23,7 @@ from spikey.codec.method import Method
 from spikey.codec.payload import EncodedBlock, Facts, Lookup, Payload
 from spikey.codec.survey import Block
 from spikey.codec.wide import engine as wide
+from spikey.levels.scaled import Scale
 
 TOGETHER = 8  # channels that a thread takes at a time
 PER_CHANNEL = ("orders", "scale_rates", "shapes")  # facts of the wide engine
@@ -33,24 +34,30 @@ def encode(blocks: Sequence[Block], method: Method, beside: Sequence[Block | Non
     return [_encode(block, method) for block in blocks]
 
 
-def _encode(block: Block, method: Method) -> EncodedBlock | None:
-    samples, scale = block.samples, None
-    if not suitable(samples.dtype):
-        return None
-    if samples.dtype.kind == "f":
-        scale = find_common_scale(samples)
-        if scale is None:
-            return None
+def found_in(samples: np.ndarray) -> Found | None:
+    """How samples (frames, channels) are interpolated; None where they are not, or not of integers of up to 32 bits."""
+    return _look(samples)[0]
+
+
+def _look(samples: np.ndarray) -> tuple[Found | None, Scale | None, np.ndarray]:
+    """How samples are interpolated, the scale of floats, and integers."""
+    scale = find_common_scale(samples) if samples.dtype.kind == "f" and samples.size else None
+    if not suitable(samples.dtype) or (samples.dtype.kind == "f" and scale is None):
+        return None, None, samples
     integers, right = integers_of(samples, scale)
     found = detect(integers)
+    if found is not None and scale is not None:
+        inside = right[found.pattern.others][:, found.channels].all(axis=0)
+        found = replace(found, channels=found.channels[inside]) if inside.any() else None
+    return found, scale, integers
+
+
+def _encode(block: Block, method: Method) -> EncodedBlock | None:
+    samples = block.samples
+    found, scale, integers = _look(samples)
     if found is None:
         return None
     pattern, channels = found.pattern, found.channels
-    if scale is not None:
-        channels = channels[right[pattern.others][:, channels].all(axis=0)]
-        found = replace(found, channels=channels)
-        if not len(channels):
-            return None
     others = np.setdiff1d(np.arange(samples.shape[1]), channels)
     sampled = samples[pattern.sampled][:, channels]
     inner = [
@@ -189,7 +196,7 @@ def facts(payload: Payload, lookup: Lookup) -> Facts:
     method: dict[str, object] = {
         "predictor": "interpolated",
         "interpolated_by": parts.pattern.factor,
-        "interpolated_channels": parts.channels.tolist(),
+        "interpolated": parts.channels.tolist(),
         "phases": [{"first": first, "phase": phase} for first, phase in parts.pattern.runs],
         "taps": (parts.filter.taps / 2.0**parts.filter.bits).round(6).tolist(),
         "bytes": {
