@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import spikey
+from kit.interpolated import interpolated, sampled, windowed_sinc
 
 CHANNELS = 40
 
@@ -46,3 +47,17 @@ def test_people_get_a_line_each(run, file):
     for key in ("orders", "scale rates", "shapes", "references"):
         assert " channels)" in lines[key]
         assert sum(int(part.split("(")[1].split()[0].rstrip(")")) for part in lines[key].split(", ")) == CHANNELS
+
+
+def test_an_interpolated_recording(run, tmp_path):
+    samples = interpolated(sampled(3000, 5), windowed_sinc(3, 8), phase=1).astype(np.int16)
+    path = tmp_path / "a.spky"
+    path.write_bytes(spikey.compress(samples, 30_000))
+    (facts,) = json.loads(run("info", "--json", path)[1])
+    assert facts["predictor"] == "interpolated" and facts["interpolated_by"] == 3
+    assert facts["interpolated"] == list(range(5)) and facts["phases"] == [{"first": 0, "phase": 1}]
+    assert np.array(facts["taps"]).shape == (2, 16)
+    lines = {line[:20].strip(): line[22:] for line in run("info", path)[1].splitlines()}
+    assert lines["interpolated by"] == "3" and lines["interpolated"] == "5" and lines["phases"] == "1"
+    assert lines["taps"].count(";") == 1 and lines["taps"].startswith("... ")
+    assert lines["bytes"].startswith("sampled ") and max(map(len, lines.values())) < 240

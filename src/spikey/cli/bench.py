@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -129,10 +130,12 @@ def _orders(preset: list[str] | None, model: list[str] | None, peers: str) -> li
 
 def _usable(files: list[Path], raw: Raw | None, seconds: float | None) -> tuple[list[Path], dict[str, Any]]:
     """The files that are recordings, and what they are altogether; others are said. DataError where none is one."""
+    from spikey.report.bench.interpolation import interpolation_of
     from spikey.report.bench.ranking import counted
     from spikey.report.bench.recordings import load
 
     usable, kinds, original, samples, cut = [], set[tuple[int, float, str]](), 0, list[int](), 0
+    interpolated = Counter[int]()
     for file in files:
         try:
             recording = load(file, raw, seconds)
@@ -145,6 +148,8 @@ def _usable(files: list[Path], raw: Raw | None, seconds: float | None) -> tuple[
         kinds.add((recording.layout.channels, recording.layout.rate, recording.layout.dtype))
         original += recording.size
         samples.append(recording.samples.size)
+        factor = interpolation_of(recording.samples)
+        interpolated += Counter([factor] if factor else [])
         cut += recording.cut
     if not usable:
         raise DataError(f"none of {len(files)} files is a recording of integers")
@@ -159,6 +164,7 @@ def _usable(files: list[Path], raw: Raw | None, seconds: float | None) -> tuple[
         "original": original,
         "samples": sum(samples),
         "samples_each": samples,
+        "interpolated": {str(factor): count for factor, count in sorted(interpolated.items())},
         "kinds": [{"channels": c, "rate": r, "dtype": d} for c, r, d in sorted(kinds)],
     }
     return usable, facts | machine()
@@ -189,6 +195,7 @@ def _write_csv(path: Path, results: list[Result], floor: Floor | None) -> None:
 
 def _say(answer: dict[str, Any], results: list[Result], floor: Floor | None, together: bool) -> None:
     """The table for a person, smallest first."""
+    from spikey.report.bench.interpolation import words
     from spikey.report.bench.ranking import counted, notes, ranked, sentence
 
     head = f"{counted(answer['recordings'])}, {answer['original']:,} bytes; one thread"
@@ -210,3 +217,5 @@ def _say(answer: dict[str, Any], results: list[Result], floor: Floor | None, tog
             f"{row['encode_ms_s']:9.2f}{row['decode_ms_s']:9.2f}{memory:>9}  {notes(result)}".rstrip()
         )
     typer.echo(sentence(results, answer))
+    if answer["interpolated"]:
+        typer.echo(words(answer["interpolated"]))

@@ -25,6 +25,12 @@ def summarise(facts: dict[str, Any]) -> None:
     for key in BY_CHANNEL:
         if isinstance(facts.get(key), list):
             facts[key] = _counted(map(_word, facts[key]))
+    if isinstance(facts.get("interpolated"), list):
+        facts["interpolated"] = len(facts["interpolated"])
+    if isinstance(facts.get("phases"), list):
+        facts["phases"] = _phases(facts["phases"])
+    if isinstance(facts.get("taps"), list):
+        facts["taps"] = "; ".join(map(_taps, facts["taps"]))
     if isinstance(facts.get("references"), list):
         facts["references"] = _counted(str(len(one)) for one in facts["references"])
 
@@ -34,6 +40,19 @@ def _groups(groups: list[list[int]]) -> str:
     size = max(map(len, groups))
     some = " ".join(map(str, order[:SHOWN])) + (" ..." if len(order) > SHOWN else "")
     return f"{len(groups)}, of {'up to ' * (len(groups) > 1)}{size} channel{'s' * (size > 1)}: {some}"
+
+
+def _phases(runs: list[dict[str, int]]) -> str:
+    """Where sampled frames lie."""
+    some = [f"{run['phase']} from frame {run['first']:,}" if run["first"] else str(run["phase"]) for run in runs]
+    return ", ".join(some[:SHOWN]) + (", ..." if len(some) > SHOWN else "")
+
+
+def _taps(taps: list[float]) -> str:
+    """Those near the middle."""
+    beyond = max(len(taps) - SHOWN, 0) // 2
+    some = " ".join(f"{tap:.4f}" for tap in taps[beyond : len(taps) - beyond])
+    return f"... {some} ..." if beyond else some
 
 
 def _word(value: object) -> str:

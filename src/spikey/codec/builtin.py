@@ -16,6 +16,7 @@ STARTING = 1 << 24  # multiplications that starting a channel of predictor max t
 FAST = (LPC.predictor, LPC.lanes)
 WIDE = Method("wide", lanes=1, channels=8192)
 AT_ONCE = ("wide", 1)
+BETWEEN = ("interpolated", 1)
 GOOD = ("balanced", 1)
 
 
@@ -27,6 +28,12 @@ def _adaptive() -> Engine:
 
 def _wide() -> Engine:
     from spikey.codec.wide import engine
+
+    return engine
+
+
+def _interpolated() -> Engine:
+    from spikey.codec.interpolated import engine
 
     return engine
 
@@ -117,17 +124,21 @@ def _nothing(method: Method) -> tuple[tuple[str, int], ...]:
     return ()
 
 
+def _between(method: Method) -> tuple[tuple[str, int], ...]:
+    return (BETWEEN,)
+
+
 def _fast(method: Method) -> tuple[tuple[str, int], ...]:
-    return (AT_ONCE,)
+    return (AT_ONCE, BETWEEN)
 
 
 def _both(method: Method) -> tuple[tuple[str, int], ...]:
-    return (AT_ONCE, FAST, GOOD)
+    return (AT_ONCE, BETWEEN, FAST, GOOD)
 
 
 def _those_fast_beside_it(method: Method) -> tuple[tuple[str, int], ...]:
     recurrent = method.model is not None and method.model.architecture.type == "lstm"
-    return (AT_ONCE, FAST, GOOD) if recurrent else (AT_ONCE, FAST)
+    return (AT_ONCE, BETWEEN, FAST, GOOD) if recurrent else (AT_ONCE, BETWEEN, FAST)
 
 
 _side_by_side: dict[str, Any] = {
@@ -212,6 +223,22 @@ register(
         method=WIDE,
         configured={"wide": None},
         engine=_wide,
+        start=None,
+        lanes=1,
+        companions=False,
+        trained=False,
+        work=None,
+        compared=_between,
+    )
+)
+register(
+    Predictor(
+        name="interpolated",
+        number=8,
+        about="frames that are a filter of those before and behind them, and the predictor wide for the others",
+        method=None,
+        configured={},
+        engine=_interpolated,
         start=None,
         lanes=1,
         companions=False,

@@ -11,6 +11,7 @@ from typing import Any
 
 from spikey.base.errors import UsageError, install
 from spikey.recording.output import report_output
+from spikey.report.bench.interpolation import words
 from spikey.report.bench.measure import Result
 from spikey.report.bench.ranking import counted, notes, ranked, sentence
 
@@ -69,6 +70,8 @@ def _page(facts: dict[str, Any], results: list[Result], pictures: list[tuple[str
     if facts["left_out"] or facts["cut"]:
         yield f"<p>{facts['left_out']:,} files are no recordings of integers and were left out; of {facts['cut']:,} "
         yield "recordings only the beginning was measured.</p>\n"
+    if facts.get("interpolated"):
+        yield f"<p>{html.escape(words(facts['interpolated']))}</p>\n"
     heads = ("", "codec, given", "ratio", "bits/sample", "encode, million samples/s", "decode", "memory, MB", "")
     yield "<table><tr>" + "".join(f"<th>{head}</th>" for head in heads) + "</tr>\n"
     if floor := facts.get("floor"):

@@ -1,0 +1,1 @@
+"""Recordings whose frames of one phase were sampled and the others computed from these by a fixed filter."""
