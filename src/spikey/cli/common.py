@@ -75,9 +75,9 @@ def settings_from(
     raw: tuple[int | None, float | None, str | None],
 ) -> Settings:
     """What a configuration and the options ask for; options come first."""
-    from spikey.codec.calibration_policy import AUTO, N1_ONLY, NONE, Wanted
+    from spikey.codec.calibration_policy import AUTO, NONE, Wanted
     from spikey.files.settings import Settings
-    from spikey.model.calibration import load
+    from spikey.model.calibration import load, shipped_names
 
     options: dict[str, Any] = {"preset": preset}
     wanted = calibration
@@ -104,7 +104,7 @@ def settings_from(
         from spikey.model.trained import named
 
         options["model"] = named(model)
-    named_ones = AUTO, N1_ONLY, NONE
+    named_ones = AUTO, NONE, *shipped_names()
     chosen: Wanted = AUTO if wanted is None else wanted if wanted in named_ones else load(wanted)
     return Settings(calibration=chosen, raw=raw_layout(*raw), **options)
 

@@ -6,6 +6,7 @@ Nothing is kept that does not save much more than it takes, on samples that it w
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -150,3 +151,23 @@ def unchanged(base: Calibration, shift: int) -> Calibration:
     none = np.zeros(base.alphabet, np.int8)
     offset, step = base.metadata["offset"] + shift, base.metadata["step"]
     return make_compact([none], [int(base.edges[0])], offset, step, base, shift, base.prior)
+
+
+def recognised(samples: np.ndarray) -> Calibration | None:
+    """The shipped calibration, or a variant of one, under which samples (frames, channels) are likeliest; None where
+    even widths are, or too few samples show it.
+    """
+    grid = find_grid(samples, NARROW_LANES)
+    if grid is None:
+        return None
+    base, shift, gain = recognise(grid)
+    if base is None or gain < NAMED:
+        return None
+    return unchanged(base, shift) if shift else base
+
+
+@cache
+def variants() -> dict[bytes, Calibration]:
+    """The shipped calibrations for values to which a recorder has added something, by their ids."""
+    found = [unchanged(base, shift) for base in shipped() for shift in HALF_RANGES if shift]
+    return {one.id: one for one in found}

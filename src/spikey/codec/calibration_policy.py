@@ -17,10 +17,10 @@ from spikey.codec.survey import suits
 from spikey.levels.n1 import N1Levels
 from spikey.levels.registry import find_levels
 from spikey.levels.scaled import find_scale
-from spikey.model.calibration import Calibration, load, n1
-from spikey.recording.readable import Readable
+from spikey.model.calibration import Calibration, load, n1, named, shipped_names
+from spikey.recording.readable import ArraySource, Readable
 
-AUTO, N1_ONLY, NONE = "auto", "n1", "none"
+AUTO, NONE = "auto", "none"
 CHANNELS = 8
 GLANCE = 8192  # frames that tell an N1
 Wanted = Calibration | str | os.PathLike[str] | None
@@ -38,9 +38,9 @@ def choose_calibration(wanted: Wanted, source: Readable, method: Method) -> Chos
 
     Parameters
     ----------
-    wanted : {"auto", "n1", "none"}, Calibration, path or None
-        "n1": the N1's for the channels that it suits. A calibration or the path of one is used for the channels that it
-        fits, and travels with the file. None is "none".
+    wanted : {"auto", "none"}, name, Calibration, path or None
+        The name of a shipped calibration, such as "n1", a calibration, or the path of one is used for the channels that
+        it suits; one that is not shipped travels with the file. None is "none".
     source, method
         Looked at for "auto" only.
     """
@@ -48,21 +48,29 @@ def choose_calibration(wanted: Wanted, source: Readable, method: Method) -> Chos
         return Chosen()
     if wanted == AUTO:
         return _automatic(source, method)
-    calibration = n1() if wanted == N1_ONLY else wanted if isinstance(wanted, Calibration) else load(wanted)
-    return Chosen(calibration, None if calibration.id == n1().id else calibration.to_bytes())
+    if isinstance(wanted, Calibration):
+        calibration = wanted
+    else:
+        calibration = named(str(wanted)) if wanted in shipped_names() else load(wanted)
+    known = any(calibration.id == named(name).id for name in shipped_names())
+    return Chosen(calibration, None if known else calibration.to_bytes())
+
+
+def shipped_for(samples: np.ndarray) -> Calibration | None:
+    """The shipped calibration, or a variant of one, that suits samples (frames, channels) best; None for none."""
+    if _is_n1(ArraySource(samples, 0), len(samples)):
+        return n1()
+    from spikey.codec.automatic import recognised  # with kernels that few need
+
+    return recognised(samples)
 
 
 def _automatic(source: Readable, method: Method) -> Chosen:
     frames = min(source.frames, block_shape(source.layout)[0])
     if frames < 2:
         return Chosen(n1())
-    columns = _channels(source, min(frames, GLANCE))
-    if columns is None:
-        return Chosen()
-    for column in columns:
-        levels = find_levels(column)
-        if isinstance(levels, N1Levels) and suits(levels.to_codes(column)[0], n1()):
-            return Chosen(n1())
+    if _is_n1(source, frames):
+        return Chosen(n1())
     from spikey.codec import automatic  # with kernels that few need
 
     samples = automatic.read_samples(source)
@@ -75,15 +83,19 @@ def _automatic(source: Readable, method: Method) -> Chosen:
     return Chosen(found, None if found is None or not found.compact else found.to_bytes())
 
 
-def _channels(source: Readable, frames: int) -> np.ndarray | None:
-    """The first channels, integers (channels, frames): of floats those that they are scaled from; None without such."""
-    columns = np.ascontiguousarray(source.read(0, frames)[:, :CHANNELS].T)
-    if columns.dtype.kind != "f":
+def _is_n1(source: Readable, frames: int) -> bool:
+    """Whether one of the first channels is of an N1."""
+    for column in _channels(source, min(frames, GLANCE)):
+        levels = find_levels(column)
+        if isinstance(levels, N1Levels) and suits(levels.to_codes(column)[0], n1()):
+            return True
+    return False
+
+
+def _channels(source: Readable, frames: int) -> list[np.ndarray]:
+    """The first channels, integers (frames,): of floats those that they are scaled from; none where one has no such."""
+    columns = list(np.ascontiguousarray(source.read(0, frames)[:, :CHANNELS].T))
+    if not columns or columns[0].dtype.kind != "f":
         return columns
-    integers = []
-    for column in columns:
-        found = find_scale(column)
-        if found is None:
-            return None
-        integers.append(found.integers)
-    return np.stack(integers)
+    found = [find_scale(column) for column in columns]
+    return [one.integers for one in found if one is not None] if None not in found else []

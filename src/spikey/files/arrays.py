@@ -38,7 +38,7 @@ def compress(samples: Any, rate: float, preset: str | None = None, calibration: 
         Sampling rate in Hz.
     preset : str, optional
         A name in `spikey.codec.registry.PRESETS`, each smaller and slower than the one before; None for the first.
-    calibration : {"auto", "n1", "none"}, Calibration, path or None
+    calibration : {"auto", "none"}, name of a shipped one, Calibration, path or None
         See `spikey.codec.calibration_policy.choose_calibration`.
     jobs : int
         Threads.

@@ -89,6 +89,10 @@ def find(id4: bytes, text: str) -> Calibration:
     try:
         return find_file(id4)
     except DataError as error:
+        from spikey.codec.automatic import variants
+
+        if id4 in variants():
+            return variants()[id4]
         raise DataError(f"{error}; nor is it in the codec's configuration") from None
 
 

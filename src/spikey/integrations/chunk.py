@@ -23,7 +23,7 @@ import numpy as np
 from spikey.base.errors import DamagedError, DataError, SpikeyError, UsageError, install
 from spikey.base.limits import allowed
 from spikey.base.wire import Cursor, varint
-from spikey.codec.method import Method, learned
+from spikey.codec.method import learned
 from spikey.codec.registry import DEFAULT_PRESET, PRESETS, preset_method, ranked
 from spikey.integrations.calibrations import AUTO, NONE, TEXT, calibration_in, portable, shipped_for
 from spikey.integrations.chunk_samples import (
@@ -54,10 +54,10 @@ class Options:
     """How chunks are written; nothing of it is needed to read them.
 
     preset: one of `spikey.codec.registry.PRESETS`, each smaller and slower than the one before. model: name
-    or path of a trained network, which then takes the preset's place. calibration: "auto" for the shipped one that suits
-    a chunk, if any, "none", a shipped one's name, the text of one (`spikey.integrations.calibrations.portable`), or a
-    file's path, whose bytes are then in every chunk. jobs: threads within a chunk, for writing and for reading. verify:
-    whether a chunk is decoded and compared before it is handed over. Raises UsageError for anything else.
+    or path of a trained network, which then takes the preset's place. calibration: "auto" for the shipped one that
+    suits a chunk, if any, "none", a shipped one's name, the text of one (`spikey.integrations.calibrations.portable`),
+    or a file's path, whose bytes are then in every chunk. jobs: threads within a chunk, for writing and for reading.
+    verify: whether a chunk is decoded and compared before it is handed over. Raises UsageError for anything else.
     """
 
     preset: str = DEFAULT_PRESET

@@ -48,8 +48,8 @@ def to_zarr(
     out : path
         Likewise; it must not exist.
     codec : dict, optional
-        Options of `spikey.integrations.numcodecs.Spikey`, as {"preset": "balanced"}. Without a calibration among them one
-        is estimated from the recording, as by `spikey.integrations.numcodecs.codec_for`.
+        Options of `spikey.integrations.numcodecs.Spikey`, as {"preset": "balanced"}. Without a calibration among them
+        one is estimated from the recording, as by `spikey.integrations.numcodecs.codec_for`.
     seconds : float
         Length of a chunk, which has all channels.
     settings, client, scheduler, jobs, progress

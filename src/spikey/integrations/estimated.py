@@ -27,7 +27,7 @@ def calibration_for(recording: Any, preset: str) -> str:
     """The calibration that pays for a recording, as `spikey.integrations.calibrations.portable` gives it.
 
     recording: of SpikeInterface, of which the longest segment is looked at, an array (frames, channels) of NumPy, Dask,
-    Zarr or h5py, or an opened source. A few million samples of it are read. Raises UsageError for what is none of these.
+    Zarr or h5py, or an opened source. A few million samples of it are read. Raises UsageError for anything else.
     """
     chosen = choose_calibration("auto", _source_of(recording), preset_method(preset)).calibration
     return NONE if chosen is None else portable(chosen.to_bytes())

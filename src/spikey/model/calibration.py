@@ -144,6 +144,21 @@ def _loaded(path: Path, size: int, modified: int) -> Calibration:
 
 
 @cache
+def shipped_names() -> tuple[str, ...]:
+    """The names of the calibrations that come with the package, those of their files."""
+    return tuple(sorted(path.stem for path in SHIPPED.glob("*.safetensors")))
+
+
+def named(name: str) -> Calibration:
+    """The calibration that comes with the package under a name; DataError where there is none."""
+    if name not in shipped_names():
+        raise DataError(f"there is no shipped calibration {name!r}; there are {', '.join(shipped_names())}")
+    path = SHIPPED / f"{name}.safetensors"
+    status = path.stat()
+    return _loaded(path, status.st_size, status.st_mtime_ns)
+
+
+@cache
 def shipped() -> tuple[Calibration, ...]:
     """The calibrations that come with the package, but for the N1's: each is for any channel on its grid of values."""
     return tuple(load(path) for path in sorted(SHIPPED.glob("*.safetensors")) if path.name != N1_FILE)

@@ -142,7 +142,7 @@ def groups_of(codes: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
 @kernel
 def gather(like, size, order):
     """Fill order, group by group: one begins with the channel that is least like the others that are left, and takes in
-    the one whose likeness to those in it is the largest share of that to all that are left. Of equals the first is taken.
+    the one whose likeness to those in it is the largest share of that to all that are left. Of equals the first counts.
     """
     count = len(like)
     left = np.ones(count, np.bool_)
@@ -179,8 +179,8 @@ def gather(like, size, order):
 
 @kernel
 def arrange(like, size, order, near):
-    """Put each group in order, which has its channels ascending, and fill near: it begins with the channel that is least
-    like the others, and goes on with the one that is most like those before. Of equals the first is taken.
+    """Put each group in order, which has its channels ascending, and fill near: it begins with the channel that is
+    least like the others, and goes on with the one that is most like those before. Of equals the first counts.
     """
     own = np.empty(size, np.int64)
     for begin in range(0, len(order), size):
