@@ -102,4 +102,5 @@ def shipped_for(samples: np.ndarray) -> Calibration | None:
 
     channels = np.arange(0, samples.shape[1], -(-samples.shape[1] // GLANCE_CHANNELS))
     first = max(len(samples) - GLANCE_FRAMES, 0) // 2
-    return suiting(samples[first : first + GLANCE_FRAMES, channels])
+    glance = samples[first : first + GLANCE_FRAMES, channels]
+    return suiting(glance.astype(glance.dtype.newbyteorder("=")))
