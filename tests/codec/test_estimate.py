@@ -84,7 +84,7 @@ def test_widths_are_those_of_the_converter():
     codes = np.arange(-25, 26)
     found = np.diff(calibration.edges)[codes - calibration.metadata["offset"]] / 64
     true = np.diff(edges)[codes + len(edges) // 2 - 1]
-    assert np.corrcoef(np.log(found), np.log(true))[0, 1] > 0.98
+    assert np.corrcoef(np.log(found), np.log(true))[0, 1] > 0.95
     without, with_widths = sizes(samples)
     assert with_widths < 0.97 * without
 

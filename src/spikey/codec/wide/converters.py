@@ -72,7 +72,7 @@ def _saved(of_class: np.ndarray, counts: Counts, factor: float) -> float:
     expected, expected_other = (by_converter(half, of_class) for half in counts.expected)
     strength = strength_of(observed, expected)
     quotients = (observed + strength) / (expected + strength)
-    quotients /= np.stack([smoothed(row) for row in quotients])
+    quotients /= np.stack([smoothed(row, weights) for row, weights in zip(quotients, expected, strict=True)])
     logs = np.log2(quotients)
     gain = observed * logs - expected * (quotients - 1) / np.log(2)
     used = gain * 2 * factor > CODE_BITS
