@@ -191,7 +191,7 @@ CASES: dict[str, tuple[Callable[[], np.ndarray | bytes], Callable[[], bytes]]] =
     **WIDE_CASES,
 }
 
-PACKED = {"embedded", "bytes", "float_doubles", "float_patched"} | {
+PACKED = {"embedded", "bytes", "fast_converters", "float_doubles", "float_patched"} | {
     name for name in CASES if name.startswith("learned")
 }
 

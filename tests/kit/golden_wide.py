@@ -14,7 +14,8 @@ from kit.writing import write_file
 from spikey.codec.registry import PRESETS
 from spikey.files.compress import compress_file
 from spikey.files.settings import Settings
-from spikey.model.calibration import n1
+from spikey.model.calibration import Calibration, n1
+from spikey.model.compact import make_compact
 from spikey.recording.layout import Layout
 from spikey.recording.readable import ArraySource
 from spikey.recording.wav import canonical_head
@@ -96,6 +97,29 @@ def _floats() -> np.ndarray:
     return samples
 
 
+def _converter() -> Calibration:
+    """Three converters of 120 codes from value -60 on, in compact form."""
+    rows = [_drawn(f"widths {number}", 120, 1, 20)[:, 0].astype(np.int8) for number in range(4)]
+    return make_compact(rows, [-32, 0, 40], -60, 1, None, 0, np.array([65536], np.int32))
+
+
+def _converters() -> np.ndarray:
+    """Channels of three converters, some of whose codes lie outside of the tables."""
+    edges, sums = _converter().edges, np.cumsum(_drawn("converters", 1205, 7, 160), axis=0)
+    analog = (sums[5:] - sums[:-5]) * 3 + 60 * 64
+    columns = [np.searchsorted(edges[c % 3], analog[:, c], side="right") - 61 for c in range(7)]
+    samples = np.stack(columns, axis=1)
+    samples[400:404, 2] = -300, 500, 90, -75
+    return samples.astype(np.int16)
+
+
+def _converters_file() -> bytes:
+    out, calibration = io.BytesIO(), _converter()
+    method = PRESETS["fast"].method
+    write_file(ArraySource(_converters(), 20_000), out, method, calibration, embed=calibration.to_bytes())
+    return out.getvalue()
+
+
 WIDE_CASES: dict[str, tuple[Callable[[], np.ndarray | bytes], Callable[[], bytes]]] = {
     "fast_wav": (_wav, _wav_file),
     "fast_n1": (_n1, lambda: _fast(_n1(), calibrated=True)),
@@ -104,5 +128,6 @@ WIDE_CASES: dict[str, tuple[Callable[[], np.ndarray | bytes], Callable[[], bytes
     "fast_wideband": (_wideband, lambda: _fast(_wideband())),
     "fast_synchronous": (_synchronous, lambda: _fast(_synchronous())),
     "fast_int32": (_long, lambda: _fast(_long())),
+    "fast_converters": (_converters, _converters_file),
     "fast_floats": (_floats, lambda: _fast(_floats())),
 }

@@ -301,7 +301,8 @@ def read_widths(fields, others):
     common = changed(common, rows[0])
     tables = [common] if converters == 1 else [changed(common, row) for row in rows[1:]]
     edges = [list(itertools.accumulate(table, initial=first)) for first, table in zip(firsts, tables, strict=True)]
-    return {"edges": edges[0], "converters": edges, "prior": prior, "offset": offset, "step": step}
+    grid = {"offset": offset, "step": step} if step else {}
+    return {"edges": edges[0], "converters": edges, "prior": prior} | grid
 
 
 def changed(widths, differences):

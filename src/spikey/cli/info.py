@@ -139,6 +139,9 @@ def describe(path: str | Path, check: bool = False) -> dict[str, Any]:
             "model": reader.model_id.hex() or None,
             "model_embedded": len(header.record(MODEL) or b"") > 4,
         }
+        with suppress(DataError):  # a calibration that is missing; the facts about the file are still listed
+            calibration = reader.calibration()
+            facts["code_widths"] = None if calibration is None else calibration.words()
         if reader.lossy is not None:
             facts["lossy"] = reader.lossy.facts()
         if reader.corrects:

@@ -28,6 +28,7 @@ from spikey.container.salvage import Extent
 from spikey.container.structure import read_structure
 from spikey.container.window import Companions, Window, check_companions
 from spikey.levels.quantised import Bins
+from spikey.model.calibration import Calibration
 from spikey.model.trained import Model
 from spikey.model.trained import find as find_model
 from spikey.recording.opened import Opened, open_data
@@ -150,6 +151,10 @@ class Reader(ArrayFacts):
         assert self.restoration is not None
         self.restoration.correction = rests
         self.cache.clear()
+
+    def calibration(self) -> Calibration | None:
+        """The calibration that the file names, if any; DataError where it cannot be had."""
+        return self._dependencies.calibration()
 
     @property
     def model_id(self) -> bytes:

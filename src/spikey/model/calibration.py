@@ -67,6 +67,17 @@ class Calibration:
         """The edges int32 (codes + 1,) of one converter."""
         return self.edges if self.edges.ndim == 1 else np.ascontiguousarray(self.edges[converter])
 
+    def words(self) -> str:
+        """Whose code widths these are, for a person."""
+        count = f"{self.converters} converter{'s' * (self.converters > 1)}"
+        if not self.compact:
+            return f"{self.metadata.get('device', 'unknown device')}, {count}"
+        base = self.metadata.get("base")
+        if base is None:
+            return f"of the recording, {count}"
+        device = next((one.metadata.get("device") for one in shipped() if one.id.hex() == base), None)
+        return f"of the recording, {count}, as differences from {device or base}"
+
     def to_bytes(self) -> bytes:
         """The file; the same tables and metadata always give the same bytes."""
         if self.compact:

@@ -74,8 +74,8 @@ def make_compact(
     """A calibration from the differences int8 (codes,) of its tables.
 
     Of one converter: from the base, or even widths. Of several the first ones are those that converters have in common;
-    those of each, which follow, differ from these. firsts: each converter's first edge, 1/64 LSB. shift: what was added
-    to the values that the base is for.
+    those of each, which follow, differ from these. firsts: each converter's first edge, 1/64 LSB. step: 0 for the N1's
+    levels, whatever their values. shift: what was added to the values that the base is for.
     """
     alphabet = len(differences[0])
     out = [MARK, varint(0) if base is None else varint(len(base.id)) + base.id + varint(zigzag(shift))]
@@ -105,7 +105,7 @@ def read_compact(data: bytes, base: Calibration | None = None) -> Calibration:
     alphabet, converters = cursor.varint(LARGEST_ALPHABET), cursor.varint(MOST_CONVERTERS)
     if abs(offset) > FARTHEST_VALUE or abs(shift) > FARTHEST_VALUE:
         raise DataError("its compact form has numbers that are too large")
-    if alphabet < 2 or converters < 1 or alphabet * converters > MOST_ENTRIES or step < 1:
+    if alphabet < 2 or converters < 1 or alphabet * converters > MOST_ENTRIES or (step < 1 and (name or offset)):
         raise DataError(f"its compact form has {converters} tables of {alphabet} codes in steps of {step}")
     prior = [cursor.signed() for _ in range(cursor.varint(MOST_LAGS))]
     firsts = [cursor.signed() for _ in range(converters)]
@@ -121,7 +121,7 @@ def read_compact(data: bytes, base: Calibration | None = None) -> Calibration:
     )
     if np.abs(edges).max() >= 1 << 31:
         raise DataError("its compact form has numbers that are too large")
-    metadata: dict[str, Any] = {"levels": "affine", "offset": offset, "step": step}
+    metadata: dict[str, Any] = {"levels": "affine", "offset": offset, "step": step} if step else {"levels": "n1"}
     if name:
         metadata["base"] = name.hex()
     whole = edges.astype(np.int32)

@@ -56,8 +56,13 @@ def promising(channels: np.ndarray, classes: np.ndarray, counts: Counts, factor:
 
 def by_converter(counts: np.ndarray, of_class: np.ndarray) -> np.ndarray:
     """Counts (classes, codes) added up for each converter."""
-    out = np.zeros((int(of_class.max()) + 1, counts.shape[1]))
-    np.add.at(out, of_class[of_class >= 0], counts[of_class >= 0])
+    converters = int(of_class.max()) + 1
+    if converters == 1 and of_class.min() == 0:
+        return counts.sum(axis=0, keepdims=True)
+    out = np.zeros((converters, counts.shape[1]))
+    for row, converter in zip(counts, of_class, strict=True):
+        if converter >= 0:
+            out[converter] += row
     return out
 
 
@@ -67,7 +72,7 @@ def _saved(of_class: np.ndarray, counts: Counts, factor: float) -> float:
     expected, expected_other = (by_converter(half, of_class) for half in counts.expected)
     strength = strength_of(observed, expected)
     quotients = (observed + strength) / (expected + strength)
-    quotients /= np.stack([smoothed(row) for row in quotients])
+    quotients /= np.stack([smoothed(row, weights) for row, weights in zip(quotients, expected, strict=True)])
     logs = np.log2(quotients)
     gain = observed * logs - expected * (quotients - 1) / np.log(2)
     used = gain * 2 * factor > CODE_BITS

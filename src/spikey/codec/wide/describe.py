@@ -227,14 +227,22 @@ def _sparse(x, step, seen):
     """Whether few of the codes occur where most of the samples are, or no two neighbours, so that a table or a line may
     pay.
     """
-    total = np.int64(0)
-    for t in range(len(x)):
-        total += np.int64(x[t])
-    mean = total // len(x)
-    total = np.int64(0)
-    for t in range(len(x)):
-        total += abs(np.int64(x[t]) - mean)
-    spread = 2 * (total // len(x)) + step
+    mean = np.int64(0)
+    spread = np.int64(-1)
+    for _ in range(3):
+        # Again without what lies far off, as artifacts would make the range of usual codes look empty.
+        total, count = np.int64(0), np.int64(0)
+        for t in range(len(x)):
+            if spread < 0 or abs(np.int64(x[t]) - mean) <= 2 * spread:
+                total += np.int64(x[t])
+                count += 1
+        centre = total // max(count, 1)
+        total = np.int64(0)
+        for t in range(len(x)):
+            if spread < 0 or abs(np.int64(x[t]) - mean) <= 2 * spread:
+                total += abs(np.int64(x[t]) - centre)
+        mean = centre
+        spread = 2 * (total // max(count, 1)) + step
     span = 2 * spread // step + 1
     if span > len(seen):
         return False

@@ -18,7 +18,8 @@ from spikey.codec.wide.widths import differences_of, edges_from, strength_of, up
 from spikey.model.compact import differing
 from spikey.model.fixed_point import UNIT
 
-FITTED = 2048  # frames by which weights are chosen, at most
+FITTED, LEAST_FITTED = 2048, 512  # frames by which weights are chosen, at most; and at least where channels are many
+ALL_FITTED = 1 << 18  # samples of all channels
 STRETCHES = 8
 MOST_COUNTED = 1 << 21  # codes of all classes
 TOGETHER = 32  # channels that are counted together where there are too many codes
@@ -100,7 +101,8 @@ def sample_of(grid: Grid, classes: np.ndarray) -> Sample:
     described = Described(grid.codes, zeros, ones, zeros, [(grid.levels, 1)], {}, True, np.zeros(count, bool))
     each = frames // grid.lanes
     many = min(grid.lanes, STRETCHES)
-    length = max(min(each - MARGIN - 2, FITTED // many) // 8 * 8, 8)
+    fitted = min(max(ALL_FITTED // count, LEAST_FITTED), FITTED)
+    length = max(min(each - MARGIN - 2, fitted // many) // 8 * 8, 8)
     starts = np.arange(many, dtype=np.int64) * (grid.lanes // many) * each + MARGIN
     return Sample(described, groups_of(grid.codes), grid.lanes, (starts, length), classes)
 

@@ -8,24 +8,26 @@ from spikey.model.compact import STEPS, differing
 from spikey.model.fixed_point import UNIT
 
 WINDOW = 256  # codes over which widths average what they did before: patterns of converters have such a period
+LEAST_WEIGHT = 1e-3  # of a code, over the largest
 NARROWEST, WIDEST = 1 / UNIT, 8.0  # LSB
 ALIKE = 1e-4  # variance of quotients below which widths are taken to be the usual ones
 CODE_BITS = 6.0  # that a code's difference takes, about
 
 
-def smoothed(widths: np.ndarray) -> np.ndarray:
-    """The mean of widths (codes,) around each code."""
-    half = min(WINDOW // 2, (len(widths) - 1) // 2)
-    if half < 1:
-        return np.full(len(widths), widths.mean())
-    sums = np.concatenate([[0.0], np.cumsum(widths)])
-    places = np.arange(len(widths))
-    low, high = np.maximum(places - half, 0), np.minimum(places + half + 1, len(widths))
-    inner = sums[high] - sums[low]
-    # The outermost codes of a whole window count half, so that it has exactly WINDOW codes.
-    ends = (widths[low] * (places >= half) + widths[high - 1] * (places + half < len(widths))) / 2
-    count = high - low - ((places >= half).astype(float) + (places + half < len(widths))) / 2
-    return np.asarray((inner - ends) / count)
+def smoothed(widths: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The mean of widths (codes,) around each code, by how much of the signal lies there: what is slower than a
+    converter's pattern is the signal's business.
+    """
+    weights = weights + LEAST_WEIGHT * max(float(weights.max()), 1.0)
+    return np.asarray(_around(widths * weights) / _around(weights))
+
+
+def _around(values: np.ndarray) -> np.ndarray:
+    """Sums of the WINDOW values around each, of which the outermost two count half."""
+    half = WINDOW // 2
+    sums = np.concatenate([[0.0], np.cumsum(np.pad(values, half))])
+    whole, inner = sums[2 * half + 1 :] - sums[: -2 * half - 1], sums[2 * half : -1] - sums[1 : -2 * half]
+    return np.asarray((whole + inner) / 2)
 
 
 def strength_of(observed: np.ndarray, expected: np.ndarray) -> float:
@@ -46,7 +48,7 @@ def updated(
     if strength is None:
         strength = strength_of(observed, per_lsb * usual)
     found = np.clip((observed + strength) / (per_lsb + strength / usual), NARROWEST, WIDEST)
-    return np.asarray(np.clip(found * smoothed(usual) / smoothed(found), NARROWEST, WIDEST))
+    return np.asarray(np.clip(found * smoothed(usual, per_lsb) / smoothed(found, per_lsb), NARROWEST, WIDEST))
 
 
 def edges_from(widths: np.ndarray, weights: np.ndarray) -> np.ndarray:
