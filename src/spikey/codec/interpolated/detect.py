@@ -14,7 +14,8 @@ from spikey.codec.interpolated.pattern import Pattern, of_path
 LENGTH = 512  # frames of a glance
 FEWEST = 256  # frames that are worth looking at
 GLANCED, GLANCED_SIDE = 8, 8  # channels, taps on a side
-SMALL, LARGE = 1 << 18, 1 << 20  # samples of blocks that are worth a second and a third glance
+RANKS = (0.5, 0.25, 0.75)  # of the channels that are looked at
+SMALL, LARGE = 1 << 17, 1 << 20  # samples of blocks that are worth a second and a third glance
 LOOKED, STRETCH = 16, 1024  # channels and frames by which a filter is found
 FIRST_SIDE = 16  # taps on a side at first
 LEAST = 1.0  # mean difference between frames of channels that are looked at
@@ -48,21 +49,21 @@ def windows(frames: int) -> list[int]:
     return [(frames - min(LENGTH, frames)) * eighths // 8 for eighths in (4, 2, 6)]
 
 
-def glance(samples: np.ndarray, first: int) -> int:
+def glance(samples: np.ndarray, first: int, rank: float = 0.5) -> int:
     """The factors, as bits, by which samples (frames, channels) seem interpolated, from a few of them; -1 where these
-    do not move.
+    do not move. rank: of the channel that is looked at, by its activity, as a part of all.
     """
     apart = max(samples.shape[1] // GLANCED, 1)
     window = np.ascontiguousarray(samples[first : first + LENGTH, apart // 2 :: apart].T, np.float64)
-    return int(kernels.glance(window, GLANCED_SIDE, LEAST, np.empty(4)))
+    return int(kernels.glance(window, GLANCED_SIDE, LEAST, rank, np.empty(4)))
 
 
 def detect(samples: np.ndarray) -> Found | None:
     """How integers (frames, channels) are interpolated; None where they are not."""
     frames, count = samples.shape
     left = glances(frames, count)
-    for place in windows(frames):
-        factors = glance(samples, place) if left else -1
+    for place, rank in zip(windows(frames), RANKS, strict=True):
+        factors = glance(samples, place, rank) if left else -1
         left -= factors >= 0
         for length in (STRETCH, LENGTH) if factors > 0 else ():
             found = _looked_at(samples, place, length, factors)
