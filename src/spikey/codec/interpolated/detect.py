@@ -124,20 +124,20 @@ def _first_look(stretch: np.ndarray, dtype: np.dtype, factor: int) -> tuple[np.n
 
 def _whole(samples: np.ndarray, factor: int, channels: np.ndarray, taps: np.ndarray) -> Found | None:
     """The filter of a whole block, from what a stretch gave of some channels."""
-    count = samples.shape[1]
-    known = samples[:, channels].T.astype(np.int64)
+    by_channel, count = np.ascontiguousarray(samples.T), samples.shape[1]
+    known = by_channel[channels].astype(np.int64)
     offset, step = _grid_of(known, samples.dtype)
     pattern = _followed((known[:PHASED] - offset) // step, factor, taps)
     some, side = _spread(len(pattern.others), JUDGED), taps.shape[1] // 2
     inside = []
-    for channel, column in _numbers(samples, range(count), offset, step):
+    for channel, column in _numbers(by_channel, range(count), offset, step):
         rows = Rows([column], pattern, side, some)
         if (np.abs(rows.errors(taps)[0]) < filters.NEAR).mean() > HALF:
             inside.append(channel)
     if not inside:
         return None
     spread = np.unique(np.linspace(0, len(inside) - 1, min(len(inside), FITTED_CHANNELS)).astype(np.int64))
-    columns = [column for _, column in _numbers(samples, np.array(inside)[spread].tolist(), offset, step)]
+    columns = [column for _, column in _numbers(by_channel, np.array(inside)[spread].tolist(), offset, step)]
     total, found = len(pattern.others) * len(inside), None
     for cut in (False, True):
         found = min(
@@ -145,7 +145,7 @@ def _whole(samples: np.ndarray, factor: int, channels: np.ndarray, taps: np.ndar
         )
         if found is None or _wrong(found) < FEW:
             break
-    return None if found is None else _judged(samples, pattern, found[0], inside, offset, step)
+    return None if found is None else _judged(by_channel, pattern, found[0], inside, offset, step)
 
 
 def _wrong(found: tuple[Filter, float]) -> float:
@@ -170,11 +170,11 @@ def _fitted(
 
 
 def _judged(
-    samples: np.ndarray, pattern: Pattern, found: Filter, inside: list[int], offset: int, step: int
+    by_channel: np.ndarray, pattern: Pattern, found: Filter, inside: list[int], offset: int, step: int
 ) -> Found | None:
     """The channels of which half the predictions are right; what moves little would cost as little without."""
     channels, low, high = [], [], []
-    for channel, column in _numbers(samples, inside, offset, step):
+    for channel, column in _numbers(by_channel, inside, offset, step):
         others, sampled = column[pattern.others], column[pattern.sampled]
         lowest, highest = int(others.min()), int(others.max())
         right = (replace(found, low=lowest, high=highest).predict(sampled, pattern) == others).mean()
@@ -187,10 +187,12 @@ def _judged(
     return Found(pattern, replace(found, low=min(low), high=max(high)), np.array(channels), offset, step)
 
 
-def _numbers(samples: np.ndarray, channels: Iterable[int], offset: int, step: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Of channels on a grid their numbers int64 (frames,)."""
+def _numbers(
+    by_channel: np.ndarray, channels: Iterable[int], offset: int, step: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Of integers (channels, frames) the numbers int64 (frames,) of channels that are on a grid."""
     for channel in channels:
-        column = samples[:, channel].astype(np.int64) - offset
+        column = by_channel[channel].astype(np.int64) - offset
         if step == 1:
             yield channel, column
         elif not (column % step).any():
