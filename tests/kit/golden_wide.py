@@ -120,6 +120,19 @@ def _converters_file() -> bytes:
     return out.getvalue()
 
 
+def _interpolated() -> np.ndarray:
+    """Frames of a third of the rate and what a filter makes of them, of frames lost in between; and another channel."""
+    signal = known_signal(240).astype(np.int64) // 16
+    before, behind = signal[:-1], signal[1:]
+    samples = np.empty((3 * len(before), 3), np.int64)
+    for place, channel in enumerate((slice(0, 1), slice(1, 2))):
+        one, other = before[:, channel], behind[:, channel]
+        samples[:, place] = np.concatenate([one, (21 * one + 11 * other) >> 5, (11 * one + 21 * other) >> 5], 1).ravel()
+    samples[:, 2] = _drawn("interpolated", len(samples), 1, 5)[:, 0]
+    samples[50, 0] += 3
+    return np.delete(samples, [649, 650], axis=0).astype(np.int16)
+
+
 WIDE_CASES: dict[str, tuple[Callable[[], np.ndarray | bytes], Callable[[], bytes]]] = {
     "fast_wav": (_wav, _wav_file),
     "fast_n1": (_n1, lambda: _fast(_n1(), calibrated=True)),
@@ -129,5 +142,6 @@ WIDE_CASES: dict[str, tuple[Callable[[], np.ndarray | bytes], Callable[[], bytes
     "fast_synchronous": (_synchronous, lambda: _fast(_synchronous())),
     "fast_int32": (_long, lambda: _fast(_long())),
     "fast_converters": (_converters, _converters_file),
+    "fast_interpolated": (_interpolated, lambda: _fast(_interpolated())),
     "fast_floats": (_floats, lambda: _fast(_floats())),
 }

@@ -18,9 +18,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from kit.interpolated import half_band, interpolated, sampled
 from spikey.base.errors import DataError, SpikeyError, UsageError
 from spikey.cli import app
 from spikey.cli.bench import _say
+from spikey.recording.layout import Layout
+from spikey.recording.wav import canonical_head
 from spikey.report.bench.measure import Codec, Result, measure, peer_codec
 from spikey.report.bench.peers import known
 from spikey.report.bench.peers.contract import DoesNotApply
@@ -251,3 +254,14 @@ def test_several_channels_and_types(tmp_path):
     )
     assert done.exit_code == 0, done.output
     assert "FAILED" not in done.output and (tmp_path / "a.html").exists()
+
+
+def test_interpolated_recordings_are_counted(folder, tmp_path):
+    samples = interpolated(sampled(3000, 1), half_band())[:, 0].astype("<i2")
+    (tmp_path / "a.wav").write_bytes(canonical_head(Layout(1, 20_000, "int16"), len(samples)) + samples.tobytes())
+    (tmp_path / "b.wav").write_bytes((folder / "1.wav").read_bytes())
+    out = tmp_path / "a.html"
+    done = bench(tmp_path, *QUICK, "--no-floor", "--peers", "gzip", "--html", out)
+    line = "interpolated from frames sampled at a fraction of the rate: 1 recording by 2"
+    assert done.exit_code == 0 and line in done.stdout and line in out.read_text()
+    assert json.loads(bench(folder, *QUICK, "--no-floor", "--no-peers", "--json").stdout)["interpolated"] == {}

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from fuzzing import seeds, wide
+from fuzzing import interpolated, seeds, wide
 from fuzzing.mutate import mutated
 
 from spikey.base.errors import DamagedError, DataError, SpikeyError
@@ -314,6 +314,7 @@ ENTRIES = {
         Entry("archive", seeds.archives, _archive, seeds.FILE_WORDS),
         Entry("block", seeds.payloads, _wire),
         Entry("wide", wide.inputs, wide.run, mutate=wide.changed),
+        Entry("interpolated", interpolated.inputs, interpolated.run, mutate=interpolated.changed),
         Entry("chunk", seeds.chunks, _chunk, seeds.CHUNK_WORDS),
         Entry("numcodecs", seeds.chunks, _numcodecs, seeds.CHUNK_WORDS),
         Entry("hdf5", seeds.chunks, _hdf5, seeds.CHUNK_WORDS),

@@ -217,5 +217,5 @@ def _say(answer: dict[str, Any], results: list[Result], floor: Floor | None, tog
             f"{row['encode_ms_s']:9.2f}{row['decode_ms_s']:9.2f}{memory:>9}  {notes(result)}".rstrip()
         )
     typer.echo(sentence(results, answer))
-    if answer["interpolated"]:
+    if answer.get("interpolated"):
         typer.echo(words(answer["interpolated"]))

@@ -14,7 +14,8 @@ from spikey.codec.interpolated.pattern import Pattern, of_path
 LENGTH = 512  # frames of a glance
 FEWEST = 256  # frames that are worth looking at
 GLANCED, GLANCED_SIDE = 8, 8  # channels, taps on a side
-SMALL, LARGE = 1 << 18, 1 << 20  # samples of blocks that are worth a second and a third glance
+RANKS = (0.5, 0.25, 0.75)  # of the channels that are looked at
+SMALL, LARGE = 1 << 17, 1 << 20  # samples of blocks that are worth a second and a third glance
 LOOKED, STRETCH = 16, 1024  # channels and frames by which a filter is found
 FIRST_SIDE = 16  # taps on a side at first
 LEAST = 1.0  # mean difference between frames of channels that are looked at
@@ -48,21 +49,21 @@ def windows(frames: int) -> list[int]:
     return [(frames - min(LENGTH, frames)) * eighths // 8 for eighths in (4, 2, 6)]
 
 
-def glance(samples: np.ndarray, first: int) -> int:
+def glance(samples: np.ndarray, first: int, rank: float = 0.5) -> int:
     """The factors, as bits, by which samples (frames, channels) seem interpolated, from a few of them; -1 where these
-    do not move.
+    do not move. rank: of the channel that is looked at, by its activity, as a part of all.
     """
     apart = max(samples.shape[1] // GLANCED, 1)
     window = np.ascontiguousarray(samples[first : first + LENGTH, apart // 2 :: apart].T, np.float64)
-    return int(kernels.glance(window, GLANCED_SIDE, LEAST, np.empty(4)))
+    return int(kernels.glance(window, GLANCED_SIDE, LEAST, rank, np.empty(4)))
 
 
 def detect(samples: np.ndarray) -> Found | None:
     """How integers (frames, channels) are interpolated; None where they are not."""
     frames, count = samples.shape
     left = glances(frames, count)
-    for place in windows(frames):
-        factors = glance(samples, place) if left else -1
+    for place, rank in zip(windows(frames), RANKS, strict=True):
+        factors = glance(samples, place, rank) if left else -1
         left -= factors >= 0
         for length in (STRETCH, LENGTH) if factors > 0 else ():
             found = _looked_at(samples, place, length, factors)
@@ -123,20 +124,20 @@ def _first_look(stretch: np.ndarray, dtype: np.dtype, factor: int) -> tuple[np.n
 
 def _whole(samples: np.ndarray, factor: int, channels: np.ndarray, taps: np.ndarray) -> Found | None:
     """The filter of a whole block, from what a stretch gave of some channels."""
-    count = samples.shape[1]
-    known = samples[:, channels].T.astype(np.int64)
+    by_channel, count = np.ascontiguousarray(samples.T), samples.shape[1]
+    known = by_channel[channels].astype(np.int64)
     offset, step = _grid_of(known, samples.dtype)
     pattern = _followed((known[:PHASED] - offset) // step, factor, taps)
     some, side = _spread(len(pattern.others), JUDGED), taps.shape[1] // 2
     inside = []
-    for channel, column in _numbers(samples, range(count), offset, step):
+    for channel, column in _numbers(by_channel, range(count), offset, step):
         rows = Rows([column], pattern, side, some)
         if (np.abs(rows.errors(taps)[0]) < filters.NEAR).mean() > HALF:
             inside.append(channel)
     if not inside:
         return None
     spread = np.unique(np.linspace(0, len(inside) - 1, min(len(inside), FITTED_CHANNELS)).astype(np.int64))
-    columns = [column for _, column in _numbers(samples, np.array(inside)[spread].tolist(), offset, step)]
+    columns = [column for _, column in _numbers(by_channel, np.array(inside)[spread].tolist(), offset, step)]
     total, found = len(pattern.others) * len(inside), None
     for cut in (False, True):
         found = min(
@@ -144,7 +145,7 @@ def _whole(samples: np.ndarray, factor: int, channels: np.ndarray, taps: np.ndar
         )
         if found is None or _wrong(found) < FEW:
             break
-    return None if found is None else _judged(samples, pattern, found[0], inside, offset, step)
+    return None if found is None else _judged(by_channel, pattern, found[0], inside, offset, step)
 
 
 def _wrong(found: tuple[Filter, float]) -> float:
@@ -169,11 +170,11 @@ def _fitted(
 
 
 def _judged(
-    samples: np.ndarray, pattern: Pattern, found: Filter, inside: list[int], offset: int, step: int
+    by_channel: np.ndarray, pattern: Pattern, found: Filter, inside: list[int], offset: int, step: int
 ) -> Found | None:
     """The channels of which half the predictions are right; what moves little would cost as little without."""
     channels, low, high = [], [], []
-    for channel, column in _numbers(samples, inside, offset, step):
+    for channel, column in _numbers(by_channel, inside, offset, step):
         others, sampled = column[pattern.others], column[pattern.sampled]
         lowest, highest = int(others.min()), int(others.max())
         right = (replace(found, low=lowest, high=highest).predict(sampled, pattern) == others).mean()
@@ -186,10 +187,12 @@ def _judged(
     return Found(pattern, replace(found, low=min(low), high=max(high)), np.array(channels), offset, step)
 
 
-def _numbers(samples: np.ndarray, channels: Iterable[int], offset: int, step: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Of channels on a grid their numbers int64 (frames,)."""
+def _numbers(
+    by_channel: np.ndarray, channels: Iterable[int], offset: int, step: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Of integers (channels, frames) the numbers int64 (frames,) of channels that are on a grid."""
     for channel in channels:
-        column = samples[:, channel].astype(np.int64) - offset
+        column = by_channel[channel].astype(np.int64) - offset
         if step == 1:
             yield channel, column
         elif not (column % step).any():

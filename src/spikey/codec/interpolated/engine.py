@@ -78,11 +78,14 @@ def _encode(block: Block, method: Method) -> EncodedBlock | None:
 def _differences(integers: np.ndarray, found: Found) -> np.ndarray:
     """What the filter leaves of the frames between sampled ones (frames, channels), modulo their size."""
     pattern, channels = found.pattern, found.channels
+    by_channel = np.ascontiguousarray(integers.T)
     out = np.empty((len(pattern.others), len(channels)), difference_type(integers.dtype))
 
     def put(places: range) -> None:
         for place in places:
-            numbers = (integers[:, channels[place]].astype(np.int64) - found.offset) // found.step
+            numbers = by_channel[channels[place]].astype(np.int64) - found.offset
+            if found.step > 1:
+                numbers //= found.step
             predicted = found.filter.predict(numbers[pattern.sampled], pattern)
             out[:, place] = (numbers[pattern.others] - predicted).astype(out.dtype)
 
@@ -103,7 +106,9 @@ def _restored(parts: Parts, sampled: np.ndarray, differences: np.ndarray, sample
     def put(places: range) -> None:
         for place in places:
             integers, _ = integers_of(sampled[:, place], parts.scale)
-            numbers = (integers.astype(np.int64) - parts.offset) // parts.step
+            numbers = integers.astype(np.int64) - parts.offset
+            if parts.step > 1:
+                numbers //= parts.step
             numbers = parts.filter.predict(numbers, pattern) + differences[:, place]
             between[:, place] = samples_of(numbers * parts.step + parts.offset, parts.scale, samples.dtype)
 

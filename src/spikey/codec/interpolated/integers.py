@@ -26,13 +26,16 @@ def find_common_scale(samples: np.ndarray) -> Scale | None:
     """The scale of one of some channels of floats (frames, channels); None where it has none, or nothing seems
     interpolated.
     """
-    frames, count = samples.shape
-    channel = count // 2
-    for place in detect.windows(frames)[: detect.glances(frames, count)]:
-        found = find_scale(np.ascontiguousarray(samples[place : place + detect.LENGTH, channel]))
+    for place in detect.windows(len(samples))[: detect.glances(*samples.shape)]:
+        window = samples[place : place + detect.LENGTH]
+        with np.errstate(all="ignore"):
+            # The larger the numbers, the better they tell the gain.
+            spread = np.where(np.isfinite(window), np.abs(window - window[:1]), 0).sum(axis=0)
+        channel = int(np.nan_to_num(spread, nan=0, posinf=0).argmax())
+        found = find_scale(np.ascontiguousarray(window[:, channel]))
         if found is None:
             return None
-        if detect.glance(integers_of(samples[place : place + detect.LENGTH], found.scale)[0], 0) > 0:
+        if detect.glance(integers_of(window, found.scale)[0], 0) > 0:
             whole = find_scale(np.ascontiguousarray(samples[:, channel]))
             return None if whole is None else whole.scale
     return None

@@ -186,11 +186,11 @@ def phase_errors(x, factor, side, out):
 
 
 @kernel
-def glance(x, side, least, errors):
+def glance(x, side, least, rank, errors):
     """The factors, as bits, by which one of the channels x (channels, frames) float64 seems interpolated; -1 where none
     moves.
 
-    The channel of median activity is looked at, if possible of those that seem not to be clipped.
+    One channel is looked at, if possible of those that seem not to be clipped.
     """
     count, frames = x.shape
     activity = np.empty(count, np.float64)
@@ -220,7 +220,7 @@ def glance(x, side, least, errors):
     found = -1
     if moving < count:
         found = 0
-        c = order[(moving + count) // 2]
+        c = order[moving + int(rank * (count - moving))]
         for factor in range(2, 5):
             phase_errors(x[c], factor, side, errors)
             if seems(errors[:factor], step_of(x[c])):

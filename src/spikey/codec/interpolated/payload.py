@@ -21,7 +21,7 @@ from spikey.levels.scaled import Scale
 SYMMETRIC = 4  # bit above those of the rule
 MOST_FACTOR = 4
 CHECKSUM_BYTES = 4
-FRAMES_A_RUN = 8  # at least, on average
+FRAMES_A_RUN = 4  # at least, on average
 
 
 @dataclass(frozen=True)

@@ -227,20 +227,20 @@ def _sparse(x, step, seen):
     """Whether few of the codes occur where most of the samples are, or no two neighbours, so that a table or a line may
     pay.
     """
-    mean = np.int64(0)
-    spread = np.int64(-1)
+    mean = 0
+    spread = -1
     for _ in range(3):
         # Again without what lies far off, as artifacts would make the range of usual codes look empty.
-        total, count = np.int64(0), np.int64(0)
+        total, count = 0, 0
         for t in range(len(x)):
             if spread < 0 or abs(np.int64(x[t]) - mean) <= 2 * spread:
-                total += np.int64(x[t])
+                total += int(x[t])
                 count += 1
         centre = total // max(count, 1)
-        total = np.int64(0)
+        total = 0
         for t in range(len(x)):
             if spread < 0 or abs(np.int64(x[t]) - mean) <= 2 * spread:
-                total += abs(np.int64(x[t]) - centre)
+                total += abs(int(x[t]) - centre)
         mean = centre
         spread = 2 * (total // max(count, 1)) + step
     span = 2 * spread // step + 1
@@ -258,8 +258,8 @@ def _sparse(x, step, seen):
                 distinct += 1
     if FULL * distinct <= min(span, inside):
         return True
-    for v in range(1, span):
-        if seen[v] and seen[v - 1]:
+    for place in range(1, span):
+        if seen[place] and seen[place - 1]:
             return False
     return distinct >= FEWEST_APART
 
