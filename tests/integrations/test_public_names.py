@@ -19,12 +19,12 @@ SPIKEY = """
 INTEGRATIONS = {  # module below spikey.integrations, the package that it needs, public names
     "dask": ("distributed", "ClusterError compress compress_files connect to_zarr"),
     "hdf5": ("h5py", "FILTER_ID FILTER_NAME Filter last_error register"),
-    "numcodecs": ("numcodecs", "Spikey"),
+    "numcodecs": ("numcodecs", "Spikey codec_for"),
     "nwb": ("pynwb", "write_nwb"),
     "spikeinterface": ("spikeinterface", "SpikeyRecordingExtractor read_spikey write_spikey"),
     "telemetry": ("spikeinterface", "read_telemetry_recording read_telemetry_sorting telemetry_analyzer"),
     "vendors": ("spikeinterface", "Inventory Item Unstored take_inventory"),
-    "zarr": ("zarr.abc.codec", "SpikeyCodec"),
+    "zarr": ("zarr.abc.codec", "SpikeyCodec codec_for"),
 }
 ENTRY_POINTS = {  # group: name and object
     "numcodecs.codecs": ("spikey", "spikey.integrations.numcodecs:Spikey"),

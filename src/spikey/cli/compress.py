@@ -52,7 +52,9 @@ def command(
             help="Write the model into the output; default: if it is your own and takes at most 1 % of it.",
         ),
     ] = None,
-    calibration: Annotated[str | None, typer.Option(help="auto, none, a shipped one by name (n1, intan-rhd2000) or a calibration file.")] = None,
+    calibration: Annotated[
+        str | None, typer.Option(help="auto, none, a shipped one by name (n1, intan-rhd2000) or a calibration file.")
+    ] = None,
     channels: options.Channels = None,
     rate: options.Rate = None,
     dtype: options.Dtype = None,

@@ -6,21 +6,19 @@ Nothing is kept that does not save much more than it takes, on samples that it w
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 
 from spikey.codec.encode import encode_smallest
 from spikey.codec.method import Method
+from spikey.codec.recognition import NAMED, recognise, unchanged
 from spikey.codec.registry import PREDICTORS
 from spikey.codec.wide.estimate import NO_PRIOR, estimate
 from spikey.codec.wide.fit import MARGIN
 from spikey.codec.wide.grids import Grid, find_grid
 from spikey.coding.packed_bytes import pack_bytes
-from spikey.model.calibration import Calibration, shipped
-from spikey.model.compact import make_compact
-from spikey.model.fixed_point import UNIT
+from spikey.model.calibration import Calibration
 from spikey.recording.layout import Layout
 from spikey.recording.readable import Readable
 
@@ -37,8 +35,6 @@ MOST_CHANNELS = 1024
 CHANNELS, LOOKED = 8, 1 << 15  # channels and frames that usual correlations are taken from
 TRIED = 1 << 18  # samples that slow methods are tried on
 SAFETY = 2  # times its own bits that a calibration must save
-NAMED = 256  # bits that one must save that the file only names
-HALF_RANGES = (0, 1 << 15, -(1 << 15))  # values that a recorder may have added: codes with a sign, or without
 
 
 class Samples(NamedTuple):
@@ -127,47 +123,3 @@ def prior_of(grid: Grid) -> np.ndarray:
 
     channels = [np.ascontiguousarray(column) for column in grid.codes[:LOOKED, :CHANNELS].T]
     return estimate_prior(channels, grid.levels.alphabet)
-
-
-def recognise(grid: Grid) -> tuple[Calibration | None, int, float]:
-    """The shipped calibration under which the codes of a grid are likeliest, how many codes are to be added to its
-    own, and the bits that it saves of them by that, about; None where even widths are likelier.
-    """
-    seen = np.bincount(grid.codes.ravel(), minlength=grid.levels.alphabet)
-    best: tuple[Calibration | None, int, float] = None, 0, 0.0
-    for calibration in shipped():
-        for shift in HALF_RANGES:
-            usual = grid.usual(calibration, shift)
-            if usual is None:
-                continue
-            gain = float(seen @ np.log2(usual / UNIT))
-            if gain > best[2]:
-                best = calibration, shift, gain
-    return best
-
-
-def unchanged(base: Calibration, shift: int) -> Calibration:
-    """A shipped calibration for values to which a recorder has added something."""
-    none = np.zeros(base.alphabet, np.int8)
-    offset, step = base.metadata["offset"] + shift, base.metadata["step"]
-    return make_compact([none], [int(base.edges[0])], offset, step, base, shift, base.prior)
-
-
-def recognised(samples: np.ndarray) -> Calibration | None:
-    """The shipped calibration, or a variant of one, under which samples (frames, channels) are likeliest; None where
-    even widths are, or too few samples show it.
-    """
-    grid = find_grid(samples, NARROW_LANES)
-    if grid is None:
-        return None
-    base, shift, gain = recognise(grid)
-    if base is None or gain < NAMED:
-        return None
-    return unchanged(base, shift) if shift else base
-
-
-@cache
-def variants() -> dict[bytes, Calibration]:
-    """The shipped calibrations for values to which a recorder has added something, by their ids."""
-    found = [unchanged(base, shift) for base in shipped() for shift in HALF_RANGES if shift]
-    return {one.id: one for one in found}

@@ -60,7 +60,7 @@ def shipped_for(samples: np.ndarray) -> Calibration | None:
     """The shipped calibration, or a variant of one, that suits samples (frames, channels) best; None for none."""
     if _is_n1(ArraySource(samples, 0), len(samples)):
         return n1()
-    from spikey.codec.automatic import recognised  # with kernels that few need
+    from spikey.codec.recognition import recognised  # with kernels that few need
 
     return recognised(samples)
 

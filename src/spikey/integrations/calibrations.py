@@ -36,7 +36,7 @@ def portable(calibration: str | bytes | os.PathLike[str]) -> str:
         return calibration
     if not isinstance(calibration, (str, bytes, os.PathLike)) or "\0" in str(calibration):
         raise UsageError(f"calibration cannot be {calibration!r}")
-    from spikey.model.calibration import load, shipped_names
+    from spikey.model.calibration import load, named, shipped_names
 
     names = shipped_names()
     if isinstance(calibration, str) and calibration in names:
@@ -47,33 +47,28 @@ def portable(calibration: str | bytes | os.PathLike[str]) -> str:
         )
     found = load(calibration)
     for name in names:
-        if _named(name).id == found.id:
+        if named(name).id == found.id:
             return name
     return TEXT + base64.b64encode(found.to_bytes()).decode("ascii")
 
 
 @lru_cache(maxsize=16)
 def calibration_in(text: str) -> Calibration | None:
-    """The calibration that a configuration contains or names; None for "auto" and "none".
+    """The calibration that a configuration contains or names; None for "auto", "none" and the path of one.
 
-    Raises DataError where the text is damaged or there is no shipped calibration of that name.
+    Raises DataError where the text is damaged.
     """
     if text in (AUTO, NONE):
         return None
+    from spikey.model.calibration import load, named, shipped_names
+
     if not text.startswith(TEXT):
-        return _named(text)
-    from spikey.model.calibration import load
+        return named(text) if text in shipped_names() else None
 
     try:
         return load(base64.b64decode(text[len(TEXT) :].encode("ascii"), validate=True))
     except (binascii.Error, UnicodeEncodeError, DataError) as error:
         raise DataError(f"the calibration in the codec's configuration is damaged ({error})") from None
-
-
-def _named(name: str) -> Calibration:
-    from spikey.model.calibration import named
-
-    return named(name)
 
 
 def find(id4: bytes, text: str) -> Calibration:
@@ -89,7 +84,7 @@ def find(id4: bytes, text: str) -> Calibration:
     try:
         return find_file(id4)
     except DataError as error:
-        from spikey.codec.automatic import variants
+        from spikey.codec.recognition import variants
 
         if id4 in variants():
             return variants()[id4]

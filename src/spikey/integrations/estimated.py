@@ -10,16 +10,21 @@ from spikey.base.errors import UsageError
 from spikey.codec.calibration_policy import choose_calibration
 from spikey.codec.registry import preset_method
 from spikey.integrations.calibrations import NONE, portable
-from spikey.recording.layout import DTYPES
+from spikey.recording.layout import DTYPES, Layout
 from spikey.recording.readable import ArraySource, Readable
 
 
 class SlicedSource(ArraySource):
-    """An array (frames, channels) of any library that gives NumPy arrays for slices of frames."""
+    """An array (frames, channels) of any library that gives arrays for slices of frames."""
+
+    def __init__(self, array: Any):
+        self.layout = Layout(array.shape[1], 0, str(np.dtype(array.dtype).newbyteorder("=")))
+        self.frames = array.shape[0]
+        self._array = array
 
     def read(self, first_frame: int, count: int) -> np.ndarray:
         """Frames [first_frame, first_frame + count), native-endian."""
-        part = np.asarray(self._samples[first_frame : first_frame + count]).reshape(-1, self.layout.channels)
+        part = np.asarray(self._array[first_frame : first_frame + count])
         return part.astype(self.layout.memory_dtype, copy=False)
 
 
@@ -47,4 +52,4 @@ def _source_of(recording: Any) -> Readable:
             "a calibration is estimated from a SpikeInterface recording or an array (frames, channels) of integers or "
             f"floats, not from {type(recording).__name__}"
         )
-    return SlicedSource(recording if len(shape) == 2 else np.asarray(recording)[:, None], 0)
+    return SlicedSource(recording if len(shape) == 2 else np.asarray(recording)[:, None])
