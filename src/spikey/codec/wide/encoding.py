@@ -90,11 +90,20 @@ def model(
         else:
             ct = codes[t]
             last = I32(len(edges) - 1)
+            coarse = I32(0)
             for lane in range(len(lanes)):
-                k = i[SHIFT, lane]
-                b = I32(ct[lane] >> k)
-                i[LO, lane] = cell(edges[U32(I32(b << k))] - f[MU, lane], f[PER, lane])
-                i[HI, lane] = cell(edges[U32(min(I32((b + I32(1)) << k), last))] - f[MU, lane], f[PER, lane])
+                coarse += i[SHIFT, lane]
+            if coarse == 0:
+                for lane in range(len(lanes)):
+                    i[LO, lane] = cell(edges[U32(ct[lane])] - f[MU, lane], f[PER, lane])
+                for lane in range(len(lanes)):
+                    i[HI, lane] = cell(edges[U32(ct[lane] + I32(1))] - f[MU, lane], f[PER, lane])
+            else:
+                for lane in range(len(lanes)):
+                    k = i[SHIFT, lane]
+                    b = I32(ct[lane] >> k)
+                    i[LO, lane] = cell(edges[U32(I32(b << k))] - f[MU, lane], f[PER, lane])
+                    i[HI, lane] = cell(edges[U32(min(I32((b + I32(1)) << k), last))] - f[MU, lane], f[PER, lane])
         st = start[t]
         fr = freq[t]
         zero = I32(0)

@@ -43,12 +43,20 @@ class Space:
     """Memory for one group after another: rows of `count` channels, and their words."""
 
     def __init__(self, frames: int, count: int, lanes: int, words: bool = True):
-        self._rows = np.empty((count, HISTORY + -(-frames // lanes) + 2, lanes), np.float32)
+        self._steps = -(-frames // lanes)
+        self._rows = np.empty((count, HISTORY + self._steps + 2, lanes), np.float32)
+        self._codes: np.ndarray | None = None
         self.words = np.empty(3 * frames * count + 1024 if words else 0, np.uint16)
 
     def rows(self, count: int) -> np.ndarray:
         """float32 (count, rows, lanes), not cleared."""
         return self._rows[:count]
+
+    def codes(self, count: int) -> np.ndarray:
+        """int32 (count, steps, lanes), not cleared."""
+        if self._codes is None:
+            self._codes = np.empty((len(self._rows), self._steps, self._rows.shape[2]), np.int32)
+        return self._codes[:count]
 
 
 class Spaces:
@@ -130,13 +138,13 @@ def fit_group(
     fold.sample_stretches(codes, channels, offsets, steps, starts, length, stretches)
     centres = np.empty(count)
     fold.centre(stretches, length, centres, listed)
-    width, steps_of = _lanes(lanes), -(-frames // lanes)
+    width = _lanes(lanes)
     rows = space.rows(count)
     shifts = offsets + np.where(listed, 0, centres).astype(np.int64) * steps
     fold.fill(width, codes, channels, shifts, steps, described.exact, rows)
     coded, constant = None, described.constant[channels]
     if table is not None:
-        coded = np.empty((count, steps_of, lanes), np.int32)
+        coded = space.codes(count)
         fold.list_codes(width, frames, listed & ~constant, table, level, centres, length, rows, coded, stretches)
     numbers, stored = np.zeros((count, COLUMNS), np.int64), np.zeros((count, SIZE))
     numbers[:, header.CENTRE] = centres
@@ -261,7 +269,7 @@ def decode_group(
     width = _lanes(lanes)
     rows = space.rows(count)
     listed = numbers[:, header.KIND] == LISTED
-    coded = np.empty((count, -(-frames // lanes), lanes), np.int32) if listed.any() else None
+    coded = space.codes(count) if listed.any() else None
     if (numbers[:, header.KIND] == CONSTANT).all():
         if cursor.rest():
             raise DataError(f"{what}: is damaged: has bytes after channels that do not change")

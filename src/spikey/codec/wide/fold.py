@@ -9,7 +9,7 @@ from spikey.codec.wide.header import CENTRE
 from spikey.codec.wide.jit import inlined, kernel
 from spikey.codec.wide.lanes import HISTORY
 
-F32, I32, I64 = np.float32, np.int32, np.int64
+F32, I32, I64, U32 = np.float32, np.int32, np.int64, np.uint32
 SIDE_BY_SIDE = 8  # channels from which one step of all lanes after another is fastest
 TILE = 32  # steps
 NARROW, LOW = 128, 1 << 30  # steps and sums up to which samples fit into int32 on the way
@@ -70,23 +70,35 @@ def fill(lanes, samples, channels, offsets, steps, exact, rows):
 def list_codes(lanes, frames, listed, table, levels, centres, length, rows, codes, stretches):
     """Put the codes of listed channels into codes, and positions from their centres into rows and stretches."""
     width = len(lanes)
-    steps = codes.shape[1]
+    full = frames // width
+    most = I64(0)
+    for level in range(len(table.places)):
+        most = max(most, table.places[level, 1])
+    middles = np.empty(most, F32)
     for p in range(len(rows)):
         if not listed[p]:
             continue
         first = table.places[levels[p], 0]
-        middles = table.middles[first : first + table.places[levels[p], 1]]
-        for r in range(steps):
-            for lane in range(min(width, frames - r * width)):
-                c = I32(rows[p, HISTORY + r, lane])
-                codes[p, r, lane] = c
-                rows[p, HISTORY + r, lane] = F32(np.float64(middles[c]) - centres[p])
-            for lane in range(max(frames - r * width, 0), width):
-                codes[p, r, lane] = 0
+        for c in range(table.places[levels[p], 1]):
+            middles[c] = F32(np.float64(table.middles[first + c]) - centres[p])
+        for r in range(full):
+            row = rows[p, HISTORY + r]
+            code = codes[p, r]
+            for lane in range(len(lanes)):
+                code[lane] = I32(row[lane])
+            for lane in range(len(lanes)):
+                row[lane] = middles[U32(code[lane])]
+        for r in range(full, codes.shape[1]):
+            for lane in range(width):
+                inside = lane < frames - r * width
+                codes[p, r, lane] = I32(rows[p, HISTORY + r, lane]) if inside else 0
+                if inside:
+                    rows[p, HISTORY + r, lane] = middles[U32(codes[p, r, lane])]
         bound(lanes, frames, rows[p])
         for s in range(stretches.shape[1]):
             for j in range(MARGIN + length + 1):
-                stretches[p, s, j] = np.float64(middles[np.int64(stretches[p, s, j])]) - centres[p]
+                code_there = np.int64(stretches[p, s, j])
+                stretches[p, s, j] = np.float64(table.middles[first + code_there]) - centres[p]
 
 
 @kernel

@@ -18,9 +18,7 @@ from spikey.levels.contract import Levels
 from spikey.model.calibration import Calibration
 from spikey.model.fixed_point import UNIT
 
-SAMPLED = 1 << 14  # frames that are looked at where there is one converter
-LEAST_SAMPLED = 1 << 11  # and where there are many
-LOOKED_UP = 1 << 15  # samples times converters
+SAMPLED = 1 << 11  # frames that are looked at
 LEAST_GAIN = 24  # bits of all frames, less than which does not pay for a description
 
 
@@ -52,8 +50,7 @@ def converters_of(
     if not len(looked) or not frames:
         return numbers
     firsts = np.array([first_of[places[channel]] for channel in looked], np.int64)
-    sampled = min(SAMPLED, max(LOOKED_UP // calibration.converters, LEAST_SAMPLED))
-    every = max(frames // sampled, 1)
+    every = max(frames // SAMPLED, 1)
     gains = np.zeros((len(looked), calibration.converters), np.float32)
     add_log_widths(codes, looked, offsets[looked], steps[looked], firsts, every, log_widths(calibration), gains)
     best = gains.argmax(axis=1)

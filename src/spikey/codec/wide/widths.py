@@ -11,7 +11,7 @@ WINDOW = 256  # codes over which widths average what they did before: patterns o
 LEAST_WEIGHT = 1e-3  # of a code, over the largest
 NARROWEST, WIDEST = 1 / UNIT, 8.0  # LSB
 ALIKE = 1e-4  # variance of quotients below which widths are taken to be the usual ones
-CODE_BITS = 6.0  # that a code's difference takes, about
+CODE_BITS = 4.0  # that a code's difference takes, about
 
 
 def smoothed(widths: np.ndarray, weights: np.ndarray) -> np.ndarray:
