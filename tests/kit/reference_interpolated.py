@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 
 from kit.reference import FLOATS, SIGNED, Fields, clamp
-from kit.reference_wide import decode_wide
+from kit.reference_wide import Numbers, decode_wide
 
 BITS = (8, 8, 16, 16, 32, 32, 32, 32, 32)
 OF_BITS = {8: 0, 16: 2, 32: 5}
@@ -21,30 +21,35 @@ def decode_interpolated(payload, frames, count, tables, sample_type):
     scale = read_scale(fields) if sample_type in FLOATS else None
     factor = fields.varint() + 2
     assert factor <= 4
-    behind = read_runs(fields, frames, factor)
-    predict, offset, step = read_filter(fields, factor, width)
+    behind, runs = read_runs(fields, frames, factor)
+    predict, offset, step, side, apart = read_filter(fields, factor, width)
     others = []
     for _ in range(fields.varint()):
         others.append((others[-1] + 1 if others else 0) + fields.varint())
     inside = [channel for channel in range(count) if channel not in others]
     assert inside and all(channel < count for channel in others)
+    contexts = contexts_of(behind, runs, side) if apart else [None] * frames
+    numbers = Numbers(fields.take(fields.varint())) if apart else None
     sizes = [fields.varint() for _ in range(2 if others else 1)]
     checksums = [fields.u32() for _ in range(len(sizes) + 1)]
     assert zlib.crc32(payload[: fields.at]) == fields.u32()
     payloads = [fields.take(size) for size in [*sizes, len(payload) - fields.at - sum(sizes)]]
     assert [zlib.crc32(one) for one in payloads] == checksums and all(one[0] & 15 == 7 for one in payloads)
+    left = sum(d > 0 and context is None for d, context in zip(behind, contexts, strict=True))
+    assert left
     sampled = decode_wide(payloads[0], behind.count(0), len(inside), tables, sample_type)
-    between = decode_wide(payloads[1], frames - behind.count(0), len(inside), tables, OF_BITS[width])
+    between = decode_wide(payloads[1], left, len(inside), tables, OF_BITS[width])
     values = [[] for _ in range(count)]
     for channel, known, differences in zip(inside, sampled, between, strict=True):
-        numbers = [(integer(value, scale, sample_type) - offset) // step for value in known]
+        known_numbers = [(integer(value, scale, sample_type) - offset) // step for value in known]
         known, differences, before = iter(known), iter(differences), 0
-        for d in behind:
+        for d, context in zip(behind, contexts, strict=True):
             if d == 0:
                 before += 1
                 values[channel].append(next(known))
             else:
-                m = ((predict(numbers, before, d) + next(differences)) * step + offset) % 2**width
+                b = next(differences) if context is None else numbers.signed(context)
+                m = ((predict(known_numbers, before, d) + b) * step + offset) % 2**width
                 if m >= 2 ** (width - 1) and (scale or SIGNED[sample_type]):
                     m -= 2**width
                 values[channel].append(m if scale is None else scaled(m, scale))
@@ -78,7 +83,7 @@ def integer(value, scale, sample_type):
 
 
 def read_runs(fields, frames, factor):
-    """How far each frame is behind a sampled one."""
+    """How far each frame is behind a sampled one, and the run of each."""
     runs = []
     for run in range(fields.varint() + 1):
         first = runs[-1][0] + 1 + fields.varint() if run else 0
@@ -87,13 +92,27 @@ def read_runs(fields, frames, factor):
     ends = [first for first, _ in runs[1:]] + [frames]
     behind = [(k - phase) % factor for (first, phase), end in zip(runs, ends, strict=True) for k in range(end - first)]
     assert 0 in behind and any(behind)
-    return behind
+    return behind, [
+        run for run, ((first, _), end) in enumerate(zip(runs, ends, strict=True)) for _ in range(first, end)
+    ]
+
+
+def contexts_of(behind, runs, side):
+    """The context of each edge; None of other frames."""
+    total = [sum(d == 0 for d, one in zip(behind, runs, strict=True) if one == run) for run in range(runs[-1] + 1)]
+    contexts, before = [], [0] * len(total)
+    for d, run in zip(behind, runs, strict=True):
+        left, right = before[run], total[run] - before[run]
+        edge = d > 0 and min(left, right) < side
+        contexts.append(min(left, right, 15) + 16 * (right < left) if edge else None)
+        before[run] += d == 0
+    return contexts
 
 
 def read_filter(fields, factor, width):
     side, flags, bits = fields.varint() + 1, fields.u8(), fields.varint()
     rule = flags & 3
-    assert side <= 32 and flags < 8 and rule < 3 and bits <= 40
+    assert side <= 32 and flags < 16 and rule < 3 and bits <= 40
     bias = 0 if rule == 2 else fields.signed()
     total = (factor - 1) * 2 * side
     taps = [fields.signed() for _ in range((total + 1) // 2 if flags & 4 else total)]
@@ -117,4 +136,4 @@ def read_filter(fields, factor, width):
             p += 2 * part > 2**bits or (2 * part == 2**bits and p % 2)
         return clamp(p, low, high)
 
-    return predict, offset, step
+    return predict, offset, step, side, bool(flags & 8)

@@ -11,6 +11,7 @@ import numpy as np
 from spikey.base.errors import DataError
 from spikey.base.workers import each
 from spikey.codec.interpolated.detect import Found, detect
+from spikey.codec.interpolated.edges import MOST, edges_of, write_edges
 from spikey.codec.interpolated.integers import (
     difference_type,
     find_common_scale,
@@ -60,16 +61,17 @@ def _encode(block: Block, method: Method) -> EncodedBlock | None:
     pattern, channels = found.pattern, found.channels
     others = np.setdiff1d(np.arange(samples.shape[1]), channels)
     sampled = samples[pattern.sampled][:, channels]
+    edges, between = _split(_differences(integers, found), found)
     inner = [
         Block(np.ascontiguousarray(sampled), block.calibration, block.placed),
-        Block(_differences(integers, found), None, block.placed),
+        Block(between, None, block.placed),
     ]
     if len(others):
         inner.append(Block(np.ascontiguousarray(samples[:, others]), block.calibration, block.placed))
     coded = [one for one in wide.encode(inner, method, [None] * len(inner)) if one is not None]
     if len(coded) < len(inner):
         return None
-    payload = write(found, scale, others, [one.payload for one in coded])
+    payload = write(found, scale, edges, others, [one.payload for one in coded])
     if len(payload) >= samples.nbytes:
         return None
     return EncodedBlock(payload, calibrated=any(one.calibrated for one in coded))
@@ -93,13 +95,32 @@ def _differences(integers: np.ndarray, found: Found) -> np.ndarray:
     return out
 
 
+def _split(differences: np.ndarray, found: Found) -> tuple[bytes | None, np.ndarray]:
+    """What is left near the ends of runs, coded, and of other frames; None and of all where those cannot be apart."""
+    near, contexts = edges_of(found.pattern, found.filter.side)
+    some = differences[near].astype(np.int64)
+    if near.all() or (np.abs(some) >= MOST).any():
+        return None, differences
+    return write_edges(some, contexts), np.ascontiguousarray(differences[~near])
+
+
 def _shares(count: int) -> list[range]:
     return [range(first, min(first + TOGETHER, count)) for first in range(0, count, TOGETHER)]
 
 
-def _restored(parts: Parts, sampled: np.ndarray, differences: np.ndarray, samples: np.ndarray) -> None:
-    """Fill in samples (frames, channels) from the sampled frames and what the filter leaves of those between."""
+def _restored(
+    parts: Parts, places: np.ndarray, sampled: np.ndarray, differences: np.ndarray, samples: np.ndarray
+) -> None:
+    """Fill in samples (frames, channels) from the sampled frames and what the filter leaves of those between.
+
+    places: of the channels, among those that are interpolated.
+    """
     pattern = parts.pattern
+    if parts.edges is not None:
+        near, edges = parts.edges
+        rest, differences = differences, np.empty((len(near), len(places)), differences.dtype)
+        differences[~near] = rest
+        differences[near] = edges[:, places]
     samples[pattern.sampled] = sampled
     between = np.empty(differences.shape, samples.dtype)
 
@@ -126,7 +147,7 @@ def _decode(payload: Payload, lookup: Lookup) -> np.ndarray:
     samples = np.empty((payload.frames, payload.count), payload.dtype)
     sampled, differences = wide.decode([parts.sampled, parts.between], lookup)
     inside = samples if parts.rest is None else np.empty((payload.frames, len(parts.channels)), payload.dtype)
-    _restored(parts, sampled, differences, inside)
+    _restored(parts, np.arange(len(parts.channels)), sampled, differences, inside)
     if parts.rest is not None:
         samples[:, parts.channels] = inside
         samples[:, parts.others] = wide.decode([parts.rest], lookup)[0]
@@ -152,7 +173,7 @@ def decode_some(payload: Payload, lookup: Lookup, channels: Sequence[int]) -> tu
         sampled, first = _some(parts.sampled, parts.right[0], lookup, places)
         differences, second = _some(parts.between, parts.right[1], lookup, places)
         found = np.empty((payload.frames, len(hit)), payload.dtype)
-        _restored(parts, sampled, differences, found)
+        _restored(parts, places, sampled, differences, found)
         damaged[hit] = first | second
         samples[:, hit] = found
     hit = np.flatnonzero(np.isin(wanted, parts.others))

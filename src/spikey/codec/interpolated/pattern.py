@@ -48,6 +48,14 @@ class Pattern:
         """The filter of each of the others, int64: how far behind a sampled one it is, less 1."""
         return self._behind[self.others] - 1
 
+    @cached_property
+    def reach(self) -> tuple[np.ndarray, np.ndarray]:
+        """How many sampled ones of its run are before and behind each of the others, int64."""
+        firsts = np.array([first for first, _ in self.runs], np.int64)
+        ends = np.append(np.searchsorted(self.sampled, firsts), len(self.sampled))
+        run = np.searchsorted(firsts, self.others, side="right") - 1
+        return self.places - ends[run], ends[run + 1] - self.places
+
 
 def of_path(path: np.ndarray, factor: int) -> Pattern:
     """The pattern of frames whose phases, as frames from 0 on are counted, are int64 (frames,)."""
