@@ -29,7 +29,7 @@ from spikey.recording.output import report_output
 from tools import evaluation
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "docs/results.md", "docs/telemetry.md")
+DOCUMENTS = ("README.md", "docs/results.md", "docs/telemetry.md", "docs/calibration.md")
 RUNS, PUBLISHED, TELEMETRY = "docs/results.json", "docs/published.json", "docs/telemetry.json"
 KEPT = {"ratio": 4, "bits_per_sample": 4, "encode_ms_s": 2, "decode_ms_s": 2}  # and decimals
 GIVEN = {
@@ -300,6 +300,32 @@ def _fast_sizes(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _code_widths(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
+    """What code widths save of each recording's file."""
+    measured = runs["code_widths"]
+    lines = [
+        "| recording | even widths | with a table | saved | whose table | its bytes | time, s |",
+        "|---|---:|---:|---:|---|---:|---:|",
+    ]
+    for name, row in measured["rows"].items():
+        plain, auto = row["none"], row["auto"]
+        ratios = [f"{row['original'] / one['bytes']:.4f}" for one in (plain, auto)]
+        saved = f"{100 * (1 - auto['bytes'] / plain['bytes']):.1f} %" if auto["words"] else ""
+        table = [auto["words"] or "none", f"{auto['table']:,}" if auto["table"] else ""]
+        seconds = f"{plain['seconds']:.1f}, {auto['seconds']:.1f}"
+        lines.append(f"| {name} | {' | '.join([*ratios, saved, *table, seconds])} |")
+    return lines
+
+
+def _code_widths_crossed(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
+    """The same with shipped tables that were fitted without the recording."""
+    measured = runs["code_widths"]
+    lines = ["| recording | with a table of the chip type, fitted on the other recording alone |", "|---|---:|"]
+    for name, size in measured["crossed"].items():
+        lines.append(f"| {name} | {measured['rows'][name]['original'] / size:.4f} |")
+    return lines
+
+
 TABLES: dict[str, Callable[[dict[str, Any], dict[str, Any]], list[str]]] = {
     "results": _results,
     "validation": lambda runs, published: _all_of("validation", runs),
@@ -315,6 +341,8 @@ TABLES: dict[str, Callable[[dict[str, Any], dict[str, Any]], list[str]]] = {
     "presets": _presets,
     "fast": _fast,
     "fast-sizes": _fast_sizes,
+    "code-widths": _code_widths,
+    "code-widths-crossed": _code_widths_crossed,
 }
 
 
