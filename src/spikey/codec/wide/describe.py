@@ -11,8 +11,8 @@ from spikey.codec.low_bits import pack_bits
 from spikey.codec.survey import Block, levels_in, suits
 from spikey.codec.wide.jit import kernel
 from spikey.codec.wide.payload import pack_channel
-from spikey.codec.wide.suiting import converters_of
-from spikey.codec.wide.tables import MOST_TABLED
+from spikey.codec.wide.suiting import converters_of, converters_of_codes, numbered, of_n1
+from spikey.codec.wide.tables import Description
 from spikey.levels.affine import MODELLED_BITS, Affine, spanning
 from spikey.levels.contract import Levels
 from spikey.levels.n1 import FEWEST, FIRST, N1_CODES, N1_VALUES, SHIFT, N1Levels, fits_n1
@@ -23,7 +23,6 @@ from spikey.levels.table import LARGEST, Table
 if TYPE_CHECKING:
     from spikey.model.calibration import Calibration
 
-Description = tuple[Levels | None, int]  # and the number of the converter, from 1, or 0; None for what is packed
 Kind = TypeVar("Kind", bound=Levels)
 PIECES, PIECE = 4, 256  # of frames that nearly always tell that a channel's levels are an even grid
 FULL = 2.5  # codes within two mean deviations, over those that occur, where a table may pay
@@ -83,11 +82,6 @@ def _n1(samples: np.ndarray, calibration: Calibration | None) -> Described | Non
     return Described(codes, zeros, ones, levels, descriptions, {}, True, constant)
 
 
-def of_n1(calibration: Calibration) -> bool:
-    """Whether a calibration is for the N1's levels."""
-    return "offset" not in calibration.metadata and calibration.edges.shape == (N1_CODES + 1,)
-
-
 @kernel
 def n1_codes_of(samples, values, codes):
     """Fill in the N1's codes; False where a sample is none of its values."""
@@ -137,35 +131,9 @@ def _even(samples: np.ndarray, calibration: Calibration | None) -> Described | N
         grids_found = [grid for grid, _ in descriptions]
         moving = np.where(lows < highs, levels, -1)
         converters = converters_of(calibration, grids_found, moving, samples, offsets, every)
-        descriptions, levels = _numbered(descriptions, levels, converters)
+        descriptions, levels = numbered(descriptions, levels, converters)
     farthest = (highs - np.minimum(offsets, lows)).max()
     return Described(samples, offsets, every, levels, descriptions, {}, bool(farthest < 1 << 23), lows == highs)
-
-
-def _numbered(
-    descriptions: list[Description], levels: np.ndarray, converters: np.ndarray
-) -> tuple[list[Description], np.ndarray]:
-    """Descriptions of which each has one converter, and the index of each channel's, from those without converters.
-
-    Those that would need more tables than a reader takes go without.
-    """
-    index: dict[tuple[int, int], int] = {}
-    out: list[Description] = []
-    places = np.zeros(len(levels), np.int64)
-    room = MOST_TABLED
-    for channel, (level, converter) in enumerate(zip(levels.tolist(), converters.tolist(), strict=True)):
-        key = level, converter
-        if key not in index and converter:
-            grid = descriptions[level][0]
-            assert grid is not None
-            room -= grid.alphabet
-            if room < 0:
-                key = level, 0
-        if key not in index:
-            index[key] = len(out)
-            out.append((descriptions[level][0], key[1]))
-        places[channel] = index[key]
-    return out, places
 
 
 def _grids_of(lows: np.ndarray, highs: np.ndarray, steps: np.ndarray) -> list[tuple[int, int]]:
@@ -234,13 +202,13 @@ def _sparse(x, step, seen):
             if spread < 0 or abs(np.int64(x[t]) - mean) <= 2 * spread:
                 total += np.int64(x[t])
                 count += 1
-        centre = total // max(count, 1)
+        centre = total // max(count, np.int64(1))
         total = np.int64(0)
         for t in range(len(x)):
             if spread < 0 or abs(np.int64(x[t]) - mean) <= 2 * spread:
                 total += abs(np.int64(x[t]) - centre)
         mean = centre
-        spread = 2 * (total // max(count, 1)) + step
+        spread = 2 * (total // max(count, np.int64(1))) + step
     span = 2 * spread // step + 1
     if span > len(seen):
         return False
@@ -316,25 +284,9 @@ def _any(block: Block) -> Described | None:
     zeros, ones = np.zeros(count, np.int64), np.ones(count, np.int64)
     constant = (codes == codes[:1]).all(axis=0) if frames else np.ones(count, bool)
     if block.calibration is not None:
-        converters = _any_converters(block.calibration, descriptions, np.where(constant, -1, levels_at), codes)
-        descriptions, levels_at = _numbered(descriptions, levels_at, converters)
+        converters = converters_of_codes(block.calibration, descriptions, np.where(constant, -1, levels_at), codes)
+        descriptions, levels_at = numbered(descriptions, levels_at, converters)
     return Described(np.ascontiguousarray(codes), zeros, ones, levels_at, descriptions, lows, True, constant)
-
-
-def _any_converters(
-    calibration: Calibration, descriptions: list[Description], places: np.ndarray, codes: np.ndarray
-) -> np.ndarray:
-    """The number of each channel's converter; places: the index of its description, or -1."""
-    if "offset" in calibration.metadata:
-        zeros, ones = np.zeros(len(places), np.int64), np.ones(len(places), np.int64)
-        return converters_of(calibration, [levels for levels, _ in descriptions], places, codes, zeros, ones)
-    inner = [levels.inner if isinstance(levels, Scaled) else levels for levels, _ in descriptions]
-    numbers = np.zeros(len(places), np.int64)
-    if of_n1(calibration):
-        for channel, place in enumerate(places):
-            if place >= 0 and isinstance(inner[place], N1Levels):
-                numbers[channel] = suits(codes[:, channel], calibration)
-    return numbers
 
 
 def _share(found: list[Description], codes: np.ndarray) -> None:
