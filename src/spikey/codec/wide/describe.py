@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -11,8 +11,8 @@ from spikey.codec.low_bits import pack_bits
 from spikey.codec.survey import Block, levels_in, suits
 from spikey.codec.wide.jit import kernel
 from spikey.codec.wide.payload import pack_channel
-from spikey.codec.wide.suiting import converters_of
-from spikey.codec.wide.tables import MOST_TABLED
+from spikey.codec.wide.suiting import converters_of, converters_of_codes, numbered, of_n1
+from spikey.codec.wide.tables import Description
 from spikey.levels.affine import MODELLED_BITS, Affine, spanning
 from spikey.levels.contract import Levels
 from spikey.levels.n1 import FEWEST, FIRST, N1_CODES, N1_VALUES, SHIFT, N1Levels, fits_n1
@@ -23,7 +23,6 @@ from spikey.levels.table import FEWEST_APART, LARGEST, Table
 if TYPE_CHECKING:
     from spikey.model.calibration import Calibration
 
-Description = tuple[Levels | None, int]  # and the number of the converter, from 1, or 0; None for what is packed
 Kind = TypeVar("Kind", bound=Levels)
 PIECES, PIECE = 4, 256  # of frames that nearly always tell that a channel's levels are an even grid
 FULL = 2.5  # codes within two mean deviations, over those that occur, where a table may pay
@@ -51,15 +50,28 @@ class Described:
     constant: np.ndarray
 
 
+class Looked(NamedTuple):
+    """Integers (frames, channels) in the types that kernels are compiled for, and of each channel the extent, the step of
+    its grid, and whether it may have another map.
+    """
+
+    samples: np.ndarray
+    lows: np.ndarray
+    highs: np.ndarray
+    steps: np.ndarray
+    doubtful: np.ndarray
+
+
 def describe(block: Block) -> Described | None:
     """Look at a block; None where a channel has no levels."""
     samples = block.samples
     found = None
     if samples.dtype == np.int16 and len(samples) >= FEWEST and fits_n1(samples[:FIRST]):
         found = _n1(samples, block.calibration)
-    elif samples.dtype.name in FAST_TYPES and len(samples):
-        found = _even(samples, block.calibration)
-    found = found or _any(block)
+    looked = _look(samples) if found is None and samples.dtype.name in FAST_TYPES and len(samples) else None
+    if looked is not None and not looked.doubtful.any():
+        found = _even(looked, block.calibration)
+    found = found or _any(block, looked)
     if found is not None:
         found.codes.flags.writeable = False  # so that kernels are compiled for one type of array
     return found
@@ -83,11 +95,6 @@ def _n1(samples: np.ndarray, calibration: Calibration | None) -> Described | Non
     return Described(codes, zeros, ones, levels, descriptions, {}, True, constant)
 
 
-def of_n1(calibration: Calibration) -> bool:
-    """Whether a calibration is for the N1's levels."""
-    return "offset" not in calibration.metadata and calibration.edges.shape == (N1_CODES + 1,)
-
-
 @kernel
 def n1_codes_of(samples, values, codes):
     """Fill in the N1's codes; False where a sample is none of its values."""
@@ -101,8 +108,8 @@ def n1_codes_of(samples, values, codes):
     return True
 
 
-def _even(samples: np.ndarray, calibration: Calibration | None) -> Described | None:
-    """The description of a block whose channels are all on even grids; None where that is not so."""
+def _look(samples: np.ndarray) -> Looked:
+    """Find the even grids of a block's channels."""
     if samples.dtype.name in ("int8", "uint8", "uint16"):
         samples = samples.astype(np.int32)
     samples = np.ascontiguousarray(samples).view()
@@ -113,14 +120,19 @@ def _even(samples: np.ndarray, calibration: Calibration | None) -> Described | N
     lows, highs = lows.astype(np.int64), highs.astype(np.int64)
     pieces = [samples[at : at + PIECE] for at in range(0, frames, max(-(-frames // PIECES), PIECE))]
     columns = np.ascontiguousarray(np.concatenate(pieces).T)
-    steps = np.ones(count, np.int64)
-    if not grids(columns, lows, highs, steps):
-        return None
+    steps, doubtful = np.ones(count, np.int64), np.zeros(count, np.bool_)
+    grids(columns, lows, highs, steps, doubtful)
     if (steps > 1).any():
         glanced = steps.copy()
         refine(samples, lows, steps)
-        if (steps < glanced).any():
-            return None  # samples off a coarser grid: a table may pay
+        doubtful |= steps < glanced  # samples off a coarser grid: a table may pay
+    return Looked(samples, lows, highs, steps, doubtful)
+
+
+def _even(looked: Looked, calibration: Calibration | None) -> Described | None:
+    """The description of a block whose channels are all on even grids; None where one has too many codes."""
+    samples, lows, highs, steps, _ = looked
+    count = len(lows)
     keys = _grids_of(lows, highs, steps)
     every = np.array([step for step, _ in keys], np.int64)
     descriptions: list[Description] = []
@@ -137,35 +149,9 @@ def _even(samples: np.ndarray, calibration: Calibration | None) -> Described | N
         grids_found = [grid for grid, _ in descriptions]
         moving = np.where(lows < highs, levels, -1)
         converters = converters_of(calibration, grids_found, moving, samples, offsets, every)
-        descriptions, levels = _numbered(descriptions, levels, converters)
+        descriptions, levels = numbered(descriptions, levels, converters)
     farthest = (highs - np.minimum(offsets, lows)).max()
     return Described(samples, offsets, every, levels, descriptions, {}, bool(farthest < 1 << 23), lows == highs)
-
-
-def _numbered(
-    descriptions: list[Description], levels: np.ndarray, converters: np.ndarray
-) -> tuple[list[Description], np.ndarray]:
-    """Descriptions of which each has one converter, and the index of each channel's, from those without converters.
-
-    Those that would need more tables than a reader takes go without.
-    """
-    index: dict[tuple[int, int], int] = {}
-    out: list[Description] = []
-    places = np.zeros(len(levels), np.int64)
-    room = MOST_TABLED
-    for channel, (level, converter) in enumerate(zip(levels.tolist(), converters.tolist(), strict=True)):
-        key = level, converter
-        if key not in index and converter:
-            grid = descriptions[level][0]
-            assert grid is not None
-            room -= grid.alphabet
-            if room < 0:
-                key = level, 0
-        if key not in index:
-            index[key] = len(out)
-            out.append((descriptions[level][0], key[1]))
-        places[channel] = index[key]
-    return out, places
 
 
 def _grids_of(lows: np.ndarray, highs: np.ndarray, steps: np.ndarray) -> list[tuple[int, int]]:
@@ -194,8 +180,8 @@ def extent(samples, lows, highs):
 
 
 @kernel
-def grids(columns, lows, highs, steps):
-    """Fill in each channel's step, by pieces of its samples; False where one may have a table or a coarser grid."""
+def grids(columns, lows, highs, steps, doubtful):
+    """Fill in each channel's step, by pieces of its samples, and whether it may have a table or a coarser grid."""
     count, frames = columns.shape
     seen = np.zeros(1 << 16, np.bool_)
     for c in range(count):
@@ -216,10 +202,10 @@ def grids(columns, lows, highs, steps):
                 if coarse == step:
                     break
             if coarse >= 2 * step:
-                return False
-        if levels >= 4 and _sparse(x, steps[c], seen):
-            return False
-    return True
+                doubtful[c] = True
+                break
+        if levels >= 4 and not doubtful[c]:
+            doubtful[c] = _sparse(x, steps[c], seen)
 
 
 @kernel
@@ -287,14 +273,28 @@ def _gcd(a, b):
     return a
 
 
-def _any(block: Block) -> Described | None:
-    """The description of any block."""
+def _grid(looked: Looked, channel: int) -> Affine | None:
+    """The even grid of a channel; None where it may have another map, or has too many codes."""
+    low, step = int(looked.lows[channel]), int(looked.steps[channel])
+    alphabet = (int(looked.highs[channel]) - low) // step + 1
+    if looked.doubtful[channel] or alphabet > 1 << MODELLED_BITS:
+        return None
+    return Affine(alphabet, low, step)
+
+
+def _any(block: Block, looked: Looked | None) -> Described | None:
+    """The description of any block; looked: its grids, where these have been looked for."""
     samples = block.samples
     frames, count = samples.shape
     found: list[Description] = []
     codes = np.empty((frames, count), np.int32, order="F")
     lows = {}
     for channel in range(count):
+        grid = None if looked is None else _grid(looked, channel)
+        if grid is not None:
+            codes[:, channel] = (samples[:, channel].astype(np.int64) - grid.offset) // grid.step
+            found.append((grid, 0))
+            continue
         values = np.ascontiguousarray(samples[:, channel])
         one = levels_in(values, None, block.placed)
         if one is None:
@@ -323,25 +323,9 @@ def _any(block: Block) -> Described | None:
     zeros, ones = np.zeros(count, np.int64), np.ones(count, np.int64)
     constant = (codes == codes[:1]).all(axis=0) if frames else np.ones(count, bool)
     if block.calibration is not None:
-        converters = _any_converters(block.calibration, descriptions, np.where(constant, -1, levels_at), codes)
-        descriptions, levels_at = _numbered(descriptions, levels_at, converters)
+        converters = converters_of_codes(block.calibration, descriptions, np.where(constant, -1, levels_at), codes)
+        descriptions, levels_at = numbered(descriptions, levels_at, converters)
     return Described(np.ascontiguousarray(codes), zeros, ones, levels_at, descriptions, lows, True, constant)
-
-
-def _any_converters(
-    calibration: Calibration, descriptions: list[Description], places: np.ndarray, codes: np.ndarray
-) -> np.ndarray:
-    """The number of each channel's converter; places: the index of its description, or -1."""
-    if "offset" in calibration.metadata:
-        zeros, ones = np.zeros(len(places), np.int64), np.ones(len(places), np.int64)
-        return converters_of(calibration, [levels for levels, _ in descriptions], places, codes, zeros, ones)
-    inner = [levels.inner if isinstance(levels, Scaled) else levels for levels, _ in descriptions]
-    numbers = np.zeros(len(places), np.int64)
-    if of_n1(calibration):
-        for channel, place in enumerate(places):
-            if place >= 0 and isinstance(inner[place], N1Levels):
-                numbers[channel] = suits(codes[:, channel], calibration)
-    return numbers
 
 
 def _share(found: list[Description], codes: np.ndarray) -> None:

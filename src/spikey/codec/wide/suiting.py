@@ -12,9 +12,12 @@ from functools import lru_cache
 
 import numpy as np
 
+from spikey.codec.survey import suits
 from spikey.codec.wide.jit import kernel
-from spikey.codec.wide.tables import first_code
+from spikey.codec.wide.tables import MOST_TABLED, Description, first_code
 from spikey.levels.contract import Levels
+from spikey.levels.n1 import N1_CODES, N1Levels
+from spikey.levels.scaled import Scaled
 from spikey.model.calibration import Calibration
 from spikey.model.fixed_point import UNIT
 
@@ -75,3 +78,50 @@ def add_log_widths(codes, channels, offsets, steps, firsts, every, logs, gains):
                 gain = gains[p]
                 for k in range(converters):
                     gain[k] += row[k]
+
+
+def converters_of_codes(
+    calibration: Calibration, descriptions: Sequence[Description], places: np.ndarray, codes: np.ndarray
+) -> np.ndarray:
+    """The number of each channel's converter; places: the index of its description, or -1."""
+    if "offset" in calibration.metadata:
+        zeros, ones = np.zeros(len(places), np.int64), np.ones(len(places), np.int64)
+        return converters_of(calibration, [levels for levels, _ in descriptions], places, codes, zeros, ones)
+    inner = [levels.inner if isinstance(levels, Scaled) else levels for levels, _ in descriptions]
+    numbers = np.zeros(len(places), np.int64)
+    if of_n1(calibration):
+        for channel, place in enumerate(places):
+            if place >= 0 and isinstance(inner[place], N1Levels):
+                numbers[channel] = suits(codes[:, channel], calibration)
+    return numbers
+
+
+def of_n1(calibration: Calibration) -> bool:
+    """Whether a calibration is for the N1's levels."""
+    return "offset" not in calibration.metadata and calibration.edges.shape == (N1_CODES + 1,)
+
+
+def numbered(
+    descriptions: list[Description], levels: np.ndarray, converters: np.ndarray
+) -> tuple[list[Description], np.ndarray]:
+    """Descriptions of which each has one converter, and the index of each channel's, from those without converters.
+
+    Those that would need more tables than a reader takes go without.
+    """
+    index: dict[tuple[int, int], int] = {}
+    out: list[Description] = []
+    places = np.zeros(len(levels), np.int64)
+    room = MOST_TABLED
+    for channel, (level, converter) in enumerate(zip(levels.tolist(), converters.tolist(), strict=True)):
+        key = level, converter
+        if key not in index and converter:
+            grid = descriptions[level][0]
+            assert grid is not None
+            room -= grid.alphabet
+            if room < 0:
+                key = level, 0
+        if key not in index:
+            index[key] = len(out)
+            out.append((descriptions[level][0], key[1]))
+        places[channel] = index[key]
+    return out, places

@@ -15,6 +15,7 @@ from spikey.levels.scaled import Scaled
 from spikey.model.calibration import LARGEST_ALPHABET, Calibration
 from spikey.model.fixed_point import UNIT
 
+Description = tuple[Levels | None, int]  # and the number of the converter, from 1, or 0; None for what is packed
 MOST_TABLED = 1 << 22  # codes of all descriptions that have a table
 BOUND = np.float32(1 << 22)  # beyond the outermost codes, which the rails fill
 
@@ -106,9 +107,7 @@ def join(tables: Sequence[Table | None]) -> Tables | None:
     )
 
 
-def tables_for(
-    descriptions: Sequence[tuple[Levels | None, int]], calibration: Calibration | None, what: str
-) -> Tables | None:
+def tables_for(descriptions: Sequence[Description], calibration: Calibration | None, what: str) -> Tables | None:
     """The tables of descriptions, of which each has levels and the number of its converter, from 1, or 0 for none.
 
     Raises DataError where the calibration is missing or is not for such levels.
