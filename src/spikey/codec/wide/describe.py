@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spikey.codec.low_bits import pack_bits
 from spikey.codec.survey import Block, levels_in, suits
+from spikey.codec.wide.even import FAST_TYPES, Even, even_grids, look
 from spikey.codec.wide.jit import kernel
 from spikey.codec.wide.payload import pack_channel
-from spikey.codec.wide.suiting import converters_of, converters_of_codes, numbered, of_n1
+from spikey.codec.wide.sharing import share
+from spikey.codec.wide.suiting import converters_of_codes, numbered, of_n1
 from spikey.codec.wide.tables import Description
-from spikey.levels.affine import MODELLED_BITS, Affine, spanning
 from spikey.levels.contract import Levels
 from spikey.levels.n1 import FEWEST, FIRST, N1_CODES, N1_VALUES, SHIFT, N1Levels, fits_n1
-from spikey.levels.rescaled import Rescaled
-from spikey.levels.scaled import Scale, Scaled
-from spikey.levels.table import FEWEST_APART, LARGEST, Table
 
 if TYPE_CHECKING:
     from spikey.model.calibration import Calibration
-
-Kind = TypeVar("Kind", bound=Levels)
-PIECES, PIECE = 4, 256  # of frames that nearly always tell that a channel's levels are an even grid
-FULL = 2.5  # codes within two mean deviations, over those that occur, where a table may pay
-SHARED = 1.1  # entries of a common table within a channel's values, over those that it has
-FAST_TYPES = ("int8", "uint8", "int16", "uint16", "int32")
 
 
 @dataclass
@@ -50,28 +42,13 @@ class Described:
     constant: np.ndarray
 
 
-class Looked(NamedTuple):
-    """Integers (frames, channels) in the types that kernels are compiled for, and of each channel the extent, the step of
-    its grid, and whether it may have another map.
-    """
-
-    samples: np.ndarray
-    lows: np.ndarray
-    highs: np.ndarray
-    steps: np.ndarray
-    doubtful: np.ndarray
-
-
 def describe(block: Block) -> Described | None:
     """Look at a block; None where a channel has no levels."""
     samples = block.samples
     found = None
     if samples.dtype == np.int16 and len(samples) >= FEWEST and fits_n1(samples[:FIRST]):
         found = _n1(samples, block.calibration)
-    looked = _look(samples) if found is None and samples.dtype.name in FAST_TYPES and len(samples) else None
-    if looked is not None and not looked.doubtful.any():
-        found = _even(looked, block.calibration)
-    found = found or _any(block, looked)
+    found = found or _listed(block)
     if found is not None:
         found.codes.flags.writeable = False  # so that kernels are compiled for one type of array
     return found
@@ -108,291 +85,67 @@ def n1_codes_of(samples, values, codes):
     return True
 
 
-def _look(samples: np.ndarray) -> Looked:
-    """Find the even grids of a block's channels."""
-    if samples.dtype.name in ("int8", "uint8", "uint16"):
-        samples = samples.astype(np.int32)
-    samples = np.ascontiguousarray(samples).view()
-    samples.flags.writeable = False
-    frames, count = samples.shape
-    lows, highs = np.empty(count, samples.dtype), np.empty(count, samples.dtype)
-    extent(samples, lows, highs)
-    lows, highs = lows.astype(np.int64), highs.astype(np.int64)
-    pieces = [samples[at : at + PIECE] for at in range(0, frames, max(-(-frames // PIECES), PIECE))]
-    columns = np.ascontiguousarray(np.concatenate(pieces).T)
-    steps, doubtful = np.ones(count, np.int64), np.zeros(count, np.bool_)
-    grids(columns, lows, highs, steps, doubtful)
-    if (steps > 1).any():
-        glanced = steps.copy()
-        refine(samples, lows, steps)
-        doubtful |= steps < glanced  # samples off a coarser grid: a table may pay
-    return Looked(samples, lows, highs, steps, doubtful)
-
-
-def _even(looked: Looked, calibration: Calibration | None) -> Described | None:
-    """The description of a block whose channels are all on even grids; None where one has too many codes."""
-    samples, lows, highs, steps, _ = looked
-    count = len(lows)
-    keys = _grids_of(lows, highs, steps)
-    every = np.array([step for step, _ in keys], np.int64)
-    descriptions: list[Description] = []
-    levels, offsets = np.zeros(count, np.int64), np.zeros(count, np.int64)
-    for key in dict.fromkeys(keys):
-        same = np.array([one == key for one in keys])
-        low, step = int(lows[same].min()), key[0]
-        alphabet = (int(highs[same].max()) - low) // step + 1
-        if alphabet > 1 << MODELLED_BITS:
-            return None
-        levels[same], offsets[same] = len(descriptions), low
-        descriptions.append((Affine(alphabet, low, step), 0))
-    if calibration is not None and "offset" in calibration.metadata:
-        grids_found = [grid for grid, _ in descriptions]
-        moving = np.where(lows < highs, levels, -1)
-        converters = converters_of(calibration, grids_found, moving, samples, offsets, every)
-        descriptions, levels = numbered(descriptions, levels, converters)
-    farthest = (highs - np.minimum(offsets, lows)).max()
-    return Described(samples, offsets, every, levels, descriptions, {}, bool(farthest < 1 << 23), lows == highs)
-
-
-def _grids_of(lows: np.ndarray, highs: np.ndarray, steps: np.ndarray) -> list[tuple[int, int]]:
-    """Step and remainder of each channel's values, by which channels share a grid; a constant one joins any."""
-    moving = lows < highs
-    found = dict.fromkeys(
-        (int(step), int(low) % int(step)) for low, step in zip(lows[moving], steps[moving], strict=True)
-    )
-    keys = []
-    for low, step, moves in zip(lows.tolist(), steps.tolist(), moving.tolist(), strict=True):
-        fitting = (key for key in found if low % key[0] == key[1])
-        keys.append((step, low % step) if moves else next(fitting, (1, 0)))
-    return keys
-
-
-@kernel
-def extent(samples, lows, highs):
-    """The smallest and the largest sample of each channel."""
-    lows[:] = samples[0]
-    highs[:] = samples[0]
-    for t in range(1, samples.shape[0]):
-        row = samples[t]
-        for c in range(len(lows)):
-            lows[c] = min(lows[c], row[c])
-            highs[c] = max(highs[c], row[c])
-
-
-@kernel
-def grids(columns, lows, highs, steps, doubtful):
-    """Fill in each channel's step, by pieces of its samples, and whether it may have a table or a coarser grid."""
-    count, frames = columns.shape
-    seen = np.zeros(1 << 16, np.bool_)
-    for c in range(count):
-        if lows[c] == highs[c]:
-            continue
-        x = columns[c]
-        step = np.int64(0)
-        for t in range(frames):
-            step = _gcd(step, np.int64(x[t]) - lows[c])
-            if step == 1:
-                break
-        steps[c] = max(step, 1)
-        levels = (highs[c] - lows[c]) // steps[c] + 1
-        for at in range(0, frames, PIECE):
-            coarse = np.int64(0)
-            for t in range(at, min(at + PIECE, frames)):
-                coarse = _gcd(coarse, abs(np.int64(x[t]) - np.int64(x[at])))
-                if coarse == step:
-                    break
-            if coarse >= 2 * step:
-                doubtful[c] = True
-                break
-        if levels >= 4 and not doubtful[c]:
-            doubtful[c] = _sparse(x, steps[c], seen)
-
-
-@kernel
-def _sparse(x, step, seen):
-    """Whether few of the codes occur where most of the samples are, or no two neighbours, so that a table or a line may
-    pay.
-    """
-    mean = 0
-    spread = -1
-    for _ in range(3):
-        # Again without what lies far off, as artifacts would make the range of usual codes look empty.
-        total, count = 0, 0
-        for t in range(len(x)):
-            if spread < 0 or abs(np.int64(x[t]) - mean) <= 2 * spread:
-                total += int(x[t])
-                count += 1
-        centre = total // max(count, 1)
-        total = 0
-        for t in range(len(x)):
-            if spread < 0 or abs(np.int64(x[t]) - mean) <= 2 * spread:
-                total += abs(int(x[t]) - centre)
-        mean = centre
-        spread = 2 * (total // max(count, 1)) + step
-    span = 2 * spread // step + 1
-    if span > len(seen):
-        return False
-    seen[:span] = False
-    inside = 0
-    distinct = 0
-    for t in range(len(x)):
-        v = np.int64(x[t]) - mean + spread
-        if 0 <= v <= 2 * spread:
-            inside += 1
-            if not seen[v // step]:
-                seen[v // step] = True
-                distinct += 1
-    if FULL * distinct <= min(span, inside):
-        return True
-    for place in range(1, span):
-        if seen[place] and seen[place - 1]:
-            return False
-    return distinct >= FEWEST_APART
-
-
-@kernel
-def refine(samples, lows, steps):
-    """Steps that hold for all samples, from those of some."""
-    wrong = np.zeros(len(steps), np.bool_)
-    for t in range(samples.shape[0]):
-        row = samples[t]
-        for c in range(len(steps)):
-            v = np.int64(row[c]) - lows[c]
-            q = np.int64(np.float64(v) / np.float64(steps[c]) + 0.5)
-            wrong[c] |= q * steps[c] != v
-    for c in range(len(steps)):
-        if wrong[c]:
-            for t in range(samples.shape[0]):
-                steps[c] = _gcd(steps[c], np.int64(samples[t, c]) - lows[c])
-
-
-@kernel
-def _gcd(a, b):
-    while b:
-        a, b = b, a % b
-    return a
-
-
-def _grid(looked: Looked, channel: int) -> Affine | None:
-    """The even grid of a channel; None where it may have another map, or has too many codes."""
-    low, step = int(looked.lows[channel]), int(looked.steps[channel])
-    alphabet = (int(looked.highs[channel]) - low) // step + 1
-    if looked.doubtful[channel] or alphabet > 1 << MODELLED_BITS:
-        return None
-    return Affine(alphabet, low, step)
-
-
-def _any(block: Block, looked: Looked | None) -> Described | None:
-    """The description of any block; looked: its grids, where these have been looked for."""
+def _listed(block: Block) -> Described | None:
+    """The description of any other block."""
     samples = block.samples
     frames, count = samples.shape
+    looked = look(samples) if samples.dtype.name in FAST_TYPES and frames else None
+    nothing = Even([], np.full(count, -1), np.zeros(count, np.int64), np.ones(count, np.int64))
+    descriptions, levels, offsets, steps = nothing if looked is None else even_grids(looked)
+    others = np.flatnonzero(levels < 0)
+    farthest = 0 if looked is None else np.where(levels < 0, 0, looked.highs - np.minimum(offsets, looked.lows)).max()
+    lows: dict[int, bytes] = {}
+    if looked is not None and not len(others):
+        codes, constant = looked.samples, looked.lows == looked.highs
+    else:
+        found, own = _others(block, others, lows)
+        if all(one is None for one, _ in found) and not descriptions:
+            return None
+        share(found, own)
+        _index(found, others, descriptions, levels)
+        if looked is None or len(others) == count:
+            codes = np.ascontiguousarray(own)
+        else:
+            codes = looked.samples.astype(np.int32)
+            codes[:, others] = own
+        constant = (codes == codes[:1]).all(axis=0) if frames else np.ones(count, bool)
+    if block.calibration is not None:
+        moving = np.where(constant, -1, levels)
+        converters = converters_of_codes(block.calibration, descriptions, moving, codes, offsets, steps)
+        descriptions, levels = numbered(descriptions, levels, converters)
+    return Described(codes, offsets, steps, levels, descriptions, lows, bool(farthest < 1 << 23), constant)
+
+
+def _others(block: Block, channels: np.ndarray, lows: dict[int, bytes]) -> tuple[list[Description], np.ndarray]:
+    """Descriptions and codes int32 (frames, n) of channels that may have any levels, looked at one by one."""
     found: list[Description] = []
-    codes = np.empty((frames, count), np.int32, order="F")
-    lows = {}
-    for channel in range(count):
-        grid = None if looked is None else _grid(looked, channel)
-        if grid is not None:
-            codes[:, channel] = (samples[:, channel].astype(np.int64) - grid.offset) // grid.step
-            found.append((grid, 0))
-            continue
-        values = np.ascontiguousarray(samples[:, channel])
+    codes = np.empty((len(block.samples), len(channels)), np.int32, order="F")
+    for place, channel in enumerate(channels.tolist()):
+        values = np.ascontiguousarray(block.samples[:, channel])
         one = levels_in(values, None, block.placed)
         if one is None:
-            codes[:, channel] = 0
+            codes[:, place] = 0
             lows[channel] = pack_channel(values)
             found.append((None, 0))
             continue
         levels, _, numbers = one
-        codes[:, channel], low = levels.to_codes(numbers)
+        codes[:, place], low = levels.to_codes(numbers)
         if low is not None:
             lows[channel] = pack_bits(low, levels.low_bits)
         found.append((levels, 0))
-    if all(levels is None for levels, _ in found):
-        return None
-    _share(found, codes)
-    index: dict[bytes, int] = {}
-    levels_at = np.zeros(count, np.int64)
-    descriptions: list[Description] = []
-    for channel, described in enumerate(found):
-        which, _ = described
-        key = b"" if which is None else bytes([which.number]) + which.write()
+    return found, codes
+
+
+def _index(found: list[Description], channels: np.ndarray, descriptions: list[Description], levels: np.ndarray) -> None:
+    """Add the descriptions of channels, each once, to those there are; the index of each channel's into levels."""
+    index = {_key(one): place for place, (one, _) in enumerate(descriptions)}
+    for channel, described in zip(channels.tolist(), found, strict=True):
+        key = _key(described[0])
         if key not in index:
             index[key] = len(descriptions)
             descriptions.append(described)
-        levels_at[channel] = index[key]
-    zeros, ones = np.zeros(count, np.int64), np.ones(count, np.int64)
-    constant = (codes == codes[:1]).all(axis=0) if frames else np.ones(count, bool)
-    if block.calibration is not None:
-        converters = converters_of_codes(block.calibration, descriptions, np.where(constant, -1, levels_at), codes)
-        descriptions, levels_at = numbered(descriptions, levels_at, converters)
-    return Described(np.ascontiguousarray(codes), zeros, ones, levels_at, descriptions, lows, True, constant)
+        levels[channel] = index[key]
 
 
-def _share(found: list[Description], codes: np.ndarray) -> None:
-    """Let channels have the same levels where that costs no bits of their codes: spanning grids, united tables; or
-    similar ones: lines of one fraction.
-    """
-    even: dict[tuple[Scale | None, int, int], list[int]] = {}
-    constant: list[tuple[Scale | None, int]] = []
-    tables: dict[Scale | None, list[int]] = {}
-    lines: dict[Scale | None, list[int]] = {}
-    for channel, (levels, _) in enumerate(found):
-        if levels is None:
-            continue
-        scale: Scale | None = None
-        inner: Levels = levels
-        if isinstance(levels, Scaled):
-            if levels.patches:
-                continue
-            scale, inner = levels.scale, levels.inner
-        if isinstance(inner, Affine) and not inner.low_bits:
-            if inner.alphabet > 1:
-                even.setdefault((scale, inner.step, inner.offset % inner.step), []).append(channel)
-            else:
-                constant.append((scale, channel))
-        elif isinstance(inner, Table):
-            tables.setdefault(scale, []).append(channel)
-        elif isinstance(inner, Rescaled):
-            lines.setdefault(scale, []).append(channel)
-    for gain, channels in lines.items():
-        from spikey.levels.rescaled_sharing import unite  # few recordings need it
-
-        maps = [_inner(found[c][0], Rescaled) for c in channels]
-        united = unite(maps, [np.flatnonzero(np.bincount(codes[:, c])) for c in channels])
-        for c, (line, add) in zip(channels, united, strict=True):
-            codes[:, c] += add
-            found[c] = (line if gain is None else Scaled(gain, line), 0)
-    for gain, channel in constant:
-        value = _inner(found[channel][0], Affine).offset
-        fitting = (key for key in even if key[0] == gain and value % key[1] == key[2])
-        key = next(fitting, (gain, 1, 0))
-        even.setdefault(key, []).append(channel)
-        joined = Affine(1, value, key[1])
-        found[channel] = (joined if gain is None else Scaled(gain, joined), 0)
-    for (gain, _, _), channels in even.items():
-        grids_of = [_inner(found[c][0], Affine) for c in channels]
-        span = spanning(grids_of)
-        if span.alphabet > 1 << MODELLED_BITS:
-            continue
-        for c, grid in zip(channels, grids_of, strict=True):
-            codes[:, c] = (codes[:, c].astype(np.int64) * grid.step + (grid.offset - span.offset)) // span.step
-            found[c] = (span if gain is None else Scaled(gain, span), 0)
-    for gain, channels in tables.items():
-        listed = [np.array(_inner(found[c][0], Table).values, np.int64) for c in channels]
-        union = np.unique(np.concatenate(listed))
-        if len(channels) < 2 or len(union) > LARGEST:
-            continue
-        # Values of one coarse grid stay apart when united.
-        together = np.diff(union).min() * 2 > min(np.diff(own).min() for own in listed)
-        common = Table(tuple(int(value) for value in union))
-        for c, own in zip(channels, listed, strict=True):
-            inside = np.searchsorted(union, own[-1], "right") - np.searchsorted(union, own[0])
-            if together or inside <= SHARED * len(own) + 2:
-                codes[:, c] = np.searchsorted(union, own).astype(np.int32)[codes[:, c]]
-                found[c] = (common if gain is None else Scaled(gain, common), 0)
-
-
-def _inner(levels: Levels | None, kind: type[Kind]) -> Kind:
-    inner = levels.inner if isinstance(levels, Scaled) else levels
-    assert isinstance(inner, kind)
-    return inner
+def _key(levels: Levels | None) -> bytes:
+    return b"" if levels is None else bytes([levels.number]) + levels.write()

@@ -81,12 +81,16 @@ def add_log_widths(codes, channels, offsets, steps, firsts, every, logs, gains):
 
 
 def converters_of_codes(
-    calibration: Calibration, descriptions: Sequence[Description], places: np.ndarray, codes: np.ndarray
+    calibration: Calibration,
+    descriptions: Sequence[Description],
+    places: np.ndarray,
+    codes: np.ndarray,
+    offsets: np.ndarray,
+    steps: np.ndarray,
 ) -> np.ndarray:
-    """The number of each channel's converter; places: the index of its description, or -1."""
+    """The number of each channel's converter; arguments as of `converters_of`, of any calibration."""
     if "offset" in calibration.metadata:
-        zeros, ones = np.zeros(len(places), np.int64), np.ones(len(places), np.int64)
-        return converters_of(calibration, [levels for levels, _ in descriptions], places, codes, zeros, ones)
+        return converters_of(calibration, [levels for levels, _ in descriptions], places, codes, offsets, steps)
     inner = [levels.inner if isinstance(levels, Scaled) else levels for levels, _ in descriptions]
     numbers = np.zeros(len(places), np.int64)
     if of_n1(calibration):
