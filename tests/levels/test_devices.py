@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 import sys
 import zlib
@@ -32,7 +33,7 @@ from spikey.files.settings import Settings
 from spikey.levels.affine import Affine
 from spikey.levels.registry import read_levels
 from spikey.levels.scaled import Patch, Scale, Scaled, find_scale
-from spikey.model.calibration import load
+from spikey.model.calibration import load, shipped
 from spikey.recording.simulate import adc_edges, simulate
 from spikey.report.calibration_report import Measured, Report
 from tools.device_table import Case, cases, measure
@@ -451,6 +452,47 @@ def test_raw_and_compressed_recordings_and_channels_that_are_none(n1_like, tmp_p
     ran("compress", tmp_path / "a.dat", tmp_path / "a.spky", *raw, "--preset", "fast")
     ran("calibrate", tmp_path / "a.spky", tmp_path / "spky.safetensors", "--rounds", 1)
     assert (tmp_path / "spky.safetensors").read_bytes() == (tmp_path / "raw.safetensors").read_bytes()
+
+
+def digitised(tables: list[np.ndarray], frames: int, scale: float, seed: int) -> np.ndarray:
+    """Noise as converters of these edges (codes + 1,), in LSB, deliver it, the middle code as 0; int16."""
+    noise = np.random.default_rng(seed).normal(0, scale, (frames, len(tables)))
+    return np.stack([np.searchsorted(t, noise[:, c]) - len(t) // 2 for c, t in enumerate(tables)], axis=1).astype("<i2")
+
+
+def test_several_converters_are_told_apart(tmp_path):
+    widths = np.exp(0.6 * np.random.default_rng(0).standard_normal((2, 400)))
+    edges = np.cumsum(widths, axis=1)
+    chips = [edges[chip] - edges[chip, 200] for chip in (0, 1) for _ in range(32)]
+    for seed in range(2):
+        digitised(chips, 4000, 15, seed).tofile(tmp_path / f"{seed}.dat")
+    raw = ["--channels", 64, "--rate", 30_000, "--dtype", "int16"]
+    paths = [tmp_path / "0.dat", tmp_path / "1.dat"]
+    facts = json.loads(ran("calibrate", *paths, tmp_path / "a.safetensors", *raw, "--json"))
+    assert facts["converters"] == 2 == load(tmp_path / "a.safetensors").converters and facts["family"] is None
+    assert facts["pays"] and [one["name"] for one in facts["held_out"]] == ["1.dat"]
+    packed = tmp_path / "a.spky"
+    sizes = []
+    for option in (tmp_path / "a.safetensors", "none"):
+        ran("compress", paths[1], packed, *raw, "-f", "--calibration", option)
+        sizes.append(packed.stat().st_size)
+    assert sizes[0] < 0.97 * sizes[1]
+
+
+def test_the_family_of_a_device_is_recognised(tmp_path):
+    (intan,) = shipped()
+    edges = intan.edges[1:] / 64 + intan.metadata["offset"]
+    noise = np.random.default_rng(1).normal(0, 30, (20_000, 4))
+    samples = (np.searchsorted(edges, noise, side="right") + intan.metadata["offset"]).astype("<i2")
+    samples[0] = -4000, 4000, 0, 0  # more codes than the adaptive model takes
+    samples.tofile(tmp_path / "a.dat")
+    raw = ["--channels", 4, "--rate", 30_000, "--dtype", "int16"]
+    text = ran("calibrate", tmp_path / "a.dat", tmp_path / "a.safetensors", *raw)
+    assert "converters  1; Intan RHD2000, correlation 0.9" in text and "8,001 codes" in text
+    ran("compress", tmp_path / "a.dat", tmp_path / "a.spky", *raw)
+    assert "Intan RHD2000, 1 converter" in ran("info", tmp_path / "a.spky")
+    ran("compress", tmp_path / "a.dat", tmp_path / "a.spky", *raw, "-f", "--calibration", "none")
+    assert re.search("code widths  none", ran("info", tmp_path / "a.spky"))
 
 
 @pytest.mark.parametrize(("name", "begins"), [("a.png", b"\x89PNG"), ("a.svg", b"<?xml"), ("a.PDF", b"%PDF")])

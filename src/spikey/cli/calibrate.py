@@ -93,14 +93,17 @@ def _say(output: Path, calibration: Calibration, report: Report) -> None:
     lines = {
         "recordings": f"{report.files:,} files, {report.channels:,} channels{left}, {report.samples:,} samples",
         "levels": f"{levels}; {len(counts):,} codes",
+        "converters": f"{report.converters}" + (f"; {report.family}" if report.family else ""),
         "codes seen": f"{(counts > 0).sum():,}; often enough to know their width: {len(report.known):,}",
         "widths": "; ".join(f"{name} % {value:.2f}" for name, value in spread.items()) + " LSB"
         if spread
         else "unknown",
         "period": f"{period[0]} codes (correlation {period[1]:.2f})" if period else "none found",
         "missing codes": f"{len(missing)}" + (f": {listed}" if len(missing) else ""),
-        "rounds": " > ".join(f"{bits:.4f}" for bits in report.rounds) + " bits per sample (ideal code length)",
     }
+    if report.rounds:
+        bits = " > ".join(f"{bits:.4f}" for bits in report.rounds)
+        lines["rounds"] = f"{bits} bits per sample (ideal code length)"
     if report.measured:
         held = f"{report.plain:.4f} bits per sample without, {report.plain - report.saving:.4f} with a calibration"
         lines["held out"] = f"{len(report.measured):,} recordings: {held}; due to widths: {report.of_widths:.4f}"

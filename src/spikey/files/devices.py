@@ -16,7 +16,7 @@ from spikey.levels.affine import Affine, spanning
 from spikey.levels.contract import Levels
 from spikey.levels.n1 import N1_CODES, N1Levels
 from spikey.levels.registry import find_levels
-from spikey.model.calibration import MOST_CODES
+from spikey.model.calibration import LARGEST_ALPHABET
 from spikey.recording.raw import open_raw
 from spikey.recording.simultaneous import simultaneous
 from spikey.recording.wav import open_wav
@@ -75,12 +75,17 @@ class Device:
             if len(channel) and _possible(find_levels(channel)) and self._fits(channel)
         ]
 
+    def samples_of(self, path: Path) -> np.ndarray:
+        """The first frames of one file, with all of its channels, (frames, channels)."""
+        with self.opened(path) as source:
+            return np.asarray(source.read(0, min(source.frames, FRAMES)))
+
     def _fits(self, channel: np.ndarray) -> bool:
         return not isinstance(self.levels, Affine) or self.levels.fits(channel)
 
 
 def device_of(paths: list[Path], opened: Opener = open_wav) -> Device:
-    """Find the one map of levels that fits the channels of all files; UsageError where there is none of at most 4,096.
+    """Find the one map of levels that fits the channels of all files; UsageError where there is none of at most 65,536.
 
     Channels of few values or of values off any grid are left out. Raises DataError for files without integers.
     """
@@ -98,24 +103,24 @@ def device_of(paths: list[Path], opened: Opener = open_wav) -> Device:
         raise UsageError("there are no samples to estimate a calibration from")
     if not found:
         raise UsageError(
-            f"none of the {left_out:,} channels has {FEWEST_CODES} to {MOST_CODES:,} evenly spaced levels, for which "
-            "widths can be estimated"
+            f"none of the {left_out:,} channels has {FEWEST_CODES} to {LARGEST_ALPHABET:,} evenly spaced levels, for "
+            "which widths can be estimated"
         )
     even = [levels for levels in found if isinstance(levels, Affine)]
     if not even:
         return Device(paths, N1Levels(), opened, left_out)
     common = spanning([*even, *([Affine(N1_CODES, 0)] if len(even) < len(found) else [])])
-    if common.alphabet > MOST_CODES or len(even) < len(found):
+    if common.alphabet > LARGEST_ALPHABET or len(even) < len(found):
         raise UsageError(
             f"the recordings use {common.alphabet:,} levels; "
-            f"widths can be estimated for {FEWEST_CODES} to {MOST_CODES:,}"
+            f"widths can be estimated for {FEWEST_CODES} to {LARGEST_ALPHABET:,}"
         )
     return Device(paths, common, opened, left_out)
 
 
 def _possible(levels: Levels) -> bool:
     """Whether a channel may be a converter's whose widths can be estimated."""
-    even = isinstance(levels, Affine) and FEWEST_CODES <= levels.alphabet <= MOST_CODES
+    even = isinstance(levels, Affine) and FEWEST_CODES <= levels.alphabet <= LARGEST_ALPHABET
     return isinstance(levels, N1Levels) or even
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from spikey.base.errors import UsageError
 from spikey.codec.code_widths import COARSEST, Round, calibrate
 from spikey.codec.encode import encode_block
 from spikey.codec.method import LPC
@@ -20,14 +20,12 @@ from spikey.coding.packed_bytes import pack_bytes
 from spikey.files.devices import Device
 from spikey.levels.contract import Levels
 from spikey.levels.n1 import N1Levels
-from spikey.model.calibration import Calibration
+from spikey.model.calibration import MOST_CODES, Calibration
 from spikey.model.density import uniform_edges
 from spikey.model.fixed_point import UNIT
-from spikey.recording.simultaneous import groups
+from spikey.report.converters import Family, Held, learn_device, recognise, widths_in
+from spikey.report.held_out import split
 
-HELD = 4  # every so manieth recording is measured, or the last so manieth part of a single one
-MOST_LEARNED = 1 << 22  # samples that the widths of the measurement are learned from
-MOST_MEASURED = 1 << 22
 ENOUGH = 200  # samples of a code that tell its width to 7 %
 SHARE = 0.05  # of a code's ideal count, below which it is called missing
 PERIODIC = 0.5  # autocorrelation of log widths
@@ -55,7 +53,8 @@ class Report:
     """Everything that `spikey calibrate` says.
 
     widths (codes,): LSB. counts (codes,): samples of each code. rounds: ideal bits per sample before each round.
-    measured: the held-out recordings. cost: bytes that the calibration adds to a file that carries it.
+    measured: the held-out recordings. cost: bytes that the calibration adds to a file that carries it. converters: that
+    have tables; `widths` are their mean. family: of devices with such widths.
     """
 
     files: int
@@ -67,6 +66,8 @@ class Report:
     rounds: list[float] = field(default_factory=list)
     measured: list[Measured] = field(default_factory=list)
     cost: int = 0
+    converters: int = 1
+    family: Family | None = None
 
     @property
     def samples(self) -> int:
@@ -153,6 +154,8 @@ class Report:
             "channels_left_out": self.left_out,
             "samples": self.samples,
             "levels": self.levels,
+            "converters": self.converters,
+            "family": None if self.family is None else asdict(self.family),
             "codes": len(self.widths),
             "codes_seen": int(np.count_nonzero(self.counts)),
             "codes_known": len(self.known),
@@ -213,6 +216,12 @@ def study(
     for channel in device:
         counts += np.bincount(channel, minlength=len(counts))
         changes.append(float(np.abs(np.diff(channel)).mean()) if len(channel) > 1 else 0.0)
+    try:
+        found = learn_device(device, rounds, metadata)
+    except UsageError:  # recordings that are not on one grid
+        found = None
+    if found is not None and (found[0].converters > 1 or device.levels.alphabet > MOST_CODES):
+        return found[0], _report_on(device, counts, len(changes), *found)
     coarsest = _coarsest(changes)
     calibration = calibrate(device, device.levels.alphabet, rounds, metadata=metadata, progress=keep, coarsest=coarsest)
     report = Report(
@@ -225,13 +234,31 @@ def study(
         rounds=[done.bits_per_sample for done in seen],
         cost=len(pack_bytes(calibration.to_bytes(), 4)),
     )
-    learned, held = _split(device)
+    report.family = recognise(report.widths, report.known, device.levels)
+    learned, held = split(device)
     if any(map(len, learned)) and held:
         apart = calibrate(
             learned, device.levels.alphabet, rounds, metadata=metadata, progress=progress, coarsest=coarsest
         )
         report.measured = [_measure(name, parts, device.levels, apart) for name, parts in held]
     return calibration, report
+
+
+def _report_on(device: Device, counts: np.ndarray, channels: int, calibration: Calibration, held: list[Held]) -> Report:
+    """The report on a calibration of several converters, or of very many codes."""
+    report = Report(
+        files=len(device.paths),
+        channels=channels,
+        left_out=device.left_out,
+        levels=device.levels.describe(),
+        widths=widths_in(calibration, device.levels),
+        counts=counts,
+        measured=[Measured(one.name, one.samples, one.plain, one.plain, one.calibrated) for one in held],
+        cost=len(pack_bytes(calibration.to_bytes(), 4)),
+        converters=calibration.converters,
+    )
+    report.family = recognise(report.widths, report.known, device.levels)
+    return report
 
 
 def _coarsest(changes: list[float]) -> int:
@@ -241,51 +268,6 @@ def _coarsest(changes: list[float]) -> int:
     while found < MOST_COARSE and found < 2 * typical:
         found *= 2
     return found
-
-
-def _split(device: Device) -> tuple[list[np.ndarray], list[tuple[str, list[np.ndarray]]]]:
-    """Channels to learn from, and held-out recordings with their channels, that have nothing to do with each other."""
-    together = groups(device.paths, device.opened)
-    if len(together) == 1:
-        channels = [channel for path in together[0] for channel in device.channels_of(path)]
-        cuts = [len(channel) - len(channel) // HELD for channel in channels]
-        learned = [channel[:cut] for channel, cut in zip(channels, cuts, strict=True)]
-        late = [channel[cut:] for channel, cut in zip(channels, cuts, strict=True)]
-        share = max(MOST_MEASURED // max(len(late), 1), 1)
-        names = [f"channel {index}, its last quarter" for index in range(len(late))]
-        held = [(name, [part[:share]]) for name, part in zip(names, late, strict=True) if len(part) > 1]
-        return _up_to(learned, MOST_LEARNED), held
-    held_groups = together[HELD - 1 :: HELD] or together[-1:]
-    measured = [path for group in held_groups for path in group]
-    others = [path for group in together if group not in held_groups for path in group]
-    found: list[tuple[str, list[np.ndarray]]] = []
-    room = MOST_MEASURED
-    for path in _spread(measured):
-        parts = device.channels_of(path)
-        size = sum(map(len, parts))
-        if size > 1 and (room >= size or not found):
-            found.append((path.name, parts))
-            room -= size
-        if room <= 0:
-            break
-    learned = []
-    for path in _spread(others):
-        learned += device.channels_of(path)
-        if sum(map(len, learned)) >= MOST_LEARNED:
-            break
-    return _up_to(learned, MOST_LEARNED), found
-
-
-def _spread(paths: list[Path]) -> list[Path]:
-    """The same in an order of which any beginning is spread over all of them."""
-    order = sorted(range(len(paths)), key=lambda i: int(f"{i:032b}"[::-1], 2))
-    return [paths[index] for index in order]
-
-
-def _up_to(channels: list[np.ndarray], samples: int) -> list[np.ndarray]:
-    """The channels, each cut alike where they are more than so many samples altogether."""
-    total = sum(map(len, channels))
-    return channels if total <= samples else [channel[: len(channel) * samples // total] for channel in channels]
 
 
 def _measure(name: str, channels: list[np.ndarray], levels: Levels, calibration: Calibration) -> Measured:
