@@ -42,16 +42,22 @@ def smallest(samples: np.ndarray, preset: str = "fast") -> bytes:
 
 def parts_of(samples: np.ndarray) -> Parts:
     """Of a block that is coded as interpolated, and smaller for it."""
+    return taken_apart(samples)[0]
+
+
+def taken_apart(samples: np.ndarray) -> tuple[Parts, int]:
+    """The parts, and the bytes of the payload."""
     payload, plain = smallest(samples), encode_block(samples, FAST)
     assert predictor_in(payload) == "interpolated"
     assert plain is None or len(payload) < len(plain)
-    return parse(Payload(payload, *samples.shape, samples.dtype))
+    return parse(Payload(payload, *samples.shape, samples.dtype)), len(payload)
 
 
 def bits_between(samples: np.ndarray) -> float:
-    """Bits for each frame that was not sampled."""
-    between = parts_of(samples).between
-    return 8 * len(between.data) / (between.frames * between.count)
+    """Bits for each frame that was not sampled, those of the filter included."""
+    parts, size = taken_apart(samples)
+    size -= len(parts.sampled.data) + (0 if parts.rest is None else len(parts.rest.data))
+    return 8 * size / (len(parts.pattern.others) * len(parts.channels))
 
 
 @pytest.mark.parametrize("rounding", ROUNDINGS)
