@@ -62,7 +62,7 @@ def _inputs() -> tuple[bytes, ...]:
 
 
 def inputs() -> list[bytes]:
-    """Payloads of all factors, of floats, with channels that are not interpolated, of several groups, with lists or not."""
+    """Payloads of all factors, of floats, with other channels, of several groups, with lists and without."""
     return list(_inputs())
 
 
