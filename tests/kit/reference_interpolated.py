@@ -22,7 +22,8 @@ def decode_interpolated(payload, frames, count, tables, sample_type):
     factor = fields.varint() + 2
     assert factor <= 4
     behind, runs = read_runs(fields, frames, factor)
-    predict, offset, step, side, apart = read_filter(fields, factor, width)
+    predict, offset, step, side, flags = read_filter(fields, factor, width)
+    apart, listed = flags & 8, flags & 16
     others = []
     for _ in range(fields.varint()):
         others.append((others[-1] + 1 if others else 0) + fields.varint())
@@ -30,17 +31,20 @@ def decode_interpolated(payload, frames, count, tables, sample_type):
     assert inside and all(channel < count for channel in others)
     contexts = contexts_of(behind, runs, side) if apart else [None] * frames
     numbers = Numbers(fields.take(fields.varint())) if apart else None
-    sizes = [fields.varint() for _ in range(2 if others else 1)]
+    sizes = [fields.varint() for _ in range((not listed) + bool(others))]
     checksums = [fields.u32() for _ in range(len(sizes) + 1)]
     assert zlib.crc32(payload[: fields.at]) == fields.u32()
     payloads = [fields.take(size) for size in [*sizes, len(payload) - fields.at - sum(sizes)]]
     assert [zlib.crc32(one) for one in payloads] == checksums and all(one[0] & 15 == 7 for one in payloads)
     left = sum(d > 0 and context is None for d, context in zip(behind, contexts, strict=True))
-    assert left
+    assert left or listed
     sampled = decode_wide(payloads[0], behind.count(0), len(inside), tables, sample_type)
-    between = decode_wide(payloads[1], left, len(inside), tables, OF_BITS[width])
+    if apart:
+        edges, exceptions = read_numbers(numbers, contexts, len(inside), left, listed)
+    between = exceptions if listed else decode_wide(payloads[1], left, len(inside), tables, OF_BITS[width])
     values = [[] for _ in range(count)]
-    for channel, known, differences in zip(inside, sampled, between, strict=True):
+    for place, (channel, known, differences) in enumerate(zip(inside, sampled, between, strict=True)):
+        numbers = iter(edges[place]) if apart else None
         known_numbers = [(integer(value, scale, sample_type) - offset) // step for value in known]
         known, differences, before = iter(known), iter(differences), 0
         for d, context in zip(behind, contexts, strict=True):
@@ -48,13 +52,13 @@ def decode_interpolated(payload, frames, count, tables, sample_type):
                 before += 1
                 values[channel].append(next(known))
             else:
-                b = next(differences) if context is None else numbers.signed(context)
+                b = next(differences if context is None else numbers)
                 m = ((predict(known_numbers, before, d) + b) * step + offset) % 2**width
                 if m >= 2 ** (width - 1) and (scale or SIGNED[sample_type]):
                     m -= 2**width
                 values[channel].append(m if scale is None else scaled(m, scale))
     if others:
-        rest = decode_wide(payloads[2], frames, len(others), tables, sample_type)
+        rest = decode_wide(payloads[-1], frames, len(others), tables, sample_type)
         for channel, known in zip(others, rest, strict=True):
             values[channel] = known
     return values
@@ -109,10 +113,24 @@ def contexts_of(behind, runs, side):
     return contexts
 
 
+def read_numbers(numbers, contexts, count, left, listed):
+    """Of each channel its edges, and what is listed of other frames."""
+    edges, exceptions = [], []
+    for _ in range(count):
+        edges.append([numbers.signed(context) for context in contexts if context is not None])
+        exceptions.append([0] * left)
+        i = numbers.number(32) if listed else left
+        while i < left:
+            exceptions[-1][i] = numbers.signed(33)
+            i += 1 + numbers.number(32)
+        assert i == left
+    return edges, exceptions
+
+
 def read_filter(fields, factor, width):
     side, flags, bits = fields.varint() + 1, fields.u8(), fields.varint()
     rule = flags & 3
-    assert side <= 32 and flags < 16 and rule < 3 and bits <= 40
+    assert side <= 32 and flags < 32 and flags & 24 != 16 and rule < 3 and bits <= 40
     bias = 0 if rule == 2 else fields.signed()
     total = (factor - 1) * 2 * side
     taps = [fields.signed() for _ in range((total + 1) // 2 if flags & 4 else total)]
@@ -136,4 +154,4 @@ def read_filter(fields, factor, width):
             p += 2 * part > 2**bits or (2 * part == 2**bits and p % 2)
         return clamp(p, low, high)
 
-    return predict, offset, step, side, bool(flags & 8)
+    return predict, offset, step, side, flags

@@ -9,6 +9,7 @@ import random
 import zlib
 from collections.abc import Sequence
 from functools import cache
+from unittest import mock
 
 import numpy as np
 from fuzzing import wide
@@ -52,14 +53,16 @@ def _inputs() -> tuple[bytes, ...]:
             samples[:, 1] = rng.normal(0, 9, len(samples)).round()
         kind = samples.astype(np.int16)
         kind = kind if gain is None else kind.astype(np.float32) * np.float32(gain)
-        (block,) = engine.encode([Block(kind, None)], Method(), [None])
-        assert block is not None, "a seed that is not interpolated"
-        found.append(wide.input_of(block.payload, kind))
+        for seldom in (engine.SELDOM, -1):
+            with mock.patch.object(engine, "SELDOM", seldom):
+                (block,) = engine.encode([Block(kind, None)], Method(), [None])
+            assert block is not None, "a seed that is not interpolated"
+            found.append(wide.input_of(block.payload, kind))
     return tuple(found)
 
 
 def inputs() -> list[bytes]:
-    """Payloads of all factors, of floats, with channels that are not interpolated, and of several groups."""
+    """Payloads of all factors, of floats, with other channels, of several groups, with lists and without."""
     return list(_inputs())
 
 

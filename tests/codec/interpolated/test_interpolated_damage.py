@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -41,8 +42,10 @@ def encoded(samples: np.ndarray) -> bytes:
     return block.payload
 
 
-PAYLOAD = encoded(SAMPLES)
+LISTED = encoded(SAMPLES)
 SMALL = encoded(SAMPLES[:, :2])
+with mock.patch.object(engine, "SELDOM", -1):  # so that nothing is listed
+    PAYLOAD = encoded(SAMPLES)
 
 
 def payload_of(data: bytes, like: np.ndarray = SAMPLES) -> Payload:
@@ -88,8 +91,21 @@ def test_no_changed_bit_gives_other_samples_of_some_channels():
 def inner() -> list[Payload]:
     """The payloads in it."""
     parts = parse(payload_of(PAYLOAD))
-    assert parts.rest is not None
+    assert parts.between is not None and parts.rest is not None
     return [parts.sampled, parts.between, parts.rest]
+
+
+def test_no_changed_bit_of_a_list_gives_other_samples():
+    parts = parse(payload_of(LISTED))
+    assert parts.between is None and parts.rest is not None
+    for place in range(len(LISTED) - len(parts.sampled.data) - len(parts.rest.data)):
+        changed = bytearray(LISTED)
+        changed[place] ^= 1 << place % 8
+        with pytest.raises(DataError):
+            engine.decode_some(payload_of(bytes(changed)), Lookup(), [0])
+    found, damaged = engine.decode_some(payload_of(LISTED), Lookup(), [41, 3, 0])
+    assert not damaged
+    np.testing.assert_array_equal(found, SAMPLES[:, [41, 3, 0]])
 
 
 def test_a_damaged_group_loses_only_itself():
@@ -195,6 +211,7 @@ def test_what_the_following_changes_is_right():
         {"side": 1 << 50},
         {"flags": 3},
         {"flags": 16},
+        {"flags": 32},
         {"bits": 41},
         {"bias": (1 << 60) + 1},
         {"bias": -(1 << 61)},
@@ -247,6 +264,9 @@ def test_edges_of_any_bytes_are_numbers():
         np.testing.assert_array_equal(found[::2], like[::2])
     fails(front_of(flags=8, edges=varint(1 << 40), payloads=[INNER[0], between]), like)
     fails(front_of(flags=8, edges=varint(0)), like)
+    fails(
+        front_of(flags=24, edges=varint(0), sizes=(), payloads=INNER[:1]), like
+    )  # zeros are gaps beyond the last frame
     far = {"side": 32, "taps": (0,) * 64, "flags": 8, "edges": varint(0)}
     text = fails(front_of(**far, runs=(0, *[39, 0] * 29)), like)  # runs so short that all frames are edges
     assert text.endswith("in a way that this version does not know")

@@ -42,16 +42,22 @@ def smallest(samples: np.ndarray, preset: str = "fast") -> bytes:
 
 def parts_of(samples: np.ndarray) -> Parts:
     """Of a block that is coded as interpolated, and smaller for it."""
+    return taken_apart(samples)[0]
+
+
+def taken_apart(samples: np.ndarray) -> tuple[Parts, int]:
+    """The parts, and the bytes of the payload."""
     payload, plain = smallest(samples), encode_block(samples, FAST)
     assert predictor_in(payload) == "interpolated"
     assert plain is None or len(payload) < len(plain)
-    return parse(Payload(payload, *samples.shape, samples.dtype))
+    return parse(Payload(payload, *samples.shape, samples.dtype)), len(payload)
 
 
 def bits_between(samples: np.ndarray) -> float:
-    """Bits for each frame that was not sampled."""
-    between = parts_of(samples).between
-    return 8 * len(between.data) / (between.frames * between.count)
+    """Bits for each frame that was not sampled, those of the filter included."""
+    parts, size = taken_apart(samples)
+    size -= len(parts.sampled.data) + (0 if parts.rest is None else len(parts.rest.data))
+    return 8 * size / (len(parts.pattern.others) * len(parts.channels))
 
 
 @pytest.mark.parametrize("rounding", ROUNDINGS)
@@ -118,13 +124,14 @@ def test_lost_frames_move_the_phase():
     assert abs(first - 9000) < 12 and (first + phase) % 3 == 1
 
 
-def test_clipped_samples():
-    for rails in (None, (-3000, 3000)):
-        analog = sampled(15_000, 8, size=300, seed=3)
-        analog[6000:6300, :4] *= 30
-        samples = interpolated(np.clip(analog, -3000, 3000), half_band(), rails=rails)
-        assert (np.abs(samples) >= 3000).sum() > 500
-        assert bits_between(samples.astype(np.int16)) < 0.1
+@pytest.mark.parametrize("taps", [half_band(), windowed_sinc(3, 8)], ids=["by 2", "by 3"])
+@pytest.mark.parametrize("rails", [None, (-3000, 3000)], ids=["before", "before and after"])
+def test_clipped_samples(taps, rails):
+    analog = sampled(15_000, 8, size=300, seed=3)
+    analog[6000:6300, :4] *= 30
+    samples = interpolated(np.clip(analog * 3, -3000, 3000), taps, rails=rails)
+    assert (np.abs(samples) >= 3000).sum() > 2000
+    assert bits_between(samples.astype(np.int16)) < 0.1
 
 
 def test_what_the_filter_does_not_predict_comes_back():

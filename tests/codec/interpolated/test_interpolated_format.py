@@ -44,6 +44,11 @@ SIGNALS = {
     "float": mixed().astype(np.float32) * np.float32(0.195),
     "double": interpolated(sampled(300, 2), LINEAR) * 0.25 + 7.125,
 }
+SIGNALS["far"] = SIGNALS["linear, to even"].astype(np.int32)
+SIGNALS["far"][3] = 1 << 30
+SIGNALS["often"] = SIGNALS["linear, down"] + np.random.default_rng(2).integers(0, 2, (600, 2), np.int16) * np.int16(
+    [[0], [1]] * 300
+) * (np.arange(600)[:, None] % 4 == 1)
 SIGNALS["float"][::2][30:40, 1] = np.nan
 
 
@@ -72,6 +77,8 @@ def test_the_signals_contain_what_there_is():
     assert {parts.pattern.factor for parts in found.values()} == {2, 3, 4}
     assert {len(parts.pattern.runs) for parts in found.values()} == {1, 2}
     assert {len(parts.others) for parts in found.values()} >= {0, 2}
+    ways = {(parts.contexts is None, parts.between is None) for parts in found.values()}
+    assert ways == {(False, True), (False, False), (True, False)}
     assert found["coarse"].step == 25 and found["double"].scale.offset != 0
     assert not found["unsymmetric"].filter.symmetric
 

@@ -102,7 +102,7 @@ def _first_look(stretch: np.ndarray, dtype: np.dtype, factor: int) -> tuple[np.n
     side = min(FIRST_SIDE, numbers.shape[1] // (12 * factor))
     errors = np.empty((len(numbers), factor))
     for channel, out in zip(numbers, errors, strict=True):
-        kernels.phase_errors((channel - channel[0]).astype(np.float64), factor, side, out)
+        kernels.steady_errors((channel - channel[0]).astype(np.float64), factor, side, np.empty(4), out)
     seeming = np.flatnonzero([kernels.seems(each, 1) for each in errors])
     if not len(seeming):
         return None

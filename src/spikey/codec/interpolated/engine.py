@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from spikey.base.errors import DataError
 from spikey.base.workers import each
 from spikey.codec.interpolated.detect import Found, detect
-from spikey.codec.interpolated.edges import MOST, edges_of, write_edges
+from spikey.codec.interpolated.edges import MOST, edges_of, write_numbers
 from spikey.codec.interpolated.integers import (
     difference_type,
     find_common_scale,
@@ -26,6 +26,7 @@ from spikey.codec.survey import Block
 from spikey.codec.wide import engine as wide
 from spikey.levels.scaled import Scale
 
+SELDOM = 0.1  # of predictions are wrong where a list of those may pay
 TOGETHER = 8  # channels that a thread takes at a time
 PER_CHANNEL = ("orders", "scale_rates", "shapes")  # facts of the wide engine
 
@@ -61,17 +62,16 @@ def _encode(block: Block, method: Method) -> EncodedBlock | None:
     pattern, channels = found.pattern, found.channels
     others = np.setdiff1d(np.arange(samples.shape[1]), channels)
     sampled = samples[pattern.sampled][:, channels]
-    edges, between = _split(_differences(integers, found), found)
-    inner = [
-        Block(np.ascontiguousarray(sampled), block.calibration, block.placed),
-        Block(between, None, block.placed),
-    ]
+    inner = [Block(np.ascontiguousarray(sampled), block.calibration, block.placed)]
     if len(others):
         inner.append(Block(np.ascontiguousarray(samples[:, others]), block.calibration, block.placed))
     coded = [one for one in wide.encode(inner, method, [None] * len(inner)) if one is not None]
-    if len(coded) < len(inner):
+    left = _left(_differences(integers, found), found, method)
+    if len(coded) < len(inner) or left is None:
         return None
-    payload = write(found, scale, edges, others, [one.payload for one in coded])
+    payloads = [one.payload for one in coded]
+    payloads[1:1] = left.payloads
+    payload = write(found, scale, left.numbers, left.listed, others, payloads)
     if len(payload) >= samples.nbytes:
         return None
     return EncodedBlock(payload, calibrated=any(one.calibrated for one in coded))
@@ -95,13 +95,29 @@ def _differences(integers: np.ndarray, found: Found) -> np.ndarray:
     return out
 
 
-def _split(differences: np.ndarray, found: Found) -> tuple[bytes | None, np.ndarray]:
-    """What is left near the ends of runs, coded, and of other frames; None and of all where those cannot be apart."""
-    near, contexts = edges_of(found.pattern, found.filter.side)
-    some = differences[near].astype(np.int64)
-    if near.all() or (np.abs(some) >= MOST).any():
-        return None, differences
-    return write_edges(some, contexts), np.ascontiguousarray(differences[~near])
+class Left(NamedTuple):
+    """What a filter leaves, coded: numbers, whether they are all of it, and else a payload of the predictor wide."""
+
+    numbers: bytes | None
+    listed: bool
+    payloads: list[bytes]
+
+
+def _left(differences: np.ndarray, found: Found, method: Method) -> Left | None:
+    """What a filter leaves, in as few bytes as one way or the other takes; None where it is not compressible."""
+    contexts = edges_of(found.pattern, found.filter.side)
+    inside = differences[contexts < 0]
+    apart = bool((np.abs(differences.astype(np.int64)) < MOST).all())
+    ways = []
+    if apart and np.count_nonzero(inside) <= SELDOM * inside.size:
+        ways.append(Left(write_numbers(differences, contexts, True), True, []))
+    if len(inside):
+        numbers = write_numbers(differences, contexts, False) if apart else None
+        rest = np.ascontiguousarray(inside) if apart else differences
+        (coded,) = wide.encode([Block(rest, None)], method, [None])
+        if coded is not None:
+            ways.append(Left(numbers, False, [coded.payload]))
+    return min(ways, key=lambda way: len(way.numbers or b"") + sum(map(len, way.payloads)), default=None)
 
 
 def _shares(count: int) -> list[range]:
@@ -109,18 +125,19 @@ def _shares(count: int) -> list[range]:
 
 
 def _restored(
-    parts: Parts, places: np.ndarray, sampled: np.ndarray, differences: np.ndarray, samples: np.ndarray
+    parts: Parts, places: np.ndarray, sampled: np.ndarray, differences: np.ndarray | None, samples: np.ndarray
 ) -> None:
     """Fill in samples (frames, channels) from the sampled frames and what the filter leaves of those between.
 
-    places: of the channels, among those that are interpolated.
+    places: of the channels, among those that are interpolated. differences: those of the predictor wide, if there are.
     """
     pattern = parts.pattern
-    if parts.edges is not None:
-        near, edges = parts.edges
-        rest, differences = differences, np.empty((len(near), len(places)), differences.dtype)
-        differences[~near] = rest
-        differences[near] = edges[:, places]
+    if parts.contexts is not None and parts.numbers is not None:
+        rest, differences = differences, parts.numbers[places].T
+        if rest is not None:
+            differences = np.ascontiguousarray(differences)
+            differences[parts.contexts < 0] = rest
+    assert differences is not None
     samples[pattern.sampled] = sampled
     between = np.empty(differences.shape, samples.dtype)
 
@@ -145,7 +162,8 @@ def decode(payloads: Sequence[Payload], lookup: Lookup) -> list[np.ndarray]:
 def _decode(payload: Payload, lookup: Lookup) -> np.ndarray:
     parts = parse(payload)
     samples = np.empty((payload.frames, payload.count), payload.dtype)
-    sampled, differences = wide.decode([parts.sampled, parts.between], lookup)
+    (sampled,) = wide.decode([parts.sampled], lookup)
+    differences = None if parts.between is None else wide.decode([parts.between], lookup)[0]
     inside = samples if parts.rest is None else np.empty((payload.frames, len(parts.channels)), payload.dtype)
     _restored(parts, np.arange(len(parts.channels)), sampled, differences, inside)
     if parts.rest is not None:
@@ -170,28 +188,33 @@ def decode_some(payload: Payload, lookup: Lookup, channels: Sequence[int]) -> tu
     hit = np.flatnonzero(np.isin(wanted, parts.channels))
     if len(hit):
         places = np.searchsorted(parts.channels, wanted[hit])
-        sampled, first = _some(parts.sampled, parts.right[0], lookup, places)
-        differences, second = _some(parts.between, parts.right[1], lookup, places)
+        sampled, lost = _some(parts.sampled, parts.right, lookup, places)
+        differences = None
+        if parts.between is not None:
+            differences, more = _some(parts.between, parts.right, lookup, places)
+            lost = lost | more
         found = np.empty((payload.frames, len(hit)), payload.dtype)
         _restored(parts, places, sampled, differences, found)
-        damaged[hit] = first | second
+        damaged[hit] = lost
         samples[:, hit] = found
     hit = np.flatnonzero(np.isin(wanted, parts.others))
     if len(hit) and parts.rest is not None:
         samples[:, hit], damaged[hit] = _some(
-            parts.rest, parts.right[2], lookup, np.searchsorted(parts.others, wanted[hit])
+            parts.rest, parts.right, lookup, np.searchsorted(parts.others, wanted[hit])
         )
     samples[:, damaged] = 0
     return samples, sorted(wanted[damaged].tolist())
 
 
-def _some(payload: Payload, right: bool, lookup: Lookup, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _some(
+    payload: Payload, right: dict[str, bool], lookup: Lookup, places: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Samples of some channels of a payload, and which of them are damaged: where its checksum is wrong and it has no
     groups with checksums of their own, all are.
     """
     nothing = np.zeros((payload.frames, len(places)), payload.dtype), np.ones(len(places), bool)
     try:
-        if not right and len(wide.groups(payload)) == 1:
+        if not right[payload.what.rpartition(", ")[2]] and len(wide.groups(payload)) == 1:
             return nothing
         samples, damaged = wide.decode_some(payload, lookup, places.tolist())
     except DataError:
@@ -227,7 +250,9 @@ def facts(payload: Payload, lookup: Lookup) -> Facts:
         "taps": (parts.filter.taps / 2.0**parts.filter.bits).round(6).tolist(),
         "bytes": {
             "sampled": len(parts.sampled.data),
-            "between": len(parts.between.data),
+            "between": len(payload.data)
+            - len(parts.sampled.data)
+            - (0 if parts.rest is None else len(parts.rest.data)),
             "other_channels": 0 if parts.rest is None else len(parts.rest.data),
         },
         "coder": found[0][1].method["coder"],

@@ -194,6 +194,7 @@ def glance(x, side, least, rank, errors):
     """
     count, frames = x.shape
     activity = np.empty(count, np.float64)
+    scratch = np.empty(4, np.float64)
     clipped = 0
     moves = 0
     for c in range(count):
@@ -222,7 +223,7 @@ def glance(x, side, least, rank, errors):
         found = 0
         c = order[moving + int(rank * (count - moving))]
         for factor in range(2, 5):
-            phase_errors(x[c], factor, side, errors)
+            steady_errors(x[c], factor, side, scratch, errors)
             if seems(errors[:factor], step_of(x[c])):
                 found |= 1 << factor
     return found
@@ -236,6 +237,30 @@ def rails(x):
     for t in range(1, len(x)):
         found |= x[t] == x[t - 1] and (x[t] == low or x[t] == high)
     return found
+
+
+@called
+def within_rails(x):
+    """Where the longest stretch between clipped samples begins and ends: all of what is not clipped."""
+    if not rails(x):
+        return 0, len(x)
+    low, high = x.min(), x.max()
+    first, best, end = 0, 0, 0
+    for t in range(len(x) + 1):
+        if t == len(x) or x[t] == low or x[t] == high:
+            if t - first > end - best:
+                best, end = first, t
+            first = t + 1
+    return best, end
+
+
+@kernel
+def steady_errors(x, factor, side, found, out):
+    """`phase_errors` of the longest stretch between clipped samples, by the phases of all of x; `found` is scratch."""
+    first, end = within_rails(x)
+    phase_errors(x[first:end], factor, side, found[:factor])
+    for phase in range(factor):
+        out[(first + phase) % factor] = found[phase]
 
 
 @called

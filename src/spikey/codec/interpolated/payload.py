@@ -10,7 +10,7 @@ import numpy as np
 from spikey.base.errors import DataError
 from spikey.base.wire import Cursor, varint, zigzag
 from spikey.codec.interpolated.detect import Found
-from spikey.codec.interpolated.edges import edges_of, read_edges
+from spikey.codec.interpolated.edges import edges_of, read_numbers
 from spikey.codec.interpolated.filters import MOST_BITS, MOST_SIDE, Filter, most_weight
 from spikey.codec.interpolated.integers import difference_type, read_scale, suitable, write_scale
 from spikey.codec.interpolated.kernels import EVEN
@@ -19,7 +19,7 @@ from spikey.codec.payload import NUMBER, Payload
 from spikey.codec.registry import PREDICTORS
 from spikey.levels.scaled import Scale
 
-SYMMETRIC, APART = 4, 8  # bits above those of the rule
+SYMMETRIC, APART, LISTED = 4, 8, 16  # bits above those of the rule
 MOST_FACTOR = 4
 CHECKSUM_BYTES = 4
 FRAMES_A_RUN = 4  # at least, on average
@@ -29,11 +29,11 @@ FRAMES_A_RUN = 4  # at least, on average
 class Parts:
     """A payload taken apart. scale: of floats.
 
-    edges: which of the frames between are near the ends of runs, and what the filter leaves of them, int64 (frames,
-    channels); None where they are among the others. channels, others: those that are interpolated, and those that are
-    not, int64. sampled, between, rest: payloads of the predictor wide: of the sampled frames of `channels`, of what
-    their filter leaves of the other ones, and of `others`, None where there are none. right: whether each of these is
-    as its checksum has it.
+    contexts: of frames between that are near the ends of runs, -1 of others; None where they are not apart. numbers:
+    what the filter leaves of them, int32 (channels, frames). channels, others: those that are interpolated, and those
+    that are not, int64. sampled, between, rest: payloads of the predictor wide: of the sampled frames of `channels`, of
+    what their filter leaves of the other ones, None where `numbers` have all, and of `others`, None where there are
+    none. right: by name, whether each of these is as its checksum has it.
     """
 
     pattern: Pattern
@@ -41,17 +41,20 @@ class Parts:
     filter: Filter
     offset: int
     step: int
-    edges: tuple[np.ndarray, np.ndarray] | None
+    contexts: np.ndarray | None
+    numbers: np.ndarray | None
     channels: np.ndarray
     others: np.ndarray
     sampled: Payload
-    between: Payload
+    between: Payload | None
     rest: Payload | None
-    right: list[bool]
+    right: dict[str, bool]
 
 
-def write(found: Found, scale: Scale | None, edges: bytes | None, others: np.ndarray, payloads: list[bytes]) -> bytes:
-    """A payload. edges: what `write_edges` gave, None where it was not used."""
+def write(
+    found: Found, scale: Scale | None, numbers: bytes | None, listed: bool, others: np.ndarray, payloads: list[bytes]
+) -> bytes:
+    """A payload. numbers: what `write_numbers` gave, None where it was not used."""
     pattern, filtered = found.pattern, found.filter
     out = [bytes([PREDICTORS["interpolated"].number]), write_scale(scale)]
     out += [varint(pattern.factor - 2), varint(len(pattern.runs) - 1)]
@@ -62,7 +65,7 @@ def write(found: Found, scale: Scale | None, edges: bytes | None, others: np.nda
     symmetric, taps = filtered.symmetric, filtered.taps.ravel()
     out += [
         varint(filtered.side - 1),
-        bytes([filtered.rule | SYMMETRIC * symmetric | APART * (edges is not None)]),
+        bytes([filtered.rule | SYMMETRIC * symmetric | APART * (numbers is not None) | LISTED * listed]),
         varint(filtered.bits),
     ]
     if filtered.rule != EVEN:
@@ -75,8 +78,8 @@ def write(found: Found, scale: Scale | None, edges: bytes | None, others: np.nda
     for channel in others.tolist():
         out.append(varint(channel - expected))
         expected = channel + 1
-    if edges is not None:
-        out += [varint(len(edges)), edges]
+    if numbers is not None:
+        out += [varint(len(numbers)), numbers]
     out += [varint(len(payload)) for payload in payloads[:-1]]
     out += [_checksum(payload) for payload in payloads]
     front = b"".join(out)
@@ -98,7 +101,8 @@ def parse(payload: Payload) -> Parts:
         raise unknown
     scale = read_scale(cursor) if dtype.kind == "f" else None
     pattern = _read_pattern(cursor, payload.frames)
-    found, offset, step, apart = _read_filter(cursor, pattern.factor, dtype)
+    found, offset, step, flags = _read_filter(cursor, pattern.factor, dtype)
+    apart, listed = bool(flags & APART), bool(flags & LISTED)
     others, expected = [], 0
     for _ in range(cursor.varint(payload.count - 1)):
         others.append(expected + cursor.varint(payload.count))
@@ -108,30 +112,33 @@ def parse(payload: Payload) -> Parts:
     left = np.array(others, np.int64)
     channels = np.setdiff1d(np.arange(payload.count), left)
     coded = cursor.take(cursor.varint(len(payload.data))) if apart else b""
-    sizes = [cursor.varint(len(payload.data)) for _ in range(2 if others else 1)]
+    sizes = [cursor.varint(len(payload.data)) for _ in range((not listed) + bool(others))]
     checksums = [cursor.take(CHECKSUM_BYTES) for _ in range(len(sizes) + 1)]
     front = cursor.data[: cursor.at]
     if cursor.take(CHECKSUM_BYTES) != _checksum(front):
         raise DataError(f"{what}: is damaged, its checksum does not match")
     inner = [cursor.take(size) for size in sizes] + [cursor.rest()]
-    edges, left_over = None, len(pattern.others)
+    contexts = numbers = None
+    between = len(pattern.others)
     if apart:
-        near, contexts = edges_of(pattern, found.side)
-        left_over -= len(contexts)
-        if not left_over:
-            raise unknown
-        edges = near, read_edges(coded, len(channels), contexts)
-    kinds = [
-        Payload(inner[0], len(pattern.sampled), len(channels), dtype, f"{what}, sampled frames"),
-        Payload(inner[1], left_over, len(channels), difference_type(dtype), f"{what}, frames between"),
-    ]
+        contexts = edges_of(pattern, found.side)
+        between -= int((contexts >= 0).sum())
+        numbers = read_numbers(coded, len(channels), contexts, listed, what)
+    shapes = {"sampled frames": (len(pattern.sampled), len(channels), dtype)}
+    if not listed:
+        shapes["frames between"] = (between, len(channels), difference_type(dtype))
     if others:
-        kinds.append(Payload(inner[2], payload.frames, len(left), dtype, f"{what}, other channels"))
-    if any(not one.data or one.data[0] & NUMBER != PREDICTORS["wide"].number for one in kinds):
-        raise unknown
-    right = [_checksum(one.data) == checksum for one, checksum in zip(kinds, checksums, strict=True)]
-    rest = kinds[2] if others else None
-    return Parts(pattern, scale, found, offset, step, edges, channels, left, kinds[0], kinds[1], rest, right)
+        shapes["other channels"] = (payload.frames, len(left), dtype)
+    kinds, right = dict[str, Payload](), dict[str, bool]()
+    for (name, shape), data, checksum in zip(shapes.items(), inner, checksums, strict=True):
+        if not shape[0] or not data or data[0] & NUMBER != PREDICTORS["wide"].number:
+            raise unknown
+        kinds[name] = Payload(data, *shape, f"{what}, {name}")
+        right[name] = _checksum(data) == checksum
+    return Parts(
+        pattern, scale, found, offset, step, contexts, numbers, channels, left, kinds["sampled frames"],
+        kinds.get("frames between"), kinds.get("other channels"), right,
+    )  # fmt: skip
 
 
 def _read_pattern(cursor: Cursor, frames: int) -> Pattern:
@@ -148,8 +155,8 @@ def _read_pattern(cursor: Cursor, frames: int) -> Pattern:
     return pattern
 
 
-def _read_filter(cursor: Cursor, factor: int, dtype: np.dtype) -> tuple[Filter, int, int, bool]:
-    """A filter, offset and step of the samples that it is for, and whether frames near ends are apart."""
+def _read_filter(cursor: Cursor, factor: int, dtype: np.dtype) -> tuple[Filter, int, int, int]:
+    """A filter, offset and step of the samples that it is for, and the flags of how its errors are stored."""
     side, flags, bits = cursor.varint(MOST_SIDE - 1) + 1, cursor.byte(), cursor.varint(MOST_BITS)
     rule = flags & (SYMMETRIC - 1)
     bias = cursor.signed() if rule != EVEN else 0
@@ -160,8 +167,13 @@ def _read_filter(cursor: Cursor, factor: int, dtype: np.dtype) -> tuple[Filter, 
     high = low + cursor.varint()
     offset, step = cursor.signed(), cursor.varint() + 1
     most = 1 << 8 * difference_type(dtype).itemsize
-    if flags >= 2 * APART or rule > EVEN or np.abs(taps).sum(axis=1).max() > most_weight(dtype):
+    if (
+        flags >= 2 * LISTED
+        or flags & (APART | LISTED) == LISTED
+        or rule > EVEN
+        or np.abs(taps).sum(axis=1).max() > most_weight(dtype)
+    ):
         raise DataError(f"{cursor.what}: is interpolated in a way that this version does not know")
     if abs(bias) > 1 << 60 or max(abs(low), abs(high), abs(offset), step) > 2 * most:
         raise DataError(f"{cursor.what}: has a filter of numbers that its samples cannot have")
-    return Filter(taps.astype(np.int64), bits, bias, rule, low, high), offset, step, bool(flags & APART)
+    return Filter(taps.astype(np.int64), bits, bias, rule, low, high), offset, step, flags
