@@ -95,10 +95,10 @@ def explain(recording: Path | None = None, progress: Progress = lambda amount, n
     even, known = follow(codes, levels.alphabet), follow(codes, levels.alphabet, calibration)
     progress(1, "prediction")
     payloads = {}
-    for name, method in SHOWN.items():
+    for preset, method in SHOWN.items():
         coded = encode_block(samples[:, None], method, calibration)
-        payloads[name] = samples.nbytes if coded is None else len(coded)
-        progress(1, name)
+        payloads[preset] = samples.nbytes if coded is None else len(coded)
+        progress(1, preset)
     start, start_prior = (_mean_start(codes, levels.alphabet, calibration, prior) for prior in (False, True))
     progress(1, "learning")
     if recording is None:

@@ -6,11 +6,13 @@ Nothing is kept that does not save much more than it takes, on samples that it w
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
 
 from spikey.codec.encode import encode_smallest
+from spikey.codec.interpolated.engine import found_in
 from spikey.codec.method import Method
 from spikey.codec.recognition import NAMED, recognise, unchanged
 from spikey.codec.registry import PREDICTORS
@@ -67,7 +69,29 @@ def read_samples(source: Readable) -> Samples | None:
     else:
         starts = [(frames - each) * lane // (lanes - 1) for lane in range(lanes)]
         samples = np.concatenate([source.read(start, each) for start in starts])
-    return Samples(samples if len(channels) == layout.channels else samples[:, channels], lanes, channels)
+    found = Samples(samples if len(channels) == layout.channels else samples[:, channels], lanes, channels)
+    return _sampled(found)
+
+
+def _sampled(found: Samples) -> Samples:
+    """The samples without those that a device interpolated, which no converter gave; all of them where none are."""
+    each = len(found.samples) // found.lanes
+    if found_in(found.samples[:each]) is None:
+        return found
+    stretches, usable = [], []
+    for lane in range(found.lanes):
+        stretch = found.samples[lane * each : (lane + 1) * each]
+        one = found_in(stretch)
+        if one is not None:
+            stretches.append(stretch[one.pattern.sampled])
+            usable.append(one.channels)
+    channels = reduce(np.intersect1d, usable)
+    lanes = WIDE_LANES if len(stretches) == WIDE_LANES else NARROW_LANES
+    if len(stretches) < lanes or not len(channels):
+        return found
+    shortest = min(map(len, stretches))
+    samples = np.concatenate([stretch[:shortest, channels] for stretch in stretches[:lanes]])
+    return Samples(samples, lanes, found.channels[channels])
 
 
 def find_calibration(found: Samples, total: int, method: Method) -> Calibration | None:
