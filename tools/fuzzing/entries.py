@@ -231,8 +231,9 @@ def _calibration(data: bytes, checked: bool) -> None:
     from spikey.model.calibration import load
 
     calibration = load(data)
-    samples = seeds.signal(120)
-    for method in (Method(), Method("balanced", lanes=1)):
+    near = np.random.default_rng(1).integers(-30, 30, (120, 3)).astype(np.int16)
+    tried = [(seeds.signal(120), Method()), (seeds.signal(120), Method("balanced", lanes=1))]
+    for samples, method in [*tried, (near, Method("wide")), (seeds.signal(120), Method("wide"))]:
         payload = encode_block(samples, method, calibration)
         if payload is not None:
             decoded = decode_block(Payload(payload, *samples.shape, samples.dtype), Lookup(lambda: calibration))

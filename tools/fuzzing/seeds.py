@@ -28,7 +28,8 @@ from spikey.files.archives import compress_archive  # noqa: E402
 from spikey.files.settings import Settings  # noqa: E402
 from spikey.integrations import hdf5  # noqa: E402
 from spikey.integrations.chunk import Options, encode_chunk  # noqa: E402
-from spikey.model.calibration import Calibration, n1  # noqa: E402
+from spikey.model.calibration import Calibration, n1, shipped  # noqa: E402
+from spikey.model.compact import make_compact  # noqa: E402
 from spikey.model.trained import Model  # noqa: E402
 from spikey.recording.layout import Layout  # noqa: E402
 from spikey.recording.readable import ArraySource  # noqa: E402
@@ -309,9 +310,17 @@ def models() -> list[bytes]:
 
 
 def calibrations() -> list[bytes]:
-    """The shipped calibration, and a small one."""
+    """The shipped calibration of the N1, a small one, one of two converters, and compact forms."""
     small = Calibration(np.arange(9, dtype=np.int32) * 64, np.array([65536, 30000, -100], np.int32), {"levels": "n1"})
-    return [n1().to_bytes(), small.to_bytes()]
+    edges = np.stack([np.arange(40, dtype=np.int32) * 64, np.arange(40, dtype=np.int32) * 60])
+    two = Calibration(edges, small.prior, {"levels": "affine", "offset": -20, "step": 1})
+    rows = [np.arange(-20, 20, dtype=np.int8) % 7 - 3 for _ in range(3)]
+    base = shipped()[0]
+    compact = [
+        make_compact(rows, [0, 5], -20, 1, None, 0, small.prior),
+        make_compact(rows[:1], [-32], -20, 1, base, 1 << 15, small.prior),
+    ]
+    return [n1().to_bytes(), small.to_bytes(), two.to_bytes(), *(one.to_bytes() for one in compact)]
 
 
 def wavs() -> list[bytes]:

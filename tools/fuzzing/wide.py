@@ -24,7 +24,7 @@ from spikey.codec.encode import encode_block
 from spikey.codec.payload import Lookup, Payload
 from spikey.codec.registry import preset_method
 from spikey.codec.wide import engine
-from spikey.codec.wide.payload import CALIBRATED, LANES, PACKED, Directory, parse
+from spikey.codec.wide.payload import CALIBRATED, LANES, PACKED, SEVERAL, Directory, parse
 from spikey.levels.advancing import Advancing
 from spikey.levels.affine import Affine
 from spikey.levels.line import Line, Run
@@ -189,10 +189,12 @@ def take(data: bytes) -> tuple[Taken, Directory] | None:
         found = parse(payload)
     except SpikeyError:
         return None
-    levels = [
-        bytes([PACKED]) if one is None else bytes([one.number | CALIBRATED * calibrated]) + one.write()
-        for one, calibrated in found.descriptions
-    ]
+    several = bool(payload.data[0] & SEVERAL)
+    levels = []
+    for one, converter in found.descriptions:
+        number = varint(converter - 1) if several and converter else b""
+        flags = PACKED if one is None else one.number | CALIBRATED * bool(converter)
+        levels.append(bytes([flags]) + number + (b"" if one is None else one.write()))
     groups = [channels.tolist() for channels in found.groups]
     front = data[: PREFIX.size].ljust(PREFIX.size, b"\0") + bytes(4)
     return Taken(front, payload.data[0], levels, groups, [bytes(each or b"") for each in found.data]), found

@@ -80,5 +80,4 @@ def estimate(
     learning.learn(counts.observed.sum(axis=0), counts.expected.sum(axis=0))
     rows, firsts = learning.differences(counts, half / 2)
     offset, step = (0, 0) if grids[0].of_n1 else (learning.levels.offset, learning.levels.step)
-    prior = prior if base is None else base.prior
     return Estimate(make_compact(rows, firsts, offset, step, base, shift, prior), plain, plain - bits)
