@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from spikey.base.errors import DataError
 from spikey.base.jit import entry, generic, inlined, kernel
 from spikey.model.fixed_point import (
     CUMULATIVE,
@@ -119,7 +120,9 @@ def uniform_edges(alphabet: int) -> np.ndarray:
 
 
 def density_of(alphabet: int, calibration: Calibration | None) -> Any:
-    """The density over an alphabet of that size."""
+    """The density over an alphabet of that size. Raises DataError for a calibration of several converters."""
+    if calibration is not None and calibration.converters > 1:
+        raise DataError(f"a calibration of {calibration.converters} converters is for the predictor wide alone")
     if alphabet > NARROW:
         return wide(alphabet)
     return _uniform(alphabet) if calibration is None else _calibrated(calibration)

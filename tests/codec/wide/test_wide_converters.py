@@ -13,6 +13,7 @@ from kit.writing import write_file
 from spikey.base.errors import DataError
 from spikey.codec.decode import decode_block
 from spikey.codec.encode import encode_block
+from spikey.codec.method import LPC
 from spikey.codec.payload import Lookup, Payload, facts_of
 from spikey.codec.wide.payload import SEVERAL, parse
 from spikey.codec.wide.suiting import converters_of
@@ -212,6 +213,15 @@ def test_another_calibration_is_refused(calibration, message):
     payload = Payload(coded(samples, right), *samples.shape, samples.dtype, "the block")
     with pytest.raises(DataError, match=message):
         decode_block(payload, Lookup(lambda: calibration))
+
+
+def test_adaptive_predictors_refuse_several_converters():
+    samples = recorded(calibration_of(1), 600, 2)
+    payload = encode_block(samples, LPC, calibration_of(1))
+    assert payload is not None and payload != encode_block(samples, LPC, None)
+    assert encode_block(samples, LPC, calibration_of(2)) == encode_block(samples, LPC, None)
+    with pytest.raises(DataError, match="2 converters is for the predictor wide alone"):
+        decode_block(Payload(payload, *samples.shape, samples.dtype), Lookup(lambda: calibration_of(2)))
 
 
 def test_tables_that_would_take_too_much_memory_are_refused():
