@@ -11,8 +11,7 @@ from spikey.codec.low_bits import pack_bits
 from spikey.codec.survey import Block, levels_in, suits
 from spikey.codec.wide.jit import kernel
 from spikey.codec.wide.payload import pack_channel
-from spikey.codec.wide.suiting import converters_of, converters_of_codes, numbered, of_n1
-from spikey.codec.wide.tables import Description
+from spikey.codec.wide.tables import Description, of_n1
 from spikey.levels.affine import MODELLED_BITS, Affine, spanning
 from spikey.levels.contract import Levels
 from spikey.levels.n1 import FEWEST, FIRST, N1_CODES, N1_VALUES, SHIFT, N1Levels, fits_n1
@@ -128,6 +127,8 @@ def _even(samples: np.ndarray, calibration: Calibration | None) -> Described | N
         levels[same], offsets[same] = len(descriptions), low
         descriptions.append((Affine(alphabet, low, step), 0))
     if calibration is not None and "offset" in calibration.metadata:
+        from spikey.codec.wide.suiting import converters_of, numbered
+
         grids_found = [grid for grid, _ in descriptions]
         moving = np.where(lows < highs, levels, -1)
         converters = converters_of(calibration, grids_found, moving, samples, offsets, every)
@@ -284,6 +285,8 @@ def _any(block: Block) -> Described | None:
     zeros, ones = np.zeros(count, np.int64), np.ones(count, np.int64)
     constant = (codes == codes[:1]).all(axis=0) if frames else np.ones(count, bool)
     if block.calibration is not None:
+        from spikey.codec.wide.suiting import converters_of_codes, numbered
+
         converters = converters_of_codes(block.calibration, descriptions, np.where(constant, -1, levels_at), codes)
         descriptions, levels_at = numbered(descriptions, levels_at, converters)
     return Described(np.ascontiguousarray(codes), zeros, ones, levels_at, descriptions, lows, True, constant)
