@@ -9,8 +9,8 @@ from kit import reference
 from spikey.base.errors import DataError
 from spikey.base.wire import varint, zigzag
 from spikey.model import calibration as calibrations
-from spikey.model.calibration import Calibration, load, shipped
-from spikey.model.compact import MARK, make_compact, read_compact, widths_of
+from spikey.model.calibration import COMPACT, Calibration, load, shipped
+from spikey.model.compact import make_compact, read_compact, widths_of
 
 PRIOR = np.array([900, -40], np.int32)
 
@@ -81,7 +81,7 @@ def test_a_missing_calibration_is_named(known, monkeypatch):
 
 def test_damaged_forms_are_refused(known):
     good = make_compact([differences(60, n) for n in range(3)], [0, 9], 0, 2, known, 0, PRIOR).to_bytes()
-    for length in range(len(MARK), len(good)):
+    for length in range(len(COMPACT), len(good)):
         with pytest.raises(DataError):
             load(good[:length])
     with pytest.raises(DataError, match="after its end"):
@@ -90,7 +90,7 @@ def test_damaged_forms_are_refused(known):
     for _ in range(3000):
         data = bytearray(good)
         for _ in range(rng.integers(1, 4)):
-            data[rng.integers(len(MARK), len(data))] = rng.integers(256)
+            data[rng.integers(len(COMPACT), len(data))] = rng.integers(256)
         try:
             found = load(bytes(data))
         except DataError:
@@ -109,7 +109,7 @@ def test_damaged_forms_are_refused(known):
     ],
 )
 def test_impossible_sizes_are_refused(fields, message):
-    data = MARK + varint(0) + varint(zigzag(0)) + varint(1) + b"".join(map(varint, fields)) + varint(0)
+    data = COMPACT + varint(0) + varint(zigzag(0)) + varint(1) + b"".join(map(varint, fields)) + varint(0)
     with pytest.raises(DataError, match=message):
         read_compact(data)
 

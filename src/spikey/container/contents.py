@@ -12,8 +12,7 @@ from spikey.coding.packed_bytes import pack_bytes
 from spikey.container.extra import Extra
 from spikey.container.layout import BLOCK_SAMPLES, LARGEST_RECORD, Block, checked_block
 from spikey.container.records import CALIBRATION, COMPANIONS, METADATA
-from spikey.model.calibration import Calibration
-from spikey.model.compact import is_compact
+from spikey.model.calibration import Calibration, is_compact
 from spikey.model.trained import Model
 
 

@@ -21,6 +21,7 @@ from spikey.model import tensor_file
 from spikey.model.fixed_point import UNIT
 
 FORMAT = "spikey calibration 1"
+COMPACT = b"wid\1"  # how the compact form begins; of a safetensors file it would be a header of 23 million bytes
 SHIPPED = FOLDER / "calibrations"
 N1_FILE = "n1.safetensors"
 FOLDERS = "SPIKEY_CALIBRATIONS"
@@ -122,13 +123,18 @@ def _check(calibration: Calibration) -> None:
         raise DataError("a calibration's prior correlations must not exceed the first, nor that one 2^26")
 
 
+def is_compact(data: bytes) -> bool:
+    """Whether bytes are a calibration in compact form."""
+    return data[: len(COMPACT)] == COMPACT
+
+
 def load(source: bytes | str | os.PathLike[str]) -> Calibration:
     """Read a calibration from its bytes or from a file; raises DataError for anything that is not one."""
-    from spikey.model.compact import is_compact, read_compact  # which needs what is defined here
-
     name, data = tensor_file.read(source, LARGEST_FILE, "calibration")
     try:
         if is_compact(data):
+            from spikey.model.compact import read_compact  # which few files need, and which needs what is defined here
+
             return read_compact(data)
         tensors, metadata = tensor_file.parse(FORMAT, data)
         types = {key: tensor.dtype.name for key, tensor in tensors.items()}

@@ -14,6 +14,7 @@ import numpy as np
 from spikey.base.errors import DataError
 from spikey.base.wire import Cursor, varint, zigzag
 from spikey.model.calibration import (
+    COMPACT,
     FARTHEST_VALUE,
     LARGEST_ALPHABET,
     MOST_CONVERTERS,
@@ -23,17 +24,11 @@ from spikey.model.calibration import (
 )
 from spikey.model.fixed_point import UNIT
 
-MARK = b"wid\1"  # no safetensors file begins like that: it would have a header of 23 million bytes
 STEPS = 8  # of a difference, an octave
 FACTORS = np.array([round(2.0 ** (16 + k / STEPS)) for k in range(-128, 128)], np.int64)  # 1/65536
 WIDEST = 1 << 12  # 1/64 LSB, of a code that differs
 FARTHEST_EDGE = 1 << 24
 MOST_LAGS = 1024
-
-
-def is_compact(data: bytes) -> bool:
-    """Whether bytes are a calibration in compact form."""
-    return data[: len(MARK)] == MARK
 
 
 def widths_of(base: Calibration | None, offset: int, step: int, alphabet: int) -> np.ndarray:
@@ -78,7 +73,7 @@ def make_compact(
     levels, whatever their values. shift: what was added to the values that the base is for.
     """
     alphabet = len(differences[0])
-    out = [MARK, varint(0) if base is None else varint(len(base.id)) + base.id + varint(zigzag(shift))]
+    out = [COMPACT, varint(0) if base is None else varint(len(base.id)) + base.id + varint(zigzag(shift))]
     out += [varint(zigzag(offset)), varint(step), varint(alphabet), varint(len(firsts))]
     out += [varint(len(prior)), *(varint(zigzag(int(number))) for number in prior)]
     out += [varint(zigzag(first)) for first in firsts]
@@ -92,7 +87,7 @@ def make_compact(
 def read_compact(data: bytes, base: Calibration | None = None) -> Calibration:
     """Read what `make_compact` wrote; DataError for anything else. base: the other calibration, where it is at hand."""
     cursor = Cursor(data, "its compact form")
-    if cursor.take(len(MARK)) != MARK:
+    if cursor.take(len(COMPACT)) != COMPACT:
         raise DataError("is not the compact form of a calibration")
     length = cursor.varint(4)
     if length not in (0, 4):

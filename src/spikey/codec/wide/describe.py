@@ -13,8 +13,7 @@ from spikey.codec.wide.even import FAST_TYPES, Even, even_grids, look
 from spikey.codec.wide.jit import kernel
 from spikey.codec.wide.payload import pack_channel
 from spikey.codec.wide.sharing import share
-from spikey.codec.wide.suiting import converters_of_codes, numbered, of_n1
-from spikey.codec.wide.tables import Description
+from spikey.codec.wide.tables import Description, of_n1
 from spikey.levels.contract import Levels
 from spikey.levels.n1 import FEWEST, FIRST, N1_CODES, N1_VALUES, SHIFT, N1Levels, fits_n1
 
@@ -110,6 +109,8 @@ def _listed(block: Block) -> Described | None:
             codes[:, others] = own
         constant = (codes == codes[:1]).all(axis=0) if frames else np.ones(count, bool)
     if block.calibration is not None:
+        from spikey.codec.wide.suiting import converters_of_codes, numbered
+
         moving = np.where(constant, -1, levels)
         converters = converters_of_codes(block.calibration, descriptions, moving, codes, offsets, steps)
         descriptions, levels = numbered(descriptions, levels, converters)

@@ -14,9 +14,9 @@ import numpy as np
 
 from spikey.codec.survey import suits
 from spikey.codec.wide.jit import kernel
-from spikey.codec.wide.tables import MOST_TABLED, Description, first_code
+from spikey.codec.wide.tables import MOST_TABLED, Description, first_code, of_n1
 from spikey.levels.contract import Levels
-from spikey.levels.n1 import N1_CODES, N1Levels
+from spikey.levels.n1 import N1Levels
 from spikey.levels.scaled import Scaled
 from spikey.model.calibration import Calibration
 from spikey.model.fixed_point import UNIT
@@ -98,11 +98,6 @@ def converters_of_codes(
             if place >= 0 and isinstance(inner[place], N1Levels):
                 numbers[channel] = suits(codes[:, channel], calibration)
     return numbers
-
-
-def of_n1(calibration: Calibration) -> bool:
-    """Whether a calibration is for the N1's levels."""
-    return "offset" not in calibration.metadata and calibration.edges.shape == (N1_CODES + 1,)
 
 
 def numbered(

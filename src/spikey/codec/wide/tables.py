@@ -11,6 +11,7 @@ import numpy as np
 from spikey.base.errors import DataError
 from spikey.levels.affine import Affine
 from spikey.levels.contract import Levels
+from spikey.levels.n1 import N1_CODES
 from spikey.levels.scaled import Scaled
 from spikey.model.calibration import LARGEST_ALPHABET, Calibration
 from spikey.model.fixed_point import UNIT
@@ -45,6 +46,11 @@ def grid_of(levels: Levels | None) -> Affine | None:
     """The even grid that a channel's integers are on; None where there is none, or codes have low bits beside them."""
     inner = levels.inner if isinstance(levels, Scaled) else levels
     return inner if isinstance(inner, Affine) and not inner.low_bits else None
+
+
+def of_n1(calibration: Calibration) -> bool:
+    """Whether a calibration is for the N1's levels."""
+    return "offset" not in calibration.metadata and calibration.edges.shape == (N1_CODES + 1,)
 
 
 def first_code(calibration: Calibration, levels: Levels | None) -> int | None:
