@@ -13,8 +13,9 @@ from spikey.cli.common import settings_from
 from spikey.codec.method import LPC, Method
 from spikey.codec.payload import predictor_in
 from spikey.codec.registry import DEFAULT_PRESET, PRESETS, Preset, ranked
+from spikey.files.compress import compress_file
 from spikey.files.settings import Settings
-from spikey.integrations.chunk import Options, means_of
+from spikey.integrations.chunk import Options, decode_chunk, encode_chunk, means_of
 from spikey.lossy.near_lossless import hybrid, near_lossless
 from spikey.recording.simulate import simulate
 from spikey.report.stream.bench import file_ratio
@@ -96,3 +97,23 @@ def test_streams_and_their_comparison_keep_lpc(other, tmp_path):
     same = spikey.compress(SAMPLES, 20_000)
     assert file_ratio(SAMPLES, 20_000) != round(SAMPLES.nbytes / len(same), 4)
     assert np.array_equal(spikey.open(tmp_path / "a.spky")[:], SAMPLES)
+
+
+@pytest.mark.parametrize("preset", ["balanced", "max"])
+def test_a_slower_preset_is_never_larger_on_many_channels(preset, tmp_path):
+    """`fast` takes all channels together, which the others do not."""
+    random = np.random.default_rng(7)
+    common = random.normal(0, 30, (2000, 3)) @ random.normal(0, 1, (3, 48))
+    samples = np.rint(common + random.normal(0, 2, (2000, 48)))[:, random.permutation(48)].astype(np.int16)
+    fast, slow = (len(spikey.compress(samples, 20_000, each)) for each in ("fast", preset))
+    assert slow <= fast
+    chunks = [encode_chunk(samples, Options(preset=each)) for each in ("fast", preset)]
+    assert len(chunks[1]) <= len(chunks[0])
+    np.testing.assert_array_equal(decode_chunk(chunks[1]), samples)
+    path = tmp_path / "a.dat"
+    path.write_bytes(samples.tobytes())
+    settings = Settings(preset=preset, raw=(48, 20_000, "int16"))
+    outcome = compress_file(path, tmp_path / "a.spky", settings)
+    assert outcome.compressed == (tmp_path / "a.spky").stat().st_size == slow
+    with spikey.open(tmp_path / "a.spky") as reader:
+        np.testing.assert_array_equal(reader[:, :], samples)

@@ -156,6 +156,15 @@ def preset_method(name: str) -> Method:
     return record.method
 
 
+def faster_whole(method: Method, channels: int) -> Method | None:
+    """The default preset's method where a recording of so many channels is to be coded with it as a whole too, as it
+    takes them together in a block and the method does not; None where comparing blocks is enough.
+    """
+    fast = preset_method(DEFAULT_PRESET)
+    names = [name for name, _ in PREDICTORS[method.predictor].compared(method)]
+    return fast if fast.predictor in names and method.channels < channels else None
+
+
 def predictor_method(kind: str) -> Method:
     """The method that a configuration's `predictor: type:` selects; UsageError where it needs a model or is unknown."""
     record = next((record for record in PREDICTORS if kind in record.configured), None)
