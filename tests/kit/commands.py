@@ -52,7 +52,7 @@ def run(monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["spikey", *map(str, arguments)])
         handler = signal.getsignal(signal.SIGTERM)
         try:
-            cli.main()
+            cli.run_command()
             status = 0
         except SystemExit as leaving:
             status = int(leaving.code or 0)
