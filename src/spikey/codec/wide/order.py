@@ -13,6 +13,7 @@ TOGETHER = 512  # channels among which neighbours are looked for
 RUNS, RUN = 4, 256  # stretches of frames that are compared
 LAGS = 4  # of a channel's own past that differences are predicted from
 STEP, FARTHEST = 16.0, 63.0  # of quantised errors: products sum to less than 2^24, which is exact in float32
+TILE = 64  # channels
 RIDGE, CERTAIN = 0.01, 1e-3
 ORDER_BITS = 4.0  # that a channel's place takes where channels are not in the order of their numbers
 
@@ -98,13 +99,18 @@ def multiply(scaled, products):
     for t in range(0, len(scaled), 8):
         r0, r1, r2, r3 = scaled[t], scaled[t + 1], scaled[t + 2], scaled[t + 3]
         r4, r5, r6, r7 = scaled[t + 4], scaled[t + 5], scaled[t + 6], scaled[t + 7]
-        for c in range(count):
-            a0, a1, a2, a3, a4, a5, a6, a7 = r0[c], r1[c], r2[c], r3[c], r4[c], r5[c], r6[c], r7[c]
-            out = products[c]
-            for d in range(count):
-                out[d] += ((a0 * r0[d] + a1 * r1[d]) + (a2 * r2[d] + a3 * r3[d])) + (
-                    (a4 * r4[d] + a5 * r5[d]) + (a6 * r6[d] + a7 * r7[d])
-                )
+        for begin in range(0, count, TILE):
+            # Columns from a tile on; what is left of it is known from the other side.
+            s0, s1, s2, s3, s4, s5, s6, s7 = (
+                r0[begin:], r1[begin:], r2[begin:], r3[begin:], r4[begin:], r5[begin:], r6[begin:], r7[begin:]
+            )  # fmt: skip
+            for c in range(begin, min(begin + TILE, count)):
+                a0, a1, a2, a3, a4, a5, a6, a7 = r0[c], r1[c], r2[c], r3[c], r4[c], r5[c], r6[c], r7[c]
+                out = products[c, begin:]
+                for d in range(len(out)):
+                    out[d] += ((a0 * s0[d] + a1 * s1[d]) + (a2 * s2[d] + a3 * s3[d])) + (
+                        (a4 * s4[d] + a5 * s5[d]) + (a6 * s6[d] + a7 * s7[d])
+                    )
     for c in range(count):
         for d in range(c, count):
             products[d, c] = products[c, d]
