@@ -41,6 +41,7 @@ from spikey.codec.wide.rans import MASK, take_bits, take_row
 from spikey.codec.wide.shapes import MASS, MASS_BITS
 
 F32, I32, U32 = np.float32, np.int32, np.uint32
+NEAR_BY = 12  # codes from a guess, beyond which bisection is faster
 
 
 @kernel
@@ -243,6 +244,25 @@ def mend(lane, s, edges, counts, f, i):
     else:
         k = i[SHIFT, lane]
         last = I32(len(edges) - 1)
+        low = i[BASE, lane]
+        lo = i[LO, lane]
+        hi = i[HI, lane]
+        steps = 0
+        while lo > s and low > 0 and steps < NEAR_BY:
+            hi = lo
+            low -= I32(1)
+            lo = I32(counts[U32(cell(edges[U32(I32(low << k))] - mu, per))])
+            steps += 1
+        while hi <= s and I32((low + 1) << k) < last and steps < NEAR_BY:
+            lo = hi
+            low += I32(1)
+            hi = I32(counts[U32(cell(edges[U32(min(I32((low + 1) << k), last))] - mu, per))])
+            steps += 1
+        if lo <= s < hi:
+            i[BASE, lane] = low
+            i[LO, lane] = lo
+            i[HI, lane] = hi
+            return
         low = I32(0)
         high = I32(((last - I32(1)) >> k) + I32(1))
         while high - low > 1:
