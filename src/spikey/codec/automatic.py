@@ -16,6 +16,7 @@ from spikey.codec.interpolated.engine import found_in
 from spikey.codec.method import Method
 from spikey.codec.recognition import NAMED, recognise, unchanged
 from spikey.codec.registry import PREDICTORS
+from spikey.codec.wide.engine import NARROW_LANES, WIDE_LANES
 from spikey.codec.wide.estimate import NO_PRIOR, estimate
 from spikey.codec.wide.fit import MARGIN
 from spikey.codec.wide.grids import Grid, find_grid
@@ -24,7 +25,6 @@ from spikey.model.calibration import Calibration
 from spikey.recording.layout import Layout
 from spikey.recording.readable import Readable
 
-WIDE_LANES, NARROW_LANES = 64, 8  # which the engine's kernels are compiled for
 ENOUGH = 512  # frames of a lane that pay for wide ones
 SHORTEST = 256  # frames of a lane, where a recording is long
 FEWEST_SAMPLES = 1 << 16  # of a recording whose own widths may pay

@@ -17,7 +17,7 @@ from spikey.codec.survey import suits
 from spikey.levels.n1 import N1Levels
 from spikey.levels.registry import find_levels
 from spikey.levels.scaled import find_scale
-from spikey.model.calibration import Calibration, load, n1, named, shipped_names
+from spikey.model.calibration import Calibration, load, n1, named, shipped_name, shipped_names
 from spikey.recording.readable import ArraySource, Readable
 
 AUTO, NONE = "auto", "none"
@@ -52,8 +52,7 @@ def choose_calibration(wanted: Wanted, source: Readable, method: Method) -> Chos
         calibration = wanted
     else:
         calibration = named(str(wanted)) if wanted in shipped_names() else load(wanted)
-    known = any(calibration.id == named(name).id for name in shipped_names())
-    return Chosen(calibration, None if known else calibration.to_bytes())
+    return Chosen(calibration, calibration.to_bytes() if shipped_name(calibration) is None else None)
 
 
 def shipped_for(samples: np.ndarray) -> Calibration | None:
@@ -73,10 +72,10 @@ def _automatic(source: Readable, method: Method) -> Chosen:
         return Chosen(n1())
     from spikey.codec import automatic  # with kernels that few need
 
-    samples = automatic.read_samples(source)
-    if samples is None:
-        return Chosen()
     try:
+        samples = automatic.read_samples(source)
+        if samples is None:
+            return Chosen()
         found = automatic.find_calibration(samples, source.frames * source.layout.channels, method)
     except Exception:  # an estimate that fails, for whatever reason, costs what it would have saved, not the recording
         return Chosen()

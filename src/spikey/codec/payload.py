@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -72,17 +72,6 @@ class Facts(NamedTuple):
     method: dict[str, object]
     levels: list[str]
     references: list[list[int]]
-
-
-def calibration_for(alphabets: Iterable[int], lookup: Lookup, what: str) -> Calibration:
-    """The calibration of channels of such alphabets; DataError where there is none, or it is for another alphabet."""
-    calibration = lookup.calibration()
-    if calibration is None:
-        raise DataError(f"{what}: needs a calibration that the file does not name")
-    wrong = next((alphabet for alphabet in alphabets if alphabet != calibration.alphabet), None)
-    if wrong is not None:
-        raise DataError(f"{what}: a channel of {wrong} codes has a calibration of {calibration.alphabet}")
-    return calibration
 
 
 def record_of(payload: Payload) -> Predictor:

@@ -36,7 +36,7 @@ def portable(calibration: str | bytes | os.PathLike[str]) -> str:
         return calibration
     if not isinstance(calibration, (str, bytes, os.PathLike)) or "\0" in str(calibration):
         raise UsageError(f"calibration cannot be {calibration!r}")
-    from spikey.model.calibration import load, named, shipped_names
+    from spikey.model.calibration import load, shipped_name, shipped_names
 
     names = shipped_names()
     if isinstance(calibration, str) and calibration in names:
@@ -46,10 +46,7 @@ def portable(calibration: str | bytes | os.PathLike[str]) -> str:
             f'{calibration}: no such file, and no shipped calibration; there are {", ".join(names)}, "auto" and "none"'
         )
     found = load(calibration)
-    for name in names:
-        if named(name).id == found.id:
-            return name
-    return TEXT + base64.b64encode(found.to_bytes()).decode("ascii")
+    return shipped_name(found) or TEXT + base64.b64encode(found.to_bytes()).decode("ascii")
 
 
 @lru_cache(maxsize=16)

@@ -175,6 +175,11 @@ def named(name: str) -> Calibration:
     return _loaded(path, status.st_size, status.st_mtime_ns)
 
 
+def shipped_name(calibration: Calibration) -> str | None:
+    """The name under which a calibration comes with the package; None where it does not."""
+    return next((name for name in shipped_names() if named(name).id == calibration.id), None)
+
+
 @cache
 def shipped() -> tuple[Calibration, ...]:
     """The calibrations that come with the package, but for the N1's: each is for any channel on its grid of values."""

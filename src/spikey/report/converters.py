@@ -25,8 +25,8 @@ from spikey.model.calibration import Calibration, n1, shipped
 from spikey.model.compact import widths_of
 from spikey.model.fixed_point import UNIT
 from spikey.recording.readable import ArraySource
+from spikey.report.held_out import HELD
 
-HELD = 4  # the last so manieth part is measured, or every so manieth recording
 MOST_LEARNED = 1 << 23  # samples of all recordings
 ALIKE = 0.5  # correlation of log widths from which a family is recognised
 FEWEST = 32  # codes whose widths are compared

@@ -17,7 +17,6 @@ from spikey.base.limits import allowed
 from spikey.base.wire import Cursor, varint
 from spikey.codec.adaptive.plan import Plan, work_of
 from spikey.codec.method import MOST_COMPANIONS, MOST_REFERENCES, Method
-from spikey.codec.payload import calibration_for
 from spikey.codec.registry import PREDICTORS
 from spikey.codec.survey import Channel
 from spikey.levels.advancing import Advancing
@@ -133,7 +132,13 @@ def _calibration(channels: Iterable[Channel], lookup: Lookup, what: str) -> Cali
     alphabets = [channel.levels.alphabet for channel in channels if channel.calibrated]
     if not alphabets:
         return None
-    return calibration_for((alphabet for alphabet in alphabets if alphabet != 1), lookup, what)
+    calibration = lookup.calibration()
+    if calibration is None:
+        raise DataError(f"{what}: needs a calibration that the file does not name")
+    wrong = next((alphabet for alphabet in alphabets if alphabet not in (1, calibration.alphabet)), None)
+    if wrong is not None:
+        raise DataError(f"{what}: a channel of {wrong} codes has a calibration of {calibration.alphabet}")
+    return calibration
 
 
 def companions_in(payload: bytes | memoryview) -> int:
