@@ -27,7 +27,7 @@ test-all: env/.ready
 	env/bin/python tools/fuzz.py --seconds 60
 
 test-zarr3: env/zarr3/.ready
-	env/zarr3/bin/python -m pytest -q $(addprefix tests/integrations/test_,chunk.py hostile_chunks.py numcodecs.py zarr.py hdf5.py \
+	env/zarr3/bin/python -m pytest -q $(addprefix tests/integrations/test_,chunk.py chunk_part.py hostile_chunks.py numcodecs.py zarr.py hdf5.py \
 		plugins_docs.py public_names.py) src/spikey/integrations --ignore src/spikey/integrations/telemetry.py
 
 # The lowest versions that are allowed, with a cache of their own: compiling everything takes a quarter of an hour.

@@ -126,7 +126,7 @@ def measure(case: Case, repeats: int = REPEATS) -> Row:
     data = compress_with(samples, RATE, LPC_FILE)
     plain = None if case.plain is None else compress_with(case.plain, RATE, LPC_FILE)
     with spikey.open(data) as reader:
-        levels = reader.levels(reader.blocks[0])
+        levels = reader.levels(reader.structure.blocks[0])
     return Row(
         case,
         levels,

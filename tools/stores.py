@@ -148,7 +148,7 @@ class SpkyStore:
 
         samples, first, same = case.samples(), 0, True
         with spikey.open(path) as reader:
-            for chunk in reader.iterate_blocks(WORKERS):
+            for chunk in reader.blocks(WORKERS):
                 same &= np.array_equal(samples[first : first + len(chunk)], chunk)
                 first += len(chunk)
         return same and first == case.frames

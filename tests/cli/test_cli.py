@@ -301,7 +301,7 @@ def test_bad_inputs_of_the_other_commands(tmp_path, run, monkeypatch):
     assert run("compress", tmp_path / "a.wav", packed, "--preset", "balanced", "--force")[0] == 0
     blocks = packed.read_bytes()
     with Reader(packed) as reader:
-        at = reader.blocks[1].offset + 5
+        at = reader.structure.blocks[1].offset + 5
     bad = {
         "empty.spky": (b"", "is empty"),
         "text.spky": (b"once upon a time", "not a Spikey file"),

@@ -140,7 +140,7 @@ def test_the_recorder_cuts_blocks_and_groups_as_it_likes(wide, tmp_path):
     assert kept.samples == samples.size and not kept.gaps
     assert verify_file(tmp_path / "a.spky").samples == samples.size
     with Reader(tmp_path / "a.spky") as reader:
-        assert len(reader.blocks) > 80 and np.array_equal(reader[:], samples)
+        assert len(reader.structure.blocks) > 80 and np.array_equal(reader[:], samples)
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.3])

@@ -62,7 +62,7 @@ def test_facts_come_from_the_engine(run, tmp_path):
     assert (facts["predictor"], facts["groups"], "lanes" in facts) == ("bytewise", 1, False)
     assert "codes in steps of 1" in facts["levels"]
     with spikey.open(file) as reader:
-        assert reader.facts(reader.blocks[0]).references == [[], [0], [1]]
+        assert reader.facts(reader.structure.blocks[0]).references == [[], [0], [1]]
     found = topology.of_channels(file, topology.opener())
     assert [(link.node, link.other) for link in found.links] == [(1, 0), (2, 1)]
 
@@ -106,8 +106,8 @@ def test_a_damaged_block_leaves_the_other_facts(run, tmp_path):
     data = bytearray(spikey.compress(samples, 20_000, "bytes"))
     file.write_bytes(data)
     with spikey.open(file) as reader:
-        data[reader.blocks[0].offset + 1] = 0xFF
-        data[reader.blocks[0].offset + 2 : reader.blocks[0].offset + 12] = b"\xff" * 10
+        data[reader.structure.blocks[0].offset + 1] = 0xFF
+        data[reader.structure.blocks[0].offset + 2 : reader.structure.blocks[0].offset + 12] = b"\xff" * 10
     file.write_bytes(data)
     (facts,) = json.loads(run("info", "--json", file)[1])
     assert facts["predictor"] == "bytewise" and facts["channels"] == 3 and "levels" not in facts

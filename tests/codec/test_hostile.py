@@ -116,7 +116,7 @@ def test_the_rest_of_an_archive_is_restored(tmp_path):
         entry = next(entry for entry in opened.entries if entry.kind == TOGETHER)
         spoilt = {name for name in opened if entry.name in {name, *opened.needed(name)}}
         with Reader(b"".join(opened.bytes_of(entry.name)), companions=Counted(1)) as reader:
-            block = reader.blocks[0]
+            block = reader.structure.blocks[0]
             payload, front = reader.payload(block), reader.structure.front
         held = [(each, b"".join(opened.bytes_of(each.name))) for each in opened.entries]
     changed = front + with_table(payload, (0, 1))

@@ -72,7 +72,7 @@ def test_a_predictor_is_seen_by_configurations(dummies, recording, run, tmp_path
     assert load(config).predictor.type == "last"
     assert run("compress", "--config", config, recording, tmp_path / "a.spky")[0] == 0
     with Reader(tmp_path / "a.spky") as reader:
-        assert reader.method_byte(reader.blocks[0])[0] & 15 == PREDICTOR.number
+        assert reader.method_byte(reader.structure.blocks[0])[0] & 15 == PREDICTOR.number
     config.write_text("name: A\npreset: simplest\n")
     assert load(config).preset == "simplest"
     config.write_text("name: A\npreset: simpler\n")
@@ -85,7 +85,7 @@ def test_a_level_map_is_used_where_it_fits(dummies):
     packed = spikey.compress(values, 20_000, "simplest")
     np.testing.assert_array_equal(spikey.decompress(packed).samples[:, 0], values)
     with spikey.open(packed) as reader:
-        assert reader.levels(reader.blocks[0]) == ["halved values"]
+        assert reader.levels(reader.structure.blocks[0]) == ["halved values"]
     assert Halved().words() == "halved values"
 
 

@@ -133,9 +133,9 @@ def test_blocks_of_a_long_recording(folder, tmp_path):
     compress_archive(files, tmp_path / "a.spky", settings)
     with Archive(tmp_path / "a.spky") as opened:
         entry = opened.entry("a0.wav")
-        assert len(opened["tail.wav"].blocks) == len(opened["a0.wav"].blocks) == 6
+        assert len(opened["tail.wav"].structure.blocks) == len(opened["a0.wav"].structure.blocks) == 6
         assert contents(opened, tmp_path) == {path.name: path.read_bytes() for _, path in files}
-        middle = opened["a0.wav"].blocks[2].offset + 40
+        middle = opened["a0.wav"].structure.blocks[2].offset + 40
     path = damaged(tmp_path / "a.spky", tmp_path, entry.offset + middle)
     with Archive(path) as opened:
         lost = [(1000, 1500, 0, 1)]
@@ -301,7 +301,7 @@ def test_companions_of_several_channels_in_blocks(tmp_path):
         assert opened.companions("c.wav") == []
         assert contents(opened, tmp_path) == {name: path.read_bytes() for name, path in members(root)}
         assert (opened["b.wav"][900:1100, 2] == opened["b.wav"][:][900:1100, 2]).all()
-        entry, block = opened.entry("a.wav"), opened["a.wav"].blocks[1]
+        entry, block = opened.entry("a.wav"), opened["a.wav"].structure.blocks[1]
     with Archive(damaged(tmp_path / "x.spky", tmp_path, entry.offset + block.offset + 50)) as opened:
         for name, channels in (("a.wav", 2), ("b.wav", 3)):
             with pytest.raises(DamagedError, match="lost with a.wav" if name == "b.wav" else "damaged") as error:

@@ -39,7 +39,7 @@ def test_chunks_are_the_steps_to_read_in(reader):
     with spikey.open(packed(wide, block_frames=100)) as other:
         frames, channels = other.chunks
         assert frames == 100 and 1 <= channels <= 5000
-        assert all(b.frames <= frames and b.channels <= channels for b in other.blocks)
+        assert all(b.frames <= frames and b.channels <= channels for b in other.structure.blocks)
 
 
 def test_dask_takes_a_reader(reader):
@@ -86,7 +86,7 @@ def test_repr(tmp_path):
 
 
 def test_blocks_are_iterated(reader):
-    np.testing.assert_array_equal(np.concatenate(list(reader.iterate_blocks(jobs=2))), SAMPLES)
+    np.testing.assert_array_equal(np.concatenate(list(reader.blocks(jobs=2))), SAMPLES)
 
 
 def test_public_names_are_seen():

@@ -63,14 +63,14 @@ def test_threads_give_the_same_bytes(small_blocks):
     assert packed(samples, jobs=3) == data
     with Reader(data) as reader:
         np.testing.assert_array_equal(reader.read(0, 1000, jobs=3), samples)
-        assert [len(chunk) for chunk in reader.iterate_blocks(2)] == [1000]
+        assert [len(chunk) for chunk in reader.blocks(2)] == [1000]
 
 
 def test_a_recording_with_more_channels_than_a_block_holds():
     samples = np.random.default_rng(1).integers(0, 9, (130, 1200)).astype(np.uint8)
     data = packed(samples)
     with Reader(data) as reader:
-        assert [block.channels for block in reader.blocks] == [504, 504, 192]
+        assert [block.channels for block in reader.structure.blocks] == [504, 504, 192]
         np.testing.assert_array_equal(reader[7, ::-1], samples[7, ::-1])
     assert len(data) < samples.nbytes * 0.6
 

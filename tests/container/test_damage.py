@@ -96,7 +96,7 @@ def test_a_payload_of_random_bytes_with_good_sums_is_refused_or_decoded():
     samples = simulate(300, 3, seed=1)
     data = packed(samples, calibration=n1())
     with Reader(data) as reader:
-        block, front = reader.blocks[0], data[: reader.blocks[0].offset]
+        block, front = reader.structure.blocks[0], data[: reader.structure.blocks[0].offset]
         payload = bytearray(data[block.offset : block.offset + block.size])
         for trial in range(200):
             forged = payload.copy()
@@ -175,7 +175,7 @@ def test_blocks_must_fit_together(small_blocks):
     for frames, channels, drop in [(350, 1, 1), (350, 1, 3), (350, 5, 2), (100, 5, 0), (350, 5, 11)]:
         _samples, data = many_blocks(frames, channels)
         with Reader(data) as reader:
-            blocks = reader.blocks[:drop] + reader.blocks[drop + 1 :]
+            blocks = reader.structure.blocks[:drop] + reader.structure.blocks[drop + 1 :]
             front = data[: reader.structure.after_header - 4]
             offset = lay.FOOTER.unpack(data[-lay.FOOTER.size :])[0]
         with pytest.raises(DataError, match="blocks"):
@@ -187,7 +187,7 @@ def test_blocks_must_fit_together(small_blocks):
 def test_an_unknown_end_is_found_in_the_index(small_blocks):
     samples, data = many_blocks(350, 1)
     with Reader(data) as reader:
-        blocks, header = reader.blocks, reader.header
+        blocks, header = reader.structure.blocks, reader.header
         whole = reader.structure.after_header
         body = data[whole : lay.FOOTER.unpack(data[-lay.FOOTER.size :])[0]]
     header.frames = 0

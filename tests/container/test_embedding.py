@@ -226,7 +226,9 @@ def test_blocks_are_not_held_longer_than_it_takes(worthwhile, monkeypatch):
     out = Out()
     write_file(ArraySource(samples, 20_000), out, learned(MINE), n1(), embed_model=True, block_frames=1000)
     with Reader(out.getvalue()) as reader:
-        assert len(reader.header.record(lay.MODEL)) > 4 and reader.payload(reader.blocks[0]) == whole(reader.blocks[0])
+        assert len(reader.header.record(lay.MODEL)) > 4 and reader.payload(reader.structure.blocks[0]) == whole(
+            reader.structure.blocks[0]
+        )
     assert 1 < out.first < 10 < len(taken) == 60
 
 

@@ -18,7 +18,7 @@ from spikey.recording.simulate import simulate
 def test_a_damaged_block_loses_only_itself(small_blocks):
     samples, data = many_blocks()
     with Reader(data) as whole:
-        victim = whole.blocks[4]
+        victim = whole.structure.blocks[4]
     assert victim.extent == (100, 200, 2, 4)
     damaged = bytearray(data)
     damaged[victim.offset + victim.size // 2] ^= 1
@@ -37,7 +37,7 @@ def assert_salvaged(damaged: bytes, samples: np.ndarray, lost: list[tuple[int, i
     for first, end, low, high in lost:
         wanted[first:end, low:high] = 0
     with Reader(damaged, salvage=True) as reader:
-        np.testing.assert_array_equal(np.concatenate(list(reader.iterate_blocks())), wanted)
+        np.testing.assert_array_equal(np.concatenate(list(reader.blocks())), wanted)
         assert sorted(set(reader.lost)) == sorted(lost)
 
 
@@ -45,7 +45,7 @@ def assert_salvaged(damaged: bytes, samples: np.ndarray, lost: list[tuple[int, i
 def test_structure_can_be_lost_without_losing_samples(small_blocks, part):
     samples, data = many_blocks()
     with Reader(data) as reader:
-        block = reader.blocks[4]
+        block = reader.structure.blocks[4]
     broken = bytearray(data)
     lost = []
     if "header" in part:
@@ -66,7 +66,7 @@ def test_structure_can_be_lost_without_losing_samples(small_blocks, part):
 def test_a_truncated_file_gives_what_it_still_holds(small_blocks):
     samples, data = many_blocks(500, 1)
     with Reader(data) as reader:
-        cut = reader.blocks[3].offset + 5
+        cut = reader.structure.blocks[3].offset + 5
     with pytest.raises(DataError, match="salvage"):
         Reader(data[:cut])
     assert_salvaged(data[:cut], samples, [(300, 400, 0, 1), (400, 500, 0, 1)])
@@ -87,7 +87,7 @@ def test_bytes_in_blocks_are_salvaged_in_place(monkeypatch):
     data = bytes_file(content, 1000)
     assert restored(data) == content
     with Reader(data) as reader:
-        block = reader.blocks[1]
+        block = reader.structure.blocks[1]
     broken = bytearray(data)
     broken[block.offset + 99] ^= 1
     for damaged in (

@@ -162,7 +162,7 @@ def test_a_reader_is_pickled_by_its_path(path, data, monkeypatch):
 def test_options_are_pickled(path, data):
     damaged = bytearray(data)
     with spikey.open(data) as reader:
-        block = reader.blocks[3]
+        block = reader.structure.blocks[3]
     damaged[block.offset + 5] ^= 1
     path.write_bytes(damaged)
     with Reader(path) as reader, copy(reader) as again, pytest.raises(DamagedError):
@@ -243,7 +243,7 @@ def sector(monkeypatch):
 
 def test_sound_blocks_are_salvaged_where_the_index_cannot_be_read(path, data, sector):
     with spikey.open(path) as reader:
-        end = reader.blocks[-1].offset + reader.blocks[-1].size
+        end = reader.structure.blocks[-1].offset + reader.structure.blocks[-1].size
     sector(end, len(data))
     with pytest.raises(DataError, match="cannot be read"):
         spikey.open(path)
@@ -254,7 +254,7 @@ def test_sound_blocks_are_salvaged_where_the_index_cannot_be_read(path, data, se
 
 def test_only_blocks_in_what_cannot_be_read_are_lost(path, data, sector):
     with spikey.open(path) as reader:
-        blocks = reader.blocks
+        blocks = reader.structure.blocks
     places = [blocks[40].offset + 9, blocks[90].offset + 9, len(data) - 9]
     for place in places:
         sector(place, place + 1)
@@ -320,8 +320,8 @@ def test_a_file_whose_end_is_an_earlier_files(path, data):
 
 def test_a_block_that_no_file_of_this_shape_has_hides_none(data):
     with Reader(data) as reader:
-        last = reader.blocks[-1]
-        start = reader.blocks[0].offset - len(reader.blocks[0].write())
+        last = reader.structure.blocks[-1]
+        start = reader.structure.blocks[0].offset - len(reader.structure.blocks[0].write())
     strange = replace(last, first_frame=FRAMES, size=3)
     damaged = data[:start] + strange.write() + b"abc" + data[start:-9]
     with Reader(damaged, salvage=True) as reader:
@@ -337,8 +337,8 @@ def test_blocks_within_a_side_file_are_not_the_recordings(data, tmp_path):
     write_file(ArraySource(SAMPLES, 30_000), out, LPC, extra=extra, block_frames=BLOCK)
     damaged = bytearray(out.getvalue())
     with Reader(out.getvalue()) as reader:
-        side = next(block for block in reader.blocks if block.kind == lay.BLOCK_FILES)
-        victim = reader.blocks[7]
+        side = next(block for block in reader.structure.blocks if block.kind == lay.BLOCK_FILES)
+        victim = reader.structure.blocks[7]
     damaged[side.offset - 9] ^= 1  # so that its blocks are found
     damaged[victim.offset - 9] ^= 1
     damaged[-9] ^= 1

@@ -43,6 +43,30 @@ def test_slices_are_numpys(sliced, rows, columns):
         np.testing.assert_array_equal(out, wanted)
 
 
+LISTED = st.one_of(
+    st.lists(st.integers(-12, 10), min_size=3, max_size=3),
+    st.integers(-12, 10).map(lambda index: [index]),
+    st.integers(-12, 10),
+    st.lists(st.booleans(), min_size=11, max_size=11).map(np.array),
+)
+
+
+@given(rows=LISTED, columns=LISTED)
+@settings(max_examples=100, deadline=None)
+def test_lists_and_masks_are_numpys(sliced, rows, columns):
+    samples, reader = sliced
+    if isinstance(rows, np.ndarray):
+        rows = np.append(rows, False)  # the recording has a frame more than channels
+    for key in (rows, (rows, columns), (rows, slice(2, 9, 2)), (slice(None, None, -2), columns)):
+        try:
+            wanted = samples[key]
+        except IndexError:
+            with pytest.raises(IndexError):
+                reader[key]
+            continue
+        np.testing.assert_array_equal(reader[key], wanted)
+
+
 def test_other_ways_to_read(sliced):
     samples, reader = sliced
     np.testing.assert_array_equal(reader[...], samples)
@@ -50,7 +74,7 @@ def test_other_ways_to_read(sliced):
     np.testing.assert_array_equal(np.stack(list(reader)), samples)
     np.testing.assert_array_equal(reader.read(3, 4, range(9, 2, -3)), samples[3:7, 9:2:-3])
     assert reader.read(12, 0).shape == (0, 11)
-    for bad in ("a", 1.5, [1, 12], [0.5], [True, False], None, (1, 2, 3), (..., ...), ([1], [2])):
+    for bad in ("a", 1.5, [1, 12], [0.5], [True, False], None, (1, 2, 3), (..., ...), ([1, 2], [2, 3, 4])):
         with pytest.raises(IndexError):
             reader[bad]
     for bad in ((-1, 2), (0, 13), (5, -1)):

@@ -40,7 +40,7 @@ def other(monkeypatch):
 def predictor_of(file) -> str:
     """The predictor of a file's first block."""
     with spikey.open(file, lossy=True) as reader:
-        return predictor_in(reader.method_byte(reader.blocks[0]))
+        return predictor_in(reader.method_byte(reader.structure.blocks[0]))
 
 
 def test_the_default_is_the_fastest_preset():

@@ -125,7 +125,7 @@ def test_every_kind_of_wav_comes_back(tmp_path, name, blocks, monkeypatch):
     path.write_bytes(content)
     with Reader(check(path, tmp_path)) as reader:
         assert reader.header.wrapper == wrapper
-        in_blocks = {block.kind for block in reader.blocks} >= {lay.BLOCK_HEAD}
+        in_blocks = {block.kind for block in reader.structure.blocks} >= {lay.BLOCK_HEAD}
     with nullcontext() if wrapper == lay.BYTES else open_wav(path, floats=True) as source:
         around = source.head_size + source.tail_size if source else 0
     assert in_blocks == (wrapper == lay.WRAPPED and around > (50 if blocks else 1 << 16))
@@ -355,7 +355,9 @@ def test_damage_and_salvage(tmp_path, monkeypatch):
     path.write_bytes(content)
     compress_file(path, packed, QUICK)
     with Reader(packed) as reader:
-        victims = [next(b for b in reader.blocks if b.kind == kind) for kind in (lay.BLOCK_HEAD, lay.BLOCK_SAMPLES)]
+        victims = [
+            next(b for b in reader.structure.blocks if b.kind == kind) for kind in (lay.BLOCK_HEAD, lay.BLOCK_SAMPLES)
+        ]
     data = bytearray(packed.read_bytes())
     for victim in victims:
         data[victim.offset + 3] ^= 1

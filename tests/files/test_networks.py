@@ -116,8 +116,8 @@ def test_blocks_of_several_channels(tmp_path, monkeypatch, jobs):
     assert reference.decode(packed.read_bytes(), [n1().to_bytes()]) == path.read_bytes()
     assert verify_file(packed, jobs).original == path.stat().st_size
     with Reader(packed) as reader:
-        assert len(reader.blocks) == 10
-        assert {reader.method_byte(block)[0] & 15 for block in reader.blocks} >= {4}
+        assert len(reader.structure.blocks) == 10
+        assert {reader.method_byte(block)[0] & 15 for block in reader.structure.blocks} >= {4}
         np.testing.assert_array_equal(reader[70:200:7, 1:], samples[70:200:7, 1:])
 
 
@@ -132,7 +132,7 @@ def test_a_damaged_block_harms_no_other(tmp_path, monkeypatch, unguarded):
     assert len(ahead) == 10
     data = packed.read_bytes()
     with Reader(packed) as reader:
-        blocks = reader.blocks
+        blocks = reader.structure.blocks
     victim, front = blocks[2], data[: blocks[0].offset - 40]
     assert GENTLE.id in front
     for at, byte in [

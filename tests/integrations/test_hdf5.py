@@ -233,3 +233,70 @@ def test_nwb(tmp_path):
         read = io.read().acquisition["raw"].data
         assert list(read._filters) == [str(FILTER_ID)]
         np.testing.assert_array_equal(read[:], array)
+
+
+def many_channels() -> np.ndarray:
+    """Chunks of it have three groups of channels."""
+    return simulate(3000, 80, seed=6)
+
+
+SELECTIONS = [
+    np.s_[:, 7],
+    np.s_[100:2400, [5, 3, 9]],
+    np.s_[::7, ::50],
+    np.s_[5],
+    np.s_[5:9],
+    np.s_[:, -1],
+    np.s_[2990:900:-3, 1:60],
+    np.s_[0:0, 3],
+    np.s_[[3, 5, 2000, 5], 4],
+    np.s_[990:1010, 10:12],
+    np.s_[...],
+]
+
+
+def test_reading_some_channels_is_the_same(tmp_path):
+    samples = many_channels()
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        chunked = {"shape": (3000, 80), "dtype": "i2", "chunks": (1000, 50), "fillvalue": 3}
+        dataset = file.create_dataset("a", data=samples, chunks=(1000, 50), **Filter())
+        for selection in SELECTIONS:
+            np.testing.assert_array_equal(hdf5.read(dataset, selection), samples[selection])
+            np.testing.assert_array_equal(hdf5.read(dataset, selection, jobs=2), samples[selection])
+        others = [
+            file.create_dataset("b", data=samples, chunks=(1000, 50), shuffle=True, **Filter()),
+            file.create_dataset("c", data=samples),
+        ]
+        for other in others:  # by h5py
+            np.testing.assert_array_equal(hdf5.read(other, np.s_[100:2000, 7]), samples[100:2000, 7])
+        empty = file.create_dataset("d", **chunked, **Filter())
+        assert (hdf5.read(empty, np.s_[:, 7]) == 3).all()
+        empty[:1000, :50] = samples[:1000, :50]
+        expected = np.full(samples.shape, 3, "i2")
+        expected[:1000, :50] = samples[:1000, :50]
+        np.testing.assert_array_equal(hdf5.read(empty, np.s_[:, [7, 60]]), expected[:, [7, 60]])
+        for bad in (np.s_[3000], np.s_[:, 80], np.s_["a"]):
+            with pytest.raises((IndexError, TypeError, ValueError)):
+                hdf5.read(dataset, bad)
+
+
+def test_reading_some_channels_of_a_damaged_chunk(tmp_path):
+    samples = many_channels()
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("a", data=samples, chunks=(3000, 80), **Filter())
+    with h5py.File(tmp_path / "a.h5") as file:
+        info = file["a"].id.get_chunk_info(0)
+    data = bytearray((tmp_path / "a.h5").read_bytes())
+    data[info.byte_offset + info.size - 100] ^= 1  # in the last group
+    (tmp_path / "a.h5").write_bytes(bytes(data))
+    with h5py.File(tmp_path / "a.h5") as file:
+        found = 0
+        for channel in range(80):
+            try:
+                column = hdf5.read(file["a"], np.s_[:, channel])
+            except DataError as error:
+                assert "restore it from a copy" in str(error)
+                continue
+            np.testing.assert_array_equal(column, samples[:, channel])
+            found += 1
+        assert 40 <= found < 80

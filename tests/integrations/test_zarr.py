@@ -224,3 +224,77 @@ def test_elements_without_bytes_and_options_of_the_future(tmp_path):
         zarr.create_array(
             tmp_path / "b", shape=(10,), dtype="i2", serializer={"name": NAME, "configuration": {"ahead": 1}}
         )
+
+
+PARTS = {
+    "one channel": lambda array: array[:, 41],
+    "frames of one channel": lambda array: array[900:1100, 41],
+    "some channels": lambda array: array[100:2400, 3:9],
+    "a step": lambda array: array[::3, 1:40:7],
+    "one sample": lambda array: array[1500, 69],
+    "all channels": lambda array: array[1400:1600],
+    "nothing": lambda array: array[5:5, 3],
+    "orthogonal": lambda array: (array.oindex if hasattr(array, "oindex") else _Orthogonal(array))[
+        [3, 1700, 9], [69, 2]
+    ],
+    "a mask": lambda array: (array.oindex if hasattr(array, "oindex") else _Orthogonal(array))[
+        :, np.arange(70) % 31 == 3
+    ],
+    "pairs": lambda array: (array.vindex if hasattr(array, "vindex") else array)[[3, 1700, 9], [69, 2, 2]],
+}
+
+
+class _Orthogonal:
+    def __init__(self, array):
+        self._array = array
+
+    def __getitem__(self, key):
+        rows, columns = key
+        return self._array[rows][:, columns]
+
+
+@pytest.mark.parametrize("layout", ["plain", "channels apart", "shards", "deflated again"])
+def test_parts(tmp_path, layout):
+    samples = simulate(2500, 70, seed=4)
+    options = {"chunks": (1000, 70)} | LAYOUTS[layout]
+    if layout != "plain":
+        options = {
+            key: (value[0], value[1] * 14) if key in ("chunks", "shards") else value for key, value in options.items()
+        }
+    array = stored(tmp_path / "a", samples, **options)
+    for name, part in PARTS.items():
+        np.testing.assert_array_equal(part(array), part(samples), name)
+
+
+def test_one_channel_takes_a_part_of_the_bytes_and_of_the_groups(tmp_path, monkeypatch):
+    samples = simulate(24_000, 96, seed=4)
+    asked, decoded = [], []
+    original, engine = zarr.storage.LocalStore.get, spikey_zarr.decode_part.__globals__["decode_some"].__globals__
+
+    async def get(self, key, prototype=None, byte_range=None):
+        found = await original(self, key, prototype, byte_range)
+        asked.append(0 if found is None else len(found))
+        return found
+
+    def some(payload, lookup, channels):
+        decoded.append(list(channels))
+        return engine["_grouped"](payload).decode_some(payload, lookup, channels)
+
+    for options in ({"chunks": (12_000, 96)}, {"chunks": (12_000, 96), "shards": (24_000, 96)}):
+        array = stored(tmp_path / f"{len(options)}", samples, **options)
+        size = sum(path.stat().st_size for path in (tmp_path / f"{len(options)}").rglob("c/**/*") if path.is_file())
+        monkeypatch.setattr(zarr.storage.LocalStore, "get", get)
+        monkeypatch.setattr("spikey.integrations.chunk_part.decode_some", some)
+        np.testing.assert_array_equal(array[:, 41], samples[:, 41])
+        assert decoded == [[41], [41]]
+        if len(options) == 1:  # of a shard, Zarr itself fetches whole inner chunks
+            assert sum(asked) < size * 0.6
+        monkeypatch.undo()
+        decoded.clear()
+    with pytest.raises(DamagedError, match="restore it from a copy"):
+        path = tmp_path / "1" / "c" / "0" / "0"
+        data = bytearray(path.read_bytes())
+        data[-40_000:] = bytes(40_000)
+        path.write_bytes(data)
+        for channel in range(96):
+            zarr.open_array(tmp_path / "1")[:, channel]

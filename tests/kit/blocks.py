@@ -47,7 +47,7 @@ def restored(data: bytes, **options) -> bytes | np.ndarray:
     with Reader(data, **options) as reader:
         if reader.header.wrapper == lay.BYTES:
             return b"".join(reader.around(lay.BLOCK_BYTES))
-        return np.concatenate([np.zeros((0, reader.shape[1]), reader.dtype), *reader.iterate_blocks()])
+        return np.concatenate([np.zeros((0, reader.shape[1]), reader.dtype), *reader.blocks()])
 
 
 def small_n1() -> Calibration:

@@ -91,7 +91,7 @@ def test_a_device_costs_what_its_codes_cost(device):
 def test_levels_are_found(device, levels):
     data = spikey.compress(SMALL[device].samples, 30_000, "fast")
     with spikey.open(data) as reader:
-        assert levels in reader.levels(reader.blocks[0])[0]
+        assert levels in reader.levels(reader.structure.blocks[0])[0]
 
 
 def test_what_is_not_neural_costs_next_to_nothing():
@@ -113,7 +113,7 @@ def test_an_odd_sample_costs_its_own_channel_and_block_a_little():
     np.testing.assert_array_equal(spikey.decompress(data).samples, odd)
     assert len(data) < 1.01 * len(plain)
     with spikey.open(data) as reader:
-        found = [reader.levels(block) for block in reader.blocks]
+        found = [reader.levels(block) for block in reader.structure.blocks]
     assert sum("listed" in text for block in found for text in block) == 1
     assert sum("steps of 2" in text for block in found for text in block) == 2 * len(found) - 1
 
@@ -240,9 +240,9 @@ def test_float_channels_of_different_gains_and_true_floats_in_blocks():
     samples[69_000:, 2] += np.random.default_rng(0).normal(0, 1e-3, 1000).astype(SINGLE)
     mixed = round_trip(samples)
     with spikey.open(mixed) as reader:
-        assert reader.dtype == SINGLE and len(reader.blocks) > 1
-        assert "but for" not in reader.levels(reader.blocks[0])[2]
-        assert "but for 1000 samples" in reader.levels(reader.blocks[-1])[2]
+        assert reader.dtype == SINGLE and len(reader.structure.blocks) > 1
+        assert "but for" not in reader.levels(reader.structure.blocks[0])[2]
+        assert "but for 1000 samples" in reader.levels(reader.structure.blocks[-1])[2]
         np.testing.assert_array_equal(reader[65_000:66_000, 1:3], samples[65_000:66_000, 1:3])
     assert len(data) < len(mixed) < samples.nbytes
 
@@ -279,8 +279,8 @@ def test_info_of_a_damaged_file_says_what_is_known(tmp_path, monkeypatch):
     cut_into(monkeypatch, 5000, 1)
     data = bytearray(spikey.compress(CODES.astype(np.int16), 20_000, "fast"))
     with spikey.open(bytes(data)) as reader:
-        assert len(reader.blocks) > 1  # of a file of one block info sees that it is damaged
-        data[reader.blocks[0].offset + 2] = 0xFF  # the first channel's description
+        assert len(reader.structure.blocks) > 1  # of a file of one block info sees that it is damaged
+        data[reader.structure.blocks[0].offset + 2] = 0xFF  # the first channel's description
     (tmp_path / "a.spky").write_bytes(data)
     (facts,) = json.loads(ran("info", tmp_path / "a.spky", "--json"))
     assert facts["predictor"] == "wide" and "levels" not in facts

@@ -156,7 +156,7 @@ def test_recordings_come_back(predictor, kind):
     data = compress_with(samples, 2500, Settings(predictor=predictor, calibration=None))
     np.testing.assert_array_equal(spikey.decompress(data).samples, samples)
     with spikey.open(data) as reader:
-        levels = reader.levels(reader.blocks[0])
+        levels = reader.levels(reader.structure.blocks[0])
     assert all("rounded steps of 24.0385" in one for one in levels)
 
 

@@ -178,7 +178,7 @@ def test_many_blocks_and_threads(tmp_path, monkeypatch):
     assert 2.15 < 8 * out.stat().st_size / samples.size <= 2.2
     frame = written.bins.runs[1][0]
     with Reader(out, lossy=True) as reader:
-        assert len(reader.blocks) > 2 and all(frame != block.first_frame for block in reader.blocks)
+        assert len(reader.structure.blocks) > 2 and all(frame != block.first_frame for block in reader.structure.blocks)
         part = reader[frame - 3 : frame + 3, 17:30]
         assert (part == reader[:][frame - 3 : frame + 3, 17:30]).all()
     restore(out, back, beside, jobs=2)

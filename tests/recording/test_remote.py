@@ -128,13 +128,34 @@ def test_only_what_is_needed_is_fetched(data, http, monkeypatch):
         assert sum(end - first for first, end in server.asked) == 2 * 4096
         server.asked.clear()
         np.testing.assert_array_equal(reader[20_000:24_000, [3, 1]], SAMPLES[20_000:24_000, [3, 1]])
-        touched = [block for block in reader.blocks if block.extent[1] > 20_000 and block.first_frame < 24_000]
+        touched = [
+            block for block in reader.structure.blocks if block.extent[1] > 20_000 and block.first_frame < 24_000
+        ]
         assert len(server.asked) == 1  # the blocks lie side by side
         fetched = sum(end - first for first, end in server.asked)
         assert fetched < sum(block.size for block in touched if block.kind == 0) + 1000 < len(data) / 10
         server.asked.clear()
         np.testing.assert_array_equal(reader[20_500, :], SAMPLES[20_500])
         assert not server.asked  # decoded already
+
+
+def test_of_wide_blocks_only_the_groups_that_are_needed_are_fetched(http, monkeypatch):
+    monkeypatch.setattr("spikey.container.input.GLANCE", 4096)
+    monkeypatch.setattr("spikey.container.blocks.FRONT", 4096)
+    monkeypatch.setattr(remote, "CLOSE", 1024)
+    random = np.random.default_rng(1)
+    samples = (
+        random.normal(size=(60_000, 3))[:, np.arange(96) % 3] * 30 + random.normal(size=(60_000, 96)) * 5
+    ).astype("i2")
+    data = spikey.compress(samples, 30_000)
+    with serving({"/a.spky": data}) as server, spikey.open(f"{server.address}/a.spky") as reader:
+        blocks = len(reader.structure.blocks)
+        assert blocks == 2
+        server.asked.clear()
+        np.testing.assert_array_equal(reader[:, 41], samples[:, 41])
+        assert len(server.asked) == 2 * blocks  # a block's beginning, and a group
+        assert sum(end - first for first, end in server.asked) < len(data) * 0.45
+        np.testing.assert_array_equal(reader[100:], samples[100:])
 
 
 def test_whatever_is_asked_for_is_right(data, http, monkeypatch):

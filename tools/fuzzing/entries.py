@@ -54,7 +54,7 @@ def _read(reader: Reader) -> None:
         columns = range(min(reader.layout.channels, 1 << 12))
         for at in {0, max(reader.frames - count, 0)}:
             reader.read(at, min(count, reader.frames - at), columns)
-        for block in islice((block for block in reader.blocks if block.kind == BLOCK_SAMPLES), 4):
+        for block in islice((block for block in reader.structure.blocks if block.kind == BLOCK_SAMPLES), 4):
             reader.levels(block)
     if first is not None:
         raise first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -23,6 +24,17 @@ class Workers(ThreadPoolExecutor):
 
     def _begin(self) -> None:
         _thread.pool = self
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads() -> int:
+    """How many threads the pool has that the calling thread belongs to; 1 where it belongs to none."""
+    pool = getattr(_thread, "pool", None)
+    return 1 if pool is None else pool.jobs
 
 
 def each(do: Callable[[One], Other], items: Iterable[One]) -> list[Other]:

@@ -115,7 +115,7 @@ def describe(path: str | Path, check: bool = False) -> dict[str, Any]:
             "lossless": reader.lossy is None and not reader.corrects,
             "holds": WRAPPERS[header.wrapper],
             "compressed_bytes": reader.file_size,
-            "blocks": len(reader.blocks),
+            "blocks": len(reader.structure.blocks),
         }
         if header.wrapper == BYTES:
             note = "not integer PCM: kept losslessly by a general method, not modelled"
@@ -153,7 +153,7 @@ def describe(path: str | Path, check: bool = False) -> dict[str, Any]:
             if (names := reader.metadata.get("not_stored")) and isinstance(names, list):
                 facts["not_stored"] = [str(name) for name in names]
                 facts["not_stored_count"] = reader.metadata.get("not_stored_count", len(names))
-        first = next((b for b in reader.blocks if b.kind == BLOCK_SAMPLES and b.size), None)
+        first = next((b for b in reader.structure.blocks if b.kind == BLOCK_SAMPLES and b.size), None)
         if first is not None:
             facts["predictor"] = predictor_in(reader.method_byte(first))
             with suppress(DataError):  # a damaged block; the facts about the file are still listed

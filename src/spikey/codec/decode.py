@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from spikey.codec.payload import NOT_CODED, NUMBER, Lookup, Payload, record_of
+from spikey.codec.payload import NOT_CODED, NUMBER, Groups, Lookup, Payload, record_of
 from spikey.codec.registry import PREDICTORS, GroupedEngine
+
+NO_GROUPS = Groups([], [], 0)
 
 
 def decode_block(payload: Payload, lookup: Lookup | None = None) -> np.ndarray:
@@ -31,14 +33,14 @@ def decode_blocks(payloads: Sequence[Payload], lookup: Lookup | None = None) -> 
     return [decoded[place] for place in range(len(payloads))]
 
 
-def groups_in(payload: Payload) -> list[np.ndarray]:
-    """The channels of each group of a payload that can be decoded alone; nothing where it can only be decoded whole.
+def groups_in(payload: Payload) -> Groups:
+    """The groups of a payload that can be decoded alone; none where it can only be decoded whole.
 
     Raises DataError for what no encoder writes.
     """
     engine = _grouped(payload)
-    groups = [] if engine is None else engine.groups(payload)
-    return groups if len(groups) > 1 else []
+    groups = NO_GROUPS if engine is None else engine.groups(payload)
+    return groups if len(groups.channels) > 1 else NO_GROUPS
 
 
 def decode_some(payload: Payload, lookup: Lookup, channels: Sequence[int]) -> tuple[np.ndarray, list[int]]:

@@ -62,6 +62,18 @@ class EncodedBlock:
         return None if self.plain is None else len(self.plain.payload) - len(self.payload)
 
 
+class Groups(NamedTuple):
+    """The groups of a payload's channels, each of which can be decoded and checked alone.
+
+    channels: of each, in coding order. places: the bytes (start, end) of the payload that it takes. front: the bytes at
+    the payload's beginning that every group needs, and from which all this is known.
+    """
+
+    channels: list[np.ndarray]
+    places: list[tuple[int, int]]
+    front: int
+
+
 class Facts(NamedTuple):
     """What a payload contains beside samples, for people and programs.
 

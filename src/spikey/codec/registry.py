@@ -18,7 +18,7 @@ from spikey.codec.method import COPIED, PACKED, STORED, Method
 from spikey.levels.contract import LEVEL_MAPS, LevelMap
 
 if TYPE_CHECKING:
-    from spikey.codec.payload import EncodedBlock, Facts, Lookup, Payload
+    from spikey.codec.payload import EncodedBlock, Facts, Groups, Lookup, Payload
     from spikey.codec.survey import Block
     from spikey.model.calibration import Calibration
 
@@ -79,8 +79,8 @@ class Engine(Protocol):
 class GroupedEngine(Engine, Protocol):
     """An engine that codes groups of a block's channels, each of which can be decoded alone."""
 
-    def groups(self, payload: Payload) -> list[np.ndarray]:
-        """The channels of each group; DataError where that is damaged. Of several each has a checksum of its own."""
+    def groups(self, payload: Payload) -> Groups:
+        """The groups; DataError where that is damaged. Of several each has a checksum of its own."""
 
     def decode_some(self, payload: Payload, lookup: Lookup, channels: Sequence[int]) -> tuple[np.ndarray, list[int]]:
         """The samples (frames, channels) of some channels, and those of them that are damaged.

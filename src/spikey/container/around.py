@@ -28,7 +28,7 @@ def bytes_around(reader: Reader, kind: int) -> Iterator[bytes]:
     if record is not None and header.wrapper == WRAPPED:
         yield record
     done = 0
-    for block in reader.blocks:
+    for block in reader.structure.blocks:
         if block.kind == kind:
             yield from _missing(reader, done, block.first_frame)
             try:

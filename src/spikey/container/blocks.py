@@ -9,10 +9,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from spikey.base.checksum import crc32
 from spikey.base.errors import DamagedError, DataError, UsageError
-from spikey.codec.decode import decode_block, decode_blocks, decode_some, groups_in
+from spikey.codec.decode import NO_GROUPS, decode_block, decode_blocks, decode_some, groups_in
 from spikey.codec.method import MOST_TOGETHER, SAMPLES_TOGETHER
-from spikey.codec.payload import Facts, Lookup, Payload, facts_of, needs_model
+from spikey.codec.payload import Facts, Groups, Lookup, Payload, facts_of, needs_model
 from spikey.coding.packed_bytes import unpack_bytes
 from spikey.container.dependencies import Dependencies, MissingDependency
 from spikey.container.input import Input
@@ -27,8 +28,9 @@ from spikey.container.layout import (
 from spikey.container.salvage import describe, runs
 from spikey.container.structure import Structure
 from spikey.container.window import Companions
-from spikey.recording.layout import pack, unpack
+from spikey.recording.layout import pack, packed, unpack
 
+FRONT = 1 << 14  # bytes of a payload that describe its groups, most often
 AHEAD = 1 << 25  # bytes of blocks fetched from a remote file before they are decoded
 
 
@@ -51,11 +53,11 @@ class BlockDecoder:
         self.structure, self.layout = structure, structure.layout
         self._companions = companions
         self._provided: dict[int, np.ndarray] = {}  # samples by the blocks' offsets, not yet checked
-        self._groups: dict[int, list[np.ndarray]] = {}  # by the blocks' offsets
+        self._groups: dict[int, Groups] = {}  # by the blocks' offsets
 
-    def payload(self, block: Block) -> bytes:
+    def payload(self, block: Block) -> memoryview:
         """A block's payload as it lies in the file, unchecked."""
-        return self.file.read_at(block.offset, block.size)
+        return self.file.view_at(block.offset, block.size)
 
     def method_byte(self, block: Block) -> bytes:
         """The first byte of a block's payload, which contains the number of its predictor."""
@@ -69,9 +71,37 @@ class BlockDecoder:
     def _lookup(self) -> Lookup:
         return Lookup(self.dependencies.calibration, self.dependencies.model)
 
-    def fetch(self, blocks: list[Block]) -> None:
-        """Have a remote file fetch blocks, headers included."""
-        self.file.fetch([(max(block.offset - MAX_BLOCK_HEADER, 0), block.offset + block.size) for block in blocks])
+    def fetch(self, blocks: list[Block], channels: np.ndarray | None = None) -> None:
+        """Have a remote file fetch blocks, headers included; of the groups of channels only those that are needed."""
+        if not self.file.remote:
+            return
+        if channels is None or not any(self._in_part(block, channels) for block in blocks):
+            self.file.fetch([self._extent(block) for block in blocks])
+            return
+        self.file.fetch(
+            [(start, min(end, start + MAX_BLOCK_HEADER + FRONT)) for start, end in map(self._extent, blocks)]
+        )
+        ranges = []
+        for block in blocks:
+            inside = channels[(channels >= block.first_channel) & (channels < block.extent[3])] - block.first_channel
+            ranges += [(block.offset + start, block.offset + end) for start, end in self._needed(block, inside)]
+        self.file.fetch(ranges)
+
+    @staticmethod
+    def _extent(block: Block) -> tuple[int, int]:
+        return max(block.offset - MAX_BLOCK_HEADER, 0), block.offset + block.size
+
+    @staticmethod
+    def _in_part(block: Block, channels: np.ndarray) -> bool:
+        return block.size > 2 * FRONT and len(channels) < block.channels
+
+    def _needed(self, block: Block, channels: np.ndarray) -> list[tuple[int, int]]:
+        """The ranges of a block's payload that some of its channels need."""
+        groups = self.groups(block)
+        if len(channels) == block.channels or not groups.channels:
+            return [(0, block.size)]
+        hit = [np.isin(inside, channels).any() for inside in groups.channels]
+        return [(0, groups.front), *(place for place, needed in zip(groups.places, hit, strict=True) if needed)]
 
     def provide(self, block: Block, samples: np.ndarray) -> None:
         """Take what a block has been decoded to elsewhere; its checksum is still compared."""
@@ -88,10 +118,12 @@ class BlockDecoder:
         """
         what = self._words(block)
         try:
-            payload = self._fetched(block)
+            self.fetch([block])
+            self._check_header(block)
+            payload = self.payload(block)
             content, data = self.unpack(block, payload, what)
             if self.structure.header.single:
-                check = zlib.crc32(data, zlib.crc32(payload, zlib.crc32(self.structure.front)))
+                check = crc32(data, crc32(payload, zlib.crc32(self.structure.front)))
             else:
                 check = block.check_of(payload, data)
             if check != block.check:
@@ -105,60 +137,79 @@ class BlockDecoder:
     def _words(self, block: Block) -> str:
         return f"{self.file.name}, {describe(block.extent)}"
 
-    def _fetched(self, block: Block) -> bytes:
-        """A block's payload, where its header is as it should be."""
-        self.fetch([block])
+    def _check_header(self, block: Block) -> None:
+        """DataError where a block's header is not as it should be."""
         if not self.structure.header.single and self.check_headers:
             head = block.write()
             if block.offset < len(head) or self.file.read_at(block.offset - len(head), len(head)) != head:
                 raise DataError(f"{self._words(block)}: its block's header is damaged")
-        return self.payload(block)
 
-    def groups(self, block: Block) -> list[np.ndarray]:
-        """The channels of a block's groups, counted within the block, where these can be decoded and checked alone.
+    def groups(self, block: Block) -> Groups:
+        """A block's groups of channels, counted within it, where these can be decoded and checked alone.
 
-        Nothing where there are none, or where they are damaged.
+        None where there are none, or where what describes them is damaged.
         """
         if block.kind != BLOCK_SAMPLES or self.structure.header.single or self.is_provided(block):
-            return []
+            return NO_GROUPS
         if block.offset not in self._groups:
-            found: list[np.ndarray] = []
+            self._groups[block.offset] = NO_GROUPS
             with suppress(DataError):
-                found = groups_in(self._payload_of(block, self._fetched(block)))
-            self._groups[block.offset] = found
+                self._check_header(block)
+                self._groups[block.offset] = self._found_groups(block)
         return self._groups[block.offset]
 
-    def group(self, block: Block, place: int) -> np.ndarray:
-        """The samples (frames, channels) of a group, checked by its own checksum.
+    def _found_groups(self, block: Block) -> Groups:
+        if block.size > 2 * FRONT:
+            with suppress(DataError):  # of zeros that follow a part of what describes the groups
+                groups = groups_in(self._payload_of(block, self._part(block, [(0, FRONT)])))
+                if groups.front <= FRONT:
+                    return groups
+        return groups_in(self._payload_of(block, self.payload(block)))
 
-        Raises DamagedError, with the extents of its channels, where it is damaged, and MissingDependency.
+    def _part(self, block: Block, ranges: list[tuple[int, int]]) -> memoryview:
+        """A block's payload of which some ranges are read, and the others are zeros."""
+        data = memoryview(bytearray(block.size))
+        for start, end in ranges:
+            data[start:end] = self.file.view_at(block.offset + start, end - start)
+        return data
+
+    def some(self, block: Block, channels: np.ndarray) -> np.ndarray:
+        """The samples (frames, channels) of some channels of a block that has groups, checked by the groups' checksums.
+
+        channels: int64, ascending, counted within the block.
+        Raises DamagedError, with the extents of the groups, where some are damaged, and MissingDependency.
         """
-        channels = self.groups(block)[place]
+        wanted, inside = channels.tolist(), channels
         try:
-            payload = self._payload_of(block, self._fetched(block))
-            samples, damaged = decode_some(payload, self._lookup(), channels.tolist())
+            part = self._part(block, self._needed(block, channels))
+            samples, damaged = decode_some(self._payload_of(block, part), self._lookup(), wanted)
+            if damaged:  # or the size of another group is
+                payload = self._payload_of(block, self.payload(block))
+                samples, damaged = decode_some(payload, self._lookup(), wanted)
             if damaged:
-                first = block.first_channel + min(damaged)
-                raise DataError(f"{self._words(block)}: the group of channel {first} is damaged")
+                inside = np.array(damaged)
+                raise DataError(f"{self._words(block)}: a group of channels is damaged")
             if self.layout.itemsize < samples.itemsize:
                 pack(samples, replace(self.layout, channels=len(channels)))
         except MissingDependency:
             raise
         except (DataError, UsageError) as error:  # the latter of a 24-bit block
             first, end, low, _ = block.extent
-            lost = [(first, end, low + start, low + stop) for start, stop in runs(channels)]
-            raise DamagedError(str(error), lost) from None
+            lost = [group for group in self.groups(block).channels if np.isin(group, inside).any()]
+            where = [(first, end, low + start, low + stop) for start, stop in runs(np.concatenate(lost))]
+            raise DamagedError(str(error), where) from None
         return samples
 
-    def _payload_of(self, block: Block, data: bytes) -> Payload:
+    def _payload_of(self, block: Block, data: bytes | memoryview) -> Payload:
         dtype = self.layout.memory_dtype
         return Payload(data, block.frames, block.channels, dtype, self._words(block), self._beside(block))
 
-    def unpack(self, block: Block, payload: bytes, what: str) -> tuple[bytes | np.ndarray, bytes]:
+    def unpack(self, block: Block, payload: memoryview, what: str) -> tuple[bytes | np.ndarray, bytes | memoryview]:
         """A block's content, unchecked, and the bytes that its checksum covers."""
+        data: bytes | memoryview
         if block.kind != BLOCK_SAMPLES:
-            data = unpack_bytes(payload, block.frames, what)
-            return data, data
+            content = unpack_bytes(payload, block.frames, what)
+            return content, content
         layout = replace(self.layout, channels=block.channels)
         if payload[:1] == STORED_BYTE:
             data = payload[1:]
@@ -172,12 +223,12 @@ class BlockDecoder:
             if self._companions is None or len(payload) > 1:
                 raise DataError(f"{what}: refers to another recording badly")
             copied = self._companions.copied(block.extent, self.layout)
-            return copied, pack(copied, layout)
+            return copied, packed(copied, layout)
         samples = self._provided.pop(block.offset, None)
         if samples is None:
             samples = decode_block(self._payload_of(block, payload), self._lookup())
         try:
-            return samples, pack(samples, layout)
+            return samples, packed(samples, layout)
         except UsageError:  # a damaged 24-bit block
             raise DataError(f"{what}: decodes to samples that its type cannot hold") from None
 

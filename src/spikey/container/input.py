@@ -42,9 +42,13 @@ class Input:
 
     def read_at(self, offset: int, count: int) -> bytes:
         """Exactly `count` bytes from `offset` on; DataError where the file ends before or cannot be read."""
+        return bytes(self.view_at(offset, count))
+
+    def view_at(self, offset: int, count: int) -> memoryview:
+        """What `read_at` returns, without a copy of it."""
         if offset + count > self.size:
             raise DataError(f"{self.name}: ends {offset + count - self.size} bytes too early")
-        return bytes(read_at(self.opened, self.name, offset, count))
+        return memoryview(read_at(self.opened, self.name, offset, count))
 
     def read_around(self, offset: int, count: int) -> bytes:
         """Bytes with zeros for those that the disk cannot read; what a server cannot give now, it may give later."""

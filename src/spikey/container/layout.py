@@ -10,6 +10,7 @@ import struct
 import zlib
 from dataclasses import dataclass, field, replace
 
+from spikey.base.checksum import crc32
 from spikey.base.errors import DataError, UsageError
 from spikey.base.wire import Cursor, varint
 from spikey.codec.method import COPIED, PACKED, STORED
@@ -177,7 +178,7 @@ class Block:
 
     def check_of(self, payload: bytes | memoryview, content: bytes | memoryview) -> int:
         """The CRC-32 that ties header, payload and content together."""
-        return zlib.crc32(content, zlib.crc32(payload, zlib.crc32(self.fields())))
+        return crc32(content, crc32(payload, zlib.crc32(self.fields())))
 
     @property
     def extent(self) -> tuple[int, int, int, int]:

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from spikey.base.errors import DamagedError, DataError, UsageError
-from spikey.base.workers import spread
+from spikey.base.workers import each, spread
 from spikey.codec.payload import Facts
 from spikey.container.around import bytes_around
 from spikey.container.array_facts import ArrayFacts
@@ -32,6 +32,8 @@ from spikey.model.calibration import Calibration
 from spikey.model.trained import Model
 from spikey.model.trained import find as find_model
 from spikey.recording.opened import Opened, open_data
+
+ENOUGH = 1 << 19  # samples to decode that pay for another thread
 
 
 class Reader(ArrayFacts):
@@ -56,6 +58,8 @@ class Reader(ArrayFacts):
         Whether to open a file that corrects a lossy one, of which the samples are not a recording.
     models : callable
         Finds a trained network by its id, where the file does not contain it.
+    jobs : int
+        Threads that decode what an index or `read` needs, where that is enough for more than one.
 
     Attributes
     ----------
@@ -84,24 +88,26 @@ class Reader(ArrayFacts):
         lossy: bool = False,
         correction: bool = False,
         models: Callable[[bytes], Model] = find_model,
+        jobs: int = 1,
     ):
+        self.jobs = jobs
         self.input = Input(path if isinstance(path, Window) else open_data(path))
         self.companions = companions
         self.salvage = self._rescued = salvage
         self._metadata: dict[str, Any] | None = None
         try:
             self.structure = read_structure(self.input, salvage)
-            self.header, self.blocks = self.structure.header, self.structure.blocks
+            self.header = self.structure.header
             self.layout, self.frames = self.header.layout, self.header.frames
             self.lost: list[Extent] = list(self.structure.lost)
             check_companions(self.header, companions, self.name)
             self.restoration = restoration_of(self.header, self.name, lossy, correction)
             self._dependencies = Dependencies(self.input, self.header, models)
             self.decoder = BlockDecoder(self.input, self.structure, self._dependencies, companions, not salvage)
-            self._map = BlockMap(self.blocks, self.frames, self.layout.channels)
+            self._map = BlockMap(self.structure.blocks, self.frames, self.layout.channels)
             self.cache = BlockCache(room_for(self._map.largest_stretch))
             if self.header.single and self.frames == 0:
-                self.decoder.content(self.blocks[0])  # nobody else would ever check its sum
+                self.decoder.content(self.structure.blocks[0])  # nobody else would ever check its sum
         except BaseException:
             self.close()
             raise
@@ -112,6 +118,7 @@ class Reader(ArrayFacts):
             "companions": self.companions,
             "lossy": self.lossy is not None,
             "correction": bool(self.corrects),
+            "jobs": self.jobs,
         }
         rests = None if self.restoration is None else self.restoration.correction
         state = _State(self.name, self.salvage, self.cache.room, rests, self.input.ending())
@@ -197,8 +204,17 @@ class Reader(ArrayFacts):
             ascending, back = np.unique(frames, return_inverse=True)
             samples = self._gather(ascending, channels)[back]
         else:
-            raise IndexError("only one of frames and channels can be a list: use reader[frames][:, channels]")
+            return self._pointwise(frames, channels)
         return samples[tuple(0 if is_index(part) else slice(None) for part in (rows, columns))]
+
+    def _pointwise(self, frames: np.ndarray, channels: np.ndarray) -> np.ndarray:
+        """One sample for each pair of a frame and a channel, as NumPy does with two lists."""
+        frames, channels = np.asarray(frames), np.asarray(channels)
+        if len(frames) != len(channels) and 1 not in (len(frames), len(channels)):
+            raise IndexError(f"lists of {len(frames)} frames and {len(channels)} channels do not make pairs")
+        rows, row = np.unique(frames, return_inverse=True)
+        columns, column = np.unique(channels, return_inverse=True)
+        return self._gather(rows, columns)[row, column]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
@@ -206,9 +222,16 @@ class Reader(ArrayFacts):
         return self[:].astype(self.dtype if dtype is None else dtype, copy=False)
 
     def read(
-        self, first_frame: int, count: int, channels: Sequence[int] | np.ndarray | None = None, jobs: int = 1
+        self,
+        first_frame: int,
+        count: int,
+        channels: Sequence[int] | np.ndarray | None = None,
+        jobs: int | None = None,
     ) -> np.ndarray:
-        """Samples (count, channels) of a range of frames, of all channels or those named, `jobs` blocks at a time."""
+        """Samples (count, channels) of a range of frames, of all channels or those named.
+
+        jobs: threads; those of the reader if None.
+        """
         wanted = range(self.layout.channels) if channels is None else channels
         end = first_frame + count
         if not 0 <= first_frame <= end <= self.frames or (
@@ -217,12 +240,20 @@ class Reader(ArrayFacts):
             raise IndexError(f"frames {first_frame} to {end} of channels {wanted} are not all in {self.shape}")
         return self._gather(range(first_frame, end), wanted, jobs)
 
-    def iterate_blocks(self, jobs: int = 1) -> Iterator[np.ndarray]:
-        """All samples in order, as arrays (some frames, channels) of whole blocks and of bounded size."""
+    def blocks(self, jobs: int | None = None) -> Iterator[np.ndarray]:
+        """All samples in order, as arrays (some frames, channels) of whole blocks, in bounded memory.
+
+        >>> import numpy, spikey
+        >>> reader = spikey.open(spikey.compress(numpy.ones((500, 2), "int16"), rate=20000))
+        >>> sum(int(block.sum()) for block in reader.blocks())
+        1000
+        """
         for first, end in self._map.stretches():
             yield self.read(first, end - first, jobs=jobs)
 
-    def _gather(self, rows: range | np.ndarray, columns: Sequence[int] | np.ndarray, jobs: int = 1) -> np.ndarray:
+    def _gather(
+        self, rows: range | np.ndarray, columns: Sequence[int] | np.ndarray, jobs: int | None = None
+    ) -> np.ndarray:
         """Samples (rows, columns) within the shape, the rows ascending."""
         if self.header.wrapper == BYTES:
             raise UsageError(f"{self.name}: holds plain bytes, no samples; decompress it")
@@ -246,11 +277,18 @@ class Reader(ArrayFacts):
                     out[start:stop, as_slice(hit[here])] = samples[:, as_slice(columns)]
 
         for batch in self.decoder.batches(self._map.touching(rows, inside)):
-            self.decoder.fetch([block for block in batch if block.offset not in self.cache])
+            missing = [block for block in batch if block.offset not in self.cache]
+            self.decoder.fetch(missing, None if self.restoration is not None else inside)
             if self.model_id:
                 decode_ahead([(self, block) for block in batch])
-            spread(place, batch, jobs)
+            spread(place, batch, self._threads(missing, len(inside), self.jobs if jobs is None else jobs))
         return out
+
+    @staticmethod
+    def _threads(missing: list[Block], channels: int, jobs: int) -> int:
+        """As many threads as pay for decoding some channels of blocks."""
+        samples = sum(block.frames * min(block.channels, channels) for block in missing)
+        return min(jobs, samples // ENOUGH + 1)
 
     def _pieces(self, block: Block, wanted: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """What has wanted channels of a block, counted within it: which of them, in which columns, of which samples.
@@ -259,14 +297,16 @@ class Reader(ArrayFacts):
         """
         every = np.arange(len(wanted))
         if self.restoration is None and block.offset not in self.cache:
-            groups = self.decoder.groups(block) if len(wanted) < block.channels else []
+            groups = self.decoder.groups(block).channels if len(wanted) < block.channels else []
             hits = [np.flatnonzero(np.isin(wanted, channels)) for channels in groups]
             if not all(map(len, hits)):
-                for place, (channels, here) in enumerate(zip(groups, hits, strict=True)):
-                    if len(here):
-                        order = np.argsort(channels)
-                        columns = order[np.searchsorted(channels, wanted[here], sorter=order)]
-                        yield here, columns, self._group(block, place)
+
+                def part(place: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+                    here = hits[place]
+                    channels, samples = self._group(block, place, wanted[here])
+                    return here, np.searchsorted(channels, wanted[here]), samples
+
+                yield from each(part, [place for place, here in enumerate(hits) if len(here)])
                 return
         yield every, wanted, self._samples(block)
 
@@ -284,26 +324,33 @@ class Reader(ArrayFacts):
         self.cache.put(block.offset, samples)
         return samples
 
-    def _group(self, block: Block, place: int) -> np.ndarray:
-        """The samples of a group of a block, as `_samples`."""
+    def _group(self, block: Block, place: int, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Channels of a group of a block, ascending, wanted ones among them, and their samples as of `_samples`.
+
+        That is no more of the group than it takes, and all of it once more is asked for.
+        """
+        inside = self.decoder.groups(block).channels[place]
         samples = self.cache.get((block.offset, place))
-        if samples is None:
+        needed = int(np.flatnonzero(np.isin(inside, wanted))[-1]) + 1
+        if samples is None or samples.shape[1] < needed:
+            channels = np.sort(inside[:needed] if samples is None else inside)
             try:
-                samples = self.decoder.group(block, place)
+                samples = self.decoder.some(block, channels)
             except DamagedError as error:
                 self.lose(error)
-                samples = np.zeros((block.frames, len(self.decoder.groups(block)[place])), dtype=self.dtype)
+                samples = np.zeros((block.frames, len(channels)), dtype=self.dtype)
             self.cache.put((block.offset, place), samples)
-        return samples
+        return np.sort(inside[: samples.shape[1]]), samples
 
     def _saved(self, block: Block, error: DamagedError) -> np.ndarray:
         """What is left of a damaged block: its undamaged groups, zeros beside them."""
         samples = np.zeros((block.frames, block.channels), dtype=self.dtype)
-        groups = self.decoder.groups(block) if self.salvage and self.restoration is None else []
+        groups = self.decoder.groups(block).channels if self.salvage and self.restoration is None else []
         errors = []
-        for place, channels in enumerate(groups):
+        for inside in groups:
+            channels = np.sort(inside)
             try:
-                samples[:, channels] = self.decoder.group(block, place)
+                samples[:, channels] = self.decoder.some(block, channels)
             except DamagedError as lost:
                 errors.append(lost)
         if not errors:  # of any group: then what is wrong is not in one
@@ -330,7 +377,7 @@ class Reader(ArrayFacts):
         """The first byte of a block's payload, which contains the number of its predictor."""
         return self.decoder.method_byte(block)
 
-    def payload(self, block: Block) -> bytes:
+    def payload(self, block: Block) -> memoryview:
         """A block's payload as it lies in the file, unchecked."""
         return self.decoder.payload(block)
 

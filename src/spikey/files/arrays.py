@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from spikey.base.workers import processors
 from spikey.codec.registry import faster_whole
 from spikey.container.archive import Archive
 from spikey.container.reader import Reader
@@ -111,7 +112,7 @@ def decompress(data: bytes | str | os.PathLike[str], jobs: int = 1, lossy: bool 
         return Recording(samples, reader.rate, reader.layout.channels)
 
 
-def open(path: str | os.PathLike[str] | bytes, lossy: bool = False) -> Reader:
+def open(path: str | os.PathLike[str] | bytes, lossy: bool = False, jobs: int | None = None) -> Reader:
     """Open a compressed file for slicing, without decoding it.
 
     Parameters
@@ -120,13 +121,15 @@ def open(path: str | os.PathLike[str] | bytes, lossy: bool = False) -> Reader:
         A path, an address that fsspec opens (`https://...`, `s3://...`), or the file's contents.
     lossy : bool
         Whether to accept a lossy file; `reader.lossy` then describes what was lost.
+    jobs : int, optional
+        Threads that decode a slice which needs more than one; None for as many as there are processors.
 
     Returns
     -------
     spikey.container.reader.Reader
         It slices like an array (frames, channels).
     """
-    return Reader(path, lossy=lossy)
+    return Reader(path, lossy=lossy, jobs=processors() if jobs is None else jobs)
 
 
 def open_archive(path: str | os.PathLike[str] | bytes) -> Archive:

@@ -108,7 +108,7 @@ def decompress_together(
         ahead = [
             (reader, block)
             for reader in readers.values()
-            for block in reader.blocks
+            for block in reader.structure.blocks
             if reader.header.single and block.kind == BLOCK_SAMPLES
         ]
         decode_ahead(ahead)

@@ -41,11 +41,11 @@ def compare(
     """
     name = source.name
     if decoded is not None:
-        reader.decoder.provide(reader.blocks[0], decoded)
+        reader.decoder.provide(reader.structure.blocks[0], decoded)
     compare_around(source, reader, name)
     first = 0
     try:
-        for chunk in reader.iterate_blocks(jobs):
+        for chunk in reader.blocks(jobs):
             rows = max(PIECE // chunk.shape[1], 1)
             for at in range(0, len(chunk), rows):
                 piece = chunk[at : at + rows]

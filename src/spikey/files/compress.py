@@ -228,7 +228,7 @@ def check_unchanged(source: Named) -> None:
 
 def note_on_floats(reader: Reader, name: str) -> str:
     """What to say of a file with floats that are no scaled integers; nothing where there are none."""
-    blocks = [block for block in reader.blocks if block.kind == BLOCK_SAMPLES and block.size]
+    blocks = [block for block in reader.structure.blocks if block.kind == BLOCK_SAMPLES and block.size]
     packed = sum(reader.method_byte(block) == PACKED_BYTE for block in blocks)
     if not packed:
         return ""

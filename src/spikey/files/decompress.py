@@ -65,7 +65,7 @@ def restore_to(out: BinaryIO, reader: Reader, jobs: int = 1, progress: Progress 
     for chunk in reader.around(BLOCK_HEAD):
         sink.write_head(chunk)
         written += len(chunk)
-    for samples in reader.iterate_blocks(jobs):
+    for samples in reader.blocks(jobs):
         sink.write(samples)
         written += samples.size * reader.layout.itemsize
         report(progress, samples.size * reader.layout.itemsize, 0)
@@ -82,7 +82,7 @@ def verify_file(path: str | os.PathLike[str], jobs: int = 1, progress: Progress 
         kinds = (BLOCK_HEAD, BLOCK_TAIL, BLOCK_BYTES, BLOCK_FILES)
         total = sum(len(chunk) for kind in kinds for chunk in reader.around(kind))
         if reader.header.wrapper != BYTES:
-            for samples in reader.iterate_blocks(jobs):
+            for samples in reader.blocks(jobs):
                 total += samples.size * reader.layout.itemsize
                 report(progress, samples.size * reader.layout.itemsize, 0)
         if reader.lost:

@@ -50,7 +50,7 @@ def verify_member(archive: Archive, name: str, progress: Progress | None = None)
             total += sum(map(len, reader.around(kind)))
         except DamagedError as error:
             lost += error.ranges
-    for block in reader.blocks if reader.header.wrapper != BYTES else ():
+    for block in reader.structure.blocks if reader.header.wrapper != BYTES else ():
         if block.kind != BLOCK_SAMPLES:
             continue
         first, end, low, high = block.extent

@@ -46,6 +46,7 @@ KINDS = "biufcmMSUV"  # of NumPy types whose elements lie in the array itself
 FEWEST_FRAMES = 16  # fewer teach a predictor nothing
 SLACK = 64  # bytes, beside a thousandth, that a chunk may be larger than its array
 Shape = tuple[int, ...]
+Fits = Callable[[np.dtype[Any], Shape], None]  # raises where a chunk's type and shape are not those expected
 NEWER = f"it was written by a newer version of Spikey: git pull, then {install()}"
 
 
@@ -177,7 +178,7 @@ def _general(array: np.ndarray, order: str) -> bytes:
 def decode_chunk(
     data: Any,
     jobs: int = 1,
-    fits: Callable[[np.dtype[Any], Shape], None] | None = None,
+    fits: Fits | None = None,
     calibration: str = AUTO,
 ) -> np.ndarray:
     """The array of a chunk, in the memory order that it had; it may be read-only. All of it comes from the chunk, but
@@ -189,9 +190,9 @@ def decode_chunk(
     newer version, takes more memory than `spikey.base.limits` allow, or needs a calibration or model that is not there.
     """
     data = memoryview(data).cast("B")
-    head = _read_head(data)
+    head = read_head(data)
     dtype, shape, body = head.dtype, head.shape, data[head.size :]
-    _check_size(dtype, shape)
+    check_size(dtype, shape)
     if fits is not None:
         fits(dtype, shape)
     order: Any = "F" if head.flags & FORTRAN else "C"
@@ -215,7 +216,7 @@ def decode_chunk(
         raise DataError(f"a chunk of {math.prod(shape) * dtype.itemsize:,} bytes does not fit into memory") from None
 
 
-def _check_size(dtype: np.dtype[Any], shape: Shape) -> None:
+def check_size(dtype: np.dtype[Any], shape: Shape) -> None:
     """DataError for an array that cannot be, or that is larger than is allowed."""
     if dtype.itemsize * math.prod(axis for axis in shape if axis) >= 1 << 63:
         raise DataError(f"a chunk has an impossible shape ({shape} of {dtype.itemsize} bytes each)")
@@ -257,7 +258,8 @@ def _head(flags: int, dtype: np.dtype[Any], shape: Shape, coding: bytes = b"") -
     return head + coding + struct.pack("<I", check), check
 
 
-def _read_head(data: memoryview) -> Head:
+def read_head(data: memoryview) -> Head:
+    """The head of a chunk; DamagedError where it is damaged or cut off, DataError where this version cannot read it."""
     if bytes(data[:3]) != MARK:
         raise DamagedError("a chunk does not begin as Spikey's do: it is damaged, or another codec wrote it")
     if data[3:4] not in (bytes([VERSION]), b""):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import struct
-import sys
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -15,17 +14,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from spikey.base.checksum import crc32
 from spikey.base.errors import DamagedError, DataError
 from spikey.base.wire import Cursor, varint
 from spikey.base.workers import spread
 from spikey.codec.cut import Extent, block_shape
 from spikey.codec.decode import decode_blocks
-from spikey.codec.encode import content_of, encode_smallest
+from spikey.codec.encode import encode_smallest
 from spikey.codec.method import LARGEST, MOST_TOGETHER, SAMPLES_TOGETHER, STORED, Method
 from spikey.codec.payload import EncodedBlock, Lookup, Payload
 from spikey.codec.registry import faster_whole
 from spikey.integrations.calibrations import find
-from spikey.recording.layout import MOST_CHANNELS, Layout, unpack
+from spikey.recording.layout import MOST_CHANNELS, Layout, packed, unpack
 
 if TYPE_CHECKING:
     from spikey.model.calibration import Calibration
@@ -157,11 +157,11 @@ def _encode_samples(samples: np.ndarray, means: Means, jobs: int) -> EncodedSamp
         parts = [samples[_place(extent)].astype(native, copy=False) for extent in batch]
         encoded = encode_smallest(parts, [layout] * len(parts), means.method, means.calibration)
         return [
-            (block, zlib.crc32(block.payload, _content_sum(part, layout)))
+            (block, crc32(block.payload, _content_sum(part, layout)))
             for block, part in zip(encoded, parts, strict=True)
         ]
 
-    batches = _batches(_extents(full, *samples.shape), full, means.method.model is not None)
+    batches = _batches(extents_of(full, *samples.shape), full, means.method.model is not None)
     found = [each for batch in spread(encode, batches, jobs) for each in batch]
     coding = _coding([block for block, _ in found], means)
     if len(found) > 1:
@@ -219,7 +219,7 @@ def decode_samples(
     sizes = coding.sizes or (len(body) - SUM.size,)
     if min(sizes) < 1 or sum(sizes) + SUM.size * len(sizes) != len(body):
         raise DamagedError(f"its blocks do not have the {len(body):,} bytes that follow its head")
-    found, model = _find_calibration(coding, calibration), _find_model(coding)
+    found, model = find_calibration(coding, calibration), find_model(coding)
     lookup = Lookup(lambda: found, lambda: model)
     single = full == (frames, channels)
     out = np.zeros((0, 0) if single else (frames, channels), native)
@@ -233,7 +233,7 @@ def decode_samples(
             except DataError as error:
                 raise DamagedError(str(error), [block.lost for block in group]) from None
             for block, part in zip(group, decoded, strict=True):
-                own = zlib.crc32(block.payload, _content_sum(part, layout))
+                own = crc32(block.payload, _content_sum(part, layout))
                 if _sum(own, block.number, check) != block.check:
                     raise DamagedError(f"{block.words} fail their checksum", [block.lost])
                 if single:
@@ -241,19 +241,18 @@ def decode_samples(
                 else:
                     out[_place(block.extent)] = part
 
-    blocks = _blocks(_extents(full, frames, channels), sizes, body)
+    blocks = _blocks(extents_of(full, frames, channels), sizes, body)
     spread(decode, _batches(blocks, full, model is not None), jobs)
     return only[0] if single else out
 
 
 def _content_sum(samples: np.ndarray, layout: Layout) -> int:
-    """CRC-32 of samples as a file would have them; in the usual case without a copy, as they lie in memory."""
-    if sys.byteorder == "little" and samples.flags.c_contiguous:
-        return zlib.crc32(samples.data)
-    return zlib.crc32(content_of(samples, layout))
+    """CRC-32 of samples as a file would have them."""
+    return crc32(packed(samples, replace(layout, channels=samples.shape[1])))
 
 
-def _find_calibration(coding: Coding, configured: str) -> Calibration | None:
+def find_calibration(coding: Coding, configured: str) -> Calibration | None:
+    """The calibration that a chunk names, if any; DataError where there is none of that id."""
     if not coding.calibration:
         return None
     if coding.embedded is None:
@@ -268,7 +267,8 @@ def _find_calibration(coding: Coding, configured: str) -> Calibration | None:
     return calibration
 
 
-def _find_model(coding: Coding) -> Model | None:
+def find_model(coding: Coding) -> Model | None:
+    """The model that a chunk names, if any; DataError where there is none of that id."""
     if not coding.model:
         return None
     from spikey.model.trained import find
@@ -276,7 +276,7 @@ def _find_model(coding: Coding) -> Model | None:
     return find(coding.model)
 
 
-def _extents(full: tuple[int, int], frames: int, channels: int) -> Iterator[Extent]:
+def extents_of(full: tuple[int, int], frames: int, channels: int) -> Iterator[Extent]:
     """Where the blocks of a chunk lie, in order: those of the same frames one after another."""
     for first in range(0, frames, full[0]):
         for channel in range(0, channels, full[1]):

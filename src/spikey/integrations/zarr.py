@@ -15,14 +15,25 @@ import numpy as np
 from spikey.base.errors import DataError, UsageError, install
 
 try:
-    from zarr.abc.codec import ArrayBytesCodec
+    from zarr.abc.codec import ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin
+    from zarr.abc.store import RangeByteRequest
 except ImportError as error:
     raise ImportError(f"needs Zarr 3: {install('zarr')}") from error
 
 from spikey.integrations.calibrations import portable
-from spikey.integrations.chunk import DEFAULTS, KINDS, Options, decode_chunk, encode_chunk, options_from
+from spikey.integrations.chunk import (
+    DEFAULTS,
+    KINDS,
+    Fits,
+    Options,
+    decode_chunk,
+    encode_chunk,
+    options_from,
+)
+from spikey.integrations.chunk_part import decode_part
 
 if TYPE_CHECKING:
+    from zarr.abc.store import ByteGetter
     from zarr.core.array_spec import ArraySpec
     from zarr.core.buffer import Buffer, NDBuffer
 
@@ -32,11 +43,12 @@ NAME = "spikey"  # as arrays' metadata contain it
 
 
 @dataclass(frozen=True, init=False)
-class SpikeyCodec(ArrayBytesCodec):
+class SpikeyCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
     """Lossless compression of recordings, chunk by chunk; chunks have the shape (time, channels).
 
-    Give it to Zarr as `serializer`, alone or inside shards. The array's metadata contain what differs from the
-    defaults; see `spikey.integrations.chunk.Options`.
+    Give it to Zarr as `serializer`, alone or inside shards. Without filters and compressors beside it, reading some
+    channels fetches and decodes only the groups of channels of a chunk that contain them. The array's metadata contain
+    what differs from the defaults; see `spikey.integrations.chunk.Options`.
 
     Parameters
     ----------
@@ -106,25 +118,83 @@ class SpikeyCodec(ArrayBytesCodec):
 
     def _decode_sync(self, chunk_bytes: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
         wanted = chunk_spec.dtype.to_native_dtype()
-
-        def fits(dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
-            named = wanted.names and dtype.itemsize == wanted.itemsize  # a chunk has no names of fields
-            if shape != chunk_spec.shape or not (named or dtype.newbyteorder("=") == wanted.newbyteorder("=")):
-                raise DataError(
-                    f"a chunk contains {dtype} {shape}, where its array's metadata specify {wanted} "
-                    f"{chunk_spec.shape}: it belongs to another array, or the metadata were changed"
-                )
-
+        fits = _fitting(chunk_spec)
         array = decode_chunk(chunk_bytes.as_numpy_array(), self.options.threads, fits, self.options.calibration)
         if wanted.names:
             array = array.view(wanted)
         return chunk_spec.prototype.nd_buffer.from_numpy_array(array)
+
+    async def _decode_partial_single(
+        self, byte_getter: ByteGetter, selection: Any, chunk_spec: ArraySpec
+    ) -> NDBuffer | None:
+        prototype = chunk_spec.prototype
+        chosen = _chosen(selection, chunk_spec.shape)
+        if chosen is not None:
+            frames, channels, remaining = chosen
+            parts = decode_part(frames, channels, _fitting(chunk_spec), self.options.calibration, self.options.threads)
+            answers: list[Any] | None = None
+            while True:
+                ranges, array = await asyncio.to_thread(_advance, parts, answers)
+                if ranges is None:
+                    break
+                requests = [byte_getter.get(prototype, RangeByteRequest(*each)) for each in ranges]
+                buffers = await asyncio.gather(*requests)
+                if any(each is None for each in buffers):
+                    return None
+                answers = [each.as_numpy_array() for each in buffers if each is not None]
+            if array is not None:
+                return prototype.nd_buffer.from_numpy_array(array[remaining])
+        whole = await byte_getter.get(prototype)
+        if whole is None:
+            return None
+        decoded: NDBuffer = await self._decode_single(whole, chunk_spec)
+        return decoded[selection]
 
     async def _encode_single(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer | None:
         return await asyncio.to_thread(self._encode_sync, chunk_data, chunk_spec)
 
     async def _decode_single(self, chunk_data: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
         return await asyncio.to_thread(self._decode_sync, chunk_data, chunk_spec)
+
+
+def _fitting(chunk_spec: ArraySpec) -> Fits:
+    """What raises DataError for a chunk of another type or shape than its array's metadata specify."""
+    wanted = chunk_spec.dtype.to_native_dtype()
+
+    def fits(dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+        named = wanted.names and dtype.itemsize == wanted.itemsize  # a chunk has no names of fields
+        if shape != chunk_spec.shape or not (named or dtype.newbyteorder("=") == wanted.newbyteorder("=")):
+            raise DataError(
+                f"a chunk contains {dtype} {shape}, where its array's metadata specify {wanted} "
+                f"{chunk_spec.shape}: it belongs to another array, or the metadata were changed"
+            )
+
+    return fits
+
+
+def _chosen(selection: Any, shape: tuple[int, ...]) -> tuple[tuple[int, int], np.ndarray, Any] | None:
+    """The frames [first, end) and channels that a selection from a chunk needs, and the selection from those channels.
+
+    None where that is no part of the channels of a chunk (time, channels).
+    """
+    if len(shape) != 2 or not isinstance(selection, tuple) or len(selection) != 2:
+        return None
+    rows, columns = (np.arange(length)[part] for part, length in zip(selection, shape, strict=True))
+    channels, places = np.unique(columns, return_inverse=True)
+    if not len(channels) or not rows.size or len(channels) == shape[1]:
+        return None
+    remaining = slice(None) if isinstance(selection[1], slice) else places.reshape(np.shape(columns))
+    if isinstance(selection[1], slice) and (selection[1].step or 1) < 0:
+        return None
+    return (int(rows.min()), int(rows.max()) + 1), channels, (selection[0], remaining)
+
+
+def _advance(parts: Any, answers: list[Any] | None) -> tuple[list[tuple[int, int]] | None, np.ndarray | None]:
+    """Send a generator what it asked for: what it asks for next, or None and its result."""
+    try:
+        return parts.send(answers), None
+    except StopIteration as end:
+        return None, end.value
 
 
 def codec_for(recording: Any, preset: str = DEFAULTS.preset, **options: Any) -> SpikeyCodec:

@@ -264,6 +264,6 @@ def _check(source: Source, reader: Reader, jobs: int, exact: bool = False) -> No
 def _pieces(reader: Reader, jobs: int) -> Iterator[np.ndarray]:
     """All samples in pieces of a bounded size."""
     rows = max(PIECE // reader.layout.channels, 1)
-    for chunk in reader.iterate_blocks(jobs):
+    for chunk in reader.blocks(jobs):
         for at in range(0, len(chunk), rows):
             yield chunk[at : at + rows]

@@ -98,6 +98,14 @@ def unpack(buffer: Buffer, layout: Layout) -> Samples:
     return flat.astype(layout.memory_dtype, copy=False).reshape(-1, layout.channels)
 
 
+def packed(samples: Samples, layout: Layout) -> bytes | memoryview:
+    """What `pack` returns; in the usual case without a copy, as the samples lie in memory."""
+    as_in_file = samples.dtype == layout.memory_dtype.newbyteorder("<") and layout.dtype != "int24"
+    if as_in_file and samples.ndim == 2 and samples.shape[1] == layout.channels and samples.flags.c_contiguous:
+        return samples.reshape(-1).view(np.uint8).data
+    return pack(samples, layout)
+
+
 def pack(samples: Samples, layout: Layout) -> bytes:
     """Turn samples into the file's bytes: the inverse of `unpack`.
 

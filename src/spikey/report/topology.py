@@ -194,7 +194,7 @@ def _strongest(values: np.ndarray) -> Iterable[int]:
 def _references(reader: Reader) -> list[list[int]]:
     """For each channel the channels that the file's first blocks refer to."""
     found: list[list[int]] = [[] for _ in range(reader.layout.channels)]
-    for block in reader.blocks:
+    for block in reader.structure.blocks:
         if block.kind != BLOCK_SAMPLES or block.first_frame:
             continue
         for index, references in enumerate(reader.facts(block).references):

@@ -109,7 +109,7 @@ def test_no_changed_bit_of_a_list_gives_other_samples():
 
 
 def test_a_damaged_group_loses_only_itself():
-    groups = groups_in(payload_of(PAYLOAD))
+    groups = groups_in(payload_of(PAYLOAD)).channels
     assert sorted(channel for group in groups for channel in group) == list(range(42)) and len(groups) == 3
     assert groups[2].tolist() == [3, 30]
     sizes = [len(one.data) for one in inner()]
@@ -134,12 +134,12 @@ def test_damage_of_the_frames_between_loses_no_other_channels():
 def test_a_reader_reads_one_channel_and_what_a_damaged_file_has_left():
     data = packed(SAMPLES, FAST, block_frames=600)
     with Reader(data) as reader:
-        assert [len(reader.decoder.groups(block)) for block in reader.blocks] == [3, 3]
+        assert [len(reader.decoder.groups(block).channels) for block in reader.structure.blocks] == [3, 3]
         np.testing.assert_array_equal(reader[:, 30], SAMPLES[:, 30])
         np.testing.assert_array_equal(reader[550:700, [41, 3]], SAMPLES[550:700, [41, 3]])
     changed = bytearray(data)
     with Reader(data) as reader:
-        block = reader.blocks[1]
+        block = reader.structure.blocks[1]
         changed[block.offset + block.size - 5] ^= 255
     with Reader(bytes(changed)) as reader:
         np.testing.assert_array_equal(reader[:, :3], SAMPLES[:, :3])

@@ -59,7 +59,7 @@ def test_files_of_several_blocks_and_slices():
     samples = interpolated(sampled(3000, 40), half_band()).astype(np.int16)
     data = packed(samples, FAST, block_frames=1000)
     with Reader(data) as reader:
-        assert {predictor_in(reader.method_byte(block)) for block in reader.blocks} == {"interpolated"}
+        assert {predictor_in(reader.method_byte(block)) for block in reader.structure.blocks} == {"interpolated"}
         np.testing.assert_array_equal(reader[:, :], samples)
         np.testing.assert_array_equal(reader[1990:2010, 7], samples[1990:2010, 7])
 
@@ -69,7 +69,10 @@ def test_a_recording_of_which_some_blocks_are_interpolated():
     samples[1000:] = np.random.default_rng(1).normal(0, 40, (1000, 4))
     data = packed(samples.astype(np.int16), FAST, block_frames=1000)
     with Reader(data) as reader:
-        assert [predictor_in(reader.method_byte(block)) for block in reader.blocks] == ["interpolated", "wide"]
+        assert [predictor_in(reader.method_byte(block)) for block in reader.structure.blocks] == [
+            "interpolated",
+            "wide",
+        ]
         np.testing.assert_array_equal(reader[:, :], samples)
 
 
@@ -78,7 +81,7 @@ def test_threads_write_and_read_the_same():
     (alone,) = engine.encode([Block(samples, None)], Method(), [None])
     assert alone is not None
     payload = Payload(alone.payload, *samples.shape, samples.dtype)
-    assert len(groups_in(payload)) == 3
+    assert len(groups_in(payload).channels) == 3
     with Workers(3) as pool:
         (block,) = pool.submit(engine.encode, [Block(samples, None)], Method(), [None]).result()
         (found,) = pool.submit(engine.decode, [payload], Lookup()).result()

@@ -80,11 +80,9 @@ def test_no_changed_bit_of_several_groups_gives_other_samples():
 def test_a_damaged_group_loses_only_itself():
     groups = directory().groups
     assert len(groups) == 3
-    at = len(PAYLOAD) - sum(len(data) for data in directory().data)
     for place, channels in enumerate(groups):
         changed = bytearray(PAYLOAD)
-        changed[at + 9] ^= 4
-        at += len(directory().data[place])
+        changed[directory().places[place][0] + 9] ^= 4
         assert f"the block, group {place}: is damaged, its checksum does not match" == fails(payload_of(bytes(changed)))
         samples, lost = engine.decode_some(payload_of(bytes(changed)), LOOKUP, range(70))
         assert lost == sorted(channels)
@@ -93,13 +91,13 @@ def test_a_damaged_group_loses_only_itself():
 
 
 def test_a_wrong_size_of_a_group_loses_only_that_group():
-    sizes = [len(data) for data in directory().data]
-    data = b"".join(directory().data)
+    groups = [PAYLOAD[start:end] for start, end in directory().places]
+    sizes, data = [len(group) for group in groups], b"".join(groups)
     front = PAYLOAD[: len(PAYLOAD) - len(data) - sum(len(varint(size)) + 4 for size in sizes)]
     for wrong in (sizes[1] - 5, sizes[1] + 5):
         entries = b"".join(
             varint(wrong if place == 1 else size) + zlib.crc32(one, zlib.crc32(front)).to_bytes(4, "little")
-            for place, (size, one) in enumerate(zip(sizes, directory().data, strict=True))
+            for place, (size, one) in enumerate(zip(sizes, groups, strict=True))
         )
         assert len(front + entries + data) == len(PAYLOAD)
         _, lost = engine.decode_some(payload_of(front + entries + data), LOOKUP, range(70))
@@ -108,7 +106,7 @@ def test_a_wrong_size_of_a_group_loses_only_that_group():
 
 def test_what_comes_before_the_directory_belongs_to_every_group():
     """A damaged description or list of groups must not give other samples."""
-    size = sum(len(data) + len(varint(len(data))) + 4 for data in directory().data)
+    size = sum(end - start + len(varint(end - start)) + 4 for start, end in directory().places)
     for place in range(len(PAYLOAD) - size):
         for bit in range(8):
             changed = bytearray(PAYLOAD)
@@ -134,16 +132,18 @@ def test_some_channels_without_the_others():
 
 
 def test_a_single_group_has_no_checksum_of_its_own():
-    assert groups_in(payload_of(SMALL, NARROW)) == []
-    assert groups_in(payload_of(encode_block(NARROW, Method()), NARROW)) == []
-    assert [len(group) for group in groups_in(payload_of(PAYLOAD))] == [len(group) for group in directory().groups]
+    assert groups_in(payload_of(SMALL, NARROW)).channels == []
+    assert groups_in(payload_of(encode_block(NARROW, Method()), NARROW)).channels == []
+    assert [len(group) for group in groups_in(payload_of(PAYLOAD)).channels] == [
+        len(group) for group in directory().groups
+    ]
 
 
 def test_a_reader_that_salvages_restores_undamaged_groups_of_a_block():
     samples = made("walks", (33_000, 70), "int16")  # two blocks
     data = bytearray(spikey.compress(samples, 30_000, "fast"))
     with spikey.open(bytes(data)) as reader:
-        block = reader.blocks[-1]
+        block = reader.structure.blocks[-1]
         groups = parse(Payload(reader.payload(block), block.frames, block.channels, samples.dtype)).groups
     data[block.offset + block.size - 40] ^= 1
     with spikey.open(bytes(data)) as reader, pytest.raises(DataError, match="fails its checksum|is damaged"):

@@ -21,7 +21,7 @@ from spikey.codec.interpolated.integers import (
 )
 from spikey.codec.interpolated.payload import Parts, parse, write
 from spikey.codec.method import Method
-from spikey.codec.payload import EncodedBlock, Facts, Lookup, Payload
+from spikey.codec.payload import EncodedBlock, Facts, Groups, Lookup, Payload
 from spikey.codec.survey import Block
 from spikey.codec.wide import engine as wide
 from spikey.levels.scaled import Scale
@@ -172,11 +172,17 @@ def _decode(payload: Payload, lookup: Lookup) -> np.ndarray:
     return samples
 
 
-def groups(payload: Payload) -> list[np.ndarray]:
-    """The channels of each group: those of the sampled frames, then those of channels that are not interpolated."""
+def groups(payload: Payload) -> Groups:
+    """The groups: those of the sampled frames, then those of channels that are not interpolated.
+
+    Each needs all of the payload, as what it takes lies in several places.
+    """
     parts = parse(payload)
-    found = [parts.channels[inside] for inside in wide.groups(parts.sampled)]
-    return found if parts.rest is None else found + [parts.others[inside] for inside in wide.groups(parts.rest)]
+    found = [parts.channels[inside] for inside in wide.groups(parts.sampled).channels]
+    if parts.rest is not None:
+        found += [parts.others[inside] for inside in wide.groups(parts.rest).channels]
+    size = len(payload.data)
+    return Groups(found, [(0, size)] * len(found), size)
 
 
 def decode_some(payload: Payload, lookup: Lookup, channels: Sequence[int]) -> tuple[np.ndarray, list[int]]:
@@ -214,7 +220,7 @@ def _some(
     """
     nothing = np.zeros((payload.frames, len(places)), payload.dtype), np.ones(len(places), bool)
     try:
-        if not right[payload.what.rpartition(", ")[2]] and len(wide.groups(payload)) == 1:
+        if not right[payload.what.rpartition(", ")[2]] and len(wide.groups(payload).channels) == 1:
             return nothing
         samples, damaged = wide.decode_some(payload, lookup, places.tolist())
     except DataError:

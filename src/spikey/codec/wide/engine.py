@@ -13,7 +13,7 @@ from spikey.base.errors import DataError
 from spikey.base.workers import each
 from spikey.codec.low_bits import unpack_bits
 from spikey.codec.method import Method
-from spikey.codec.payload import EncodedBlock, Facts, Lookup, Payload
+from spikey.codec.payload import EncodedBlock, Facts, Groups, Lookup, Payload
 from spikey.codec.survey import Block
 from spikey.codec.wide import choose, fold, group, header, shapes
 from spikey.codec.wide.describe import Described, describe
@@ -36,6 +36,7 @@ WIDE_LANES, NARROW_LANES = 64, 8
 ENOUGH = 16384  # frames that pay for wide lanes
 FEW_PER_BLOCK = 8  # channels that would pay more for the first samples of so many lanes
 ORDER, LONG_ORDER = 16, 32
+NOT_WANTED = -1  # the column of a channel of which the samples are not wanted
 SLACK = 8  # words a lane that the decoder may read too far, in one step
 
 
@@ -205,38 +206,44 @@ def _decode(payload: Payload, lookup: Lookup) -> np.ndarray:
             decode_group(payload, directory, place, directory.groups[place], table, samples, space)
 
     each(put_group, range(len(directory.groups)))
+    if not directory.fits:
+        raise DataError(f"{payload.what}: has groups of another size than it should")
     return samples
 
 
-def groups(payload: Payload) -> list[np.ndarray]:
-    """The channels of each group, in coding order."""
-    return parse(payload, ()).groups
+def groups(payload: Payload) -> Groups:
+    """The channels of each group, in coding order, and where it lies; only a payload's beginning is looked at."""
+    directory = parse(payload)
+    return Groups(directory.groups, directory.places, directory.front)
 
 
 def decode_some(payload: Payload, lookup: Lookup, channels: Sequence[int]) -> tuple[np.ndarray, list[int]]:
-    """Samples (frames, channels) of some channels, whose groups alone are decoded, and those that are damaged.
+    """Samples (frames, channels) of some channels, and those of them that are damaged.
 
-    Of several groups what is undamaged is as it was written; a single one is covered by the block's checksum alone.
+    Only their groups are decoded, and those no further than to the last channel that is wanted. Of several groups what
+    is undamaged is as it was written; a single one is covered by the block's checksum alone.
     """
-    directory = parse(payload, set(channels))
+    wanted, columns = np.unique(np.asarray(channels, np.int64), return_inverse=True)
+    directory = parse(payload)
     table = _tables(directory, lookup, payload.what)
-    space = Space(payload.frames, max(map(len, directory.groups)), directory.lanes, words=False)
-    wanted = np.asarray(channels, np.int64)
-    samples = np.zeros((payload.frames, len(wanted)), payload.dtype)
+    spaces = Spaces(payload.frames, max(map(len, directory.groups)), directory.lanes, words=False)
+    samples = np.empty((payload.frames, len(wanted)), payload.dtype)
     damaged: list[int] = []
-    for place, inside in enumerate(directory.groups):
-        hit = np.flatnonzero(np.isin(wanted, inside))
-        if not len(hit):
-            continue
-        part = np.empty((payload.frames, len(inside)), payload.dtype)
+
+    def put_group(place: int) -> None:
+        inside = directory.groups[place]
+        found = np.minimum(np.searchsorted(wanted, inside), len(wanted) - 1)
+        places = np.where(wanted[found] == inside, found, NOT_WANTED)
         try:
-            decode_group(payload, directory, place, np.arange(len(inside)), table, part, space)
+            with spaces.borrowed() as space:
+                decode_group(payload, directory, place, places, table, samples, space)
         except DataError:
-            damaged += wanted[hit].tolist()
-            continue
-        order = np.argsort(inside)
-        samples[:, hit] = part[:, order[np.searchsorted(inside, wanted[hit], sorter=order)]]
-    return samples, sorted(damaged)
+            damaged.extend(inside[places != NOT_WANTED].tolist())
+            samples[:, places[places != NOT_WANTED]] = 0
+
+    each(put_group, [place for place, inside in enumerate(directory.groups) if np.isin(inside, wanted).any()])
+    in_order = len(columns) == len(wanted) and (np.diff(columns) > 0).all()
+    return samples if in_order else samples[:, columns], sorted(damaged)
 
 
 def _tables(directory: Directory, lookup: Lookup, what: str) -> Tables | None:
@@ -249,13 +256,13 @@ def decode_group(
     payload: Payload,
     directory: Directory,
     place: int,
-    channels: np.ndarray,
+    columns: np.ndarray,
     table: Tables | None,
     samples: np.ndarray,
     space: Space,
 ) -> None:
-    """Fill in the samples of a group's channels."""
-    frames, lanes, count = payload.frames, directory.lanes, len(channels)
+    """Fill in the samples of a group: `columns` are its channels' in them, or NOT_WANTED."""
+    frames, lanes, count = payload.frames, directory.lanes, len(columns)
     cursor = directory.cursor(place)
     what = cursor.what
     numbers, stored = numbers_of(read_head(cursor), directory, count, what)
@@ -266,12 +273,17 @@ def decode_group(
             lows.append(read_channel(cursor, frames, payload.dtype))
         else:
             lows.append(cursor.take((frames * levels.low_bits + 7) // 8))
+    wanted = np.flatnonzero(columns != NOT_WANTED)
+    whole = len(wanted) == count
+    if not whole:
+        last = int(wanted[-1]) + 1  # no channel looks at those behind it
+        numbers, stored = numbers[:last], stored[:last]
     width = _lanes(lanes)
-    rows = space.rows(count)
+    rows = space.rows(len(numbers))
     listed = numbers[:, header.KIND] == LISTED
-    coded = space.codes(count) if listed.any() else None
+    coded = space.codes(len(numbers)) if listed.any() else None
     if (numbers[:, header.KIND] == CONSTANT).all():
-        if cursor.rest():
+        if cursor.rest() and whole:
             raise DataError(f"{what}: is damaged: has bytes after channels that do not change")
         rows[:] = 0
     else:
@@ -279,33 +291,38 @@ def decode_group(
         words = np.concatenate([words, np.zeros(SLACK * lanes, np.uint16)])
         if not group.decode_group(
             width, frames, rows, coded, table if coded is not None else None, shapes.COUNTS, shapes.QUANTILES, numbers,
-            stored, *TABLES, words, state,
+            stored, *TABLES, words, state, whole,
         ):  # fmt: skip
             raise DataError(f"{what}: is damaged: its samples do not end where they should")
+    if not whole:
+        rows, numbers, listed, columns = rows[wanted], numbers[wanted], listed[wanted], columns[wanted]
+        coded = None if coded is None or not listed.any() else coded[wanted]
+        described, lows = [described[place] for place in wanted], [lows[place] for place in wanted]
+        count = len(wanted)
     even = [levels for levels in described if type(levels) is Affine and not levels.low_bits]
     if samples.dtype.kind == "i" and samples.dtype.itemsize in (2, 4) and len(even) == count and coded is None:
         offsets = np.array([levels.offset for levels in even], np.int64)
         steps = np.array([levels.step for levels in even], np.int64)
-        fold.unfold(width, rows, numbers, channels, offsets, steps, samples)
+        fold.unfold(width, rows, numbers, columns, offsets, steps, samples)
         return
     if coded is not None:
         fold.rows_of_codes(width, listed, coded, rows)
         numbers[listed, header.CENTRE] = 0
     zeros, ones = np.zeros(count, np.int64), np.ones(count, np.int64)
     if samples.dtype == np.int16 and all(isinstance(levels, N1Levels) for levels in described):
-        fold.unfold(width, rows, numbers, channels, zeros, ones, samples)
-        fold.listed_values(channels, N1_VALUES, samples)
+        fold.unfold(width, rows, numbers, columns, zeros, ones, samples)
+        fold.listed_values(columns, N1_VALUES, samples)
         return
     codes = np.empty((frames, count), np.int32)
     fold.unfold(width, rows, numbers, np.arange(count), zeros, ones, codes)
-    for index, channel in enumerate(channels):
+    for index, column in enumerate(columns):
         levels, kept = described[index], lows[index]
         if levels is None or isinstance(kept, np.ndarray):
-            samples[:, channel] = kept
+            samples[:, column] = kept
             continue
         low = unpack_bits(kept, frames, levels.low_bits) if levels.low_bits else None
         try:
-            samples[:, channel] = levels.to_values(np.clip(codes[:, index], 0, levels.alphabet - 1), low, payload.dtype)
+            samples[:, column] = levels.to_values(np.clip(codes[:, index], 0, levels.alphabet - 1), low, payload.dtype)
         except DataError as error:
             raise DataError(f"{what}: {error}") from None
 

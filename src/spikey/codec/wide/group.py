@@ -134,8 +134,12 @@ def decode_group(
     profile,
     words,
     state,
+    whole,
 ):
-    """Fill in rows, and codes of listed channels; whether the words were used up, and the states as they began."""
+    """Fill in rows, and codes of listed channels.
+
+    Of a whole group, whether its words were used up, and the states as they began.
+    """
     width = len(lanes)
     f = np.zeros((SCRATCH, width), F32)
     fi = f.view(I32)
@@ -177,6 +181,8 @@ def decode_group(
         if at < 0:
             return False
         bound(lanes, frames, rows[p])
+    if not whole:
+        return True
     for lane in range(width):
         if state[lane] != LOWEST:
             return False

@@ -7,8 +7,9 @@ all that comes before the directory too, so that an undamaged group can be trust
 from __future__ import annotations
 
 import zlib
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,6 @@ from spikey.levels.contract import Levels
 from spikey.levels.registry import read_levels
 from spikey.levels.scaled import MOST_PATCHED, PATCH_BYTES, Scaled
 from spikey.model.calibration import MOST_CONVERTERS
-from spikey.recording.layout import MOST_CHANNELS
 
 if TYPE_CHECKING:
     from spikey.codec.wide.describe import Described
@@ -58,23 +58,39 @@ def read_channel(cursor: Cursor, frames: int, dtype: np.dtype) -> np.ndarray:
 @dataclass
 class Directory:
     """A payload taken apart. descriptions: levels, and the number of their converter, from 1, or 0 for even widths.
-    groups: the channels of each, in coding order. data: the bytes of each, None of those that are damaged. what: the
-    block, for messages.
+    groups: the channels of each, in coding order. data: the payload. places: where each group lies in it, as ranges
+    (start, end). checksums: of the groups, where there are several. check: CRC-32 of what comes before the directory.
+    front: bytes before the groups. what: the block, for messages.
     """
 
     what: str
     lanes: int
     descriptions: list[tuple[Levels | None, int]]
     groups: list[np.ndarray]
-    data: list[memoryview | None]
+    data: bytes | memoryview
+    places: list[tuple[int, int]]
+    checksums: list[bytes]
+    check: int
+    front: int
 
     def cursor(self, place: int) -> Cursor:
         """A group's bytes; DataError where they are damaged."""
-        what = self.what if len(self.groups) == 1 else f"{self.what}, group {place}"
-        data = self.data[place]
-        if data is None:
-            raise DataError(f"{what}: is damaged, its checksum does not match")
-        return Cursor(data, what)
+        start, end = self.places[place]
+        data = memoryview(self.data)
+        if len(self.groups) == 1:
+            return Cursor(data[start:end], self.what)
+        # Where another group's size is damaged this one is as far from the end as it was.
+        left = len(data) - self.places[-1][1]
+        for first in (start, start + left) if left else (start,):
+            one = data[first : end - start + first] if first >= 0 else data[:0]
+            if _checksum(self.check, one) == self.checksums[place]:
+                return Cursor(one, f"{self.what}, group {place}")
+        raise DataError(f"{self.what}, group {place}: is damaged, its checksum does not match")
+
+    @property
+    def fits(self) -> bool:
+        """Whether the groups take up all of the payload."""
+        return self.places[-1][1] == len(self.data)
 
 
 def write(lanes: int, described: Described, groups: Sequence[np.ndarray], packed: Sequence[bytes]) -> bytes:
@@ -96,14 +112,14 @@ def write(lanes: int, described: Described, groups: Sequence[np.ndarray], packed
         before = fields
     out.append(_groups(groups))
     if len(packed) > 1:
-        front = b"".join(out)
-        out += [varint(len(data)) + _checksum(front, data) for data in packed]
+        check = zlib.crc32(b"".join(out))
+        out += [varint(len(data)) + _checksum(check, data) for data in packed]
     return b"".join([*out, *packed])
 
 
-def _checksum(front: bytes | memoryview, data: bytes | memoryview) -> bytes:
-    """Of a group and what comes before the directory."""
-    return zlib.crc32(data, zlib.crc32(front)).to_bytes(CHECKSUM_BYTES, "little")
+def _checksum(check: int, data: bytes | memoryview) -> bytes:
+    """Of a group and what comes before the directory, of which `check` is the CRC-32."""
+    return zlib.crc32(data, check).to_bytes(CHECKSUM_BYTES, "little")
 
 
 def _repeated(fields: bytes, before: bytes) -> int:
@@ -167,13 +183,11 @@ class _Fields(Cursor):
         return bytes(self.data) + bytes(self._cursor.data[self._start : self._cursor.at])
 
 
-def parse(payload: Payload, wanted: Container[int] = range(MOST_CHANNELS)) -> Directory:
-    """Take a payload apart; DataError for what no encoder writes, but for groups that are damaged.
-
-    wanted: channels; of several groups those without any of them are left out, as if they were damaged.
-    """
+def parse(payload: Payload) -> Directory:
+    """Take a payload apart, of which only the beginning is looked at; DataError for what no encoder writes there."""
     what = payload.what
-    if len(payload.data) > payload.frames * payload.count * payload.dtype.itemsize:
+    most = payload.frames * payload.count * payload.dtype.itemsize
+    if len(payload.data) > most:
         raise DataError(f"{what}: has a payload of {len(payload.data)} bytes, which is more than its samples have")
     cursor = Cursor(payload.data, what)
     flags = cursor.byte()
@@ -198,23 +212,14 @@ def parse(payload: Payload, wanted: Container[int] = range(MOST_CHANNELS)) -> Di
         before = fields.all()
     groups = _read_groups(cursor, payload.count)
     if len(groups) == 1:
-        return Directory(what, LANES[lanes], descriptions, groups, [cursor.data[cursor.at :]])
-    front = cursor.data[: cursor.at]
-    sizes = [(cursor.varint(len(payload.data)), cursor.take(CHECKSUM_BYTES)) for _ in groups]
-    rest = cursor.data[cursor.at :]
-    left = len(rest) - sum(size for size, _ in sizes)
-    data: list[memoryview | None] = []
-    at = 0
-    for channels, (size, checksum) in zip(groups, sizes, strict=True):
-        # Where another group's size is damaged this one is as far from the end as it was.
-        places = [rest[first : first + size] for first in (at, at + left) if first >= 0]
-        if not any(channel in wanted for channel in channels.tolist()):
-            places = []
-        data.append(next((one for one in places if _checksum(front, one) == checksum), None))
-        at += size
-    if left and all(one is not None for one in data):
-        raise DataError(f"{what}: has groups of {at} bytes in {len(rest)}")
-    return Directory(what, LANES[lanes], descriptions, groups, data)
+        places = [(cursor.at, len(cursor.data))]
+        return Directory(what, LANES[lanes], descriptions, groups, payload.data, places, [], 0, cursor.at)
+    check = zlib.crc32(cursor.data[: cursor.at])
+    entries = [(cursor.varint(most), cursor.take(CHECKSUM_BYTES)) for _ in groups]
+    ends = [cursor.at + end for end in accumulate(size for size, _ in entries)]
+    places = list(pairwise([cursor.at, *ends]))
+    checksums = [checksum for _, checksum in entries]
+    return Directory(what, LANES[lanes], descriptions, groups, payload.data, places, checksums, check, cursor.at)
 
 
 def _check_work(levels: Levels, payload: Payload) -> None:

@@ -130,7 +130,7 @@ def spikey_codec(settings: Settings) -> Codec:
 def _decoded(data: bytes | Reader) -> bytes:
     """The bytes of a compressed file's samples."""
     with data if isinstance(data, Reader) else Reader(data) as reader:
-        return b"".join(pack(samples, reader.layout) for samples in reader.iterate_blocks())
+        return b"".join(pack(samples, reader.layout) for samples in reader.blocks())
 
 
 def peer_codec(peer: Peer) -> Codec:
@@ -240,7 +240,7 @@ def measure_together(
             files = [_file_of(each, block, contents) for each, block in zip(sources, made, strict=True)]
             middle = time.perf_counter()
             readers = [Reader(file) for file in files]
-            decode_ahead([(reader, reader.blocks[0]) for reader in readers])
+            decode_ahead([(reader, reader.structure.blocks[0]) for reader in readers])
             restored = [_decoded(reader) for reader in readers]
             end = time.perf_counter()
             if restored != wanted:
