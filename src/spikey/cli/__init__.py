@@ -26,6 +26,7 @@ from spikey.cli import (
     budget,
     calibrate,
     compress,
+    convert,
     decompress,
     demo,
     doctor,
@@ -81,6 +82,7 @@ app = typer.Typer(
 for command in (
     compress,
     decompress,
+    convert,
     info,
     verify,
     topology,

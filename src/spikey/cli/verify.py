@@ -49,7 +49,7 @@ def command(
     prepare_kernels()
 
     def task(file: str) -> Task:
-        return Task(file, "", _size_of(file), lambda progress: verify_file(file, within, progress))
+        return Task(file, "", restored_size(file), lambda progress: verify_file(file, within, progress))
 
     if not as_json and not files and len(missing) == 1 and not os.path.exists(missing[0]):
         raise DataError(f"{missing[0]} does not exist")
@@ -83,7 +83,7 @@ def command(
         raise typer.Exit(1)
 
 
-def _size_of(file: str) -> int:
+def restored_size(file: str) -> int:
     """A file's samples in bytes, as far as they are known without decoding."""
     from spikey.base.errors import SpikeyError
     from spikey.container.reader import Reader

@@ -26,6 +26,11 @@ def compare_bytes(path: str | os.PathLike[str], reader: Reader) -> None:
         _same(file.read(1) == b"", name)
 
 
+def compare_readers(one: Reader, other: Reader) -> None:
+    """Compare two compressed files of bytes; SpikeyError where they restore others."""
+    _same(_same_streams(one.around(BLOCK_BYTES), other.around(BLOCK_BYTES)), one.name)
+
+
 def compare(
     source: Named,
     reader: Reader,
