@@ -24,10 +24,12 @@ from spikey.cli import app
 from spikey.cli.bench import _say
 from spikey.recording.layout import Layout
 from spikey.recording.wav import canonical_head
+from spikey.report.bench import recommendation
 from spikey.report.bench.measure import Codec, Result, measure, peer_codec
 from spikey.report.bench.peers import known
 from spikey.report.bench.peers.contract import DoesNotApply
 from spikey.report.bench.ranking import frontier, notes, ranked, sentence
+from spikey.report.bench.recommendation import ARCHIVE_HOURS, RECORDING_HOURS, SORTING_HOURS, TERABYTE, recommended
 from spikey.report.bench.recordings import load
 from spikey.report.bench.worker import Order, measure_apart
 
@@ -84,8 +86,7 @@ def test_report_needs_nothing_else_and_answers_first(answered):
     sources = re.findall(r'src="([^"]{30})', text)
     assert len(sources) == 5 and all(source.startswith("data:image/png;base64,iVBOR") for source in sources)
     first = re.sub(r"<[^>]+>", "", text.split("</style>")[1]).strip().split("\n")[0]
-    best = max(answer["rows"], key=lambda row: row["ratio"])
-    assert first.startswith(f"For these recordings {best['codec']} makes the smallest files")
+    assert first.startswith(f"For these recordings use {answer['recommended']['recording']['codec']} for recording (")
     for row in answer["rows"]:
         assert f"<td>{row['codec']}</td>" in text
 
@@ -182,7 +183,7 @@ def test_peers_that_lose_samples_or_fail_are_reported(folder, capsys):
     _say({"recordings": 2, "original": 1, "repeats": 1}, list(results.values()), None, False)
     said = capsys.readouterr().out.split("\n")
     assert said[2].startswith("holds") and any(line.startswith("flips") and "FAILED on 2" in line for line in said)
-    assert "For these recordings holds makes the smallest files" in said[-2]
+    assert "holds makes the smallest files" in said[-2]
 
 
 def test_spikey_that_loses_samples_is_an_error(folder):
@@ -239,9 +240,37 @@ def test_answer_names_the_smallest_and_the_fastest_near_it():
     assert [each.codec for each in ranked(results)] == ["slow", "quick", "far", "broken"]
     assert frontier(results, "encode_seconds") == [slow, quick, far]
     text = sentence(results, {"floor": {"bits_per_sample": 3.2}})
-    assert text.startswith("For these recordings slow makes the smallest files (ratio 4.0000")
+    assert text.startswith("slow makes the smallest files (ratio 4.0000")
     assert "quick is the fastest within 2 %" in text and "25.0 % above the estimate" in text
-    assert "no codec" in sentence([broken], {})
+    assert sentence([broken], {}) == ""
+
+
+def result_of(codec: str, ratio: float, encode: float, decode: float) -> Result:
+    """Encode and decode: hours a terabyte."""
+    scale = 3600 / TERABYTE * 1e9
+    return Result(codec, 1, 10**9, round(10**9 / ratio), 5 * 10**8, encode * scale, decode * scale, [1])
+
+
+def test_the_recommendation_is_the_smallest_that_is_fast_enough():
+    facts = {"kinds": [{"channels": 384, "rate": 30_000, "dtype": "int16"}]}
+    results = [
+        result_of("tiny", 3.0, ARCHIVE_HOURS * 2, 50),
+        result_of("small", 2.9, ARCHIVE_HOURS * 0.9, 30),
+        result_of("middle", 2.8, RECORDING_HOURS * 0.9, SORTING_HOURS * 1.1),
+        result_of("large", 2.5, 2, SORTING_HOURS * 0.9),
+    ]
+    found = recommended(results, facts)
+    assert [one.codec for one in found] == ["large", "small", "large"]  # middle: not twice as fast as 384 channels
+    assert [one.codec for one in recommended(results, {"kinds": []})] == ["middle", "small", "large"]
+    text = recommendation.sentence(found)
+    assert text.startswith("For these recordings use large for recording (400 GB, 2.0 hours to encode), small for the")
+    assert "large for sorting (400 GB, 3.6 hours to decode)" in text
+    slow = recommended(results[:1], facts)
+    assert all(one.slow for one in slow) and "none is fast enough" in recommendation.sentence(slow)
+    assert slow[2].facts() == {
+        "codec": "tiny", "gigabytes": 333.3, "hours": 50.0, "verb": "decode", "fast_enough": False,
+    }  # fmt: skip
+    assert "no codec" in recommendation.sentence(recommended([], facts))
 
 
 def test_several_channels_and_types(tmp_path):

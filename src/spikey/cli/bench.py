@@ -55,6 +55,8 @@ def command(
     from spikey.codec.registry import DEFAULT_PRESET, ranked
     from spikey.model.trained import named
     from spikey.report.bench.measure import measure_together
+    from spikey.report.bench.recommendation import recommended
+    from spikey.report.bench.recommendation import sentence as in_words
 
     raw = _raw(channels, rate, dtype)
     if seconds is not None and not seconds > 0:
@@ -88,6 +90,8 @@ def command(
                 found = floor_of_files(files, raw, seconds, advance)
     answer = facts | {"repeats": repeats, "rows": [result.row() for result in results]}
     answer["floor"] = None if found is None else found.row(facts["original"])
+    purposes = recommended(results, facts)
+    answer["recommended"] = {purpose.purpose: purpose.facts() for purpose in purposes}
     if picture is not None:
         from spikey.report.bench.gains import draw_gains
 
@@ -101,6 +105,7 @@ def command(
     if as_json:
         typer.echo(json.dumps(answer, indent=2))
     else:
+        typer.echo(in_words(purposes))
         _say(answer, results, found, bool(together))
 
 

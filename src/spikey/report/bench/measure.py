@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from spikey.base.errors import DataError
-from spikey.codec.calibration_policy import AUTO, choose_calibration
+from spikey.codec.calibration_policy import AUTO, Chosen, choose_calibration
 from spikey.codec.encode import encode_blocks, encode_smallest, stored
 from spikey.codec.payload import EncodedBlock
 from spikey.container.contents import Contents
@@ -25,7 +25,6 @@ from spikey.files.encoding import Encoding, encode_recording
 from spikey.files.settings import Settings
 from spikey.model.trained import Model
 from spikey.recording.layout import pack
-from spikey.recording.readable import Readable
 from spikey.recording.source import NotPCM, Source
 from spikey.recording.wav import open_wav
 from spikey.report.bench.peers import choose
@@ -37,11 +36,15 @@ WARM_UP = 1 << 20  # samples: as many as have a calibration estimated
 
 @dataclass(frozen=True)
 class Codec:
-    """Encoder and decoder of recordings in memory; given: as in `Peer`, empty for Spikey, which is given the file."""
+    """Encoder and decoder of recordings in memory; given: as in `Peer`, empty for Spikey, which is given the file.
+
+    begin: what is done once a recording before it is encoded, however long that is.
+    """
 
     encode: Callable[[Loaded], bytes]
     decode: Callable[[bytes, Shape], bytes]
     given: str = ""
+    begin: Callable[[Loaded], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -115,16 +118,22 @@ class Result:
 
 def spikey_codec(settings: Settings) -> Codec:
     """Encoder to the bytes of a file, decoder to the bytes of the samples."""
+    method, known = settings.method(), dict[int, Chosen]()
 
-    def encode(source: Readable) -> bytes:
+    def begin(source: Loaded) -> None:
+        known.clear()
+        known[id(source)] = choose_calibration(AUTO, source, method)
+
+    def encode(source: Loaded) -> bytes:
         out = io.BytesIO()
-        method = settings.method()
-        chosen = choose_calibration(AUTO, source, method)
+        if id(source) not in known:
+            begin(source)
+        chosen = known[id(source)]
         blocks = encode_recording(source, Encoding(method, chosen.calibration))
         write_file(source, out, blocks, contents_of(settings, chosen))
         return out.getvalue()
 
-    return Codec(encode, lambda data, shape: _decoded(data))
+    return Codec(encode, lambda data, shape: _decoded(data), begin=begin)
 
 
 def _decoded(data: bytes | Reader) -> bytes:
@@ -190,11 +199,15 @@ def measure_one(recording: Loaded, name: str, codec: Codec, repeats: int) -> One
     try:
         for _ in range(repeats):
             start = time.perf_counter()
+            if codec.begin is not None:
+                codec.begin(recording)
+            begun = time.perf_counter()
             data = codec.encode(recording)
             middle = time.perf_counter()
             restored = codec.decode(data, shape)
             end = time.perf_counter()
-            encode_time, decode_time = min(encode_time, middle - start), min(decode_time, end - middle)
+            took = recording.share * (begun - start) + middle - begun
+            encode_time, decode_time = min(encode_time, took), min(decode_time, end - middle)
     except DoesNotApply as error:
         return One(recording.name, skipped=str(error))
     except BaseException as error:  # pcodec's panics are no Exceptions

@@ -11,6 +11,7 @@ from typing import Any
 
 from spikey.base.errors import UsageError, install
 from spikey.recording.output import report_output
+from spikey.report.bench import recommendation
 from spikey.report.bench.interpolation import words
 from spikey.report.bench.measure import Result
 from spikey.report.bench.ranking import counted, notes, ranked, sentence
@@ -64,7 +65,8 @@ def _page(facts: dict[str, Any], results: list[Result], pictures: list[tuple[str
     more = f" and {len(facts['kinds']) - 4} other kinds" if len(facts["kinds"]) > 4 else ""
     yield '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Which codec?</title>'
     yield f"<style>{_STYLE}</style></head><body>\n"
-    yield f'<p class="answer">{html.escape(sentence(results, facts))}</p>\n'
+    yield f'<p class="answer">{html.escape(recommendation.sentence(recommendation.recommended(results, facts)))}</p>\n'
+    yield f"<p>{html.escape(sentence(results, facts))}</p>\n"
     yield f"<p>{counted(facts['recordings'])}, {facts['original']:,} bytes, {facts['samples']:,} samples"
     yield f" ({html.escape(kinds + more)}).</p>\n"
     if facts["left_out"] or facts["cut"]:

@@ -1,4 +1,4 @@
-"""Which codec for these recordings? The results in order, and the answer in a sentence."""
+"""The results of all codecs in order, and what they come to in a sentence."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def frontier(results: list[Result], seconds: str) -> list[Result]:
 
 
 def sentence(results: list[Result], facts: dict[str, Any]) -> str:
-    """The answer: what makes the smallest files, what is fastest near that, how far the noise floor is.
+    """What makes the smallest files, what is fastest near that, how far the noise floor is.
 
     facts: what `spikey bench --json` says.
     """
     complete = ranked([result for result in results if result.complete])
     if not complete:
-        return "For these recordings no codec that was measured restores every one of them."
+        return ""
     best = complete[0]
     ratio = best.original / best.compressed
     near = [each for each in complete if each.original / each.compressed >= (1 - NEAR) * ratio]
     fast = min(near, key=lambda each: each.encode_seconds + each.decode_seconds)
-    text = f"For these recordings {best.codec} makes the smallest files (ratio {ratio:.4f}, {_speeds(best)})"
+    text = f"{best.codec} makes the smallest files (ratio {ratio:.4f}, {_speeds(best)})"
     if fast is not best:
         loss = 100 * (1 - fast.original / fast.compressed / ratio)
         text += (

@@ -27,7 +27,12 @@ class Loaded:
         self.frames = len(samples)
         self._head, self._tail = head, tail
         self.head_size, self.tail_size = len(head), len(tail)
-        self.cut = False  # whether there is more of it
+        self.share = 1.0  # that this is of the recording
+
+    @property
+    def cut(self) -> bool:
+        """Whether there is more of it."""
+        return self.share < 1
 
     @cached_property
     def payload(self) -> bytes:
@@ -82,7 +87,7 @@ def load(path: Path, raw: tuple[int, float, str] | None = None, seconds: float |
         samples = source.read(0, frames)
         if frames < source.frames:
             beginning = Loaded(str(path), layout, samples, b"", b"", False)
-            beginning.cut = True
+            beginning.share = frames / source.frames
             return beginning
         if spky:
             head, tail = (b"".join(source.around(kind)) for kind in (BLOCK_HEAD, BLOCK_TAIL))
