@@ -11,10 +11,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from spikey.base.errors import DamagedError, DataError, SpikeyError, UsageError
+    from spikey.base.errors import DamagedError, DataError, QueueFullError, SpikeyError, UsageError
     from spikey.base.version import __version__ as __version__
     from spikey.container.archive import Archive
     from spikey.container.reader import Reader
+    from spikey.files.acquisition import Writer, create
     from spikey.files.arrays import Recording, compress, decompress, open, open_archive
     from spikey.stream.decoder import Decoder, Gap, Segment
     from spikey.stream.encoder import Encoder
@@ -33,6 +34,7 @@ __all__ = [
     "Gap",
     "Missing",
     "PacketContents",
+    "QueueFullError",
     "Reader",
     "Recording",
     "Segment",
@@ -42,7 +44,9 @@ __all__ = [
     "TelemetryEncoder",
     "TelemetrySettings",
     "UsageError",
+    "Writer",
     "compress",
+    "create",
     "decompress",
     "open",
     "open_archive",
@@ -59,6 +63,7 @@ _PLACES = {
     "Gap": "stream.decoder",
     "Missing": "telemetry.decoder",
     "PacketContents": "telemetry.decoder",
+    "QueueFullError": "base.errors",
     "Reader": "container.reader",
     "Recording": "files.arrays",
     "Segment": "stream.decoder",
@@ -68,7 +73,9 @@ _PLACES = {
     "TelemetryEncoder": "telemetry.encoder",
     "TelemetrySettings": "telemetry.settings:Settings",
     "UsageError": "base.errors",
+    "Writer": "files.acquisition",
     "compress": "files.arrays",
+    "create": "files.acquisition",
     "decompress": "files.arrays",
     "open": "files.arrays",
     "open_archive": "files.arrays",

@@ -6,9 +6,11 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 
+import spikey
 from kit.commands import process, wav
 from kit.paths import ROOT
 from spikey.cli import app
@@ -31,13 +33,15 @@ def commands() -> dict[str, object]:
     return found
 
 
-# How each command is called so that it writes, with {a}: a recording, {p}: the compressed one, {t}: telemetry, {l}: a
-# lossy file, {d}: a folder of recordings, {o}: an output that exists; None: it writes no file.
+# How each command is called so that it writes, with {a}: a recording, {p}: the compressed one, {g}: one without an
+# index, {t}: telemetry, {l}: a lossy file, {d}: a folder of recordings, {o}: an output that exists; None: it writes no
+# file.
 CALLS: dict[str, list[str] | None] = {
     "compress": ["{a}", "{o}.spky"],
     "decompress": ["{p}", "{o}.wav"],
     "info": None,
     "verify": None,
+    "repair": ["{g}", "--output", "{o}.spky"],
     "topology": ["{d}", "--picture", "{o}.png"],
     "train": None,  # models and checkpoints: tests/training/test_training.py
     "models": None,
@@ -77,11 +81,15 @@ def material(tmp_path_factory) -> Path:
     process("-m", "spikey", "compress", folder / "a.wav", folder / "p.spky", *QUICK)
     process("-m", "spikey", "telemetry", "encode", folder / "a.wav", folder / "t.spkt")
     process("-m", "spikey", "telemetry", "near-lossless", folder / "a.wav", folder / "l.spky", "--error", "1")
+    with spikey.create(folder / "g.spky", 1, 20_000) as writer:
+        writer.append(np.arange(1000, dtype="int16"))
+    (folder / "g.spky").write_bytes((folder / "g.spky").read_bytes()[:-1])
     return folder
 
 
 def filled(call: list[str], folder: Path) -> list[str]:
     places = {"a": folder / "a.wav", "p": folder / "p.spky", "t": folder / "t.spkt", "l": folder / "l.spky"}
+    places["g"] = folder / "g.spky"
     return [text.format(**places, d=folder / "d", o=folder / "existing") for text in call]
 
 

@@ -12,9 +12,9 @@ import spikey
 from kit.paths import ROOT
 
 SPIKEY = """
-    Archive DamagedError DataError Decoder Encoder Gap Missing PacketContents Reader Recording Segment SpikeyError
-    Telemetry TelemetryDecoder TelemetryEncoder TelemetrySettings UsageError compress decompress open open_archive
-    read_telemetry
+    Archive DamagedError DataError Decoder Encoder Gap Missing PacketContents QueueFullError Reader Recording Segment
+    SpikeyError Telemetry TelemetryDecoder TelemetryEncoder TelemetrySettings UsageError Writer compress create
+    decompress open open_archive read_telemetry
 """
 INTEGRATIONS = {  # module below spikey.integrations, the package that it needs, public names
     "dask": ("distributed", "ClusterError compress compress_files connect to_zarr"),

@@ -162,14 +162,14 @@ def test_an_interrupt_has_its_own_status(tmp_path):
 
 def test_a_running_processs_output_is_not_taken_for_an_abandoned_one(tmp_path, monkeypatch):
     """Another process that sweeps the folder has locked the temporary file before its owner could."""
-    real, seen = output_module._lock, []
+    real, seen = output_module.try_lock, []
 
     def taken_once(handle: int) -> bool | None:
         seen.append(handle)
         return False if len(seen) == 1 else real(handle)
 
     output_module.remove_abandoned(str(tmp_path))
-    monkeypatch.setattr(output_module, "_lock", taken_once)
+    monkeypatch.setattr(output_module, "try_lock", taken_once)
     with atomic_output(tmp_path / "a") as (file, _):
         file.write(b"x")
     assert (tmp_path / "a").read_bytes() == b"x" and len(seen) == 2

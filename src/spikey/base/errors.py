@@ -32,6 +32,10 @@ class DamagedError(DataError):
         self.ranges = ranges or []
 
 
+class QueueFullError(DataError):
+    """The encoder of a recording is behind and its queue is full: the frames of this call are not in the recording."""
+
+
 class UsageError(SpikeyError, ValueError):
     """The call is at fault: an argument, an option or a configuration that cannot work."""
 

@@ -30,6 +30,7 @@ def command(
     from spikey.cli.together import describe as describe_archive
     from spikey.cli.together import show_members
     from spikey.container.archive import is_archive
+    from spikey.files.decompress import INCOMPLETE
     from spikey.telemetry.file import is_telemetry
 
     def facts_of(path: str) -> dict[str, Any]:
@@ -48,6 +49,8 @@ def command(
         typer.echo(json.dumps(facts, indent=2))
         facts = []
     for entry in facts:
+        if entry.get("complete") is False:
+            say(f"note: {entry['file']} {INCOMPLETE}")
         members = entry.pop("members", [])
         summarise(entry)
         show(telemetry_words(entry) if "missing_spans" in entry else entry)
@@ -114,6 +117,7 @@ def describe(path: str | Path, check: bool = False) -> dict[str, Any]:
             "format_version": VERSION,
             "lossless": reader.lossy is None and not reader.corrects,
             "holds": WRAPPERS[header.wrapper],
+            "complete": reader.complete,
             "compressed_bytes": reader.file_size,
             "blocks": len(reader.structure.blocks),
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Protocol
 
@@ -44,9 +44,18 @@ class BlockWriter:
 
     def add(self, block: Block, payload: bytes) -> None:
         """One block that has its checksum already."""
-        head = block.write()
-        self._blocks.append(replace(block, offset=self.written + len(head)))
-        self._write(head + payload)
+        self.add_all([(block, payload)])
+
+    def add_all(self, blocks: Iterable[tuple[Block, bytes]]) -> None:
+        """Blocks that have their checksums, written at once: where that fails, none of them is listed."""
+        placed, pieces, at = [], [], self.written
+        for block, payload in blocks:
+            head = block.write()
+            placed.append(replace(block, offset=at + len(head)))
+            pieces += [head, payload]
+            at += len(head) + len(payload)
+        self._write(b"".join(pieces))
+        self._blocks += placed
 
     def write_bytes(self, kind: int, chunks: Iterator[bytes], itemsize: int = 1) -> None:
         """Blocks of plain bytes."""

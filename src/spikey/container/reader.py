@@ -135,6 +135,13 @@ class Reader(ArrayFacts):
         return self.input.size
 
     @property
+    def complete(self) -> bool:
+        """Whether the file has its index. One without is still written, or its program ended before it was closed: the
+        reader has what was there when it was opened, and `spikey repair` completes the file.
+        """
+        return self.structure.complete
+
+    @property
     def lossy(self) -> Bins | None:
         """The bins of a lossy recording; None of a lossless one."""
         return None if self.restoration is None else self.restoration.bins

@@ -38,22 +38,25 @@ def runs(numbers: Iterable[int] | np.ndarray) -> Iterator[tuple[int, int]]:
         yield inside[0], inside[-1] + 1
 
 
-def find_blocks(read_at: Callable[[int, int], bytes], size: int, what: str) -> Iterator[Block]:
-    """Blocks whose headers are whole, wherever they are in a file of `size` bytes, in the order of their places."""
-    at = base = 0
-    window = b""
+def find_blocks(read_at: Callable[[int, int], bytes], size: int, what: str, first: int = 0) -> Iterator[Block]:
+    """Blocks whose headers are whole, wherever they are in a file of `size` bytes, in the order of their places.
+
+    first: where to begin. Of a block that follows another at once only the header is read.
+    """
+    at, base, window = first, 0, b""
     while at < size:
-        if not base <= at <= base + len(window) - len(SYNC):
-            base, window = at, read_at(at, min(PIECE, size - at))
-        hit = window.find(SYNC, at - base)
-        if hit < 0:
-            at = max(base + len(window) - len(SYNC) + 1, at + 1)
-            continue
-        at = base + hit
         try:
             block = read_block(read_at(at, min(MAX_BLOCK_HEADER, size - at)), at, what)
         except DataError:
             at += 1
+            while at < size:
+                if not base <= at <= base + len(window) - len(SYNC):
+                    base, window = at, read_at(at, min(PIECE, size - at))
+                hit = window.find(SYNC, at - base)
+                if hit >= 0:
+                    at = base + hit
+                    break
+                at = max(base + len(window) - len(SYNC) + 1, at + 1)
             continue
         yield block
         end = block.offset + block.size

@@ -28,6 +28,7 @@ from spikey.container.layout import (
     FOOTER_MAGIC,
     HEADER_BYTES,
     LARGEST_RECORD,
+    SAMPLES,
     Block,
     Header,
     index_copy,
@@ -44,7 +45,8 @@ class Structure:
     """A file's header and blocks.
 
     front: the header as bytes. after_header: where in the file what follows it begins. blocks: in the file's order; of
-    a file in one piece the only one. lost: extents that no block covers, found by salvaging only.
+    a file in one piece the only one. lost: extents that no block covers, found by salvaging only. complete: whether
+    there is an index; one without is still written, or its program ended too early.
     """
 
     header: Header
@@ -52,6 +54,7 @@ class Structure:
     after_header: int
     blocks: list[Block] = field(default_factory=list)
     lost: list[Extent] = field(default_factory=list)
+    complete: bool = True
 
     @property
     def layout(self) -> Layout:
@@ -87,7 +90,7 @@ def read_structure(file: Input, salvage: bool = False) -> Structure:
         raise DataError(f"{file.name}: is empty")
     file.fetch_ends()
     try:
-        structure = _whole(file)
+        structure = _whole(file, salvage)
     except DataError:
         if not salvage:
             raise
@@ -140,18 +143,44 @@ def _read_front(file: Input, read: Callable[[int, int], bytes]) -> _Front:
     return _Front(header, data, cursor.at)
 
 
-def _whole(file: Input) -> Structure:
-    """The structure of an undamaged file."""
+def _whole(file: Input, salvage: bool) -> Structure:
+    """The structure of an undamaged file. salvage: whether a stretch of frames that the file ends within counts."""
     header, front, end = _read_front(file, file.read_at)
     if header.single:
         return Structure(header, front, end, [_only_block(file, header, end)])
-    copy, blocks = _read_index(file)
+    try:
+        copy, blocks = _read_index(file)
+    except DataError:
+        if not grows(header):
+            raise
+        blocks = grown_blocks(file, end)
+        return Structure(header, front, end, blocks if salvage else whole_stretches(blocks, header), complete=False)
     if copy != index_copy(front, header.record(MODEL)):
         raise DataError(
             f"{file.name}: its beginning and its index are of two files; "
             "decompressing with --salvage recovers what is whole of the first"
         )
     return Structure(header, front, end, blocks)
+
+
+def grows(header: Header) -> bool:
+    """Whether a file was written while its recording went on, so that it may be read without an index."""
+    return not header.single and header.wrapper == SAMPLES and not header.frames
+
+
+def grown_blocks(file: Input, after_header: int) -> list[Block]:
+    """The blocks that are all there in a file without an index; one that it ends within is not."""
+    found = find_blocks(file.read_at, file.size, file.name, after_header)
+    return in_order(block for block in found if block.offset + block.size <= file.size)
+
+
+def whole_stretches(blocks: list[Block], header: Header) -> list[Block]:
+    """Blocks without those of a last stretch of frames of which not all channels are there."""
+    begin = len(blocks)
+    while begin and blocks[begin - 1].first_frame == blocks[-1].first_frame:
+        begin -= 1
+    channels = sum(block.channels for block in blocks[begin:])
+    return blocks if channels >= header.layout.channels else blocks[:begin]
 
 
 def _only_block(file: Input, header: Header, after_header: int) -> Block:
@@ -201,7 +230,7 @@ def _rescued(file: Input) -> Structure:
         found = find_blocks(file.read_around, file.size, file.name)
         own = (block for block in found if block not in foreign)
         blocks = in_order(block for block in own if not header.frames or _possible(block, header))
-    return Structure(header, front, end, blocks)
+    return Structure(header, front, end, blocks, complete=bool(copy))
 
 
 def _check_coverage(structure: Structure, file: Input) -> None:

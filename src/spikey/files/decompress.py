@@ -14,6 +14,11 @@ from spikey.recording.output import atomic_output
 from spikey.recording.remote import is_address
 from spikey.recording.source import Sink
 
+INCOMPLETE = (
+    "has no index: it is still being written, or its program ended before it closed it; what was written until then is "
+    "read, and spikey repair completes the file"
+)
+
 
 def decompress_file(
     path: str | os.PathLike[str],
@@ -50,7 +55,8 @@ def decompress_file(
     like = None if isinstance(path, bytes) or is_address(path) else path
     with reader, atomic_output(out_path, path, overwrite=overwrite, like=like) as (out, _):
         written = restore_to(out, reader, jobs, progress)
-        return Outcome(written, reader.file_size, samples_of(reader)), sorted(set(reader.lost))
+        note = "" if reader.complete or salvage else f"{reader.name} {INCOMPLETE}"
+        return Outcome(written, reader.file_size, samples_of(reader), note), sorted(set(reader.lost))
 
 
 def restore_to(out: BinaryIO, reader: Reader, jobs: int = 1, progress: Progress | None = None) -> int:
@@ -90,6 +96,7 @@ def verify_file(path: str | os.PathLike[str], jobs: int = 1, progress: Progress 
             raise DamagedError(f"{os.fspath(path)}: {describe_lost(lost)}", lost)
         note = f"is lossy: {reader.lossy.words()}" if reader.lossy is not None else ""
         note = "is no recording but corrects a lossy one" if reader.corrects else note
+        note = note if reader.complete else INCOMPLETE
         return Outcome(total, reader.file_size, samples_of(reader), note)
 
 

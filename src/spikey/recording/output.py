@@ -8,7 +8,6 @@ import re
 import secrets
 import shutil
 import stat
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from spikey.base.errors import OutputExistsError, UsageError
+from spikey.base.locks import try_lock
 from spikey.recording.remote import is_address
 
 RECORDINGS = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"SPKY", b"SPKA", b"SPKT")  # what such files begin with
@@ -207,7 +207,7 @@ def remove_abandoned(folder: str) -> None:
                 with suppress(OSError):
                     lock = os.open(entry.path, os.O_RDWR | _BINARY)
                     try:
-                        if _lock(lock):
+                        if try_lock(lock):
                             os.unlink(entry.path)
                     finally:
                         os.close(lock)
@@ -252,26 +252,11 @@ def _create(target: Path, mode: int) -> tuple[int, str, int]:
         lock = os.dup(handle)
         # Another process may have found it before it is locked, and then removes it.
         with suppress(FileNotFoundError):
-            if _lock(lock) is not False and os.path.samestat(os.fstat(handle), os.stat(tmp_path)):
+            if try_lock(lock) is not False and os.path.samestat(os.fstat(handle), os.stat(tmp_path)):
                 return handle, os.fspath(tmp_path), lock
         _unfinished.discard(os.fspath(tmp_path))
         os.close(handle)
         os.close(lock)
-
-
-def _lock(handle: int) -> bool | None:
-    """Lock a file: whether that was possible, False where another process has it, None where nobody can lock it."""
-    if sys.platform == "win32":
-        return True  # an open file cannot be removed there
-    import fcntl
-
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return None
-    return True
 
 
 def _finish(tmp_path: str, like: os.stat_result | None, mode: int | None) -> None:
