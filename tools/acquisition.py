@@ -101,7 +101,7 @@ def same(path: Path, samples: np.ndarray) -> bool:
     """Whether a file is the source, looped."""
     at = 0
     with spikey.open(path) as reader:
-        for part in reader.iterate_blocks(jobs=2):
+        for part in reader.blocks(jobs=2):
             rows = np.arange(at, at + len(part)) % len(samples)
             if not all((part[k : k + 1000] == samples[rows[k : k + 1000]]).all() for k in range(0, len(part), 1000)):
                 return False

@@ -402,9 +402,9 @@ def test_many_channels_are_several_blocks(path, monkeypatch):
     assert_holds(path, samples)
     data = path.read_bytes()
     with spikey.open(path) as reader:
-        assert [block.channels for block in reader.blocks[:4]] == [5, 5, 3, 5]
-        last = reader.blocks[-1]
-    for cut in (last.offset, last.offset - 20, reader.blocks[-2].offset - 20):
+        assert [block.channels for block in reader.structure.blocks[:4]] == [5, 5, 3, 5]
+        last = reader.structure.blocks[-1]
+    for cut in (last.offset, last.offset - 20, reader.structure.blocks[-2].offset - 20):
         path.write_bytes(data[:cut])
         assert_holds(path, samples[: 2 * BLOCK], complete=False)  # no stretch of some channels
     path.write_bytes(data[: last.offset + last.size])

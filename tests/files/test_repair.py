@@ -28,7 +28,7 @@ def whole(tmp_path_factory) -> tuple[bytes, list[tuple[int, int]]]:
     with spikey.create(path, CHANNELS, RATE, block_frames=BLOCK) as writer:
         writer.append(SAMPLES)
     with spikey.open(path) as reader:
-        places = [(block.offset - len(block.write()), block.offset + block.size) for block in reader.blocks]
+        places = [(block.offset - len(block.write()), block.offset + block.size) for block in reader.structure.blocks]
     return path.read_bytes(), places
 
 

@@ -145,7 +145,7 @@ def _damaged(reader: Reader, jobs: int, progress: Progress | None) -> set[Block]
             found.add(block)
         report(progress, block.size, 0)
 
-    spread(check, reader.blocks, jobs)
+    spread(check, reader.structure.blocks, jobs)
     return found
 
 
@@ -155,14 +155,14 @@ def _kept(reader: Reader, damaged: set[Block], elsewhere: bool) -> list[Block]:
     elsewhere: whether the file itself stays, so that damaged blocks at its very end may be left out.
     """
     at, ranges = reader.structure.after_header, []
-    for block in reader.blocks:
+    for block in reader.structure.blocks:
         begin = block.offset - len(block.write())
         if begin != at:
             ranges.append((at, begin, 0, 0))
         at = block.offset + block.size
     if not elsewhere and not _is_unfinished(reader, at):
         ranges.append((at, reader.file_size, 0, 0))
-    blocks = reader.blocks
+    blocks = reader.structure.blocks
     if damaged and not ranges:
         first = min(block.first_frame for block in damaged)
         behind = [block for block in blocks if block.first_frame > first]
