@@ -6,6 +6,8 @@
     python -m tools.docs_tables --take telemetry telemetry.json  # in docs/telemetry.json
     ./eval.sh data > eval.txt
     python -m tools.docs_tables --take challenge eval.txt        # in docs/results.json
+    python -m tools.stores --json stores.json
+    python -m tools.docs_tables --take stores stores.json        # in docs/results.json
     python -m tools.docs_tables                                  # writes the tables
     python -m tools.docs_tables --check                          # says which do not agree, exit status 1
 
@@ -26,7 +28,7 @@ from typing import Any
 from spikey.base.errors import DataError, SpikeyError, UsageError
 from spikey.codec.registry import PREDICTORS, PRESETS, ranked
 from spikey.recording.output import report_output
-from tools import evaluation
+from tools import evaluation, store_tables
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "docs/results.md", "docs/telemetry.md", "docs/calibration.md")
@@ -84,7 +86,12 @@ def take(root: Path, name: str, path: Path) -> None:
         if name == "telemetry":
             _write(root / TELEMETRY, json.dumps(reduced_report(json.loads(text)), indent=1) + "\n")
             return
-        run = evaluation.parsed(text, root) if name == "challenge" else reduced(json.loads(text))
+        if name == "challenge":
+            run = evaluation.parsed(text, root)
+        elif name == "stores":
+            run = store_tables.reduced(json.loads(text))
+        else:
+            run = reduced(json.loads(text))
     except (OSError, ValueError, KeyError, SpikeyError) as error:
         raise DataError(f"{path}: {error}") from None
     file = root / RUNS
@@ -194,7 +201,7 @@ def _machine(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
     """How each run was made."""
     lines = []
     for name, run in runs.items():
-        if "versions" not in run:  # no run of `spikey bench`
+        if "repeats" not in run:  # no run of `spikey bench`
             continue
         versions = ", ".join(f"{package} {version}" for package, version in run["versions"].items())
         lines.append(f"- {name}: `{run['command']}`, best of {run['repeats']}, {run['processor']}; {versions}")
@@ -341,6 +348,8 @@ TABLES: dict[str, Callable[[dict[str, Any], dict[str, Any]], list[str]]] = {
     "presets": _presets,
     "fast": _fast,
     "fast-sizes": _fast_sizes,
+    "stores": lambda runs, published: store_tables.full(runs["stores"]),
+    "stores-main": lambda runs, published: store_tables.main_rows(runs["stores"]),
     "code-widths": _code_widths,
     "code-widths-crossed": _code_widths_crossed,
 }

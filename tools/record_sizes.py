@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from spikey.files.compress import compress_file, open_recording
 from spikey.files.settings import Settings
 from spikey.integrations.chunk import Options, encode_chunk
-from tools.stores import generated
+from tools.store_cases import generated
 
 ROOT = Path(__file__).parents[1]
 PRESETS = ("fast", "balanced", "max")

@@ -29,7 +29,7 @@ from spikey.integrations.numcodecs import Spikey
 from spikey.levels.n1 import N1_CODES, fits_n1, n1_codes
 from spikey.report.bench.machine import machine
 from tools import record_sizes
-from tools.stores import generated
+from tools.store_cases import generated
 
 ROOT = Path(__file__).parents[1]
 CHUNK = 1 << 20  # samples of one channel

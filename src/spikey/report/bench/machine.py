@@ -14,7 +14,7 @@ from typing import Any
 from spikey.base.version import __version__
 
 _PACKAGES = ("numpy", "numba", "pcodec", "zstandard", "brotli", "numcodecs", "simple_ans", "mtscomp")
-_STORES = ("flac-numcodecs", "wavpack-numcodecs")
+_STORES = ("flac-numcodecs", "wavpack-numcodecs", "zarr", "openzl", "blosc2")
 
 
 def machine() -> dict[str, Any]:
