@@ -88,6 +88,7 @@ class ZarrStore:
     name: str
     configuration: dict[str, Any]
     corrected: bool = False
+    workers = WORKERS
 
     def array(self, path: Path, case: Case) -> Any:
         """A new array."""
@@ -149,6 +150,7 @@ class SpkyStore:
     name: str
     preset: str
     corrected: bool = False
+    workers = 1
 
     def write(self, case: Case, folder: Path, pool: ProcessPoolExecutor) -> Path:
         """Write a case; the file's path."""
@@ -171,6 +173,7 @@ class MtscompStore:
 
     name: str = "mtscomp"
     corrected: bool = False
+    workers = 1
 
     def write(self, case: Case, folder: Path, pool: ProcessPoolExecutor) -> Path:
         """Write a case; the file's path."""

@@ -32,8 +32,9 @@ from spikey.report.bench.machine import machine
 from spikey.report.bench.peers.corrected import to_corrected
 from spikey.report.bench.recordings import Loaded
 from tools.store_cases import Case, devices, divided, generated, implants, locust
-from tools.store_codecs import WORKERS, chunks_of, prepare, stores
+from tools.store_codecs import chunks_of, prepare, stores
 
+ENOUGH = 1 << 22  # samples that everything is compiled with
 REPEATS = 5  # random accesses; the median counts
 
 
@@ -59,7 +60,7 @@ def peak(reset: bool) -> int:
 
 def peaks(pool: ProcessPoolExecutor, reset: bool) -> int:
     """The most that a worker has held."""
-    return max(pool.map(peak, [reset] * 4 * WORKERS))
+    return max(pool.map(peak, [reset] * 8))
 
 
 def measure(case: Case, store: Any, folder: Path, more: int) -> dict[str, Any]:
@@ -70,8 +71,8 @@ def measure(case: Case, store: Any, folder: Path, more: int) -> dict[str, Any]:
     size = case.frames * case.channels
     place = folder / "place"
     place.mkdir()
-    with ProcessPoolExecutor(WORKERS, multiprocessing.get_context("spawn"), prepare) as pool:
-        _warm_up(folder, store, pool)
+    with ProcessPoolExecutor(store.workers, multiprocessing.get_context("spawn"), prepare) as pool:
+        _warm_up(case, folder, store, pool)
         peaks(pool, reset=True)
         before = peaks(pool, reset=True)
         start = time.perf_counter()
@@ -125,16 +126,17 @@ def accesses(case: Case, store: Any, path: Path) -> tuple[float, float]:
     return second, one
 
 
-def _warm_up(folder: Path, store: Any, pool: ProcessPoolExecutor) -> None:
+def _warm_up(case: Case, folder: Path, store: Any, pool: ProcessPoolExecutor) -> None:
     """Every process imports and compiles what it needs before time counts."""
     path = folder / "warm.dat"
-    np.random.default_rng(0).integers(-99, 99, (4000, 40)).astype("<i2").tofile(path)
-    case = Case("warm-up", path, 4000, 40, 1000)
+    some = case.samples()[: max(2 * case.rate, ENOUGH // case.channels)]
+    some.tofile(path)
+    case = Case("warm-up", path, len(some), case.channels, case.rate)
     place = folder / "warm"
     place.mkdir()
     found = store.write(case, place, pool)
     store.read(case, found, pool)
-    store.open(found, case)[:2000, 3]
+    store.open(found, case)[: case.rate, 0]
     shutil.rmtree(place)
 
 

@@ -39,6 +39,7 @@ def commands() -> dict[str, object]:
 CALLS: dict[str, list[str] | None] = {
     "compress": ["{a}", "{o}.spky"],
     "decompress": ["{p}", "{o}.wav"],
+    "convert": ["{p}", "{o}.spky"],
     "info": None,
     "verify": None,
     "repair": ["{g}", "--output", "{o}.spky"],

@@ -18,7 +18,7 @@ SPIKEY = """
 """
 INTEGRATIONS = {  # module below spikey.integrations, the package that it needs, public names
     "dask": ("distributed", "ClusterError compress compress_files connect to_zarr"),
-    "hdf5": ("h5py", "FILTER_ID FILTER_NAME Filter last_error register"),
+    "hdf5": ("h5py", "FILTER_ID FILTER_NAME Filter last_error read register"),
     "numcodecs": ("numcodecs", "Spikey codec_for"),
     "nwb": ("pynwb", "write_nwb"),
     "spikeinterface": ("spikeinterface", "SpikeyRecordingExtractor read_spikey write_spikey"),
