@@ -24,8 +24,10 @@ from spikey import Decoder, Encoder, Gap, Segment
 from spikey.base.errors import DataError, UsageError
 from spikey.cli import stream as command
 from spikey.cli import stream_receive
+from spikey.container import growing
 from spikey.container.reader import Reader
 from spikey.files.decompress import verify_file
+from spikey.files.repair import repair_file
 from spikey.recording.layout import Layout, pack
 from spikey.recording.simulate import simulate
 from spikey.recording.wav import canonical_head
@@ -174,6 +176,81 @@ def test_a_failing_recorder_leaves_nothing(wide, tmp_path):
         pass
 
 
+def test_a_recorder_whose_program_is_killed_leaves_what_was_written(wide, tmp_path, monkeypatch):
+    samples, packets = wide
+    monkeypatch.setattr(recorder_module, "SLICE_FRAMES", 300)
+    decoder, out = Decoder(), tmp_path / "a.spky"
+    items = [item for packet in packets for item in decoder.push(packet)]
+    assert decoder.description is not None
+    kept = Recorder(out, decoder.description)
+    kept.open()
+    kept.take(items)
+    kept._pipeline.drain()
+    with Reader(out) as reader:  # as it was when the program ended
+        assert not reader.complete and len(reader) == 3900 and np.array_equal(reader[:], samples[:3900])
+    data = out.read_bytes()
+    kept.abort()
+    with Reader(out) as reader:  # after an error it is complete
+        assert reader.complete and np.array_equal(reader[:], samples[:3900])
+    with pytest.raises(UsageError, match="exists"), Recorder(out, decoder.description):
+        pass
+    out.write_bytes(data[:-10])
+    assert repair_file(out).frames == 3600
+    with Reader(out) as reader:
+        assert reader.complete and np.array_equal(reader[:], samples[:3600])
+
+
+def test_an_incomplete_recording_with_gaps_is_completed_as_it_is(wide, tmp_path):
+    samples, packets = wide
+    chance, out = random.Random(4), tmp_path / "a.spky"
+    lost = [p for p in packets[:-3] if chance.random() >= 0.1] + packets[-3:]
+    kept = recorded(out, lost, SLICE_FRAMES=300, SHORTEST=1)
+    gaps = [(g.first_frame, g.end_frame, g.first_channel, g.first_channel + g.channels) for g in kept.gaps]
+    data = out.read_bytes()
+    out.write_bytes(data[:-1])
+    assert repair_file(out).frames == len(samples) and out.read_bytes() == data
+    check_gaps(out, samples, gaps)
+
+
+def test_a_recording_replaces_another_only_when_it_is_complete(wide, tmp_path):
+    samples, packets = wide
+    decoder, out = Decoder(), tmp_path / "a.spky"
+    items = [item for packet in packets for item in decoder.push(packet)]
+    assert decoder.description is not None
+    out.write_bytes(b"precious")
+    with pytest.raises(ZeroDivisionError), Recorder(out, decoder.description, overwrite=True) as kept:
+        kept.take(items)
+        assert out.read_bytes() == b"precious"
+        raise ZeroDivisionError
+    assert out.read_bytes() == b"precious" and len(list(tmp_path.iterdir())) == 1
+    with Recorder(out, decoder.description, overwrite=True) as kept:
+        kept.take(items)
+    assert np.array_equal(spikey.decompress(str(out)).samples, samples) and kept.written == out.stat().st_size
+
+
+def test_a_full_disk_ends_a_recording_and_keeps_what_was_written(wide, tmp_path, monkeypatch):
+    samples, packets = wide
+    monkeypatch.setattr(recorder_module, "SLICE_FRAMES", 300)
+    decoder, out, left = Decoder(), tmp_path / "a.spky", [30_000]
+    items = [item for packet in packets for item in decoder.push(packet)]
+    real = os.write
+
+    def write(handle: int, data: bytes) -> int:
+        left[0] -= len(data)
+        if left[0] < 0:
+            raise OSError(28, "No space left on device")
+        return real(handle, data)
+
+    assert decoder.description is not None
+    with pytest.raises(DataError, match=r"a\.spky: cannot be written \(No space left on device\)"):
+        with Recorder(out, decoder.description) as kept:
+            monkeypatch.setattr(growing.os, "write", write)
+            kept.take(items)
+        pytest.fail("the disk is not full")
+    with Reader(out) as reader:
+        assert 300 <= len(reader) < 3900 and np.array_equal(reader[:], samples[: len(reader)])
+
+
 def test_a_sender_that_begins_anew_gets_a_file_of_its_own(samples, tmp_path):
     with Receiver(tmp_path / "o.spky") as receiver:
         for number in range(MOST_STREAMS + 2):
@@ -286,7 +363,7 @@ def test_an_interrupt_keeps_what_has_come(samples, tmp_path, which):
                 process.stdin.write(len(packet).to_bytes(4, "little") + packet)
         process.stdin.flush()
         until = time.monotonic() + 60
-        while not list(tmp_path.glob(".o.spky*")) and process.poll() is None and time.monotonic() < until:
+        while not out.exists() and process.poll() is None and time.monotonic() < until:
             time.sleep(0.05)
         time.sleep(1)
         process.send_signal(which)

@@ -85,7 +85,7 @@ def test_lossy_files_keep_their_predictors(other, tmp_path):
         assert [predictor_of(tmp_path / name) for name in ("n.spky", "h.spky")] == [wanted, wanted]
 
 
-def test_streams_and_their_comparison_keep_lpc(other, tmp_path):
+def test_recorded_streams_follow_the_default_and_their_comparison_keeps_lpc(other, tmp_path):
     encoder = Encoder(1, 20_000, "int16")
     packets = encoder.push(SAMPLES) + encoder.flush()
     decoder = Decoder()
@@ -93,7 +93,7 @@ def test_streams_and_their_comparison_keep_lpc(other, tmp_path):
     assert decoder.description is not None
     with Recorder(tmp_path / "a.spky", decoder.description) as recorder:
         recorder.take(items)
-    assert predictor_of(tmp_path / "a.spky") == "lpc"
+    assert predictor_of(tmp_path / "a.spky") == "lms"
     same = spikey.compress(SAMPLES, 20_000)
     assert file_ratio(SAMPLES, 20_000) != round(SAMPLES.nbytes / len(same), 4)
     assert np.array_equal(spikey.open(tmp_path / "a.spky")[:], SAMPLES)

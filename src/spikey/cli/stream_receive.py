@@ -107,6 +107,10 @@ def _report(facts: dict[str, Any], as_json: bool) -> None:
     )
     if facts["first_frame"]:
         say(f"{name}: begins with frame {facts['first_frame']:,} of the stream, which had begun before")
+    if facts["plain_blocks"]:
+        say(
+            f"{name}: {facts['plain_blocks']:,} blocks could not be compressed and verified, and are stored as they are"
+        )
     for gap in gaps[:MOST_LISTED]:
         typer.echo(f"missing: {describe(tuple(gap))}")
     if len(gaps) > MOST_LISTED:

@@ -169,9 +169,23 @@ def grows(header: Header) -> bool:
 
 
 def grown_blocks(file: Input, after_header: int) -> list[Block]:
-    """The blocks that are all there in a file without an index; one that it ends within is not."""
-    found = find_blocks(file.read_at, file.size, file.name, after_header)
-    return in_order(block for block in found if block.offset + block.size <= file.size)
+    """The blocks that are all there in a file without an index; one that it ends within is not.
+
+    Those that follow each other from the header on are the file's, in whatever order their frames are: of a stream, one
+    group may have lost other frames than the next. What comes after damage may be of another file that was appended.
+    """
+    own: list[Block] = []
+    rest: list[Block] = []
+    end, last = after_header, 0
+    for block in find_blocks(file.read_at, file.size, file.name, after_header):
+        if block.offset + block.size > file.size:
+            continue
+        if not rest and block.offset - len(block.write()) == end:
+            own.append(block)
+            end, last = block.offset + block.size, max(last, block.extent[1])
+        else:
+            rest.append(block)
+    return own + in_order(block for block in rest if block.first_frame >= last)
 
 
 def whole_stretches(blocks: list[Block], header: Header) -> list[Block]:

@@ -1,28 +1,30 @@
-"""Writes what a stream's decoder gives to a `.spky` file, in constant memory; what was lost is absent from the file."""
+"""Records what a stream's decoder gives in a `.spky` file, in constant memory; what was lost is absent from it."""
 
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
 
-from spikey.base.errors import DataError
-from spikey.codec.encode import encode_smallest
-from spikey.codec.method import LARGEST, LPC
-from spikey.codec.payload import EncodedBlock
+from spikey.base.errors import DataError, OutputExistsError
+from spikey.codec.cut import FEWEST, Extent, Part
+from spikey.codec.method import LARGEST
+from spikey.codec.registry import DEFAULT_PRESET, preset_method
 from spikey.container.block_writer import BlockWriter
 from spikey.container.contents import packed_record
-from spikey.container.layout import BLOCK_SAMPLES, SAMPLES, STORED_BYTE, Header
+from spikey.container.growing import GrowingFile
+from spikey.container.layout import BLOCK_SAMPLES, SAMPLES, STORED_BYTE, Header, checked_block
 from spikey.container.records import CALIBRATION
+from spikey.files.encoding import Encoding
+from spikey.files.pipeline import Pipeline, Stretch, Write
 from spikey.model.calibration import Calibration, find
-from spikey.recording.layout import Layout, pack
-from spikey.recording.output import atomic_output
+from spikey.recording.layout import Layout
+from spikey.recording.output import atomic_output, is_special, is_taken
+from spikey.recording.remote import is_address
 from spikey.stream.decoder import Gap, Segment
 from spikey.stream.packet import Description
 
@@ -33,7 +35,6 @@ HELD = 3  # slices that wait for groups that are behind
 MOST_GAPS = 10_000  # that are listed; all are counted
 LATE = 10.0  # seconds of a stream up to which what did not come of its beginning is a gap
 MOST_RATE = 1e6  # Hz: no clock is taken to be faster, whatever a packet claims
-_Part = tuple[tuple[int, int, int, int], np.ndarray]  # first frame, frames, first channel, channels; samples
 
 
 @dataclass
@@ -65,7 +66,8 @@ class _Slice:
 
 
 class Recorder:
-    """A file of one stream, for use in a `with` statement; it is renamed to `path` at the end, if there is no error.
+    """A file of one stream, for use in a `with` statement: that which `spikey.create` would write, at `path` from the
+    beginning. One that replaces another, or goes elsewhere than to a file, is there at the end, if there is no error.
 
     description: that of the first key packet. calibration: the stream's, where it is not a shipped one. jobs: threads.
     overwrite: whether to replace `path` where it exists.
@@ -99,21 +101,33 @@ class Recorder:
                 records.append((CALIBRATION, packed_record(calibration.to_bytes(), 4)))
         self._header = Header(self.layout, 0, SAMPLES, False, description.calibration, records)
         fitting = SLICE_BYTES // self.layout.frame_bytes // 256 * 256
-        self._length = min(SLICE_FRAMES, max(fitting, SHORTEST))
+        second = max(round(min(description.rate, MOST_RATE)), FEWEST)
+        self._length = min(SLICE_FRAMES, second, max(fitting, SHORTEST))
         self._channels = max(min(LARGEST // 4 // self._length, self.layout.channels), 1)
-        self._jobs = jobs
+        self._how = Encoding(preset_method(DEFAULT_PRESET), self._calibration, jobs)
         self._slices: dict[int, _Slice] = {}
-        self._waiting: deque[tuple[_Part, Future[list[EncodedBlock]]]] = deque()
-        self._written = 0  # end of the last frame of any block
+        self._covered = 0  # end of the last frame of any block
         self._stack = ExitStack()
 
     def open(self) -> None:
-        """Begin the file; `close` completes it, `abort` removes it."""
+        """Begin the file; `close` completes it."""
         with ExitStack() as stack:
-            out, _ = stack.enter_context(atomic_output(self.path, overwrite=self._overwrite))
-            self._blocks = stack.enter_context(BlockWriter(out, self._header))
-            self._pool = stack.enter_context(ThreadPoolExecutor(self._jobs))
+            self._file, self._add = self._begin(stack)
+            self._pipeline = Pipeline(os.fspath(self.path), self.layout, self._how, self._add, queue=1)
+            stack.callback(self._pipeline.cancel)
             self._stack = stack.pop_all()
+
+    def _begin(self, stack: ExitStack) -> tuple[GrowingFile | BlockWriter, Write]:
+        """The file, completed or removed by the stack, and what adds blocks to it."""
+        if is_address(self.path) or is_special(self.path) or (self._overwrite and is_taken(self.path)):
+            out, _ = stack.enter_context(atomic_output(self.path, overwrite=self._overwrite))
+            blocks = stack.enter_context(BlockWriter(out, self._header))
+            return blocks, blocks.add_all
+        try:
+            file = stack.enter_context(GrowingFile(self.path, self._header))
+        except FileExistsError:
+            raise OutputExistsError(os.fspath(self.path)) from None
+        return file, file.add
 
     def close(self) -> None:
         """Write what is left, and complete the file."""
@@ -121,8 +135,7 @@ class Recorder:
             self._finish()
 
     def abort(self) -> None:
-        """Leave no file."""
-        self._pool.shutdown(cancel_futures=True)
+        """Write nothing more. A file that holds blocks already is completed, any other is removed."""
         failure = DataError(f"{self.path}: given up")
         with suppress(DataError):
             self._stack.__exit__(DataError, failure, None)
@@ -140,7 +153,12 @@ class Recorder:
     @property
     def written(self) -> int:
         """Bytes written so far."""
-        return self._blocks.written
+        return self._file.written
+
+    @property
+    def plain(self) -> int:
+        """Blocks that were stored without compression, as coding or verifying them failed."""
+        return self._pipeline.plain
 
     def take(self, items: Iterable[Segment | Gap]) -> None:
         """What the decoder gave."""
@@ -149,7 +167,6 @@ class Recorder:
                 self._note(item)
             else:
                 self._gather(item.first_frame - self.first_frame, item.first_channel, item.samples)
-        self._write(len(self._waiting), wait=False)
 
     def _note(self, gap: Gap) -> None:
         first, end = gap.first_frame - self.first_frame, gap.end_frame - self.first_frame
@@ -184,34 +201,26 @@ class Recorder:
         return found
 
     def _compress(self, number: int) -> None:
-        """Hand a slice to the threads, as blocks of what has come; only one slice is with them."""
-        self._write(len(self._waiting), wait=True)
+        """Hand a slice to the encoder, as blocks of what has come, when the one before is with it."""
         here = self._slices.pop(number)
         end = min(self._length, self.frames - here.first)
         covered = {(0, self.layout.channels): [[0, end]]} if here.complete(end) else here.covered
+        parts = []
         for (first_channel, count), stretches in sorted(covered.items()):
             for begin, until in stretches:
                 for channel in range(first_channel, first_channel + count, self._channels):
                     last = min(channel + self._channels, first_channel + count)
-                    part = np.asfortranarray(here.samples[begin:until, channel:last])
-                    extent = here.first + begin, until - begin, channel, last - channel
-                    coded = self._pool.submit(encode_smallest, [part], [self.layout], LPC, self._calibration)
-                    self._waiting.append(((extent, part), coded))
-
-    def _write(self, most: int, wait: bool) -> None:
-        """Write blocks that are coded, in their order, at most so many; or wait for them."""
-        for _ in range(most):
-            (extent, part), coded = self._waiting[0]
-            if not wait and not coded.done():
-                return
-            payload = coded.result()[0].payload
-            self._waiting.popleft()
-            self._blocks.write(BLOCK_SAMPLES, extent, payload, pack(part, replace(self.layout, channels=extent[3])))
-            self._written = max(self._written, extent[0] + extent[1])
+                    extent = Extent(here.first + begin, until - begin, channel, last - channel)
+                    parts.append(Part(extent, np.ascontiguousarray(here.samples[begin:until, channel:last])))
+        if parts:
+            stretch = Stretch(parts)
+            self._pipeline.put(stretch)
+            self._covered = max(self._covered, stretch.end)
 
     def _finish(self) -> None:
         while self._slices:
             self._compress(min(self._slices))
-        self._write(len(self._waiting), wait=True)
-        if self.frames > self._written:  # a block of no frames marks where the stream ended
-            self._blocks.write(BLOCK_SAMPLES, (self.frames, 0, 0, self.layout.channels), STORED_BYTE, b"")
+        self._pipeline.close()
+        if self.frames > self._covered:  # a block of no frames marks where the stream ended
+            extent = self.frames, 0, 0, self.layout.channels
+            self._add([(checked_block(BLOCK_SAMPLES, extent, STORED_BYTE, b""), STORED_BYTE)])

@@ -128,6 +128,7 @@ def facts(stream: Recording) -> dict[str, Any]:
         "samples": recorder.samples,
         "missing_samples": recorder.missing,
         "gaps": gaps,
+        "plain_blocks": recorder.plain,
         "received_bytes": stream.bytes,
         "ratio": round(raw / stream.bytes, 4) if stream.bytes else 0.0,
         "packets": {"received": stream.packets} | asdict(stream.decoder.counts),
