@@ -28,7 +28,7 @@ def growing(tmp_path_factory) -> bytes:
     with spikey.create(path, CHANNELS, 20_000, block_frames=BLOCK) as writer:
         writer.append(SAMPLES)
     with spikey.open(path) as reader:
-        return path.read_bytes()[: reader.blocks[-1].offset + reader.blocks[-1].size]
+        return path.read_bytes()[: reader.structure.blocks[-1].offset + reader.structure.blocks[-1].size]
 
 
 class Watched(Input):
@@ -45,7 +45,7 @@ class Watched(Input):
 
 def test_every_length_gives_a_beginning(growing):
     with spikey.open(growing) as reader:
-        ends = [block.offset + block.size for block in reader.blocks]
+        ends = [block.offset + block.size for block in reader.structure.blocks]
         begin = reader.structure.after_header
     for size in [*range(begin, begin + 40), *range(ends[1] - 20, ends[1] + 40), len(growing)]:
         with spikey.open(growing[:size]) as reader:
@@ -96,7 +96,7 @@ def test_damage_is_an_error_or_changes_nothing(growing):
 
 def test_salvaging_finds_blocks_of_an_unfinished_stretch(growing):
     with spikey.open(growing) as reader:
-        third = reader.blocks[2]
+        third = reader.structure.blocks[2]
     damaged = bytearray(growing)
     damaged[third.offset - len(third.write()) + 5] ^= 4
     with pytest.raises(DataError, match="do not fit together"):
@@ -112,6 +112,6 @@ def test_a_file_whose_header_has_its_frames_needs_its_index():
     data = spikey.compress(simulate(70_000, 20, seed=1), 20_000, preset="fast")
     with spikey.open(data) as reader:
         assert reader.complete and not reader.header.single
-        end = reader.blocks[-1].offset + reader.blocks[-1].size
+        end = reader.structure.blocks[-1].offset + reader.structure.blocks[-1].size
     with pytest.raises(DataError, match="no index at its end"):
         spikey.open(data[:end])
