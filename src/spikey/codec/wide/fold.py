@@ -177,22 +177,10 @@ def unfold(lanes, rows, numbers, channels, offsets, steps, samples):
         wide = offsets[p] + numbers[p, CENTRE] * steps[p]
         small &= steps[p] < NARROW and abs(wide) < LOW
         bases[p] = I32(wide)
-    values = np.empty(width, I32)
     if small and samples.shape[1] < SIDE_BY_SIDE:
         unfold_narrow(lanes, rows, channels, bases, steps, firsts, full, samples)
-        full_rows = 0
-    else:
-        full_rows = full if small else 0
-    for r in range(full_rows):
-        for p in range(len(channels)):
-            c = np.uint64(channels[p])
-            step = I32(steps[p])
-            base = bases[p]
-            row = rows[p, HISTORY + r]
-            for lane in range(len(lanes)):
-                values[lane] = I32(base + I32(I32(row[lane]) * step))
-            for lane in range(len(lanes)):
-                samples[firsts[lane] + np.uint64(r), c] = values[lane]
+    elif small:
+        unfold_wide(lanes, rows, channels, bases, steps, firsts, full, samples)
     for r in range(0 if small else full):
         for p in range(len(channels)):
             wide = offsets[p] + numbers[p, CENTRE] * steps[p]
@@ -233,6 +221,50 @@ def fill_narrow(lanes, samples, channels, offsets, steps, firsts, full, rows):
                     row = rows[p, HISTORY + r]
                     for lane in range(len(lanes)):
                         row[lane] = np.floor(row[lane] * inverse + F32(0.5))
+
+
+@kernel
+def unfold_wide(lanes, rows, channels, bases, steps, firsts, full, samples):
+    """`unfold` of many channels, four at a time, as what they write lies side by side."""
+    flat = samples.reshape(-1)
+    stride = np.uint64(samples.shape[1])
+    starts = np.empty(len(lanes), np.uint64)
+    for lane in range(len(lanes)):
+        starts[lane] = firsts[lane] * stride
+    one, two, three, four = (
+        np.empty(len(lanes), samples.dtype),
+        np.empty(len(lanes), samples.dtype),
+        np.empty(len(lanes), samples.dtype),
+        np.empty(len(lanes), samples.dtype),
+    )
+    fours = len(channels) // 4 * 4
+    for r in range(full):
+        at = np.uint64(r) * stride
+        for p in range(0, fours, 4):
+            scaled(lanes, rows[p, HISTORY + r], bases[p], I32(steps[p]), one)
+            scaled(lanes, rows[p + 1, HISTORY + r], bases[p + 1], I32(steps[p + 1]), two)
+            scaled(lanes, rows[p + 2, HISTORY + r], bases[p + 2], I32(steps[p + 2]), three)
+            scaled(lanes, rows[p + 3, HISTORY + r], bases[p + 3], I32(steps[p + 3]), four)
+            c, d = at + np.uint64(channels[p]), at + np.uint64(channels[p + 1])
+            e, f = at + np.uint64(channels[p + 2]), at + np.uint64(channels[p + 3])
+            for lane in range(len(lanes)):
+                start = starts[lane]
+                flat[start + c] = one[lane]
+                flat[start + d] = two[lane]
+                flat[start + e] = three[lane]
+                flat[start + f] = four[lane]
+        for p in range(fours, len(channels)):
+            scaled(lanes, rows[p, HISTORY + r], bases[p], I32(steps[p]), one)
+            c = at + np.uint64(channels[p])
+            for lane in range(len(lanes)):
+                flat[starts[lane] + c] = one[lane]
+
+
+@inlined
+def scaled(lanes, row, base, step, values):
+    """values: base + step * row."""
+    for lane in range(len(lanes)):
+        values[lane] = I32(base + I32(I32(row[lane]) * step))
 
 
 @kernel
