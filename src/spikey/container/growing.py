@@ -58,6 +58,9 @@ class GrowingFile:
         except OSError as error:
             self._file.cut(self.written)
             raise self._failure(error) from None
+        except BaseException:  # an interrupt
+            self._file.cut(self.written)
+            raise
 
     def sync(self) -> None:
         """Have what has been added on the disk; DataError where that fails."""
@@ -79,6 +82,9 @@ class GrowingFile:
         except OSError as error:
             self._file.cut(end)
             raise self._failure(error) from None
+        except BaseException:
+            self._file.cut(end)
+            raise
         finally:
             self._file.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import operator
 import os
 import threading
@@ -29,6 +30,7 @@ from spikey.recording.remote import is_address
 STRETCH_BYTES = 96 << 20  # of samples that are encoded at a time, at most
 INT24 = -(1 << 23), (1 << 23) - 1
 WAIT, RAISE = "wait", "raise"
+_open: set[Writer] = set()  # of this process, closed when it ends
 
 
 def create(
@@ -194,6 +196,7 @@ class Writer:
         self._closed = False
         self._process = os.getpid()
         self._pipeline = Pipeline(file.path, layout, how, file.add, verify=verify, queue=queue)
+        _open.add(self)
 
     @property
     def frames(self) -> int:
@@ -275,9 +278,11 @@ class Writer:
                 self._pipeline.close()
             except SpikeyError:
                 self._closed = True
+                _open.discard(self)
                 self._finish_after_failure()
                 raise
             self._closed = True
+            _open.discard(self)
             self._file.finish()
             self._free.clear()
             self._pipeline.check_notice()
@@ -373,3 +378,11 @@ class Writer:
         waited = self._pipeline.put(Stretch(parts, lambda: self._free.append(buffer)))
         self.late += waited and self._on_full == WAIT
         self._held = _Held(first + filled)
+
+
+@atexit.register
+def _close_all() -> None:
+    """Complete the recordings that a program ends without having closed."""
+    for writer in list(_open):
+        with suppress(SpikeyError):
+            writer.close()
