@@ -210,6 +210,41 @@ def test_an_interrupt_while_it_is_written_leaves_no_half_block(path, monkeypatch
         assert assert_is_a_beginning(path, complete=True) == len(SAMPLES)
 
 
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda path: path.unlink(), "was removed"),
+        (lambda path: os.replace(path.with_suffix(".other"), path), "was removed"),
+        (lambda path: os.truncate(path, 100), "was changed by another program"),
+        (lambda path: path.open("ab").write(b"x"), "was changed by another program"),
+    ],
+)
+@pytest.mark.parametrize("last", [True, False])
+def test_a_file_that_is_removed_replaced_or_changed_while_it_is_written(path, change, says, last):
+    path.with_suffix(".other").write_bytes(b"precious")
+    writer = spikey.create(path, CHANNELS, RATE, block_frames=BLOCK)
+    writer.append(SAMPLES[:BLOCK])
+    writer.flush()
+    change(path)
+    before = path.read_bytes() if path.exists() else None
+    with pytest.raises(DataError, match=says):
+        if not last:
+            writer.append(SAMPLES)
+        writer.close()
+    assert (path.read_bytes() if path.exists() else None) == before
+
+
+def test_a_file_that_is_renamed_goes_on(path, monkeypatch):
+    monkeypatch.chdir(path.parent)
+    with spikey.create("a.spky", CHANNELS, RATE, block_frames=BLOCK) as writer:
+        writer.append(SAMPLES[:BLOCK])
+        writer.flush()
+        path.rename(path.with_name("b.spky"))
+        monkeypatch.chdir("/")
+        writer.append(SAMPLES[BLOCK:])
+    assert assert_is_a_beginning(path.with_name("b.spky"), complete=True) == len(SAMPLES)
+
+
 def child_of(do) -> int:
     """The exit status of a forked child that does something."""
     child = os.fork()
@@ -252,6 +287,7 @@ def test_a_forked_child_writes_nothing(path):
         reading, writing = os.pipe()
         child = os.fork()
         if not child:
+            os.close(writing)
             os.read(reading, 1)
             os._exit(0)
     assert not repair_file(path).needed  # although a child lives that had the file open
@@ -271,6 +307,7 @@ def test_a_lock_ends_with_the_recording_not_with_its_children(path, monkeypatch)
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
+        os.close(writing)  # so that it ends with this process in any case
         os.read(reading, 1)
         os._exit(0)
     writer.close()
