@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from spikey.base.version import __version__ as __version__
     from spikey.container.archive import Archive
     from spikey.container.reader import Reader
-    from spikey.files.acquisition import Writer, create
+    from spikey.files.acquisition import create
+    from spikey.files.acquisition_writer import Writer
     from spikey.files.arrays import Recording, compress, decompress, open, open_archive
     from spikey.stream.decoder import Decoder, Gap, Segment
     from spikey.stream.encoder import Encoder
@@ -73,7 +74,7 @@ _PLACES = {
     "TelemetryEncoder": "telemetry.encoder",
     "TelemetrySettings": "telemetry.settings:Settings",
     "UsageError": "base.errors",
-    "Writer": "files.acquisition",
+    "Writer": "files.acquisition_writer",
     "compress": "files.arrays",
     "create": "files.acquisition",
     "decompress": "files.arrays",

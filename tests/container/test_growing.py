@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 import spikey
+from kit import reference
 from spikey import DataError
 from spikey.container import input as input_module
 from spikey.container.input import Input
 from spikey.container.layout import MAX_BLOCK_HEADER
 from spikey.container.reader import Reader
 from spikey.container.structure import read_structure
+from spikey.files import acquisition
 from spikey.recording.opened import Memory
 from spikey.recording.simulate import simulate
 
@@ -63,6 +65,23 @@ def test_only_headers_are_read(growing, monkeypatch):
     assert len(blocks) == 6 and min(block.size for block in blocks) > 2 * MAX_BLOCK_HEADER
     for block in blocks[:-1]:
         assert not any(first < block.offset + block.size and end > block.offset + 300 for first, end in file.seen)
+
+
+def test_the_reference_reads_the_same(growing, tmp_path, monkeypatch):
+    with spikey.open(growing) as reader:
+        end = reader.blocks[3].offset + 5
+    for size in (len(growing), end, reader.structure.after_header, len(growing) - 1):
+        with spikey.open(growing[:size]) as reader:
+            assert reference.decode(growing[:size]) == reader[:].tobytes()
+    monkeypatch.setattr(acquisition, "LARGEST", 2 * BLOCK)
+    with spikey.create(tmp_path / "a.spky", CHANNELS, 20_000, block_frames=BLOCK) as writer:
+        writer.append(SAMPLES[: 2 * BLOCK])
+    data = (tmp_path / "a.spky").read_bytes()
+    with spikey.open(data) as reader:
+        cuts = [len(data), *(block.offset + block.size for block in reader.blocks)]
+        assert [block.channels for block in reader.blocks] == [2, 1, 2, 1]
+    for cut, frames in zip(cuts, (2, 0, 1, 1, 2), strict=True):
+        assert reference.decode(data[:cut]) == SAMPLES[: frames * BLOCK].tobytes()
 
 
 def test_damage_is_an_error_or_changes_nothing(growing):

@@ -13,7 +13,8 @@ import pytest
 import spikey
 from spikey import DataError, QueueFullError, UsageError
 from spikey.files import acquisition, pipeline
-from spikey.files.acquisition import Writer, stretch_shape
+from spikey.files.acquisition import stretch_shape
+from spikey.files.acquisition_writer import Writer
 from spikey.files.decompress import verify_file
 from spikey.files.settings import Settings
 from spikey.model.calibration import Calibration, n1

@@ -18,6 +18,7 @@ import spikey
 from kit.commands import ENVIRONMENT
 from spikey import DataError, UsageError
 from spikey.container import growing
+from spikey.container.layout import BLOCK_SAMPLES, checked_block
 from spikey.files.decompress import verify_file
 from spikey.files.repair import repair_file
 from spikey.recording.simulate import simulate
@@ -77,6 +78,22 @@ def test_a_killed_program_leaves_a_recording(path, seed):
     assert frames >= max(flushed, default=0)
     assert verify_file(path).samples == frames * CHANNELS
     assert repair_file(path).frames == frames == assert_is_a_beginning(path, complete=True)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("end", ["", "raise ZeroDivisionError", "import sys; sys.exit(3)"])
+def test_a_program_that_ends_without_closing_leaves_a_complete_recording(path, jobs, end):
+    np.save(path.with_suffix(".npy"), SAMPLES)
+    program = (
+        "import sys, numpy as np, spikey\nsamples = np.load(sys.argv[2])\n"
+        f"spikey.create(sys.argv[1], 3, 20_000, jobs={jobs}, block_frames=500).append(samples[:1234])\n{end}"
+    )
+    command = [sys.executable, "-c", program, str(path), str(path.with_suffix(".npy"))]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == (0 if not end else 3 if "exit" in end else 1), done.stderr
+    assert assert_is_a_beginning(path, complete=True) == 1234
+    with spikey.open(path) as reader:
+        assert sum(block.size for block in reader.blocks) < 1234 * CHANNELS  # coded, not stored
 
 
 @pytest.mark.parametrize("limit", [30_000, 50_001])
@@ -166,6 +183,68 @@ def test_a_disk_without_room_for_the_header(path, monkeypatch):
     assert not path.exists()
 
 
+@pytest.mark.parametrize("at", ["write", "index"])
+def test_an_interrupt_while_it_is_written_leaves_no_half_block(path, monkeypatch, at):
+    writer = spikey.create(path, CHANNELS, RATE, block_frames=BLOCK)
+    writer.append(SAMPLES[:BLOCK])
+    writer.flush()
+    size, file, real = path.stat().st_size, writer._file, os.write
+
+    def write(handle: int, data: bytes) -> int:
+        if handle > 2:
+            real(handle, data[:50])
+            raise KeyboardInterrupt
+        return real(handle, data)
+
+    monkeypatch.setattr(growing.os, "write", write)
+    with pytest.raises(KeyboardInterrupt):
+        if at == "index":
+            file.finish()
+        else:
+            file.add([(checked_block(BLOCK_SAMPLES, (BLOCK, 1, 0, CHANNELS), bytes(7), bytes(6)), bytes(7))])
+    assert path.stat().st_size == size
+    monkeypatch.undo()
+    if at == "write":
+        writer.append(SAMPLES[BLOCK:])
+        writer.close()
+        assert assert_is_a_beginning(path, complete=True) == len(SAMPLES)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda path: path.unlink(), "was removed"),
+        (lambda path: os.replace(path.with_suffix(".other"), path), "was removed"),
+        (lambda path: os.truncate(path, 100), "was changed by another program"),
+        (lambda path: path.open("ab").write(b"x"), "was changed by another program"),
+    ],
+)
+@pytest.mark.parametrize("last", [True, False])
+def test_a_file_that_is_removed_replaced_or_changed_while_it_is_written(path, change, says, last):
+    path.with_suffix(".other").write_bytes(b"precious")
+    writer = spikey.create(path, CHANNELS, RATE, block_frames=BLOCK)
+    writer.append(SAMPLES[:BLOCK])
+    writer.flush()
+    change(path)
+    before = path.read_bytes() if path.exists() else None
+    with pytest.raises(DataError, match=says):
+        if not last:
+            writer.append(SAMPLES)
+        writer.close()
+    assert (path.read_bytes() if path.exists() else None) == before
+
+
+def test_a_file_that_is_renamed_goes_on(path, monkeypatch):
+    monkeypatch.chdir(path.parent)
+    with spikey.create("a.spky", CHANNELS, RATE, block_frames=BLOCK) as writer:
+        writer.append(SAMPLES[:BLOCK])
+        writer.flush()
+        path.rename(path.with_name("b.spky"))
+        monkeypatch.chdir("/")
+        writer.append(SAMPLES[BLOCK:])
+    assert assert_is_a_beginning(path.with_name("b.spky"), complete=True) == len(SAMPLES)
+
+
 def child_of(do) -> int:
     """The exit status of a forked child that does something."""
     child = os.fork()
@@ -208,6 +287,7 @@ def test_a_forked_child_writes_nothing(path):
         reading, writing = os.pipe()
         child = os.fork()
         if not child:
+            os.close(writing)
             os.read(reading, 1)
             os._exit(0)
     assert not repair_file(path).needed  # although a child lives that had the file open
@@ -227,6 +307,7 @@ def test_a_lock_ends_with_the_recording_not_with_its_children(path, monkeypatch)
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
+        os.close(writing)  # so that it ends with this process in any case
         os.read(reading, 1)
         os._exit(0)
     writer.close()

@@ -114,15 +114,11 @@ def decode(data, calibrations=(), models=(), companions=None, correction=None):
         parts[3 if wrapper == 3 else 0].append((0, frames, 0, channels, inside))
     else:
         assert zlib.crc32(front) == fields.u32()
-        offset, check, magic = struct.unpack("<QI4s", data[-16:])
-        index = Fields(data[offset:-16])
-        assert magic == b"YKPS" and zlib.crc32(index.data) == check and index.take(4) == b"\xb5SI\n"
-        assert index.take(index.varint()) == without_model(front, records.get(2, b""))
-        for _ in range(index.varint()):
-            start = index.at
-            kind, first, count, first_channel, some, size = (index.varint() for _ in range(6))
-            body, check = index.data[start : index.at], index.u32()
-            place = index.varint()
+        index = indexed(data, without_model(front, records.get(2, b"")))
+        if index is None:
+            assert wrapper == 0 and frames == 0
+            index = grown(data, fields.at, channels)
+        for body, (kind, first, count, first_channel, some, size), check, place in index:
             payload = data[place : place + size]
             mark = body + struct.pack("<I", check)
             mark = b"\xb5SB\n" + bytes([len(mark)]) + mark + struct.pack("<I", zlib.crc32(mark))
@@ -134,6 +130,7 @@ def decode(data, calibrations=(), models=(), companions=None, correction=None):
     if wrapper == 3:
         return b"".join(part[-1] for part in parts[3])
     size = SIZES[sample_type]
+    frames = frames or max((first + count for first, count, *_ in parts[0]), default=0)
     samples = bytearray(frames * channels * size)
     for first, count, first_channel, some, inside in parts[0]:
         for frame in range(count):
@@ -157,6 +154,41 @@ def decode(data, calibrations=(), models=(), companions=None, correction=None):
         head = b"RIFF" + struct.pack("<I", 36 + len(samples)) + b"WAVE" + fmt + b"data"
         head += struct.pack("<I", len(samples))
     return head + bytes(samples) + tail
+
+
+def indexed(data, front):
+    """The fields of each block as bytes and as numbers, its check and its place, by the index; None without one."""
+    offset, check, magic = struct.unpack("<QI4s", data[-16:])
+    index = Fields(data[offset:-16])
+    if magic != b"YKPS" or zlib.crc32(index.data) != check or index.take(4) != b"\xb5SI\n":
+        return None
+    assert index.take(index.varint()) == front
+    found = []
+    for _ in range(index.varint()):
+        start = index.at
+        numbers = [index.varint() for _ in range(6)]
+        body, check = index.data[start : index.at], index.u32()
+        found.append((body, numbers, check, index.varint()))
+    return found
+
+
+def grown(data, at, channels):
+    """The same of a file without an index: the blocks that follow each other from the header on, without a last stretch
+    of only some channels.
+    """
+    found = []
+    while data[at : at + 4] == b"\xb5SB\n" and at + 9 + data[at + 4] <= len(data):
+        end = at + 5 + data[at + 4]
+        if zlib.crc32(data[at + 5 : end]) != struct.unpack("<I", data[end : end + 4])[0]:
+            break
+        block = Fields(data[at + 5 : end])
+        numbers = [block.varint() for _ in range(6)]
+        if end + 4 + numbers[5] > len(data):
+            break
+        found.append((data[at + 5 : end - 4], numbers, block.u32(), end + 4))
+        at = end + 4 + numbers[5]
+    last = [numbers for _, numbers, *_ in found if numbers[1] == found[-1][1][1]]
+    return found if sum(numbers[4] for numbers in last) == channels else found[: -len(last) or None]
 
 
 def without_model(front, record):

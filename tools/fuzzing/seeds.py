@@ -24,6 +24,8 @@ from kit.writing import write_file  # noqa: E402
 from spikey.codec.encode import encode_block  # noqa: E402
 from spikey.codec.method import Method, learned  # noqa: E402
 from spikey.container.extra import Extra, side_file  # noqa: E402
+from spikey.container.reader import Reader  # noqa: E402
+from spikey.files.acquisition import create  # noqa: E402
 from spikey.files.archives import compress_archive  # noqa: E402
 from spikey.files.settings import Settings  # noqa: E402
 from spikey.integrations import hdf5  # noqa: E402
@@ -180,6 +182,20 @@ def _lossy() -> tuple[bytes, ...]:
 def files() -> list[bytes]:
     """Files of all methods."""
     return list(_files())
+
+
+@cache
+def _growing() -> bytes:
+    path = scratch() / "growing.spky"
+    with create(path, 2, 20_000, block_frames=50) as writer:
+        writer.append(signal(180))
+    with Reader(path) as reader:
+        return path.read_bytes()[: reader.blocks[-1].offset + reader.blocks[-1].size]
+
+
+def growing() -> list[bytes]:
+    """A recording without its index; one only, as blocks of several may follow each other by right."""
+    return [_growing()]
 
 
 @cache

@@ -31,6 +31,7 @@ class GrowingFile:
 
     def __init__(self, path: str | os.PathLike[str], header: Header):
         self.path = os.fspath(path)
+        self._place = os.path.abspath(self.path)  # wherever the program goes
         try:
             self._file = _Handle(self.path)
         except FileExistsError:
@@ -40,7 +41,7 @@ class GrowingFile:
         self._blocks = BlockWriter(self._file, header)
         try:
             self._blocks.__enter__()
-            sync_folder(os.path.dirname(os.path.abspath(self.path)))
+            sync_folder(os.path.dirname(self._place))
         except OSError as error:
             self.discard()
             raise self._failure(error) from None
@@ -53,11 +54,15 @@ class GrowingFile:
 
     def add(self, blocks: Iterable[tuple[Block, bytes]]) -> None:
         """Append blocks with their payloads, all or, with a DataError, none of them."""
+        self._check_unchanged()
         try:
             self._blocks.add_all(blocks)
         except OSError as error:
             self._file.cut(self.written)
             raise self._failure(error) from None
+        except BaseException:  # an interrupt
+            self._file.cut(self.written)
+            raise
 
     def sync(self) -> None:
         """Have what has been added on the disk; DataError where that fails."""
@@ -71,22 +76,30 @@ class GrowingFile:
 
         Raises DataError where that fails; the file is then one without an index.
         """
+        try:
+            self._check_unchanged()
+            self._append_index()
+        finally:
+            self._file.close()
+
+    def _append_index(self) -> None:
         end = self.written
         try:
             self._blocks.__exit__(None)
             os.fsync(self._file.handle)
-            sync_folder(os.path.dirname(os.path.abspath(self.path)))
+            sync_folder(os.path.dirname(self._place))
         except OSError as error:
             self._file.cut(end)
             raise self._failure(error) from None
-        finally:
-            self._file.close()
+        except BaseException:
+            self._file.cut(end)
+            raise
 
     def discard(self) -> None:
-        """Close and remove the file."""
-        self._file.close()
-        with suppress(OSError):
-            os.unlink(self.path)
+        """Close and remove the file, but for a forked child, whose parent still has it."""
+        if self._file.close():
+            with suppress(OSError):
+                os.unlink(self._place)
 
     def __enter__(self) -> Self:
         return self
@@ -100,6 +113,17 @@ class GrowingFile:
         else:
             with suppress(DataError):
                 self.finish()
+
+    def _check_unchanged(self) -> None:
+        """DataError where the file was removed or changed by somebody else; one that was only renamed goes on."""
+        try:
+            status = os.fstat(self._file.handle)
+        except OSError as error:  # in a forked child the file is closed
+            raise self._failure(error) from None
+        if not status.st_nlink:
+            raise DataError(f"{self.path}: was removed while it was written")
+        if status.st_size != self.written:
+            raise DataError(f"{self.path}: was changed by another program while it was written")
 
     def _failure(self, error: OSError) -> DataError:
         return DataError(f"{self.path}: cannot be written ({error.strerror or error})")
@@ -134,10 +158,11 @@ class _Handle:
             with suppress(OSError):
                 os.close(handle)
 
-    def close(self) -> None:
-        """Unlock and close, once."""
+    def close(self) -> bool:
+        """Unlock and close; return whether it was open."""
         handle, self.handle = self.handle, -1
         if handle >= 0:
             with suppress(OSError):
                 unlock(handle)
             os.close(handle)
+        return handle >= 0

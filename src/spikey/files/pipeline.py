@@ -138,6 +138,8 @@ class Pipeline:
                     break
             if not moved:
                 self._give_up()
+        while self._given_up and self._left:
+            self._store(self._left[0])
         self.check()
 
     def _moved(self, ready: Callable[[], bool], finished: int) -> bool:
@@ -154,8 +156,6 @@ class Pipeline:
             f"{self.name}: the encoder stands still; samples are stored without compression from frame "
             f"{self.end:,} on, and none is lost"
         )
-        while self._left:
-            self._store(self._left[0])
 
     def _store(self, stretch: Stretch) -> None:
         """Write a stretch as it is."""
@@ -196,12 +196,18 @@ class Pipeline:
                 stretch = self._left[self._begun]
                 self._begun += 1
                 self._changed.notify_all()
-            blocks = spread(self._encode, stretch.parts, self._how.jobs)
+            blocks = self._encode_parts(stretch.parts)
             with self._changed:
                 self._changed.wait_for(lambda: self._coded is None or self._stopped)
                 self._coded = stretch, blocks
                 self._changed.notify_all()
             del stretch, blocks
+
+    def _encode_parts(self, parts: list[Part]) -> list[EncodedBlock]:
+        try:
+            return spread(self._encode, parts, self._how.jobs)
+        except RuntimeError:  # the interpreter shuts down, and begins no threads
+            return [self._encode(part) for part in parts]
 
     def _encode(self, part: Part) -> EncodedBlock:
         try:
