@@ -69,7 +69,7 @@ def test_only_headers_are_read(growing, monkeypatch):
 
 def test_the_reference_reads_the_same(growing, tmp_path, monkeypatch):
     with spikey.open(growing) as reader:
-        end = reader.blocks[3].offset + 5
+        end = reader.structure.blocks[3].offset + 5
     for size in (len(growing), end, reader.structure.after_header, len(growing) - 1):
         with spikey.open(growing[:size]) as reader:
             assert reference.decode(growing[:size]) == reader[:].tobytes()
@@ -78,8 +78,8 @@ def test_the_reference_reads_the_same(growing, tmp_path, monkeypatch):
         writer.append(SAMPLES[: 2 * BLOCK])
     data = (tmp_path / "a.spky").read_bytes()
     with spikey.open(data) as reader:
-        cuts = [len(data), *(block.offset + block.size for block in reader.blocks)]
-        assert [block.channels for block in reader.blocks] == [2, 1, 2, 1]
+        cuts = [len(data), *(block.offset + block.size for block in reader.structure.blocks)]
+        assert [block.channels for block in reader.structure.blocks] == [2, 1, 2, 1]
     for cut, frames in zip(cuts, (2, 0, 1, 1, 2), strict=True):
         assert reference.decode(data[:cut]) == SAMPLES[: frames * BLOCK].tobytes()
 

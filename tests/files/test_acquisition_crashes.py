@@ -93,7 +93,7 @@ def test_a_program_that_ends_without_closing_leaves_a_complete_recording(path, j
     assert done.returncode == (0 if not end else 3 if "exit" in end else 1), done.stderr
     assert assert_is_a_beginning(path, complete=True) == 1234
     with spikey.open(path) as reader:
-        assert sum(block.size for block in reader.blocks) < 1234 * CHANNELS  # coded, not stored
+        assert sum(block.size for block in reader.structure.blocks) < 1234 * CHANNELS  # coded, not stored
 
 
 @pytest.mark.parametrize("limit", [30_000, 50_001])

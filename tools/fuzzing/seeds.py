@@ -190,7 +190,7 @@ def _growing() -> bytes:
     with create(path, 2, 20_000, block_frames=50) as writer:
         writer.append(signal(180))
     with Reader(path) as reader:
-        return path.read_bytes()[: reader.blocks[-1].offset + reader.blocks[-1].size]
+        return path.read_bytes()[: reader.structure.blocks[-1].offset + reader.structure.blocks[-1].size]
 
 
 def growing() -> list[bytes]:
