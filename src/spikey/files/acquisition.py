@@ -18,6 +18,7 @@ from spikey.container.growing import GrowingFile
 from spikey.container.layout import SAMPLES, Header
 from spikey.files.acquisition_writer import RAISE, WAIT, Writer
 from spikey.files.encoding import Encoding
+from spikey.files.pipeline import compile_for
 from spikey.files.settings import Settings
 from spikey.recording.layout import DTYPES, Layout
 from spikey.recording.readable import ArraySource
@@ -42,6 +43,8 @@ def create(
     block_frames: int | None = None,
 ) -> Writer:
     """Begin a recording: a file that is there, and can be opened, while frames are appended to it.
+
+    The first time on a machine this compiles the kernels, which takes up to a minute; then a few tenths of a second.
 
     Parameters
     ----------
@@ -109,11 +112,13 @@ def create(
     named = b"" if chosen.calibration is None else chosen.calibration.id
     header = Header(layout, 0, SAMPLES, False, named, records)
     shape = stretch_shape(layout, method, block_frames)
+    how = Encoding(method, chosen.calibration, jobs)
+    compile_for(layout, how)  # before samples come
     try:
         file = GrowingFile(path, header)
     except FileExistsError:
         raise UsageError(f"{os.fspath(path)}: exists, and a recording replaces no file; name another one") from None
-    return Writer(file, layout, Encoding(method, chosen.calibration, jobs), shape, verify, on_full, queue)
+    return Writer(file, layout, how, shape, verify, on_full, queue)
 
 
 def _layout(channels: int, rate: float, dtype: Any) -> Layout:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+
+import numpy as np
 
 from spikey.base.errors import DataError, SpikeyError
 from spikey.base.workers import spread
-from spikey.codec.cut import Part
+from spikey.codec.cut import Extent, Part
 from spikey.codec.decode import decode_block
 from spikey.codec.encode import content_of, encode_smallest, stored
 from spikey.codec.method import PACKED, STORED
@@ -28,6 +30,7 @@ from spikey.recording.layout import Layout
 
 Write = Callable[[Iterable[tuple[Block, bytes]]], None]
 PATIENCE = 60.0  # seconds in which no stretch is finished after which the encoder is given up,
+WIDE, MANY = 1 << 14, 9  # frames and channels of a block that is coded in many lanes
 SLOWEST = 2e5  # and a second more for so many samples
 
 
@@ -260,6 +263,19 @@ class Pipeline:
             self.end = max(self.end, stretch.end)
             self._changed.notify_all()
         stretch.release()
+
+
+def compile_for(layout: Layout, how: Encoding) -> None:
+    """Have what such samples need compiled or loaded, by coding noise: in many lanes and in few, and a stretch so short
+    that it is stored.
+    """
+    chance = np.random.default_rng(0)
+    channels = min(layout.channels, MANY)
+    layout = replace(layout, channels=channels)
+    for frames in (WIDE, 700, 2):
+        samples = chance.integers(0, 40, (frames, channels)).astype(layout.memory_dtype)
+        part = Part(Extent(0, frames, 0, channels), samples)
+        restores(encode_part(part, layout, how).payload, part, content_of(samples, layout), layout, how)
 
 
 def encode_part(part: Part, layout: Layout, how: Encoding) -> EncodedBlock:
