@@ -54,6 +54,8 @@ def block_shape(layout: Layout, frames: int = 1 << 20, method: Method = LPC) -> 
     if method.channels > USUAL_CHANNELS:
         channels = min(layout.channels, method.channels)
         longest = min(max(round(layout.rate) or frames, SHORTEST // channels, FEWEST), max(LARGEST // channels, 1))
+        if method.model is not None:
+            longest = min(longest, 2 * method.longest)
         return -(-frames // -(-frames // longest)), channels
     if layout.channels == 1:
         return min(2 * method.longest, frames), 1
