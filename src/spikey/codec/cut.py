@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 HELD_BYTES = 64 << 20  # of samples at once
 LARGEST_PART = 1 << 22  # samples of a block of the usual number of channels
-SHORTEST = 1 << 17  # samples of a block of all channels, at least
+SHORTEST = 1 << 18  # samples of a block of all channels, at least
 FEWEST = 1 << 14  # and frames
 FRAMES_STEP = 256  # of a block that must be shorter to fit
 

@@ -25,8 +25,8 @@ from spikey.coding.range_coder import finish, range_decoder, range_encoder
 
 ROOM = 64  # bytes that a stream may take beyond its samples
 SMALL = 4  # references up to which a method is for speed
-SETTINGS = Settings(own=4, reach=2, trust=8, window=15, share=2)
-QUICK = Settings(own=2, reach=1, trust=8, window=15, share=2)
+SETTINGS = Settings(own=4, reach=3, trust=8, window=15, share=2)
+QUICK = Settings(own=2, reach=2, trust=8, window=15, share=2)
 
 
 def encode(blocks: Sequence[Block], method: Method, beside: Sequence[Block | None]) -> list[EncodedBlock | None]:
@@ -92,11 +92,12 @@ def _run(
     """Code all channels; the codes are read or written as the coder asks."""
     count, frames = codes.shape
     positions = np.zeros((count, frames + 2 * PAST), np.float32)
+    errors = np.zeros((count, frames + 2 * PAST), np.float32)
     activity = np.zeros((count, frames + 2), np.uint8)
     if frames:
         code_channels(
-            coder, state.constants(), state.learned(), state.work(), rows, table, sizes, codes, positions, activity,
-            settings.values(),
+            coder, state.constants(), state.learned(), state.work(), rows, table, sizes, codes, positions, errors,
+            activity, settings.values(),
         )  # fmt: skip
 
 

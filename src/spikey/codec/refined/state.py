@@ -12,7 +12,10 @@ from spikey.model.fixed_point import NORMAL
 
 MOST_OWN, MOST_NEAR, MOST_REACH = 32, 12, 3  # own past, other channels, frames before and after of each
 MOST_INPUTS = MOST_OWN + MOST_NEAR * (2 * MOST_REACH + 1)
-PAST = 64  # places before a channel's first sample and after its last one
+SPIKE_OWN, SPIKE_NEAR, SPIKE_REACH = 8, 6, 3  # errors by which those of busy samples are predicted
+SPIKE_ENOUGH = 16  # busy samples that are learned from at once
+SPIKE_INPUTS = SPIKE_OWN + SPIKE_NEAR * (2 * SPIKE_REACH + 1)
+PAST = 32  # places before a channel's first sample and after its last one
 SEGMENT = 256  # samples between two solutions
 OPENING = 32  # of the first one; each next one is twice as long
 STARTING = 16  # samples that have a scale of their own
@@ -27,40 +30,65 @@ KIND, LEVEL, CENTRE, NEAR, REF0 = range(5)  # columns of what a channel is
 COLUMNS = REF0 + MOST_NEAR
 
 
-class Learned(NamedTuple):
-    """What passes from channel to channel: what is usual.
-
-    weights (inputs,), products (inputs, inputs), known bool (inputs,): of the predictions. scale_weights (features,),
-    shares (contexts, components): of the densities. start (3 + starting,): sums for the first sample, the mean error of
-    the channel before, and of each first sample its mean error over that.
-    """
+class Usual(NamedTuple):
+    """What is usual of a regression: weights (inputs,), products (inputs, inputs), known bool (inputs,)."""
 
     weights: np.ndarray
     products: np.ndarray
     known: np.ndarray
+
+
+class Regression(NamedTuple):
+    """Weighted least squares of a channel.
+
+    weights, pull, moment, solution (inputs,), products, root (inputs, inputs). inputs (samples, inputs), targets, trust
+    (samples,): samples that have not been learned from.
+    """
+
+    weights: np.ndarray
+    pull: np.ndarray
+    moment: np.ndarray
+    solution: np.ndarray
+    products: np.ndarray
+    root: np.ndarray
+    inputs: np.ndarray
+    targets: np.ndarray
+    trust: np.ndarray
+
+
+class Learned(NamedTuple):
+    """What passes from channel to channel.
+
+    linear, spikes: of the predictions from samples, and of those from errors. scale_weights (features,), shares
+    (contexts, components): of the densities. start (3 + STARTING,): sums for the first sample, the mean error of the
+    channel before, and of each first sample its mean error over that. part (2,): sums that tell which
+    part of what errors predict is right.
+    """
+
+    linear: Usual
+    spikes: Usual
     scale_weights: np.ndarray
     shares: np.ndarray
     start: np.ndarray
+    part: np.ndarray
 
 
 class Work(NamedTuple):
-    """Memory for one channel."""
+    """Memory for one channel.
 
-    w: np.ndarray
-    pull: np.ndarray
-    moment: np.ndarray
-    gram: np.ndarray
-    root: np.ndarray
-    y: np.ndarray
-    inputs: np.ndarray
+    linear, spikes: the regressions. expected (SEGMENT,): positions that inputs known so far expect. activity (3,
+    SEGMENT): how large other channels' errors are. scales: the running ones. features: of the scale. lows, highs: of
+    the mixture's components.
+    """
+
+    linear: Regression
+    spikes: Regression
     expected: np.ndarray
-    trust: np.ndarray
     activity: np.ndarray
     scales: np.ndarray
     features: np.ndarray
     lows: np.ndarray
     highs: np.ndarray
-    parts: np.ndarray
 
 
 class Constants(NamedTuple):
@@ -80,17 +108,27 @@ def learned() -> Learned:
     """Nothing is known yet."""
     start = np.zeros(3 + STARTING)
     start[2] = 8.0
-    return Learned(
-        np.zeros(MOST_INPUTS), np.zeros((MOST_INPUTS, MOST_INPUTS)), np.zeros(MOST_INPUTS, np.bool_),
-        np.zeros(FEATURES), np.tile(OPENING_SHARES, (CONTEXTS, 1)), start,
-    )  # fmt: skip
+    part = np.zeros(2)
+    shares = np.tile(OPENING_SHARES, (CONTEXTS, 1))
+    return Learned(_usual(MOST_INPUTS), _usual(SPIKE_INPUTS), np.zeros(FEATURES), shares, start, part)
+
+
+def _usual(n: int) -> Usual:
+    return Usual(np.zeros(n), np.zeros((n, n)), np.zeros(n, np.bool_))
 
 
 def work() -> Work:
     """Not in use yet."""
-    n, m, k = MOST_INPUTS, FEATURES, len(DIVISORS)
+    parts = len(DIVISORS)
     return Work(
-        np.zeros(n), np.zeros(n), np.zeros(n), np.zeros((n, n)), np.zeros((n, n)), np.zeros(n),
-        np.zeros((SEGMENT, n)), np.zeros(SEGMENT), np.zeros(SEGMENT), np.zeros((3, SEGMENT)),
-        np.zeros(len(RATES)), np.zeros(m), np.zeros(k), np.zeros(k), np.zeros(k),
+        _regression(MOST_INPUTS, SEGMENT), _regression(SPIKE_INPUTS, SEGMENT + SPIKE_ENOUGH),
+        np.zeros(SEGMENT), np.zeros((3, SEGMENT)), np.zeros(len(RATES)), np.zeros(FEATURES),
+        np.zeros(parts), np.zeros(parts),
+    )  # fmt: skip
+
+
+def _regression(n: int, samples: int) -> Regression:
+    return Regression(
+        np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n), np.zeros((n, n)), np.zeros((n, n)), np.zeros((samples, n)),
+        np.zeros(samples), np.zeros(samples),
     )  # fmt: skip
