@@ -181,6 +181,6 @@ def learn_first(learned, positions, x, near, own):
 @inlined
 def extend(work, own, count, value):
     """What that past adds to the expectations of the first segment."""
-    for gap in range(own):
+    for gap in range(own - 1, -1, -1):
         for t in range(min(own - gap, count)):
             work.expected[t] += work.linear.weights[t + gap] * value
