@@ -75,5 +75,6 @@ RECORD = Predictor(
     companions=False,
     trained=False,
     work=None,
+    few=False,
     compared=lambda method: (),
 )

@@ -60,5 +60,6 @@ RECORD = Predictor(
     companions=False,
     trained=False,
     work=None,
+    few=False,
     compared=lambda method: (),
 )

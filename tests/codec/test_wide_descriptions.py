@@ -11,7 +11,8 @@ import pytest
 from spikey.base.errors import DataError
 from spikey.base.wire import varint, zigzag
 from spikey.codec.payload import Payload
-from spikey.codec.wide.payload import CALIBRATED, REPEATED, parse, write
+from spikey.codec.wide.descriptions import CALIBRATED, REPEATED
+from spikey.codec.wide.payload import parse, write
 from spikey.levels.affine import Affine
 from spikey.levels.contract import Levels
 from spikey.levels.n1 import N1Levels

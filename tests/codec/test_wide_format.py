@@ -15,7 +15,7 @@ from spikey.codec.encode import encode_block
 from spikey.codec.payload import Lookup, Payload
 from spikey.codec.registry import PREDICTORS, PRESETS
 from spikey.codec.wide import choose, engine, header, numbers
-from spikey.codec.wide import payload as payload_module
+from spikey.codec.wide import descriptions as descriptions_module
 from spikey.codec.wide.payload import parse
 from spikey.levels.scaled import Scaled
 from spikey.levels.table import Table
@@ -134,8 +134,8 @@ class Seen:
 
 
 def test_descriptions_repeat_bytes_of_those_before(monkeypatch):
-    seen, repeated = [], payload_module._repeated
-    monkeypatch.setattr(payload_module, "_repeated", lambda *fields: seen.append(repeated(*fields)) or seen[-1])
+    seen, repeated = [], descriptions_module._repeated
+    monkeypatch.setattr(descriptions_module, "_repeated", lambda *fields: seen.append(repeated(*fields)) or seen[-1])
     assert np.array_equal(by_the_reference(coded("gains")), SIGNALS["gains"])
     assert len(seen) == 2 and seen[0] == 0 and seen[1] > 0
 

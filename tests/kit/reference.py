@@ -390,6 +390,10 @@ def decode_payload(payload, frames, count, tables, model, sample_type, beside=()
         from kit.reference_interpolated import decode_interpolated
 
         return decode_interpolated(payload, frames, count, tables, sample_type)
+    if payload[0] & 15 == 9:
+        from kit.reference_refined import decode_refined
+
+        return decode_refined(payload, frames, count, tables, sample_type)
     fields = Fields(payload)
     method, second = fields.u8(), fields.u8()
     predictor, delta = method & 15, bool(method & 64)

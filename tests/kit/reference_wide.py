@@ -27,22 +27,7 @@ def decode_wide(payload, frames, count, tables, sample_type):
     fields = Fields(payload)
     first = fields.u8()
     lanes = LANES[first >> 4 & 7]
-    levels, before = [], b""
-    for _ in range(fields.varint() + 1):
-        flags = fields.u8()
-        if flags == 15:
-            assert sample_type in FLOATS
-            levels.append({"codes": 1, "bits": 0, "packed": True})
-            continue
-        repeated = flags >> 4
-        converter = fields.varint() if flags & 8 and first & 128 else 0
-        inside = Fields(before[:repeated] + payload[fields.at :])
-        level = read_levels(flags & 7, inside, sample_type)
-        assert repeated <= len(before) and repeated <= inside.at
-        fields.at += inside.at - repeated
-        before = inside.data[: inside.at]
-        level["edges"] = edges_for(level, tables, converter) if flags & 8 else None
-        levels.append(level)
+    levels = read_descriptions(fields, payload, first & 128, tables, sample_type)
     groups = read_groups(fields, count)
     assert sorted(channel for group in groups for channel in group) == list(range(count))
     if len(groups) == 1:
@@ -58,6 +43,38 @@ def decode_wide(payload, frames, count, tables, sample_type):
         decoded = decode_group(Fields(body), len(group), frames, lanes, levels, sample_type)
         values.update(zip(group, decoded, strict=True))
     return [values[channel] for channel in range(count)]
+
+
+def read_descriptions(fields, payload, several, tables, sample_type):
+    """The levels of each description."""
+    levels, before = [], b""
+    for _ in range(fields.varint() + 1):
+        flags = fields.u8()
+        if flags == 15:
+            assert sample_type in FLOATS
+            levels.append({"codes": 1, "bits": 0, "packed": True})
+            continue
+        repeated = flags >> 4
+        converter = fields.varint() if flags & 8 and several else 0
+        inside = Fields(before[:repeated] + payload[fields.at :])
+        level = read_levels(flags & 7, inside, sample_type)
+        assert repeated <= len(before) and repeated <= inside.at
+        fields.at += inside.at - repeated
+        before = inside.data[: inside.at]
+        level["edges"] = edges_for(level, tables, converter) if flags & 8 else None
+        levels.append(level)
+    return levels
+
+
+def edges_of(level, centre):
+    """What gives the edge of a code, and what its position, from a centre, in binary64."""
+    if level["edges"] is None:
+        return (lambda c: c - 0.5 - centre), (lambda c: float(c - centre))
+    edges = np.array(level["edges"], np.int64)
+    middles = ((edges[:-1] + edges[1:]) / 128).astype(F)
+    edges = (edges / 64).astype(F)
+    edges[0], edges[-1] = -(2.0**22), 2.0**22
+    return (lambda c: float(edges[c]) - centre), (lambda c: float(middles[c]) - centre)
 
 
 def edges_for(level, tables, converter):

@@ -24,7 +24,8 @@ from spikey.codec.encode import encode_block
 from spikey.codec.payload import Lookup, Payload
 from spikey.codec.registry import preset_method
 from spikey.codec.wide import engine
-from spikey.codec.wide.payload import CALIBRATED, LANES, PACKED, SEVERAL, Directory, parse
+from spikey.codec.wide.descriptions import CALIBRATED, PACKED
+from spikey.codec.wide.payload import LANES, SEVERAL, Directory, parse
 from spikey.levels.advancing import Advancing
 from spikey.levels.affine import Affine
 from spikey.levels.line import Line, Run

@@ -30,6 +30,7 @@ PARTS = (
     "model",
     "coding",
     "codec/adaptive",
+    "codec/refined",
     "codec/wide",
     "stream",
     "telemetry",

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from spikey.codec.method import LPC, MOST_REFERENCES, Method
-from spikey.codec.registry import DEFAULT_PRESET, Engine, Predictor, Preset, Start, Started, register
+from spikey.codec.method import LPC, MOST_CHANNELS, MOST_REFERENCES, Method
+from spikey.codec.registry import DEFAULT_PRESET, Candidate, Engine, Predictor, Preset, Start, Started, register
 
-LONG = 1 << 19  # frames of a block where what has been learned counts for more than quick access
 ORDER = 20  # of linear prediction
 STARTING = 1 << 24  # multiplications that starting a channel of predictor max takes, about
-FAST = (LPC.predictor, LPC.lanes)
-WIDE = Method("wide", lanes=1, channels=8192)
-AT_ONCE = ("wide", 1)
-BETWEEN = ("interpolated", 1)
-GOOD = ("balanced", 1)
+WIDE = Method("wide", lanes=1, channels=MOST_CHANNELS)
+BALANCED = Method("balanced", lanes=1, references=MOST_REFERENCES, channels=MOST_CHANNELS)
+MAX = Method("max", lanes=1, references=MOST_REFERENCES, channels=MOST_CHANNELS)
+FAST = Candidate(LPC.predictor, LPC.lanes, MOST_REFERENCES)
+AT_ONCE = Candidate("wide", 1, 0)
+BETWEEN = Candidate("interpolated", 1, 0)
+GOOD = Candidate("balanced", 1, MOST_REFERENCES)
+QUICK = Candidate("refined", 1, 4)
+REFINED = Candidate("refined", 1, 8)
 
 
 def _adaptive() -> Engine:
@@ -34,6 +37,12 @@ def _wide() -> Engine:
 
 def _interpolated() -> Engine:
     from spikey.codec.interpolated import engine
+
+    return engine
+
+
+def _refined() -> Engine:
+    from spikey.codec.refined import engine
 
     return engine
 
@@ -120,23 +129,23 @@ def _work_of_max(frames: int) -> int:
     return frames * network().architecture.weights + STARTING
 
 
-def _nothing(method: Method) -> tuple[tuple[str, int], ...]:
+def _nothing(method: Method) -> tuple[Candidate, ...]:
     return ()
 
 
-def _between(method: Method) -> tuple[tuple[str, int], ...]:
+def _between(method: Method) -> tuple[Candidate, ...]:
     return (BETWEEN,)
 
 
-def _fast(method: Method) -> tuple[tuple[str, int], ...]:
-    return (AT_ONCE, BETWEEN)
+def _quick(method: Method) -> tuple[Candidate, ...]:
+    return (AT_ONCE, BETWEEN, QUICK)
 
 
-def _both(method: Method) -> tuple[tuple[str, int], ...]:
-    return (AT_ONCE, BETWEEN, FAST, GOOD)
+def _all(method: Method) -> tuple[Candidate, ...]:
+    return (AT_ONCE, BETWEEN, QUICK, GOOD, REFINED)
 
 
-def _those_fast_beside_it(method: Method) -> tuple[tuple[str, int], ...]:
+def _those_fast_beside_it(method: Method) -> tuple[Candidate, ...]:
     recurrent = method.model is not None and method.model.architecture.type == "lstm"
     return (AT_ONCE, BETWEEN, FAST, GOOD) if recurrent else (AT_ONCE, BETWEEN, FAST)
 
@@ -147,6 +156,7 @@ _side_by_side: dict[str, Any] = {
     "companions": False,
     "trained": False,
     "work": None,
+    "few": False,
     "compared": _nothing,
 }
 
@@ -177,10 +187,10 @@ register(
         name="balanced",
         number=3,
         about="several linear predictors and scales joined by a small network",
-        method=Method("balanced", lanes=1, references=MOST_REFERENCES),
+        method=BALANCED,
         configured={},
         start=_start_balanced,
-        **_side_by_side | {"compared": _fast},
+        **_side_by_side | {"few": True, "compared": _quick},
     )
 )
 register(
@@ -196,6 +206,7 @@ register(
         companions=False,
         trained=True,
         work=None,
+        few=False,
         compared=_those_fast_beside_it,
     )
 )
@@ -204,7 +215,7 @@ register(
         name="max",
         number=6,
         about="a shipped network, other predictors and other channels joined by a regression",
-        method=Method("max", lanes=1, references=MOST_REFERENCES, longest=LONG),
+        method=MAX,
         configured={},
         engine=_adaptive,
         start=_start_max,
@@ -212,7 +223,8 @@ register(
         companions=True,
         trained=False,
         work=_work_of_max,
-        compared=_both,
+        few=True,
+        compared=_all,
     )
 )
 register(
@@ -228,6 +240,7 @@ register(
         companions=False,
         trained=False,
         work=None,
+        few=False,
         compared=_between,
     )
 )
@@ -244,6 +257,24 @@ register(
         companions=False,
         trained=False,
         work=None,
+        few=False,
+        compared=_nothing,
+    )
+)
+register(
+    Predictor(
+        name="refined",
+        number=9,
+        about="all channels one after another: least squares that go along, from what was usual before",
+        method=None,
+        configured={},
+        engine=_refined,
+        start=None,
+        lanes=1,
+        companions=False,
+        trained=False,
+        work=None,
+        few=False,
         compared=_nothing,
     )
 )
@@ -259,7 +290,7 @@ register(
     Preset(
         name="balanced",
         rank=1,
-        method=Method("balanced", lanes=1, references=MOST_REFERENCES),
+        method=BALANCED,
         about="order 32, five running scales, a small integer network that refines location and scale, neighbouring "
         "channels: for everything else",
     )
@@ -268,7 +299,7 @@ register(
     Preset(
         name="max",
         rank=2,
-        method=Method("max", lanes=1, references=MOST_REFERENCES, longest=LONG),
+        method=MAX,
         about="an LSTM, other predictors and other channels joined by a regression that learns as it goes, a learned "
         "mixture density: for the smallest files",
     )

@@ -13,6 +13,7 @@ import numpy as np
 
 from spikey.codec.cut import block_shape
 from spikey.codec.method import Method
+from spikey.codec.registry import deciding
 from spikey.codec.survey import suits
 from spikey.levels.n1 import N1Levels
 from spikey.levels.registry import find_levels
@@ -42,12 +43,12 @@ def choose_calibration(wanted: Wanted, source: Readable, method: Method) -> Chos
         The name of a shipped calibration, such as "n1", a calibration, or the path of one is used for the channels that
         it suits; one that is not shipped travels with the file. None is "none".
     source, method
-        Looked at for "auto" only.
+        Looked at for "auto" only. The same calibration is chosen for all presets.
     """
     if wanted is None or wanted == NONE:
         return Chosen()
     if wanted == AUTO:
-        return _automatic(source, method)
+        return _automatic(source, deciding(method))
     if isinstance(wanted, Calibration):
         calibration = wanted
     else:

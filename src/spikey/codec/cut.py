@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 HELD_BYTES = 64 << 20  # of samples at once
 LARGEST_PART = 1 << 22  # samples of a block of the usual number of channels
-SHORTEST = 1 << 17  # samples of a block of all channels, at least
+SHORTEST = 1 << 18  # samples of a block of all channels, at least
 FEWEST = 1 << 14  # and frames
 FRAMES_STEP = 256  # of a block that must be shorter to fit
 
@@ -54,6 +54,8 @@ def block_shape(layout: Layout, frames: int = 1 << 20, method: Method = LPC) -> 
     if method.channels > USUAL_CHANNELS:
         channels = min(layout.channels, method.channels)
         longest = min(max(round(layout.rate) or frames, SHORTEST // channels, FEWEST), max(LARGEST // channels, 1))
+        if method.model is not None:
+            longest = min(longest, 2 * method.longest)
         return -(-frames // -(-frames // longest)), channels
     if layout.channels == 1:
         return min(2 * method.longest, frames), 1

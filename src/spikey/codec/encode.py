@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spikey.codec.method import COPIED, MOST_REFERENCES, PACKED, STORED, Method
+from spikey.codec.method import COPIED, FEW_CHANNELS, LARGEST, PACKED, STORED, Method
 from spikey.codec.payload import EncodedBlock
-from spikey.codec.registry import PREDICTORS
+from spikey.codec.registry import PREDICTORS, Predictor
 from spikey.codec.survey import Block
 from spikey.recording.layout import Layout, pack
 
@@ -79,12 +79,13 @@ def encode_smallest(
     layouts: of each block's file. companions: for each block the samples (frames, channels) of other recordings.
     """
     found = [Block(block, calibration) if block.size else None for block in blocks]
-    coded = _encode(found, method, _beside(companions, len(blocks), method, calibration))
+    record = PREDICTORS[method.predictor]
+    coded = _encode(_suitable(found, record), method, _beside(companions, len(blocks), method, calibration))
     plain: list[EncodedBlock | None] = [None] * len(blocks)
-    compared = PREDICTORS[method.predictor].compared(method)
-    for name, lanes in compared:
-        faster = replace(method, predictor=name, lanes=lanes, references=MOST_REFERENCES, model=None)
-        others = _encode(found, faster, [None] * len(blocks))
+    compared = record.compared(method)
+    for name, lanes, references in compared:
+        faster = replace(method, predictor=name, lanes=lanes, references=references, model=None)
+        others = _encode(_suitable(found, PREDICTORS[name]), faster, [None] * len(blocks))
         plain = [_smaller(one, other) for one, other in zip(plain, others, strict=True)]
     out = []
     for block, layout, one, other in zip(blocks, layouts, coded, plain, strict=True):
@@ -93,6 +94,12 @@ def encode_smallest(
             best = replace(best, plain=_fitting(other, block, layout))
         out.append(best)
     return out
+
+
+def _suitable(blocks: Sequence[Block | None], record: Predictor) -> list[Block | None]:
+    """The blocks that a predictor is for."""
+    most = FEW_CHANNELS if record.few else LARGEST
+    return [block if block is not None and block.samples.shape[1] <= most else None for block in blocks]
 
 
 def _smaller(one: EncodedBlock | None, other: EncodedBlock | None) -> EncodedBlock | None:

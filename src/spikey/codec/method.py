@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 STORED, PACKED, COPIED = 0, 5, 15  # first bytes of payloads: samples as they are, packed, of another recording
 LARGEST = 3 << 22  # samples in a block: a second of 384 channels at 30 kHz
 USUAL_CHANNELS = 16  # of a full block
+FEW_CHANNELS = 4  # of a block, up to which predictors for few channels are used
 LONGEST = 1 << 16  # frames of a full block of several channels
 MOST_REFERENCES = 4  # channels that one channel is predicted from
 MOST_COMPANIONS = 4  # channels of other recordings
 MOST_TOGETHER = 256  # channels side by side with a trained network
 SAMPLES_TOGETHER = 1 << 25  # of them, the shorter ones filled up
+MOST_CHANNELS = 8192  # of a block
 LEAST_OPERATIONS = 16  # of `limits.work`, blocks as long as this many times longer ones would need are allowed
 
 
@@ -46,4 +48,4 @@ LPC = Method("lpc", lanes=2)  # what `predictor: type: lpc` selects, and what th
 def learned(model: Model) -> Method:
     """The method of a trained network; blocks are as long as `spikey.base.limits` allow for it."""
     longest = max(min(allowed.work // model.architecture.weights // LEAST_OPERATIONS, LONGEST), 1)
-    return Method("learned", model.architecture.delta, lanes=1, model=model, longest=longest)
+    return Method("learned", model.architecture.delta, lanes=1, model=model, longest=longest, channels=MOST_CHANNELS)

@@ -27,6 +27,14 @@ MOST_NUMBER = 14  # of a predictor, in the low four bits of a payload's first by
 NOT_PREDICTED = (STORED, PACKED, COPIED)
 
 
+class Candidate(NamedTuple):
+    """A faster way to code a block: the name of a predictor, its lanes, and references of a channel to others."""
+
+    predictor: str
+    lanes: int
+    references: int
+
+
 class Started(NamedTuple):
     """States of the adaptive loop for one channel; residual int32 (frames,) fills up, for others to refer to."""
 
@@ -98,8 +106,9 @@ class Predictor:
     one is trained, or None where none is needed. engine: what runs it. start: its states for one channel, with the
     adaptive engine; None with others. lanes: the most that it runs side by side in one channel. companions: whether
     channels of other recordings may help. trained: whether it needs a model. work: multiplications for a channel's
-    frames, where limits must bound them; None for adaptive predictors, which are fast. compared: predictors, with their
-    lanes, that every block is coded with as well, so that a slower preset is never larger.
+    frames, where limits must bound them; None for adaptive predictors, which are fast. few: whether it is for
+    blocks of few channels alone. compared: what every block is coded with as well, so that a slower preset is never
+    larger.
     """
 
     name: str
@@ -113,7 +122,8 @@ class Predictor:
     companions: bool
     trained: bool
     work: Callable[[int], int] | None
-    compared: Callable[[Method], tuple[tuple[str, int], ...]]
+    few: bool
+    compared: Callable[[Method], tuple[Candidate, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,13 +166,11 @@ def preset_method(name: str) -> Method:
     return record.method
 
 
-def faster_whole(method: Method, channels: int) -> Method | None:
-    """The default preset's method where a recording of so many channels is to be coded with it as a whole too, as it
-    takes them together in a block and the method does not; None where comparing blocks is enough.
-    """
+def deciding(method: Method) -> Method:
+    """The method by which a calibration is chosen: the default preset's where every block is coded with that too."""
     fast = preset_method(DEFAULT_PRESET)
-    names = [name for name, _ in PREDICTORS[method.predictor].compared(method)]
-    return fast if fast.predictor in names and method.channels < channels else None
+    names = [candidate.predictor for candidate in PREDICTORS[method.predictor].compared(method)]
+    return fast if fast.predictor in names else method
 
 
 def predictor_method(kind: str) -> Method:

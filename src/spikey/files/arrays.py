@@ -9,13 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spikey.base.workers import processors
-from spikey.codec.registry import faster_whole
 from spikey.container.archive import Archive
 from spikey.container.reader import Reader
 from spikey.container.writer import write_file
 from spikey.files.compress import contents_of, note_on_floats
 from spikey.files.encoding import Encoding, encode_recording
-from spikey.files.settings import Settings, as_default, calibration_for
+from spikey.files.settings import Settings, calibration_for
 from spikey.recording.hints import warn_of_floats, warn_of_shape
 from spikey.recording.readable import ArraySource
 
@@ -73,10 +72,6 @@ def compress_with(samples: Any, rate: float, settings: Settings) -> bytes:
     chosen, out = calibration_for(source, settings), io.BytesIO()
     how = Encoding(settings.method(), chosen.calibration, settings.jobs)
     write_file(source, out, encode_recording(source, how), contents_of(settings, chosen))
-    if faster_whole(how.method, source.layout.channels):
-        other = compress_with(samples, rate, as_default(settings))
-        if len(other) < out.tell():
-            return other
     if array.dtype.kind == "f":
         with open(out.getvalue()) as reader:
             warn_of_floats(note_on_floats(reader, "the array"), level=2)

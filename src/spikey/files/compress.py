@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
 
 import numpy as np
 
 from spikey.base.errors import DataError
 from spikey.codec.calibration_policy import Chosen
 from spikey.codec.payload import EncodedBlock
-from spikey.codec.registry import faster_whole
 from spikey.coding.packed_bytes import PIECE
 from spikey.container.block_writer import Writable
 from spikey.container.contents import Contents
@@ -25,7 +21,7 @@ from spikey.container.reader import Reader
 from spikey.container.writer import write_bytes_file, write_file
 from spikey.files.compare import compare, compare_bytes
 from spikey.files.encoding import Encoding, encode_recording
-from spikey.files.settings import Outcome, Progress, Settings, as_default, calibration_for, report, size_of
+from spikey.files.settings import Outcome, Progress, Settings, calibration_for, report, size_of
 from spikey.model.trained import use
 from spikey.recording.opened import read_at
 from spikey.recording.output import atomic_output
@@ -150,8 +146,6 @@ def write_recording(
         how = Encoding(settings.method(), chosen.calibration, settings.jobs, settings.block_frames)
         blocks = encode_recording(source, how) if prepared is None else prepared.block
         written = write_file(source, counted, blocks, contents, reporting, tally)
-        if prepared is None and faster_whole(how.method, source.layout.channels):
-            written, tally = _smaller_whole(source, (out, tmp_path), written, settings, extra, tally)
         out.close()
         if settings.verify:
             with Reader(tmp_path) as reader:
@@ -166,29 +160,6 @@ def write_recording(
     note = "; ".join(filter(None, (note, note_on_model(tally, settings.model))))
     beside = 0 if extra is None else sum(file.size for file in extra.files)
     return Outcome(size_of(source) + beside, written, source.frames * source.layout.channels, note, beside)
-
-
-def _smaller_whole(
-    source: Named, place: tuple[BinaryIO, str], written: int, settings: Settings, extra: Extra | None, tally: Tally
-) -> tuple[int, Tally]:
-    """Replace what has been written by the file of the default preset where that is smaller; its bytes, and its tally.
-
-    place: the file, and its path.
-    """
-    out, path = place
-    fast = as_default(settings)
-    chosen = calibration_for(source, fast)
-    how = Encoding(fast.method(), chosen.calibration, settings.jobs, settings.block_frames)
-    with tempfile.TemporaryFile(dir=os.path.dirname(path) or None) as other:
-        counts = Tally()
-        size = write_file(source, other, encode_recording(source, how), contents_of(fast, chosen, extra), None, counts)
-        if size >= written:
-            return written, tally
-        other.seek(0)
-        out.seek(0)
-        out.truncate()
-        shutil.copyfileobj(other, out, PIECE)
-    return size, counts
 
 
 def contents_of(settings: Settings, chosen: Chosen, extra: Extra | None = None) -> Contents:

@@ -54,15 +54,9 @@ class Settings:
         return replace(method, delta=self.delta)
 
 
-def as_default(settings: Settings) -> Settings:
-    """The same settings with the default preset's method."""
-    return replace(settings, preset=DEFAULT_PRESET, predictor=None, model=None)
-
-
 def calibration_for(source: Readable, settings: Settings) -> Chosen:
     """The calibration to use."""
-    quick = replace(settings, model=None)  # which gains as much by a calibration as a network does
-    return choose_calibration(settings.calibration, source, quick.method())
+    return choose_calibration(settings.calibration, source, settings.method())
 
 
 def size_of(source: Readable) -> int:

@@ -23,7 +23,6 @@ from spikey.codec.decode import decode_blocks
 from spikey.codec.encode import encode_smallest
 from spikey.codec.method import LARGEST, MOST_TOGETHER, SAMPLES_TOGETHER, STORED, Method
 from spikey.codec.payload import EncodedBlock, Lookup, Payload
-from spikey.codec.registry import faster_whole
 from spikey.integrations.calibrations import find
 from spikey.recording.layout import MOST_CHANNELS, Layout, packed, unpack
 
@@ -117,11 +116,6 @@ class EncodedSamples:
     coding: Coding
     blocks: list[tuple[bytes, int]]
 
-    @property
-    def size(self) -> int:
-        """Bytes of all but the fields that every chunk has."""
-        return len(self.coding.write()) + sum(len(payload) + SUM.size for payload, _ in self.blocks)
-
     def body(self, check: int) -> bytes:
         """The body of the chunk whose head has this checksum."""
         parts = []
@@ -136,19 +130,7 @@ def _sum(own: int, number: int, check: int) -> int:
 
 
 def encode_samples(samples: np.ndarray, means: Means, jobs: int) -> EncodedSamples:
-    """Encode samples (frames, channels), any integer type of up to 32 bits, by so many threads.
-
-    Also by the default preset's method as a whole, where that takes more channels together and is smaller.
-    """
-    found = _encode_samples(samples, means, jobs)
-    faster = faster_whole(means.method, samples.shape[1])
-    if faster is None:
-        return found
-    other = _encode_samples(samples, means._replace(method=faster), jobs)
-    return other if other.size < found.size else found
-
-
-def _encode_samples(samples: np.ndarray, means: Means, jobs: int) -> EncodedSamples:
+    """Encode samples (frames, channels), any integer type of up to 32 bits, by so many threads."""
     native = samples.dtype.newbyteorder("=")
     layout = Layout(samples.shape[1], 0, native.name)
     full = block_shape(layout, len(samples), means.method)

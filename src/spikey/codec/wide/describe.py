@@ -9,9 +9,9 @@ import numpy as np
 
 from spikey.codec.low_bits import pack_bits
 from spikey.codec.survey import Block, levels_in, suits
+from spikey.codec.wide.descriptions import pack_channel
 from spikey.codec.wide.even import FAST_TYPES, Even, even_grids, look
 from spikey.codec.wide.jit import kernel
-from spikey.codec.wide.payload import pack_channel
 from spikey.codec.wide.sharing import share
 from spikey.codec.wide.tables import Description, of_n1
 from spikey.levels.contract import Levels

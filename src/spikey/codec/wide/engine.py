@@ -17,12 +17,13 @@ from spikey.codec.payload import EncodedBlock, Facts, Groups, Lookup, Payload
 from spikey.codec.survey import Block
 from spikey.codec.wide import choose, fold, group, header, shapes
 from spikey.codec.wide.describe import Described, describe
+from spikey.codec.wide.descriptions import read_channel
 from spikey.codec.wide.fit import MARGIN, SIZE, TAIL
 from spikey.codec.wide.header import COLUMNS, CONSTANT, EVEN, LISTED
 from spikey.codec.wide.lanes import HISTORY
 from spikey.codec.wide.order import groups_of
 from spikey.codec.wide.parameters import choose_parameters
-from spikey.codec.wide.payload import Directory, pack_group, parse, read_channel, read_head, read_words, write
+from spikey.codec.wide.payload import Directory, pack_group, parse, read_head, read_words, write
 from spikey.codec.wide.tables import Tables, tables_for
 from spikey.levels.affine import Affine
 from spikey.levels.contract import Levels
