@@ -210,6 +210,26 @@ def test_an_incomplete_recording_with_gaps_is_completed_as_it_is(wide, tmp_path)
     out.write_bytes(data[:-1])
     assert repair_file(out).frames == len(samples) and out.read_bytes() == data
     check_gaps(out, samples, gaps)
+    with Reader(out, salvage=True) as reader:
+        blocks = reader.blocks
+    part = next(place for place in range(9, len(blocks)) if blocks[place].channels < 32)
+    end = blocks[part].offset + blocks[part].size
+    out.write_bytes(data[: end + 3])
+    assert repair_file(out).cut == 3  # of frames that only some channels have, these stay
+    with Reader(out, salvage=True) as reader:
+        assert reader.blocks == blocks[: part + 1]
+
+
+def test_recorded_blocks_are_about_a_second_long(tmp_path):
+    for channels, rate, frames in ((8, 20_000, 20_000), (8, 1000, 1 << 14), (8, 1e9, 1 << 16), (2000, 20_000, 8192)):
+        encoder = Encoder(channels, rate)
+        decoder = Decoder()
+        for packet in encoder.push(np.zeros((20, channels), np.int16)):
+            decoder.push(packet)
+        assert decoder.description is not None
+        recorder = Recorder(tmp_path / "a.spky", decoder.description)
+        assert recorder._length == frames
+        assert recorder._length * min(recorder._channels, channels) <= recorder_module.LARGEST
 
 
 def test_a_recording_replaces_another_only_when_it_is_complete(wide, tmp_path):

@@ -385,6 +385,28 @@ def test_an_interrupt_leaves_the_recording_usable(path, monkeypatch, when):
     assert_holds(path, SAMPLES)
 
 
+@pytest.mark.parametrize("given_up", [False, True])
+def test_an_interrupt_within_a_flush_leaves_no_frame_twice(path, monkeypatch, given_up):
+    real, interrupts = pipeline.Pipeline.put, iter([True])
+
+    def put(self, stretch):
+        waited = real(self, stretch)
+        if next(interrupts, False):
+            raise KeyboardInterrupt
+        return waited
+
+    writer = begin(path)
+    writer._pipeline._given_up = writer._pipeline._stopped = given_up
+    writer.append(SAMPLES[:100])
+    monkeypatch.setattr(pipeline.Pipeline, "put", put)
+    with pytest.raises(KeyboardInterrupt):
+        writer.flush()
+    assert writer.frames == 100
+    writer.append(SAMPLES[100:])
+    writer.close()
+    assert_holds(path, SAMPLES)
+
+
 def test_memory_is_constant(path, monkeypatch):
     made, real = [], Writer._new_buffer
     monkeypatch.setattr(Writer, "_new_buffer", lambda self: made.append(1) or real(self))

@@ -324,8 +324,8 @@ ENTRIES = {
     entry.name: entry
     for entry in (
         Entry("file", seeds.files, _file, seeds.FILE_WORDS),
-        Entry("growing", seeds.growing, _growing, seeds.FILE_WORDS),
         Entry("archive", seeds.archives, _archive, seeds.FILE_WORDS),
+        Entry("growing", seeds.growing, _growing, seeds.FILE_WORDS),
         Entry("block", seeds.payloads, _wire),
         Entry("wide", wide.inputs, wide.run, mutate=wide.changed),
         Entry("interpolated", interpolated.inputs, interpolated.run, mutate=interpolated.changed),

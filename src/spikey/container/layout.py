@@ -187,7 +187,7 @@ class Block:
         return first, first + self.frames, channel, channel + self.channels
 
 
-def checked_block(kind: int, extent: tuple[int, int, int, int], payload: bytes, content: bytes) -> Block:
+def checked_block(kind: int, extent: tuple[int, int, int, int], payload: bytes, content: bytes | memoryview) -> Block:
     """The header of a block; `extent`: first frame, frames, first channel, channels; content: what it decodes to."""
     block = Block(kind, *extent, size=len(payload), check=0)
     return replace(block, check=block.check_of(payload, content))

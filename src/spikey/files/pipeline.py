@@ -6,6 +6,7 @@ what cannot be encoded, or does not decode to what it was made of, is stored as 
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -240,10 +241,10 @@ class Pipeline:
         """Blocks as they are written; one that does not decode to its samples is stored as they are."""
         out = []
         for part, encoded in zip(stretch.parts, blocks, strict=True):
-            content = content_of(part.samples, self.layout)
+            content = _bytes_of(part.samples, self.layout)
             payload = encoded.payload
             if verify and not restores(payload, part, content, self.layout, self._how):
-                payload = stored(content).payload
+                payload = stored(bytes(content)).payload
                 self.plain += 1
                 first, frames, channel, channels = part.extent
                 where = describe((first, first + frames, channel, channel + channels))
@@ -284,7 +285,14 @@ def encode_part(part: Part, layout: Layout, how: Encoding) -> EncodedBlock:
     return block
 
 
-def restores(payload: bytes, part: Part, content: bytes, layout: Layout, how: Encoding) -> bool:
+def _bytes_of(samples: np.ndarray, layout: Layout) -> bytes | memoryview:
+    """Samples as the file has them, without a copy where they are so in memory."""
+    if sys.byteorder == "little" and layout.memory_dtype.itemsize == layout.itemsize and samples.flags.c_contiguous:
+        return samples.reshape(-1).data.cast("B")
+    return content_of(samples, layout)
+
+
+def restores(payload: bytes, part: Part, content: bytes | memoryview, layout: Layout, how: Encoding) -> bool:
     """Whether a payload decodes to the samples of a part. content: these as the file has them."""
     samples = part.samples
     try:
