@@ -50,7 +50,7 @@ def start(channel: Start) -> Started:
 
 RECORD = Predictor(
     name="last",
-    number=9,
+    number=10,
     about="the last sample",
     method=Method("last", lanes=1),
     configured={"last": None},

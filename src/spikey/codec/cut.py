@@ -55,7 +55,7 @@ def block_shape(layout: Layout, frames: int = 1 << 20, method: Method = LPC) -> 
         channels = min(layout.channels, method.channels)
         longest = min(max(round(layout.rate) or frames, SHORTEST // channels, FEWEST), max(LARGEST // channels, 1))
         if method.model is not None:
-            longest = min(longest, 2 * method.longest)
+            longest = max(min(longest, method.longest * USUAL_CHANNELS // channels), 1)
         return -(-frames // -(-frames // longest)), channels
     if layout.channels == 1:
         return min(2 * method.longest, frames), 1

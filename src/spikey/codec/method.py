@@ -20,7 +20,6 @@ MOST_COMPANIONS = 4  # channels of other recordings
 MOST_TOGETHER = 256  # channels side by side with a trained network
 SAMPLES_TOGETHER = 1 << 25  # of them, the shorter ones filled up
 MOST_CHANNELS = 8192  # of a block
-LEAST_OPERATIONS = 16  # of `limits.work`, blocks as long as this many times longer ones would need are allowed
 
 
 @dataclass(frozen=True)
@@ -29,8 +28,9 @@ class Method:
 
     references: of a channel to others, at most; each channel's description contains its own. model: the trained network
     of the predictor "learned", which has no lanes and no references and determines whether differences are predicted.
-    longest: frames of a full block of several channels, and half of those of one. channels: of a full block; those of
-    more than the usual number are about a second long.
+    channels: of a full block; those of more than the usual number are about a second long. longest: frames of a full
+    block of the usual number of channels, and half of those of one; with a network no block has more samples than so
+    many frames of them do.
     """
 
     predictor: str = "lpc"
@@ -47,5 +47,5 @@ LPC = Method("lpc", lanes=2)  # what `predictor: type: lpc` selects, and what th
 
 def learned(model: Model) -> Method:
     """The method of a trained network; blocks are as long as `spikey.base.limits` allow for it."""
-    longest = max(min(allowed.work // model.architecture.weights // LEAST_OPERATIONS, LONGEST), 1)
+    longest = max(min(allowed.work // model.architecture.weights // USUAL_CHANNELS, LARGEST), 1)
     return Method("learned", model.architecture.delta, lanes=1, model=model, longest=longest, channels=MOST_CHANNELS)

@@ -38,4 +38,4 @@ def power_of_2(value):
     whole = np.floor(value + 0.5)
     f = value - whole
     part = 1.0 + f * (E1 + f * (E2 + f * (E3 + f * (E4 + f * (E5 + f * E6)))))
-    return math.ldexp(part, np.int64(whole))
+    return math.ldexp(part, int(whole))
