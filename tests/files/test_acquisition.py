@@ -337,8 +337,8 @@ def test_what_does_not_decode_to_its_samples_is_stored_and_reported(path, monkey
             samples = samples[1:] if fault == "another shape" else samples ^ 1
         return samples
 
-    monkeypatch.setattr(pipeline, "decode_block", wrong)
     writer = begin(path)
+    monkeypatch.setattr(pipeline, "decode_block", wrong)
     with pytest.raises(DataError, match=r"a\.spky: frames 700 to 1400 of channels 0 to 2 did not decode"):
         for at in range(0, 4000, 100):
             writer.append(SAMPLES[at : at + 100])
@@ -439,7 +439,7 @@ def test_blocks_are_about_a_second_long():
     assert stretch_shape(Layout(384, 30_000, "int16"), fast) == (30_000, 384)
     assert stretch_shape(Layout(1536, 30_000, "int16"), fast) == (30_000, 384)
     assert stretch_shape(Layout(1, 30_000, "int16"), fast) == (30_000, 1)
-    assert stretch_shape(Layout(384, 30_000, "int16"), balanced) == (30_000, 16)
+    assert stretch_shape(Layout(384, 30_000, "int16"), balanced) == (30_000, 384)
     assert stretch_shape(Layout(20_000, 30_000, "int16"), fast)[0] * 40_000 <= acquisition.STRETCH_BYTES
     for channels in (1, 7, 1000, 100_000, 1 << 24):
         for frames in (None, 1, 1 << 30):
