@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def test_all_presets_cut_recordings_alike():
 
 def test_what_faster_presets_compare_slower_ones_do_too():
     named = [PREDICTORS[PRESETS[name].method.predictor] for name in ranked()]
-    for faster, slower in zip(named, named[1:], strict=False):
+    for faster, slower in pairwise(named):
         candidates = slower.compared(PRESETS["max"].method)
         assert set(faster.compared(PRESETS["max"].method)) <= set(candidates)
         if faster.method is not None and not faster.few:
@@ -59,10 +60,8 @@ def test_many_channels_are_refined():
 
 def test_other_channels_make_a_channel_smaller():
     """Neighbours' samples and, in spikes, neighbours' errors."""
-    samples = spikes()
-    alone = sum(
-        len(encode_block(samples[:, k : k + 1], Method("refined", lanes=1, references=8)) or b"") for k in range(7)
-    )
-    together = encode_block(samples, Method("refined", lanes=1, references=8))
+    samples, method = spikes(), Method("refined", lanes=1, references=8)
+    alone = sum(len(encode_block(samples[:, k : k + 1], method) or b"") for k in range(7))
+    together = encode_block(samples, method)
     assert together is not None and len(together) < 0.9 * alone
     assert (decode_block(Payload(together, *samples.shape, samples.dtype)) == samples).all()
