@@ -84,9 +84,9 @@ JOBS: list[tuple[Callable[..., None], tuple[Any, ...]]] = [
     *((_refined, (calibrated,)) for calibrated in (False, True)),
     (_telemetry, ()),
     (_streams, ()),
-    *((_block, (predictor, "wide")) for predictor in ("lstm", "dense", "balanced", "lpc", "lms")),
-    *((_block, (predictor, "crossed")) for predictor in ("balanced", "lpc", "lms")),
-    *((_block, (predictor, "one")) for predictor in ("lstm", "dense", "alone", "balanced", "lpc", "lms")),
+    *((_block, (predictor, "wide")) for predictor in ("lstm", "dense", "balanced", "lpc")),
+    *((_block, (predictor, "crossed")) for predictor in ("balanced", "lpc")),
+    *((_block, (predictor, "one")) for predictor in ("lstm", "dense", "alone", "balanced", "lpc")),
 ]
 
 

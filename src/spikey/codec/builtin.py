@@ -84,15 +84,6 @@ def _start_lpc(channel: Start) -> Started:
     return _finished(channel, predictor, scale(lanes, alphabet, channel.initial))
 
 
-def _start_lms(channel: Start) -> Started:
-    from spikey.model.lms import lms
-    from spikey.model.scale import deviation, scale
-
-    lanes, alphabet, spread = channel.method.lanes, channel.alphabet, deviation(channel.initial)
-    predictor = lms(lanes, _steps(channel), alphabet, scale=spread, **_options(channel))
-    return _finished(channel, predictor, scale(lanes, alphabet, channel.initial))
-
-
 def _start_balanced(channel: Start) -> Started:
     from spikey.model.balanced import balanced_predictor
 
@@ -168,17 +159,6 @@ register(
         method=LPC,
         configured={"lpc": None},
         start=_start_lpc,
-        **_side_by_side,
-    )
-)
-register(
-    Predictor(
-        name="lms",
-        number=2,
-        about="least mean squares, its weights moved after every sample",
-        method=Method("lms", lanes=1, references=MOST_REFERENCES),
-        configured={"lms": None},
-        start=_start_lms,
         **_side_by_side,
     )
 )
