@@ -25,7 +25,8 @@ SAMPLES = np.cumsum(np.random.default_rng(0).integers(-3, 4, (700, 3)), axis=0).
 @pytest.fixture(autouse=True)
 def engine():
     registry.register(dummy_engine.RECORD)
-    registry.register(Preset(name="bytes", rank=-1, method=OWN, about="differences of codes"))
+    record = Preset(name="bytes", rank=-1, method=OWN, about="differences of codes", use="tests", hours=(1, 1))
+    registry.register(record)
     yield
     PREDICTORS.remove(dummy_engine.RECORD.name)
     PRESETS.remove("bytes")
