@@ -331,7 +331,8 @@ def _preset_speeds(runs: dict[str, Any], published: dict[str, Any]) -> list[str]
     for recording in ("generated", "N1, every fifth file"):
         for name, row in runs["preset_sizes"]["recordings"][recording].items():
             speeds = [row["samples"] / row[way] for way in ("encode", "decode")]
-            cells = [f"{speed / 1e6:.2g}" for speed in speeds] + [f"{5e11 / speed / 3600:.2g}" for speed in speeds]
+            cells = [f"{value:.2f}" if value < 10 else f"{value:.0f}" for value in (speed / 1e6 for speed in speeds)]
+            cells += [f"{5e11 / speed / 3600:.{0 if speed < 1e7 else 1}f}" for speed in speeds]
             lines.append(f"| {recording} | `{name}` | {' | '.join(cells)} |")
     return lines
 

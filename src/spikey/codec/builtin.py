@@ -265,7 +265,7 @@ register(
         method=WIDE,
         about="weights fitted to each second and stored, neighbouring channels, vector instructions",
         use="the default, to record, sort and read with",
-        hours=(2, 2),
+        hours=(2, 8),
     )
 )
 register(
@@ -276,7 +276,7 @@ register(
         about="beside it regressions that go along, on 4 other channels of all before; up to 4 channels: a small "
         "integer network that refines location and scale",
         use="to copy and keep",
-        hours=(60, 60),
+        hours=(55, 80),
     )
 )
 register(
@@ -287,6 +287,6 @@ register(
         about="beside it 8 other channels; up to 4 channels: an LSTM, other predictors and other channels joined by a "
         "regression that learns as it goes, a learned mixture density",
         use="the smallest files, for archives",
-        hours=(200, 400),
+        hours=(180, 460),
     )
 )

@@ -131,7 +131,7 @@ class Preset:
     """The record of a preset: its method, and its rank: a higher one is slower and never larger.
 
     about: how it codes. use: what it is for. hours: that one core takes to encode 10^12 bytes of 16-bit samples, of 384
-    channels, and of one (`python -m tools.preset_sizes`).
+    channels, and of one (`python -m tools.preset_sizes`, `tools.speed`).
     """
 
     name: str
