@@ -31,7 +31,6 @@ from spikey.model.balanced import balanced_predictor
 from spikey.model.calibration import n1
 from spikey.model.density import density_of
 from spikey.model.learned import learned_predictor, network_of
-from spikey.model.lms import lms
 from spikey.model.lpc import SEGMENT, lpc
 from spikey.model.scale import deviation, scale
 from spikey.model.trained import Architecture, Model
@@ -39,7 +38,7 @@ from spikey.recording.simulate import simulate
 from spikey.report.counted import NETWORKS
 from tools.opcount import CountingNumpy, Memory, Tally, quick_dot, start, wrapped
 
-PREDICTORS = ("lpc", "lms", "balanced", *NETWORKS)
+PREDICTORS = ("lpc", "balanced", *NETWORKS)
 UNCOMPILED = os.environ.get("NUMBA_DISABLE_JIT") == "1"
 COUNTED = ("spikey.model.", "spikey.coding.", "spikey.codec.", "spikey.base.jit")  # modules
 WEIGHTS = ("first", "rest", "second", "direct", "bias", "head_inputs", "head_units", "head_bias")
@@ -73,8 +72,6 @@ def _states(predictor: str, frames: int, codes: np.ndarray) -> tuple[Any, Any]:
             state = balanced_predictor(1, frames, size, initial, weights=weights, **options)
             return state, state
     options["scale"] = deviation(initial)
-    if predictor == "lms":
-        return lms(1, frames, size, **options), scale(1, size, initial)
     return lpc(ORDER, 1, frames, size, **options), scale(1, size, initial)
 
 

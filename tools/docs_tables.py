@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import sys
 from collections.abc import Callable
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from spikey.base.errors import DataError, SpikeyError, UsageError
-from spikey.codec.registry import PREDICTORS, PRESETS, ranked
+from spikey.codec.registry import PRESETS, ranked
 from spikey.recording.output import report_output
 from tools import evaluation, store_tables
 
@@ -219,7 +220,7 @@ def _line(row: Row, memory: bool = False) -> str:
 
 def _models(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
     """Trained networks and the presets beside them."""
-    rows = [row for row in runs["models"]["rows"] if row["codec"] != "spikey lms"]
+    rows = runs["models"]["rows"]
     lines = ["| model | ratio | bits per sample | encode, million samples/s | decode |", "|---|---:|---:|---:|---:|"]
     return lines + [_line(row) for row in _by_ratio(rows)]
 
@@ -275,11 +276,11 @@ def _sets(runs: dict[str, Any]) -> list[tuple[str, Any]]:
 
 def _presets(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
     """The presets of the registry, fastest first."""
-    lines = ["| preset | predictor | model |", "|---|---|---|"]
+    lines = ["| preset | for | hours per TB, 384 channels, one channel | how |", "|---|---|---:|---|"]
     for name in ranked():
         preset = PRESETS[name]
-        predictor = PREDICTORS[preset.method.predictor]
-        lines.append(f"| `{name}` | `{predictor.name}` | {preset.about} |")
+        many, one = preset.hours
+        lines.append(f"| `{name}` | {preset.use} | {many:g}, {one:g} | {preset.about} |")
     return lines
 
 
@@ -304,6 +305,42 @@ def _fast_sizes(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
         old = before[name]
         one, other = (100 * (new / past - 1) for new, past in ((whole, old[1]), (chunks, old[4])))
         lines.append(f"| {name} | {whole:,} | {one:+.1f} % | {chunks:,} | {other:+.1f} % |")
+    return lines
+
+
+def _preset_sizes(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
+    """Bytes of each recording's file by preset, those beside the preset `archive` of before, and the mean of these."""
+    before, rows = runs["sizes"]["recordings"], runs["preset_sizes"]["recordings"]
+    names = ranked()
+    lines = [
+        f"| recording | {' | '.join(f'`{name}`, bytes' for name in names)} | before | `{names[-1]}` beside it |",
+        "|---|" + "---:|" * (len(names) + 2),
+    ]
+    logarithms = []
+    for recording, row in rows.items():
+        sizes, old = [row[name]["bytes"] for name in names], before.get(recording, [0, 0, 0, 0])[3]
+        change = f"{100 * (sizes[-1] / old - 1):+.1f} %" if old else ""
+        if old:
+            logarithms.append(math.log(sizes[-1] / old))
+        cells = [f"{size:,}" for size in [*sizes, old] if size] + ([] if old else [""])
+        lines.append(f"| {recording} | {' | '.join(cells)} | {change} |")
+    mean = 100 * (math.exp(sum(logarithms) / len(logarithms)) - 1)
+    lines.append(f"| geometric mean | {' | ' * len(names)} | {mean:+.1f} % |")
+    return lines
+
+
+def _preset_speeds(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
+    """How fast each preset is on one core, and hours for a terabyte of 16-bit samples."""
+    lines = [
+        "| recording | preset | encode, million samples/s | decode | encode, hours per TB | decode |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for recording in ("generated", "N1, every fifth file"):
+        for name, row in runs["preset_sizes"]["recordings"][recording].items():
+            speeds = [row["samples"] / row[way] for way in ("encode", "decode")]
+            cells = [f"{value:.2f}" if value < 10 else f"{value:.0f}" for value in (speed / 1e6 for speed in speeds)]
+            cells += [f"{5e11 / speed / 3600:.{0 if speed < 1e7 else 1}f}" for speed in speeds]
+            lines.append(f"| {recording} | `{name}` | {' | '.join(cells)} |")
     return lines
 
 
@@ -350,6 +387,8 @@ TABLES: dict[str, Callable[[dict[str, Any], dict[str, Any]], list[str]]] = {
     "fast-sizes": _fast_sizes,
     "stores": lambda runs, published: store_tables.full(runs["stores"]),
     "stores-main": lambda runs, published: store_tables.main_rows(runs["stores"]),
+    "preset-sizes": _preset_sizes,
+    "preset-speeds": _preset_speeds,
     "code-widths": _code_widths,
     "code-widths-crossed": _code_widths_crossed,
 }

@@ -26,7 +26,7 @@ from typing import Any
 from tools import structure_run
 
 ROOT = Path(__file__).parents[1]
-PREDICTOR = "lms"  # whose name is looked for in every file that a new predictor would touch
+PREDICTOR = "lpc"  # whose name is looked for in every file that a new predictor would touch
 
 
 def modules_of(src: Path) -> dict[str, Path]:

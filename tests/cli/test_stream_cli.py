@@ -217,7 +217,7 @@ def test_an_incomplete_recording_with_gaps_is_completed_as_it_is(wide, tmp_path)
     out.write_bytes(data[: end + 3])
     assert repair_file(out).cut == 3  # of frames that only some channels have, these stay
     with Reader(out, salvage=True) as reader:
-        assert reader.blocks == blocks[: part + 1]
+        assert reader.structure.blocks == blocks[: part + 1]
 
 
 def test_recorded_blocks_are_about_a_second_long(tmp_path):

@@ -227,7 +227,7 @@ def test_topology_of_channels(run, tmp_path):
     common = noise(0, 9000, 3)
     samples = (np.concatenate([common, common[:, :2] + noise(1, 9000, 2) / 2], axis=1)).astype("int16")
     with open(tmp_path / "a.spky", "wb") as out:
-        write_file(ArraySource(samples, 20_000), out, Method("lms", lanes=1, references=4))
+        write_file(ArraySource(samples, 20_000), out, Method("lpc", lanes=1, references=4))
     (tmp_path / "a.dat").write_bytes(samples.tobytes())
     raw = ("--channels", 5, "--rate", 20_000, "--dtype", "int16")
     for arguments in ((tmp_path / "a.spky",), (tmp_path / "a.dat", *raw)):

@@ -25,7 +25,8 @@ SAMPLES = np.cumsum(np.random.default_rng(0).integers(-3, 4, (700, 3)), axis=0).
 @pytest.fixture(autouse=True)
 def engine():
     registry.register(dummy_engine.RECORD)
-    registry.register(Preset(name="bytes", rank=-1, method=OWN, about="differences of codes"))
+    record = Preset(name="bytes", rank=-1, method=OWN, about="differences of codes", use="tests", hours=(1, 1))
+    registry.register(record)
     yield
     PREDICTORS.remove(dummy_engine.RECORD.name)
     PRESETS.remove("bytes")
@@ -50,7 +51,7 @@ def test_blocks_that_an_engine_declines_are_none():
 
 
 def test_payloads_of_several_engines_are_decoded_in_their_order():
-    both = [encode_block(SAMPLES, method) for method in (OWN, Method(), OWN, Method("lms", lanes=1))]
+    both = [encode_block(SAMPLES, method) for method in (OWN, Method(), OWN, Method("balanced", lanes=1))]
     for samples in decode_blocks([payload_of(each) for each in both]):
         np.testing.assert_array_equal(samples, SAMPLES)
 
@@ -67,12 +68,18 @@ def test_facts_come_from_the_engine(run, tmp_path):
     assert [(link.node, link.other) for link in found.links] == [(1, 0), (2, 1)]
 
 
+def test_the_predictor_lms_is_no_longer_read():
+    data = payload_of(encode_block(SAMPLES, Method())).data
+    with pytest.raises(DataError, match=r"^the block: is coded by a method that this version does not know$"):
+        decode_blocks([Payload(bytes([data[0] & ~15 | 2]) + bytes(data[1:]), *SAMPLES.shape, SAMPLES.dtype)])
+
+
 def test_facts_of_adaptive_predictors():
     alike = SAMPLES[:, :1] + np.random.default_rng(1).integers(-1, 2, SAMPLES.shape)
     facts = facts_of(
-        payload_of(encode_block(alike.astype(np.int16), Method("lms", delta=False, lanes=1, references=4)))
+        payload_of(encode_block(alike.astype(np.int16), Method("balanced", delta=False, lanes=1, references=4)))
     )
-    assert facts.method == {"predictor": "lms", "coder": "arithmetic", "delta_encoding": False, "lanes": 1}
+    assert facts.method == {"predictor": "balanced", "coder": "arithmetic", "delta_encoding": False, "lanes": 1}
     assert facts.references[0] == [] and set(facts.references[2]) <= {0, 1} and facts.references[2]
     assert all("codes in steps of 1" in words for words in facts.levels)
 

@@ -135,9 +135,9 @@ MISTAKES = {
     "epochs: 3": "config.yaml: epochs is not a known key; did you mean training.epochs?",
     "training: {zzz: 3}": "config.yaml: training.zzz is not a known key; there is epochs, batch_size, learning_rate, "
     "eval_freq, save_path, num_points",
-    "predictor: {type: LSTM}": "config.yaml: predictor.type must be one of lpc, lms, lstm, fixed_input_nn, wide, "
+    "predictor: {type: LSTM}": "config.yaml: predictor.type must be one of lpc, lstm, fixed_input_nn, wide, "
     "not 'LSTM'; did you mean lstm?",
-    "predictor: {type: 3}": "config.yaml: predictor.type must be one of lpc, lms, lstm, fixed_input_nn, wide, not 3",
+    "predictor: {type: 3}": "config.yaml: predictor.type must be one of lpc, lstm, fixed_input_nn, wide, not 3",
     "bitstream_encoding: {type: arithmetik}": "config.yaml: bitstream_encoding.type must be one of arithmetic, "
     "not 'arithmetik'; did you mean arithmetic?",
     "preset: slowest": "config.yaml: preset must be one of fast, balanced, max, not 'slowest'",

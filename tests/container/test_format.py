@@ -66,10 +66,6 @@ def test_the_range_coder_with_every_model(predictor, name):
     check(SIGNALS[name][0], Method(predictor, lanes=2 if predictor == "lpc" else 1), SIGNALS[name][1])
 
 
-def test_least_mean_squares():
-    check(N1, Method("lms", lanes=1), n1())
-
-
 def test_several_channels():
     samples = known_signal(FRAMES)
     three = np.concatenate([samples, samples[:, :1], np.zeros_like(samples[:, :1])], axis=1)
@@ -89,7 +85,6 @@ def test_rescaled_codes():
 def test_without_deltas_and_with_other_lanes():
     check(EVEN, Method("lpc", delta=False, lanes=2))
     check(EVEN[:-1], Method("lpc", lanes=2))
-    check(EVEN[:300], Method("lms", delta=False, lanes=1))
 
 
 def test_levels_of_all_kinds():

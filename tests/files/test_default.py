@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,14 +24,14 @@ from spikey.stream.decoder import Decoder
 from spikey.stream.encoder import Encoder
 from spikey.stream.recorder import Recorder
 
-OTHER = Method("lms", lanes=1)
+OTHER = Method("refined", lanes=1, references=4)
 SAMPLES = simulate(3000, 1, seed=2)
 
 
 @pytest.fixture
 def other(monkeypatch):
     """A preset `fast` that is not the predictor lpc."""
-    record = Preset(name=DEFAULT_PRESET, rank=0, method=OTHER, about="another one")
+    record = Preset(name=DEFAULT_PRESET, rank=0, method=OTHER, about="another one", use="tests", hours=(1, 1))
     monkeypatch.setitem(PRESETS._records, DEFAULT_PRESET, record)
     means_of.cache_clear()
     yield
@@ -48,18 +49,18 @@ def test_the_default_is_the_fastest_preset():
 
 
 def test_functions_codecs_and_commands_use_the_default(other, tmp_path, run):
-    assert predictor_of(spikey.compress(SAMPLES, 20_000)) == "lms"
+    assert predictor_of(spikey.compress(SAMPLES, 20_000)) == "refined"
     assert means_of(Options()).method == OTHER
     (tmp_path / "a.wav").write_bytes(wav(SAMPLES))
     assert run("compress", tmp_path / "a.wav", tmp_path / "a.spky")[0] == 0
-    assert json.loads(run("info", "--json", tmp_path / "a.spky")[1])[0]["predictor"] == "lms"
+    assert json.loads(run("info", "--json", tmp_path / "a.spky")[1])[0]["predictor"] == "refined"
 
 
 @pytest.mark.parametrize(
     ("text", "method"),
     [
         ("name: A\n", OTHER),
-        ("preprocessing: {use_delta_encoding: false}\n", Method("lms", delta=False, lanes=1)),
+        ("preprocessing: {use_delta_encoding: false}\n", replace(OTHER, delta=False)),
         ("preset: fast\n", OTHER),
         ("predictor: {type: lpc}\n", LPC),
         ("predictor: {type: lpc}\npreset: fast\n", OTHER),
@@ -78,7 +79,7 @@ def test_lossy_files_keep_their_predictors(other, tmp_path):
         (Settings(), "balanced"),
         (Settings(preset="fast"), "lpc"),
         (Settings(preset="balanced"), "balanced"),
-        (Settings(predictor="lms"), "lms"),
+        (Settings(predictor="lpc"), "lpc"),
     ):
         near_lossless(tmp_path / "a.wav", tmp_path / "n.spky", 2, settings, overwrite=True)
         hybrid(tmp_path / "a.wav", tmp_path / "h.spky", 3.0, settings, overwrite=True)

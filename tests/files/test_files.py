@@ -165,7 +165,7 @@ def test_any_bytes_as_raw(tmp_path, content, channels, dtype):
 def test_what_settings_select():
     assert Settings().method() == preset_method("fast") and Settings().free
     assert Settings(preset="balanced").method() == preset_method("balanced")
-    assert Settings(predictor="lms", preset="max").method().predictor == "lms"
+    assert Settings(predictor="lpc", preset="max").method().predictor == "lpc"
     assert Settings(predictor="lpc", delta=False).method() == Method("lpc", delta=False, lanes=2)
     assert not any(each.free for each in (Settings(preset="fast"), Settings(predictor="lpc")))
     with pytest.raises(UsageError, match="no preset 'quick'; there are fast, balanced, max"):

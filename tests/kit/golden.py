@@ -164,7 +164,6 @@ CASES: dict[str, tuple[Callable[[], np.ndarray | bytes], Callable[[], bytes]]] =
     "balanced": (_one, lambda: _pack(_one(), Method("balanced", lanes=1))),
     "crossed": (known_signal, lambda: _pack(known_signal(), Method(references=4))),
     "balanced_crossed": (known_signal, lambda: _forced(known_signal(), Method("balanced", lanes=1, references=4))),
-    "lms": (_one, lambda: _pack(_one(), Method("lms", lanes=1))),
     "no_delta": (_one, lambda: _pack(_one(), Method(delta=False))),
     "uncalibrated": (_one, lambda: _pack(_one(), Method(), calibrated=False)),
     "embedded": (_one, lambda: _pack(_one(), Method(), embed=True)),

@@ -1,4 +1,4 @@
-"""Golden files of the predictor wide: what is compressed, and how. `kit.golden` has them among the others."""
+"""Golden files of the predictors wide and refined: what is compressed, and how. `kit.golden` has them too."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from kit.writing import write_file
+from spikey.codec.encode import encode_blocks
+from spikey.codec.method import Method
 from spikey.codec.registry import PRESETS
 from spikey.files.compress import compress_file
 from spikey.files.settings import Settings
@@ -31,6 +33,15 @@ def _drawn(name: str, frames: int, channels: int, high: int) -> np.ndarray:
 def _fast(samples: np.ndarray, *, calibrated: bool = False) -> bytes:
     out = io.BytesIO()
     write_file(ArraySource(samples, 20_000), out, PRESETS["fast"].method, n1() if calibrated else None)
+    return out.getvalue()
+
+
+def _refined(samples: np.ndarray, *, calibrated: bool = False) -> bytes:
+    """With the payload of the refined engine, whatever is smaller."""
+    out, calibration = io.BytesIO(), n1() if calibrated else None
+    method = Method("refined", lanes=1, references=8)
+    (coded,) = encode_blocks([samples], method, calibration)
+    write_file(ArraySource(samples, 20_000), out, method, calibration, payload=coded)
     return out.getvalue()
 
 
@@ -58,6 +69,13 @@ def _groups() -> np.ndarray:
     common = known_signal(303).astype(np.int64) // 128
     shares = 4 + np.arange(40) % 7
     return (common[:, :1] * shares // 8 + common[:, 1:] + _drawn("groups", 303, 40, 6)).astype(np.int16)
+
+
+def _five() -> np.ndarray:
+    """Channels that resemble each other, with events that reach all of them."""
+    samples = _groups()[:, :5].copy()
+    samples[40::60] += 150
+    return samples
 
 
 def _lanes() -> np.ndarray:
@@ -143,5 +161,7 @@ WIDE_CASES: dict[str, tuple[Callable[[], np.ndarray | bytes], Callable[[], bytes
     "fast_int32": (_long, lambda: _fast(_long())),
     "fast_converters": (_converters, _converters_file),
     "fast_interpolated": (_interpolated, lambda: _fast(_interpolated())),
+    "refined_n1": (_n1, lambda: _refined(_n1(), calibrated=True)),
+    "refined_five": (_five, lambda: _refined(_five())),
     "fast_floats": (_floats, lambda: _fast(_floats())),
 }

@@ -55,6 +55,17 @@ def _groups(frames: int, calibrated: bool) -> None:
         decode_block(Payload(payload, *samples.shape, samples.dtype), Lookup(n1))
 
 
+def _refined(calibrated: bool) -> None:
+    """Code a block of the refined engine and decode it."""
+    from kit.refined import SIGNALS, coded
+    from spikey.codec.decode import decode_block
+    from spikey.codec.payload import Lookup
+    from spikey.model.calibration import n1
+
+    payload = coded("n1_three" if calibrated else "spikes")
+    assert decode_block(payload, Lookup(n1)).tobytes() == SIGNALS["n1_three" if calibrated else "spikes"].tobytes()
+
+
 def _streams() -> None:
     from spikey.stream.prepare import prepare_receiving
 
@@ -70,11 +81,12 @@ def _telemetry() -> None:
 JOBS: list[tuple[Callable[..., None], tuple[Any, ...]]] = [
     *((_groups, (frames, calibrated)) for frames in (FRAMES, 1 << 14) for calibrated in (False, True)),
     *((_block, ("max", kind)) for kind in ("crossed", "wide", "one")),
+    *((_refined, (calibrated,)) for calibrated in (False, True)),
     (_telemetry, ()),
     (_streams, ()),
-    *((_block, (predictor, "wide")) for predictor in ("lstm", "dense", "balanced", "lpc", "lms")),
-    *((_block, (predictor, "crossed")) for predictor in ("balanced", "lpc", "lms")),
-    *((_block, (predictor, "one")) for predictor in ("lstm", "dense", "alone", "balanced", "lpc", "lms")),
+    *((_block, (predictor, "wide")) for predictor in ("lstm", "dense", "balanced", "lpc")),
+    *((_block, (predictor, "crossed")) for predictor in ("balanced", "lpc")),
+    *((_block, (predictor, "one")) for predictor in ("lstm", "dense", "alone", "balanced", "lpc")),
 ]
 
 

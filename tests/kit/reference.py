@@ -551,8 +551,6 @@ def run(coder, codes, residual, others, channel, kind, delta, lanes, tables, mod
     scale = Scale(lanes, n, start_scale)
     if kind == 1:
         predictor = Linear(20, lanes, steps, n, delta, prior, start_scale)
-    elif kind == 2:
-        predictor = Lms(lanes, steps, n, delta, prior, start_scale)
     elif kind == 3:
         predictor = scale = Balanced(lanes, steps, n, delta, prior, start_scale)
     elif kind == 4:

@@ -35,7 +35,7 @@ def package(tmp_path):
         path = tmp_path / "src" / "spikey" / f"{name}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    (tmp_path / "README.md").write_text("An lms filter.\n")
+    (tmp_path / "README.md").write_text("An lpc filter.\n")
     return tmp_path / "src"
 
 
@@ -78,7 +78,7 @@ def test_the_figures_of_a_small_package(package):
         "calls into a higher package: 1, between 1 pairs of files",
         "    spikey.low.a -> spikey.high.top, 1 times",
         "returns to a higher package, to go on from there: 1",
-        "files that name the predictor lms: 0 of the package, 0 tests, 1 documents",
+        "files that name the predictor lpc: 0 of the package, 0 tests, 1 documents",
         "    ",
         "largest file: spikey.high.top, 12 lines; 0 files over 400 lines, 0 over 300",
         "modules loaded by the numcodecs codec: 7 after one round trip, 6 before it",

@@ -223,8 +223,8 @@ def archives() -> list[bytes]:
 def payloads() -> list[bytes]:
     """Payloads of blocks of 201 frames and 2 channels of int16."""
     samples, companion = signal(201), signal(201)[:, ::-1]
-    methods = [Method(), Method("lms"), Method("balanced", lanes=1, references=4)]
-    methods += [Method("max", lanes=1, references=4), learned(model())]
+    methods = [Method(), Method("balanced", lanes=1, references=4)]
+    methods += [Method("max", lanes=1, references=4), Method("refined", lanes=1, references=8), learned(model())]
     found = [encode_block(samples, method, n1(), companion) for method in methods]
     found.append(encode_block((samples.astype(np.int32) * 70_000 + 3).astype(np.int32), Method(), None))
     found.append(encode_block(samples.astype(np.float32) * np.float32(0.195), Method(), None))

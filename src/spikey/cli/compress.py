@@ -42,7 +42,7 @@ def command(
     output_file: options.OutputFile = None,
     preset: Annotated[
         str | None,
-        typer.Option(help=f"{options.PRESETS}; default: the first, or max with --together up to 100 MB."),
+        typer.Option(help=f"{options.EXPLAINED} (one core). Default: the first, or max with --together up to 100 MB."),
     ] = None,
     model: Annotated[str | None, typer.Option(help="A trained model by name (spikey models) or file.")] = None,
     embed_model: Annotated[

@@ -9,18 +9,20 @@ import typer
 from typer.core import TyperCommand
 
 PRESETS = "{presets}"  # in a help text: the names of the presets, which are looked up when the help is printed
+EXPLAINED = "{explained}"  # and what each of them is for
 
 
 class Command(TyperCommand):
-    """A command whose help texts may contain `PRESETS`; other calls need not import what knows them."""
+    """A command whose help texts may contain `PRESETS` or `EXPLAINED`; other calls need not import what knows them."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        from spikey.codec.registry import listed
+        from spikey.codec.registry import explained, listed
 
         for parameter in self.params:
             text = getattr(parameter, "help", None)
-            if text and PRESETS in text:
-                parameter.help = text.replace(PRESETS, listed())  # type: ignore[attr-defined]
+            if text and (PRESETS in text or EXPLAINED in text):
+                text = text.replace(PRESETS, listed()).replace(EXPLAINED, explained())
+                parameter.help = text  # type: ignore[attr-defined]
         super().format_help(ctx, formatter)
 
 

@@ -84,15 +84,6 @@ def _start_lpc(channel: Start) -> Started:
     return _finished(channel, predictor, scale(lanes, alphabet, channel.initial))
 
 
-def _start_lms(channel: Start) -> Started:
-    from spikey.model.lms import lms
-    from spikey.model.scale import deviation, scale
-
-    lanes, alphabet, spread = channel.method.lanes, channel.alphabet, deviation(channel.initial)
-    predictor = lms(lanes, _steps(channel), alphabet, scale=spread, **_options(channel))
-    return _finished(channel, predictor, scale(lanes, alphabet, channel.initial))
-
-
 def _start_balanced(channel: Start) -> Started:
     from spikey.model.balanced import balanced_predictor
 
@@ -168,17 +159,6 @@ register(
         method=LPC,
         configured={"lpc": None},
         start=_start_lpc,
-        **_side_by_side,
-    )
-)
-register(
-    Predictor(
-        name="lms",
-        number=2,
-        about="least mean squares, its weights moved after every sample",
-        method=Method("lms", lanes=1, references=MOST_REFERENCES),
-        configured={"lms": None},
-        start=_start_lms,
         **_side_by_side,
     )
 )
@@ -283,7 +263,9 @@ register(
         name=DEFAULT_PRESET,
         rank=0,
         method=WIDE,
-        about="weights fitted to each second and stored, neighbouring channels, vector instructions: the default",
+        about="weights fitted to each second and stored, neighbouring channels, vector instructions",
+        use="the default, to record, sort and read with",
+        hours=(2, 8),
     )
 )
 register(
@@ -291,8 +273,10 @@ register(
         name="balanced",
         rank=1,
         method=BALANCED,
-        about="order 32, five running scales, a small integer network that refines location and scale, neighbouring "
-        "channels: for everything else",
+        about="beside it regressions that go along, on 4 other channels of all before; up to 4 channels: a small "
+        "integer network that refines location and scale",
+        use="to copy and keep",
+        hours=(55, 80),
     )
 )
 register(
@@ -300,7 +284,9 @@ register(
         name="max",
         rank=2,
         method=MAX,
-        about="an LSTM, other predictors and other channels joined by a regression that learns as it goes, a learned "
-        "mixture density: for the smallest files",
+        about="beside it 8 other channels; up to 4 channels: an LSTM, other predictors and other channels joined by a "
+        "regression that learns as it goes, a learned mixture density",
+        use="the smallest files, for archives",
+        hours=(180, 460),
     )
 )

@@ -128,12 +128,18 @@ class Predictor:
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """The record of a preset: its method, one line about it, and its rank: a higher one is slower and never larger."""
+    """The record of a preset: its method, and its rank: a higher one is slower and never larger.
+
+    about: how it codes. use: what it is for. hours: that one core takes to encode 10^12 bytes of 16-bit samples, of 384
+    channels, and of one (`python -m tools.preset_sizes`, `tools.speed`).
+    """
 
     name: str
     rank: int
     method: Method
     about: str
+    use: str
+    hours: tuple[float, float]
 
 
 PREDICTORS: Registry[Predictor] = Registry("predictor", most=MOST_NUMBER)
@@ -191,6 +197,13 @@ def configured() -> dict[str, str | None]:
 def ranked() -> list[str]:
     """The names of the presets, fastest first."""
     return [record.name for record in sorted(PRESETS, key=lambda record: record.rank)]
+
+
+def explained() -> str:
+    """The presets for a help text, with what each is for and how long it takes."""
+    records = [PRESETS[name] for name in ranked()]
+    lines = [f"{record.name}: {record.use}, {record.hours[0]:g} hours per TB" for record in records]
+    return "; ".join(lines)
 
 
 def listed() -> str:

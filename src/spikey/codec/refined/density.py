@@ -58,7 +58,7 @@ class Aim(NamedTuple):
 @inlined
 def aim_at(alphabet, position, deviation):
     """The aim at a position."""
-    shift = min(max(np.int64(np.floor(log2_of(deviation))) - SINGLY, 0), RAW_BITS)
+    shift = np.int64(min(max(np.floor(log2_of(deviation)) - SINGLY, 0.0), float(RAW_BITS)))
     coarse = ((alphabet.size - 1) >> shift) + 1
     count = min(coarse, WINDOW)
     middle = np.int64(np.floor(position + alphabet.centre + 0.5)) >> shift
