@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import re
 import sys
 from collections.abc import Callable
@@ -25,9 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from spikey.base.errors import DataError, SpikeyError, UsageError
-from spikey.codec.registry import PRESETS, ranked
 from spikey.recording.output import report_output
-from tools import evaluation
+from tools import evaluation, preset_tables
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "docs/results.md", "docs/telemetry.md", "docs/calibration.md")
@@ -267,16 +265,6 @@ def _sets(runs: dict[str, Any]) -> list[tuple[str, Any]]:
     return [(names[key], run) for key, run in sorted(runs["telemetry"].items())]
 
 
-def _presets(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
-    """The presets of the registry, fastest first."""
-    lines = ["| preset | for | hours per TB, 384 channels, one channel | how |", "|---|---|---:|---|"]
-    for name in ranked():
-        preset = PRESETS[name]
-        many, one = preset.hours
-        lines.append(f"| `{name}` | {preset.use} | {many:g}, {one:g} | {preset.about} |")
-    return lines
-
-
 def _fast(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
     """Speeds of preset fast beside others', and sizes beside those of predictor lpc."""
     measured = runs["speed"]
@@ -298,42 +286,6 @@ def _fast_sizes(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
         old = before[name]
         one, other = (100 * (new / past - 1) for new, past in ((whole, old[1]), (chunks, old[4])))
         lines.append(f"| {name} | {whole:,} | {one:+.1f} % | {chunks:,} | {other:+.1f} % |")
-    return lines
-
-
-def _preset_sizes(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
-    """Bytes of each recording's file by preset, those beside the preset `archive` of before, and the mean of these."""
-    before, rows = runs["sizes"]["recordings"], runs["preset_sizes"]["recordings"]
-    names = ranked()
-    lines = [
-        f"| recording | {' | '.join(f'`{name}`, bytes' for name in names)} | before | `{names[-1]}` beside it |",
-        "|---|" + "---:|" * (len(names) + 2),
-    ]
-    logarithms = []
-    for recording, row in rows.items():
-        sizes, old = [row[name]["bytes"] for name in names], before.get(recording, [0, 0, 0, 0])[3]
-        change = f"{100 * (sizes[-1] / old - 1):+.1f} %" if old else ""
-        if old:
-            logarithms.append(math.log(sizes[-1] / old))
-        cells = [f"{size:,}" for size in [*sizes, old] if size] + ([] if old else [""])
-        lines.append(f"| {recording} | {' | '.join(cells)} | {change} |")
-    mean = 100 * (math.exp(sum(logarithms) / len(logarithms)) - 1)
-    lines.append(f"| geometric mean | {' | ' * len(names)} | {mean:+.1f} % |")
-    return lines
-
-
-def _preset_speeds(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
-    """How fast each preset is on one core, and hours for a terabyte of 16-bit samples."""
-    lines = [
-        "| recording | preset | encode, million samples/s | decode | encode, hours per TB | decode |",
-        "|---|---|---:|---:|---:|---:|",
-    ]
-    for recording in ("generated", "N1, every fifth file"):
-        for name, row in runs["preset_sizes"]["recordings"][recording].items():
-            speeds = [row["samples"] / row[way] for way in ("encode", "decode")]
-            cells = [f"{value:.2f}" if value < 10 else f"{value:.0f}" for value in (speed / 1e6 for speed in speeds)]
-            cells += [f"{5e11 / speed / 3600:.{0 if speed < 1e7 else 1}f}" for speed in speeds]
-            lines.append(f"| {recording} | `{name}` | {' | '.join(cells)} |")
     return lines
 
 
@@ -375,11 +327,11 @@ TABLES: dict[str, Callable[[dict[str, Any], dict[str, Any]], list[str]]] = {
     "telemetry": _telemetry,
     "telemetry-real": lambda runs, published: _telemetry_set("real", runs),
     "telemetry-simulated": lambda runs, published: _telemetry_set("simulated", runs),
-    "presets": _presets,
+    "presets": preset_tables.presets,
     "fast": _fast,
     "fast-sizes": _fast_sizes,
-    "preset-sizes": _preset_sizes,
-    "preset-speeds": _preset_speeds,
+    "preset-sizes": preset_tables.sizes,
+    "preset-speeds": preset_tables.speeds,
     "code-widths": _code_widths,
     "code-widths-crossed": _code_widths_crossed,
 }
