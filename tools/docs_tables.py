@@ -26,9 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from spikey.base.errors import DataError, SpikeyError, UsageError
-from spikey.codec.registry import PRESETS, ranked
 from spikey.recording.output import report_output
-from tools import evaluation, size_tables, store_tables
+from tools import evaluation, preset_tables, size_tables, store_tables
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "docs/results.md", "docs/telemetry.md", "docs/calibration.md")
@@ -273,16 +272,6 @@ def _sets(runs: dict[str, Any]) -> list[tuple[str, Any]]:
     return [(names[key], run) for key, run in sorted(runs["telemetry"].items())]
 
 
-def _presets(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
-    """The presets of the registry, fastest first."""
-    lines = ["| preset | for | hours per TB, 384 channels, one channel | how |", "|---|---|---:|---|"]
-    for name in ranked():
-        preset = PRESETS[name]
-        many, one = preset.hours
-        lines.append(f"| `{name}` | {preset.use} | {many:g}, {one:g} | {preset.about} |")
-    return lines
-
-
 TABLES: dict[str, Callable[[dict[str, Any], dict[str, Any]], list[str]]] = {
     "results": _results,
     "validation": lambda runs, published: _all_of("validation", runs),
@@ -295,13 +284,13 @@ TABLES: dict[str, Callable[[dict[str, Any], dict[str, Any]], list[str]]] = {
     "telemetry": _telemetry,
     "telemetry-real": lambda runs, published: _telemetry_set("real", runs),
     "telemetry-simulated": lambda runs, published: _telemetry_set("simulated", runs),
-    "presets": _presets,
+    "presets": preset_tables.presets,
     "fast": size_tables.fast,
     "fast-sizes": size_tables.fast_sizes,
     "stores": lambda runs, published: store_tables.full(runs["stores"]),
     "stores-main": lambda runs, published: store_tables.main_rows(runs["stores"]),
-    "preset-sizes": size_tables.preset_sizes,
-    "preset-speeds": size_tables.preset_speeds,
+    "preset-sizes": preset_tables.sizes,
+    "preset-speeds": preset_tables.speeds,
     "code-widths": size_tables.code_widths,
     "code-widths-crossed": size_tables.code_widths_crossed,
 }

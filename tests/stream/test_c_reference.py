@@ -47,6 +47,7 @@ UNCHECKED = "-DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION"  # checksums are not co
 COVERED = {"lpc", "no_delta", "uncalibrated", "embedded", "ramp", "wide", "low_bits", "table"}
 NOT_COVERED = {
     "*balanced*": "another predictor",
+    "refined*": "another predictor",
     "learned*": "another predictor",
     "max*": "another predictor",
     "*crossed": "references between channels",

@@ -1,0 +1,54 @@
+"""Tables of the presets for README and docs/results.md, from the registry and from docs/results.json."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from spikey.codec.registry import PRESETS, ranked
+
+
+def presets(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
+    """The presets of the registry, fastest first."""
+    lines = ["| preset | for | hours per TB, 384 channels, one channel | how |", "|---|---|---:|---|"]
+    for name in ranked():
+        preset = PRESETS[name]
+        many, one = preset.hours
+        lines.append(f"| `{name}` | {preset.use} | {many:g}, {one:g} | {preset.about} |")
+    return lines
+
+
+def sizes(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
+    """Bytes of each recording's file by preset, those beside the preset `archive` of before, and the mean of these."""
+    before, rows = runs["sizes"]["recordings"], runs["preset_sizes"]["recordings"]
+    names = ranked()
+    lines = [
+        f"| recording | {' | '.join(f'`{name}`, bytes' for name in names)} | before | `{names[-1]}` beside it |",
+        "|---|" + "---:|" * (len(names) + 2),
+    ]
+    logarithms = []
+    for recording, row in rows.items():
+        found, old = [row[name]["bytes"] for name in names], before.get(recording, [0, 0, 0, 0])[3]
+        change = f"{100 * (found[-1] / old - 1):+.1f} %" if old else ""
+        if old:
+            logarithms.append(math.log(found[-1] / old))
+        cells = [f"{size:,}" for size in [*found, old] if size] + ([] if old else [""])
+        lines.append(f"| {recording} | {' | '.join(cells)} | {change} |")
+    mean = 100 * (math.exp(sum(logarithms) / len(logarithms)) - 1)
+    lines.append(f"| geometric mean | {' | ' * len(names)} | {mean:+.1f} % |")
+    return lines
+
+
+def speeds(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
+    """How fast each preset is on one core, and hours for a terabyte of 16-bit samples."""
+    lines = [
+        "| recording | preset | encode, million samples/s | decode | encode, hours per TB | decode |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for recording in ("generated", "N1, every fifth file"):
+        for name, row in runs["preset_sizes"]["recordings"][recording].items():
+            both = [row["samples"] / row[way] for way in ("encode", "decode")]
+            cells = [f"{value:.2f}" if value < 10 else f"{value:.0f}" for value in (speed / 1e6 for speed in both)]
+            cells += [f"{5e11 / speed / 3600:.{0 if speed < 1e7 else 1}f}" for speed in both]
+            lines.append(f"| {recording} | `{name}` | {' | '.join(cells)} |")
+    return lines
