@@ -211,7 +211,7 @@ def test_an_incomplete_recording_with_gaps_is_completed_as_it_is(wide, tmp_path)
     assert repair_file(out).frames == len(samples) and out.read_bytes() == data
     check_gaps(out, samples, gaps)
     with Reader(out, salvage=True) as reader:
-        blocks = reader.blocks
+        blocks = reader.structure.blocks
     part = next(place for place in range(9, len(blocks)) if blocks[place].channels < 32)
     end = blocks[part].offset + blocks[part].size
     out.write_bytes(data[: end + 3])

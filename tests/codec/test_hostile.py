@@ -80,7 +80,7 @@ def pair(frames: int = 400) -> tuple[np.ndarray, np.ndarray]:
 def with_table(payload: bytes, table: tuple[int, ...]) -> bytes:
     """A payload coded with one companion, which it describes by another table."""
     method = Method("max", lanes=1, references=4)
-    front = front_of(method, channels_in(payload, 1)[:1], 1)
+    payload, front = bytes(payload), front_of(method, channels_in(payload, 1)[:1], 1)
     assert payload.startswith(front)
     return front_of(method, [Channel(Table(table))], 1) + payload[len(front) :]
 

@@ -30,7 +30,7 @@ def written(descriptions: list[tuple[Levels, bool]]) -> bytes:
 
 def read(data: bytes, count: int) -> list[tuple[Levels, bool]]:
     directory = parse(Payload(data, 1000, count, np.dtype(np.int16), "the block"))
-    assert bytes(directory.data[0]) == b"the group"
+    assert bytes(directory.data[slice(*directory.places[0])]) == b"the group"
     return directory.descriptions
 
 

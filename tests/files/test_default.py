@@ -94,7 +94,7 @@ def test_recorded_streams_follow_the_default_and_their_comparison_keeps_lpc(othe
     assert decoder.description is not None
     with Recorder(tmp_path / "a.spky", decoder.description) as recorder:
         recorder.take(items)
-    assert predictor_of(tmp_path / "a.spky") == "lms"
+    assert predictor_of(tmp_path / "a.spky") == "refined"
     same = spikey.compress(SAMPLES, 20_000)
     assert file_ratio(SAMPLES, 20_000) != round(SAMPLES.nbytes / len(same), 4)
     assert np.array_equal(spikey.open(tmp_path / "a.spky")[:], SAMPLES)
