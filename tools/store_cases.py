@@ -31,6 +31,13 @@ class Case:
         """All of it, mapped."""
         return np.memmap(self.path, dtype="<i2", mode="r", shape=(self.frames, self.channels))
 
+    def part(self, first: int, end: int) -> np.ndarray:
+        """Frames [first, end), read: mapped ones would count as memory held."""
+        end = min(end, self.frames)
+        count = (end - first) * self.channels
+        part = np.fromfile(self.path, "<i2", count, offset=2 * first * self.channels)
+        return part.reshape(-1, self.channels)
+
 
 def generated(folder: Path, seconds: int = 60, step: int = 3, channels: int = 384, rate: int = 30_000) -> Case:
     """SpikeInterface's generator: 384 channels in two columns at 30 kHz, 200 units, noise of 8 uV whose correlation
@@ -59,14 +66,15 @@ def generated(folder: Path, seconds: int = 60, step: int = 3, channels: int = 38
     return Case(f"generated, 384 channels in steps of {step}", path, seconds * rate, channels, rate)
 
 
-def divided(folder: Path, case: Case, step: int) -> Case:
-    """A generated recording in steps of `step`, written as codes: in steps of 1."""
+def divided(folder: Path, case: Case, step: int, seconds: int) -> Case:
+    """The first seconds of a generated recording in steps of `step`, written as codes: in steps of 1."""
     path = folder / "generated-1.dat"
-    samples = case.samples()
+    samples = case.samples()[: seconds * case.rate]
     with path.open("wb") as file:
-        for first in range(0, case.frames, case.rate):
+        for first in range(0, len(samples), case.rate):
             file.write((samples[first : first + case.rate] // step).astype("<i2").tobytes())
-    return Case(case.name.replace(f"steps of {step}", "steps of 1"), path, case.frames, case.channels, case.rate)
+    name = f"{case.name.replace(f'steps of {step}', 'steps of 1')}, {len(samples) // case.rate} s"
+    return Case(name, path, len(samples), case.channels, case.rate)
 
 
 def locust(folder: Path, source: Path) -> Case:

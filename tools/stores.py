@@ -149,11 +149,11 @@ def cases(arguments: argparse.Namespace, folder: Path) -> Iterator[Case]:
         path = arguments.generated
         case = Case("generated, 384 channels in steps of 3", path, path.stat().st_size // 768, 384, 30_000)
         yield case
-        yield divided(folder, case, 3)
+        yield divided(folder, case, 3, arguments.divided)
     elif arguments.seconds:
         case = generated(folder, arguments.seconds)
         yield case
-        yield divided(folder, case, 3)
+        yield divided(folder, case, 3, arguments.divided)
     if arguments.locust:
         yield locust(folder, arguments.locust)
     if arguments.implants:
@@ -173,6 +173,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=60, help="of the generated recording; 0 for none")
     parser.add_argument("--generate", type=Path, metavar="FILE", help="only write the generated recording")
     parser.add_argument("--generated", type=Path, metavar="FILE", help="the generated recording, where there is one")
+    parser.add_argument("--divided", type=int, default=60, help="seconds of it that are also compared in steps of 1")
     parser.add_argument("--locust", type=Path, help="the raw recording of 4 channels")
     parser.add_argument("--implants", type=Path, help="a folder of the N1's WAV files")
     parser.add_argument("--real", type=Path, help="a folder of devices' recordings, each with a meta.json")
@@ -191,10 +192,12 @@ def main() -> None:
         prepare()
         heads = ("ratio", "write", "read", "real time", "second ms", "channel ms", "all ms", "memory MB")
         print(f"{'recording':25}{'codec':28}" + "".join(f"{head:>11}" for head in heads))
+        names = {store.name for store in stores()}
         for case in cases(arguments, folder):
             given = {False: (case, 0), True: corrected(folder, case)}
             for store in stores():
-                if arguments.only in store.name:
+                same = "steps of 1" in case.name and store.corrected is False and f"{store.name}, corrected" in names
+                if arguments.only in store.name and not same:  # as given corrected samples, but for the medians
                     one, more = given[store.corrected]
                     rows.append(measure(one, store, folder, more))
                     print(_line(rows[-1]), flush=True)
