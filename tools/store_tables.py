@@ -18,8 +18,8 @@ COLUMNS = {
 SHORT = ("ratio", "write_million_samples_s", "read_million_samples_s", "second_ms", "channel_ms")
 MAIN = (
     "spikey fast, Zarr", "spikey fast, Zarr, jobs=2", "spikey fast, Zarr, verify=False", "spikey fast, .spky",
-    "FLAC 8, corrected", "FLAC 5, corrected", "FLAC 8", "WavPack 3, corrected", "pcodec 8, corrected", "OpenZL, corrected",
-    "Blosc-zstd 5, bitshuffle", "mtscomp",
+    "FLAC 8, corrected", "FLAC 5, corrected", "FLAC 8", "WavPack 3, corrected", "pcodec 8, corrected",
+    "OpenZL, corrected", "Blosc-zstd 5, bitshuffle", "mtscomp",
 )  # fmt: skip
 Row = dict[str, Any]
 
