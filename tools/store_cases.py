@@ -102,11 +102,10 @@ def devices(folder: Path, source: Path) -> Iterator[Case]:
     """Recordings of integers of at least 10,000 frames, of a folder of devices each with a `meta.json`."""
     for meta in sorted(source.glob("*/meta.json")):
         about = json.loads(meta.read_text())
-        files = [path for path in sorted(meta.parent.iterdir()) if path.name != "meta.json"]
         dtype = np.dtype(about["dtype"])
-        if dtype.kind not in "iu" or dtype.itemsize != 2 or len(files) != 1:
+        if dtype.kind not in "iu" or dtype.itemsize != 2:
             continue
-        samples = np.fromfile(files[0], dtype).reshape(-1, int(about["channels"]))
+        samples = np.fromfile(meta.parent / about["file"], dtype).reshape(-1, int(about["channels"]))
         if len(samples) < LONG:
             continue
         path = folder / f"{meta.parent.name}.dat"
