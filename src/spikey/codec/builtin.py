@@ -245,7 +245,7 @@ register(
     Predictor(
         name="refined",
         number=9,
-        about="all channels one after another: least squares that go along, from what was usual before",
+        about="all channels one after another: recursive least squares, on other channels too",
         method=None,
         configured={},
         engine=_refined,
@@ -273,7 +273,7 @@ register(
         name="balanced",
         rank=1,
         method=BALANCED,
-        about="beside it regressions that go along, on 4 other channels of all before; up to 4 channels: a small "
+        about="also recursive least squares on 4 of the channels before; up to 4 channels: a small "
         "integer network that refines location and scale",
         use="to copy and keep",
         hours=(55, 80),
@@ -284,7 +284,7 @@ register(
         name="max",
         rank=2,
         method=MAX,
-        about="beside it 8 other channels; up to 4 channels: an LSTM, other predictors and other channels joined by a "
+        about="the same on 8 channels too; up to 4 channels: an LSTM, other predictors and other channels joined by a "
         "regression that learns as it goes, a learned mixture density",
         use="the smallest files, for archives",
         hours=(180, 460),

@@ -55,7 +55,7 @@ def fill_own(work, x, own, first, last):
 
 @inlined
 def correction(work, errors, p, near, at, place):
-    """What other channels' errors around a busy sample tell of its own; fills the inputs."""
+    """The error of a busy sample as predicted from other channels' errors around it; fills the inputs."""
     spikes = work.spikes
     inputs = spikes.inputs[place]
     total = 0.0

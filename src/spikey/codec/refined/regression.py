@@ -1,4 +1,4 @@
-"""Weighted least squares that goes along, and begins from what was usual for the channels before.
+"""Recursive weighted least squares, which starts from the statistics of the channels before.
 
 Products of inputs are summed up with forgetting and solved by Cholesky's decomposition, in float64, by + - * / and
 sqrt in the order written.
