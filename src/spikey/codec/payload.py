@@ -73,6 +73,11 @@ class Groups(NamedTuple):
     places: list[tuple[int, int]]
     front: int
 
+    def places_of(self, channels: np.ndarray) -> list[tuple[int, int]]:
+        """The places of the groups that contain any of some channels."""
+        hit = [np.isin(inside, channels).any() for inside in self.channels]
+        return [place for place, needed in zip(self.places, hit, strict=True) if needed]
+
 
 class Facts(NamedTuple):
     """What a payload contains beside samples, for people and programs.

@@ -100,8 +100,7 @@ class BlockDecoder:
         groups = self.groups(block)
         if len(channels) == block.channels or not groups.channels:
             return [(0, block.size)]
-        hit = [np.isin(inside, channels).any() for inside in groups.channels]
-        return [(0, groups.front), *(place for place, needed in zip(groups.places, hit, strict=True) if needed)]
+        return [(0, groups.front), *groups.places_of(channels)]
 
     def provide(self, block: Block, samples: np.ndarray) -> None:
         """Take what a block has been decoded to elsewhere; its checksum is still compared."""

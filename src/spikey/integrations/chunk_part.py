@@ -18,7 +18,7 @@ from spikey.codec.cut import Extent
 from spikey.codec.decode import NO_GROUPS, decode_some, groups_in
 from spikey.codec.payload import Groups, Lookup, Payload
 from spikey.integrations.chunk import FORTRAN, Fits, Head, check_size, read_head
-from spikey.integrations.chunk_samples import SUM, extents_of, find_calibration, find_model
+from spikey.integrations.chunk_samples import SUM, extents_of, find_calibration, find_model, words_of
 
 BEGINNING = 1 << 15  # bytes of a chunk, or of a later block in it, that contain what describes it, most often
 Ranges = list[tuple[int, int]]  # bytes of a chunk: start, end; the latter may lie behind its end
@@ -41,20 +41,14 @@ class _Block:
 
     def needed(self) -> Ranges:
         """The ranges of the chunk that are not at hand yet."""
-        hit = [np.isin(inside, self.channels).any() for inside in self.groups.channels]
-        places = [place for place, needed in zip(self.groups.places, hit, strict=True) if needed]
-        begun = len(self.parts[0])
-        front = [(begun, self.groups.front)] if self.groups.front > begun else []
-        return [(self.start + first, self.start + end) for first, end in front + places]
+        return [(self.start + first, self.start + end) for first, end in self.groups.places_of(self.channels)]
 
     def payload(self, dtype: np.dtype[Any]) -> Payload:
         """The payload as far as it is at hand, with zeros elsewhere."""
         data = bytearray(max(first + len(part) for first, part in self.parts.items()))
         for first, part in self.parts.items():
             data[first : first + len(part)] = part
-        first, frames, channel, channels = self.extent
-        what = f"frames {first} to {first + frames - 1} of channels {channel} to {channel + channels - 1}"
-        return Payload(memoryview(data), frames, channels, dtype, what)
+        return Payload(memoryview(data), self.extent.frames, self.extent.channels, dtype, words_of(self.extent))
 
 
 def decode_part(

@@ -164,6 +164,12 @@ def _coding(blocks: list[EncodedBlock], means: Means) -> Coding:
     return Coding(b"" if calibration is None else calibration.id, embedded, model.id if model and trained else b"")
 
 
+def words_of(extent: Extent) -> str:
+    """Where a block of a chunk lies, for a message."""
+    first, frames, channel, channels = extent
+    return f"frames {first} to {first + frames - 1} of channels {channel} to {channel + channels - 1}"
+
+
 class _Block(NamedTuple):
     """A block in a chunk. check: its checksum as it lies there."""
 
@@ -175,8 +181,7 @@ class _Block(NamedTuple):
     @property
     def words(self) -> str:
         """Where it lies, for a message."""
-        first, frames, channel, channels = self.extent
-        return f"frames {first} to {first + frames - 1} of channels {channel} to {channel + channels - 1}"
+        return words_of(self.extent)
 
     @property
     def lost(self) -> tuple[int, int, int, int]:

@@ -41,7 +41,8 @@ def read_selection(dataset: h5py.Dataset, selection: Any, options: Options, jobs
         for column in range(0, dataset.shape[1], wide)
         if ((wanted >= column) & (wanted < column + wide)).any()
     ]
-    spread(put, places if len(frames) else [], jobs)
+    there = len(frames) and dataset.id.get_num_chunks()  # of a dataset without chunks HDF5 has no information on any
+    spread(put, places if there else [], jobs)
     samples = out[:: frames.step][:, back]
     return samples[tuple(0 if is_index(part) else slice(None) for part in (rows, columns))]
 
@@ -56,7 +57,7 @@ def _part(
         if found != shape or dtype != wanted:
             raise DataError(f"a chunk contains {dtype} {found}, where its dataset has chunks of {wanted} {shape}")
 
-    if not dataset.id.get_num_chunks() or dataset.id.get_chunk_info_by_coord(place).byte_offset is None:
+    if dataset.id.get_chunk_info_by_coord(place).byte_offset is None:
         return np.full((frames[1] - frames[0], len(channels)), dataset.fillvalue, wanted)
     mask, data = dataset.id.read_direct_chunk(place)
     if mask:  # the filter failed, and HDF5 stored the elements as they are
