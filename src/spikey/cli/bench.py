@@ -221,6 +221,7 @@ def _say(answer: dict[str, Any], results: list[Result], floor: Floor | None, tog
             f"{result.codec:{wide}}{row['ratio']:8.4f}{row['bits_per_sample']:13.4f}"
             f"{row['encode_ms_s']:9.2f}{row['decode_ms_s']:9.2f}{memory:>9}  {notes(result)}".rstrip()
         )
-    typer.echo(sentence(results, answer))
+    if text := sentence(results, answer):
+        typer.echo(text)
     if answer.get("interpolated"):
         typer.echo(words(answer["interpolated"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -44,8 +45,6 @@ def command(
         pairs = [(path, target / path.relative_to(source)) for path in files]
     for _, out in pairs:
         refuse_existing(out, force)
-    from dataclasses import replace
-
     from spikey.files.convert import convert_file
 
     prepare_kernels()

@@ -141,15 +141,9 @@ def _those_fast_beside_it(method: Method) -> tuple[Candidate, ...]:
     return (AT_ONCE, BETWEEN, FAST, GOOD) if recurrent else (AT_ONCE, BETWEEN, FAST)
 
 
-_side_by_side: dict[str, Any] = {
-    "engine": _adaptive,
-    "lanes": 2,
-    "companions": False,
-    "trained": False,
-    "work": None,
-    "few": False,
-    "compared": _nothing,
-}
+_plain: dict[str, Any] = {"companions": False, "trained": False, "work": None, "few": False, "compared": _nothing}
+_side_by_side: dict[str, Any] = _plain | {"engine": _adaptive, "lanes": 2}
+_whole_blocks: dict[str, Any] = _plain | {"start": None, "lanes": 1}  # of engines with a payload syntax of their own
 
 register(
     Predictor(
@@ -215,13 +209,7 @@ register(
         method=WIDE,
         configured={"wide": None},
         engine=_wide,
-        start=None,
-        lanes=1,
-        companions=False,
-        trained=False,
-        work=None,
-        few=False,
-        compared=_between,
+        **_whole_blocks | {"compared": _between},
     )
 )
 register(
@@ -232,13 +220,7 @@ register(
         method=None,
         configured={},
         engine=_interpolated,
-        start=None,
-        lanes=1,
-        companions=False,
-        trained=False,
-        work=None,
-        few=False,
-        compared=_nothing,
+        **_whole_blocks,
     )
 )
 register(
@@ -249,13 +231,7 @@ register(
         method=None,
         configured={},
         engine=_refined,
-        start=None,
-        lanes=1,
-        companions=False,
-        trained=False,
-        work=None,
-        few=False,
-        compared=_nothing,
+        **_whole_blocks,
     )
 )
 register(

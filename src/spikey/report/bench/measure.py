@@ -38,13 +38,13 @@ WARM_UP = 1 << 20  # samples: as many as have a calibration estimated
 class Codec:
     """Encoder and decoder of recordings in memory; given: as in `Peer`, empty for Spikey, which is given the file.
 
-    begin: what is done once a recording before it is encoded, however long that is.
+    begin: what is done once a recording before it is encoded, however long that is; encoding may be given its result.
     """
 
-    encode: Callable[[Loaded], bytes]
+    encode: Callable[..., bytes]
     decode: Callable[[bytes, Shape], bytes]
     given: str = ""
-    begin: Callable[[Loaded], None] | None = None
+    begin: Callable[[Loaded], Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -118,17 +118,14 @@ class Result:
 
 def spikey_codec(settings: Settings) -> Codec:
     """Encoder to the bytes of a file, decoder to the bytes of the samples."""
-    method, known = settings.method(), dict[int, Chosen]()
+    method = settings.method()
 
-    def begin(source: Loaded) -> None:
-        known.clear()
-        known[id(source)] = choose_calibration(AUTO, source, method)
+    def begin(source: Loaded) -> Chosen:
+        return choose_calibration(AUTO, source, method)
 
-    def encode(source: Loaded) -> bytes:
+    def encode(source: Loaded, begun: Chosen | None = None) -> bytes:
         out = io.BytesIO()
-        if id(source) not in known:
-            begin(source)
-        chosen = known[id(source)]
+        chosen = begun or begin(source)
         blocks = encode_recording(source, Encoding(method, chosen.calibration))
         write_file(source, out, blocks, contents_of(settings, chosen))
         return out.getvalue()
@@ -199,10 +196,9 @@ def measure_one(recording: Loaded, name: str, codec: Codec, repeats: int) -> One
     try:
         for _ in range(repeats):
             start = time.perf_counter()
-            if codec.begin is not None:
-                codec.begin(recording)
+            given = () if codec.begin is None else (codec.begin(recording),)
             begun = time.perf_counter()
-            data = codec.encode(recording)
+            data = codec.encode(recording, *given)
             middle = time.perf_counter()
             restored = codec.decode(data, shape)
             end = time.perf_counter()

@@ -66,7 +66,8 @@ def _page(facts: dict[str, Any], results: list[Result], pictures: list[tuple[str
     yield '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Which codec?</title>'
     yield f"<style>{_STYLE}</style></head><body>\n"
     yield f'<p class="answer">{html.escape(recommendation.sentence(recommendation.recommended(results, facts)))}</p>\n'
-    yield f"<p>{html.escape(sentence(results, facts))}</p>\n"
+    if text := sentence(results, facts):
+        yield f"<p>{html.escape(text)}</p>\n"
     yield f"<p>{counted(facts['recordings'])}, {facts['original']:,} bytes, {facts['samples']:,} samples"
     yield f" ({html.escape(kinds + more)}).</p>\n"
     if facts["left_out"] or facts["cut"]:

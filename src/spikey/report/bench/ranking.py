@@ -32,6 +32,8 @@ def frontier(results: list[Result], seconds: str) -> list[Result]:
 def sentence(results: list[Result], facts: dict[str, Any]) -> str:
     """What makes the smallest files, what is fastest near that, how far the noise floor is.
 
+    Empty where no codec holds every recording.
+
     facts: what `spikey bench --json` says.
     """
     complete = ranked([result for result in results if result.complete])
