@@ -7,20 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from spikey.base.errors import DataError
 from spikey.base.workers import each
-from spikey.codec.low_bits import unpack_bits
 from spikey.codec.method import Method
 from spikey.codec.payload import EncodedBlock, Facts, Lookup, Payload
 from spikey.codec.refined import state
 from spikey.codec.refined.loop import code_channels
 from spikey.codec.refined.numbers import Settings, write_numbers
-from spikey.codec.refined.payload import Parsed, alphabets, parse, write
+from spikey.codec.refined.payload import alphabets, parse, write
 from spikey.codec.refined.plan import order_of
 from spikey.codec.refined.state import CENTRE, COLUMNS, CONSTANT, KIND, LEVEL, MOVING, NEAR, PAST, REF0
 from spikey.codec.survey import Block
 from spikey.codec.wide.describe import Described, describe
-from spikey.codec.wide.tables import Tables, tables_for
+from spikey.codec.wide.descriptions import restored
+from spikey.codec.wide.tables import Tables, tables_for, tables_in
 from spikey.coding.range_coder import finish, range_decoder, range_encoder
 
 ROOM = 64  # bytes that a stream may take beyond its samples
@@ -120,27 +119,14 @@ def _decode(payload: Payload, lookup: Lookup, samples: np.ndarray) -> None:
     _run(
         range_decoder([parsed.stream]),
         parsed.rows,
-        _tables(parsed, lookup, payload.what),
+        tables_in(parsed.descriptions, lookup, payload.what),
         sizes,
         codes,
         parsed.settings,
     )
     for row, channel, own, low in zip(parsed.rows, parsed.order, codes, parsed.lows, strict=True):
         levels, _ = parsed.descriptions[row[LEVEL]]
-        if levels is None or isinstance(low, np.ndarray):
-            samples[:, channel] = low
-            continue
-        bits = unpack_bits(low, payload.frames, levels.low_bits) if levels.low_bits else None
-        try:
-            samples[:, channel] = levels.to_values(own, bits, payload.dtype)
-        except DataError as error:
-            raise DataError(f"{payload.what}: {error}") from None
-
-
-def _tables(parsed: Parsed, lookup: Lookup, what: str) -> Tables | None:
-    if not any(converter for _, converter in parsed.descriptions):
-        return None
-    return tables_for(parsed.descriptions, lookup.calibration(), what)
+        samples[:, channel] = restored(levels, own, low, payload.dtype, payload.what)
 
 
 def facts(payload: Payload, lookup: Lookup) -> Facts:

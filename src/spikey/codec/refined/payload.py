@@ -14,8 +14,8 @@ from spikey.codec.refined.state import CENTRE, COLUMNS, CONSTANT, KIND, LEVEL
 from spikey.codec.registry import PREDICTORS
 from spikey.codec.wide.descriptions import (
     needs_numbers,
-    read_channel,
     read_descriptions,
+    read_low,
     write_descriptions,
 )
 from spikey.codec.wide.tables import Description
@@ -71,13 +71,7 @@ def parse(payload: Payload) -> Parsed:
         raise unknown
     if (rows[:, CENTRE] >= alphabets(descriptions)[rows[:, LEVEL]]).any():
         raise DataError(f"{what}: has a channel around a code that it does not have")
-    lows: list[bytes | np.ndarray] = []
-    for row in rows:
-        levels, _ = descriptions[row[LEVEL]]
-        if levels is None:
-            lows.append(read_channel(cursor, payload.frames, payload.dtype))
-        else:
-            lows.append(cursor.take((payload.frames * levels.low_bits + 7) // 8))
+    lows = [read_low(cursor, descriptions[row[LEVEL]][0], payload.frames, payload.dtype) for row in rows]
     return Parsed(descriptions, settings, order, rows, lows, cursor.rest())
 
 

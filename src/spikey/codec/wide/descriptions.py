@@ -8,6 +8,7 @@ import numpy as np
 
 from spikey.base.errors import DataError
 from spikey.base.wire import Cursor, varint
+from spikey.codec.low_bits import unpack_bits
 from spikey.codec.payload import Payload
 from spikey.codec.wide.tables import Description
 from spikey.levels.advancing import Advancing
@@ -31,13 +32,36 @@ def pack_channel(values: np.ndarray) -> bytes:
     return varint(len(packed)) + packed
 
 
-def read_channel(cursor: Cursor, frames: int, dtype: np.dtype) -> np.ndarray:
+def read_low(cursor: Cursor, levels: Levels | None, frames: int, dtype: np.dtype) -> bytes | np.ndarray:
+    """What of a channel is stored apart from its codes: packed low bits, or, without levels, its floats."""
+    if levels is None:
+        return _read_channel(cursor, frames, dtype)
+    return cursor.take((frames * levels.low_bits + 7) // 8)
+
+
+def _read_channel(cursor: Cursor, frames: int, dtype: np.dtype) -> np.ndarray:
     """What `pack_channel` wrote."""
     from spikey.coding.packed_bytes import unpack_bytes
 
     packed = cursor.take(cursor.varint(len(cursor.data)))
     data = unpack_bytes(packed, frames * dtype.itemsize, cursor.what)
     return np.frombuffer(data, dtype.newbyteorder("<")).astype(dtype)
+
+
+def restored(
+    levels: Levels | None, codes: np.ndarray, low: bytes | np.ndarray, dtype: np.dtype, what: str
+) -> np.ndarray:
+    """A channel's samples (frames,) from codes within its alphabet and what `read_low` read.
+
+    Raises DataError for codes that it cannot have.
+    """
+    if levels is None or isinstance(low, np.ndarray):
+        return np.asarray(low)
+    bits = unpack_bits(low, len(codes), levels.low_bits) if levels.low_bits else None
+    try:
+        return levels.to_values(codes, bits, dtype)
+    except DataError as error:
+        raise DataError(f"{what}: {error}") from None
 
 
 def needs_numbers(descriptions: Sequence[Description]) -> bool:

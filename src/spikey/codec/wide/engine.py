@@ -11,20 +11,19 @@ import numpy as np
 
 from spikey.base.errors import DataError
 from spikey.base.workers import each
-from spikey.codec.low_bits import unpack_bits
 from spikey.codec.method import Method
 from spikey.codec.payload import EncodedBlock, Facts, Groups, Lookup, Payload
 from spikey.codec.survey import Block
 from spikey.codec.wide import choose, fold, group, header, shapes
 from spikey.codec.wide.describe import Described, describe
-from spikey.codec.wide.descriptions import read_channel
+from spikey.codec.wide.descriptions import read_low, restored
 from spikey.codec.wide.fit import MARGIN, SIZE, TAIL
 from spikey.codec.wide.header import COLUMNS, CONSTANT, EVEN, LISTED
 from spikey.codec.wide.lanes import HISTORY
 from spikey.codec.wide.order import groups_of
 from spikey.codec.wide.parameters import choose_parameters
 from spikey.codec.wide.payload import Directory, pack_group, parse, read_head, read_words, write
-from spikey.codec.wide.tables import Tables, tables_for
+from spikey.codec.wide.tables import Tables, tables_for, tables_in
 from spikey.levels.affine import Affine
 from spikey.levels.contract import Levels
 from spikey.levels.n1 import N1_VALUES, N1Levels
@@ -199,7 +198,7 @@ def decode(payloads: Sequence[Payload], lookup: Lookup) -> list[np.ndarray]:
 def _decode(payload: Payload, lookup: Lookup) -> np.ndarray:
     directory = parse(payload)
     samples = np.empty((payload.frames, payload.count), payload.dtype)
-    table = _tables(directory, lookup, payload.what)
+    table = tables_in(directory.descriptions, lookup, payload.what)
     spaces = Spaces(payload.frames, max(map(len, directory.groups)), directory.lanes, words=False)
 
     def put_group(place: int) -> None:
@@ -226,7 +225,7 @@ def decode_some(payload: Payload, lookup: Lookup, channels: Sequence[int]) -> tu
     """
     wanted, columns = np.unique(np.asarray(channels, np.int64), return_inverse=True)
     directory = parse(payload)
-    table = _tables(directory, lookup, payload.what)
+    table = tables_in(directory.descriptions, lookup, payload.what)
     spaces = Spaces(payload.frames, max(map(len, directory.groups)), directory.lanes, words=False)
     samples = np.empty((payload.frames, len(wanted)), payload.dtype)
     damaged: list[int] = []
@@ -247,12 +246,6 @@ def decode_some(payload: Payload, lookup: Lookup, channels: Sequence[int]) -> tu
     return samples if in_order else samples[:, columns], sorted(damaged)
 
 
-def _tables(directory: Directory, lookup: Lookup, what: str) -> Tables | None:
-    if not any(converter for _, converter in directory.descriptions):
-        return None
-    return tables_for(directory.descriptions, lookup.calibration(), what)
-
-
 def decode_group(
     payload: Payload,
     directory: Directory,
@@ -268,12 +261,7 @@ def decode_group(
     what = cursor.what
     numbers, stored = numbers_of(read_head(cursor), directory, count, what)
     described = [directory.descriptions[level][0] for level in numbers[:, header.LEVEL]]
-    lows: list[bytes | np.ndarray] = []
-    for levels in described:
-        if levels is None:
-            lows.append(read_channel(cursor, frames, payload.dtype))
-        else:
-            lows.append(cursor.take((frames * levels.low_bits + 7) // 8))
+    lows = [read_low(cursor, levels, frames, payload.dtype) for levels in described]
     wanted = np.flatnonzero(columns != NOT_WANTED)
     whole = len(wanted) == count
     if not whole:
@@ -316,16 +304,9 @@ def decode_group(
         return
     codes = np.empty((frames, count), np.int32)
     fold.unfold(width, rows, numbers, np.arange(count), zeros, ones, codes)
-    for index, column in enumerate(columns):
-        levels, kept = described[index], lows[index]
-        if levels is None or isinstance(kept, np.ndarray):
-            samples[:, column] = kept
-            continue
-        low = unpack_bits(kept, frames, levels.low_bits) if levels.low_bits else None
-        try:
-            samples[:, column] = levels.to_values(np.clip(codes[:, index], 0, levels.alphabet - 1), low, payload.dtype)
-        except DataError as error:
-            raise DataError(f"{what}: {error}") from None
+    for levels, own, low, column in zip(described, codes.T, lows, columns, strict=True):
+        inside = own if levels is None else np.clip(own, 0, levels.alphabet - 1)
+        samples[:, column] = restored(levels, inside, low, payload.dtype, what)
 
 
 def numbers_of(head: np.ndarray, directory: Directory, count: int, what: str) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from spikey.levels.n1 import N1_CODES
 from spikey.levels.scaled import Scaled
 from spikey.model.calibration import LARGEST_ALPHABET, Calibration
 from spikey.model.fixed_point import UNIT
+
+if TYPE_CHECKING:
+    from spikey.codec.payload import Lookup
 
 Description = tuple[Levels | None, int]  # and the number of the converter, from 1, or 0; None for what is packed
 MOST_TABLED = 1 << 22  # codes of all descriptions that have a table
@@ -111,6 +114,13 @@ def join(tables: Sequence[Table | None]) -> Tables | None:
         np.concatenate([table.located for table in found]),
         places,
     )
+
+
+def tables_in(descriptions: Sequence[Description], lookup: Lookup, what: str) -> Tables | None:
+    """`tables_for` the descriptions of a payload; its calibration is looked for only where one has a converter."""
+    if not any(converter for _, converter in descriptions):
+        return None
+    return tables_for(descriptions, lookup.calibration(), what)
 
 
 def tables_for(descriptions: Sequence[Description], calibration: Calibration | None, what: str) -> Tables | None:
