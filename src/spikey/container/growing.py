@@ -129,6 +129,15 @@ class GrowingFile:
         return DataError(f"{self.path}: cannot be written ({error.strerror or error})")
 
 
+def write_all(handle: int, data: bytes) -> int:
+    """Write all bytes to an opened file; return how many."""
+    with memoryview(data) as view:
+        done = 0
+        while done < len(view):
+            done += os.write(handle, view[done : done + MOST_AT_ONCE])
+        return done
+
+
 class _Handle:
     """A new file, locked and written to without a buffer."""
 
@@ -139,11 +148,7 @@ class _Handle:
 
     def write(self, data: bytes) -> int:
         """Write all bytes."""
-        with memoryview(data) as view:
-            done = 0
-            while done < len(view):
-                done += os.write(self.handle, view[done : done + MOST_AT_ONCE])
-            return done
+        return write_all(self.handle, data)
 
     def cut(self, size: int) -> None:
         """Remove what is behind `size` bytes; what cannot be removed is no block, and ignored by readers."""

@@ -32,6 +32,7 @@ from spikey.recording.layout import Layout
 Write = Callable[[Iterable[tuple[Block, bytes]]], None]
 PATIENCE = 60.0  # seconds in which no stretch is finished after which the encoder is given up,
 WIDE, MANY = 1 << 14, 9  # frames and channels of a block that is coded in many lanes
+FEW_FRAMES = 700  # of one that is coded in few
 SLOWEST = 2e5  # and a second more for so many samples
 
 
@@ -267,17 +268,20 @@ class Pipeline:
 
 
 def compile_for(layout: Layout, how: Encoding) -> None:
-    """Have what such samples need compiled or loaded, by coding noise: in many lanes and in few, and a stretch so short
-    that it is stored.
+    """Have what such samples need compiled or loaded, by coding noise."""
+    noise = np.random.default_rng(0).integers(0, 40, (FEW_FRAMES, min(layout.channels, MANY)))
+    compile_with(noise.astype(layout.memory_dtype), layout, how)
+
+
+def compile_with(samples: np.ndarray, layout: Layout, how: Encoding) -> None:
+    """Have what samples (frames, channels) need compiled or loaded, by coding them and reading them back: in many lanes
+    and in few, and so few frames that they are stored.
     """
-    chance = np.random.default_rng(0)
-    channels = min(layout.channels, MANY)
-    layout = replace(layout, channels=channels)
-    for frames in (WIDE, 700, 2):
-        samples = chance.integers(0, 40, (frames, channels)).astype(layout.memory_dtype)
-        part = Part(Extent(0, frames, 0, channels), samples)
-        (block,) = encode_smallest([samples], [layout], how.method, how.calibration)
-        restores(block.payload, part, content_of(samples, layout), layout, how)
+    for block in (np.resize(samples, (WIDE, *samples.shape[1:])), samples, samples[:2]):
+        part = Part(Extent(0, len(block), 0, block.shape[1]), np.ascontiguousarray(block))
+        inside = replace(layout, channels=block.shape[1])
+        (encoded,) = encode_smallest([part.samples], [inside], how.method, how.calibration)
+        restores(encoded.payload, part, content_of(part.samples, inside), inside, how)
 
 
 def encode_part(part: Part, layout: Layout, how: Encoding) -> EncodedBlock:

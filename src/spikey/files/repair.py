@@ -12,6 +12,7 @@ from spikey.base.locks import try_lock, unlock
 from spikey.base.wire import Cursor
 from spikey.base.workers import spread
 from spikey.coding.packed_bytes import PIECE
+from spikey.container.growing import write_all
 from spikey.container.layout import (
     INDEX_SYNC,
     MAX_BLOCK_HEADER,
@@ -204,10 +205,7 @@ def _complete(handle: int, name: str, end: int, index: bytes) -> None:
         os.ftruncate(handle, end)
         os.lseek(handle, end, os.SEEK_SET)
         try:
-            with memoryview(index) as left:
-                done = 0
-                while done < len(left):
-                    done += os.write(handle, left[done:])
+            write_all(handle, index)
         except OSError:
             os.ftruncate(handle, end)
             raise

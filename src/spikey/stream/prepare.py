@@ -9,11 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spikey.codec.cut import Extent, Part
-from spikey.codec.encode import content_of
 from spikey.codec.registry import DEFAULT_PRESET, preset_method
 from spikey.files.encoding import Encoding
-from spikey.files.pipeline import encode_part, restores
+from spikey.files.pipeline import MANY, compile_with
 from spikey.levels.affine import all_values
 from spikey.levels.contract import Levels
 from spikey.levels.n1 import N1_VALUES, N1Levels
@@ -25,7 +23,6 @@ from spikey.stream.latency import settle
 
 FRAMES = 700  # past the first solutions for weights, in a stream and in a block
 RATE = 1000.0
-WIDE, MANY = 1 << 14, 9  # frames and channels of a block that is coded in many lanes
 
 
 @dataclass(frozen=True)
@@ -65,11 +62,7 @@ def prepare_receiving() -> None:
         items = [item for packet in _packets(kind) for item in decoder.push(packet)] + decoder.finish()
         samples = np.concatenate([item.samples for item in items if isinstance(item, Segment)])
         how = Encoding(preset_method(DEFAULT_PRESET), kind.calibration)
-        for block in (np.resize(samples, (WIDE, MANY)), samples, samples[:20]):  # the last is of a broken one
-            part = Part(Extent(0, len(block), 0, block.shape[1]), np.ascontiguousarray(block))
-            layout = Layout(block.shape[1], RATE, str(block.dtype))
-            content = content_of(part.samples, layout)
-            restores(encode_part(part, layout, how).payload, part, content, layout, how)
+        compile_with(np.resize(samples, (FRAMES, MANY)), Layout(MANY, RATE, str(samples.dtype)), how)
     settle()
 
 
