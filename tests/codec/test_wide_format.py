@@ -7,8 +7,9 @@ import hashlib
 import numpy as np
 import pytest
 
-from kit import reference, reference_wide
+from kit import reference_wide
 from kit.paths import ROOT
+from kit.payloads import by_the_reference, noise
 from spikey.base.shipped import FOLDER
 from spikey.codec.decode import decode_block
 from spikey.codec.encode import encode_block
@@ -23,15 +24,6 @@ from spikey.model.calibration import n1
 from spikey.report.self_test import known_signal
 
 FAST = PRESETS["fast"].method
-TYPES = {"int8": 0, "uint8": 1, "int16": 2, "uint16": 3, "int32": 5, "uint32": 6, "float32": 7, "float64": 8}
-
-
-def noise(frames: int, channels: int, scale: float, seed: int = 0) -> np.ndarray:
-    """Noise that channels share in part."""
-    random = np.random.default_rng(seed)
-    common = np.cumsum(random.normal(size=(frames + 8, 1)), axis=0)
-    common = common[8:] - common[:-8]
-    return np.asarray(np.round(scale * (common + random.normal(size=(frames, channels)))))
 
 
 def shocks() -> np.ndarray:
@@ -94,14 +86,6 @@ def coded(name: str) -> Payload:
     payload = encode_block(samples, FAST, n1() if name.startswith("n1") else None)
     assert payload is not None and payload[0] & 15 == PREDICTORS["wide"].number
     return Payload(payload, *samples.shape, samples.dtype)
-
-
-def by_the_reference(payload: Payload) -> np.ndarray:
-    tables = reference.read_calibration(n1().to_bytes())
-    kind = TYPES[payload.dtype.name]
-    values = reference.decode_payload(payload.data, payload.frames, payload.count, tables, None, kind)
-    rows = [[np.frombuffer(v, payload.dtype)[0] if isinstance(v, bytes) else v for v in channel] for channel in values]
-    return np.array(rows).T.astype(payload.dtype)
 
 
 @pytest.mark.parametrize("name", SIGNALS)

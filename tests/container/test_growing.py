@@ -9,14 +9,13 @@ import pytest
 
 import spikey
 from kit import reference
+from kit.blocks import Watched
 from spikey import DataError
 from spikey.container import input as input_module
-from spikey.container.input import Input
 from spikey.container.layout import MAX_BLOCK_HEADER
 from spikey.container.reader import Reader
 from spikey.container.structure import read_structure
 from spikey.files import acquisition
-from spikey.recording.opened import Memory
 from spikey.recording.simulate import simulate
 
 CHANNELS, BLOCK = 3, 300
@@ -31,18 +30,6 @@ def growing(tmp_path_factory) -> bytes:
         writer.append(SAMPLES)
     with spikey.open(path) as reader:
         return path.read_bytes()[: reader.structure.blocks[-1].offset + reader.structure.blocks[-1].size]
-
-
-class Watched(Input):
-    """Notes which bytes are read."""
-
-    def __init__(self, data: bytes):
-        super().__init__(Memory(data))
-        self.seen: list[tuple[int, int]] = []
-
-    def read_at(self, offset: int, count: int) -> bytes:
-        self.seen.append((offset, offset + count))
-        return super().read_at(offset, count)
 
 
 def test_every_length_gives_a_beginning(growing):

@@ -8,6 +8,7 @@ import zlib
 import numpy as np
 import pytest
 
+from kit.blocks import Watched
 from spikey.base.errors import DataError
 from spikey.container import input as input_module
 from spikey.container.input import Input
@@ -35,18 +36,6 @@ def blocked(frames: int = 3 * STEP) -> bytes:
         blocks.append(Block(BLOCK_SAMPLES, first, STEP, 0, 2, len(payload), block.check, len(out) + len(mark)))
         out += mark + payload
     return bytes(out) + write_index(head, blocks, len(out))
-
-
-class Watched(Input):
-    """Notes which bytes are read."""
-
-    def __init__(self, data: bytes):
-        super().__init__(Memory(data))
-        self.seen: list[tuple[int, int]] = []
-
-    def read_at(self, offset: int, count: int) -> bytes:
-        self.seen.append((offset, offset + count))
-        return super().read_at(offset, count)
 
 
 def test_the_file_is_one_that_readers_read():

@@ -11,9 +11,11 @@ from kit.writing import cut_into, write_file
 from spikey.codec.method import LPC, Method
 from spikey.container import layout as lay
 from spikey.container import writer as writer_module
+from spikey.container.input import Input
 from spikey.container.reader import Reader
 from spikey.container.writer import write_bytes_file
 from spikey.model.calibration import Calibration
+from spikey.recording.opened import Memory
 from spikey.recording.readable import ArraySource
 
 
@@ -22,6 +24,18 @@ def packed(samples: np.ndarray, method: Method = LPC, calibration: Calibration |
     written = write_file(ArraySource(samples, 20_000), out, method, calibration, **options)
     assert written == len(out.getvalue())
     return out.getvalue()
+
+
+class Watched(Input):
+    """Notes which bytes are read, in whatever way."""
+
+    def __init__(self, data: bytes):
+        super().__init__(Memory(data))
+        self.seen: list[tuple[int, int]] = []
+
+    def view_at(self, offset: int, count: int) -> memoryview:
+        self.seen.append((offset, offset + count))
+        return super().view_at(offset, count)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from functools import cache
 
 import numpy as np
 
+from kit.payloads import noise
 from spikey.codec.encode import encode_block
 from spikey.codec.method import Method
 from spikey.codec.payload import Payload
@@ -14,14 +15,6 @@ from spikey.model.calibration import n1
 from spikey.report.self_test import known_signal
 
 REFINED, QUICK = Method("refined", lanes=1, references=8), Method("refined", lanes=1, references=4)
-
-
-def noise(frames: int, channels: int, scale: float, seed: int = 0) -> np.ndarray:
-    """Noise that channels share in part."""
-    random = np.random.default_rng(seed)
-    common = np.cumsum(random.normal(size=(frames + 8, 1)), axis=0)
-    common = common[8:] - common[:-8]
-    return np.asarray(np.round(scale * (common + random.normal(size=(frames, channels)))))
 
 
 def spikes() -> np.ndarray:

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from kit import reference, reference_refined
+from kit import reference_refined
+from kit.payloads import by_the_reference
 from kit.refined import QUICK, REFINED, SIGNALS, coded
 from spikey.codec.decode import decode_block
 from spikey.codec.payload import Lookup, facts_of
 from spikey.codec.refined.payload import parse
 from spikey.model.calibration import n1
-
-TYPES = {"int8": 0, "uint8": 1, "int16": 2, "uint16": 3, "int32": 5, "uint32": 6, "float32": 7, "float64": 8}
-
-
-def by_the_reference(payload):
-    tables = reference.read_calibration(n1().to_bytes())
-    kind = TYPES[payload.dtype.name]
-    values = reference.decode_payload(payload.data, payload.frames, payload.count, tables, None, kind)
-    rows = [[np.frombuffer(v, payload.dtype)[0] if isinstance(v, bytes) else v for v in channel] for channel in values]
-    return np.array(rows).T.astype(payload.dtype)
 
 
 @pytest.mark.parametrize("name", SIGNALS)
