@@ -10,7 +10,6 @@ shipped table with a table that is fitted on the family's other recordings alone
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 from pathlib import Path
@@ -22,11 +21,10 @@ from spikey.files.compress import compress_file
 from spikey.files.settings import Settings
 from spikey.model.calibration import Calibration
 from tools import fit_calibrations, record_sizes
+from tools.measured import Recording, keep
 
-ROOT = Path(__file__).parents[1]
 
-
-def size(recording: record_sizes.Recording, calibration: Calibration | str) -> dict[str, Any]:
+def size(recording: Recording, calibration: Calibration | str) -> dict[str, Any]:
     """Bytes and seconds of a recording's file, and of the table in it; what the table is."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "a.spky")
@@ -63,10 +61,7 @@ def main() -> None:
                 found = size(next(each for each in known if each.name == name), fit_calibrations.fit(others, metadata))
                 crossed[name] = found["bytes"] - found["table"]
                 print(name, "with the table of", *others, crossed[name], flush=True)
-    path = ROOT / "docs" / "results.json"
-    content = json.loads(path.read_text("utf-8"))
-    content["code_widths"] = {"rows": rows, "crossed": crossed}
-    path.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    keep("code_widths", {"rows": rows, "crossed": crossed})
 
 
 if __name__ == "__main__":

@@ -11,8 +11,6 @@ kernels compiled, without reading back; hours for a terabyte are those of its 16
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -23,9 +21,9 @@ import spikey
 from spikey.codec.registry import ranked
 from spikey.files.compress import compress_file
 from spikey.files.settings import Settings
-from tools.record_sizes import Recording, recordings
+from tools.measured import Recording, command_of, keep, revision
+from tools.record_sizes import recordings
 
-ROOT = Path(__file__).parents[1]
 TIMED = ("generated", "N1, every fifth file")  # of which the speed counts
 
 
@@ -62,10 +60,6 @@ def main() -> None:
     parser.add_argument("--locust", type=Path)
     parser.add_argument("--n1", type=Path)
     arguments = parser.parse_args()
-    given = [f"--{name} ..." for name in ("real", "locust", "n1") if getattr(arguments, name) is not None]
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.strip()
     rows: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, some in sets(arguments, Path(folder)):
@@ -73,11 +67,8 @@ def main() -> None:
                 measure(some[:1], preset, Path(folder))  # compiles
             rows[name] = {preset: measure(some, preset, Path(folder)) for preset in ranked()}
             print(name, *(row["bytes"] for row in rows[name].values()), flush=True)
-    results = ROOT / "docs" / "results.json"
-    content = json.loads(results.read_text("utf-8"))
-    command = " ".join(["python -m tools.preset_sizes", *given])
-    content["preset_sizes"] = {"command": command, "commit": commit, "recordings": rows}
-    results.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    command = command_of("preset_sizes", arguments, "real", "locust", "n1")
+    keep("preset_sizes", {"command": command, "commit": revision(), "recordings": rows})
 
 
 if __name__ == "__main__":

@@ -5,46 +5,33 @@
 Whole: the bytes of the `.spky` file that `spikey compress --preset P` writes (estimated calibrations and all headers
 counted). Chunks: the sum over `encode_chunk` of 1,000 frames at a time, as codecs of stores do. DIR of --real holds a
 folder for each recording with `meta.json` (file, channels, rate, dtype); DIR of --n1 the WAV files of the challenge. A
-recording of 384 channels is generated (`tools.stores.generated`, one second).
+recording of 384 channels is generated (`tools.store_cases.generated`, one second).
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from spikey.files.compress import compress_file, open_recording
 from spikey.files.settings import Settings
 from spikey.integrations.chunk import Options, encode_chunk
+from tools.measured import Recording, command_of, keep, of_devices, revision
 from tools.store_cases import generated
 
-ROOT = Path(__file__).parents[1]
 PRESETS = ("fast", "balanced", "max")
 CHUNK = 1000  # frames
-
-
-class Recording(NamedTuple):
-    """A file, and what describes it where it has no header."""
-
-    name: str
-    path: Path
-    raw: tuple[int, float, str] | None
 
 
 def recordings(arguments: argparse.Namespace, folder: Path) -> Iterator[Recording]:
     """All recordings that the command line names; a generated one is written into `folder`."""
     if arguments.real is not None:
-        for meta in sorted(arguments.real.glob("*/meta.json")):
-            facts = json.loads(meta.read_text("utf-8"))
-            raw = facts["channels"], float(facts["rate"]), facts["dtype"]
-            yield Recording(meta.parent.name, meta.parent / facts["file"], raw)
+        yield from of_devices(arguments.real)
     if arguments.locust is not None:
         yield Recording("locust", arguments.locust, (4, 15_000.0, "int16"))
     case = generated(folder, seconds=1)
@@ -78,26 +65,19 @@ def main() -> None:
     parser.add_argument("--n1", type=Path)
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.strip()
     with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(arguments.jobs) as pool:
         listed = list(recordings(arguments, Path(folder)))
         rows = dict(zip([each.name for each in listed], pool.map(sizes, listed), strict=True))
-    results = ROOT / "docs" / "results.json"
-    content = json.loads(results.read_text("utf-8"))
-    given = [f"--{name} ..." for name in ("real", "locust", "n1") if getattr(arguments, name) is not None]
-    command = " ".join(["python -m tools.record_sizes", *given])
     columns = ["samples", *(f"{how} {preset}" for how in ("whole", "chunks") for preset in PRESETS)]
-    content["sizes"] = {
-        "command": command,
-        "commit": commit,
+    figures = {
+        "command": command_of("record_sizes", arguments, "real", "locust", "n1"),
+        "commit": revision(),
         "columns": columns,
         "recordings": {
             name: [row["samples"], *row["whole"].values(), *row["chunks"].values()] for name, row in rows.items()
         },
     }
-    results.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    keep("sizes", figures)
     for name, row in rows.items():
         print(name, row["samples"], *row["whole"].values(), *row["chunks"].values(), file=sys.stderr)
 

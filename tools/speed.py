@@ -13,7 +13,6 @@ frames, as `tools.record_sizes` has them for earlier versions, and of every fift
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 from collections.abc import Callable
@@ -29,9 +28,9 @@ from spikey.integrations.numcodecs import Spikey
 from spikey.levels.n1 import N1_CODES, fits_n1, n1_codes
 from spikey.report.bench.machine import machine
 from tools import record_sizes
+from tools.measured import command_of, keep
 from tools.store_cases import generated
 
-ROOT = Path(__file__).parents[1]
 CHUNK = 1 << 20  # samples of one channel
 
 
@@ -166,19 +165,16 @@ def main() -> None:
         print(name)
         for codec, row in rows.items():
             print(f"  {codec:18} {row['ratio']:.4f} {row['encode']:7.1f} / {row['decode']:7.1f}")
-    results = ROOT / "docs" / "results.json"
-    content = json.loads(results.read_text("utf-8"))
-    given = [f"--{name} ..." for name in ("n1", "real", "locust") if getattr(arguments, name) is not None]
-    content["speed"] = {
-        "command": " ".join(["python -m tools.speed", *given]),
+    figures = {
+        "command": command_of("speed", arguments, "n1", "real", "locust"),
         "machine": machine()["processor"],
         "rows": found,
         "two_threads": two_threads(samples, arguments.rounds),
         "sizes": sizes(arguments),
         "files": None if arguments.n1 is None else ratio_of_files(arguments.n1),
     }
-    print("two threads", content["speed"]["two_threads"], "files of N1", content["speed"]["files"])
-    results.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    print("two threads", figures["two_threads"], "files of N1", figures["files"])
+    keep("speed", figures)
 
 
 if __name__ == "__main__":

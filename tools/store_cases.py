@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 
 from spikey.base.errors import UsageError, install
 from spikey.recording.wav import open_wav
+from tools.measured import of_devices
 
 NEEDED = f"comparing stores needs other packages: {install('stores')}"
 LONG = 10_000  # frames that a recording of a device must have
@@ -100,14 +100,15 @@ def implants(folder: Path, source: Path, frames: int = 98_304, most: int = 256) 
 
 def devices(folder: Path, source: Path) -> Iterator[Case]:
     """Recordings of integers of at least 10,000 frames, of a folder of devices each with a `meta.json`."""
-    for meta in sorted(source.glob("*/meta.json")):
-        about = json.loads(meta.read_text())
-        dtype = np.dtype(about["dtype"])
+    for recording in of_devices(source):
+        assert recording.raw is not None
+        channels, rate, kind = recording.raw
+        dtype = np.dtype(kind)
         if dtype.kind not in "iu" or dtype.itemsize != 2:
             continue
-        samples = np.fromfile(meta.parent / about["file"], dtype).reshape(-1, int(about["channels"]))
+        samples = np.fromfile(recording.path, dtype).reshape(-1, channels)
         if len(samples) < LONG:
             continue
-        path = folder / f"{meta.parent.name}.dat"
+        path = folder / f"{recording.name}.dat"
         (samples if dtype.kind == "i" else samples.view("<i2")).astype("<i2").tofile(path)
-        yield Case(meta.parent.name, path, len(samples), samples.shape[1], round(float(about["rate"])))
+        yield Case(recording.name, path, len(samples), channels, round(rate))
