@@ -1,0 +1,127 @@
+"""Which bytes of a vendor's files are samples: runs of records of one form, with other bytes between the samples.
+
+A file is a sequence of runs, a run a number of records of one form, a record a sequence of parts: samples, or bytes that
+are none (headers, timestamps, markers). A recording whose channels lie in several files has a sequence of runs for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from spikey.recording.layout import Layout
+
+LARGEST_RECORD = 1 << 26  # bytes of a record with samples, which is read and written as a whole
+REST_AT_ONCE = 1 << 20  # bytes other than samples that are stored field by field
+READ_AT_ONCE = 1 << 24  # bytes of the records they are taken from
+
+
+@dataclass(frozen=True)
+class Rest:
+    """Bytes of a record that are not samples: one field, such as a header or a timestamp."""
+
+    size: int
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples of a record.
+
+    frames: how many. first, channels: which columns of the recording. planar: whether they lie channel after channel;
+    otherwise frame after frame.
+    """
+
+    frames: int
+    first: int
+    channels: int
+    planar: bool = False
+
+
+Part = Rest | Samples
+
+
+@dataclass(frozen=True)
+class Run:
+    """Records of one form. All samples of a record are of the same frames, which follow those of the record before."""
+
+    count: int
+    parts: tuple[Part, ...]
+
+    @property
+    def frames(self) -> int:
+        """Of one record; 0 where it contains no samples."""
+        return next((part.frames for part in self.parts if isinstance(part, Samples)), 0)
+
+    @property
+    def rest(self) -> int:
+        """Bytes of one record that are not samples."""
+        return sum(part.size for part in self.parts if isinstance(part, Rest))
+
+    def record_bytes(self, itemsize: int) -> int:
+        """Size of one record, of samples of `itemsize` bytes."""
+        inside = sum(part.frames * part.channels for part in self.parts if isinstance(part, Samples))
+        return self.rest + inside * itemsize
+
+    def batches(self, itemsize: int) -> Iterator[int]:
+        """How many records there are in each of the groups whose other bytes are stored field by field."""
+        most = min(REST_AT_ONCE // max(self.rest, 1), READ_AT_ONCE // max(self.record_bytes(itemsize), 1))
+        most = max(most, 1)
+        for at in range(0, self.count, most):
+            yield min(most, self.count - at)
+
+
+Runs = tuple[Run, ...]
+
+
+def flat(frames: int, channels: int, *, first: int = 0, head: int = 0, tail: int = 0) -> Runs:
+    """The runs of a file with `head` bytes before and `tail` bytes after interleaved samples.
+
+    >>> flat(100, 4, head=44)
+    (Run(count=1, parts=(Rest(size=44),)), Run(count=100, parts=(Samples(frames=1, first=0, channels=4, planar=False),)))
+    """
+    return joined([rest(head), Run(frames, (Samples(1, first, channels),)), rest(tail)])
+
+
+def rest(size: int) -> Run:
+    """Bytes that are not samples, as one record."""
+    return Run(int(size > 0), (Rest(size),))
+
+
+def joined(runs: Iterable[Run]) -> Runs:
+    """Runs without empty ones; neighbours of one form become one run."""
+    found: list[Run] = []
+    for run in runs:
+        if found and found[-1].parts == run.parts and run.frames:
+            found[-1] = Run(found[-1].count + run.count, run.parts)
+        elif run.count and run.parts:
+            found.append(run)
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class MappedFile:
+    """A file, and which of its bytes are samples."""
+
+    path: Path
+    runs: Runs
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A recording that lies in files so that they can be restored from its samples and the other bytes.
+
+    reader: SpikeInterface's short name of the format. big_endian: the order of a sample's bytes in the files.
+    notes: what a user should know, such as frames that are incomplete.
+    """
+
+    reader: str
+    layout: Layout
+    files: tuple[MappedFile, ...]
+    big_endian: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def frames(self) -> int:
+        """Frames of each file."""
+        return sum(run.count * run.frames for run in self.files[0].runs)

@@ -1,0 +1,1 @@
+"""Vendors' file formats: which bytes of their files are samples. No other package is needed to read them."""
