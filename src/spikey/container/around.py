@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from spikey.container.reader import Reader
 
 
-def bytes_around(reader: Reader, kind: int) -> Iterator[bytes]:
+def bytes_around(reader: Reader, kind: int, first: int = 0) -> Iterator[bytes]:
     """The bytes of one kind of block, in order; see `Reader.around`."""
     header = reader.header
     if kind == BLOCK_HEAD and header.wrapper == CANONICAL:
@@ -27,9 +27,9 @@ def bytes_around(reader: Reader, kind: int) -> Iterator[bytes]:
     record = unpack_record(header, {BLOCK_HEAD: HEAD, BLOCK_TAIL: TAIL}.get(kind, 0), reader.name)
     if record is not None and header.wrapper == WRAPPED:
         yield record
-    done = 0
+    done = first
     for block in reader.structure.blocks:
-        if block.kind == kind:
+        if block.kind == kind and block.extent[1] > first:
             yield from _missing(reader, done, block.first_frame)
             try:
                 content = reader.decoder.content(block)
@@ -37,7 +37,7 @@ def bytes_around(reader: Reader, kind: int) -> Iterator[bytes]:
                 reader.lose(error)
                 content = bytes(block.frames)
             assert isinstance(content, bytes)
-            yield content
+            yield content[max(first - block.first_frame, 0) :]
             done = block.extent[1]
     if kind == BLOCK_BYTES and header.wrapper == BYTES:
         yield from _missing(reader, done, reader.frames)

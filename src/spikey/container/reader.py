@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -19,13 +20,14 @@ from spikey.container.blocks import BlockDecoder, decode_together
 from spikey.container.cache import BlockCache, room_for
 from spikey.container.dependencies import Dependencies
 from spikey.container.extra import read_metadata
+from spikey.container.file_map import FileMap, read_file_map
 from spikey.container.indexing import as_slice, chosen, count_below, is_index, split_index
 from spikey.container.input import Input
 from spikey.container.layout import BYTES, Block
-from spikey.container.records import METADATA
+from spikey.container.records import FILE_MAP, METADATA
 from spikey.container.restoration import check_correction, corrected_digest, restoration_of
 from spikey.container.salvage import Extent
-from spikey.container.structure import read_structure
+from spikey.container.structure import read_structure, unpack_record
 from spikey.container.window import Companions, Window, check_companions
 from spikey.levels.quantised import Bins
 from spikey.model.calibration import Calibration
@@ -191,6 +193,15 @@ class Reader(ArrayFacts):
         """Names and sizes in bytes of the side files; `spikey.files.side_files` writes them."""
         return {entry["name"]: entry["size"] for entry in self.metadata.get("files", [])}
 
+    @cached_property
+    def file_map(self) -> FileMap | None:
+        """How the files that are restored are made of samples and other bytes; None of one file in the usual form.
+
+        Raises DataError where it is malformed.
+        """
+        record = unpack_record(self.header, FILE_MAP, self.name)
+        return None if record is None else read_file_map(record, self.layout, self.frames, self.name)
+
     @property
     def chunks(self) -> tuple[int, int]:
         """Frames and channels that are decoded together, at most: the steps to read in, as of a Zarr array."""
@@ -255,8 +266,12 @@ class Reader(ArrayFacts):
         >>> sum(int(block.sum()) for block in reader.blocks())
         1000
         """
-        for first, end in self._map.stretches():
+        for first, end in self.stretches():
             yield self.read(first, end - first, jobs=jobs)
+
+    def stretches(self) -> Iterator[tuple[int, int]]:
+        """First and end frame of the blocks of all channels, in order."""
+        return self._map.stretches()
 
     def _gather(
         self, rows: range | np.ndarray, columns: Sequence[int] | np.ndarray, jobs: int | None = None
@@ -373,12 +388,16 @@ class Reader(ArrayFacts):
             raise error
         self.lost += error.ranges
 
-    def around(self, kind: int) -> Iterator[bytes]:
+    def around(self, kind: int, first: int = 0) -> Iterator[bytes]:
         """The file's bytes before (BLOCK_HEAD) or after (BLOCK_TAIL) the samples, or all of them (BLOCK_BYTES).
 
-        Or the bytes of all side files, one after another (BLOCK_FILES).
+        Or the bytes of all side files, one after another (BLOCK_FILES). first: how many of those in blocks to skip.
         """
-        return bytes_around(self, kind)
+        return bytes_around(self, kind, first)
+
+    def size_of(self, kind: int) -> int:
+        """How many bytes the blocks of a kind other than samples contain."""
+        return sum(block.frames for block in self.structure.blocks if block.kind == kind)
 
     def method_byte(self, block: Block) -> bytes:
         """The first byte of a block's payload, which contains the number of its predictor."""

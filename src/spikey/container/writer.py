@@ -77,7 +77,8 @@ def write_file(
     contents, tally = contents or Contents(), Tally() if tally is None else tally
     header = _header(source, contents)
     if isinstance(blocks, EncodedBlock):
-        if _is_short(source) and not (contents.extra is not None and contents.extra.files):
+        beside = contents.file_map is not None or (contents.extra is not None and contents.extra.files)
+        if _is_short(source) and not beside:
             return _write_single(source, out, blocks, (contents, replace(header, single=True)), progress, tally)
         extent = 0, source.frames, 0, source.layout.channels
         content = content_of(source.read(0, source.frames), source.layout)
@@ -89,7 +90,8 @@ def _header(source: Readable, contents: Contents) -> Header:
     """The header of a file of blocks, with everything that may be in it."""
     around = source.head_size + source.tail_size
     wrapper = CANONICAL if source.canonical else SAMPLES if not around else WRAPPED
-    records = contents.records_around(_around(source) if wrapper == WRAPPED and _is_short(source) else [])
+    as_records = wrapper == WRAPPED and _is_short(source) and contents.file_map is None
+    records = contents.records_around(_around(source) if as_records else [])
     calibration = b"" if contents.calibration is None else contents.calibration.id
     return Header(source.layout, source.frames, wrapper, False, calibration, records)
 
@@ -146,7 +148,7 @@ def _write_blocks(
 
     def write(target: Writable) -> int:
         with BlockWriter(target, header) as blocks:
-            _write_around(blocks, BLOCK_HEAD, source, header)
+            _write_around(blocks, BLOCK_HEAD, source, header, 1 if contents.file_map is None else 8)
             for block, payload in held.chosen(codings, tally):
                 blocks.add(block, payload)
             _write_around(blocks, BLOCK_TAIL, source, header)
@@ -160,10 +162,11 @@ def _write_blocks(
     return write(out)
 
 
-def _write_around(blocks: BlockWriter, kind: int, source: Readable, header: Header) -> None:
-    """Write the bytes before or after the samples, where they are not records."""
+def _write_around(blocks: BlockWriter, kind: int, source: Readable, header: Header, itemsize: int = 1) -> None:
+    """Write the bytes before or after the samples, where they are not records. itemsize: of elements among them."""
     if header.wrapper == WRAPPED and header.record(HEAD) is None:
-        blocks.write_bytes(kind, source.head_chunks(PIECE) if kind == BLOCK_HEAD else source.tail_chunks(PIECE))
+        chunks = source.head_chunks(PIECE) if kind == BLOCK_HEAD else source.tail_chunks(PIECE)
+        blocks.write_bytes(kind, chunks, itemsize)
 
 
 def _write_stored(source: Readable, out: Writable, header: Header, tally: Tally) -> int:

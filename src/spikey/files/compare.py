@@ -12,8 +12,10 @@ from spikey.coding.packed_bytes import PIECE
 from spikey.container.extra import Extra
 from spikey.container.layout import BLOCK_BYTES, BLOCK_FILES, BLOCK_HEAD, BLOCK_TAIL
 from spikey.container.reader import Reader
+from spikey.files.mapped_files import differing
 from spikey.files.settings import Progress, report
 from spikey.recording.readable import Named, Readable
+from spikey.recording.sample_map import Mapped
 from spikey.recording.source import open_file
 
 
@@ -45,6 +47,12 @@ def compare(
     decoded: what the only block has been decoded to already; the checksum ties it to the file.
     """
     name = source.name
+    mapped: Mapped | None = getattr(source, "mapped", None)
+    if mapped is not None:
+        different = differing(reader, [file.path for file in mapped.files], jobs, progress)
+        _same(different is None, str(different))
+        _compare_files(reader, extra, name)
+        return
     if decoded is not None:
         reader.decoder.provide(reader.structure.blocks[0], decoded)
     compare_around(source, reader, name)
@@ -60,6 +68,11 @@ def compare(
     except DamagedError:  # a block and its checksum were made of different samples
         _same(False, name)
     _same(first == source.frames, name)
+    _compare_files(reader, extra, name)
+
+
+def _compare_files(reader: Reader, extra: Extra | None, name: str) -> None:
+    """Compare side files."""
     if extra is not None:
         kept = {file.name: file.size for file in extra.files}
         _same(reader.files == kept and _same_streams(reader.around(BLOCK_FILES), extra.chunks()), name)

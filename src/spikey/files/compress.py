@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from spikey.container.block_writer import Writable
 from spikey.container.contents import Contents
 from spikey.container.embedding import Fate, Tally, note_on_model
 from spikey.container.extra import Extra
+from spikey.container.file_map import FileMap
 from spikey.container.layout import BLOCK_SAMPLES, PACKED_BYTE
 from spikey.container.reader import Reader
 from spikey.container.writer import write_bytes_file, write_file
@@ -129,20 +130,23 @@ def write_recording(
     settings: Settings,
     *,
     extra: Extra | None = None,
+    file_map: FileMap | None = None,
     prepared: Prepared | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
-    """Compress an opened recording. extra: metadata and side files to store."""
+    """Compress an opened recording. extra: metadata and side files to store; file_map: of a `MappedSource`."""
     tally = Tally()
     if settings.model is not None:
         use(settings.model)  # what is written is read again
-    inputs = [source.name, *(file.path for file in extra.files)] if extra is not None else [source.name]
+    mapped = getattr(source, "mapped", None)
+    inputs = [source.name, *(file.path for file in (() if extra is None else extra.files))]
+    inputs += [] if mapped is None else [os.fspath(file.path) for file in mapped.files]
     mode = {"overwrite": output.overwrite, "like": output.like, "readable_as": output.readable_as}
     with atomic_output(output.path, *inputs, **mode) as (out, tmp_path):  # type: ignore[arg-type]
         counted = CountedOutput(out)
         reporting = None if progress is None else counted.reporting(progress, source.layout.itemsize)
         chosen = calibration_for(source, settings) if prepared is None else prepared.chosen
-        contents = contents_of(settings, chosen, extra)
+        contents = replace(contents_of(settings, chosen, extra), file_map=file_map)
         how = Encoding(settings.method(), chosen.calibration, settings.jobs, settings.block_frames)
         blocks = encode_recording(source, how) if prepared is None else prepared.block
         written = write_file(source, counted, blocks, contents, reporting, tally)

@@ -9,6 +9,7 @@ from spikey.base.errors import DamagedError
 from spikey.container.layout import BLOCK_BYTES, BLOCK_FILES, BLOCK_HEAD, BLOCK_TAIL, BYTES
 from spikey.container.reader import Reader
 from spikey.container.salvage import describe
+from spikey.files.mapped_files import restore_mapped
 from spikey.files.settings import Outcome, Progress, report
 from spikey.recording.output import atomic_output
 from spikey.recording.remote import is_address
@@ -61,6 +62,8 @@ def decompress_file(
 
 def restore_to(out: BinaryIO, reader: Reader, jobs: int = 1, progress: Progress | None = None) -> int:
     """Write what an opened file restores, without its side files; return how many bytes that are."""
+    if reader.file_map is not None:
+        return restore_mapped(reader, out, jobs, progress)
     written = 0
     if reader.header.wrapper == BYTES:
         for chunk in reader.around(BLOCK_BYTES):

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 from spikey.base.errors import SpikeyError
 from spikey.container.reader import Reader
 from spikey.files.decompress import restore_to, samples_of
+from spikey.files.mapped_files import differing
 from spikey.files.settings import Outcome, Progress
 from spikey.files.side_files import side_files_of
 
@@ -41,10 +42,10 @@ def matches(
     beside: whether side files are compared. Returns None where either cannot be read or a byte differs.
     """
     try:
-        with packed if isinstance(packed, Reader) else Reader(packed) as reader, open(original, "rb") as file:
-            against: Any = _Against(file)
-            size = restore_to(against, reader, jobs, progress)
-            against.end()
+        with packed if isinstance(packed, Reader) else Reader(packed) as reader:
+            size = _same_size(reader, Path(original), root, jobs, progress)
+            if size is None:
+                return None
             total = 0
             for name, pieces in side_files_of(reader) if beside else ():
                 if root is None:
@@ -57,6 +58,25 @@ def matches(
             return Outcome(size + total, reader.file_size, samples_of(reader), "", total, skipped=True)
     except (SpikeyError, OSError):
         return None
+
+
+def _same_size(reader: Reader, original: Path, root: Path | None, jobs: int, progress: Progress | None) -> int | None:
+    """How many bytes the recording's files have, where they are those that would be restored; None where they are not.
+
+    Of several files the others than `original` are looked for below `root`.
+    """
+    file_map = reader.file_map
+    if file_map is not None:
+        below = [Path(root, *name.split("/")) for name in file_map.names[1:]] if root is not None else []
+        paths = [original, *below]
+        if len(paths) < len(file_map.names) or differing(reader, paths, jobs, progress) is not None:
+            return None
+        return sum(path.stat().st_size for path in paths)
+    with open(original, "rb") as file:
+        against: Any = _Against(file)
+        size = restore_to(against, reader, jobs, progress)
+        against.end()
+    return size
 
 
 class _Against:

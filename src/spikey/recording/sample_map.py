@@ -1,7 +1,7 @@
 """Which bytes of a vendor's files are samples: runs of records of one form, with other bytes between the samples.
 
-A file is a sequence of runs, a run a number of records of one form, a record a sequence of parts: samples, or bytes that
-are none (headers, timestamps, markers). A recording whose channels lie in several files has a sequence of runs for each.
+A file is a sequence of runs, a run a number of records of one form, a record a sequence of parts: samples, or other
+bytes (headers, timestamps, markers). A recording whose channels lie in several files has runs for each of them.
 """
 
 from __future__ import annotations
@@ -74,11 +74,17 @@ class Run:
 Runs = tuple[Run, ...]
 
 
+def columns_of(runs: Runs) -> tuple[int, int]:
+    """The columns [low, high) of the recording whose samples a file contains."""
+    parts = [part for run in runs for part in run.parts if isinstance(part, Samples)]
+    return min(part.first for part in parts), max(part.first + part.channels for part in parts)
+
+
 def flat(frames: int, channels: int, *, first: int = 0, head: int = 0, tail: int = 0) -> Runs:
     """The runs of a file with `head` bytes before and `tail` bytes after interleaved samples.
 
-    >>> flat(100, 4, head=44)
-    (Run(count=1, parts=(Rest(size=44),)), Run(count=100, parts=(Samples(frames=1, first=0, channels=4, planar=False),)))
+    >>> [(run.count, run.frames, run.rest) for run in flat(100, 4, head=44)]
+    [(1, 0, 44), (100, 1, 0)]
     """
     return joined([rest(head), Run(frames, (Samples(1, first, channels),)), rest(tail)])
 
@@ -89,11 +95,14 @@ def rest(size: int) -> Run:
 
 
 def joined(runs: Iterable[Run]) -> Runs:
-    """Runs without empty ones; neighbours of one form become one run."""
+    """Runs without empty ones; neighbours of one form become one run, and long ones without samples are cut."""
     found: list[Run] = []
     for run in runs:
         if found and found[-1].parts == run.parts and run.frames:
             found[-1] = Run(found[-1].count + run.count, run.parts)
+        elif not run.frames and run.count * run.rest > REST_AT_ONCE:
+            whole, left = divmod(run.count * run.rest, REST_AT_ONCE)
+            found += [Run(whole, (Rest(REST_AT_ONCE),)), *([rest(left)] if left else [])]
         elif run.count and run.parts:
             found.append(run)
     return tuple(found)
