@@ -13,15 +13,6 @@ from spikey.recording.hints import CHANNELS_FIRST, warn_of_shape
 from spikey.recording.layout import DTYPES, Layout
 
 
-def second(rate: float) -> int:
-    """Frames of a full block: those of a second, as SpikeInterface's chunks, within bounds.
-
-    >>> second(30_000), second(2_500)
-    (30000, 4096)
-    """
-    return min(max(round(rate), 1 << 12), 1 << 16)
-
-
 class RecordingSource:
     """One segment of a SpikeInterface recording as something to compress. Raises DataError for types that cannot be."""
 

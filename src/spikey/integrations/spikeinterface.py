@@ -24,7 +24,8 @@ from spikey.container.reader import Reader
 from spikey.files.compress import Output, write_recording
 from spikey.files.settings import Progress, Settings
 from spikey.integrations.description import apply, describe, unpacked
-from spikey.integrations.recording_source import RecordingSource, second
+from spikey.integrations.part import second
+from spikey.integrations.recording_source import RecordingSource
 from spikey.recording.hints import warn_of_floats
 from spikey.recording.output import refuse_existing
 from spikey.recording.remote import full, is_address

@@ -89,6 +89,21 @@ def flat(frames: int, channels: int, *, first: int = 0, head: int = 0, tail: int
     return joined([rest(head), Run(frames, (Samples(1, first, channels),)), rest(tail)])
 
 
+def flat_of(runs: Runs) -> tuple[int, int] | None:
+    """Bytes before interleaved samples, and their frames, where a file is nothing but these and bytes after them.
+
+    >>> flat_of(flat(100, 4, head=44, tail=2))
+    (44, 100)
+    """
+    places = [number for number, run in enumerate(runs) if run.frames]
+    if len(places) != 1 or len(runs[places[0]].parts) != 1:
+        return None
+    run, part = runs[places[0]], runs[places[0]].parts[0]
+    if not isinstance(part, Samples) or (part.planar and part.channels > 1 and part.frames > 1):
+        return None
+    return sum(before.count * before.rest for before in runs[: places[0]]), run.count * run.frames
+
+
 def rest(size: int) -> Run:
     """Bytes that are not samples, as one record."""
     return Run(int(size > 0), (Rest(size),))
