@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 class Restoring:
     """One file to restore.
 
-    place: where it is read. target: where the restored file is written. root: the folder that side files are written
-    below, None where they are not. files: their number.
+    place: where it is read. target: where the restored file is written, the first of several. root: the folder that
+    side files, and all of several files, are written below, None where they are not. files: number of side files.
+    parts: of files that the recording itself lies in.
     """
 
     source: str
@@ -39,6 +40,7 @@ class Restoring:
     root: Path | None
     files: int
     size: int
+    parts: int = 1
 
 
 def command(
@@ -177,14 +179,16 @@ def _one(arguments: Arguments, text: str, place: Path | str, below: Path, salvag
     """Where one file is restored to. below: its folder, below the folder that was given."""
     from spikey.container.reader import Reader
 
-    size = files = 0
+    size, files, parts = 0, 0, 1
     packed = Path(text).name
     name = Path(packed).with_suffix(".wav").name  # if it cannot be read, restoring it says why
     with suppress(SpikeyError), Reader(place, salvage=salvage) as reader:
         name, files = restored_name(reader, packed), len(reader.files)
         size = reader.frames * (reader.layout.frame_bytes if reader.layout.channels else 1)
+        parts = 1 if reader.file_map is None else len(reader.file_map.names)
+        name = name if reader.file_map is None else reader.file_map.names[0]
     if arguments.output is not None and not arguments.folder:
-        return Restoring(text, place, arguments.output, None, files, size)
+        return Restoring(text, place, arguments.output, None, files, size, parts)
     folder = Path(text).parent if arguments.output is None else Path(arguments.output, below)
     if is_address(text) and arguments.output is None:
         folder = Path()
@@ -192,7 +196,7 @@ def _one(arguments: Arguments, text: str, place: Path | str, below: Path, salvag
     root = folder
     if inner and folder.parts[-len(inner) :] == inner:  # the folders in the name are there already
         root = Path(*folder.parts[: -len(inner)])
-    return Restoring(text, place, str(root / name), root, files, size)
+    return Restoring(text, place, str(root / name), root, files, size, parts)
 
 
 def _restore(
@@ -206,7 +210,7 @@ def _restore(
 ) -> tuple[Run, list[str]]:
     """Restore files; what became of them, and what is damaged. several: whether no failure is raised."""
     from spikey.files.batch import AT_ONCE, decompress_together
-    from spikey.files.decompress import decompress_file, describe_lost
+    from spikey.files.decompress import decompress_file, decompress_files, describe_lost
 
     alone = len(work) == 1 and not several
     within = jobs if len(work) == 1 else 1
@@ -234,10 +238,10 @@ def _restore(
                     return same
                 other = ", and was not restored from this input" if skip_existing else ""
                 raise OutputExistsError(each.target, other)
-            done = decompress_file(
-                each.place, each.target, salvage=salvage, jobs=within, progress=progress, overwrite=force
-            )
-            return seen(each, done)
+            options: Any = {"salvage": salvage, "jobs": within, "progress": progress, "overwrite": force}
+            if each.parts > 1 and each.root is not None:
+                return seen(each, decompress_files(each.place, each.root, **options))
+            return seen(each, decompress_file(each.place, each.target, **options))
 
         return Task(each.source, each.target, each.size, do)
 
@@ -285,7 +289,7 @@ def _same(each: Restoring, jobs: int) -> Outcome | None:
 
     if is_address(str(each.place)) or not same_file_time(each.place, each.target):
         return None
-    return matches(each.place, each.target, jobs=jobs, beside=False)
+    return matches(each.place, each.target, each.root if each.parts > 1 else None, jobs=jobs, beside=False)
 
 
 def _names_model(path: Path | str) -> bool:

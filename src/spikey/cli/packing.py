@@ -100,7 +100,7 @@ def _outputs(arguments: Arguments, text: str, taken: Inventory) -> list[Planned]
     items = taken.items
     if arguments.output is not None and not arguments.folder:
         if len(items) != 1:
-            streams = sorted({name for item in items if item.part is not None for name in item.part.streams if name})
+            streams = sorted({name for item in items if item.part is not None for name in item.part.names if name})
             choose = f", or choose one with --stream: {', '.join(streams)}" if streams else ""
             raise UsageError(f"{text}: becomes {len(items):,} files; name a folder for them, ending in /{choose}")
         target = arguments.output

@@ -9,7 +9,7 @@ from spikey.base.errors import DamagedError
 from spikey.container.layout import BLOCK_BYTES, BLOCK_FILES, BLOCK_HEAD, BLOCK_TAIL, BYTES
 from spikey.container.reader import Reader
 from spikey.container.salvage import describe
-from spikey.files.mapped_files import restore_mapped
+from spikey.files.mapped_files import restore_mapped, write_files
 from spikey.files.settings import Outcome, Progress, report
 from spikey.recording.output import atomic_output
 from spikey.recording.remote import is_address
@@ -58,6 +58,26 @@ def decompress_file(
         written = restore_to(out, reader, jobs, progress)
         note = "" if reader.complete or salvage else f"{reader.name} {INCOMPLETE}"
         return Outcome(written, reader.file_size, samples_of(reader), note), sorted(set(reader.lost))
+
+
+def decompress_files(
+    path: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    *,
+    salvage: bool = False,
+    jobs: int = 1,
+    progress: Progress | None = None,
+    overwrite: bool = False,
+) -> tuple[Outcome, list[tuple[int, int, int, int]]]:
+    """Restore all files of a recording that lies in several, under their names below a folder.
+
+    Parameters, results and errors are those of `decompress_file`; without `overwrite` nothing is written where one of
+    the files exists.
+    """
+    like = None if is_address(path) else path
+    with Reader(path, salvage=salvage) as reader:
+        written = write_files(reader, folder, overwrite=overwrite, like=like, jobs=jobs, progress=progress)
+        return Outcome(written, reader.file_size, samples_of(reader)), sorted(set(reader.lost))
 
 
 def restore_to(out: BinaryIO, reader: Reader, jobs: int = 1, progress: Progress | None = None) -> int:

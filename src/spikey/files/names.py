@@ -76,7 +76,10 @@ def restored_name(reader: Reader, packed: str) -> str:
     """The name under which a file restored from an opened one is written: the stored one, else what follows from
     `packed`, the compressed file's name.
     """
-    return stored_name(reader) or derived_name(packed, kind_of(reader))
+    name = stored_name(reader)
+    if not name and reader.metadata.get("source", {}).get("reader"):  # only samples: not the file they are from
+        return f"{derived_name(packed, 'bytes')}.dat"
+    return name or derived_name(packed, kind_of(reader))
 
 
 def kind_of(reader: Reader) -> str:

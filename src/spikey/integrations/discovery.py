@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, groupby
+from itertools import groupby
 from pathlib import Path
 
 SAVED = ("binary.json", "si_folder.json", "spikeinterface_info.json")  # by SpikeInterface
@@ -23,11 +23,18 @@ FILES = {
     ".smr": ("ced", "spike2"),
     ".smrx": ("ced",),
     ".edf": ("edf",),
+    ".bdf": ("edf",),
+    ".trc": ("micromed",),
     ".nex": ("neuroexplorer",),
     ".rec": ("spikegadgets",),
     ".brw": ("biocam",),
     ".nix": ("nix",),
-} | {f".ns{n}": ("blackrock",) for n in range(1, 10)}
+}
+BLACKROCK = tuple(f".ns{n}" for n in range(1, 10))
+SETS = {  # files of several endings and one name that are a recording: the ending that marks it, the reader, the others
+    ".vhdr": ("brainvision", (".eeg", ".dat", ".avg", ".seg", ".vmrk")),
+    ".cbin": ("mtscomp", (".ch",)),
+}
 GUESSED = {".h5": ("maxwell", "biocam", "mearec"), ".raw": ("mcsraw",)}
 BESIDE = {  # endings that are read only with a file of the same name and this other ending beside it
     ".dat": (".xml", "neuroscope"),
@@ -42,6 +49,7 @@ FOLDERS = {
     ".tsq": ("tdt", (".tbk", ".tdx", ".tev", ".tin", ".tnt", ".tsq", ".sev")),
     ".mpx": ("alphaomega", (".mpx", ".lsx")),
 }
+PARSED = (".continuous", ".ncs")  # of which everything in the folder is stored
 WHOLE = ("openephysbinary", "saved", "intan")  # readers of folders of which everything belongs to the recording
 
 
@@ -66,7 +74,7 @@ def units_in(root: Path, files: Iterable[Path], raw: bool = False) -> list[Unit]
     """The recordings among the files below a folder; `raw`: .raw, .dat and .bin files by themselves are none."""
     left = set(files)
     found: list[Unit] = []
-    for search in (_saved, _spikeglx, _single, _open_ephys, _folders, _guessed):
+    for search in (_saved, _spikeglx, _sets, _blackrock, _single, _open_ephys, _folders, _guessed):
         for unit in search(root, sorted(left)):
             if not (raw and search is _guessed and unit.place.suffix.lower() in RAW):
                 found.append(unit)
@@ -83,8 +91,13 @@ def unit_of(path: Path) -> Unit | None:
         return Unit(("openephysbinary",), home, (path,), (home,))
     if path.name.lower() in ("info.rhd", "info.rhs"):
         return Unit(("intan",), path, (path,), (path.parent,))
-    beside = [path, *(p for p in (path.with_suffix(".xml"), path.with_suffix(".set")) if p != path and p.is_file())]
-    return next(chain(_single(path.parent, [path]), _guessed(path.parent, beside)), None)
+    if path.suffix.lower() in FOLDERS and path.suffix.lower() in FOLDERS[path.suffix.lower()][1]:
+        return Unit((FOLDERS[path.suffix.lower()][0],), path, (path,))
+    endings = (".xml", ".set", *(ending for _, others in SETS.values() for ending in others))
+    beside = [path, *(p for p in map(path.with_suffix, endings) if p != path and p.is_file())]
+    searches = (_sets, _blackrock, _single, _guessed)
+    found = (unit for search in searches for unit in search(path.parent, [path] if search is _single else beside))
+    return next((unit for unit in found if path in unit.members), None)
 
 
 def _saved(root: Path, files: list[Path]) -> Iterator[Unit]:
@@ -99,28 +112,52 @@ def _saved(root: Path, files: list[Path]) -> Iterator[Unit]:
 
 
 def _spikeglx(root: Path, files: list[Path]) -> Iterator[Unit]:
-    """Runs: the pairs of .bin and .meta of one name, with all gates, triggers and probes, below one folder."""
+    """Runs: the pairs of .bin and .meta of one name, with all triggers and probes of a gate, below one folder."""
     there = set(files)
     pairs = [p for p in files if p.suffix == ".meta" and p.with_suffix(".bin") in there]
-    for (home, _), group in groupby(sorted(pairs, key=_run_of), key=_run_of):
+
+    def run_of(meta: Path) -> tuple[Path, str]:
+        return _run_of(meta, root)
+
+    for (home, run), group in groupby(sorted(pairs, key=run_of), key=run_of):
         alone = tuple(_pair(meta) for meta in group)
         members = tuple(path for unit in alone for path in unit.members)
-        yield alone[0] if len(alone) == 1 else Unit(("spikeglx",), home, members, smaller=alone)
+        homes = (home,) if run and home.name.startswith(run) else ()
+        smaller = alone if len(alone) > 1 else ()
+        yield Unit(("spikeglx",), home if homes or smaller else alone[0].place, members, homes, smaller=smaller)
 
 
-def _run_of(meta: Path) -> tuple[Path, str]:
-    """Where a SpikeGLX run lies, and its name."""
-    match = re.match(r"(.+)_g\d+_t(\d+|cat)\.", meta.name)
+def _run_of(meta: Path, root: Path) -> tuple[Path, str]:
+    """Where a SpikeGLX run lies, and the name that its own folder begins with, if it has one."""
+    match = re.match(r"(.+_g\d+)_t(\d+|cat)\.", meta.name)
     if match is None:
-        return meta.parent.parent, meta.name.partition(".")[0]
+        return meta.parent if meta.parent == root else meta.parent.parent, ""
     home = meta.parent
-    while home.name.startswith(f"{match[1]}_g"):
+    while home != root and home.name.startswith(match[1]) and home.parent.name.startswith(match[1]):
         home = home.parent
     return home, match[1]
 
 
 def _pair(meta: Path) -> Unit:
     return Unit(("spikeglx",), meta.parent, (meta.with_suffix(".bin"), meta))
+
+
+def _sets(root: Path, files: list[Path]) -> Iterator[Unit]:
+    """Files of one name and several endings; a .cbin that lies beside its original is not needed."""
+    there = set(files)
+    for path in files:
+        if path.suffix.lower() in SETS and not (path.suffix == ".cbin" and path.with_suffix(".bin") in there):
+            reader, endings = SETS[path.suffix.lower()]
+            beside = (path.with_suffix(ending) for ending in endings)
+            yield Unit((reader,), path, (path, *(p for p in beside if p in there)))
+
+
+def _blackrock(root: Path, files: list[Path]) -> Iterator[Unit]:
+    """Blackrock's files of samples of one name."""
+    found = [path for path in files if path.suffix.lower() in BLACKROCK]
+    for _, group in groupby(found, key=lambda path: (path.parent, path.stem)):
+        members = tuple(group)
+        yield Unit(("blackrock",), members[-1], members)
 
 
 def _single(root: Path, files: list[Path]) -> Iterator[Unit]:
@@ -169,7 +206,8 @@ def _folders(root: Path, files: list[Path]) -> Iterator[Unit]:
         endings = {p.suffix.lower() for p in inside}
         for mark, (reader, read) in FOLDERS.items():
             if mark in endings:
-                yield Unit((reader,), folder, tuple(p for p in inside if p.suffix.lower() in read))
+                homes = (folder,) if mark in PARSED else ()
+                yield Unit((reader,), folder, tuple(p for p in inside if p.suffix.lower() in read), homes)
 
 
 def _guessed(root: Path, files: list[Path]) -> Iterator[Unit]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from spikeinterface.core import BaseRecording
 
-from spikey.base.errors import DataError, SpikeyError
+from spikey.base.errors import SpikeyError
 from spikey.recording.hints import CHANNELS_FIRST, warn_of_shape
 from spikey.recording.layout import DTYPES, Layout
 from spikey.recording.sample_map import Mapped, MappedFile, flat

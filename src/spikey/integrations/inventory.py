@@ -11,11 +11,20 @@ from spikey.base.errors import DataError, UsageError, install
 from spikey.integrations.discovery import RAW, Unit
 
 if TYPE_CHECKING:
-    from spikey.integrations.vendor_parts import Part
+    from spikey.integrations.part import Part
 
 MISSING = f"needs SpikeInterface: {install('spikeinterface')}"
 SAMPLES = "only its samples are stored"
 NAME = "cannot be restored under its name on every system"
+
+
+def _stored_as_is(why: str) -> str:
+    """What becomes of a file that cannot be parsed, in a folder that is stored as a whole.
+
+    >>> _stored_as_is("contains no samples")
+    'contains no samples, and is stored as it is'
+    """
+    return f"{why}, and is stored as it is" if why.startswith("contains") else f"is stored as it is ({why})"
 
 
 @dataclass(frozen=True)
@@ -79,8 +88,31 @@ class InventoryBuilder:
 
     def add_unit(self, unit: Unit, sizes: dict[Path, int], only: Path | None = None) -> None:
         """The parts of a vendor's recording, or why there are none; `only`: those in this file."""
-        from spikey.integrations.side_files import with_side_files
+        from spikey.integrations.parsed_parts import parsed_parts
 
+        parsed = parsed_parts(unit, self.root)
+        if parsed is None:
+            self._add_read(unit, sizes, only)
+            return
+        parts, failed = parsed
+        if not parts:
+            self._fail(unit, sizes, failed)
+            return
+        try:
+            from spikey.integrations.streams import with_streams
+
+            parts = with_streams(parts, unit)
+        except ImportError:
+            pass  # the files are restored without what SpikeInterface would add
+        if unit.homes and self.stream is None:  # everything there is stored, be it a recording or not
+            kept = [f"{path.name} {_stored_as_is(why)}" for path, why in sorted(failed.items())]
+            parts[0] = replace(parts[0], notes=(*parts[0].notes, *kept))
+        else:
+            self._fail(unit, sizes, failed)
+        self._add_parts(parts, unit, sizes, only)
+
+    def _add_read(self, unit: Unit, sizes: dict[Path, int], only: Path | None) -> None:
+        """The parts of a recording that SpikeInterface reads."""
         try:
             from spikey.integrations.vendor_parts import read_parts
         except ImportError:
@@ -93,26 +125,39 @@ class InventoryBuilder:
             for smaller in unit.smaller:
                 self.add_unit(smaller, sizes, only)
             if not unit.smaller:
-                self.errors += [str(error)] if unit.sure else []
-                self.leave(
-                    unit.members, sizes, f"cannot be read ({error})" if unit.sure else "not a recording", unit.sure
-                )
+                self._fail(unit, sizes, dict.fromkeys(unit.members, str(error)))
             return
+        self._add_parts(found, unit, sizes, only)
+
+    def _add_parts(self, found: list[Part], unit: Unit, sizes: dict[Path, int], only: Path | None) -> None:
+        """Parts, with the files beside them."""
+        from spikey.integrations.side_files import with_side_files
 
         def chosen(part: Part) -> bool:
-            return only in (None, part.file) and self.stream in (None, *part.streams)
+            return (only is None or only in part.paths) and self.stream in (None, *part.names)
 
-        self.streams.update(name for part in found for name in part.streams if name)
+        self.streams.update(name for part in found for name in part.names if name)
         parts = with_side_files(found, unit, self.root, sizes, chosen)
         for part in parts:
-            covers = () if part.file is None else (part.file, *(Path(file.path) for file in part.files))
+            covers = (*part.paths, *(Path(file.path) for file in part.files))
             size = sum(sizes[each] for each in covers) or part.sample_bytes
             self._add(Item(part.name, None, part, "vendor", covers, size))
-        if only is None:
-            samples_only = any(part.file is None for part in parts)
-            other = f"does not contain the stream {self.stream!r}"
-            reason = SAMPLES if samples_only else NAME if self.stream is None else other
-            self.leave((*unit.members, *(part.file for part in found if part.file is not None)), sizes, reason)
+        if only is not None:
+            return
+        for part in found:
+            if not part.paths and part.content.read:
+                restored = f"restored as {part.content.restored}" if part.reader == "mtscomp" else NAME
+                self.leave(part.content.read, sizes, restored)
+        samples_only = any(not part.content.read for part in parts)
+        other = f"does not contain the stream {self.stream!r}"
+        reason = SAMPLES if samples_only else NAME if self.stream is None else other
+        self.leave((*unit.members, *(path for part in found for path in part.content.read)), sizes, reason)
+
+    def _fail(self, unit: Unit, sizes: dict[Path, int], failed: dict[Path, str]) -> None:
+        """Note why files of a unit are not recordings."""
+        for path, why in sorted(failed.items()):
+            self.errors += [why] if unit.sure else []
+            self.leave([path], sizes, f"cannot be read ({why})" if unit.sure else "not a recording", unit.sure)
 
     def leave(self, paths: Iterable[Path], sizes: dict[Path, int], reason: str, failed: bool = False) -> None:
         """Note that files are not stored, unless there is a reason already; what is covered is taken out at the end."""

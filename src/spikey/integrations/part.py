@@ -19,7 +19,7 @@ from spikey.recording.sample_map import Mapped, flat_of
 from spikey.recording.source import Source, open_file
 
 if TYPE_CHECKING:
-    from spikey.vendors.find import Converted
+    from spikey.vendors.mtscomp import Converted
 
 MOST_NAMED = 100  # files that are not stored, in the metadata
 
@@ -27,12 +27,15 @@ MOST_NAMED = 100  # files that are not stored, in the metadata
 class Content(Protocol):
     """Where samples come from.
 
-    paths: the files that the output restores from its samples; none where it restores only these. restored: the name of
-    the restored file, or the first one, below the input's folder; empty where it follows from the output's.
+    paths: the files that the output restores from its samples; none where it restores only these. read: the files that
+    are read, where they are known. restored: the name of the restored file, or the first one, below the input's folder;
+    empty where it follows from the output's.
     """
 
     @property
     def paths(self) -> tuple[Path, ...]: ...
+    @property
+    def read(self) -> tuple[Path, ...]: ...
     @property
     def restored(self) -> str: ...
     @property
@@ -46,13 +49,18 @@ class Content(Protocol):
 
 @dataclass(frozen=True)
 class Files:
-    """Files of which every byte is stored; names: below the input's folder."""
+    """Files of which every byte is stored. names: below the input's folder; restorable: whether they are the files'."""
 
     mapped: Mapped
     names: tuple[str, ...]
+    restorable: bool = True
 
     @property
     def paths(self) -> tuple[Path, ...]:
+        return self.read if self.restorable else ()
+
+    @property
+    def read(self) -> tuple[Path, ...]:
         return tuple(file.path for file in self.mapped.files)
 
     @property
@@ -95,6 +103,10 @@ class Decoded:
     converted: Converted
     name: str
     paths: tuple[Path, ...] = ()
+
+    @property
+    def read(self) -> tuple[Path, ...]:
+        return (self.converted.path, self.converted.beside)
 
     @property
     def restored(self) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import io
 import warnings
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,10 +58,13 @@ def open_unit(unit: Unit, path: Path) -> tuple[str, list[Opened]]:
         if name not in classes() and name != "saved":
             raise UsageError(f"there is no reader {name!r}; SpikeInterface has {', '.join(sorted(classes()))}")
         if name == "plexon2" and not any(PLEXON.glob("*.dll")):
-            failed.append(f"{name}: needs Plexon's library, which would be downloaded; export the recording as .plx or NWB")
+            failed.append(
+                f"{name}: needs Plexon's library, which would be downloaded; export the recording as .plx or NWB"
+            )
             continue
         try:
-            with warnings.catch_warnings(record=True) as caught, patched_neo(only):
+            silent = redirect_stdout(io.StringIO())  # some readers print
+            with warnings.catch_warnings(record=True) as caught, patched_neo(only), silent:
                 found = list(_blocks_of(name, path))
         except Exception as error:  # each reader has its own kinds
             failed.append(f"{name}: {' '.join(str(error).split())[:300] or type(error).__name__}")
@@ -76,8 +80,9 @@ def open_unit(unit: Unit, path: Path) -> tuple[str, list[Opened]]:
 def _blocks_of(reader: str, path: Path) -> Iterator[Opened]:
     """All blocks."""
     each = classes().get(reader)
-    several = each is not None and "block_index" in inspect.signature(each.__init__).parameters
-    count = int(each.get_num_blocks(path)) if several and reader not in ("maxwell",) else 1
+    count = 1  # of Maxwell's there is only one, and asking would download a library
+    if each is not None and reader != "maxwell" and "block_index" in inspect.signature(each.__init__).parameters:
+        count = int(each.get_num_blocks(path))
     for block in range(count):
         yield Opened(block, _streams(reader, path, block))
 

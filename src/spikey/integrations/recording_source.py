@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from typing import Self
 
 import numpy as np
 from spikeinterface.core import BaseRecording
@@ -52,3 +53,9 @@ class RecordingSource:
         return iter(())
 
     tail_chunks = head_chunks
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is open that is this object's to close."""

@@ -13,9 +13,10 @@ from spikey.container.extra import MOST_FILES, SideFile, safe_name
 
 if TYPE_CHECKING:
     from spikey.integrations.discovery import Unit
-    from spikey.integrations.vendor_parts import Part
+    from spikey.integrations.part import Part
 
 LARGEST_BESIDE = 1 << 24  # bytes of a side file that only its name connects with the recording
+KNOWN = (".nev", ".ccf", ".sif", ".meta", ".vhdr", ".vmrk", ".xml", ".set")  # such of any size
 Chosen = Callable[["Part"], bool]
 
 
@@ -24,16 +25,16 @@ def with_side_files(
 ) -> list[Part]:
     """The chosen parts of a unit, each with the side files that are stored with it and the sizes of all that is read.
 
-    In a folder of Open Ephys, of SpikeInterface or of Intan (one file per signal) the whole folder belongs to the
-    recording; elsewhere files of the same name with another ending do, up to 16 MiB each. A file that several parts
-    share goes with the first that is chosen, one that lies nearest to another part with that.
+    Below a folder that belongs to the recording as a whole every file does; elsewhere files of the same name with
+    another ending do, up to 16 MiB each. A file that several parts share goes with the first that is chosen, one that
+    lies nearest to another part with that.
     sizes: in bytes, of the files that may be side files or are read.
     """
-    flat = [part for part in parts if part.file is not None]
-    files: dict[int, list[SideFile]] = {id(part): [] for part in flat}
-    recordings = {part.file for part in flat}
+    whole = [part for part in parts if part.content.restored]
+    files: dict[int, list[SideFile]] = {id(part): [] for part in whole}
+    recordings = {path for part in whole for path in part.content.read}
     for path in sorted(sizes):
-        owner = None if path in recordings else _owner(path, flat, unit, sizes[path], chosen)
+        owner = None if path in recordings else _owner(path, whole, unit, sizes[path], chosen)
         if owner is not None and len(files[id(owner)]) < MOST_FILES:
             try:
                 name = safe_name(path.relative_to(root).as_posix())
@@ -42,22 +43,24 @@ def with_side_files(
             files[id(owner)].append(SideFile(name, os.fspath(path), sizes[path]))
     found = []
     for part in filter(chosen, parts):
-        read = unit.members if part.file is None else (part.file,)
+        read = part.content.read or unit.members
         read_sizes = tuple((path, sizes[path]) for path in read if path in sizes)
         found.append(replace(part, files=tuple(files.get(id(part), ())), sizes=read_sizes))
     return found
 
 
-def _owner(path: Path, flat: list[Part], unit: Unit, size: int, chosen: Chosen) -> Part | None:
+def _owner(path: Path, parts: list[Part], unit: Unit, size: int, chosen: Chosen) -> Part | None:
     """The part that a file is stored with, if any."""
+    places = [(part, part.content.read[0]) for part in parts if part.content.read]
     if unit.homes:
         if path not in unit.members and not set(unit.homes).intersection(path.parents):
             return None
-        near = {id(part): _shared(path, part.file) for part in flat if part.file is not None}
-        most = max(near.values(), default=0)
-        nearest = [part for part in flat if near[id(part)] == most]
-    elif size <= LARGEST_BESIDE or path in unit.members:
-        nearest = [p for p in flat if p.file and (p.file.parent, p.file.stem) == (path.parent, path.stem)]
+        near = [(_shared(path, place), part) for part, place in places]
+        most = max((shared for shared, _ in near), default=0)
+        nearest = [part for shared, part in near if shared == most]
+    elif size <= LARGEST_BESIDE or path in unit.members or path.suffix.lower() in KNOWN:
+        nearest = [part for part, place in places if (place.parent, place.stem) == (path.parent, path.stem)]
+        nearest = nearest or [part for part, _ in places if path in unit.members]
     else:
         return None
     return next(filter(chosen, nearest), nearest[0] if nearest else None)

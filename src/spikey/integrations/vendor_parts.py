@@ -6,7 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import spikeinterface.core as si
@@ -27,6 +27,7 @@ class Traces:
     recording: si.BaseRecording
     segment: int
     paths: tuple[Path, ...] = ()
+    read: tuple[Path, ...] = ()
     restored: str = ""
     file_map: None = None
 
@@ -69,7 +70,8 @@ def _parts(unit: Unit, root: Path) -> Iterator[Part]:
         if flat is not None:
             place = os.fspath(flat[0].files[0].path)
             if uses[place] == 1 and place in members and has_safe_name(members[place], root):
-                once[key] = (*flat, members[place])
+                found = replace(flat[0].files[0], path=members[place])
+                once[key] = replace(flat[0], files=(found,)), flat[1], members[place]
     for block, seg, each in segments:
         grouped: dict[Path, list[Stream]] = {}
         for name, recording in each.streams.items():

@@ -26,6 +26,7 @@ def take_inventory(
     reader: str | None = None,
     complete: bool = False,
     exclude: Collection[Path] = (),
+    among: Collection[Path] | None = None,
 ) -> Inventory:
     """Decide what becomes of a file, or of everything in a folder; nothing is written.
 
@@ -41,6 +42,8 @@ def take_inventory(
         Whether derived files and all others are stored as well.
     exclude : collection of Path
         Files and folders that are not part of the input, such as the outputs.
+    among : collection of Path, optional
+        The only files of a folder that are part of the input; all of them if None.
 
     Returns
     -------
@@ -59,7 +62,8 @@ def take_inventory(
         raise DataError(f"{path} does not exist")
     builder = InventoryBuilder(path if path.is_dir() else path.parent, stream)
     if path.is_dir():
-        _add_folder(path, tree_of(path, exclude), builder, raw, reader, complete)
+        tree = tree_of(path, exclude)
+        _add_folder(path, tree if among is None else tree.only(among), builder, raw, reader, complete)
     else:
         _add_file(path, builder, raw, reader, complete)
     return builder.build(path)
@@ -83,9 +87,11 @@ def _add_folder(
     folders: dict[Path, list[Path]] = {}
     for file in free:
         folders.setdefault(file.parent, []).append(file)
+    homes = {home: unit for unit in units for home in unit.homes}
     for unit in units:
         near = {file.parent for file in unit.members}
         near |= {each for each in folders for home in unit.homes if each.is_relative_to(home)}
+        near = {each for each in near if _home_of(each, homes) in (None, unit)}
         sizes = {file: free[file] for each in near for file in folders.get(each, ()) if file not in builder.covered}
         builder.add_unit(unit, sizes | {file: tree.files[file] for file in unit.members})
     if builder.stream is None:
@@ -106,6 +112,11 @@ def _add_folder(
         builder.leave([file], {file: size}, "compressed already")
     for file, (size, why) in tree.others.items():
         builder.leave([file], {file: size}, why)
+
+
+def _home_of(folder: Path, homes: dict[Path, Unit]) -> Unit | None:
+    """The unit that everything in a folder belongs to, the innermost of several."""
+    return next((homes[each] for each in (folder, *folder.parents) if each in homes), None)
 
 
 def _add_file(path: Path, builder: InventoryBuilder, raw: bool, reader: str | None, complete: bool) -> None:

@@ -37,6 +37,15 @@ class Tree:
     own: dict[Path, int] = field(default_factory=dict)
     others: dict[Path, tuple[int, str]] = field(default_factory=dict)
 
+    def only(self, wanted: Collection[Path]) -> Tree:
+        """Of these files."""
+        among = set(wanted)
+        files = {path: size for path, size in self.files.items() if path in among}
+        derived = {path: found for path, found in self.derived.items() if path in among}
+        own = {path: size for path, size in self.own.items() if path in among}
+        others = {path: found for path, found in self.others.items() if path in among}
+        return Tree(files, derived, own, others)
+
 
 def tree_of(root: Path, exclude: Collection[Path] = ()) -> Tree:
     """Walk a folder without following links; what is in `exclude`, or in a folder of it, is not looked at."""
