@@ -20,6 +20,7 @@ from spikey.vendors.parsed import flat_runs, layout_of, leftover, mapped
 READER = "blackrock"
 TICKS = 30_000  # a second, in specification 2.1
 MOST_FORMS = 1 << 16  # changes of the packets' length
+SOON = 1 << 26  # ticks until the packet after an empty one, where its end does not show that it is one
 LONG = 1 << 16  # bytes of a packet that are too many for it to be one of many
 AT_ONCE = 1 << 22  # bytes of packets of one form that are compared at once
 
@@ -64,7 +65,7 @@ class _Packets:
                 raise DataError(f"has packets of more than {MOST_FORMS:,} different lengths")
             data = at + self._head
             whole = (size - data) // frame_bytes
-            unfinished = frames > whole or (not frames and not self._whole(data))
+            unfinished = frames > whole or (not frames and not self._empty(at))
             if unfinished:
                 frames = whole
             record = self._head + frames * frame_bytes
@@ -85,15 +86,23 @@ class _Packets:
 
     def _frames(self, at: int) -> int | None:
         """The number of frames of a packet; None where there is no packet."""
+        found = self._header(at)
+        return found[1] if found else None
+
+    def _header(self, at: int) -> tuple[int, int] | None:
+        """Timestamp and number of frames of a packet; None where there is no packet."""
         if at + self._head > self._file.size:
             return None
-        head = self._file.at(at, self._head)
-        return int(struct.unpack_from("<I", head, 1 + self._stamp)[0]) if head[0] == 1 else None
+        flag, stamp, frames = struct.unpack("<BQI" if self._stamp == 8 else "<BII", self._file.at(at, self._head))
+        return (stamp, frames) if flag == 1 else None
 
-    def _whole(self, at: int) -> bool:
-        """Whether there is a packet with frames, all of which are in the file."""
-        frames = self._frames(at)
-        return bool(frames) and at + self._head + (frames or 0) * self._layout.frame_bytes <= self._file.size
+    def _empty(self, at: int) -> bool:
+        """Whether a packet with a number of 0 has no frames, as another follows; otherwise it was not finished."""
+        this, after = self._header(at), self._header(at + self._head)
+        if not this or not after or not after[1]:
+            return False
+        end = at + 2 * self._head + after[1] * self._layout.frame_bytes
+        return end <= self._file.size or this[0] <= after[0] < this[0] + SOON
 
     def _alike(self, at: int, record: int) -> int:
         """How many packets of one length follow each other; 1 if they are long."""

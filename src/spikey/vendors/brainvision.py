@@ -80,18 +80,24 @@ def _recording(path: Path, values: dict[str, str]) -> Mapped:
     if orientation == "MULTIPLEXED":
         runs, notes = flat_runs(size, layout, head=head)
     elif orientation == "VECTORIZED":
-        runs, notes = _vectorized(size, layout, head)
+        runs, notes = _vectorized(size, layout, head, values.get("datapoints"))
     else:
         raise DataError("contains samples in an order that is neither MULTIPLEXED nor VECTORIZED")
     big_endian = values.get("usebigendianorder", "").upper() == "YES"
     return mapped(READER, layout, [MappedFile(path, runs)], big_endian=big_endian, notes=notes)
 
 
-def _vectorized(size: int, layout: Layout, head: int) -> tuple[Runs, tuple[str, ...]]:
+def _vectorized(size: int, layout: Layout, head: int, points: str | None) -> tuple[Runs, tuple[str, ...]]:
     """All samples of a channel follow each other, so that the file is one record."""
-    frames, left = divmod(max(size - head, 0), layout.frame_bytes)
-    if not frames:
+    there = max(size - head, 0)
+    frames, left = divmod(there, layout.frame_bytes)
+    if points:
+        frames = integer(points, "DataPoints in its .vhdr")
+        left = there - frames * layout.frame_bytes
+    if not there or not frames:
         raise DataError(EMPTY)
+    if left < 0 or (left and not points):
+        raise DataError("is cut short within the samples of a channel (VECTORIZED), so that the others' are missing")
     if size > LARGEST_RECORD:
         raise DataError(
             f"has its samples channel after channel (VECTORIZED) in more than {LARGEST_RECORD:,} bytes, "

@@ -25,8 +25,6 @@ ANNOTATIONS = ("EDF Annotations", "BDF Annotations")
 def parse_edf(path: Path) -> Mapped:
     """The recording of a `.edf` or `.bdf`."""
     with Bounded(path) as file:
-        if not file.size:
-            raise DataError(EMPTY)
         mark = file.first(8)
         if mark not in (b"0       ", b"\xffBIOSEMI"):
             raise DataError("does not begin with the mark of an EDF or BDF file")

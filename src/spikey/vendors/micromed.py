@@ -7,7 +7,7 @@ from pathlib import Path
 from spikey.base.errors import DataError
 from spikey.recording.sample_map import Mapped, MappedFile
 from spikey.vendors.bounded import Bounded
-from spikey.vendors.parsed import EMPTY, flat_runs, layout_of, mapped
+from spikey.vendors.parsed import flat_runs, layout_of, mapped
 
 READER = "micromed"
 FIELDS_AT, VERSION_AT, ORDER_AT, LABELS_AT = 138, 175, 184, 200
@@ -19,8 +19,6 @@ LABEL_BYTES, FACTOR_AT = 128, 44  # of a channel's label, and where in it the fa
 def parse_trc(path: Path) -> Mapped:
     """The recording of a `.TRC`."""
     with Bounded(path) as file:
-        if not file.size:
-            raise DataError(EMPTY)
         head, channels, _, slowest, itemsize = file.unpack("<IHHHH", FIELDS_AT)
         (version,) = file.unpack("<B", VERSION_AT)
         if version not in VERSIONS:
