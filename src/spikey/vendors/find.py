@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from spikey.vendors import mtscomp, open_ephys_binary, spikeglx
+from spikey.vendors import (
+    blackrock,
+    brainvision,
+    edf,
+    intan_folder,
+    micromed,
+    mtscomp,
+    neuralynx,
+    open_ephys_binary,
+    open_ephys_legacy,
+    spikeglx,
+)
 from spikey.vendors.parsed import Parsed as Parsed
 from spikey.vendors.parsed import each
 
@@ -33,12 +45,31 @@ def find(reader: str, place: Path, members: Sequence[Path]) -> Parsed | None:
     return parser(tuple(dict.fromkeys(members))) if parser is not None else None
 
 
+def _blackrock(members: Sequence[Path]) -> Parsed:
+    return each((p for p in members if re.fullmatch(r"\.ns[1-9]", p.suffix.lower())), blackrock.parse_nsx)
+
+
+def _edf(members: Sequence[Path]) -> Parsed:
+    return each((p for p in members if p.suffix.lower() in (".edf", ".bdf", ".rec")), edf.parse_edf)
+
+
+def _micromed(members: Sequence[Path]) -> Parsed:
+    return each((p for p in members if p.suffix.lower() == ".trc"), micromed.parse_trc)
+
+
 def _mtscomp(members: Sequence[Path]) -> Parsed:
     return each((p for p in members if p.suffix == ".cbin"), partial(mtscomp.parse_cbin, members=members))
 
 
 PARSERS: dict[str, Callable[[Sequence[Path]], Parsed]] = {
     "spikeglx": spikeglx.parse,
+    "neuralynx": neuralynx.parse,
     "openephysbinary": open_ephys_binary.parse,
+    "openephyslegacy": open_ephys_legacy.parse,
+    "blackrock": _blackrock,
+    "intan": intan_folder.parse,
+    "brainvision": brainvision.parse,
+    "edf": _edf,
+    "micromed": _micromed,
     "mtscomp": _mtscomp,
 }

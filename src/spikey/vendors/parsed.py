@@ -10,6 +10,7 @@ from pathlib import Path
 from spikey.base.errors import DataError, UsageError
 from spikey.recording.layout import Layout
 from spikey.recording.sample_map import LARGEST_RECORD, Mapped, MappedFile, Runs, flat
+from spikey.vendors.bounded import file_size
 from spikey.vendors.mtscomp import Converted
 
 EMPTY = "contains no samples"
@@ -34,6 +35,8 @@ def each(paths: Iterable[Path], parse: Callable[[Path], Recording]) -> Parsed:
     failed: dict[Path, str] = {}
     for path in paths:
         with reasons(failed, path):
+            if not file_size(path):
+                raise DataError(EMPTY)
             found.append(parse(path))
     return Parsed(tuple(found), failed)
 

@@ -25,7 +25,7 @@ def parse(members: Sequence[Path]) -> Parsed:
 
 def parse_pair(path: Path) -> Mapped:
     """The recording of a `.bin` with its `.meta` beside it."""
-    values = {}
+    values: dict[str, str] = {}
     for line in text_of(path.with_suffix(".meta")).splitlines():
         key, _, value = line.partition("=")
         values.setdefault(key.strip(), value.strip())
