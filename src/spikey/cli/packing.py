@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,7 +82,26 @@ def plan(
         if complete and left:
             raise UsageError(f"{text}: could not be restored file for file: {listed(left)}; nothing was done")
         found.outputs += _outputs(arguments, text, taken)
-    _check(found, arguments)
+    _check(found)
+    folder = arguments.output if arguments.folder else None
+    if folder is not None and os.path.exists(folder) and not os.path.isdir(folder):
+        raise UsageError(f"{folder}: is a file; several outputs need a folder")
+    return found
+
+
+def plan_below(place: Path, home: Path, *, complete: bool, exclude: Collection[Path] = ()) -> Plan:
+    """The outputs of one folder or file, below the folder `home`. With `complete`, what could not be restored file for
+    file is in the plan's `unstored`, and is not refused.
+
+    exclude: files and folders that are not part of the input.
+    """
+    from spikey.integrations.vendors import take_inventory
+
+    taken = take_inventory(place, complete=complete, exclude=exclude)
+    beside = Arguments((str(place),), str(home), folder=True)
+    left = [each for each in taken.unstored if not _is_output(each.path, beside)]
+    found = Plan(_outputs_below(home, taken, place.is_dir()), left, [(str(place), taken)])
+    _check(found)
     return found
 
 
@@ -110,9 +129,14 @@ def _outputs(arguments: Arguments, text: str, taken: Inventory) -> list[Planned]
     home = Path(text) if is_folder else Path(text).parent
     if arguments.output is not None:
         home = Path(arguments.output, Path(os.path.abspath(text)).name) if is_folder else Path(arguments.output)
-    shared = Counter(_place(item) for item in items)
+    return _outputs_below(home, taken, is_folder)
+
+
+def _outputs_below(home: Path, taken: Inventory, is_folder: bool) -> list[Planned]:
+    """An output for each item of a folder, or of a file, below the folder `home`."""
+    shared = Counter(_place(item) for item in taken.items)
     planned = []
-    for item in items:
+    for item in taken.items:
         below = _place(item, whole=shared[_place(item)] > 1)
         place = str(home / (below if is_folder else below.name))
         planned.append(Planned(item, taken.root, place, _stored(item, place)))
@@ -142,8 +166,8 @@ def _stored(item: Item, target: str) -> str:
     return name
 
 
-def _check(found: Plan, arguments: Arguments) -> None:
-    """Raise UsageError where outputs meet each other or an input, and make their folders."""
+def _check(found: Plan) -> None:
+    """Raise UsageError where outputs meet each other or an input."""
     _separate(found)
     taken: dict[str, Planned] = {}
     inputs = tuple(found.inputs())
@@ -154,9 +178,6 @@ def _check(found: Plan, arguments: Arguments) -> None:
             raise UsageError(f"{one} and {two} would both be written to {each.target}; give them different folders")
         if is_input(each.target, inputs):
             raise UsageError(f"{each.target}: would be read and written at once; name another output")
-    folder = arguments.output if arguments.folder else None
-    if folder is not None and os.path.exists(folder) and not os.path.isdir(folder):
-        raise UsageError(f"{folder}: is a file; several outputs need a folder")
 
 
 def _separate(found: Plan) -> None:
@@ -168,10 +189,8 @@ def _separate(found: Plan) -> None:
             found.outputs[number] = each._replace(target=target, name=_stored(each.item, target))
 
 
-def make_folders(found: Plan, arguments: Arguments) -> None:
-    """Make the folders of all outputs; that of one that was named as a file must exist."""
-    if arguments.output is not None and not arguments.folder:
-        return
+def make_folders(found: Plan) -> None:
+    """Make the folders of all outputs."""
     for folder in {Path(each.target).parent for each in found.outputs if not is_special(each.target)}:
         make_folder(folder)
 
