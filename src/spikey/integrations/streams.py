@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,7 +36,8 @@ def with_streams(parts: list[Part], unit: Unit) -> list[Part]:
             why = why or str(error)
             continue
         for block in opened:
-            _assign(block, found)
+            with redirect_stdout(io.StringIO()):  # some readers print
+                _assign(block, found)
         if each is unit:
             break
     lacking = f"channel names and gains are not stored, as SpikeInterface cannot read them ({why})" if why else ""
