@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from spikey.integrations.part import Part
 
 MISSING = f"needs SpikeInterface: {install('spikeinterface')}"
+UNDESCRIBED = f"names, gains and positions of channels are not described, which {MISSING}"
 SAMPLES = "only its samples are stored"
 NAME = "cannot be restored under its name on every system"
 
@@ -103,7 +104,7 @@ class InventoryBuilder:
 
             parts = with_streams(parts, unit)
         except ImportError:
-            pass  # the files are restored without what SpikeInterface would add
+            parts[0] = replace(parts[0], notes=(*parts[0].notes, UNDESCRIBED))
         if unit.homes and self.stream is None:  # everything there is stored, be it a recording or not
             kept = [f"{path.name} {_stored_as_is(why)}" for path, why in sorted(failed.items())]
             parts[0] = replace(parts[0], notes=(*parts[0].notes, *kept))

@@ -52,15 +52,15 @@ def with_side_files(
 def _owner(path: Path, parts: list[Part], unit: Unit, size: int, chosen: Chosen) -> Part | None:
     """The part that a file is stored with, if any."""
     places = [(part, part.content.read[0]) for part in parts if part.content.read]
+    named = [part for part, place in places if (place.parent, place.stem) == (path.parent, path.stem)]
     if unit.homes:
         if path not in unit.members and not set(unit.homes).intersection(path.parents):
             return None
         near = [(_shared(path, place), part) for part, place in places]
         most = max((shared for shared, _ in near), default=0)
-        nearest = [part for shared, part in near if shared == most]
+        nearest = named or [part for shared, part in near if shared == most]
     elif size <= LARGEST_BESIDE or path in unit.members or path.suffix.lower() in KNOWN:
-        nearest = [part for part, place in places if (place.parent, place.stem) == (path.parent, path.stem)]
-        nearest = nearest or [part for part, _ in places if path in unit.members]
+        nearest = named or [part for part, _ in places if path in unit.members]
     else:
         return None
     return next(filter(chosen, nearest), nearest[0] if nearest else None)
