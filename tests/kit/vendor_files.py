@@ -26,9 +26,14 @@ def neuralynx(
     """`.ncs` of Cheetah, of channels 8 to 10 and so on, so that the order of names matters."""
     samples = noise(512 * records, channels, seed=start)
     text = "######## Neuralynx Data File Header\r\n## File Name D:\\Daten\\Versuch µ\\CSC.ncs\r\n\r\n-FileType NCS\r\n"
+    text += (
+        '-TimeCreated 2017/02/16 17:56:04\r\n-TimeClosed 2017/02/16 18:01:18\r\n-ApplicationName Cheetah "5.7.4"\r\n'
+    )
     text += f"-SamplingFrequency {rate}\r\n-ADBitVolts 0.000000061\r\n-DspFilterDelay_µs 484\r\n"
     for c in range(channels):
-        data = text.encode("latin-1").ljust(1 << 14, b"\0") if headers else b""
+        data = text.encode("latin-1")
+        data += f"-AcqEntName CSC{c + 8}\r\n-ADChannel {c}\r\n-InputRange 1000\r\n".encode()
+        data = data.ljust(1 << 14, b"\0") if headers else b""
         for r in range(records):
             valid = 512 if r < records - 1 else 100
             data += struct.pack("<QIII", start + r * 16000, c, int(rate), valid)
@@ -51,7 +56,11 @@ def open_ephys_legacy(
     text = "header.format = 'Open Ephys Data Format'; \nheader.version = 0.4; \nheader.header_bytes = 1024;\n"
     text += f"header.channelType = 'Continuous';\nheader.sampleRate = 30000;\nheader.blockLength = {length};\n"
     for c, name in enumerate(names):
-        data = (text + f"header.channel = '{name}';\nheader.bitVolts = 0.195;\n").encode().ljust(1024)
+        data = (
+            (text + f"header.channel = '{name}';\nheader.date_created = '1';\nheader.bitVolts = 0.195;\n")
+            .encode()
+            .ljust(1024)
+        )
         for r, start in enumerate(starts):
             data += struct.pack("<qHH", start, length, r // 2)
             data += samples[length * r : length * r + length, c].astype(">i2").tobytes() + MARKER
@@ -66,6 +75,7 @@ def blackrock(
     spec: tuple[int, int] = (2, 3),
     unfinished: int | None = None,
     after: bytes = b"",
+    resolution: int = 30000,
 ) -> np.ndarray:
     """A `.nsX` of the given packets; `unfinished`: the number that is in the last packet's header instead."""
     frames = sum(packets)
@@ -78,7 +88,7 @@ def blackrock(
         return samples
     mark, stamp = (b"BRSMPGRP", "Q") if spec[0] >= 3 else (b"NEURALCD", "I")
     size = 314 + 66 * channels
-    data = struct.pack("<8sBBI16s256sII", mark, *spec, size, b"raw", b"made for a test", 3, 30000)
+    data = struct.pack("<8sBBI16s256sII", mark, *spec, size, b"raw", b"made for a test", 3, resolution)
     data += struct.pack("<8HI", 2024, 3, 0, 15, 12, 30, 0, 0, channels)
     for c in range(channels):
         data += struct.pack(
@@ -88,7 +98,8 @@ def blackrock(
     at = 0
     for number, count in enumerate(packets):
         listed = unfinished if unfinished is not None and number == len(packets) - 1 else count
-        data += struct.pack(f"<B{stamp}I", 1, 1000 * number, listed) + samples[at : at + count].astype("<i2").tobytes()
+        time = (3 * at + 1000 * number * (count != 1)) * (resolution // 30000)
+        data += struct.pack(f"<B{stamp}I", 1, time, listed) + samples[at : at + count].astype("<i2").tobytes()
         at += count
     path.write_bytes(data + after)
     return samples
@@ -270,7 +281,7 @@ FORMS: dict[str, tuple[str, Callable[[Path], Made]]] = {
     "blackrock 2.1": ("blackrock", _in("a.ns2", blackrock, packets=(300,), spec=(2, 1))),
     "blackrock 2.3": ("blackrock", _in("a.ns5", blackrock)),
     "blackrock 3.0": ("blackrock", _in("a.ns6", blackrock, spec=(3, 0))),
-    "blackrock ptp": ("blackrock", _in("a.ns6", blackrock, spec=(3, 0), packets=(1,) * 250)),
+    "blackrock ptp": ("blackrock", _in("a.ns6", blackrock, spec=(3, 0), packets=(1,) * 250, resolution=10**9)),
     "intan rhd": ("intan", _in("a.rhd", intan_single)),
     "intan rhd 1.0": ("intan", _in("a.rhd", intan_single, version=(1, 0))),
     "intan rhs": ("intan", _in("a.rhs", intan_single, stim=True)),

@@ -82,7 +82,7 @@ def intan_single(
 
 def intan_signals(folder: Path, frames: int = 300, stim: bool = False) -> list[np.ndarray]:
     """One file per signal; returns their samples in the order of the files' names."""
-    (folder / ("info.rhs" if stim else "info.rhd")).write_bytes(intan_header(stim=stim))
+    (folder / ("info.rhs" if stim else "info.rhd")).write_bytes(intan_header(stim=stim, temperatures=0))
     np.arange(frames, dtype="<i4").tofile(folder / "time.dat")
     files = dict(STIM if stim else SIGNALS)
     files |= {"stim": files["amplifier"], "dcamplifier": files["amplifier"]} if stim else {}
@@ -96,7 +96,7 @@ def intan_signals(folder: Path, frames: int = 300, stim: bool = False) -> list[n
 
 def intan_channels(folder: Path, frames: int = 300) -> list[np.ndarray]:
     """One file per channel; returns the samples of each kind, the kinds in the order of the files' names."""
-    (folder / "info.rhd").write_bytes(intan_header())
+    (folder / "info.rhd").write_bytes(intan_header(temperatures=0))
     np.arange(frames, dtype="<i4").tofile(folder / "time.dat")
     made = []
     for seed, (kind, names) in enumerate(

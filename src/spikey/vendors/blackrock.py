@@ -18,7 +18,7 @@ from spikey.vendors.bounded import Bounded
 from spikey.vendors.parsed import flat_runs, layout_of, leftover, mapped
 
 READER = "blackrock"
-TICKS = 30_000  # a second, in specification 2.1
+TICKS = 30_000  # of a second, in which periods are counted, whatever the resolution of timestamps is
 MOST_FORMS = 1 << 16  # changes of the packets' length
 SOON = 1 << 26  # ticks until the packet after an empty one, where its end does not show that it is one
 LONG = 1 << 16  # bytes of a packet that are too many for it to be one of many
@@ -38,9 +38,9 @@ def parse_nsx(path: Path) -> Mapped:
         if mark not in (b"NEURALCD", b"BRSMPGRP"):
             raise DataError("does not begin with the mark of a Blackrock file")
         major, _, head = file.unpack("<BBI", 8)
-        period, resolution = file.unpack("<II", 286)
+        (period,) = file.unpack("<I", 286)
         (channels,) = file.unpack("<I", 310)
-        layout = layout_of(channels, resolution / period if period else 0.0, "int16")
+        layout = layout_of(channels, TICKS / period if period else 0.0, "int16")
         if not 314 <= head <= file.size:
             raise DataError("ends within its header")
         found, notes = _Packets(file, layout, 8 if major >= 3 else 4).runs(head)
