@@ -100,7 +100,8 @@ def look_again(run: Run, folder: Path, exclude: Collection[Path] = ()) -> Run:
 
 
 def _everything(tree: Tree) -> list[Path]:
-    return [*tree.files, *tree.derived, *tree.others]
+    """Of a tree, but for what Spikey wrote or is writing."""
+    return [*tree.files, *tree.derived, *(path for path in tree.others if not is_tmp_name(path.name))]
 
 
 def _home_of(path: Path, homes: Collection[Path]) -> Path | None:
