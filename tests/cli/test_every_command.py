@@ -40,6 +40,7 @@ CALLS: dict[str, list[str] | None] = {
     "compress": ["{a}", "{o}.spky"],
     "decompress": ["{p}", "{o}.wav"],
     "convert": ["{p}", "{o}.spky"],
+    "watch": None,  # outputs of existing names: tests/cli/test_watch.py
     "info": None,
     "verify": None,
     "repair": ["{g}", "--output", "{o}.spky"],

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from spikey.base import forks
 
 
 def try_lock(handle: int) -> bool | None:
@@ -26,3 +31,59 @@ def unlock(handle: int) -> None:
         import fcntl
 
         fcntl.flock(handle, fcntl.LOCK_UN)
+
+
+@contextmanager
+def lock_file(path: str | os.PathLike[str]) -> Iterator[bool | None]:
+    """Hold a lock file, which is removed in the end: whether that was possible, False where another process holds it,
+    None where nobody can lock it. OSError where it cannot be made.
+    """
+    handle, locked = _locked(path)
+    if handle is None:
+        yield False
+        return
+    held = _Held(handle)
+    forks.watch(held)
+    try:
+        yield locked
+    finally:
+        if held.handle is not None:
+            if sys.platform != "win32":
+                with suppress(OSError):
+                    os.unlink(path)
+                unlock(handle)
+            os.close(handle)
+
+
+class _Held:
+    """The descriptor of a lock file; a forked child closes it, as the lock would last until the child ended."""
+
+    def __init__(self, handle: int):
+        self.handle: int | None = handle
+
+    def forked(self) -> None:
+        """Let go of it in the child."""
+        if self.handle is not None:
+            os.close(self.handle)
+            self.handle = None
+
+
+def _locked(path: str | os.PathLike[str]) -> tuple[int | None, bool | None]:
+    """The descriptor of a lock file and what `try_lock` gives; no descriptor where another process holds it."""
+    while True:
+        if sys.platform == "win32":
+            try:
+                with suppress(FileNotFoundError):
+                    os.unlink(path)  # fails while another process has it open
+                return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL), True
+            except (PermissionError, FileExistsError):
+                return None, False
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        locked = try_lock(handle)
+        with suppress(FileNotFoundError):
+            if locked is False:
+                os.close(handle)
+                return None, False
+            if os.path.samestat(os.fstat(handle), os.stat(path)):  # not removed meanwhile by who held it before
+                return handle, locked
+        os.close(handle)

@@ -39,6 +39,7 @@ from spikey.cli import (
     topology,
     train,
     verify,
+    watch,
 )
 from spikey.cli.messages import say
 from spikey.cli.options import Command
@@ -84,6 +85,7 @@ for command in (
     compress,
     decompress,
     convert,
+    watch,
     info,
     verify,
     repair,

@@ -20,12 +20,19 @@ if TYPE_CHECKING:
 
 
 def compress_plan(
-    found: Plan, settings: Settings, *, force: bool = False, skip_existing: bool = False, alone: bool = False
+    found: Plan,
+    settings: Settings,
+    *,
+    force: bool = False,
+    skip_existing: bool = False,
+    renew: bool = False,
+    alone: bool = False,
 ) -> Run:
     """Compress all that is planned, by `settings.jobs` threads; what fails is named, counted, and in the result.
 
     force: whether outputs that exist are replaced. skip_existing: whether those that restore their input are taken as
-    done. alone: whether there is one output only, whose failure is raised.
+    done, renew: and those replaced that restore some of its files and nothing else. alone: whether there is one output
+    only, whose failure is raised.
     """
     threads = settings.jobs
     each = replace(settings, jobs=threads if len(found.outputs) == 1 else 1)
@@ -35,8 +42,11 @@ def compress_plan(
     def task(planned: Planned) -> Task:
         def do(progress: Progress) -> Outcome:
             if not force and is_taken(planned.target):
-                if skip_existing and (same := _same(planned, each.jobs)) is not None:
+                same = _same(planned, each.jobs) if skip_existing else None
+                if same is not None and _restores_all(planned, same):
                     return same
+                if same is not None and renew:
+                    return _pack(planned, each, progress, force=True)
                 other = ", and does not restore this input" if skip_existing else ""
                 raise OutputExistsError(planned.target, other)
             return _pack(planned, each, progress, force)
@@ -98,7 +108,7 @@ def _pack(planned: Planned, settings: Settings, progress: Progress, force: bool)
 
 
 def _same(planned: Planned, jobs: int) -> Outcome | None:
-    """The outcome where the output was made from this input: same modification time, same bytes when restored.
+    """The outcome where the output was made from this input: same modification time, same bytes of what it restores.
 
     Where only samples are stored, no file can be compared: the size must be the same, and every checksum right.
     """
@@ -117,3 +127,18 @@ def _same(planned: Planned, jobs: int) -> Outcome | None:
     if not same_file_time(original, planned.target):
         return None
     return matches(planned.target, original, planned.root if planned.item.part is not None else None, jobs)
+
+
+def _restores_all(planned: Planned, same: Outcome) -> bool:
+    """Whether an output restores all files of an input, where what it restores has been compared with them."""
+    from spikey.container.reader import Reader
+
+    item = planned.item
+    if not item.covers:
+        return True
+    if same.original != item.size:
+        return False
+    if empty := [path for path in item.covers[1:] if not path.stat().st_size]:
+        with Reader(planned.target) as reader:
+            return all(path.relative_to(planned.root).as_posix() in reader.files for path in empty)
+    return True
