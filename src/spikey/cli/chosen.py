@@ -17,6 +17,9 @@ def summarise(facts: dict[str, Any]) -> None:
     >>> facts
     {'groups': '1, of 3 channels: 2 0 1', 'orders': '16 (2 channels), 8 (1)', 'references': '1 (2 channels), 0 (1)'}
     """
+    files = facts.get("restored_files")
+    if isinstance(files, list) and len(files) > 1:
+        facts["restored_files"] = f"{len(files):,}: {files[0]} to {files[-1]}"
     groups = facts.get("groups")
     if isinstance(groups, list):
         facts["groups"] = _groups(groups)

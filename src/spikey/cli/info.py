@@ -150,6 +150,8 @@ def describe(path: str | Path, check: bool = False) -> dict[str, Any]:
             facts["lossy"] = reader.lossy.facts()
         if reader.corrects:
             facts["corrects"] = reader.corrects.hex()
+        if reader.file_map is not None:
+            facts["restored_files"] = list(reader.file_map.names)
         if reader.metadata:
             facts["source"] = reader.metadata.get("source")
             facts["streams"] = _streams(reader.metadata)

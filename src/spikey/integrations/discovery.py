@@ -92,7 +92,7 @@ def unit_of(path: Path) -> Unit | None:
     if path.name.lower() in ("info.rhd", "info.rhs"):
         return Unit(("intan",), path, (path,), (path.parent,))
     if path.suffix.lower() in FOLDERS and path.suffix.lower() in FOLDERS[path.suffix.lower()][1]:
-        return Unit((FOLDERS[path.suffix.lower()][0],), path, (path,))
+        return Unit((FOLDERS[path.suffix.lower()][0],), path.parent, (path,))
     endings = (".xml", ".set", *(ending for _, others in SETS.values() for ending in others))
     beside = [path, *(p for p in map(path.with_suffix, endings) if p != path and p.is_file())]
     searches = (_sets, _blackrock, _single, _guessed)

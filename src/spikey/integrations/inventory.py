@@ -157,6 +157,7 @@ class InventoryBuilder:
     def _fail(self, unit: Unit, sizes: dict[Path, int], failed: dict[Path, str]) -> None:
         """Note why files of a unit are not recordings."""
         for path, why in sorted(failed.items()):
+            why = why if why.startswith(unit.readers) else f"{unit.readers[0]}: {why}"
             self.errors += [why] if unit.sure else []
             self.leave([path], sizes, f"cannot be read ({why})" if unit.sure else "not a recording", unit.sure)
 
@@ -201,7 +202,7 @@ class InventoryBuilder:
             raise UsageError(f"{path}: has no stream {self.stream!r}; there are: {listed}")
         if MISSING in self.errors:
             raise UsageError(f"{path}: {MISSING}")
-        hint = "--reader names its format"
+        hint = "--reader names another format"
         if path.is_dir() and all(each.reason == "compressed already" for each in self.unstored.values()):
             raise DataError(f"{path}: contains only files that are compressed already")
         if path.suffix.lower() in RAW or any(each.suffix.lower() in RAW for each in self.unstored):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 import io
+import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,6 +39,18 @@ class Opened(NamedTuple):
         return max((recording.get_num_segments() for recording in self.streams.values()), default=0)
 
 
+@contextmanager
+def silent() -> Iterator[None]:
+    """While this lasts, what readers print and log is not shown."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)
+
+
 def classes() -> dict[str, Any]:
     """SpikeInterface's readers of recordings, by their short names."""
     found = {}
@@ -63,8 +76,7 @@ def open_unit(unit: Unit, path: Path) -> tuple[str, list[Opened]]:
             )
             continue
         try:
-            silent = redirect_stdout(io.StringIO())  # some readers print
-            with warnings.catch_warnings(record=True) as caught, patched_neo(only), silent:
+            with warnings.catch_warnings(record=True) as caught, patched_neo(only), silent():
                 found = list(_blocks_of(name, path))
         except Exception as error:  # each reader has its own kinds
             failed.append(f"{name}: {' '.join(str(error).split())[:300] or type(error).__name__}")

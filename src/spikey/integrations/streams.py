@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterator
-from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from spikey.base.errors import DataError, SpikeyError, UsageError
 from spikey.integrations.discovery import Unit
 from spikey.integrations.flat_file import COMPARED, described
 from spikey.integrations.part import Part, Stream
-from spikey.integrations.readers import Opened, open_unit
+from spikey.integrations.readers import Opened, open_unit, silent
 
 RATES = 1e-6  # by how much, relatively, two statements of one sampling rate may differ
 
@@ -36,7 +34,7 @@ def with_streams(parts: list[Part], unit: Unit) -> list[Part]:
             why = why or str(error)
             continue
         for block in opened:
-            with redirect_stdout(io.StringIO()):  # some readers print
+            with silent():
                 _assign(block, found)
         if each is unit:
             break
@@ -74,9 +72,9 @@ def _assign(opened: Opened, found: list[_Found]) -> None:
             elif segment == 0 and place is None:
                 hits = list(_hits(recording, found))
                 if len(hits) == 1:
-                    each, columns = hits[0]
+                    each, inside, columns = hits[0]
                     each.part = replace(each.part, block=opened.block)
-                    each.streams += (Stream(name, recording, columns),)
+                    each.streams += (Stream(name, inside, columns),)
 
 
 def _described(recording: BaseRecording, segment: int) -> tuple[str, tuple[int, ...]] | None:
@@ -88,8 +86,8 @@ def _described(recording: BaseRecording, segment: int) -> tuple[str, tuple[int, 
     return None if found is None else (found.path, found.columns)
 
 
-def _hits(recording: BaseRecording, found: list[_Found]) -> Iterator[tuple[_Found, tuple[int, ...]]]:
-    """The parts whose samples a recording has, with its columns."""
+def _hits(recording: BaseRecording, found: list[_Found]) -> Iterator[tuple[_Found, BaseRecording, tuple[int, ...]]]:
+    """The parts whose samples a recording has, with its columns; and the recording, or what of it is in the part."""
     frames = sum(recording.get_num_samples(segment) for segment in range(recording.get_num_segments()))
     last = recording.get_num_segments() - 1
     try:
@@ -111,9 +109,11 @@ def _hits(recording: BaseRecording, found: list[_Found]) -> Iterator[tuple[_Foun
                     theirs = np.vstack([begin, end])
         except SpikeyError:
             continue
-        columns = columns_of(ours, theirs)
-        if columns is not None:
-            yield each, columns
+        if (columns := columns_of(ours, theirs)) is not None:
+            yield each, recording, columns
+        elif (among := columns_of(theirs, ours)) is not None:
+            chosen = recording.select_channels(recording.channel_ids[list(among)])
+            yield each, chosen, tuple(range(len(among)))
 
 
 def columns_of(ours: np.ndarray, theirs: np.ndarray) -> tuple[int, ...] | None:
