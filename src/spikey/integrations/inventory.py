@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MISSING = f"needs SpikeInterface: {install('spikeinterface')}"
 UNDESCRIBED = f"names, gains and positions of channels are not described, which {MISSING}"
+RESTORED_AS = "its samples are stored, and restored as"
 SAMPLES = "only its samples are stored"
 NAME = "cannot be restored under its name on every system"
 
@@ -147,7 +148,7 @@ class InventoryBuilder:
             return
         for part in found:
             if not part.paths and part.content.read:
-                restored = f"restored as {part.content.restored}" if part.reader == "mtscomp" else NAME
+                restored = f"{RESTORED_AS} {part.content.restored}" if part.reader == "mtscomp" else NAME
                 self.leave(part.content.read, sizes, restored)
         samples_only = any(not part.content.read for part in parts)
         other = f"does not contain the stream {self.stream!r}"
@@ -170,7 +171,7 @@ class InventoryBuilder:
     def add_rest(self) -> None:
         """Files that are not stored so far, each by itself; but for those of which the samples are stored."""
         for each in self.unstored.values():
-            if each.path not in self.covered and each.reason != SAMPLES:
+            if each.path not in self.covered and not each.reason.startswith((SAMPLES, RESTORED_AS)):
                 self.add_file(each.path, each.size, "bytes")
 
     def _add(self, item: Item) -> None:
