@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kit.mapped import check_mapped, samples_of
+from kit.mapped import samples_of
+from kit.parsing import mapped_in
 from kit.paths import DATA
 from kit.vendor_files import blackrock, brainvision, micromed, neuralynx, open_ephys_legacy
 from kit.vendor_intan import intan_channels, intan_signals, intan_single
 from spikey.recording.sample_map import Mapped
-from spikey.vendors.find import find
 
 rawio = pytest.importorskip("neo.rawio")
 REAL = DATA / "vendors"
@@ -36,15 +36,6 @@ def streams(reader) -> Iterator[tuple[str, list[np.ndarray]]]:
         yield name, segments
 
 
-def ours(reader: str, folder: Path) -> list[Mapped]:
-    found = find(reader, folder, sorted(p for p in folder.rglob("*") if p.is_file()))
-    assert found is not None and not found.failed
-    for each in found.recordings:
-        assert isinstance(each, Mapped)
-        check_mapped(each)
-    return list(found.recordings)
-
-
 def same_ends(found: Mapped, segments: list[np.ndarray], whole: bool = True) -> None:
     """The segments are what was found, one after another."""
     there = samples_of(found)
@@ -63,7 +54,7 @@ def test_spikeglx(name, tmp_path):
     shutil.copytree(REAL / "spikeglx" / name, tmp_path / name)
     for meta in (tmp_path / name).rglob("*.lf.meta"):
         meta.unlink()  # its .bin was too large for the collection
-    found = ours("spikeglx", tmp_path)
+    found = mapped_in("spikeglx", tmp_path)
     compared = 0
     for stream, segments in streams(rawio.SpikeGLXRawIO(tmp_path / name)):
         if not stream.endswith("SYNC"):
@@ -77,7 +68,7 @@ def test_spikeglx(name, tmp_path):
 @pytest.mark.data("vendors/openephysbinary")
 def test_open_ephys_binary():
     home = REAL / "openephysbinary" / "v0.6.x_neuropixels_multiexp_multistream"
-    experiments = [ours("openephysbinary", p) for p in sorted((home / "Record Node 101").glob("experiment*"))]
+    experiments = [mapped_in("openephysbinary", p) for p in sorted((home / "Record Node 101").glob("experiment*"))]
     assert [len(each) for each in experiments] == [3, 3, 3]
     compared = 0
     for reader_stream, segments in streams(rawio.OpenEphysBinaryRawIO(home)):
@@ -91,7 +82,7 @@ def test_open_ephys_binary():
 @pytest.mark.data("vendors/openephys")
 def test_open_ephys_legacy():
     home = REAL / "openephys" / "OpenEphys_SampleData_2_(multiple_starts)"
-    found = ours("openephyslegacy", home)
+    found = mapped_in("openephyslegacy", home)
     (_, segments), *more = streams(rawio.OpenEphysRawIO(home))
     assert len(found) == len(segments) == 2 and not more
     record = np.dtype([("at", "<i8"), ("count", "<u2"), ("number", "<u2"), ("samples", ">i2", 1024), ("end", "u1", 10)])
@@ -108,7 +99,7 @@ def test_open_ephys_legacy():
 @pytest.mark.parametrize("name", ["intan_fpc_test_231117_052630", "intan_fps_test_231117_052500"])
 def test_intan_folders(name):
     home = REAL / "intan" / name
-    found = ours("intan", home)
+    found = mapped_in("intan", home)
     compared = 0
     for stream, segments in streams(rawio.IntanRawIO(home / "info.rhd")):
         names = {"RHD2000 amplifier": "amp", "RHD2000 auxiliary": "aux", "USB board ADC": "analog"}
@@ -121,7 +112,7 @@ def test_intan_folders(name):
 @pytest.mark.data("vendors/neuralynx")
 def test_neuralynx():
     home = REAL / "neuralynx" / "Cheetah_v5.4.0" / "original_data"
-    (found,) = ours("neuralynx", home)
+    (found,) = mapped_in("neuralynx", home)
     reader = rawio.NeuralynxRawIO(home, gap_tolerance_ms=1e9)
     ((_, segments),) = streams(reader)
     same_ends(found, segments[:1], whole=False)
@@ -134,7 +125,7 @@ def test_neuralynx():
 )
 def test_blackrock(name):
     path = (REAL / "blackrock" / name).with_suffix(".ns2")
-    found = next(each for each in ours("blackrock", path.parent) if each.files[0].path == path)
+    found = next(each for each in mapped_in("blackrock", path.parent) if each.files[0].path == path)
     reader = rawio.BlackrockRawIO(path.as_posix(), nsx_to_load="all", gap_tolerance_ms=0.0)
     ((_, segments),) = streams(reader)
     segments = [segment for segment in segments if len(segment)]
@@ -156,7 +147,7 @@ def test_intan_rhs_that_was_made(dc, tmp_path):
 
 
 def _compare_intan(path: Path) -> None:
-    (found,) = ours("intan", path.parent)
+    (found,) = mapped_in("intan", path.parent)
     there = samples_of(found)
     compared = 0
     for stream, segments in streams(rawio.IntanRawIO(path, ignore_integrity_checks=True)):
@@ -174,29 +165,31 @@ def test_intan_folders_that_were_made(tmp_path):
         folder = tmp_path / name
         folder.mkdir()
         make(folder)
-        assert len(ours("intan", folder)) > 2
-    amplifiers = next(each for each in ours("intan", tmp_path / "signals") if "amplifier" in each.files[0].path.name)
+        assert len(mapped_in("intan", folder)) > 2
+    amplifiers = next(
+        each for each in mapped_in("intan", tmp_path / "signals") if "amplifier" in each.files[0].path.name
+    )
     (_, segments), *_ = streams(rawio.IntanRawIO(tmp_path / "signals" / "info.rhd"))
     same_ends(amplifiers, segments)
 
 
 def test_blackrock_that_was_made(tmp_path):
     blackrock(tmp_path / "a.ns6", spec=(3, 0), packets=(1,) * 500, resolution=10**9)
-    (found,) = ours("blackrock", tmp_path)
+    (found,) = mapped_in("blackrock", tmp_path)
     ((_, segments),) = streams(rawio.BlackrockRawIO((tmp_path / "a.ns6").as_posix(), gap_tolerance_ms=1e9))
     same_ends(found, segments)
 
 
 def test_neuralynx_that_was_made(tmp_path):
     neuralynx(tmp_path, channels=4)
-    (found,) = ours("neuralynx", tmp_path)
+    (found,) = mapped_in("neuralynx", tmp_path)
     ((_, segments),) = streams(rawio.NeuralynxRawIO(tmp_path, gap_tolerance_ms=1e9))
     np.testing.assert_array_equal(np.sort(samples_of(found)[:ENDS]), np.sort(segments[0][:ENDS]))  # in any order
 
 
 def test_open_ephys_legacy_that_was_made(tmp_path):
     open_ephys_legacy(tmp_path, starts=(0, 1024, 2048))
-    (found,) = ours("openephyslegacy", tmp_path)
+    (found,) = mapped_in("openephyslegacy", tmp_path)
     ((_, segments),) = streams(rawio.OpenEphysRawIO(tmp_path))
     same_ends(found, segments, whole=False)
 
@@ -204,14 +197,14 @@ def test_open_ephys_legacy_that_was_made(tmp_path):
 @pytest.mark.parametrize("orientation", ["MULTIPLEXED", "VECTORIZED"])
 def test_brainvision_that_was_made(orientation, tmp_path):
     brainvision(tmp_path, orientation=orientation)
-    (found,) = ours("brainvision", tmp_path)
+    (found,) = mapped_in("brainvision", tmp_path)
     ((_, segments),) = streams(rawio.BrainVisionRawIO((tmp_path / "subject.vhdr").as_posix()))
     same_ends(found, segments)
 
 
 def test_micromed_that_was_made(tmp_path):
     micromed(tmp_path / "a.TRC")
-    (found,) = ours("micromed", tmp_path)
+    (found,) = mapped_in("micromed", tmp_path)
     reader = rawio.MicromedRawIO((tmp_path / "a.TRC").as_posix())
     ((_, segments),) = streams(reader)
     same_ends(found, segments)

@@ -4,28 +4,18 @@ from __future__ import annotations
 
 import random
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from kit.mapped import check_mapped, samples_of
+from kit.parsing import files_in, parsed
 from kit.vendor_files import FORMS
 from spikey.base.errors import DataError
 from spikey.recording.sample_map import Mapped
 from spikey.vendors.find import Parsed, find
 
 MUTATIONS = 300
-
-
-def files_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file())
-
-
-def parsed(reader: str, folder: Path) -> Parsed:
-    found = find(reader, folder, files_in(folder))
-    assert found is not None
-    return found
 
 
 def checked(found: Parsed) -> None:

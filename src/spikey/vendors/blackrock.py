@@ -99,17 +99,17 @@ class _Packets:
     def _empty(self, at: int) -> bool:
         """Whether a packet with a number of 0 has no frames, as another follows; otherwise it was not finished."""
         this, after = self._header(at), self._header(at + self._head)
-        if not this or not after or not after[1]:
+        if not this or not after:
             return False
         end = at + 2 * self._head + after[1] * self._layout.frame_bytes
-        return end <= self._file.size or this[0] <= after[0] < this[0] + SOON
+        return (after[1] > 0 and end <= self._file.size) or this[0] <= after[0] < this[0] + SOON
 
     def _alike(self, at: int, record: int) -> int:
         """How many packets of one length follow each other; 1 if they are long."""
         number = self._file.at(at + 1 + self._stamp, 4)
         there, count, some = (self._file.size - at) // record, 1, 1
         while record <= LONG and count < there:
-            some = min(there - count, AT_ONCE // record, 2 * some)
+            some = min(there - count, max(AT_ONCE // record, 1), 2 * some)
             data = np.frombuffer(self._file.at(at + count * record, some * record), np.uint8).reshape(some, record)
             wrong = (data[:, 0] != 1) | (data[:, 1 + self._stamp : self._head] != tuple(number)).any(axis=1)
             if wrong.any():

@@ -30,10 +30,10 @@ def parse_pair(path: Path) -> Mapped:
         key, _, value = line.partition("=")
         values.setdefault(key.strip(), value.strip())
     channels = integer(values.get("nSavedChans", ""), "nSavedChans in its .meta")
-    key = RATES.get(values.get("typeThis", "").lower(), "")
+    key = RATES.get(values.get("typeThis", "").lower())
     if key not in values:
-        key = next((key for key in values if key.endswith("SampRate")), "")
-    if not key:
+        key = next((key for key in values if key.endswith("SampRate")), None)
+    if key is None:
         raise DataError("its .meta contains no sampling rate")
     layout = layout_of(channels, rate_of(values[key], f"{key} in its .meta"), "int16")
     runs, notes = flat_runs(file_size(path), layout)
