@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spikey.recording.layout import unpack
+from spikey.recording.layout import Layout, unpack
 from spikey.recording.sample_map import LARGEST_RECORD, Mapped, Rest
 
 
@@ -34,25 +34,30 @@ def check_mapped(mapped: Mapped) -> None:
 
 
 def samples_of(mapped: Mapped) -> np.ndarray:
-    """The samples (frames, channels), read record by record."""
+    """The samples (frames, channels), read run by run."""
     layout = mapped.layout
     out = np.zeros((mapped.frames, layout.channels), layout.memory_dtype)
-    one = type(layout)(1, layout.rate, layout.dtype)
+    one = Layout(1, layout.rate, layout.dtype)
     for file in mapped.files:
-        data, at, frame = file.path.read_bytes(), 0, 0
+        data, at, frame = np.fromfile(file.path, np.uint8), 0, 0
         for run in file.runs:
-            for _ in range(run.count):
-                for part in run.parts:
-                    if isinstance(part, Rest):
-                        at += part.size
-                        continue
-                    size = part.frames * part.channels * layout.itemsize
-                    values = unpack(data[at : at + size], one)[:, 0]
-                    if mapped.big_endian:
-                        values = values.byteswap()
-                    shape = (part.channels, part.frames) if part.planar else (part.frames, part.channels)
-                    block = values.reshape(shape).T if part.planar else values.reshape(shape)
-                    out[frame : frame + part.frames, part.first : part.first + part.channels] = block
-                    at += size
-                frame += run.frames
+            size = run.record_bytes(layout.itemsize)
+            records = data[at : at + run.count * size].reshape(run.count, size)
+            inside = 0
+            for part in run.parts:
+                if isinstance(part, Rest):
+                    inside += part.size
+                    continue
+                length = part.frames * part.channels * layout.itemsize
+                values = unpack(records[:, inside : inside + length].tobytes(), one)[:, 0]
+                values = values.byteswap() if mapped.big_endian else values
+                if part.planar:
+                    block = values.reshape(run.count, part.channels, part.frames).transpose(0, 2, 1)
+                else:
+                    block = values.reshape(run.count, part.frames, part.channels)
+                columns = slice(part.first, part.first + part.channels)
+                out[frame : frame + run.count * run.frames, columns] = block.reshape(-1, part.channels)
+                inside += length
+            at += run.count * size
+            frame += run.count * run.frames
     return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 
@@ -150,6 +151,20 @@ def test_a_reader_without_parser_and_files_of_others(tmp_path):
     (tmp_path / "a.txt").write_text("text")
     for reader, _ in FORMS.values():
         assert find(reader, tmp_path, [tmp_path / "a.txt"]) == Parsed((), {})
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names on this system")
+def test_pipes_are_not_opened(tmp_path):
+    """Which would wait for their other end."""
+    names = ("a.ncs", "CH1.continuous", "a.ns5", "a.rhd", "a.edf", "a.TRC", "a.vhdr", "structure.oebin", "a.bin")
+    for name in (*names, "a.meta"):
+        os.mkfifo(tmp_path / name)
+    found: dict[Path, str] = {}
+    for reader, _ in FORMS.values():
+        result = find(reader, tmp_path, sorted(tmp_path.iterdir()))
+        assert result is not None and not result.recordings
+        found |= result.failed
+    assert found == {tmp_path / name: "is not a regular file" for name in names}
 
 
 def test_a_file_that_cannot_be_read_hinders_no_other(tmp_path):

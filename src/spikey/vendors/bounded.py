@@ -8,7 +8,7 @@ import os
 import stat
 import struct
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 from spikey.base.errors import DataError
 
@@ -20,20 +20,20 @@ class Bounded:
 
     def __init__(self, path: Path) -> None:
         self.size = file_size(path)
-        self._file = open(path, "rb", buffering=0)  # noqa: SIM115
+        self._file: BinaryIO = open(path, "rb")  # noqa: SIM115
 
     def at(self, offset: int, count: int) -> bytes:
         """`count` bytes from `offset` on."""
         if offset < 0 or count < 0 or offset + count > self.size:
             raise DataError("ends within its header")
         self._file.seek(offset)
-        found = bytearray()
-        while len(found) < count:
+        found = self._file.read(count) if count else b""
+        while len(found) < count:  # a read may return less than there is
             piece = self._file.read(count - len(found))
             if not piece:
                 raise DataError("has become shorter while it was read")
             found += piece
-        return bytes(found)
+        return found
 
     def first(self, count: int) -> bytes:
         """The first `count` bytes, or fewer if the file is shorter."""

@@ -27,12 +27,11 @@ def parse_pair(path: Path) -> Mapped:
     """The recording of a `.bin` with its `.meta` beside it."""
     values: dict[str, str] = {}
     for line in text_of(path.with_suffix(".meta")).splitlines():
-        key, _, value = line.partition("=")
-        values.setdefault(key.strip(), value.strip())
+        name, _, value = line.partition("=")
+        values.setdefault(name.strip(), value.strip())
     channels = integer(values.get("nSavedChans", ""), "nSavedChans in its .meta")
-    key = RATES.get(values.get("typeThis", "").lower())
-    if key not in values:
-        key = next((key for key in values if key.endswith("SampRate")), None)
+    likely = (RATES.get(values.get("typeThis", "").lower(), ""), *(key for key in values if key.endswith("SampRate")))
+    key = next((key for key in likely if key and key in values), None)
     if key is None:
         raise DataError("its .meta contains no sampling rate")
     layout = layout_of(channels, rate_of(values[key], f"{key} in its .meta"), "int16")
