@@ -354,6 +354,19 @@ def test_one_watcher_a_folder(places, tmp_path, run):
     assert not list(raw.glob(".spikey-watch-*.lock"))
 
 
+def test_a_folder_that_cannot_be_written_to_is_locked_beside_the_outputs(places, run, monkeypatch):
+    raw, packed = places
+    small(raw / "s")
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != raw and real(path, mode))
+    with watcher(raw, "--into", packed, "--minutes", "5"):  # which can write there
+        wait_for(lambda: list(raw.glob(".spikey-watch-*.lock")))
+        before = set(raw.iterdir())
+        assert run("watch", raw, "--into", packed, "--once", *SOON)[0] == 0
+        assert set(raw.iterdir()) == before and not list(packed.glob("*.lock"))
+    assert events(packed)[-1] == "done"
+
+
 def test_two_folders_may_share_their_outputs_and_the_journal(places, tmp_path, run):
     raw, packed = places
     for folder, name in ((raw, "a"), (tmp_path / "second", "b")):
