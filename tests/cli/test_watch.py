@@ -218,6 +218,36 @@ def test_a_session_that_changes_while_it_is_compressed_is_tried_again(places, ru
     assert events(packed)[-1] == "removed" and not contents(raw)
 
 
+def test_a_session_that_changes_while_another_is_compressed_is_not_begun(places, run, monkeypatch):
+    from spikey.cli import watched
+
+    raw, packed = places
+    small(raw / "a")
+    small(raw / "b")
+    real = watched.compress_plan
+
+    def meddle(*arguments, **options):
+        (raw / "b" / "late.txt").write_text("written late")
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(watched, "compress_plan", meddle)
+    status, _, err = run("watch", raw, "--into", packed, "--once", *SOON)
+    assert status == 0 and "b is still written" in err
+    assert events(packed, "a")[-1] == "done" and events(packed, "b") == ["seen"]
+
+
+def test_outputs_are_on_the_disk_before_anything_is_removed(places, run, monkeypatch):
+    from spikey.cli import watched
+
+    raw, packed = places
+    small(raw / "s")
+    assert run("watch", raw, "--into", packed, "--once", *SOON)[0] == 0  # the output is there already then
+    synced = []
+    monkeypatch.setattr(watched, "sync_folder", lambda path: synced.append((path, events(packed)[-1])))
+    assert run("watch", raw, "--into", packed, "--once", "--rm", *SOON)[0] == 0
+    assert synced == [(packed / "s/amplifier.dat.spky", "done"), (packed / "s", "done")]
+
+
 def test_an_original_that_changes_before_it_is_removed_stays(places, run, monkeypatch):
     from spikey.cli import watched
 
@@ -352,6 +382,19 @@ def test_one_watcher_a_folder(places, tmp_path, run):
     assert list(raw.glob(".spikey-watch-*.lock"))  # it was killed
     assert run("watch", raw, "--into", packed, "--once", *SOON)[0] == 0
     assert not list(raw.glob(".spikey-watch-*.lock"))
+
+
+def test_a_folder_that_cannot_be_written_to_is_locked_beside_the_outputs(places, run, monkeypatch):
+    raw, packed = places
+    small(raw / "s")
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != raw and real(path, mode))
+    with watcher(raw, "--into", packed, "--minutes", "5"):  # which can write there
+        wait_for(lambda: list(raw.glob(".spikey-watch-*.lock")))
+        before = set(raw.iterdir())
+        assert run("watch", raw, "--into", packed, "--once", *SOON)[0] == 0
+        assert set(raw.iterdir()) == before and not list(packed.glob("*.lock"))
+    assert events(packed)[-1] == "done"
 
 
 def test_two_folders_may_share_their_outputs_and_the_journal(places, tmp_path, run):
