@@ -18,7 +18,9 @@ WHOLE = "the folder, byte for byte"
 FILES = "the files, byte for byte"
 FORMATS = (
     Format("spikeglx", "SpikeGLX `.bin` + `.meta`: all probes, NIDQ, OneBox", WHOLE, "nothing"),
-    Format("mtscomp", "mtscomp `.cbin` + `.ch`", "the `.bin` that they were made of, byte for byte", "the `.cbin` itself"),
+    Format(
+        "mtscomp", "mtscomp `.cbin` + `.ch`", "the `.bin` that they were made of, byte for byte", "the `.cbin` itself"
+    ),
     Format("open-ephys-binary", "Open Ephys binary", WHOLE, "nothing"),
     Format("open-ephys-legacy", "Open Ephys legacy: `.continuous`, `.events`, `.spikes`", WHOLE, "nothing"),
     Format("intan", "Intan `.rhd`, `.rhs` with their header", FILES, "nothing"),

@@ -53,7 +53,15 @@ def assert_all_accounted_for(run, folder: Path, out: Path) -> None:
     assert files_of(folder) == before
 
 
-@pytest.fixture(params=[name for name in FORMS if not name.startswith("mtscomp")])
+OFTEN = ("spikeglx", "open ephys binary", "neuralynx", "blackrock ptp", "intan rhd", "intan channels", "edf")
+PARAMETERS = [
+    pytest.param(name, marks=() if name in OFTEN else pytest.mark.slow)
+    for name in FORMS
+    if not name.startswith("mtscomp")
+]
+
+
+@pytest.fixture(params=PARAMETERS)
 def session(request, tmp_path):
     folder = tmp_path / "Versuch µV 测试"
     folder.mkdir()

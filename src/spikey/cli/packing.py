@@ -89,18 +89,20 @@ def plan(
     return found
 
 
-def plan_below(place: Path, home: Path, *, complete: bool, exclude: Collection[Path] = ()) -> Plan:
-    """The outputs of one folder or file, below the folder `home`. With `complete`, what could not be restored file for
-    file is in the plan's `unstored`, and is not refused.
+def plan_below(
+    place: Path, home: Path, *, complete: bool, exclude: Collection[Path] = (), among: Collection[Path] | None = None
+) -> Plan:
+    """The outputs of a folder, below the folder `home`. With `complete`, what could not be restored file for file is in
+    the plan's `unstored`, and is not refused.
 
-    exclude: files and folders that are not part of the input.
+    exclude: files and folders that are not part of the input. among: the only files that are, if not None.
     """
     from spikey.integrations.vendors import take_inventory
 
-    taken = take_inventory(place, complete=complete, exclude=exclude)
+    taken = take_inventory(place, complete=complete, exclude=exclude, among=among)
     beside = Arguments((str(place),), str(home), folder=True)
     left = [each for each in taken.unstored if not _is_output(each.path, beside)]
-    found = Plan(_outputs_below(home, taken, place.is_dir()), left, [(str(place), taken)])
+    found = Plan(_outputs_below(home, taken, True), left, [(str(place), taken)])
     _check(found)
     return found
 

@@ -90,7 +90,10 @@ class Work:
         """Compress a session; the files that its outputs restore, and what they are recognised by."""
         places = self._places
         stamps = {places.folder / name: stamp(places.folder / name) for name in run.files if not self._is_link(name)}
-        found = plan_below(run.place, places.home(run), complete=self._rm, exclude=places.exclude)
+        folder, among = run.place, None
+        if not run.place.is_dir():  # of a folder that it shares with others, only its own files
+            folder, among = run.place.parent, [places.folder / name for name in run.files]
+        found = plan_below(folder, places.home(run), complete=self._rm, exclude=places.exclude, among=among)
         covered = {Path(os.path.abspath(path)) for each in found.outputs for path in each.item.covers}
         self._check_plan(run, found, covered)
         there = {each.target for each in found.outputs if os.path.lexists(each.target)}

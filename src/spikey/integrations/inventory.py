@@ -81,7 +81,7 @@ class InventoryBuilder:
     names: set[str] = field(default_factory=set)
     covered: set[Path] = field(default_factory=set)
     unstored: dict[Path, Unstored] = field(default_factory=dict)
-    errors: list[str] = field(default_factory=list)
+    errors: dict[str, Path] = field(default_factory=dict)
     streams: set[str] = field(default_factory=set)
 
     def add_file(self, path: Path, size: int, kind: str) -> None:
@@ -119,7 +119,7 @@ class InventoryBuilder:
             from spikey.integrations.vendor_parts import read_parts
         except ImportError:
             self.leave(unit.members, sizes, MISSING if unit.sure else "not a recording", unit.sure)
-            self.errors += [MISSING] if unit.sure else []
+            self.errors |= {MISSING: unit.place} if unit.sure else {}
             return
         try:
             found = read_parts(unit, self.root)
@@ -159,7 +159,7 @@ class InventoryBuilder:
         """Note why files of a unit are not recordings."""
         for path, why in sorted(failed.items()):
             why = why if why.startswith(unit.readers) else f"{unit.readers[0]}: {why}"
-            self.errors += [why] if unit.sure else []
+            self.errors |= {why: self.errors.get(why, path)} if unit.sure else {}
             self.leave([path], sizes, f"cannot be read ({why})" if unit.sure else "not a recording", unit.sure)
 
     def leave(self, paths: Iterable[Path], sizes: dict[Path, int], reason: str, failed: bool = False) -> None:
@@ -209,5 +209,6 @@ class InventoryBuilder:
         if path.suffix.lower() in RAW or any(each.suffix.lower() in RAW for each in self.unstored):
             hint = "give --channels, --rate and --dtype to read it as raw samples"
         if self.errors:
-            raise DataError(f"{path}: cannot be read as a recording ({'; '.join(dict.fromkeys(self.errors))}); {hint}")
+            errors = [f"{each.name}: {why}" if path.is_dir() else why for why, each in self.errors.items()]
+            raise DataError(f"{path}: cannot be read as a recording ({'; '.join(errors)}); {hint}")
         raise DataError(f"{path}: contains no recording that can be read; {hint}")
