@@ -50,8 +50,9 @@ def open_ephys_legacy(
     names: Sequence[str] = ("100_CH1", "100_CH2", "100_CH10"),
     starts: Sequence[int] = (0, 1024, 9000, 10024),
     length: int = 1024,
+    numbered: bool = True,
 ) -> Made:
-    """`.continuous` of one processor, with a gap between two starts."""
+    """`.continuous` of one processor, with a gap between two starts; `numbered`: records have a recording's number."""
     samples = noise(length * len(starts), len(names), seed=len(names))
     text = "header.format = 'Open Ephys Data Format'; \nheader.version = 0.4; \nheader.header_bytes = 1024;\n"
     text += f"header.channelType = 'Continuous';\nheader.sampleRate = 30000;\nheader.blockLength = {length};\n"
@@ -62,7 +63,7 @@ def open_ephys_legacy(
             .ljust(1024)
         )
         for r, start in enumerate(starts):
-            data += struct.pack("<qHH", start, length, r // 2)
+            data += struct.pack("<qHH", start, length, r // 2)[: 12 if numbered else 10]
             data += samples[length * r : length * r + length, c].astype(">i2").tobytes() + MARKER
         (folder / f"{name}.continuous").write_bytes(data)
     return [samples]

@@ -107,5 +107,8 @@ def test_files_that_are_no_recordings(change, reason, tmp_path):
 
 def test_a_file_of_ever_changing_packets_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(parser, "MOST_FORMS", 50)
-    blackrock(tmp_path / "a.ns5", packets=(1, 2) * 30)
-    assert reasons_in("blackrock", tmp_path) == {"a.ns5": "has packets of more than 50 different lengths"}
+    blackrock(tmp_path / "a.ns5", packets=(1, 2) * 25)
+    blackrock(tmp_path / "b.ns5", packets=(1,) * 200)
+    assert len(mapped_in("blackrock", tmp_path)) == 2
+    blackrock(tmp_path / "a.ns5", packets=(1, 2) * 26)
+    assert reasons_in("blackrock", tmp_path) == {"a.ns5": "changes the length of its packets more than 50 times"}

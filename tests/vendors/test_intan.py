@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import numpy as np
 import pytest
 
@@ -98,6 +100,16 @@ def test_files_that_are_no_recordings(change, reason, tmp_path):
 def test_a_file_of_slow_signals_only(tmp_path):
     intan_single(tmp_path / "a.rhd", signals={"auxiliary": 3})
     assert reasons_in("intan", tmp_path) == {"a.rhd": "contains no signal at the full sampling rate"}
+
+
+@pytest.mark.parametrize(("stim", "number"), [(False, 6), (False, -1), (True, 1), (True, 7)])
+def test_a_signal_of_an_unknown_type(stim, number, tmp_path):
+    name = "a.rhs" if stim else "a.rhd"
+    intan_single(tmp_path / name, stim=stim)
+    data = (tmp_path / name).read_bytes()
+    at = data.index("my amplifier 3".encode("utf-16-le")) + 28 + 4
+    (tmp_path / name).write_bytes(data[:at] + struct.pack("<h", number) + data[at + 2 :])
+    assert reasons_in("intan", tmp_path) == {name: f"lists a signal of the unknown type {number} in its header"}
 
 
 def test_a_header_of_endless_channels_is_refused(tmp_path):

@@ -23,6 +23,13 @@ def test_records_with_gaps_between_starts(length, tmp_path):
     np.testing.assert_array_equal(samples_of(found), samples)
 
 
+def test_records_of_the_first_version_have_no_number_of_the_recording(tmp_path):
+    (samples,) = open_ephys_legacy(tmp_path, numbered=False)
+    (found,) = mapped_in("openephyslegacy", tmp_path)
+    assert found.files[0].runs[1] == Run(4, (Rest(8), Rest(2), Samples(1024, 0, 1), Rest(10)))
+    np.testing.assert_array_equal(samples_of(found), samples)
+
+
 @pytest.mark.parametrize(("cut", "frames", "left"), [(3, 1024, 7), (10, 1024, 0), (11, 1023, 1), (2070 - 12, 0, 12)])
 def test_an_incomplete_record(cut, frames, left, tmp_path):
     (samples,) = open_ephys_legacy(tmp_path, names=("100_CH1",))

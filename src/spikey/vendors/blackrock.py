@@ -59,10 +59,12 @@ class _Packets:
     def runs(self, at: int) -> tuple[list[Run], tuple[str, ...]]:
         """Runs from a packet to the file's end, and what to note of the bytes that are in no packet."""
         found: list[Run] = []
+        forms = 0
         size, frame_bytes = self._file.size, self._layout.frame_bytes
         while (frames := self._frames(at)) is not None:
-            if len(found) >= MOST_FORMS:
-                raise DataError(f"has packets of more than {MOST_FORMS:,} different lengths")
+            forms += 1
+            if forms > MOST_FORMS:
+                raise DataError(f"changes the length of its packets more than {MOST_FORMS:,} times")
             data = at + self._head
             whole = (size - data) // frame_bytes
             unfinished = frames > whole or (not frames and not self._empty(at))

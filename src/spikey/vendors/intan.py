@@ -10,7 +10,17 @@ from pathlib import Path
 from spikey.base.errors import DataError
 from spikey.recording.sample_map import Mapped, MappedFile, Part, Rest, Run, Samples, joined, rest
 from spikey.vendors.bounded import Bounded
-from spikey.vendors.intan_header import DIGITAL_IN, DIGITAL_OUT, IN, OUT, Header, read_header
+from spikey.vendors.intan_header import (
+    AMPLIFIER,
+    AUXILIARY,
+    DIGITAL_IN,
+    DIGITAL_OUT,
+    IN,
+    OUT,
+    SUPPLY,
+    Header,
+    read_header,
+)
 from spikey.vendors.parsed import EMPTY, layout_of, leftover, mapped
 
 READER = "intan"
@@ -36,7 +46,7 @@ def parse_single(path: Path) -> Mapped:
 def _block(header: Header) -> tuple[tuple[Part, ...], int]:
     """The parts of a block, and how many columns it has."""
     count, block = header.channels.get, header.block
-    amplifiers = count("amplifier", 0)
+    amplifiers = count(AMPLIFIER, 0)
     board = count(IN, 0) + count(OUT, 0)
     board += min(count(DIGITAL_IN, 0), 1) + min(count(DIGITAL_OUT, 0), 1)  # one word each for all digital lines
     parts: list[Part] = [Rest(4 * block)]  # timestamps
@@ -45,7 +55,7 @@ def _block(header: Header) -> tuple[tuple[Part, ...], int]:
         parts += [Samples(block, 0, columns, planar=True)] if columns else []
         return tuple(parts), columns
     parts += [Samples(block, 0, amplifiers, planar=True)] if amplifiers else []
-    parts += [Rest(block // 4 * 2)] * count("auxiliary", 0)
-    parts += [Rest(2)] * (count("supply", 0) + header.temperatures)
+    parts += [Rest(block // 4 * 2)] * count(AUXILIARY, 0)
+    parts += [Rest(2)] * (count(SUPPLY, 0) + header.temperatures)
     parts += [Samples(block, amplifiers, board, planar=True)] if board else []
     return tuple(parts), amplifiers + board

@@ -13,7 +13,17 @@ from spikey.base.errors import DataError
 from spikey.recording.sample_map import Mapped, MappedFile, flat
 from spikey.vendors.bounded import Bounded, file_size
 from spikey.vendors.intan import READER, parse_single
-from spikey.vendors.intan_header import DIGITAL_IN, DIGITAL_OUT, IN, OUT, Header, read_header
+from spikey.vendors.intan_header import (
+    AMPLIFIER,
+    AUXILIARY,
+    DIGITAL_IN,
+    DIGITAL_OUT,
+    IN,
+    OUT,
+    SUPPLY,
+    Header,
+    read_header,
+)
 from spikey.vendors.natural import natural
 from spikey.vendors.parsed import EMPTY, Parsed, Recording, each, flat_runs, layout_of, leftover, mapped, reasons
 
@@ -21,13 +31,13 @@ INFO = ("info.rhd", "info.rhs")
 SIGNED = ("amplifier", "lowpass", "highpass")
 # File per signal -> the kind of channels in the header whose samples it contains.
 SIGNALS = {
-    "amplifier": "amplifier",
-    "lowpass": "amplifier",
-    "highpass": "amplifier",
-    "dcamplifier": "amplifier",
-    "stim": "amplifier",
-    "auxiliary": "auxiliary",
-    "supply": "supply",
+    "amplifier": AMPLIFIER,
+    "lowpass": AMPLIFIER,
+    "highpass": AMPLIFIER,
+    "dcamplifier": AMPLIFIER,
+    "stim": AMPLIFIER,
+    "auxiliary": AUXILIARY,
+    "supply": SUPPLY,
     "analogin": IN,
     "analogout": OUT,
     "digitalin": DIGITAL_IN,

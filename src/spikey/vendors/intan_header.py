@@ -15,10 +15,12 @@ from spikey.vendors.bounded import Bounded, rate_of
 
 RHD, RHS = 0xC6912702, 0xD69127AC
 MOST_BYTES = 1 << 22  # of a header; 2,048 channels take some 200 kB
-AMPLIFIER, AUXILIARY, SUPPLY = 0, 1, 2  # types of signals
+AMPLIFIER, AUXILIARY, SUPPLY = "amplifier", "auxiliary", "supply"
 IN, OUT, DIGITAL_IN, DIGITAL_OUT = "analogin", "analogout", "digitalin", "digitalout"
-BOARD = {RHD: {3: IN, 4: DIGITAL_IN, 5: DIGITAL_OUT}, RHS: {3: IN, 4: OUT, 5: DIGITAL_IN, 6: DIGITAL_OUT}}
-NAMES = {AMPLIFIER: "amplifier", AUXILIARY: "auxiliary", SUPPLY: "supply"}
+KINDS = {  # by the numbers of types of signals
+    RHD: {0: AMPLIFIER, 1: AUXILIARY, 2: SUPPLY, 3: IN, 4: DIGITAL_IN, 5: DIGITAL_OUT},
+    RHS: {0: AMPLIFIER, 3: IN, 4: OUT, 5: DIGITAL_IN, 6: DIGITAL_OUT},
+}
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def read_header(file: Bounded) -> Header:
 
 def _channels(cursor: _Cursor, magic: int) -> dict[str, int]:
     """Enabled channels of each kind."""
-    kinds = NAMES | BOARD[magic]
+    kinds = KINDS[magic]
     found: Counter[str] = Counter()
     (groups,) = cursor.take("h")
     for _ in range(groups):

@@ -18,7 +18,7 @@ from spikey.vendors.simultaneous import parse as parse_channels
 READER = "openephyslegacy"
 HEADER_BYTES = 1024
 FIELDS = ((8, True), (2, True), (2, False))  # timestamp, samples, recording
-BEFORE = 12
+FIRST_FIELDS = FIELDS[:2]  # in version 0.1
 MARKER = bytes((0, 1, 2, 3, 4, 5, 6, 7, 8, 255))
 # Processor, perhaps a stream, channel, perhaps the number of the experiment.
 NAME = re.compile(r"(?:(?P<processor>[0-9]+)_)?(?:.*_)?[A-Za-z]+[0-9]+(?:_(?P<experiment>[0-9]+))?")
@@ -44,18 +44,20 @@ def describe(path: Path) -> Records:
         head = integer(_value(text, "header_bytes") or HEADER_BYTES, "header_bytes in its header")
         frames = integer(_value(text, "blockLength") or HEADER_BYTES, "blockLength in its header")
         rate = rate_of(_value(text, "sampleRate"), "sampleRate in its header")
-        if file.size <= head:
+        if file.size < head + 10:
             raise DataError(EMPTY)
-        if file.size >= head + BEFORE:
-            (listed,) = file.unpack("<H", head + 8)
-            frames = next((n for n in (frames, listed) if _marked(file, head, n)), frames)
-        if file.size >= head + BEFORE + 2 * frames + len(MARKER) and not _marked(file, head, frames):
-            raise DataError("contains no record of an Open Ephys file after its header")
-        return Records(rate, head, FIELDS, frames, len(MARKER))
+        (listed,) = file.unpack("<H", head + 8)
+        likely = [Records(rate, head, f, n, len(MARKER)) for f in (FIELDS, FIRST_FIELDS) for n in (frames, listed)]
+        marked = (records for records in likely if _marked(file, records))
+        if (found := next(marked, None)) is None:
+            if file.size >= head + likely[0].size:
+                raise DataError("contains no record of an Open Ephys file after its header")
+            found = likely[0]  # which is cut
+        return found
 
 
-def _marked(file: Bounded, head: int, frames: int) -> bool:
-    end = head + BEFORE + 2 * frames
+def _marked(file: Bounded, records: Records) -> bool:
+    end = records.head + records.before + 2 * records.frames
     return end + len(MARKER) <= file.size and file.at(end, len(MARKER)) == MARKER
 
 
