@@ -163,8 +163,8 @@ def test_what_a_process_has_open_for_writing_is_not_touched(places, run):
     assert events(packed) == ["seen", "started", "done", "removing", "removed"]
 
 
-@pytest.mark.parametrize("hold", [True, False], ids=["opened once", "opened for each piece"])
-def test_what_is_written_is_not_touched_and_then_compressed(places, tmp_path, run, hold):
+def test_what_is_written_is_not_touched_and_then_compressed(places, tmp_path, run):
+    """Whether it is opened once or for each piece."""
     raw, packed = places
     vendors.spikeglx(raw, frames=60, lf=False, nidq=False)
     vendors.open_ephys(raw / "oe", frames=60)
@@ -172,7 +172,8 @@ def test_what_is_written_is_not_touched_and_then_compressed(places, tmp_path, ru
     frames = {"run_g0": 2 * 385, "oe": 2 * 8, "s": 2 * 4}  # bytes
     paths = [next(raw.rglob(name)) for name in ("*.ap.bin", "Acq*/continuous.dat", "amplifier.dat")]
     before = contents(raw)
-    writing = [writer(path, 8, 0.25, hold, size) for path, size in zip(paths, frames.values(), strict=True)]
+    held = (False, True, False)
+    writing = [writer(path, 8, 0.25, *how) for path, *how in zip(paths, held, frames.values(), strict=True)]
     with watcher(raw, "--into", packed, "--minutes", "0.01", "--rm"):
         while all(each.poll() is None for each in writing):
             assert set(events(packed)) <= {"seen"} and all(path.exists() for path in paths)
@@ -234,6 +235,25 @@ def test_a_session_that_changes_while_another_is_compressed_is_not_begun(places,
     status, _, err = run("watch", raw, "--into", packed, "--once", *SOON)
     assert status == 0 and "b is still written" in err
     assert events(packed, "a")[-1] == "done" and events(packed, "b") == ["seen"]
+
+
+def test_files_that_no_output_restores_are_not_removed_with_the_others(places, run, monkeypatch):
+    from spikey.cli import watched
+
+    raw, packed = places
+    vendors.spikeglx(raw, frames=60, lf=False)
+    before = contents(raw)
+    real = watched.plan_below
+
+    def plan(*arguments, **options):
+        found = real(*arguments, **options)
+        found.outputs.pop()
+        return found
+
+    monkeypatch.setattr(watched, "plan_below", plan)
+    status, _, err = run("watch", raw, "--into", packed, "--once", "--rm", *SOON)
+    assert status == 1 and "run_g0: would not be restored: " in err
+    assert contents(raw) == before and not list(packed.rglob("*.spky"))
 
 
 def test_outputs_are_on_the_disk_before_anything_is_removed(places, run, monkeypatch):
@@ -449,7 +469,7 @@ def test_nothing_more_is_removed_where_an_output_is_damaged(places, run, damage)
     for _ in range(2):
         status, out, err = run("watch", raw, "--into", packed, "--once", "--rm", *SOON)
         assert status == 1 and not out and "goes on no further" in err and str(output) in err
-        assert header.exists() and clock.exists()
+        assert header.exists() and clock.exists() and events(packed).count("started") == 1
 
 
 def test_a_torn_journal_is_gone_on_with(places, run):
@@ -582,8 +602,8 @@ def test_killed_at_random_points(places, tmp_path, run, seed, kills):
     """Most of the kills come soon after a step that the journal lists, the others at any time."""
     random = np.random.default_rng(seed)
     raw, packed = places
-    for name in "abcd":
-        vendors.spikeglx(raw, run=name, frames=900, lf=False)
+    for name in "abc":
+        vendors.spikeglx(raw, run=name, frames=400, lf=False)
         for number in range(40):
             (raw / f"{name}_g0" / f"note {number}.txt").write_text(f"{name} {number}")
     originals = contents(raw)
@@ -595,7 +615,7 @@ def test_killed_at_random_points(places, tmp_path, run, seed, kills):
             if step:
                 wait_for(lambda: process.poll() is not None or events(packed).count(step) >= wanted, every=0.0002)  # noqa: B023
             with suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=random.exponential(0.002) if step else random.uniform(0.5, 3.5))
+                process.wait(timeout=random.exponential(0.002) if step else random.uniform(0.5, 3))
             count += process.poll() is None
         check_nothing_is_lost(run, raw, packed, tmp_path / "back", originals)
         if not any(raw.rglob("*.bin")):  # all is done: begin anew with the same sessions

@@ -95,8 +95,6 @@ class Work:
         self._check_plan(run, found, covered)
         there = {each.target for each in found.outputs if os.path.lexists(each.target)}
         make_folders(found)
-        for home in {Path(each.target).parent for each in found.outputs}:
-            remove_abandoned(str(home))
         done = compress_plan(found, self._settings, skip_existing=True, renew=True)
         if look_again(run, places.folder, places.exclude).files != run.files:
             _discard(done, there)
