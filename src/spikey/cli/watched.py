@@ -107,7 +107,7 @@ class Work:
         before, after = (sum(getattr(o, name) for o in _outcomes(done)) for name in ("original", "compressed"))
         files = self._files(found, stamps)
         left = {"not_stored": len(found.unstored)} if found.unstored else {}
-        write(event="done", before=before, after=after, seconds=round(time.monotonic() - start, 3), **left)
+        write(event="done", before=before, after=after, seconds=_since(start), **left)
         return files, stamps
 
     def _check_plan(self, run: Run, found: Plan, covered: set[Path]) -> None:
@@ -159,8 +159,8 @@ class Work:
         freed = sum(stamps[path].size for path in removed)
         self._write(run=name, event="removed", files=len(removed), freed=freed, seconds=_since(start))
 
-    def finish_removal(self, line: dict[str, Any]) -> bool:
-        """Go on with a removal that was interrupted, if the outputs are still whole; whether nothing is left of it.
+    def finish_removal(self, line: dict[str, Any]) -> None:
+        """Go on with a removal that was interrupted, if the outputs are still whole.
 
         A file that has changed since is no longer what was compressed, and stays.
         """
@@ -182,8 +182,6 @@ class Work:
             self._unlink(name, stamps, stamps, start)
         except _Stopped as stopped:
             self._write(run=name, **stopped.facts)
-            return False
-        return True
 
     def _verify(self, files: list[dict[str, Any]]) -> None:
         """Raise _Stopped unless every output of a session is whole."""
