@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -10,10 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
+from kit import vendors
 from kit.commands import ENVIRONMENT
 from spikey.files.journal import Line, lines_of
 
 JOURNAL = ".spikey-watch.jsonl"
+SOON = ("--minutes", "0.001")
 # Appends to a file again and again: opened once (`hold`), or for each piece.
 WRITER = """
 import sys, time
@@ -29,6 +34,30 @@ for _ in range(pieces):
         file = None
     time.sleep(pause)
 """
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch) -> tuple[Path, Path]:
+    """A folder to watch, and one for outputs; the tests' own process keeps its priority."""
+    monkeypatch.setattr(os, "nice", lambda by: 0)
+    (tmp_path / "raw").mkdir()
+    return tmp_path / "raw", tmp_path / "packed"
+
+
+def small(folder: Path) -> Path:
+    """A session of three files, small enough to be compressed at once; the largest one's path."""
+    vendors.intan_folder(folder, frames=200)
+    return folder / "amplifier.dat"
+
+
+def restored(run, packed: Path, back: Path) -> dict[str, bytes]:
+    """What the compressed files below a folder restore, by the fixture `run`."""
+    shutil.rmtree(back, ignore_errors=True)
+    if not list(packed.rglob("*.spky")):
+        return {}
+    status, _, err = run("decompress", packed, f"{back}/", "-q")
+    assert status == 0, err
+    return contents(back)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

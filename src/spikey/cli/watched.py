@@ -98,8 +98,6 @@ class Work:
         self._check_plan(run, found, covered)
         there = {each.target for each in found.outputs if os.path.lexists(each.target)}
         make_folders(found)
-        for home in {Path(each.target).parent for each in found.outputs}:
-            remove_abandoned(str(home))
         done = compress_plan(found, self._settings, skip_existing=True, renew=True)
         if look_again(run, places.folder, places.exclude).files != run.files:
             _discard(done, there)
@@ -112,7 +110,7 @@ class Work:
         before, after = (sum(getattr(o, name) for o in _outcomes(done)) for name in ("original", "compressed"))
         files = self._files(found, stamps)
         left = {"not_stored": len(found.unstored)} if found.unstored else {}
-        write(event="done", before=before, after=after, seconds=round(time.monotonic() - start, 3), **left)
+        write(event="done", before=before, after=after, seconds=_since(start), **left)
         return files, stamps
 
     def _check_plan(self, run: Run, found: Plan, covered: set[Path]) -> None:
@@ -164,8 +162,8 @@ class Work:
         freed = sum(stamps[path].size for path in removed)
         self._write(run=name, event="removed", files=len(removed), freed=freed, seconds=_since(start))
 
-    def finish_removal(self, line: dict[str, Any]) -> bool:
-        """Go on with a removal that was interrupted, if the outputs are still whole; whether nothing is left of it.
+    def finish_removal(self, line: dict[str, Any]) -> None:
+        """Go on with a removal that was interrupted, if the outputs are still whole.
 
         A file that has changed since is no longer what was compressed, and stays.
         """
@@ -187,8 +185,6 @@ class Work:
             self._unlink(name, stamps, stamps, start)
         except _Stopped as stopped:
             self._write(run=name, **stopped.facts)
-            return False
-        return True
 
     def _verify(self, files: list[dict[str, Any]]) -> None:
         """Raise _Stopped unless every output of a session is whole."""
