@@ -204,7 +204,9 @@ def summary(line: Line) -> str:
     """One line on a session: bytes before and after, and what it took."""
     before, after = line["before"], line["after"]
     took = f"in {line['seconds']:.0f} s (saved {amount(before - after)})"
-    return f"{line['run']}  {amount(before)} -> {amount(after)} {took}"
+    count = line.get("not_stored", 0)
+    left = f", {count:,} file{'s are' if count > 1 else ' is'} not stored" if count else ""
+    return f"{line['run']}  {amount(before)} -> {amount(after)} {took}{left}"
 
 
 def amount(size: int) -> str:
