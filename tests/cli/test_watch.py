@@ -273,6 +273,7 @@ def test_bad_calls(places, run):
     refused(run("watch", raw / "none"), 1, "no such folder")
     refused(run("watch", raw, "--minutes", "0"), 2, "--minutes")
     refused(run("watch", raw, "--minutes", "nan"), 2, "--minutes")
+    refused(run("watch", raw, "--minutes", "inf"), 2, "--minutes")
     refused(run("watch", raw, "--preset", "none"), 2, "none")
     packed.write_bytes(b"a file")
     refused(run("watch", raw, "--into", packed, "--once"), 2, packed)

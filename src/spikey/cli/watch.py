@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 JOURNAL = ".spikey-watch.jsonl"
 PRIORITY = 10  # added to the process's nice value
+MOST_MINUTES = 60 * 24 * 7
 NAMED = 5  # recordings of other formats that a note lists
 
 
@@ -64,8 +65,8 @@ def command(
     from spikey.files.settings import Settings
 
     set_level(quiet, verbose)
-    if not minutes > 0:
-        raise UsageError("--minutes needs a number above 0")
+    if not 0 < minutes <= MOST_MINUTES:
+        raise UsageError(f"--minutes needs a number above 0 and up to {MOST_MINUTES:,}")
     settings = Settings(preset=preset, jobs=jobs)
     settings.method()  # whether there is such a preset
     if not os.path.isdir(folder):
