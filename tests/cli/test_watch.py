@@ -75,6 +75,19 @@ def test_originals_go_only_with_rm_and_only_of_sessions_of_which_everything_is_s
     assert events(packed, "linked")[-1] == "done" and contents(raw) == left
 
 
+def test_what_is_not_stored_is_counted(places, run):
+    raw, packed = places
+    small(raw / "s")
+    (raw / "s" / "link").symlink_to("info.rhd")
+    (raw / "s" / "kilosort4").mkdir()
+    (raw / "s" / "kilosort4" / "spike_times.npy").write_bytes(b"derived")
+    status, out, err = run("watch", raw, "--into", packed, "--once", *SOON)
+    assert status == 0 and out.endswith("), 2 files are not stored\n") and "note: 2 files are not stored" in err
+    assert lines(packed)[-1]["not_stored"] == 2
+    (raw / "s" / "kilosort4" / "spike_times.npy").write_bytes(b"sorted anew")
+    assert run("watch", raw, "--into", packed, "--once", *SOON)[:2] == (0, "")  # which is no reason to look again
+
+
 def test_outputs_lie_beside_the_originals_without_into(places, tmp_path, run):
     raw, _ = places
     small(raw / "s")
@@ -260,6 +273,7 @@ def test_bad_calls(places, run):
     refused(run("watch", raw / "none"), 1, "no such folder")
     refused(run("watch", raw, "--minutes", "0"), 2, "--minutes")
     refused(run("watch", raw, "--minutes", "nan"), 2, "--minutes")
+    refused(run("watch", raw, "--minutes", "inf"), 2, "--minutes")
     refused(run("watch", raw, "--preset", "none"), 2, "none")
     packed.write_bytes(b"a file")
     refused(run("watch", raw, "--into", packed, "--once"), 2, packed)

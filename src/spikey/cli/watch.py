@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 JOURNAL = ".spikey-watch.jsonl"
 PRIORITY = 10  # added to the process's nice value
+MOST_MINUTES = 60 * 24 * 7
 NAMED = 5  # recordings of other formats that a note lists
 
 
@@ -64,8 +65,8 @@ def command(
     from spikey.files.settings import Settings
 
     set_level(quiet, verbose)
-    if not minutes > 0:
-        raise UsageError("--minutes needs a number above 0")
+    if not 0 < minutes <= MOST_MINUTES:
+        raise UsageError(f"--minutes needs a number above 0 and up to {MOST_MINUTES:,}")
     settings = Settings(preset=preset, jobs=jobs)
     settings.method()  # whether there is such a preset
     if not os.path.isdir(folder):
@@ -204,7 +205,9 @@ def summary(line: Line) -> str:
     """One line on a session: bytes before and after, and what it took."""
     before, after = line["before"], line["after"]
     took = f"in {line['seconds']:.0f} s (saved {amount(before - after)})"
-    return f"{line['run']}  {amount(before)} -> {amount(after)} {took}"
+    count = line.get("not_stored", 0)
+    left = f", {count:,} file{'s are' if count > 1 else ' is'} not stored" if count else ""
+    return f"{line['run']}  {amount(before)} -> {amount(after)} {took}{left}"
 
 
 def amount(size: int) -> str:
