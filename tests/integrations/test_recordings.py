@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 import spikey
 from kit import vendors
 from kit.paths import DATA, SOURCE
+from kit.vendor_files import FORMS
 from kit.writing import write_file
 from spikey.cli import app
 from spikey.codec.method import LPC
@@ -401,6 +402,23 @@ def test_blackrock_comes_back_whole(tmp_path):
     np.testing.assert_array_equal(read_spikey(path).get_traces(), samples)
     run("decompress", path, f"{tmp_path}/back/")
     assert (tmp_path / "back/a.ns5").read_bytes() == (tmp_path / "a.ns5").read_bytes()
+
+
+@pytest.mark.parametrize("form", ["edf", "bdf", "brainvision", "micromed"])
+def test_names_and_gains_that_spikey_reads_itself(form, tmp_path):
+    (tmp_path / "in").mkdir()
+    FORMS[form][1](tmp_path / "in")
+    (path,) = compressed(tmp_path / "in", tmp_path / "packed").values()
+    found = read_spikey(path)
+    names, gain, offset = {
+        "edf": (["Fp1", "Fp2", "C3"], 0.1, 0.0),
+        "bdf": (["Fp1", "Fp2", "C3"], 0.1, 0.0),
+        "brainvision": (["E1", "E2", "E3", "E4"], 0.1, 0.0),
+        "micromed": (["E0", "E1", "E2", "E3", "E4"], 6400 / 65536, -3200.0),
+    }[form]
+    assert found.channel_ids.tolist() == names == found.get_property("channel_name").tolist()
+    np.testing.assert_allclose(found.get_channel_gains(), gain)
+    np.testing.assert_allclose(found.get_channel_offsets(), offset, atol=1e-9)
 
 
 def test_nwb(tmp_path):

@@ -105,7 +105,8 @@ class InventoryBuilder:
 
             parts = with_streams(parts, unit)
         except ImportError:
-            parts[0] = replace(parts[0], notes=(*parts[0].notes, UNDESCRIBED))
+            if not parts[0].described:
+                parts[0] = replace(parts[0], notes=(*parts[0].notes, UNDESCRIBED))
         if unit.homes and self.stream is None:  # everything there is stored, be it a recording or not
             kept = [f"{path.name} {_stored_as_is(why)}" for path, why in sorted(failed.items())]
             parts[0] = replace(parts[0], notes=(*parts[0].notes, *kept))

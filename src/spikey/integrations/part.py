@@ -166,6 +166,11 @@ class Part:
         return known or [Path(self.content.restored or self.name).name]
 
     @property
+    def described(self) -> bool:
+        """Whether names of its channels are known."""
+        return bool(self.streams or (isinstance(self.content, Files) and self.content.mapped.channels))
+
+    @property
     def paths(self) -> tuple[Path, ...]:
         """The files that its samples restore."""
         return self.content.paths
@@ -218,10 +223,33 @@ class Part:
 
     def _streams(self) -> list[dict[str, Any]]:
         if not self.streams:
-            return []
+            return self._listed()
         from spikey.integrations.description import describe
 
         return [describe(each.recording, each.segment, each.name, list(each.columns)) for each in self.streams]
+
+    def _listed(self) -> list[dict[str, Any]]:
+        """The stream of all channels, as the files themselves list them."""
+        channels = self.content.mapped.channels if isinstance(self.content, Files) else ()
+        if not channels:
+            return []
+        names = [each.name for each in channels]
+        unique = names if len(set(names)) == len(names) and all(names) else [f"{k}" for k in range(len(names))]
+        properties: dict[str, Any] = {"channel_name": {"dtype": "<U", "values": names}}
+        if all(each.gain is not None for each in channels):
+            properties["gain_to_uV"] = {"dtype": "<f8", "values": [each.gain for each in channels]}
+            properties["offset_to_uV"] = {"dtype": "<f8", "values": [each.offset for each in channels]}
+        return [
+            {
+                "name": self.names[0],
+                "columns": list(range(len(channels))),
+                "channel_ids": {"dtype": "<U", "values": unique},
+                "properties": properties,
+                "annotations": {},
+                "probe": None,
+                "t_start": None,
+            }
+        ]
 
 
 def second(rate: float) -> int:

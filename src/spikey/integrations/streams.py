@@ -39,7 +39,7 @@ def with_streams(parts: list[Part], unit: Unit) -> list[Part]:
         if each is unit:
             break
     lacking = f"channel names and gains are not stored, as SpikeInterface cannot read them ({why})" if why else ""
-    return [each.part if each.streams else _noted(each.part, lacking) for each in map(_done, found)]
+    return [each.part if each.part.described else _noted(each.part, lacking) for each in map(_done, found)]
 
 
 @dataclass
@@ -48,7 +48,6 @@ class _Found:
 
     part: Part
     streams: tuple[Stream, ...] = ()
-    ends: np.ndarray | None = None
 
 
 def _done(found: _Found) -> _Found:

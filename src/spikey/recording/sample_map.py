@@ -132,11 +132,22 @@ class MappedFile:
 
 
 @dataclass(frozen=True)
+class Channel:
+    """What a file specifies of a channel: its name, and how samples become microvolts, gain x sample + offset, or None
+    where its unit is no voltage.
+    """
+
+    name: str
+    gain: float | None = None
+    offset: float = 0.0
+
+
+@dataclass(frozen=True)
 class Mapped:
     """A recording that lies in files so that they can be restored from its samples and the other bytes.
 
     reader: SpikeInterface's short name of the format. big_endian: the order of a sample's bytes in the files.
-    notes: what a user should know, such as frames that are incomplete.
+    notes: what a user should know, such as frames that are incomplete. channels: of each column, where that is known.
     """
 
     reader: str
@@ -144,6 +155,7 @@ class Mapped:
     files: tuple[MappedFile, ...]
     big_endian: bool = False
     notes: tuple[str, ...] = ()
+    channels: tuple[Channel, ...] = ()
 
     @property
     def frames(self) -> int:

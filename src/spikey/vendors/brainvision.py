@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from spikey.base.errors import DataError
 from spikey.recording.layout import Layout
-from spikey.recording.sample_map import LARGEST_RECORD, Mapped, MappedFile, Run, Runs, Samples, joined, rest
+from spikey.recording.sample_map import LARGEST_RECORD, Channel, Mapped, MappedFile, Run, Runs, Samples, joined, rest
 from spikey.vendors.bounded import file_size, integer, rate_of, text_of
 from spikey.vendors.parsed import EMPTY, Parsed, Recording, flat_runs, layout_of, leftover, mapped, reasons
+from spikey.vendors.units import number, scaled
 
 READER = "brainvision"
 TYPES = {"INT_16": "int16", "UINT_16": "uint16", "INT_32": "int32", "IEEE_FLOAT_32": "float32"}
@@ -22,11 +24,12 @@ def parse(members: Sequence[Path]) -> Parsed:
     done: set[Path] = set()
     for header in (p for p in members if p.suffix.lower() == ".vhdr"):
         with reasons(failed, header):
-            values = _values(text_of(header))
+            text = text_of(header)
+            values = _values(text)
             data = _data_file(header, values.get("datafile", ""), members)
             if data not in done:
                 with reasons(failed, data):
-                    found.append(_recording(data, values))
+                    found.append(_recording(data, values, _channels(text)))
                 done.add(data)
     return Parsed(tuple(found), failed)
 
@@ -65,7 +68,17 @@ def _data_file(header: Path, listed: str, members: Sequence[Path]) -> Path:
     raise DataError(f"its data file {name} is missing")
 
 
-def _recording(path: Path, values: dict[str, str]) -> Mapped:
+def _channels(text: str) -> list[Channel]:
+    """Names and resolutions in the lines `Ch1=name,reference,resolution,unit`; a comma in a name is `\\1`."""
+    found = []
+    for line in re.findall(r"(?m)^Ch[0-9]+=([^\r\n]*)", text):
+        name, _, resolution, unit = [*line.split(","), "", "", ""][:4]
+        gain = number(resolution) if resolution.strip() else 1.0
+        found.append(scaled(name.replace("\\1", ","), gain, 0.0, unit or "\u00b5V"))
+    return found
+
+
+def _recording(path: Path, values: dict[str, str], listed: list[Channel]) -> Mapped:
     if (form := values.get("dataformat", "").upper()) != "BINARY":
         raise DataError(f"contains samples as {form or 'an unknown format'}; only BINARY is supported")
     dtype = TYPES.get(values.get("binaryformat", "").upper())
@@ -84,7 +97,7 @@ def _recording(path: Path, values: dict[str, str]) -> Mapped:
     else:
         raise DataError("contains samples in an order that is neither MULTIPLEXED nor VECTORIZED")
     big_endian = values.get("usebigendianorder", "").upper() == "YES"
-    return mapped(READER, layout, [MappedFile(path, runs)], big_endian=big_endian, notes=notes)
+    return mapped(READER, layout, [MappedFile(path, runs)], big_endian=big_endian, notes=notes, channels=listed)
 
 
 def _vectorized(size: int, layout: Layout, head: int, points: str | None) -> tuple[Runs, tuple[str, ...]]:

@@ -12,12 +12,14 @@ from itertools import groupby
 from pathlib import Path
 
 from spikey.base.errors import DataError
-from spikey.recording.sample_map import Mapped, MappedFile, Part, Rest, Run, Samples, joined, rest
+from spikey.recording.sample_map import Channel, Mapped, MappedFile, Part, Rest, Run, Samples, joined, rest
 from spikey.vendors.bounded import Bounded, integer
 from spikey.vendors.parsed import EMPTY, layout_of, leftover, mapped
+from spikey.vendors.units import number, ranged
 
 READER = "edf"
 FIXED = 256  # bytes of the header, and as many for each signal
+UNIT, PHYSICAL, DIGITAL = 96, 104, 120  # bytes of a signal before its unit and ranges
 LABEL, COUNT_AT = 16, 216  # bytes of a signal's label; bytes of a signal before its number of samples
 ANNOTATIONS = ("EDF Annotations", "BDF Annotations")
 
@@ -46,8 +48,23 @@ def parse_edf(path: Path) -> Mapped:
     if not records:
         raise DataError(EMPTY)
     layout = layout_of(columns, usual / duration if duration else 0.0, dtype)
+    chosen = [s for s in range(signals) if labels[s] not in ANNOTATIONS and counts[s] == usual]
     runs = joined([rest(head), Run(records, parts), rest(left)])
-    return mapped(READER, layout, [MappedFile(path, runs)], notes=leftover(left, "of an incomplete record"))
+    return mapped(
+        READER,
+        layout,
+        [MappedFile(path, runs)],
+        notes=leftover(left, "of an incomplete record"),
+        channels=[_channel(listed, s, signals, labels[s]) for s in chosen],
+    )
+
+
+def _channel(listed: bytes, signal: int, signals: int, label: str) -> Channel:
+    """Name and scale of a signal; the header has each field of all signals, then the next field."""
+    low, high, least, most = (
+        number(_text(listed[at * signals + 8 * signal :][:8])) for at in (PHYSICAL, PHYSICAL + 8, DIGITAL, DIGITAL + 8)
+    )
+    return ranged(label, (least, most), (low, high), _text(listed[UNIT * signals + 8 * signal :][:8]))
 
 
 def _record(labels: list[str], counts: list[int], usual: int, itemsize: int) -> tuple[tuple[Part, ...], int]:

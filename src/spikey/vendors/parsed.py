@@ -9,7 +9,7 @@ from pathlib import Path
 
 from spikey.base.errors import DataError, UsageError
 from spikey.recording.layout import Layout
-from spikey.recording.sample_map import LARGEST_RECORD, Mapped, MappedFile, Runs, flat
+from spikey.recording.sample_map import LARGEST_RECORD, Channel, Mapped, MappedFile, Runs, flat
 from spikey.vendors.bounded import file_size
 from spikey.vendors.mtscomp import Converted
 
@@ -61,10 +61,17 @@ def layout_of(channels: int, rate: float, dtype: str) -> Layout:
 
 
 def mapped(
-    reader: str, layout: Layout, files: Sequence[MappedFile], *, big_endian: bool = False, notes: tuple[str, ...] = ()
+    reader: str,
+    layout: Layout,
+    files: Sequence[MappedFile],
+    *,
+    big_endian: bool = False,
+    notes: tuple[str, ...] = (),
+    channels: Sequence[Channel] = (),
 ) -> Mapped:
     """A recording; raises `DataError` if it has no samples, or if one of its records is too large to handle."""
-    found = Mapped(reader, layout, tuple(files), big_endian, notes)
+    listed = tuple(channels) if len(channels) == layout.channels else ()
+    found = Mapped(reader, layout, tuple(files), big_endian, notes, listed)
     if not found.frames:
         raise DataError(EMPTY)
     for file in found.files:
