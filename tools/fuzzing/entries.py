@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from fuzzing import interpolated, seeds, wide
+from fuzzing import interpolated, mapped, seeds, wide
 from fuzzing.mutate import mutated
 
 from spikey.base.errors import DamagedError, DataError, SpikeyError
@@ -342,6 +342,8 @@ ENTRIES = {
         Entry("calibration", seeds.calibrations, _calibration, seeds.MODEL_WORDS),
         Entry("wav", seeds.wavs, _wav, seeds.WAV_WORDS),
         Entry("configuration", seeds.configurations, _configuration, seeds.YAML_WORDS),
+        Entry("mapped", mapped.inputs, mapped.run, seeds.FILE_WORDS),
+        Entry("vendor", mapped.vendors, mapped.run_vendor),
         Entry("zip", seeds.zips, _zip, seeds.ZIP_WORDS),
     )
 }
