@@ -268,6 +268,7 @@ MALFORMED = [
     b"\0\1\1a\1\2\1\5\0\2",  # too many columns
     b"\0\1\1a\1\2\1\4",  # no samples
     b"\0\1\1a\2\1\1\5\0\1\0\1\4",  # a run of no records
+    b"\0\1\1a\2\2\1\5\0\1\1\1\0",  # a record of no bytes
     b"\0\1\1a\1\2\1\5\0\1x",  # and more
     b"\0\1\4../a\1\2\1\5\0\1",
     b"\0\1\1\xff\1\2\1\5\0\1",

@@ -99,7 +99,7 @@ def _read_run(cursor: Cursor, what: str) -> Run:
             parts.append(Samples(number >> 2, cursor.varint(), cursor.varint(), bool(number & 2)))
         else:
             parts.append(Rest(number >> 1))
-    if not count or not parts:
+    if not count or not parts or not all(part.size if isinstance(part, Rest) else part.frames for part in parts):
         raise _malformed(what)
     return Run(count, tuple(parts))
 
