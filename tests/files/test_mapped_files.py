@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 import spikey
 from kit import reference_files
+from kit.golden import record_files
+from kit.paths import GOLDEN
 from spikey.container.contents import file_map_record
 from spikey.container.file_map import FileMap, following, read_file_map
 from spikey.container.layout import BLOCK_HEAD
@@ -254,6 +256,14 @@ def test_damage_between_samples(tmp_path):
     assert lost
     with Reader(path) as reader:  # the samples are whole
         assert reader[:].shape == (203, 3)
+
+
+def test_a_golden_file_of_records(tmp_path):
+    decompress_files(GOLDEN / "records.spky", tmp_path / "back")
+    for file in record_files(tmp_path).files:
+        assert (tmp_path / "back/a" / file.path.name).read_bytes() == file.path.read_bytes()
+    found = reference_files.files_of((GOLDEN / "records.spky").read_bytes())
+    assert found == {f"a/c{k}.dat": (tmp_path / f"c{k}.dat").read_bytes() for k in range(2)}
 
 
 MALFORMED = [

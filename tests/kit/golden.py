@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -18,10 +20,16 @@ from kit.writing import write_file
 from spikey.codec.encode import encode_block
 from spikey.codec.method import Method, learned
 from spikey.codec.payload import EncodedBlock
+from spikey.container.file_map import FileMap
 from spikey.container.writer import write_bytes_file
+from spikey.files.compress import Output, write_recording
+from spikey.files.settings import Settings
 from spikey.model.calibration import n1
 from spikey.model.trained import EXACT, Architecture, Model, reach_of
+from spikey.recording.layout import Layout
+from spikey.recording.mapped import MappedSource
 from spikey.recording.readable import ArraySource
+from spikey.recording.sample_map import Mapped, MappedFile, Rest, Run, Samples, joined, rest
 from spikey.report.self_test import known_signal
 
 
@@ -158,6 +166,30 @@ def _one() -> np.ndarray:
     return known_signal()[:, 0]
 
 
+def record_files(folder: Path) -> Mapped:
+    """Two files of one channel: a header, records of a timestamp, big-endian samples and a marker, and a rest."""
+    files = []
+    for k, channel in enumerate(known_signal(400).astype(">i2").T):
+        runs = joined([rest(40), Run(20, (Rest(8), Samples(20, k, 1), Rest(2))), rest(3)])
+        records = b"".join(
+            (10**6 + 20 * n).to_bytes(8, "little") + channel[20 * n : 20 * n + 20].tobytes() + b"\x07\xff"
+            for n in range(20)
+        )
+        path = folder / f"c{k}.dat"
+        path.write_bytes(b"header".ljust(40, b".") + records + b"end")
+        files.append(MappedFile(path, runs))
+    return Mapped("test", Layout(2, 20_000, "int16"), tuple(files), big_endian=True)
+
+
+def _records() -> bytes:
+    with TemporaryDirectory() as folder:
+        mapped = record_files(Path(folder))
+        file_map = FileMap(("a/c0.dat", "a/c1.dat"), tuple(file.runs for file in mapped.files), True)
+        how = Settings(predictor="lpc", calibration="none")
+        write_recording(MappedSource(mapped, "records"), Output(Path(folder, "a.spky")), how, file_map=file_map)
+        return Path(folder, "a.spky").read_bytes()
+
+
 # name: what was compressed, how
 CASES: dict[str, tuple[Callable[[], np.ndarray | bytes], Callable[[], bytes]]] = {
     "lpc": (_one, lambda: _pack(_one(), Method())),
@@ -187,10 +219,11 @@ CASES: dict[str, tuple[Callable[[], np.ndarray | bytes], Callable[[], bytes]]] =
     "max": (lambda: known_signal(500)[:, :1], lambda: _max(known_signal(500)[:, :1])),
     "max_crossed": (lambda: known_signal(120), lambda: _max(known_signal(120))),
     "max_wide": (lambda: _wide()[:500, None], lambda: _max(_wide()[:500, None], calibrated=False)),
+    "records": (lambda: known_signal(400), _records),
     **WIDE_CASES,
 }
 
-PACKED = {"embedded", "bytes", "fast_converters", "float_doubles", "float_patched"} | {
+PACKED = {"embedded", "bytes", "records", "fast_converters", "float_doubles", "float_patched"} | {
     name for name in CASES if name.startswith("learned")
 }
 
