@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from kit import vendors
+from kit import vendor_intan, vendors
 from kit.commands import refused
+from kit.vendor_files import FORMS
 from kit.watching import SOON, contents, events, lines, restored, small, wait_for, watcher
 
 pytest.importorskip("spikeinterface.core")
@@ -45,6 +46,27 @@ def test_sessions_of_every_vendor_are_compressed_once(places, tmp_path, run):
     written = lines(packed)
     assert run("watch", raw, "--into", packed, "--once", *SOON)[:2] == (0, "")
     assert lines(packed) == written
+
+
+def test_sessions_of_every_form_go_and_come_back(places, tmp_path, run):
+    """Those that share a folder with each other too: recordings of one minute each, a name with several rates."""
+    raw, packed = places
+    for name in ("spikeglx", "open ephys binary", "open ephys legacy", "neuralynx", "intan signals", "intan channels"):
+        (raw / name).mkdir()
+        FORMS[name][1](raw / name)
+    for name in ("minute1.rhd", "minute2.rhd"):
+        vendor_intan.intan_single(raw / name)
+    vendors.blackrock(raw / "b.ns5", frames=60)
+    vendors.blackrock(raw / "b.ns2", frames=60, channels=2)
+    for name, size in (("b.nev", 1000), ("b.ccf", 10), ("minute2.txt", 10)):
+        (raw / name).write_bytes(bytes(size))
+    (raw / "notes.txt").write_text("of no session")
+    before = contents(raw)
+    status, _, err = run("watch", raw, "--into", packed, "--once", "--rm", *SOON)
+    assert status == 0, err
+    assert contents(raw) == {"notes.txt": before.pop("notes.txt")}
+    assert events(packed, "b.ns5") == ["seen", "started", "done", "removing", "removed"]
+    assert restored(run, packed, tmp_path / "back") == before
 
 
 def test_originals_go_only_with_rm_and_only_of_sessions_of_which_everything_is_stored(places, tmp_path, run):
