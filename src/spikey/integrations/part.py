@@ -209,7 +209,8 @@ class Part:
                 file_map=self.content.file_map,
                 progress=progress,
             )
-        return replace(outcome, note="; ".join(filter(None, [outcome.note, *self.notes])))
+        noted = f"{self.name}: {'; '.join(self.notes)}" if self.notes else ""
+        return replace(outcome, note="; ".join(filter(None, [outcome.note, noted])))
 
     def _extra(self) -> Extra:
         origin: dict[str, Any] = {"reader": self.reader, "block": self.block, "segment": self.segment}
