@@ -216,6 +216,19 @@ def test_a_bad_part_does_not_hinder_the_others(run, tmp_path):
     assert status == 0 and back == before
 
 
+def test_recordings_without_samples_are_stored_as_they_are(run, tmp_path):
+    folder = tmp_path / "session"
+    folder.mkdir()
+    FORMS["neuralynx"][1](folder)
+    for path in folder.glob("*.ncs"):
+        path.write_bytes(path.read_bytes()[: 1 << 14])
+    (folder / "a.ns5").write_bytes(b"")
+    (folder / "a.edf").write_bytes(b"")
+    assert there_and_back(run, folder, tmp_path / "out") == (0, [], files_of(folder))
+    status, _, errors = run("compress", next(folder.glob("*.ncs")), tmp_path / "a.spky")
+    assert status == 0 and not errors
+
+
 @pytest.mark.parametrize("name", ["a.ncs", "a.vhdr", "a.cbin", "a.TRC", "a.rhd", "a.ns5", "a.edf", "a.continuous"])
 def test_files_that_are_none_are_refused_by_their_formats_name(run, name, tmp_path):
     (tmp_path / name).write_bytes(b"nothing of the kind")

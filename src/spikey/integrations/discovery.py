@@ -50,7 +50,7 @@ FOLDERS = {
     ".mpx": ("alphaomega", (".mpx", ".lsx")),
 }
 PARSED = (".continuous", ".ncs")  # of which everything in the folder is stored
-WHOLE = ("openephysbinary", "saved", "intan")  # readers of folders of which everything belongs to the recording
+WHOLE = ("openephysbinary", "openephyslegacy", "saved", "intan", "neuralynx", "spikeglx")  # readers of folders of which everything belongs to the recording
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from spikey.base.errors import DataError, UsageError, install
 from spikey.integrations.discovery import RAW, Unit
+from spikey.vendors.parsed import EMPTY
 
 if TYPE_CHECKING:
     from spikey.integrations.part import Part
@@ -157,8 +158,11 @@ class InventoryBuilder:
         self.leave((*unit.members, *(path for part in found for path in part.content.read)), sizes, reason)
 
     def _fail(self, unit: Unit, sizes: dict[Path, int], failed: dict[Path, str]) -> None:
-        """Note why files of a unit are not recordings."""
+        """Note why files of a unit are not recordings; one without samples is stored byte for byte."""
         for path, why in sorted(failed.items()):
+            if why == EMPTY and self.stream is None and unit.sure and path in sizes:
+                self.add_file(path, sizes[path], "bytes")
+                continue
             why = why if why.startswith(unit.readers) else f"{unit.readers[0]}: {why}"
             self.errors |= {why: self.errors.get(why, path)} if unit.sure else {}
             self.leave([path], sizes, f"cannot be read ({why})" if unit.sure else "not a recording", unit.sure)

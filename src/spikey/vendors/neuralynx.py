@@ -17,6 +17,7 @@ HEADER_BYTES = 1 << 14
 FRAMES = 512  # of a record
 FIELDS = ((8, True), (4, False), (4, True), (4, True))  # timestamp, channel, rate, valid samples
 FASTEST = 1e7  # Hz
+NEITHER = "contains neither the header nor the records of a Neuralynx file"
 
 
 def parse(members: Sequence[Path]) -> Parsed:
@@ -42,10 +43,10 @@ def describe(path: Path) -> Records:
         rate = _number(stated[1]) if stated else 0.0
         if not rate:
             if file.size < head + 20:
-                raise DataError(EMPTY)
+                raise DataError(EMPTY if head else NEITHER)
             _, _, rate, valid = file.unpack("<QIII", head)
             if not head and not (0 < rate < FASTEST and valid <= FRAMES):
-                raise DataError("contains neither the header nor the records of a Neuralynx file")
+                raise DataError(NEITHER)
         return Records(float(rate), head, FIELDS, FRAMES)
 
 
