@@ -50,7 +50,8 @@ FOLDERS = {
     ".mpx": ("alphaomega", (".mpx", ".lsx")),
 }
 PARSED = (".continuous", ".ncs")  # of which everything in the folder is stored
-WHOLE = ("openephysbinary", "openephyslegacy", "saved", "intan", "neuralynx", "spikeglx")  # readers of folders of which everything belongs to the recording
+# Readers of folders of which everything belongs to the recording.
+WHOLE = ("openephysbinary", "openephyslegacy", "saved", "intan", "neuralynx", "spikeglx")
 
 
 @dataclass(frozen=True)
