@@ -6,6 +6,7 @@ import ctypes.util
 import errno
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -93,7 +94,7 @@ def _check(folder: str) -> None:
 def how_to_unmount(folder: str) -> str:
     """The command that ends a mount."""
     tool = "umount" if sys.platform == "darwin" else "fusermount3 -u"
-    return f"{tool} {folder}"
+    return f"{tool} {shlex.quote(folder)}"
 
 
 def _clear(folder: str) -> None:

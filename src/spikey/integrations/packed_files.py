@@ -6,10 +6,9 @@ import os
 import stat
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 from spikey.base.errors import DataError
 from spikey.container.archive import Archive
@@ -41,13 +40,18 @@ class Packed:
         self.place, self._archive, self._number = place, archive, number
         self.remote = "://" in place
         self.growing = False  # whether it had no index when it was opened first
-        self._first = None if self.remote else os.stat(place)
+        self._first = None if self.remote else _status_of(place)
         self._ending: bytes | None = None
         if self._first is None:
             self.status = Status(READABLE, time, os.getuid(), os.getgid())
         else:
             found = self._first
             self.status = Status(stat.S_IMODE(found.st_mode), found.st_mtime_ns, found.st_uid, found.st_gid)
+
+    @property
+    def owner(self) -> Hashable:
+        """Whose decoded blocks its readers share."""
+        return self.place, self._number
 
     @property
     def name(self) -> str:
@@ -82,6 +86,15 @@ class Packed:
             same &= (now.st_size, now.st_mtime_ns) == (first.st_size, first.st_mtime_ns)
         if not same:
             raise DataError(f"{self.place}: {CHANGED}")
+
+
+def _status_of(place: str) -> os.stat_result:
+    try:
+        return os.stat(place)
+    except FileNotFoundError:
+        raise DataError(f"{place} does not exist") from None
+    except OSError as error:
+        raise DataError(f"{place} cannot be opened: {error.strerror}") from None
 
 
 CHANGED = "has changed since it was mounted; unmount it and mount it again"
@@ -129,7 +142,7 @@ class OpenReaders:
     def _open(self, packed: Packed, opened: _Opened) -> None:
         reader = packed.open()
         try:
-            reader.jobs, reader.cache = self._jobs, self._cache.of(packed)
+            reader.jobs, reader.cache = self._jobs, self._cache.of(packed.owner)
             opened.files = open_restored(reader, packed.name)
         except BaseException:
             reader.close()
@@ -156,12 +169,12 @@ class OpenReaders:
 class CachedArchive(Archive):
     """An archive whose recordings, also where others were coded with them, have their decoded blocks in one cache."""
 
-    def __init__(self, path: Any, cache: SharedCache):
-        self._shared = cache
-        super().__init__(path)
+    def __init__(self, place: str, cache: SharedCache):
+        self._place, self._shared = place, cache
+        super().__init__(place)
 
     def open(self, number: int, salvage: bool = False) -> Reader:
         """A new reader of a recording, by its place."""
         reader = super().open(number, salvage)
-        reader.cache = self._shared.of((self.name, number))
+        reader.cache = self._shared.of((self._place, number))
         return reader

@@ -14,6 +14,7 @@ from typing import Any
 from spikey.base.errors import DataError, SpikeyError, UsageError
 from spikey.container.archive import is_archive
 from spikey.container.layout import MAGIC
+from spikey.files.decompress import INCOMPLETE
 from spikey.files.names import SUFFIX
 from spikey.files.shared_cache import SharedCache
 from spikey.integrations.packed_files import CachedArchive, OpenReaders, Packed
@@ -83,17 +84,13 @@ def packed_tree(source: str, readers: OpenReaders, cache: SharedCache, log: Log)
                 _add_archive(tree, each, below, readers, cache, log)
             else:
                 _add(tree, Packed(each.place, each.time), each.below, readers, log)
-        except (SpikeyError, OSError) as error:
+        except SpikeyError as error:
             if alone:
                 raise
-            log(f"{_words(error, each.place)}; what it restores does not appear")
+            log(f"{error}; what it restores does not appear")
     if not tree.files:
         raise DataError(f"{source}: contains nothing that can be restored")
     return tree
-
-
-def _words(error: SpikeyError | OSError, place: str) -> str:
-    return str(error) if isinstance(error, SpikeyError) else f"{place}: {error.strerror}"
 
 
 def _add(
@@ -109,6 +106,8 @@ def _add(
             path = PurePosixPath("/", below, names[number])
             if not tree.add(path, Entry(packed, number, file.size)):
                 log(f"{packed.name}: restores {str(path)[1:]}, which is there already; only the first appears")
+        if packed.growing:
+            log(f"{packed.name}: {INCOMPLETE}")
 
 
 def _add_archive(
