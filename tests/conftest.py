@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kit.mounting import lacking
 from kit.paths import CC, DATA
 
 pytest_plugins = [
@@ -20,12 +21,14 @@ pytest_plugins = [
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip tests marked `data` or `native` where their recordings or a C compiler are absent."""
+    """Skip tests marked `data`, `native` or `fuse` where recordings, a C compiler or FUSE are absent."""
     for marker in item.iter_markers("data"):
         if not (DATA / marker.args[0]).exists():
             pytest.skip(f"no recordings beside this checkout (../shared/data/{marker.args[0]})")
     if CC is None and item.get_closest_marker("native") is not None:
         pytest.skip("no C compiler (cc, gcc or clang) on this machine")
+    if item.get_closest_marker("fuse") is not None and (reason := lacking()):
+        pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

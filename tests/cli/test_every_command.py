@@ -41,6 +41,7 @@ CALLS: dict[str, list[str] | None] = {
     "decompress": ["{p}", "{o}.wav"],
     "convert": ["{p}", "{o}.spky"],
     "watch": None,  # outputs of existing names: tests/cli/test_watch.py
+    "mount": None,  # folders that are not empty: tests/integrations/test_mount.py
     "info": None,
     "verify": None,
     "repair": ["{g}", "--output", "{o}.spky"],

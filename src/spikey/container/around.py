@@ -19,14 +19,8 @@ if TYPE_CHECKING:
 def bytes_around(reader: Reader, kind: int, first: int = 0) -> Iterator[bytes]:
     """The bytes of one kind of block, in order; see `Reader.around`."""
     header = reader.header
-    if kind == BLOCK_HEAD and header.wrapper == CANONICAL:
-        try:
-            yield canonical_head(reader.layout, reader.frames)
-        except UsageError as error:
-            raise DataError(f"{reader.name}: is said to be a plain WAV, but {error}") from None
-    record = unpack_record(header, {BLOCK_HEAD: HEAD, BLOCK_TAIL: TAIL}.get(kind, 0), reader.name)
-    if record is not None and header.wrapper == WRAPPED:
-        yield record
+    if before := bytes_in_header(reader, kind):
+        yield before
     done = first
     for block in reader.structure.blocks:
         if block.kind == kind and block.extent[1] > first:
@@ -41,6 +35,18 @@ def bytes_around(reader: Reader, kind: int, first: int = 0) -> Iterator[bytes]:
             done = block.extent[1]
     if kind == BLOCK_BYTES and header.wrapper == BYTES:
         yield from _missing(reader, done, reader.frames)
+
+
+def bytes_in_header(reader: Reader, kind: int) -> bytes:
+    """Those of one kind that lie in the header or follow from it, which come before those in blocks."""
+    header = reader.header
+    if kind == BLOCK_HEAD and header.wrapper == CANONICAL:
+        try:
+            return canonical_head(reader.layout, reader.frames)
+        except UsageError as error:
+            raise DataError(f"{reader.name}: is said to be a plain WAV, but {error}") from None
+    record = unpack_record(header, {BLOCK_HEAD: HEAD, BLOCK_TAIL: TAIL}.get(kind, 0), reader.name)
+    return record if record is not None and header.wrapper == WRAPPED else b""
 
 
 def _missing(reader: Reader, first: int, end: int) -> Iterator[bytes]:
