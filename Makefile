@@ -35,7 +35,7 @@ test-new:
 test-new-%: env/python%/.ready
 	env/python$*/bin/python -m pytest -q $(addprefix tests/integrations/test_,chunk.py chunk_part.py hostile_chunks.py numcodecs.py \
 		zarr.py hdf5.py nwb.py plugins_docs.py public_names.py) tests/integrations/test_dask.py::test_zarr_chunk_by_chunk \
-		tests/telemetry/test_telemetry_export.py \
+		tests/tools/test_registration.py tests/telemetry/test_telemetry_export.py \
 		src/spikey/integrations --ignore src/spikey/integrations/telemetry.py
 
 # What needs neither stores nor PyTorch, on each Python but that of env/, which runs everything.
