@@ -3,8 +3,8 @@
     python -m tools.registration            # writes registration/ anew
     python -m tools.registration --check    # names what is not as it would be written, exit status 1
 
-Texts, schema and example derive from docs/plugins.md and the package, so that they follow the format. Nothing of them is
-sent before the format is frozen.
+Texts, schema and example derive from docs/plugins.md and the package, so that they follow the format. Nothing is sent
+before the format is frozen.
 """
 
 from __future__ import annotations
@@ -134,8 +134,8 @@ All are optional, and so is `configuration` itself. None but a calibration of on
 {json.dumps({"name": FILTER_NAME, "configuration": {"preset": ranked()[1]}}, indent=4)}
 ```
 
-`examples/recording` is an array of {SHAPE[0]} frames of {SHAPE[1]} channels in chunks of {CHUNK[0]} frames. Frame t of channel c, both from 0, is
-((c + 3)² · t² div 7) mod 129 - 64. The SHA-256 of its samples in C order, little-endian, is
+`examples/recording` is an array of {SHAPE[0]} frames of {SHAPE[1]} channels in chunks of {CHUNK[0]} frames. Frame t of channel c,
+both from 0, is ((c + 3)² · t² div 7) mod 129 - 64. The SHA-256 of its samples in C order, little-endian, is
 `{hashlib.sha256(samples.tobytes()).hexdigest()}`.
 
 ## Format and algorithm
@@ -163,16 +163,17 @@ def request(page: str) -> str:
 
 To the HDF Group, for the list of registered filter plug-ins.
 
-| | |
-|---|---|
-| name of the filter | `{FILTER_NAME}` |
-| number | one that the HDF Group assigns; {FILTER_ID}, of the range for everyone, is used until then, and stays readable |
-| what it does | compresses chunks (time, channels) of integers, recordings of neural activity, without loss; chunks of other types by a general method |
-| kind | optional; chunks describe themselves and carry their own checksums, and vary in size |
-| encoder and decoder | the Python package `spikey-codec`, through h5py; a dynamically loaded plug-in in C does not exist yet |
-| licence | MIT |
-| specification | `docs/plugins.md`, "The chunk format", and `docs/format.md` in Spikey's repository (its public address goes here) |
-| contact | to be named when this is sent |
+- Name of the filter: `{FILTER_NAME}`.
+- Number: one that the HDF Group assigns. {FILTER_ID}, of the range for everyone, is used until then, and stays readable.
+- What it does: compresses chunks (time, channels) of integers, recordings of neural activity, without loss; chunks of
+  other types by a general method.
+- Kind: optional. Chunks describe themselves, carry their own checksums, and vary in size.
+- Encoder and decoder: the Python package `spikey-codec`, through h5py. A plug-in in C, which HDF5 loads itself, does not
+  exist yet.
+- Licence: MIT.
+- Specification: `docs/plugins.md`, "The chunk format", and `docs/format.md` in Spikey's repository, whose public address
+  has to be put here.
+- Contact: to be named when this is sent.
 
 ## Parameters
 
@@ -180,8 +181,8 @@ To the HDF Group, for the list of registered filter plug-ins.
 
 ## Compatibility
 
-Chunks of released versions stay readable. A chunk starts with the bytes `b5 53 43` and its version, which is {VERSION}; a
-reader refuses versions that it does not support.
+Chunks of released versions stay readable. A chunk starts with the bytes `b5 53 43` and its version,
+which is {VERSION}; a reader refuses versions that it does not support.
 """
 
 

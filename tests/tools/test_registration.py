@@ -15,11 +15,11 @@ from kit.paths import ROOT
 
 pytest.importorskip("h5py")
 
-from spikey.base.errors import UsageError  # noqa: E402
-from spikey.integrations.calibrations import TEXT  # noqa: E402
-from spikey.integrations.chunk import decode_chunk, options_from  # noqa: E402
-from spikey.model.calibration import n1  # noqa: E402
-from tools import registration  # noqa: E402
+from spikey.base.errors import UsageError
+from spikey.integrations.calibrations import TEXT
+from spikey.integrations.chunk import decode_chunk, options_from
+from spikey.model.calibration import n1
+from tools import registration
 
 FOLDER = ROOT / registration.CODEC
 EXAMPLE = ROOT / registration.EXAMPLE
