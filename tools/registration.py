@@ -134,8 +134,8 @@ All are optional, and so is `configuration` itself. None but a calibration of on
 {json.dumps({"name": FILTER_NAME, "configuration": {"preset": ranked()[1]}}, indent=4)}
 ```
 
-`examples/recording` is an array of {SHAPE[0]} frames of {SHAPE[1]} channels in chunks of {CHUNK[0]} frames. Frame t of channel c,
-both from 0, is ((c + 3)² · t² div 7) mod 129 - 64. The SHA-256 of its samples in C order, little-endian, is
+`examples/recording` is an array of {SHAPE[0]} frames of {SHAPE[1]} channels in chunks of {CHUNK[0]} frames.
+Frame t of channel c, both from 0, is ((c + 3)² · t² div 7) mod 129 - 64. The SHA-256 of its samples in C order, little-endian, is
 `{hashlib.sha256(samples.tobytes()).hexdigest()}`.
 
 ## Format and algorithm
@@ -164,15 +164,15 @@ def request(page: str) -> str:
 To the HDF Group, for the list of registered filter plug-ins.
 
 - Name of the filter: `{FILTER_NAME}`.
-- Number: one that the HDF Group assigns. {FILTER_ID}, of the range for everyone, is used until then, and stays readable.
+- Number: one that the HDF Group assigns. {FILTER_ID}, of the range for everyone, is used until then and stays readable.
 - What it does: compresses chunks (time, channels) of integers, recordings of neural activity, without loss; chunks of
   other types by a general method.
 - Kind: optional. Chunks describe themselves, carry their own checksums, and vary in size.
-- Encoder and decoder: the Python package `spikey-codec`, through h5py. A plug-in in C, which HDF5 loads itself, does not
-  exist yet.
+- Encoder and decoder: the Python package `spikey-codec`, through h5py. A plug-in in C, which HDF5 loads itself, does
+  not exist yet.
 - Licence: MIT.
-- Specification: `docs/plugins.md`, "The chunk format", and `docs/format.md` in Spikey's repository, whose public address
-  has to be put here.
+- Specification: `docs/plugins.md`, "The chunk format", and `docs/format.md` in Spikey's repository, whose public
+  address has to be put here.
 - Contact: to be named when this is sent.
 
 ## Parameters
