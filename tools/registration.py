@@ -135,8 +135,8 @@ All are optional, and so is `configuration` itself. None but a calibration of on
 ```
 
 `examples/recording` is an array of {SHAPE[0]} frames of {SHAPE[1]} channels in chunks of {CHUNK[0]} frames.
-Frame t of channel c, both from 0, is ((c + 3)² · t² div 7) mod 129 - 64. The SHA-256 of its samples in C order, little-endian, is
-`{hashlib.sha256(samples.tobytes()).hexdigest()}`.
+Frame t of channel c, both from 0, is ((c + 3)² · t² div 7) mod 129 - 64. The SHA-256 of its samples in C order,
+little-endian, is `{hashlib.sha256(samples.tobytes()).hexdigest()}`.
 
 ## Format and algorithm
 
