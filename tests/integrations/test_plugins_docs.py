@@ -1,28 +1,106 @@
-"""The examples of docs/plugins.md run as they stand, each where the packages that it imports are installed."""
+"""The examples of docs/plugins.md and README.md for stores run as they stand, each with the versions that it names."""
 
 from __future__ import annotations
 
 import re
+from importlib.metadata import PackageNotFoundError, version
 
+import numpy as np
 import pytest
+from packaging.requirements import Requirement
 
+from kit.pages import blocks
 from kit.paths import ROOT
 
-TEXT = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
-SETUP, *EXAMPLES = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+PAGE = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SETUP, *EXAMPLES = (block.text for block in blocks(PAGE) if block.language == "python")
+EXAMPLES += [block.text for block in blocks(README) if block.language == "python" and "zarr" in block.text]
+WRAPPED = re.findall(r"`((?:H5|Zarr)DataIO\(.*?\))` \| (.*?) \|$", README, re.MULTILINE)  # how, and what it needs
+STORES = ("zarr", "h5py", "hdmf_zarr", "pynwb")
+ENVIRONMENTS = ("requirements.txt", "requirements-new.txt")
+
+
+def needed(example: str) -> list[Requirement]:
+    """The versions that the first line of an example names, as `# with zarr>=3.1.3, h5py>=3.12`."""
+    first = example.partition("\n")[0]
+    return [Requirement(text) for text in first.removeprefix("# with ").split(",")] if "# with " in first else []
+
+
+def skip_unless(requirements: list[Requirement]) -> None:
+    for each in requirements:
+        try:
+            found = version(each.name)
+        except PackageNotFoundError:
+            pytest.skip(f"{each.name} is not installed")
+        if not each.specifier.contains(found, prereleases=True):
+            pytest.skip(f"{each}, and {found} is installed")
+
+
+def pinned(name: str) -> dict[str, str]:
+    """The versions of a file of requirements, for Python 3.13."""
+    lines = [Requirement(line) for line in (ROOT / name).read_text().splitlines() if "==" in line]
+    return {
+        each.name.lower(): str(next(iter(each.specifier)).version)
+        for each in lines
+        if each.marker is None or each.marker.evaluate({"python_version": "3.13"})
+    }
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda text: re.findall(r"^(?:from|import) (\S+)", text, re.M)[-1])
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda text: text.partition("\n")[0].removeprefix("# with "))
 def test_example(example, tmp_path, monkeypatch):
-    if "compressor=codec" in example and "import zarr" in example:
-        zarr = pytest.importorskip("zarr")
-        if not zarr.__version__.startswith("2."):
-            pytest.skip("an example for zarr-python 2")
+    skip_unless(needed(example))
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     exec(SETUP, names)
-    try:
-        exec(example, names)
-    except ImportError as error:
-        pytest.skip(str(error))
+    exec(example, names)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
+def test_every_example_names_versions_that_one_of_the_environments_has(example):
+    imported = {
+        name.partition(".")[0]
+        for line in re.findall(r"^(?:import|from) (.*)", example, re.M)
+        for name in line.split(", ")
+    }
+    imported = {name.partition(" ")[0] for name in imported} & set(STORES)
+    named = {each.name.replace("-", "_") for each in needed(example)}
+    assert imported and named and imported <= named | {"pynwb"}, "the first line names the versions of what is imported"
+    environments = [pinned(name) for name in ENVIRONMENTS]
+    assert any(
+        all(each.name in pins and each.specifier.contains(pins[each.name]) for each in needed(example))
+        for pins in environments
+    )
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("how", "extra"), WRAPPED, ids=[how.partition("(")[2][:24] for how, _ in WRAPPED])
+def test_nwb_as_the_readme_shows_it(how, extra, tmp_path):
+    import datetime
+
+    pynwb = pytest.importorskip("pynwb")
+    names: dict[str, object] = {"samples": (np.arange(40_000) % 251).astype("int16").reshape(10_000, 4)}
+    if how.startswith("H5"):
+        pytest.importorskip("h5py")
+        setup, io = "import spikey.integrations.hdf5\nfrom hdmf.backends.hdf5.h5_utils import H5DataIO", pynwb.NWBHDF5IO
+    else:
+        new = "serializer=" in how
+        skip_unless([Requirement("hdmf-zarr>=0.14" if new else "hdmf-zarr<0.14")])
+        setup = "from hdmf_zarr import ZarrDataIO\nfrom spikey.integrations."
+        setup += "zarr import SpikeyCodec" if new else "numcodecs import Spikey"
+        from hdmf_zarr import NWBZarrIO as io
+    assert ("0.14" in extra, "0.13" in extra) == ("serializer=" in how, "compressor=" in how)
+    exec(setup, names)
+    file = pynwb.NWBFile("a session", "1", datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC))
+    series = pynwb.TimeSeries(name="raw", data=eval(how, names), unit="V", rate=30_000.0)
+    file.add_acquisition(series)
+    path = str(tmp_path / "a.nwb")
+    with io(path, "w") as opened:
+        opened.write(file)
+    with io(path, "r") as opened:
+        np.testing.assert_array_equal(opened.read().acquisition["raw"].data[:], names["samples"])
+
+
+def test_the_readme_shows_nwb_in_each_store():
+    assert [how.partition("(")[0] for how, _ in WRAPPED] == ["H5DataIO", "ZarrDataIO", "ZarrDataIO"]

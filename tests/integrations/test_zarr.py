@@ -31,10 +31,24 @@ def stored(path: object, array: np.ndarray, codec: SpikeyCodec | None = None, **
     return zarr.create_array(path, data=array, serializer=codec or SpikeyCodec(), **options)
 
 
-def chunk_spec(array: zarr.Array) -> object:
-    inner = array._async_array
-    config = getattr(inner, "config", None) or inner._config  # before 3.1.6
-    return array.metadata.get_chunk_spec((0, 0), config, zarr.core.buffer.default_buffer_prototype())
+@pytest.fixture
+def chunk_spec(monkeypatch):
+    """What Zarr hands to the codec with the first chunk of an array: `chunk_spec(array)`."""
+
+    def of(array: np.ndarray) -> object:
+        given = []
+
+        def encode(self, chunk, spec):
+            given.append(spec)
+            return original(self, chunk, spec)
+
+        original = SpikeyCodec._encode_sync
+        with monkeypatch.context() as patched:
+            patched.setattr(SpikeyCodec, "_encode_sync", encode)
+            stored({}, array)
+        return given[0]
+
+    return of
 
 
 LAYOUTS = {
@@ -115,13 +129,29 @@ def test_the_asynchronous_way(tmp_path):
     np.testing.assert_array_equal(asyncio.run(round_trip()), array)
 
 
-def test_the_synchronous_way():
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_pipeline_without_a_loop_of_events(tmp_path, layout):
+    """Zarr 3.4 has a second pipeline, which calls codecs from its own threads."""
+    pipeline = "zarr.core.codec_pipeline.FusedCodecPipeline"
+    if not hasattr(zarr.core.codec_pipeline, "FusedCodecPipeline"):
+        pytest.skip("this Zarr has one pipeline")
+    array = simulate(2500, 5, seed=1)
+    with zarr.config.set({"codec_pipeline.path": pipeline}):
+        stored(tmp_path / "a", array, **LAYOUTS[layout])
+        opened = zarr.open_array(tmp_path / "a")
+        np.testing.assert_array_equal(opened[:], array)
+        np.testing.assert_array_equal(opened[900:1100, 3], array[900:1100, 3])
+        opened[990:1010, 1] = array[:20, 1]
+    array[990:1010, 1] = array[:20, 1]
+    np.testing.assert_array_equal(zarr.open_array(tmp_path / "a", mode="r")[:], array)
+
+
+def test_the_synchronous_way(chunk_spec):
     codec = SpikeyCodec()
     protocol = getattr(zarr.abc.codec, "SupportsSyncCodec", None)  # which came with 3.1.6
     assert protocol is None or isinstance(codec, protocol)
     array = simulate(1000, 3, seed=6)
-    created = stored({}, array)
-    spec = chunk_spec(created)
+    spec = chunk_spec(array)
     encoded = codec._encode_sync(spec.prototype.nd_buffer.from_numpy_array(array), spec)
     np.testing.assert_array_equal(codec._decode_sync(encoded, spec).as_numpy_array(), array)
     with pytest.raises(NotImplementedError):
@@ -183,11 +213,10 @@ def test_a_zarr_3_array_becomes_a_zarr_2_array(tmp_path, order):
     np.testing.assert_array_equal(zarr.open_array(tmp_path / "a", zarr_format=2)[:], array)
 
 
-def test_chunks_do_not_depend_on_memory_order():
+def test_chunks_do_not_depend_on_memory_order(chunk_spec):
     """Zarr 2 takes what a codec gives it for the order that its metadata state."""
     array = simulate(600, 3, seed=12)
-    created = stored({}, array)
-    spec = chunk_spec(created)
+    spec = chunk_spec(array)
     chunks = [spec.prototype.nd_buffer.from_numpy_array(np.asarray(array, order=order)) for order in "CF"]
     one, other = (SpikeyCodec()._encode_sync(chunk, spec).to_bytes() for chunk in chunks)
     assert one == other
