@@ -20,6 +20,7 @@ from spikey.container.layout import BLOCK_HEAD
 from spikey.container.reader import Reader
 from spikey.files import mapped_files
 from spikey.files.compress import Output, write_recording
+from spikey.files.convert import convert_file
 from spikey.files.decompress import decompress_file, decompress_files, verify_file
 from spikey.files.mapped_files import differing, write_files
 from spikey.files.matching import matches
@@ -256,6 +257,12 @@ def test_damage_between_samples(tmp_path):
     assert lost
     with Reader(path) as reader:  # the samples are whole
         assert reader[:].shape == (203, 3)
+
+
+def test_conversion_to_another_preset(tmp_path):
+    mapped = made(tmp_path, THREE, "int16")
+    convert_file(stored(mapped, tmp_path / "a.spky"), tmp_path / "b.spky", Settings(preset="balanced"))
+    assert_back(mapped, tmp_path / "b.spky", tmp_path / "back")
 
 
 def test_a_golden_file_of_records(tmp_path):

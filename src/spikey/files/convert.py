@@ -112,7 +112,7 @@ def convert_file(
             extra = Extra(metadata, files) if metadata or files else None
             output = Output(out_path, overwrite, like=path, readable_as=[path])
             source = Restored(reader, settings.jobs)
-            return write_recording(source, output, settings, extra=extra, progress=progress)
+            return write_recording(source, output, settings, extra=extra, file_map=reader.file_map, progress=progress)
 
 
 def _convert_bytes(path: PathLike, out_path: PathLike, reader: Reader, extra: Extra | None, overwrite: bool) -> Outcome:
