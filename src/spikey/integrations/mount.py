@@ -34,7 +34,7 @@ FOREVER = 86_400  # seconds for which the system need not ask again: nothing cha
 class _Handle:
     """An opened file: where its reader went on to, how far in order, and the block of samples that it was in last.
 
-    closed: whether it was closed, after which the system releases it some time later; another process may still read it.
+    closed: whether it was closed, some time before the system releases it; another process may still read it.
     """
 
     path: str
