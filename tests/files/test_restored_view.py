@@ -17,12 +17,14 @@ from test_mapped_files import made, recordings, stored
 import spikey
 from kit.archives import damaged, noise, wav
 from kit.commands import run as run
+from kit.paths import GOLDEN
 from kit.vendor_files import FORMS
 from spikey.container.archive import Archive
 from spikey.container.layout import BLOCK_FILES, BLOCK_HEAD, BLOCK_SAMPLES
 from spikey.container.reader import Reader
 from spikey.files import restored_contents, restored_records
 from spikey.files.compress import compress_file
+from spikey.files.decompress import decompress_file
 from spikey.files.restored_view import RestoredFile, open_restored
 from spikey.files.settings import Settings
 from spikey.files.shared_cache import SharedCache
@@ -155,6 +157,17 @@ def test_members_of_an_archive(archive, folder):
         for name in members:
             (file,) = open_restored(members[name], name)
             assert_same(file, (folder / name).read_bytes())
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.spky")), ids=lambda path: path.stem)
+def test_golden_files(path, tmp_path):
+    try:
+        reader = Reader(path)
+    except spikey.DataError:
+        pytest.skip("is no recording by itself")
+    (file,) = open_restored(reader, path)
+    decompress_file(path, tmp_path / "back")
+    assert_same(file, (tmp_path / "back").read_bytes(), times=5)
 
 
 def test_bytes_that_cannot_be(tmp_path):

@@ -98,6 +98,15 @@ def test_recordings_and_an_archive(archive, folder, view, tmp_path):
         assert {name: facts[0] for name, facts in tree(view).items()} == originals
 
 
+def test_relative_paths(packed, tmp_path, monkeypatch):
+    _, data = packed
+    monkeypatch.chdir(tmp_path)
+    with mounted("packed", Path("view")) as mount:
+        assert (tmp_path / "view" / "a.wav").read_bytes() == data
+        assert mount.end() == 0
+        assert not (tmp_path / "view").exists()
+
+
 def test_an_address(packed, view):
     folder, data = packed
     with mounted(f"file://{folder}", view):

@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from spikey.files.compress import compress_file
 from spikey.files.settings import Settings
 from spikey.files.shared_cache import SharedCache
 from spikey.integrations import mount, packed_files
+from spikey.integrations import packed_tree as packed_tree_module
 from spikey.integrations.mount import View
 from spikey.integrations.packed_files import OpenReaders, Packed
 from spikey.integrations.packed_tree import PackedTree, packed_tree
@@ -115,6 +117,23 @@ def test_addresses(packed):
                 Shown(address)
     finally:
         store.rm("/mount-test", recursive=True)
+
+
+def test_an_address_with_a_signature(packed, monkeypatch):
+    """What follows a question mark belongs neither to the name nor to its suffix, and nothing is listed for it."""
+    folder, originals = packed
+
+    class Store:
+        def info(self, path):
+            return {"LastModified": datetime.fromtimestamp(1_600_000_000, UTC)}
+
+    address = "https://example.org/x/a.spky?key=1"
+    monkeypatch.setattr(packed_tree_module, "find_store", lambda _: (Store(), address))
+    monkeypatch.setattr(packed_tree_module, "is_archive", lambda _: False)
+    monkeypatch.setattr(packed_files, "Reader", lambda _: Reader(folder / "a.spky"))
+    shown = Shown(address)
+    assert shown.contents() == {"/a.wav": originals["/a.wav"]}
+    assert shown.view.getattr("/a.wav")["st_mtime"] == 1_600_000_000 * 10**9
 
 
 def test_members_share_what_is_decoded_of_others(archive, folder):
@@ -236,6 +255,19 @@ def test_operations_on_what_is_not_there(packed):
         shown.view.open("/a.wav", os.O_RDWR)
     assert failed.value.errno == errno.EROFS
     assert shown.view.opened == 0
+
+
+def test_files_that_are_open_are_counted(packed):
+    view = Shown(packed[0]).view
+    first, second = (view.open("/a.wav", os.O_RDONLY) for _ in range(2))
+    assert view.opened == 2
+    view.flush("/a.wav", first)
+    assert view.opened == 1
+    view.read("/a.wav", 10, 0, first)  # by another process that has it open
+    assert view.opened == 2
+    for handle in (first, second):
+        view.release("/a.wav", handle)
+    assert view.opened == 0
 
 
 def test_errors_are_said_once_and_no_program_ends(packed, monkeypatch):

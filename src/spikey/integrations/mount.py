@@ -32,13 +32,17 @@ FOREVER = 86_400  # seconds for which the system need not ask again: nothing cha
 
 @dataclass
 class _Handle:
-    """An opened file: where its reader went on to, how far in order, and the block of samples that it was in last."""
+    """An opened file: where its reader went on to, how far in order, and the block of samples that it was in last.
+
+    closed: whether it was closed, some time before the system releases it; another process may still read it.
+    """
 
     path: str
     entry: Entry
     next: int = 0
     in_order: int = 0
     block: int | None = None
+    closed: bool = False
 
 
 class View:
@@ -69,7 +73,7 @@ class View:
     @property
     def opened(self) -> int:
         """How many files are open."""
-        return len(self._handles)
+        return sum(not handle.closed for handle in self._handles.values())
 
     def init_with_config(self, connection: Any, config: Any) -> None:
         """Begin."""
@@ -130,8 +134,13 @@ class View:
             self._handles[id(handle)] = handle
         return id(handle)
 
+    def flush(self, path: str, handle: int) -> int:
+        """A process closes a file."""
+        self._handles[handle].closed = True
+        return 0
+
     def release(self, path: str, handle: int) -> int:
-        """Close a file."""
+        """No process has the file open any more."""
         with self._lock:
             self._handles.pop(handle, None)
         return 0
@@ -139,6 +148,7 @@ class View:
     def read(self, path: str, size: int, offset: int, handle: int) -> bytes:
         """Bytes of an open file; EIO where they are damaged or cannot be read."""
         opened = self._handles[handle]
+        opened.closed = False
         entry = opened.entry
         try:
             with self._readers.restored(entry.packed) as files:
@@ -210,7 +220,13 @@ def serve(view: View, folder: str) -> None:
     former = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         with _held_back() as lines:
-            view.begin(lines.release)
+            here = os.getcwd()
+
+            def begun() -> None:
+                lines.release()
+                os.chdir(here)  # which FUSE has left
+
+            view.begin(begun)
             fuse.FUSE(view, folder, foreground=True, **options)  # which takes signals that nobody else does
     except RuntimeError:  # also after a signal
         if not view.started:

@@ -56,7 +56,9 @@ class Packed:
     @property
     def name(self) -> str:
         """What the restored file's name may follow from."""
-        return self.place if self._archive is None else self._archive.name_of(self._number)
+        if self._archive is not None:
+            return self._archive.name_of(self._number)
+        return self.place.partition("?")[0] if self.remote else self.place  # what follows signs an address
 
     def open(self) -> Reader:
         """A new reader; DataError where the file is not the one that was opened first."""

@@ -147,7 +147,7 @@ def _is_packed(path: Path) -> bool:
 
 def _found_remote(source: str) -> Iterator[_Found]:
     store, root = find_store(source)
-    if PurePosixPath(root).suffix.lower() == SUFFIX:
+    if PurePosixPath(root.partition("?")[0]).suffix.lower() == SUFFIX:
         yield _Found(source, PurePosixPath(), _time(store, root))
         return
     try:
