@@ -251,12 +251,16 @@ def test_unmounting_ends_it(packed, view):
         assert not view.exists()
 
 
-def test_a_killed_mount_is_cleared_by_the_next(packed, view):
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_killed_mount_is_cleared_by_the_next(packed, view, cached):
     folder, data = packed
     with mounted(folder, view) as mount:
+        list(view.iterdir())
+        if cached:
+            view.stat()
         mount.end(signal.SIGKILL)
         with pytest.raises(OSError) as failed:
-            view.stat()
+            os.listdir(view)
         assert failed.value.errno == errno.ENOTCONN
         with mounted(folder, view):
             assert (view / "a.wav").read_bytes() == data

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import signal
 import stat
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -26,6 +28,7 @@ REQUEST = 1 << 20  # bytes that the system may ask for at once
 SEQUENTIAL = 1 << 22  # bytes that are read in order before the next blocks are decoded ahead
 OUT_OF_ORDER = 1 << 21  # bytes by which requests of one reader, served by several threads, overtake each other
 WAITING = 16  # blocks that wait to be decoded ahead, at most
+RELEASED = 1.0  # seconds after which a file that was closed is still open elsewhere if it was not released
 MOST_SAID = 1000  # different sentences about files that cannot be read
 FOREVER = 86_400  # seconds for which the system need not ask again: nothing changes
 
@@ -34,7 +37,7 @@ FOREVER = 86_400  # seconds for which the system need not ask again: nothing cha
 class _Handle:
     """An opened file: where its reader went on to, how far in order, and the block of samples that it was in last.
 
-    closed: whether it was closed, some time before the system releases it; another process may still read it.
+    closed: when a process closed it last, soon after which the system releases it, unless another has it open.
     """
 
     path: str
@@ -42,7 +45,7 @@ class _Handle:
     next: int = 0
     in_order: int = 0
     block: int | None = None
-    closed: bool = False
+    closed: float = -math.inf
 
 
 class View:
@@ -73,7 +76,8 @@ class View:
     @property
     def opened(self) -> int:
         """How many files are open."""
-        return sum(not handle.closed for handle in self._handles.values())
+        last = time.monotonic() - RELEASED
+        return sum(handle.closed < last for handle in self._handles.values())
 
     def init_with_config(self, connection: Any, config: Any) -> None:
         """Begin."""
@@ -136,7 +140,7 @@ class View:
 
     def flush(self, path: str, handle: int) -> int:
         """A process closes a file."""
-        self._handles[handle].closed = True
+        self._handles[handle].closed = time.monotonic()
         return 0
 
     def release(self, path: str, handle: int) -> int:
@@ -148,7 +152,6 @@ class View:
     def read(self, path: str, size: int, offset: int, handle: int) -> bytes:
         """Bytes of an open file; EIO where they are damaged or cannot be read."""
         opened = self._handles[handle]
-        opened.closed = False
         entry = opened.entry
         try:
             with self._readers.restored(entry.packed) as files:

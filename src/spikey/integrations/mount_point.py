@@ -61,10 +61,12 @@ def mount_point(folder: str) -> Iterator[None]:
     """
     made = False
     try:
-        os.stat(folder)
+        os.listdir(folder)  # what a killed mount has left may still have a status
     except FileNotFoundError:
         made = True
         make_folder(Path(folder))
+    except NotADirectoryError:
+        pass
     except OSError as error:
         if error.errno != errno.ENOTCONN:
             raise UsageError(f"{folder}: cannot be used to mount in ({error.strerror})") from None
