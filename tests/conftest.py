@@ -15,6 +15,7 @@ pytest_plugins = [
     "kit.blocks",
     "kit.commands",
     "kit.networks",
+    "kit.s3",
     "kit.watching",
     "kit.zips",
 ]  # their fixtures are everybody's

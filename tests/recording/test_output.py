@@ -110,6 +110,8 @@ def test_reports_replace_reports_but_no_recording(tmp_path):
 
 
 def test_functions_that_write_refuse_to_overwrite(tmp_path):
+    for package in ("spikeinterface", "distributed"):
+        pytest.importorskip(package)
     source, packed = tmp_path / "a.wav", tmp_path / "a.spky"
     source.write_bytes(wav(300))
     quick = Settings(preset="fast")

@@ -2,71 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from spikey.base.errors import SpikeyError, UsageError
-from spikey.cli.arguments import Arguments
-from spikey.cli.common import some
+from spikey.cli.addresses import Named
 from spikey.cli.messages import say
 from spikey.cli.progress import progress_bar
 from spikey.cli.run import Result, Run, Task
-from spikey.recording.output import make_folder
-from spikey.recording.remote import is_address, reason
 
 if TYPE_CHECKING:
     from spikey.files.settings import Outcome, Settings
-
-Named = tuple[str, str]  # input and output
-
-
-def named_pairs(arguments: Arguments, suffixes: tuple[str, ...], rename: Callable[[Path], str]) -> list[Named]:
-    """Inputs, which are paths and fsspec addresses, each with its output; folders are searched for `suffixes`."""
-    assert arguments.output is not None
-    output = arguments.output
-    found: list[tuple[str, str]] = []  # an input, and its name below the output
-    folder = arguments.folder or len(arguments.inputs) > 1
-    for text in arguments.inputs:
-        inside = _files_in(text, suffixes)
-        folder |= inside is not None
-        home = PurePosixPath(text if is_address(text) else os.path.abspath(text)).name
-        found += [(text, PurePosixPath(text).name)] if inside is None else [(a, f"{home}/{b}") for a, b in inside]
-    if not folder or (output.endswith(".zarr") and len(found) == 1):
-        return [(found[0][0], output)]
-    out = [(source, str(PurePosixPath(name).with_name(rename(Path(name))))) for source, name in found]
-    work = [(source, f"{output.rstrip('/')}/{name}") for source, name in out]
-    taken: dict[str, str] = {}
-    for source, target in work:
-        if taken.setdefault(target, source) != source:
-            raise UsageError(f"{source} and {taken[target]} would both be written to {target}")
-        if not is_address(target):
-            make_folder(Path(target).parent)
-    return work
-
-
-def _files_in(text: str, suffixes: tuple[str, ...]) -> list[tuple[str, str]] | None:
-    """Files of a folder, each with its path below; None where it is no folder."""
-    if not is_address(text):
-        folder = Path(text)
-        if not folder.is_dir():
-            return None
-        files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
-        found = [(str(p), p.relative_to(folder).as_posix()) for p in files]
-    else:
-        from spikey.recording.store import find_store
-
-        store, path = find_store(text)
-        try:
-            if not store.isdir(path):
-                return None
-            names = sorted(name for name in store.find(path) if PurePosixPath(name).suffix.lower() in suffixes)
-        except Exception as error:  # every store has kinds of its own
-            raise UsageError(f"{text}: cannot be listed ({reason(error)})") from None
-        found = [(store.unstrip_protocol(name), name[len(path) :].lstrip("/")) for name in names]
-    some(found, text, suffixes)
-    return found
 
 
 def compress_on_cluster(

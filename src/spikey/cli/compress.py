@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from spikey.base.errors import OutputExistsError, UsageError
 from spikey.cli import options
+from spikey.cli.addresses import STAND_IN, compress_addresses, compress_pairs, retarget
 from spikey.cli.arguments import Arguments, check_inputs, parse, spooled
-from spikey.cli.cluster import compress_on_cluster, named_pairs
+from spikey.cli.cluster import compress_on_cluster
 from spikey.cli.common import settings_from
 from spikey.cli.compression import compress_plan, removable
 from spikey.cli.messages import say, set_level
 from spikey.cli.packing import Plan, make_folders, plan, remove, stamp
 from spikey.cli.together import compress as compress_together_in
 from spikey.cli.warned import warnings_said
-from spikey.files.names import packed_name
 from spikey.recording.output import is_taken
 from spikey.recording.remote import is_address
 
@@ -30,7 +29,9 @@ if TYPE_CHECKING:
 def command(
     paths: Annotated[
         list[str] | None,
-        typer.Argument(metavar="IN... [OUT]", help="Files or folders, and where to; addresses with --scheduler."),
+        typer.Argument(
+            metavar="IN... [OUT]", help="Files or folders, and where to; or addresses, as s3://bucket/folder/."
+        ),
     ] = None,
     output: options.Output = None,
     config: options.Config = None,
@@ -121,9 +122,13 @@ def command(
             )
         _on_cluster(arguments, settings, scheduler, jobs, force, as_json)
         return
-    if addresses := [text for text in (*arguments.inputs, arguments.output or "") if is_address(text)]:
-        raise UsageError(f"{addresses[0]}: addresses are for --scheduler tcp://... or --scheduler local")
+    addresses = [text for text in (*arguments.inputs, arguments.output or "") if is_address(text)]
+    if addresses and (together or skip_existing or remove_inputs):
+        raise UsageError(f"{addresses[0]}: an address, with which --together, --skip-existing and --rm cannot be used")
     check_inputs(arguments.inputs)
+    if any(is_address(text) for text in arguments.inputs):
+        _from_addresses(arguments, settings, force, complete or stream is not None or reader is not None, as_json)
+        return
     with spooled(arguments.inputs) as places, warnings_said():
         if together:
             if stream is not None or reader is not None or skip_existing:
@@ -131,7 +136,12 @@ def command(
             compress_together_in(arguments, places, settings, force, complete, remove_inputs, as_json)
             return
         raw = settings.raw is not None
-        found = plan(arguments, places, raw=raw, stream=stream, reader=reader, complete=complete)
+        options: Any = {"raw": raw, "stream": stream, "reader": reader, "complete": complete}
+        if addresses:
+            found = plan(replace(arguments, output=STAND_IN), places, **options)
+            retarget(found, addresses[-1])
+        else:
+            found = plan(arguments, places, **options)
         _compress(found, arguments, settings, force, skip_existing, remove_inputs, as_json)
 
 
@@ -149,8 +159,8 @@ def _compress(
     stamps = {path: stamp(path) for path in found.inputs()}
     if alone and not (force or skip_existing) and is_taken(found.outputs[0].target):
         raise OutputExistsError(found.outputs[0].target)
-    if arguments.output is None or arguments.folder:  # the folder of an output that was named as a file must exist
-        make_folders(found)
+    if arguments.output is None or (arguments.folder and not is_address(arguments.output)):
+        make_folders(found)  # the folder of an output that was named as a file must exist
     done = compress_plan(found, settings, force=force, skip_existing=skip_existing, alone=alone)
     if remove_inputs:
         removed, failures = remove(removable(found, done), stamps)
@@ -164,21 +174,28 @@ def _compress(
     done.conclude(as_json, arguments.to_stdout)
 
 
+def _from_addresses(arguments: Arguments, settings: Settings, force: bool, vendors: bool, as_json: bool) -> None:
+    """Compress WAV and raw files that lie in stores."""
+    if vendors:
+        raise UsageError(
+            "--stream, --reader and --complete are for folders on this machine; in stores, WAV and raw files are read"
+        )
+    if arguments.output is None:
+        raise UsageError(f"{arguments.inputs[0]}: name an output: a file, a folder that ends in /, or an address")
+    start = time.perf_counter()
+    done = compress_addresses(compress_pairs(arguments, settings), settings, overwrite=force)
+    done.seconds = time.perf_counter() - start
+    done.conclude(as_json)
+
+
 def _on_cluster(
     arguments: Arguments, settings: Settings, scheduler: str, jobs: int | None, force: bool, as_json: bool
 ) -> None:
     """Compress WAV and raw files on a Dask cluster."""
     if arguments.output is None:
         raise UsageError("--scheduler needs an output: a file, a folder that ends in /, or an address")
-    suffixes = (".wav",) if settings.raw is None else (".raw", ".dat", ".bin")
-    local = [text for text in arguments.inputs if not is_address(text)]
-    check_inputs(tuple(local))
-    if settings.raw is None:
-        from spikey.integrations.vendors import take_inventory
-
-        if any(item.kind == "vendor" for text in local for item in take_inventory(Path(text)).items):
-            raise UsageError("--scheduler is for WAV and raw files; vendors' formats are compressed without it")
-    pairs = named_pairs(arguments, suffixes, lambda path: packed_name(path.name))
+    check_inputs(arguments.inputs)
+    pairs = compress_pairs(arguments, settings)
     start = time.perf_counter()
     done = compress_on_cluster(pairs, replace(settings, jobs=1), scheduler, jobs, overwrite=force)
     done.seconds = time.perf_counter() - start

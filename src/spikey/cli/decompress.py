@@ -12,6 +12,7 @@ import typer
 
 from spikey.base.errors import DataError, OutputExistsError, SpikeyError, UsageError
 from spikey.cli import options
+from spikey.cli.addresses import Named, compressed_below, restore_to_addresses
 from spikey.cli.arguments import Arguments, check_inputs, parse, spooled
 from spikey.cli.common import prepare_kernels, trained_file
 from spikey.cli.messages import note, say, set_level
@@ -45,7 +46,7 @@ class Restoring:
 
 def command(
     paths: Annotated[
-        list[str] | None, typer.Argument(metavar="IN... [OUT]", help="Files, folders or an address, and where to.")
+        list[str] | None, typer.Argument(metavar="IN... [OUT]", help="Files, folders or addresses, and where to.")
     ] = None,
     output: options.Output = None,
     config: Annotated[
@@ -83,17 +84,25 @@ def command(
         look_in(known.get(model, Path(model)))
     force = force or arguments.documented
     check_inputs(arguments.inputs)
+    if arguments.output is not None and is_address(arguments.output):
+        if skip_existing or member:
+            raise UsageError(f"{arguments.output}: an address, with which --skip-existing and --member cannot be used")
+        _conclude(*restore_to_addresses(arguments, salvage, jobs, force), arguments, as_json)
+        return
     from spikey.container.archive import is_archive
 
+    stores = {text: compressed_below(text) for text in arguments.inputs if is_address(text)}
+    if any(inside is not None for inside in stores.values()):
+        arguments = replace(arguments, folder=arguments.output is not None)
     with spooled(arguments.inputs) as places:
         opened: dict[str, Path | str] = {text: text if is_address(text) else places[text] for text in arguments.inputs}
-        archives = [text for text, place in opened.items() if is_archive(place)]
+        archives = [text for text, place in opened.items() if stores.get(text) is None and is_archive(place)]
         if member and archives != list(opened):
             raise UsageError(f"{arguments.inputs[0]}: is not an archive of recordings, so --member names nothing in it")
         if archives and len(opened) > 1 and not (arguments.folder or arguments.output is None):
             raise UsageError(f"{archives[0]}: is an archive of recordings; restore it into a folder, ending in /")
         alone = archives == list(opened) and len(archives) == 1 and not os.path.isdir(opened[archives[0]])
-        work, inner = ([], {}) if alone else _planned(arguments, opened, salvage)
+        work, inner = ([], {}) if alone else _planned(arguments, opened, stores, salvage)
         if config is not None:
             _consult(config, name)
         done = Run("restored")
@@ -108,6 +117,11 @@ def command(
             )
             done.add(restored)
             damaged += lost
+    _conclude(done, damaged, arguments, as_json)
+
+
+def _conclude(done: Run, damaged: list[str], arguments: Arguments, as_json: bool) -> None:
+    """Write what became of all files; exit status 1 where some are damaged."""
     for text in damaged:
         say(f"spikey: {text}")
     done.extra["damaged"] = damaged
@@ -117,7 +131,7 @@ def command(
 
 
 def _planned(
-    arguments: Arguments, opened: dict[str, Path | str], salvage: bool
+    arguments: Arguments, opened: dict[str, Path | str], stores: dict[str, list[Named] | None], salvage: bool
 ) -> tuple[list[Restoring], dict[Path | str, Arguments]]:
     """Every file to restore, with its target; and the archives, each with the folder that it is restored into."""
     from spikey.container.archive import is_archive
@@ -130,6 +144,13 @@ def _planned(
         archives[place] = Arguments((text,), str(home / Path(text).stem), folder=True)
 
     for text, place in opened.items():
+        if (inside := stores.get(text)) is not None:
+            for source, name in inside:
+                if is_archive(source):
+                    into(source, source, Path(name).parent)
+                else:
+                    work.append(_one(arguments, source, source, Path(name).parent, salvage))
+            continue
         if not os.path.isdir(place) and is_archive(place):
             into(text, place, Path(""))
             continue
@@ -191,7 +212,7 @@ def _one(arguments: Arguments, text: str, place: Path | str, below: Path, salvag
         return Restoring(text, place, arguments.output, None, files, size, parts)
     folder = Path(text).parent if arguments.output is None else Path(arguments.output, below)
     if is_address(text) and arguments.output is None:
-        folder = Path()
+        folder = below
     inner = Path(name).parent.parts
     root = folder
     if inner and folder.parts[-len(inner) :] == inner:  # the folders in the name are there already

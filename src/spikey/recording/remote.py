@@ -8,6 +8,7 @@ from typing import Any, TypeGuard
 
 from spikey.base import forks
 from spikey.base.errors import DataError, UsageError, install
+from spikey.recording.retries import persist
 
 NO_RANGES = "its server gives no parts of a file (no byte ranges), so it has to be downloaded first"
 CLOSE = 1 << 16  # bytes between two ranges that are rather fetched than asked for separately
@@ -35,9 +36,13 @@ def open_address(address: str) -> tuple[Remote, str, int]:
         raise UsageError(f"{address}: an address needs fsspec: {install('remote')}") from None
     try:
         system, path = fsspec.core.url_to_fs(address)
-        # Ranges are asked for as they are needed; a cache would fetch more, and its own way.
-        file = system.open(path, "rb", cache_type="none")
-        size = _size_of(file)
+
+        def opened() -> tuple[Any, int | None]:
+            # Ranges are asked for as they are needed; a cache would fetch more, and its own way.
+            file = system.open(path, "rb", cache_type="none")
+            return file, _size_of(file)
+
+        file, size = persist(opened)
     except FileNotFoundError as error:
         cause = error.__cause__
         if cause is None or isinstance(cause, FileNotFoundError) or getattr(cause, "status", None) == 404:
@@ -135,9 +140,14 @@ class Remote:
     def _request(self, start: int, end: int) -> bytes:
         if self._file is None:
             self._file = reopen_address(self.title, self.size)._file
-        try:
+
+        def read() -> bytes:
             self._file.seek(start)
-            data = self._file.read(end - start)
+            found: bytes = self._file.read(end - start)
+            return found
+
+        try:
+            data = persist(read)
         except FileNotFoundError:
             raise DataError(f"{self.title} has vanished since it was opened") from None
         except Exception as error:  # each protocol has its own kinds

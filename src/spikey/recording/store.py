@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 from spikey.base.errors import OutputExistsError, SpikeyError, UsageError, install
 from spikey.recording.output import tmp_name
 from spikey.recording.remote import reason
+from spikey.recording.retries import persist
 
 
 def find_store(address: str) -> tuple[Any, str]:
@@ -31,7 +32,8 @@ def atomic_address(address: str, overwrite: bool = False) -> Iterator[tuple[Bina
     """A file to write in a store that is renamed to `address` when the block ends without an error; also its temporary
     address.
 
-    The block must close the file before it reads it again. Raises OutputExistsError where there is a file and it must
+    The block must close the file before it reads it again. Steps that fail are tried again; what was begun of a file
+    that is not finished is removed, parts of an upload too. Raises OutputExistsError where there is a file and it must
     not be replaced, UsageError where the store cannot be written to.
     """
     store, path = find_store(address)
@@ -39,17 +41,20 @@ def atomic_address(address: str, overwrite: bool = False) -> Iterator[tuple[Bina
     unfinished = tmp_name(name)
     tmp_path = f"{folder}{slash}{unfinished}"
     try:
-        _check(store, path, address, overwrite)
+        persist(lambda: _check(store, path, address, overwrite))
         if folder and "file" in _protocols(store):
             store.makedirs(folder, exist_ok=True)  # elsewhere folders need not be made, and a bucket had better not be
+        file = None
         try:
-            with store.open(tmp_path, "wb") as file:
-                yield file, address.removesuffix(name) + unfinished
-            _check(store, path, address, overwrite)
-            store.mv(tmp_path, path)
+            file = persist(lambda: store.open(tmp_path, "wb"))
+            yield file, address.removesuffix(name) + unfinished
+            file.close()
+            persist(lambda: _check(store, path, address, overwrite))
+            _move(store, tmp_path, path)
         except BaseException:
+            _discard(file)
             with suppress(Exception):
-                store.rm(tmp_path)
+                persist(lambda: store.rm(tmp_path))
             raise
     except SpikeyError:
         raise
@@ -57,7 +62,29 @@ def atomic_address(address: str, overwrite: bool = False) -> Iterator[tuple[Bina
         raise UsageError(f"{address}: cannot be written ({reason(error)})") from error
 
 
+def _move(store: Any, tmp_path: str, path: str) -> None:
+    """Rename a file. An attempt may fail after the store has done it, and the next one then finds nothing to rename."""
+    try:
+        persist(lambda: store.mv(tmp_path, path))
+    except FileNotFoundError:
+        if store.exists(tmp_path) or not store.exists(path):
+            raise
+
+
+def _discard(file: Any) -> None:
+    """End a file that is not finished: closing it would complete the upload of what there is."""
+    if file is None:
+        return
+    try:
+        file.discard()  # also of a file that could not be closed, and calls itself closed all the same
+        file.closed = True
+    except Exception:  # a kind of file that has nothing to discard, or a store that fails for good
+        with suppress(Exception):
+            file.close()
+
+
 def _check(store: Any, path: str, address: str, overwrite: bool) -> None:
+    store.invalidate_cache()  # others write there as well
     if store.isdir(path):
         raise UsageError(f"{address}: is a folder; name a file to write to")
     if not overwrite and store.exists(path):
