@@ -32,8 +32,8 @@ def recording(seconds: float, channels: int) -> tuple[np.ndarray, np.ndarray]:
     return samples, np.asarray(made.get_channel_locations(), np.float32)
 
 
-def sort(raw: Path, places: np.ndarray, results: Path, opened: Any = None) -> dict[str, np.ndarray]:
-    """What Kilosort 4 writes of spikes; `opened`: what it reads instead of the raw file."""
+def sort(path: Path, places: np.ndarray, results: Path, opened: Any = None) -> dict[str, np.ndarray]:
+    """What Kilosort 4 writes of spikes; `opened`: what it reads instead of the file at `path`."""
     import torch
     from kilosort import run_kilosort
 
@@ -48,7 +48,7 @@ def sort(raw: Path, places: np.ndarray, results: Path, opened: Any = None) -> di
     torch.manual_seed(0)
     settings = {"n_chan_bin": channels, "fs": RATE, "nblocks": 0}
     device = torch.device("cpu")
-    run_kilosort(settings, probe, filename=raw, file_object=opened, results_dir=results, device=device)
+    run_kilosort(settings, probe, filename=path, file_object=opened, results_dir=results, device=device)
     names = ("spike_times", "spike_clusters", "templates", "amplitudes")
     return {name: np.load(results / f"{name}.npy") for name in names}
 
@@ -71,7 +71,8 @@ def main() -> None:
             began = time.perf_counter()
             with spikey.open(folder / "a.spky") as reader:
                 opened = reader if kind == "spky" else None
-                found[kind] = sort(folder / "a.bin", places, folder / kind, opened)
+                path = folder / ("a.spky" if kind == "spky" else "a.bin")
+                found[kind] = sort(path, places, folder / kind, opened)
             print(
                 f"{kind}: {len(found[kind]['spike_times']):,} spikes, {time.perf_counter() - began:.0f} s", flush=True
             )
