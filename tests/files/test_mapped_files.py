@@ -92,7 +92,7 @@ def recordings(draw: st.DrawFn) -> tuple[list[sample_map.Runs], str, bool]:
     return files, draw(st.sampled_from(list(DTYPES))), draw(st.booleans())
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(case=recordings(), at_once=st.sampled_from([1, 40, 1 << 20]))
 def test_any_records_come_back(case, at_once, tmp_path, monkeypatch):
     monkeypatch.setattr(sample_map, "REST_AT_ONCE", at_once)
@@ -102,7 +102,7 @@ def test_any_records_come_back(case, at_once, tmp_path, monkeypatch):
     assert verify_file(path).samples == mapped.frames * mapped.layout.channels
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(case=recordings())
 def test_the_format_document_gives_the_same_files(case, tmp_path):
     if case[1] in ("float32", "float64"):

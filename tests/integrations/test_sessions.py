@@ -53,7 +53,7 @@ def assert_all_accounted_for(run, folder: Path, out: Path) -> None:
     assert files_of(folder) == before
 
 
-OFTEN = ("spikeglx", "open ephys binary", "neuralynx", "blackrock ptp", "intan rhd", "intan channels", "edf")
+OFTEN = ("spikeglx", "neuralynx", "blackrock ptp", "intan rhd")
 PARAMETERS = [
     pytest.param(name, marks=() if name in OFTEN else pytest.mark.slow)
     for name in FORMS
