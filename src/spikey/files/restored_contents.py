@@ -15,7 +15,7 @@ from spikey.container.layout import BLOCK_SAMPLES, BYTES, Block
 from spikey.container.reader import Reader
 
 HELD = 5.0  # seconds for which a block that could not be decoded is not tried again: a server may be back then
-AHEAD = 1 << 23  # samples that are decoded before they are asked for, or one block
+AHEAD = 3 << 23  # samples that are decoded before they are asked for, two seconds of a probe's; at least one block
 
 
 class Contents:
@@ -27,25 +27,41 @@ class Contents:
         blocks = [] if plain else [block for block in reader.structure.blocks if block.kind == BLOCK_SAMPLES]
         firsts = sorted({block.first_frame for block in blocks} - {0, reader.frames})
         self._cuts = [0, *firsts, reader.frames]  # where blocks begin and end
+        channels = reader.layout.channels
+        self._whole = {block.first_frame: block for block in blocks if block.channels == channels}
         self._locks: dict[int, threading.Lock] = {}
         self._failed: list[tuple[float, DamagedError]] = []
 
     def samples(self, first: int, count: int, low: int, high: int) -> np.ndarray:
-        """Samples (count, high - low) of the columns from `low` to `high`, which must be there."""
-        columns = None if (low, high) == (0, self.reader.layout.channels) else range(low, high)
+        """Samples (count, high - low) of the columns from `low` to `high`, which must be there; not to be changed."""
         number = self.number(first)
         pieces = []
         while count:
             some = min(count, self._cuts[number + 1] - first)
-            with self._lock(number):
-                self._check((first, first + some, low, high))
-                try:
-                    pieces.append(self.reader.read(first, some, columns))
-                except DamagedError as error:
-                    self._failed.append((time.monotonic() + HELD, error))
-                    raise
+            decoded = self._decoded(number)
+            if decoded is not None:
+                begin = first - self._cuts[number]
+                pieces.append(decoded[begin : begin + some, low:high])
+            else:
+                pieces.append(self._read(number, first, some, low, high))
             first, count, number = first + some, count - some, number + 1
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+    def _decoded(self, number: int) -> np.ndarray | None:
+        """All samples of a block of all channels that is in the cache."""
+        block = self._whole.get(self._cuts[number])
+        return None if block is None else self.reader.cache.get(block.offset)
+
+    def _read(self, number: int, first: int, count: int, low: int, high: int) -> np.ndarray:
+        """Samples of blocks with the same frames."""
+        columns = None if (low, high) == (0, self.reader.layout.channels) else range(low, high)
+        with self._lock(number):
+            self._check((first, first + count, low, high))
+            try:
+                return self.reader.read(first, count, columns)
+            except DamagedError as error:
+                self._failed.append((time.monotonic() + HELD, error))
+                raise
 
     def number(self, frame: int) -> int:
         """The place of the blocks that contain a frame."""
