@@ -200,8 +200,10 @@ def test_the_command_line_mirrors_folders_and_takes_addresses(folder, tmp_path):
     options = ["--channels", "2", "--rate", "20000", "--dtype", "int16", "--scheduler", "local", "--jobs", "1"]
     done = runner.invoke(app, ["compress", str(raw), str(tmp_path / "a.spky"), *options])
     assert done.exit_code == 0 and spikey.open(tmp_path / "a.spky").shape == (90_000, 2)
-    refused = runner.invoke(app, ["compress", str(folder / "short.wav"), "memory://a.spky"])
-    assert isinstance(refused.exception, UsageError) and "--scheduler" in str(refused.exception)
+    alone = runner.invoke(app, ["compress", str(folder / "short.wav"), "memory://from here/a.spky"])
+    assert alone.exit_code == 0, alone.output
+    with spikey.open("memory://from here/a.spky") as reader:
+        assert reader.shape == (2000, 1)
 
 
 def test_a_trained_network_travels_with_the_tasks(client, tmp_path):

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from spikey.files.settings import Outcome, Progress, Settings
 
 Named = tuple[str, str]  # input and output
-STAND_IN = os.path.abspath(
-    os.path.join(os.sep, "spikey-address")
-)  # in the place of an address, where a plan joins paths
+STAND_IN = os.path.abspath("/spikey-address")  # in the place of an address, where a plan joins paths
 
 
 def compress_pairs(arguments: Arguments, settings: Settings) -> list[Named]:
@@ -100,8 +98,12 @@ def _listed(address: str) -> list[tuple[str, str]] | None:
     try:
         store.invalidate_cache()
         if not persist(lambda: store.isdir(path)):
+            if address.endswith("/"):
+                raise UsageError(f"{address}: no such folder, or an empty one")
             return None
         names = sorted(persist(lambda: store.find(path)))
+    except UsageError:
+        raise
     except Exception as error:  # every store has kinds of its own
         raise UsageError(f"{address}: cannot be listed ({reason(error)})") from None
     return [(store.unstrip_protocol(name), name[len(path) :].lstrip("/")) for name in names]
