@@ -145,11 +145,23 @@ def test_any_records(case, large, at_once, tmp_path, monkeypatch):
         assert_same(file, original.path.read_bytes())
 
 
-def test_records_that_are_large(tmp_path):
+def test_records_that_are_large(tmp_path, monkeypatch):
     parts = (Rest(100), Samples(30_000, 0, 2, planar=True), Rest(9), Samples(30_000, 2, 1))
     mapped = made(tmp_path, [joined([rest(2_000_000), Run(3, parts), rest(5)])], "int16")
     (file,) = opened(stored(mapped, tmp_path / "a.spky"))
     assert_same(file, mapped.files[0].path.read_bytes(), times=100)
+    asked = []
+    once = restored_contents.Contents.samples
+
+    def counted(self, first, count, low, high):
+        asked.append(count * (high - low))
+        return once(self, first, count, low, high)
+
+    monkeypatch.setattr(restored_contents.Contents, "samples", counted)
+    for first in (2_000_000 + 100 + 999, 2_000_000 + 100 + 120_000 + 9 + 999):  # channel after channel; one channel
+        asked.clear()
+        file.read(first, 10)
+        assert sum(asked) <= 6
 
 
 def test_members_of_an_archive(archive, folder):
