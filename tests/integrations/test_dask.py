@@ -15,6 +15,8 @@ import pytest
 from typer.testing import CliRunner
 
 import spikey
+from kit import vendors
+from kit.vendor_files import FORMS
 from spikey.base.errors import DataError, SpikeyError, UsageError
 from spikey.cli import app
 from spikey.files.compress import compress_file
@@ -204,6 +206,40 @@ def test_the_command_line_mirrors_folders_and_takes_addresses(folder, tmp_path):
     assert alone.exit_code == 0, alone.output
     with spikey.open("memory://from here/a.spky") as reader:
         assert reader.shape == (2000, 1)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_folders_of_vendors_by_command(tmp_path):
+    """Each output by one worker: records, several files, what only SpikeInterface reads, a WAV file."""
+    pytest.importorskip("spikeinterface.core")
+    pytest.importorskip("pynwb")
+    folder = tmp_path / "day"
+    vendors.spikeglx(folder, frames=60, lf=False)
+    (folder / "csc").mkdir()
+    FORMS["neuralynx"][1](folder / "csc")
+    vendors.nwb(folder / "a.nwb")
+    written(folder / "b.wav", 900, 1, 8)
+    (folder / "bad.ns5").write_bytes(b"NEURALCD")
+    runner = CliRunner()
+    there = runner.invoke(app, ["compress", str(folder), f"{tmp_path}/there/", "--scheduler", "local", "--jobs", "2"])
+    assert there.exit_code == 1 and "bad.ns5: cannot be read" in there.output, there.output
+    alone = runner.invoke(app, ["compress", str(folder), f"{tmp_path}/alone/"])
+    assert alone.exit_code == 1
+    found = {p.relative_to(tmp_path / "alone"): p.read_bytes() for p in (tmp_path / "alone").rglob("*.spky")}
+    assert found == {p.relative_to(tmp_path / "there"): p.read_bytes() for p in (tmp_path / "there").rglob("*.spky")}
+    assert len(found) == 5
+    back = runner.invoke(app, ["decompress", f"{tmp_path}/there", f"{tmp_path}/back/"])
+    assert back.exit_code == 0, back.output
+    for path in (path for path in folder.rglob("*") if path.is_file() and path.name not in ("bad.ns5", "a.nwb")):
+        assert (tmp_path / "back/day" / path.relative_to(folder)).read_bytes() == path.read_bytes()
+    again = runner.invoke(app, ["compress", str(folder), f"{tmp_path}/there/", "--scheduler", "local", "--jobs", "1"])
+    assert again.exit_code == 1 and "exists" in again.output
+    (folder / "bad.ns5").unlink()
+    stream = ["--stream", "imec0.ap", "--scheduler", "local", "--jobs", "1"]
+    one = runner.invoke(app, ["compress", str(folder), str(tmp_path / "ap.spky"), *stream])
+    assert one.exit_code == 0, one.output
+    refused = runner.invoke(app, ["compress", str(folder / "b.wav"), str(tmp_path / "b.spky"), *stream])
+    assert refused.exit_code != 0
 
 
 def test_a_trained_network_travels_with_the_tasks(client, tmp_path):

@@ -13,7 +13,7 @@ import pytest
 from kit.paths import ROOT, SOURCE
 
 pytestmark = pytest.mark.slow
-MOST_BYTES = 1_250_000
+MOST_BYTES = 1_400_000
 ROUND_TRIP = """
 import numpy, spikey
 samples = numpy.random.default_rng(0).integers(-500, 500, (2000, 2)).astype("int16")

@@ -26,13 +26,7 @@ STAND_IN = os.path.abspath("/spikey-address")  # in the place of an address, whe
 
 
 def compress_pairs(arguments: Arguments, settings: Settings) -> list[Named]:
-    """The WAV or raw files among the inputs, each with its output; UsageError where local ones are of vendors."""
-    local = [text for text in arguments.inputs if not is_address(text)]
-    if settings.raw is None:
-        from spikey.integrations.vendors import take_inventory
-
-        if any(item.kind == "vendor" for text in local for item in take_inventory(Path(text)).items):
-            raise UsageError("--scheduler is for WAV and raw files; vendors' formats are compressed without it")
+    """The WAV or raw files among the inputs, each with its output."""
     suffixes = (".wav",) if settings.raw is None else RAW
     return named_pairs(arguments, suffixes, lambda path: packed_name(path.name))
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from spikey.base.errors import SpikeyError, UsageError
 from spikey.cli.addresses import Named
 from spikey.cli.messages import say
+from spikey.cli.packing import Plan, say_unstored
 from spikey.cli.progress import progress_bar
 from spikey.cli.run import Result, Run, Task
 
@@ -54,6 +55,40 @@ def compress_on_cluster(
                 done.results.append(Result(_task(source, target), result))
             if several:
                 advance(1)
+    return done
+
+
+def compress_plan_on_cluster(found: Plan, settings: Settings, scheduler: str, jobs: int | None, overwrite: bool) -> Run:
+    """Compress each output of a plan by a worker that sees its files, also those of vendors; what fails is named."""
+    from spikey.cli.compression import compress_planned
+    from spikey.integrations.dask import connect
+    from spikey.integrations.dask_client import Call, ClusterError, Window, silence
+
+    silence()
+    done = Run("compressed", failures=len(found.failed))
+    say_unstored(found)
+    with connect(scheduler, jobs) as client, progress_bar(len(found.outputs), "files") as advance:
+        if client.dashboard_link:
+            say(f"dashboard: {client.dashboard_link}")
+        window = Window(
+            client, (Call(each.item, compress_planned, (each, settings, None, overwrite)) for each in found.outputs)
+        )
+        try:
+            for each in found.outputs:
+                task = _task(str(each.item.path or each.root / each.item.name), each.target)
+                try:
+                    (outcome,) = window.results(each.item)
+                    done.results.append(Result(task, outcome))
+                except ClusterError:
+                    raise
+                except SpikeyError as error:
+                    window.drop(each.item)
+                    say(f"spikey: {error}")
+                    done.failures += 1
+                    done.results.append(Result(task, error=error))
+                advance(1)
+        finally:
+            window.close()
     return done
 
 

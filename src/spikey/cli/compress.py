@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +14,7 @@ from spikey.base.errors import OutputExistsError, UsageError
 from spikey.cli import options
 from spikey.cli.addresses import STAND_IN, compress_addresses, compress_pairs, retarget
 from spikey.cli.arguments import Arguments, check_inputs, parse, spooled
-from spikey.cli.cluster import compress_on_cluster
+from spikey.cli.cluster import compress_on_cluster, compress_plan_on_cluster
 from spikey.cli.common import settings_from
 from spikey.cli.compression import compress_plan, removable
 from spikey.cli.messages import say, set_level
@@ -90,9 +92,10 @@ def command(
 
     `spikey compress a.wav` writes a.spky beside it; `spikey compress session1/ packed/` writes packed/session1/...
 
-    Every recording in a folder is compressed: WAV files, those of vendors (SpikeGLX, Open Ephys, Intan, Blackrock, NWB,
-    ...; read with SpikeInterface), with --channels, --rate and --dtype also .raw, .dat and .bin files. What is not
-    stored is named. An output that exists is never replaced without --force. With --together one archive is written.
+    Every recording in a folder is compressed: WAV files, those of vendors (SpikeGLX, Open Ephys, Intan, Neuralynx,
+    Blackrock, EDF, ...; NWB and others with SpikeInterface), with --channels, --rate and --dtype also .raw, .dat and
+    .bin files. What is not stored is named. An output that exists is never replaced without --force. With --together
+    one archive is written.
     """
     set_level(quiet, verbose)
     arguments = parse(paths, output, input_file, output_file, packs=True, archive=together)
@@ -115,12 +118,15 @@ def command(
     force = force or arguments.documented
     settings = replace(settings, embed_model=embed_model, jobs=jobs or 1, verify=verify, keep_partial=keep_partial)
     if scheduler is not None:
-        if stream is not None or reader is not None or together or complete or skip_existing:
-            raise UsageError(
-                "--scheduler is for WAV and raw files, without --stream, --reader, --together, --complete and "
-                "--skip-existing"
-            )
-        _on_cluster(arguments, settings, scheduler, jobs, force, as_json)
+        if together or complete or skip_existing:
+            raise UsageError("--scheduler cannot be used with --together, --complete and --skip-existing")
+        cluster: Any = {"scheduler": scheduler, "jobs": jobs}
+        if any(not is_address(text) and _has_vendors(text, settings, reader) for text in arguments.inputs):
+            _vendors_on_cluster(arguments, settings, cluster, {"stream": stream, "reader": reader}, force, as_json)
+        elif stream is not None or reader is not None:
+            raise UsageError("--stream and --reader are for vendors' formats, and the inputs contain none")
+        else:
+            _on_cluster(arguments, settings, cluster, force, as_json)
         return
     addresses = [text for text in (*arguments.inputs, arguments.output or "") if is_address(text)]
     if addresses and (together or skip_existing or remove_inputs):
@@ -135,14 +141,18 @@ def command(
                 raise UsageError("--together is for WAV and raw files, without --stream, --reader and --skip-existing")
             compress_together_in(arguments, places, settings, force, complete, remove_inputs, as_json)
             return
-        raw = settings.raw is not None
-        options: Any = {"raw": raw, "stream": stream, "reader": reader, "complete": complete}
-        if addresses:
-            found = plan(replace(arguments, output=STAND_IN), places, **options)
-            retarget(found, addresses[-1])
-        else:
-            found = plan(arguments, places, **options)
+        found = _plan(arguments, places, settings, {"stream": stream, "reader": reader, "complete": complete})
         _compress(found, arguments, settings, force, skip_existing, remove_inputs, as_json)
+
+
+def _plan(arguments: Arguments, places: dict[str, Path], settings: Settings, options: Any) -> Plan:
+    """The outputs of inputs on this machine; below an address, where the output is one."""
+    raw = settings.raw is not None
+    if arguments.output is None or not is_address(arguments.output):
+        return plan(arguments, places, raw=raw, **options)
+    found = plan(replace(arguments, output=STAND_IN), places, raw=raw, **options)
+    retarget(found, arguments.output)
+    return found
 
 
 def _compress(
@@ -168,9 +178,7 @@ def _compress(
             say(f"spikey: {failure}")
         done.failures += len(failures)
         done.extra["removed"] = [str(path) for path in removed]
-    done.extra["not_stored"] = [
-        {"file": str(left.path), "bytes": left.size, "reason": left.reason} for left in found.unstored
-    ]
+    done.extra["not_stored"] = facts_of(found)
     done.conclude(as_json, arguments.to_stdout)
 
 
@@ -188,15 +196,51 @@ def _from_addresses(arguments: Arguments, settings: Settings, force: bool, vendo
     done.conclude(as_json)
 
 
-def _on_cluster(
-    arguments: Arguments, settings: Settings, scheduler: str, jobs: int | None, force: bool, as_json: bool
+def _has_vendors(text: str, settings: Settings, reader: str | None) -> bool:
+    """Whether an input is, or contains, a vendor's recording."""
+    from spikey.integrations.vendors import take_inventory
+
+    if settings.raw is not None:
+        return False
+    return any(item.kind == "vendor" for item in take_inventory(Path(text), reader=reader).items)
+
+
+def _vendors_on_cluster(
+    arguments: Arguments, settings: Settings, cluster: Any, options: Any, force: bool, as_json: bool
 ) -> None:
+    """Compress inputs of any kind on a Dask cluster whose workers see them, each output by one of them."""
+    if arguments.output is None:
+        raise UsageError("--scheduler needs an output: a file, a folder that ends in /, or an address")
+    if address := next(filter(is_address, arguments.inputs), None):
+        raise UsageError(f"{address}: is in a store, and vendors' formats are read from folders")
+    check_inputs(arguments.inputs)
+    start = time.perf_counter()
+    places = {text: Path(os.path.abspath(text)) for text in arguments.inputs}
+    found = _plan(arguments, places, settings, {**options, "complete": False})
+    if not is_address(arguments.output) and arguments.folder:
+        make_folders(found)
+    found.outputs[:] = [
+        each if is_address(each.target) else each._replace(target=os.path.abspath(each.target))
+        for each in found.outputs
+    ]
+    done = compress_plan_on_cluster(found, replace(settings, jobs=1), **cluster, overwrite=force)
+    done.seconds = time.perf_counter() - start
+    done.extra["not_stored"] = facts_of(found)
+    done.conclude(as_json)
+
+
+def facts_of(found: Plan) -> list[dict[str, Any]]:
+    """The files that no output restores, for programs."""
+    return [{"file": str(left.path), "bytes": left.size, "reason": left.reason} for left in found.unstored]
+
+
+def _on_cluster(arguments: Arguments, settings: Settings, cluster: Any, force: bool, as_json: bool) -> None:
     """Compress WAV and raw files on a Dask cluster."""
     if arguments.output is None:
         raise UsageError("--scheduler needs an output: a file, a folder that ends in /, or an address")
     check_inputs(arguments.inputs)
     pairs = compress_pairs(arguments, settings)
     start = time.perf_counter()
-    done = compress_on_cluster(pairs, replace(settings, jobs=1), scheduler, jobs, overwrite=force)
+    done = compress_on_cluster(pairs, replace(settings, jobs=1), **cluster, overwrite=force)
     done.seconds = time.perf_counter() - start
     done.conclude(as_json)

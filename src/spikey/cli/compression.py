@@ -46,10 +46,10 @@ def compress_plan(
                 if same is not None and _restores_all(planned, same):
                     return same
                 if same is not None and renew:
-                    return _pack(planned, each, progress, force=True)
+                    return compress_planned(planned, each, progress, force=True)
                 other = ", and does not restore this input" if skip_existing else ""
                 raise OutputExistsError(planned.target, other)
-            return _pack(planned, each, progress, force)
+            return compress_planned(planned, each, progress, force)
 
         item = planned.item
         return Task(str(item.path or planned.root / item.name), planned.target, item.size, do)
@@ -94,7 +94,7 @@ def removable(found: Plan, done: Run) -> list[Path]:
     return files
 
 
-def _pack(planned: Planned, settings: Settings, progress: Progress, force: bool) -> Outcome:
+def compress_planned(planned: Planned, settings: Settings, progress: Progress | None, force: bool) -> Outcome:
     """Compress one output's input."""
     from spikey.files.compress import compress_bytes, compress_file
 
