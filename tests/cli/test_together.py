@@ -95,7 +95,10 @@ def test_single_recordings(archive, folder, run, tmp_path):
 
 def test_wrong_calls(archive, folder, run, tmp_path):
     for arguments, words in (
-        (("compress", folder, tmp_path / "x", "--together", "--scheduler", "local"), "--scheduler is for WAV"),
+        (
+            ("compress", folder, tmp_path / "x", "--together", "--scheduler", "local"),
+            "--scheduler cannot be used with --together",
+        ),
         (("compress", folder, tmp_path / "in", "--together"), "is a folder; name a file"),
         (("compress", tmp_path / "in" / "sub", "s3://a/b", "--together"), "an address, with which --together"),
         (("decompress", archive, archive, tmp_path / "x.wav"), "no such file; a folder for outputs ends in /"),

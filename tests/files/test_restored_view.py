@@ -24,7 +24,7 @@ from spikey.container.layout import BLOCK_FILES, BLOCK_HEAD, BLOCK_SAMPLES
 from spikey.container.reader import Reader
 from spikey.files import restored_contents, restored_records
 from spikey.files.compress import compress_file
-from spikey.files.decompress import decompress_file
+from spikey.files.decompress import decompress_file, decompress_files
 from spikey.files.restored_view import RestoredFile, open_restored
 from spikey.files.settings import Settings
 from spikey.files.shared_cache import SharedCache
@@ -177,9 +177,14 @@ def test_golden_files(path, tmp_path):
         reader = Reader(path)
     except spikey.DataError:
         pytest.skip("is no recording by itself")
-    (file,) = open_restored(reader, path)
-    decompress_file(path, tmp_path / "back")
-    assert_same(file, (tmp_path / "back").read_bytes(), times=5)
+    files = open_restored(reader, path)
+    if reader.file_map is None:
+        decompress_file(path, tmp_path / files[0].name)
+    else:
+        decompress_files(path, tmp_path)
+    assert len(files) == (1 if reader.file_map is None else len(reader.file_map.names))
+    for file in files:
+        assert_same(file, (tmp_path / file.name).read_bytes(), times=5)
 
 
 def test_bytes_that_cannot_be(tmp_path):

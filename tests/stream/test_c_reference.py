@@ -53,6 +53,7 @@ NOT_COVERED = {
     "*crossed": "references between channels",
     "blocked": "references between channels",
     "bytes": "DEFLATE",
+    "records": "files whose samples lie between other bytes",
     "advancing": "levels that advance",
     "float*": "floating-point samples",
     "fast*": "another predictor",
