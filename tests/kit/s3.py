@@ -1,4 +1,4 @@
-"""An S3 server on this machine (moto) that can be told to fail, for tests of stores: the fixture `s3`."""
+"""An S3 server on this machine (moto) that fails where a test wants it, for tests of stores: the fixture `s3`."""
 
 from __future__ import annotations
 

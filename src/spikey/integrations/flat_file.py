@@ -17,6 +17,7 @@ from spikey.recording.hints import CHANNELS_FIRST, warn_of_shape
 from spikey.recording.layout import DTYPES, Layout
 from spikey.recording.sample_map import Mapped, MappedFile, flat
 from spikey.recording.source import Source, open_file
+from spikey.vendors.parsed import leftover
 
 COMPARED = 256  # frames at either end
 
@@ -43,13 +44,9 @@ def flat_file(recording: BaseRecording, segment: int, reader: str) -> tuple[Mapp
     rest = size - found.offset - frames * layout.frame_bytes
     warn_of_shape(frames, layout.channels, CHANNELS_FIRST)
     file = MappedFile(Path(os.path.realpath(found.path)), flat(frames, layout.channels, head=found.offset, tail=rest))
-    notes = () if not rest or (found.offset and rest >= layout.frame_bytes) else (remainder(rest),)
+    wanted = found.offset and rest >= layout.frame_bytes  # the end that some formats have on purpose
+    notes = () if wanted else leftover(rest, "after the last whole frame")
     return Mapped(reader, layout, (file,), notes=notes), found.columns
-
-
-def remainder(rest: int) -> str:
-    """A note on bytes after the last whole frame."""
-    return f"{rest:,} byte{'s' * (rest > 1)} after the last whole frame, which are stored as they are"
 
 
 def described(recording: BaseRecording, segment: int) -> Described | None:

@@ -6,8 +6,7 @@ import os
 import re
 from pathlib import Path, PurePosixPath
 
-from spikey.base.errors import DataError
-from spikey.container.extra import safe_name
+from spikey.files.names import is_safe
 from spikey.integrations.discovery import Unit
 from spikey.integrations.part import Decoded, Files, Part
 from spikey.recording.sample_map import Mapped
@@ -32,7 +31,7 @@ def parsed_parts(unit: Unit, root: Path) -> tuple[list[Part], dict[Path, str]] |
             parts.append(Part(_safe(place), each.reader, Decoded(each, _safe(place))))
             continue
         names = tuple(_below(members.get(os.path.realpath(file.path), file.path), root) for file in each.files)
-        restorable = all(map(_is_safe, names))
+        restorable = all(map(is_safe, names))
         parts.append(
             Part(_title(names), each.reader, Files(each, tuple(map(_safe, names)), restorable), notes=each.notes)
         )
@@ -53,16 +52,9 @@ def _below(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
 
 
-def _is_safe(name: str) -> bool:
-    try:
-        return bool(safe_name(name))
-    except DataError:
-        return False
-
-
 def _safe(name: str) -> str:
     """A name under which a file can be restored on every system: the same, where it is one."""
-    if _is_safe(name):
+    if is_safe(name):
         return name
     parts = [ODD.sub("_", part) for part in name.split("/")]
-    return "/".join(part if _is_safe(part) else f"_{part}" for part in parts)
+    return "/".join(part if is_safe(part) else f"_{part}" for part in parts)

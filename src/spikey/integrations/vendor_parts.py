@@ -11,8 +11,7 @@ from pathlib import Path
 
 import spikeinterface.core as si
 
-from spikey.base.errors import DataError
-from spikey.container.extra import safe_name
+from spikey.files.names import is_safe
 from spikey.integrations.discovery import Unit
 from spikey.integrations.flat_file import flat_file
 from spikey.integrations.part import Files, Part, Stream
@@ -69,7 +68,7 @@ def _parts(unit: Unit, root: Path) -> Iterator[Part]:
     for key, flat in flats.items():
         if flat is not None:
             place = os.fspath(flat[0].files[0].path)
-            if uses[place] == 1 and place in members and has_safe_name(members[place], root):
+            if uses[place] == 1 and place in members and is_safe(members[place].relative_to(root).as_posix()):
                 found = replace(flat[0].files[0], path=members[place])
                 once[key] = replace(flat[0], files=(found,)), flat[1], members[place]
     for block, seg, each in segments:
@@ -90,11 +89,3 @@ def _parts(unit: Unit, root: Path) -> Iterator[Part]:
             mapped = once[block, seg, streams[0].name][0]
             name = file.relative_to(root).as_posix()
             yield Part(name, reader, Files(mapped, (name,)), block, seg, tuple(streams), notes=mapped.notes)
-
-
-def has_safe_name(path: Path, root: Path) -> bool:
-    """Whether a file can be restored under its name on every system."""
-    try:
-        return bool(safe_name(path.relative_to(root).as_posix()))
-    except DataError:
-        return False
