@@ -126,10 +126,7 @@ class InventoryBuilder:
         try:
             found = read_parts(unit, self.root)
         except DataError as error:
-            for smaller in unit.smaller:
-                self.add_unit(smaller, sizes, only)
-            if not unit.smaller:
-                self._fail(unit, sizes, dict.fromkeys(unit.members, str(error)))
+            self._fail(unit, sizes, dict.fromkeys(unit.members, str(error)))
             return
         self._add_parts(found, unit, sizes, only)
 

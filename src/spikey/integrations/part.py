@@ -114,13 +114,11 @@ class Decoded:
 
     @property
     def rate(self) -> float:
-        with self.converted.open() as source:
-            return source.layout.rate
+        return self.converted.layout.rate
 
     @property
     def sample_bytes(self) -> int:
-        with self.converted.open() as source:
-            return source.frames * source.layout.frame_bytes
+        return self.converted.frames * self.converted.layout.frame_bytes
 
     file_map: None = None
 

@@ -39,19 +39,18 @@ def with_streams(parts: list[Part], unit: Unit) -> list[Part]:
         if each is unit:
             break
     lacking = f"channel names and gains are not stored, as SpikeInterface cannot read them ({why})" if why else ""
-    return [each.part if each.part.described else _noted(each.part, lacking) for each in map(_done, found)]
+    return [each.part if each.part.described else _noted(each.part, lacking) for each in found]
 
 
 @dataclass
 class _Found:
-    """A part and the streams that were found to be in it."""
+    """A part, with the streams that were found to be in it so far."""
 
     part: Part
-    streams: tuple[Stream, ...] = ()
 
-
-def _done(found: _Found) -> _Found:
-    return replace(found, part=replace(found.part, streams=found.streams))
+    def add(self, stream: Stream, block: int, segment: int) -> None:
+        """Add a stream; the part is this block and segment of the recording."""
+        self.part = replace(self.part, streams=(*self.part.streams, stream), block=block, segment=segment)
 
 
 def _noted(part: Part, note: str) -> Part:
@@ -66,14 +65,12 @@ def _assign(opened: Opened, found: list[_Found]) -> None:
             place = _described(recording, segment)
             each = None if place is None else by_path.get(os.path.realpath(place[0]))
             if each is not None and place is not None:
-                each.part = replace(each.part, block=opened.block, segment=segment)
-                each.streams += (Stream(name, recording, place[1], segment),)
+                each.add(Stream(name, recording, place[1], segment), opened.block, segment)
             elif segment == 0 and place is None:
                 hits = list(_hits(recording, found))
                 if len(hits) == 1:
                     each, inside, columns = hits[0]
-                    each.part = replace(each.part, block=opened.block)
-                    each.streams += (Stream(name, inside, columns),)
+                    each.add(Stream(name, inside, columns), opened.block, each.part.segment)
 
 
 def _described(recording: BaseRecording, segment: int) -> tuple[str, tuple[int, ...]] | None:
