@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,23 @@ from spikey.telemetry.basis import BASIS_BITS, COSINE_BITS, transforms
 from spikey.telemetry.channel_stats import default_profile
 from spikey.telemetry.encoder import TelemetryEncoder
 from spikey.telemetry.frontend import MEDIAN_BITS, NORMAL
-from spikey.telemetry.payload import Payload, code_crossings, code_detail, code_key_parts
-from spikey.telemetry.pending import Pending
+from spikey.telemetry.payload import Payload, code_crossings, code_key_parts
+from spikey.telemetry.pending import Pending, Weak
 from spikey.telemetry.settings import BLOCK, Settings, shape_of
 from spikey.telemetry.symbols import SYMBOLS, Tally
-from spikey.telemetry.syntax import COARSEST, COMPONENTS, QUALITIES, ROWS, STEPS
+from spikey.telemetry.syntax import (
+    COARSEST,
+    COMPONENTS,
+    QUALITIES,
+    ROWS,
+    SPREAD,
+    STEPS,
+    TROUGH_ROW,
+    code_low,
+    code_power,
+    code_weak_waves,
+)
+from spikey.telemetry.templates import TEMPLATE_BITS
 
 RATE = 20_000.0  # as if all were of it, which changes next to nothing
 CHANNELS = 64  # at a time
@@ -60,18 +73,20 @@ def plain_tables() -> dict[str, np.ndarray]:
     return {
         "counts": counts,
         "basis": np.eye(COMPONENTS, 28, dtype=np.int16) << BASIS_BITS,
+        "shape": np.eye(1, COMPONENTS, dtype=np.int32)[0] << TEMPLATE_BITS,
         "cosines": np.rint(cosines * (1 << COSINE_BITS)).astype(np.int32),
     }
 
 
-SETTINGS = Settings(budget=1e9, packet_ms=0.75)
+SETTINGS = Settings(budget=1e9, packet_ms=0.75)  # with which weak events need not match better than usual
 
 
 def _waveforms(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Channels int64 (n,) of waveforms float64 (n, 28), over the noise's deviation."""
-    shape = shape_of(SETTINGS, batch.shape[1], RATE)
+    settings = replace(SETTINGS, match=0.0)
+    shape = shape_of(settings, batch.shape[1], RATE)
     same = np.eye(shape.snippet, dtype=np.int32) << BASIS_BITS
-    pending = Pending(SETTINGS, shape, transforms(shape)._replace(waves=same))
+    pending = Pending(settings, shape, transforms(shape)._replace(waves=same))
     codes = (batch >> 6).astype(np.int32) + N1_CODES // 2
     channels, kept = [np.zeros(0, dtype=np.int64)], [np.zeros((0, shape.snippet))]
     for at in range(0, len(codes) - shape.frames, shape.frames):
@@ -99,29 +114,35 @@ class _Counting(Allocator):
         return 0
 
     def detail(
-        self, payload: Payload, waves: np.ndarray, low: np.ndarray, profile: np.ndarray, size: int, left: int
-    ) -> tuple[int, int]:
+        self,
+        payload: Payload,
+        waves: np.ndarray,
+        low: np.ndarray,
+        weak: Weak,
+        profile: np.ndarray,
+        size: int,
+        left: int,
+    ) -> tuple[int, int, int]:
         """Tally a packet, with all sizes of steps."""
         code_key_parts(self.tally, self.tables, self.shape, 0, payload)
         code_crossings(self.tally, self.tables, self.shape, payload, profile)
         for coarse in range(COARSEST):
-            power = self.fine >> coarse
-            only = Payload(payload.found, power=power, power_channels=payload.power_channels)
-            only.coarse[0] = coarse
-            code_detail(self.tally, self.tables, only, profile)
+            steps = np.array([coarse])
+            code_power(self.tally, self.tables, steps, profile[:, SPREAD], payload.power_channels, self.fine >> coarse)
         for step in range(STEPS):
-            only = Payload(payload.found, low=np.zeros_like(low), low_channels=payload.low_channels)
-            only.step[0] = step
-            basis.quantise_low(self.tables, profile, only.low_channels, low, step, only.low)
-            code_detail(self.tally, self.tables, only, profile)
+            blocks = np.zeros_like(low)
+            basis.quantise_low(self.tables, profile, payload.low_channels, low, step, blocks)
+            code_low(self.tally, self.tables, np.array([step]), blocks)
         for quality in range(QUALITIES):
-            only = Payload(payload.found, wave_channels=payload.wave_channels, offsets=payload.offsets)
-            only.absent, only.waves = payload.absent, np.zeros((len(waves), COMPONENTS), dtype=np.int32)
-            only.quality[0] = quality
-            basis.quantise_waves(self.tables, profile, only.wave_channels, waves, quality, only.waves)
-            code_detail(self.tally, self.tables, only, profile)
+            for channels, coefficients in ((payload.wave_channels, waves), (weak.channels, weak.coefficients)):
+                steps = np.zeros((len(coefficients), COMPONENTS), dtype=np.int32)
+                basis.quantise_waves(self.tables, profile, channels, coefficients, quality, steps)
+                code_weak_waves(self.tally, self.tables, np.array([quality]), steps)
+        for offset in payload.offsets:
+            self.tally.seen[TROUGH_ROW, offset] += 1
         payload.low, payload.power, payload.absent = payload.low[:0], payload.power[:0], payload.absent[:0]
-        return 0, 0
+        payload.weak[:] = 0
+        return 0, 0, 0
 
 
 def principal_components(batches: list[np.ndarray]) -> np.ndarray:
@@ -136,6 +157,19 @@ def principal_components(batches: list[np.ndarray]) -> np.ndarray:
     components = vectors[:, ::-1][:, :COMPONENTS].T
     components *= np.where(components[:, 10:11] > 0, -1, 1)  # a trough counts as positive
     return np.rint(components * (1 << BASIS_BITS)).astype(np.int16)
+
+
+def mean_shape(batches: list[np.ndarray], components: np.ndarray) -> np.ndarray:
+    """The mean direction int32 (components,) of the channels' waveforms in the basis, times 2^14."""
+    total = np.zeros(COMPONENTS)
+    for batch in batches:
+        channels, waves = _waveforms(batch)
+        directions = waves @ components.astype(np.float64).T
+        directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), 1e-9)
+        for channel in np.unique(channels):
+            mean = directions[channels == channel].mean(axis=0)
+            total += mean / max(float(np.linalg.norm(mean)), 1e-9)
+    return np.rint(total / np.linalg.norm(total) * (1 << TEMPLATE_BITS)).astype(np.int32)
 
 
 def smoothed(seen: np.ndarray) -> np.ndarray:
@@ -159,6 +193,7 @@ def fit(batches: list[np.ndarray]) -> dict[str, np.ndarray]:
     learned: dict[str, Any] = plain_tables()
     with _shipping(learned):
         learned["basis"] = principal_components(batches)
+        learned["shape"] = mean_shape(batches, learned["basis"])
     tally = Tally(np.zeros((ROWS, SYMBOLS), dtype=np.int64))
     with _shipping(learned):
         for batch in batches:

@@ -129,7 +129,7 @@ def test_descriptions_say_only_what_is_unusual():
     again = described(other)
     assert again.settings.polarity == "both" and not again.settings.waveforms and again.settings.band == (250.0, 6000.0)
     assert len(other.write()) > len(usual.write()) + 20
-    assert len(NUMBERED) == 10
+    assert len(NUMBERED) == 11
 
 
 @given(st.binary(max_size=80), st.integers(0, 7))
@@ -148,6 +148,7 @@ def test_false_keys_are_refused_or_make_sense(content, flags):
     [
         {"budget": 1.0},
         {"threshold": 0.1},
+        {"match": -1.0},
         {"polarity": "up"},
         {"refractory_ms": 0.1},
         {"band": (300.0, 310.0)},

@@ -82,19 +82,19 @@ def test_events_are_those_of_a_detector_in_floating_point(recording):
 
 
 def test_every_event_and_waveform_is_decoded(recording):
-    encoder, packets = encode(recording)
+    encoder, packets = encode(recording, match=0.0)
     telemetry = collect(packets)
     assert telemetry.frames == len(recording) == encoder.frames
     assert len(telemetry.event_frames) == encoder.events > 300
     assert encoder.dropped[0] == 0 and telemetry.dropped == tuple(encoder.dropped)
     assert not telemetry.missing
-    unlimited = collect(encode(recording, budget=1e8)[1])
+    unlimited = collect(encode(recording, budget=1e8, match=0.0)[1])
     np.testing.assert_array_equal(telemetry.event_frames, unlimited.event_frames)
     np.testing.assert_array_equal(telemetry.event_channels, unlimited.event_channels)
 
 
 def test_waveforms_power_and_low_band_are_near_the_original(recording):
-    telemetry = collect(encode(recording, budget=2000.0 * CHANNELS)[1])
+    telemetry = collect(encode(recording, budget=2000.0 * CHANNELS, match=0.0)[1])
     codes = (recording >> 6).astype(int) + 512
     bands = [spike_band(codes[:, channel]) for channel in range(CHANNELS)]
     with_wave = telemetry.waveform_of >= 0
@@ -149,7 +149,7 @@ def test_polarities(polarity, recording):
 
 
 def test_refractory_time_and_resolution(recording):
-    telemetry = collect(encode(recording, budget=1e6, refractory_ms=5.0)[1])
+    telemetry = collect(encode(recording, budget=1e6, refractory_ms=5.0, match=0.0)[1])
     for channel in range(CHANNELS):
         assert np.diff(telemetry.event_frames[telemetry.event_channels == channel]).min() >= 100
     exact = collect(encode(recording, budget=1e6)[1])
@@ -360,8 +360,9 @@ def test_a_lost_packet_takes_its_own_frames_only(recording):
     frames = whole.description.shape.frames
     assert decoded.missing == ((50 * frames, 52 * frames), (120 * frames, 121 * frames))
     number = whole.event_frames // frames
-    kept = ~np.isin(number, lost)
-    np.testing.assert_array_equal(decoded.event_frames, whole.event_frames[kept])
+    kept = np.isin(whole.event_frames, decoded.event_frames) | np.isin(number, lost)
+    assert kept.mean() > 0.99  # all but weak events just before, which would have come with the lost packets
+    assert np.isin(decoded.event_frames, whole.event_frames).all()
     assert (decoded.waveform_of < 0).sum() - (whole.waveform_of < 0).sum() < 10
 
 

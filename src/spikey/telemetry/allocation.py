@@ -6,8 +6,8 @@ import numpy as np
 
 from spikey.base.jit import inlined, kernel
 from spikey.telemetry.basis import quantise_low, quantise_waves
-from spikey.telemetry.payload import Payload, code_crossings, code_detail
-from spikey.telemetry.pending import Pending
+from spikey.telemetry.payload import Payload, code_crossings, places
+from spikey.telemetry.pending import Pending, Weak
 from spikey.telemetry.settings import Shape
 from spikey.telemetry.symbols import Tables, meter, spent
 from spikey.telemetry.syntax import (
@@ -16,10 +16,16 @@ from spikey.telemetry.syntax import (
     COMPONENTS,
     QUALITIES,
     RATE,
+    SPREAD,
     STEPS,
+    WEAK,
     code_low,
     code_omitted,
+    code_places,
+    code_power,
+    code_quality,
     code_waves,
+    code_weak_waves,
 )
 
 OMITTED_BITS = 9
@@ -34,7 +40,7 @@ class Allocator:
     def __init__(self, tables: Tables, shape: Shape):
         self.tables, self.shape = tables, shape
         self.meter = meter()
-        self._bits = np.zeros(2, dtype=np.int64)
+        self._bits = np.zeros(3, dtype=np.int64)
         self._many = np.zeros(0), 0.0  # a profile, and how many events need no explanation with it
 
     def events(self, payload: Payload, pending: Pending, profile: np.ndarray, left: int) -> int:
@@ -77,7 +83,7 @@ class Allocator:
         return self._many[1]
 
     def least_bits(self, waves: int) -> int:
-        """Bits that encode that so many waveforms are left out."""
+        """Bits that encode that so many waveforms, and the weak events, are left out."""
         return QUALITY_BITS + (ABSENT + 2) * waves if waves else 0
 
     def power(self, payload: Payload, profile: np.ndarray, size: int, left: int) -> int:
@@ -86,40 +92,63 @@ class Allocator:
             return 0
         payload.coarse[0] = (size >= COARSER_FROM) + (size >= COARSEST_FROM)
         payload.power >>= payload.coarse[0]
-        only = Payload(payload.found, power_channels=payload.power_channels, power=payload.power)
-        only.coarse[0] = payload.coarse[0]
-        code_detail(self.meter, self.tables, only, profile)
+        code_omitted(self.meter, self.tables, payload.no_power)
+        code_power(self.meter, self.tables, payload.coarse, profile[:, SPREAD], payload.power_channels, payload.power)
         cost = int(spent(self.meter))
         if cost > left:
             payload.no_power[0], cost = 1, OMITTED_BITS
         return cost
 
     def detail(
-        self, payload: Payload, waves: np.ndarray, low: np.ndarray, profile: np.ndarray, size: int, left: int
-    ) -> tuple[int, int]:
+        self,
+        payload: Payload,
+        waves: np.ndarray,
+        low: np.ndarray,
+        weak: Weak,
+        profile: np.ndarray,
+        size: int,
+        left: int,
+    ) -> tuple[int, int, int]:
         """Choose the steps of waveforms and LFP band, of a size or coarser, and what of them is left out.
 
-        waves int32 (n, components), low int32 (m, coefficients): coefficients. Returns the bits of each.
+        waves int32 (n, components), low int32 (m, coefficients): coefficients. weak: events in the order of their
+        places, which are set. Returns the bits of waveforms, LFP band and weak events.
         """
         payload.waves = np.zeros((len(waves), COMPONENTS), dtype=np.int32)
         payload.low = np.zeros_like(low)
+        payload.weak_waves = np.zeros_like(weak.coefficients)
         coding = self.meter, self.tables, profile
         of_waves = payload.wave_channels, waves, payload.absent, payload.offsets, payload.waves, payload.quality
         of_low = payload.low_channels, low, payload.no_low, payload.low, payload.step
-        quantise_to_fit(*coding, *of_waves, *of_low, size, left, self._bits)
-        bits_waves, bits_low = map(int, self._bits)
-        if bits_waves + bits_low > left and len(low):
+        fixed = self._weak_bits(payload, profile)
+        of_weak = weak.channels, weak.coefficients, payload.weak_waves
+        quantise_to_fit(*coding, *of_waves, *of_low, *of_weak, size, left - fixed, self._bits)
+        bits_waves, bits_low, bits_weak = map(int, self._bits)
+        bits_weak += fixed
+        if bits_waves + bits_low + bits_weak > left and self.shape.weak:
+            payload.no_weak[0], bits_weak = 1, OMITTED_BITS
+            payload.weak_waves = payload.weak_waves[:0]
+        if bits_waves + bits_low + bits_weak > left and len(low):
             payload.no_low[0], bits_low = 1, OMITTED_BITS
-        if bits_waves + bits_low > left:
+        if bits_waves + bits_low + bits_weak > left:
             weakest = np.argsort((waves.astype(np.float64) ** 2).sum(axis=1), kind="stable")
             some = max(len(weakest) // 8, 1)
             for end in range(some, len(weakest) + some, some):
                 payload.absent[weakest[:end]] = 1
+                code_quality(self.meter, payload.quality)
                 code_waves(*coding[:2], payload.quality, payload.absent, payload.offsets, payload.waves)
                 bits_waves = int(spent(self.meter))
-                if bits_waves + bits_low <= left:
+                if bits_waves + bits_low + bits_weak <= left:
                     break
-        return bits_waves, bits_low
+        return bits_waves, bits_low, bits_weak
+
+    def _weak_bits(self, payload: Payload, profile: np.ndarray) -> int:
+        """The bits of the places of weak events."""
+        if not self.shape.weak:
+            return 0
+        code_omitted(self.meter, self.tables, payload.no_weak)
+        code_places(self.meter, self.tables, profile[:, WEAK], 0, places(self.shape), payload.weak)
+        return int(spent(self.meter))
 
 
 @inlined
@@ -136,25 +165,32 @@ def quantise_to_fit(
     meter, tables, profile,
     wave_channels, wave_values, absent, offsets, waves, quality,
     low_channels, low_values, no_low, low, step,
+    weak_channels, weak_values, weak,
     size, left, bits,
 ):  # fmt: skip
     """Quantise waveforms and LFP band with the finest steps, of a size or coarser, that need no more bits than left.
 
-    Sets bits int64 (2,) to those of waveforms and LFP band, with the coarsest steps if none are coarse enough.
+    Sets bits int64 (3,) to those of waveforms, LFP band and weak events' waveforms, with the coarsest steps if none are
+    coarse enough.
     """
     while True:
-        bits[0], bits[1] = 0, 0
-        if absent.shape[0] > 0:
-            quality[0] = quality_of(size)
+        bits[0], bits[1], bits[2] = 0, 0, 0
+        quality[0] = quality_of(size)
+        if absent.shape[0] + weak.shape[0] > 0:
             quantise_waves(tables, profile, wave_channels, wave_values, quality[0], waves)
+            code_quality(meter, quality)
             code_waves(meter, tables, quality, absent, offsets, waves)
             bits[0] = spent(meter)
+        if weak.shape[0] > 0:
+            quantise_waves(tables, profile, weak_channels, weak_values, quality[0], weak)
+            code_weak_waves(meter, tables, quality, weak)
+            bits[2] = spent(meter)
         if low.shape[0] > 0:
             step[0] = size
             quantise_low(tables, profile, low_channels, low_values, size, low)
             code_omitted(meter, tables, no_low)
             code_low(meter, tables, step, low)
             bits[1] = spent(meter)
-        if bits[0] + bits[1] <= left or size == STEPS - 1:
+        if bits[0] + bits[1] + bits[2] <= left or size == STEPS - 1:
             return
         size += 1

@@ -23,19 +23,24 @@ LEAST_SQUARE = 64  # of the power, in 2^-12 squared codes: an eighth of a code
 NOISE_EIGHTHS = 5  # of the noise's standard deviation above its median, in 1/8 octaves
 FINEST_WAVE = -12  # steps of quality 0, in 1/8 octaves of the noise
 FINEST_LOW = -32  # steps of size 0, in 1/8 octaves of the LFP band's deviation
+UPPER = 21  # the first coefficient above 100 Hz
+COARSER_FROM, COARSER = 10, 24  # the size of steps from which those are coarser, and by how many 1/8 octaves at most
 WORTH = 6400  # what a bit is worth, in 2^-16 squared steps
 
 
 class Transforms(NamedTuple):
-    """waves int32 (components, snippet), times 2^13, rows orthonormal; cosines int32 (coefficients, 64), times 2^14."""
+    """waves int32 (components, snippet), times 2^13, rows orthonormal; cosines int32 (coefficients, 64), times 2^14;
+    template int32 (components,), times 2^14: a spike's usual direction.
+    """
 
     waves: np.ndarray
     cosines: np.ndarray
+    template: np.ndarray
 
 
 @cache
 def shipped() -> dict[str, np.ndarray]:
-    """What comes with the package: `counts` of the tables, `basis`, `cosines`."""
+    """What comes with the package: `counts` of the tables, `basis`, `shape` of a spike in it, `cosines`."""
     return shipped_tables("telemetry")
 
 
@@ -48,7 +53,8 @@ def tables() -> Tables:
 def transforms(shape: Shape) -> Transforms:
     """For a shape; the basis is stretched to the rate, and made orthonormal again."""
     stored = shipped()
-    return Transforms(stretched(stored["basis"], shape), np.ascontiguousarray(stored["cosines"][: shape.coefficients]))
+    cosines = np.ascontiguousarray(stored["cosines"][: shape.coefficients])
+    return Transforms(stretched(stored["basis"], shape), cosines, stored["shape"])
 
 
 def stretched(basis: np.ndarray, shape: Shape) -> np.ndarray:
@@ -123,9 +129,10 @@ def wave_step(profile, quality):
 
 
 @inlined
-def low_step(profile, step):
-    """The step of a channel's LFP band, in 1/64 codes."""
-    return exp2(2 * profile[SCALE] + FINEST_LOW + 2 * step)
+def low_step(profile, step, k):
+    """The step of coefficient k of a channel's LFP band, in 1/64 codes; where bits are short, coarser above 100 Hz."""
+    coarser = min(max(2 * (step - COARSER_FROM), 0), COARSER) if k >= UPPER else 0
+    return exp2(2 * profile[SCALE] + FINEST_LOW + 2 * step + coarser)
 
 
 @inlined
@@ -149,7 +156,7 @@ def _worth(tables, row, value, size):
 
 @kernel
 def quantise_waves(tables, profile, channels, coefficients, quality, steps):
-    """Steps int32 (n, components) of waveforms' coefficients int32; profile int32 (channels, 6), channels (n,)."""
+    """Steps int32 (n, components) of waveforms' coefficients int32; profile int32 (channels, 7), channels (n,)."""
     for e in range(coefficients.shape[0]):
         size = wave_step(profile[channels[e]], quality)
         largest, last, before = 0, 0, 0
@@ -165,9 +172,9 @@ def quantise_waves(tables, profile, channels, coefficients, quality, steps):
 def quantise_low(tables, profile, channels, coefficients, step, steps):
     """Steps int32 (n, coefficients) of blocks' coefficients int32."""
     for b in range(coefficients.shape[0]):
-        size = low_step(profile[channels[b]], step)
         last, before = 0, 0
         for k in range(coefficients.shape[1]):
+            size = low_step(profile[channels[b]], step, k)
             value = _worth(tables, low_row(step, k, last, before), np.int64(coefficients[b, k]), size)
             steps[b, k] = value
             before, last = last, min(abs(value), LOW_CONTEXTS)
@@ -190,11 +197,11 @@ def restore_low(cosines, profile, channels, steps, step, middle, samples):
     """Samples int64 (n, 64), in 1/64 codes, of blocks' steps int32 (n, coefficients)."""
     for b in range(steps.shape[0]):
         own = profile[channels[b]]
-        size, level = low_step(own, step), level_of(own, middle)
+        below, above, level = low_step(own, step, 0), low_step(own, step, UPPER), level_of(own, middle)
         for i in range(BLOCK):
             total = np.int64(1) << (COSINE_BITS - 1)
             for k in range(cosines.shape[0]):
-                total += np.int64(cosines[k, i]) * (np.int64(steps[b, k]) * size)
+                total += np.int64(cosines[k, i]) * (np.int64(steps[b, k]) * (below if k < UPPER else above))
             samples[b, i] = (total >> COSINE_BITS) + level
 
 

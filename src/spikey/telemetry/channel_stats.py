@@ -1,6 +1,6 @@
 """Channel statistics: event rate, noise, power and LFP band, which the encoder measures and keys contain.
 
-A profile is the quantised statistics of channels, int32 (channels, 6); its fields are those of `syntax`.
+A profile is the quantised statistics of channels, int32 (channels, 7); its fields are those of `syntax`.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ from spikey.telemetry.syntax import (
     SCALE,
     SPREAD,
     SPREADS,
+    WEAK,
 )
 
 # The default profile: medians over the N1's recordings.
-USUAL = {RATE: 9, NOISE: 49, SPREAD: 1, SCALE: 39, OFFSET: 0}
-LEAST = (0, 0, -512, 0, 0, -(1 << 16))  # of each field
-MOST = (FLAG_CLASSES - 1, 160, 352, SPREADS - 1, 120, 1 << 16)
+USUAL = {RATE: 9, NOISE: 49, SPREAD: 1, SCALE: 39, OFFSET: 0, WEAK: 9}
+LEAST = (0, 0, -512, 0, 0, -(1 << 16), 0)  # of each field
+MOST = (FLAG_CLASSES - 1, 160, 352, SPREADS - 1, 120, 1 << 16, FLAG_CLASSES - 1)
 PRIOR_SLOTS = 4096  # of which a third contained an event
 WIDE = (2, 4, 8)  # mean distances of power from its level, in 1/8 octaves, that part the classes
 
 
 def default_profile(channels: int) -> np.ndarray:
-    """The profile int32 (channels, 6) before anything was measured."""
+    """The profile int32 (channels, 7) before anything was measured."""
     profile = np.zeros((channels, FIELDS), dtype=np.int32)
     for field, value in USUAL.items():
         profile[:, field] = value
@@ -54,12 +55,18 @@ class ChannelStats:
         self._slots = 0
         self._bins = 0
         self._samples = 0
-        self._events, self._power, self._spread, self._low, self._squares = np.zeros((5, channels), dtype=np.int64)
+        self._events, self._weak, self._power, self._spread, self._low, self._squares = np.zeros(
+            (6, channels), dtype=np.int64
+        )
 
     def add_events(self, channels: np.ndarray, slots: int) -> None:
         """Add a packet's events, of so many slots."""
         self._events += np.bincount(channels, minlength=self.channels)
         self._slots += slots
+
+    def add_weak(self, channels: np.ndarray) -> None:
+        """Add a packet's weak events."""
+        self._weak += np.bincount(channels, minlength=self.channels)
 
     def add_power(self, logarithm: np.ndarray, level: np.ndarray) -> None:
         """Add a bin of power of all channels, and its level in the profile, both in 1/8 octaves."""
@@ -75,10 +82,11 @@ class ChannelStats:
         self._samples += samples.shape[1]
 
     def profile(self, frontend: Frontend, middle: int) -> np.ndarray:
-        """The profile int32 (channels, 6) of the sums, which are halved then; middle: the alphabet's middle code."""
+        """The profile int32 (channels, 7) of the sums, which are halved then; middle: the alphabet's middle code."""
         made = default_profile(self.channels)
-        slots_between = (self._slots + PRIOR_SLOTS) * 3 // (3 * self._events + 1)
-        made[:, RATE] = np.clip(_logarithm(slots_between * 45 >> 5, 0) - 1, 0, FLAG_CLASSES - 1)
+        for field, events in ((RATE, self._events), (WEAK, self._weak)):
+            slots_between = (self._slots + PRIOR_SLOTS) * 3 // (3 * events + 1)
+            made[:, field] = np.clip(_logarithm(slots_between * 45 >> 5, 0) - 1, 0, FLAG_CLASSES - 1)
         made[:, NOISE] = _logarithm(frontend.median >> MEDIAN_BITS, 2)
         made[:, POWER] = EIGHTHS // 2 * made[:, NOISE] - POWER_LEVEL
         if self._bins:
@@ -92,7 +100,7 @@ class ChannelStats:
             made[:, OFFSET] = (4 * mean + deviation // 2) // deviation  # quarters of the deviation
         for name in ("_slots", "_bins", "_samples"):
             setattr(self, name, getattr(self, name) // 2)
-        for sums in (self._events, self._power, self._spread, self._low, self._squares):
+        for sums in (self._events, self._weak, self._power, self._spread, self._low, self._squares):
             sums >>= 1
         return clipped(made)
 

@@ -28,7 +28,8 @@ class PacketContents:
     """A decoded packet.
 
     first_frame, end_frame: that it covers. dropped: events that the encoder left out of it.
-    event_frames, event_channels int64 (n,): crossings. power_bins, power_channels int64 (m,), power float64 (m,): mean
+    event_frames, event_channels int64 (n,): crossings, then troughs of weak events, which come with their waveforms,
+    `Shape.wait` frames later, and may lie before the packet. power_bins, power_channels int64 (m,), power float64 (m,): mean
     squares, in codes. low_ends, low_channels int64 (k,), low int64 (k, 64): samples of the LFP band in 1/64 codes, and
     how many of these there are before each block's end. wave_frames, wave_channels int64 (w,): the crossings that
     waveforms belong to; trough_frames int64 (w,); waves int32 (w, snippet): in 1/1024 codes, `Shape.pre` before the
@@ -186,7 +187,7 @@ class TelemetryDecoder:
         shape, turns = self.shape, self._turns
         self._turn(number)
         coder = range_decoder([packet.payload])
-        payload = Payload(np.zeros((shape.slots, shape.channels), dtype=np.int16))
+        payload = Payload(*np.zeros((2, shape.slots, shape.channels), dtype=np.int16))
         at_once = number == 0 and turns.at_once
         parts = list(range(turns.parts)) if at_once else turns.profiles(number)
         spans = [slice(part * PART, min((part + 1) * PART, shape.channels)) for part in parts]
@@ -210,13 +211,15 @@ class TelemetryDecoder:
         self.counts.read += 1
         code_crossings(coder, self._tables, shape, payload, self._profile)
         events = self._events(number, payload)
-        waves = self._expect(number * shape.frames, end, payload)
+        due = self._expect(number * shape.frames, end, payload)
         power, bins = channels_of(turns.power(number, end))
         low, turn = channels_of(turns.blocks(number, end))
         payload.power_channels, payload.power = power, np.zeros(len(power), dtype=np.int32)
         payload.low_channels = low
         payload.low = np.zeros((len(low), shape.coefficients), dtype=np.int32)
-        code_detail(coder, self._tables, payload, self._profile)
+        code_detail(coder, self._tables, shape, payload, self._profile)
+        waves = self._waves(payload, due)
+        weak = self._weak(number, payload)
         no_power, no_low = int(payload.no_power[0]) * len(power), int(payload.no_low[0]) * len(low)
         if no_power:
             power, bins, payload.power = power[:0], bins[:0], payload.power[:0]
@@ -226,14 +229,18 @@ class TelemetryDecoder:
             number * shape.frames,
             end,
             int(payload.dropped[0]) if packet.flags & DROPPED else 0,
-            *events,
+            np.concatenate([events[0], weak[0]]),
+            np.concatenate([events[1], weak[1]]),
             bins - 1,
             power,
             self._power(payload, power),
             turns.block_ends(turn, low),
             low,
             self._low(payload, low),
-            *self._waves(payload, waves),
+            np.concatenate([waves[0], weak[0]]),
+            np.concatenate([waves[1], weak[1]]),
+            np.concatenate([waves[2], weak[0]]),
+            np.concatenate([waves[3], weak[2]]),
             int(payload.absent.sum()),
             no_power,
             no_low,
@@ -250,6 +257,17 @@ class TelemetryDecoder:
             self._frames = np.concatenate([self._frames, frames])
             self._channels = np.concatenate([self._channels, channels])
         return frames + shape.resolution // 2, channels
+
+    def _weak(self, number: int, payload: Payload) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Frames of the troughs of a packet's weak events, channels, and snippets."""
+        shape = self.shape
+        if payload.no_weak[0]:
+            payload.weak[:] = 0
+        slots, channels = np.nonzero(payload.weak)
+        start = number * shape.frames + slots * shape.slot - shape.wait
+        frames = start + (payload.weak[slots, channels].astype(np.int64) - 1) * shape.resolution
+        snippets = self._snippets(payload, channels, payload.weak_waves)
+        return np.maximum(frames + shape.resolution // 2, 0), channels, snippets
 
     def _expect(self, start: int, end: int, payload: Payload) -> np.ndarray:
         """Frames of the events whose waveforms are in a packet, which need all events before them."""
@@ -287,10 +305,15 @@ class TelemetryDecoder:
 
     def _waves(self, payload: Payload, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Frames of crossings, channels, frames of troughs, and snippets."""
-        assert self._profile is not None
         there = payload.absent == 0
         channels, steps = payload.wave_channels[there], payload.waves[there]
-        snippets = np.zeros((len(channels), self.shape.snippet), dtype=np.int32)
-        restore_waves(self._transforms.waves, self._profile, channels, steps, int(payload.quality[0]), snippets)
+        snippets = self._snippets(payload, channels, steps)
         crossings = frames[there] + self.shape.resolution // 2
         return crossings, channels, crossings + payload.offsets[there], snippets
+
+    def _snippets(self, payload: Payload, channels: np.ndarray, steps: np.ndarray) -> np.ndarray:
+        """Waveforms int32 (n, snippet) of channels int64 (n,), of steps int32 (n, components)."""
+        assert self._profile is not None
+        snippets = np.zeros((len(channels), self.shape.snippet), dtype=np.int32)
+        restore_waves(self._transforms.waves, self._profile, channels, steps, int(payload.quality[0]), snippets)
+        return snippets

@@ -20,7 +20,7 @@ from spikey.telemetry.basis import tables, transforms
 from spikey.telemetry.channel_stats import default_profile
 from spikey.telemetry.packet import DROPPED, KEY, LAST, Description, described, head_bytes, write_packet
 from spikey.telemetry.payload import Payload, code_crossings, code_detail, code_key_parts
-from spikey.telemetry.pending import Pending
+from spikey.telemetry.pending import Pending, Weak
 from spikey.telemetry.rate_control import AIM, DETAIL, EVENTS, POWER, RateControl
 from spikey.telemetry.schedule import PART, Schedule, channels_of
 from spikey.telemetry.settings import Settings
@@ -33,7 +33,9 @@ PULL = 6.0  # how strongly a full buffer coarsens the steps at once,
 DRIFT = 0.05  # and how strongly with every packet
 UNUSED = -0.25  # with a packet after which the buffer is empty
 START = 20.0  # the first size of steps
-PURPOSES = ("header", "keys", "events", "waveforms", "power", "low")
+# Where bits are short, weak events must match the better: by so many 1/16 deviations for each size of steps above one.
+STRICT_FROM, STRICTER = 14, 4
+PURPOSES = ("header", "keys", "events", "waveforms", "weak", "power", "low")
 
 
 class TelemetryEncoder:
@@ -83,7 +85,7 @@ class TelemetryEncoder:
         self._allocator = Allocator(self._tables, shape)
         self._profile, self._next = default_profile(channels), default_profile(channels)
         self._size = START
-        self._found = np.zeros((shape.slots, channels), dtype=np.int16)
+        self._found, self._weak = np.zeros((2, shape.slots, channels), dtype=np.int16)
         self._closed = False
 
     @property
@@ -125,7 +127,7 @@ class TelemetryEncoder:
     def _packet(self, flags: int) -> bytes:
         """The packet that is complete, or the last one."""
         number, pending, control, allocator = self.packets, self._pending, self._rate_control, self._allocator
-        payload, description = Payload(self._found), b""
+        payload, description = Payload(self._found, self._weak), b""
         pending.stats.add_events(pending.events[:, 1], self.shape.slots)
         payload.length[0] = self.frames - pending.start
         if self._turns.opens(number):
@@ -141,7 +143,7 @@ class TelemetryEncoder:
         code_key_parts(allocator.meter, self._tables, self.shape, flags, payload)
         bits = {"header": head, "keys": int(spent(allocator.meter))}
 
-        least = 2 * OMITTED_BITS + allocator.least_bits(len(waves))  # that encode that the rest is left out
+        least = 3 * OMITTED_BITS + allocator.least_bits(len(waves))  # that encode that the rest is left out
 
         def left(purpose: float) -> int:
             return control.room(purpose, self.frames) - sum(bits.values())
@@ -154,13 +156,17 @@ class TelemetryEncoder:
         size = 0 if self._turns.at_once else round(self._size + PULL * (control.fullness - AIM))
         size = min(max(size, 0), STEPS - 1)
         bits["power"] = allocator.power(payload, self._profile, size, left(POWER) - least)
-        detail = allocator.detail(payload, waves, low, self._profile, size, left(DETAIL))
-        bits["waveforms"], bits["low"] = detail
+        weak = self._place_weak(payload, size)
+        detail = allocator.detail(payload, waves, low, weak, self._profile, size, left(DETAIL))
+        bits["waveforms"], bits["low"], bits["weak"] = detail
+        if not payload.no_weak[0]:
+            self.events += len(weak.troughs)
+            pending.stats.add_weak(weak.channels)
 
         coder = range_encoder(1, sum(bits.values()) // 8 + 64)
         code_key_parts(coder, self._tables, self.shape, flags, payload)
         code_crossings(coder, self._tables, self.shape, payload, self._profile)
-        code_detail(coder, self._tables, payload, self._profile)
+        code_detail(coder, self._tables, self.shape, payload, self._profile)
         coded = finish_lane(coder, 0)
         packet = write_packet(flags, number, coded, description)
         self._rate_control.spend(8 * len(packet))
@@ -206,6 +212,23 @@ class TelemetryEncoder:
         payload.wave_channels, payload.offsets = waves.keys % self.channels, waves.offsets
         payload.absent = np.zeros(len(waves.keys), dtype=np.uint8)
         return waves.coefficients
+
+    def _place_weak(self, payload: Payload, size: int) -> Weak:
+        """Set the weak events that are due and match well enough for a size of steps; returns them in their order."""
+        weak, shape = self._pending.weak(), self.shape
+        payload.weak[:] = 0
+        if not len(weak.troughs):
+            return weak
+        least = self._pending.least + STRICTER * max(size - STRICT_FROM, 0)
+        places = weak.troughs + shape.wait - self._pending.start
+        order = np.lexsort((-weak.scores, weak.channels, places // shape.slot))
+        order = order[weak.scores[order] >= least]
+        places, channels = places[order], weak.channels[order]
+        slots = places // shape.slot
+        first = np.ones(len(order), dtype=bool)  # of its slot and channel
+        first[1:] = (slots[1:] != slots[:-1]) | (channels[1:] != channels[:-1])
+        payload.weak[slots[first], channels[first]] = 1 + places[first] % shape.slot // shape.resolution
+        return Weak(*(each[order[first]] for each in weak))
 
     def _place_low(self, payload: Payload) -> np.ndarray:
         """Set whose blocks of the LFP band are due; returns their coefficients."""

@@ -21,12 +21,13 @@ from spikey.telemetry.settings import BLOCK, POLARITIES, Settings, Shape
 MEDIAN_BITS = 10  # of the running median below a unit of the spike band
 SLOWEST = 14  # its steps are 1/2^14 of itself, once it has settled
 QUICKEST = 3
-WARM_UP = 1024  # frames before the first event
+WARM_UP = 256  # frames before the first event
 LEAST_NOISE = 1 << (FRACTION - 2)  # a quarter of a code: below that, channels are as good as silent
 NORMAL = 0.6744897501960817  # median of the absolute value of a standard normal variable
 THRESHOLD_BITS = 8
 POWER_SHIFT = 4  # bits of the spike band that its squares do without
 ROOM = 512  # frames that are processed before the windows are moved
+WEAK = 3.0  # standard deviations of noise from which a crossing may be a weak event
 HALF = 1 << (COEFFICIENT_BITS - 1)
 HIGH, LOW, POWER = 0, 1, 2  # rows of `sections`
 
@@ -39,13 +40,15 @@ class Frontend(NamedTuple):
     two values each: codes, high-passed signal, spike band, and the power's band.
     median int64 (channels,): of the absolute spike band, in 2^-20 codes. limit int64 (channels,): the threshold in
     2^-10 codes. since int32 (channels,): frames since the last event. beyond uint8 (channels,): whether the last frame
-    was beyond the threshold. power int64 (channels,): sum of squares in the running bin, in 2^-12 squared codes.
+    was beyond the threshold (1) and the weak one (2), and rising uint8 (channels,): whether this frame is the first.
+    age int32 (channels,): frames since the last weak crossing. weak_limit: the weak threshold. power int64 (channels,): sum of squares in the running bin, in 2^-12 squared codes.
     taps int32 (n,): the decimator's. sums int64 (channels,): scratch for it. low int32 (channels, ring): the latest
     samples of the LFP band, in 1/64 codes, as many as a packet's blocks need. first int32 (channels,): the first code.
-    events int32 (capacity, 2): frame of the packet and channel of each.
-    numbers int64 (8,): frames processed; row of the next frame in `raw` and `band`; events found in this chunk;
+    events int32 (capacity, 2): frame of the packet and channel of each. candidates int64 (capacity, 3): the same of weak
+    crossings whose waveform is over, which no event followed, and the channel's median, in 2^-10 codes.
+    numbers int64 (11,): frames processed; row of the next frame in `raw` and `band`; events found in this chunk;
     threshold over median, times 256; refractory frames; frames of a sample of the LFP band; gain of the decimator;
-    polarity.
+    polarity; candidates found in this chunk; weak threshold over median, times 256; frames until a waveform is over.
     """
 
     raw: np.ndarray
@@ -55,17 +58,22 @@ class Frontend(NamedTuple):
     median: np.ndarray
     limit: np.ndarray
     since: np.ndarray
+    weak_limit: np.ndarray
+    age: np.ndarray
     beyond: np.ndarray
+    rising: np.ndarray
     power: np.ndarray
     taps: np.ndarray
     sums: np.ndarray
     low: np.ndarray
     first: np.ndarray
     events: np.ndarray
+    candidates: np.ndarray
     numbers: np.ndarray
 
 
-FRAMES, ROW, FOUND, FACTOR, REFRACTORY, DECIMATION, GAIN, POLARITY = range(8)
+FRAMES, ROW, FOUND, FACTOR, REFRACTORY, DECIMATION, GAIN, POLARITY, CANDIDATES, WEAK_FACTOR, WAIT = range(11)
+NEVER = 1 << 20  # frames since something that has not been
 
 
 def new_frontend(settings: Settings, shape: Shape) -> Frontend:
@@ -84,6 +92,7 @@ def new_frontend(settings: Settings, shape: Shape) -> Frontend:
         section("low", settings.power_high, shape.rate),
     ]
     factor = int(settings.threshold / NORMAL * (1 << THRESHOLD_BITS) + 0.5)
+    weak = int(min(WEAK, settings.threshold) / NORMAL * (1 << THRESHOLD_BITS) + 0.5) if shape.weak else factor
     return Frontend(
         zeros(rows, channels),
         zeros(rows, channels),
@@ -91,7 +100,10 @@ def new_frontend(settings: Settings, shape: Shape) -> Frontend:
         zeros(8, channels),
         np.full(channels, LEAST_NOISE << MEDIAN_BITS, dtype=np.int64),
         zeros(channels, dtype=np.int64),
-        np.full(channels, 1 << 20, dtype=np.int32),
+        np.full(channels, NEVER, dtype=np.int32),
+        zeros(channels, dtype=np.int64),
+        np.full(channels, NEVER, dtype=np.int32),
+        zeros(channels, dtype=np.uint8),
         zeros(channels, dtype=np.uint8),
         zeros(channels, dtype=np.int64),
         taps.astype(np.int32),
@@ -99,10 +111,23 @@ def new_frontend(settings: Settings, shape: Shape) -> Frontend:
         zeros(channels, 1 << (BLOCK + shape.frames // shape.decimation + 1).bit_length()),
         zeros(channels),
         zeros(channels * shape.slots, 2),
+        zeros(channels * (shape.slots + 2), 3, dtype=np.int64),
         np.array(
-            [0, history, 0, factor, shape.refractory, shape.decimation, gain, POLARITIES.index(settings.polarity)],
+            [
+                0,
+                history,
+                0,
+                factor,
+                shape.refractory,
+                shape.decimation,
+                gain,
+                POLARITIES.index(settings.polarity),
+                0,
+                weak,
+                shape.wait,
+            ],
             dtype=np.int64,
-        ),
+        ),  # fmt: skip
     )
 
 
@@ -185,32 +210,48 @@ def _measure(frontend, band):
         median[c] = max(median[c] + (step if above else -step), LEAST_NOISE << MEDIAN_BITS)
     if frames & 15 == 0:
         limit, factor = frontend.limit, frontend.numbers[FACTOR]
+        weak_limit, weak_factor = frontend.weak_limit, frontend.numbers[WEAK_FACTOR]
         for c in range(band.shape[0]):
             limit[c] = ((median[c] >> MEDIAN_BITS) * factor) >> THRESHOLD_BITS
+            weak_limit[c] = ((median[c] >> MEDIAN_BITS) * weak_factor) >> THRESHOLD_BITS
 
 
 @inlined
 def _detect(frontend, band, frame):
-    """Note the channels whose spike band crosses the threshold with this frame."""
-    limit, since, beyond = frontend.limit, frontend.since, frontend.beyond
-    polarity, crossings = frontend.numbers[POLARITY], 0
+    """Note the channels whose spike band crosses the threshold with this frame, and the weak crossings before it whose
+    waveform is over.
+    """
+    limit, weak_limit, since, age = frontend.limit, frontend.weak_limit, frontend.since, frontend.age
+    beyond, rising, numbers = frontend.beyond, frontend.rising, frontend.numbers
+    polarity, wait, noted = numbers[POLARITY], numbers[WAIT], np.uint8(0)
     for c in range(band.shape[0]):
         signal = np.int64(band[c])
         signal = -signal if polarity == 0 else (signal if polarity == 1 else abs(signal))
-        now = np.uint8(signal > limit[c])
-        crossings += now & ~beyond[c] & 1
-        beyond[c] = now | (beyond[c] & np.uint8(1)) << np.uint8(1)
-        since[c] = min(since[c] + 1, 1 << 20)
-    if crossings > 0 and frontend.numbers[FRAMES] >= WARM_UP:
-        for c in range(band.shape[0]):
-            if beyond[c] == 1 and since[c] >= frontend.numbers[REFRACTORY]:
-                since[c] = 0
-                found = frontend.numbers[FOUND]
-                if found < frontend.events.shape[0]:
-                    frontend.events[found, 0], frontend.events[found, 1] = frame, c
-                    frontend.numbers[FOUND] = found + 1
+        now = np.uint8(signal > limit[c]) | np.uint8(signal > weak_limit[c]) << np.uint8(1)
+        age[c] = min(age[c] + 1, NEVER)
+        since[c] = min(since[c] + 1, NEVER)
+        rising[c] = (now & ~beyond[c]) | np.uint8(age[c] == wait) << np.uint8(2)
+        beyond[c] = now
+        noted |= rising[c]
+    if noted == 0 or numbers[FRAMES] < WARM_UP:
+        return
     for c in range(band.shape[0]):
-        beyond[c] &= np.uint8(1)
+        if rising[c] == 0:
+            continue
+        if rising[c] & 4 and numbers[CANDIDATES] < frontend.candidates.shape[0]:
+            found = numbers[CANDIDATES]
+            frontend.candidates[found, 0], frontend.candidates[found, 1] = frame - wait, c
+            frontend.candidates[found, 2] = frontend.median[c] >> MEDIAN_BITS
+            numbers[CANDIDATES] = found + 1
+        if since[c] < numbers[REFRACTORY]:
+            continue
+        if rising[c] & 1 and numbers[FOUND] < frontend.events.shape[0]:
+            found = numbers[FOUND]
+            frontend.events[found, 0], frontend.events[found, 1] = frame, c
+            numbers[FOUND] = found + 1
+            since[c], age[c] = 0, NEVER
+        elif rising[c] & 2 and age[c] > wait:
+            age[c] = 0
 
 
 @inlined

@@ -88,7 +88,7 @@ class Description:
 # Settings that a key contains where they are not the default ones, each as a number, by its bit.
 NUMBERED = (
     "threshold", "refractory_ms", "band_low", "band_high", "resolution_ms", "power_ms", "power_high", "low_high",
-    "polarity", "waveforms",
+    "polarity", "waveforms", "match",
 )  # fmt: skip
 
 

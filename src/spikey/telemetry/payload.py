@@ -15,14 +15,18 @@ from spikey.telemetry.syntax import (
     FIELDS,
     RATE,
     SPREAD,
+    WEAK,
     code_dropped,
     code_events,
     code_length,
     code_low,
     code_omitted,
+    code_places,
     code_power,
     code_profile,
+    code_quality,
     code_waves,
+    code_weak_waves,
 )
 
 
@@ -34,19 +38,25 @@ def _none(*columns: int, dtype: type = np.int32) -> np.ndarray:
     return np.zeros((0, *columns), dtype=dtype)
 
 
+def _waves(rows: int) -> np.ndarray:
+    return np.zeros((rows, COMPONENTS), dtype=np.int32)
+
+
 @dataclass
 class Payload:
     """The contents of a packet as coded. Single numbers are int64 (1,), so that a decoder can set them.
 
     found int16 (slots, channels): events, as in `code_events`. length: frames of the last packet. profiles int32
-    (n, 6): of the next epoch. dropped: events that were left out. burst: as in `code_events`.
+    (n, 7): of the next epoch. dropped: events that were left out. burst: as in `code_events`.
     power_channels int64 (n,), power int32 (n,), coarse: how much of its steps, no_power: whether it is
     left out.
     low_channels int64 (m,), low int32 (m, coefficients), step, no_low. wave_channels int64 (w,), absent uint8 (w,),
-    offsets uint8 (w,), waves int32 (w, components), quality.
+    offsets uint8 (w,), waves int32 (w, components), quality. weak int16 (slots, channels): troughs of weak events, `wait`
+    frames after these; no_weak; weak_waves int32 (v, components).
     """
 
     found: np.ndarray
+    weak: np.ndarray
     length: np.ndarray = field(default_factory=_one)
     profiles: np.ndarray = field(default_factory=lambda: _none(FIELDS))
     dropped: np.ndarray = field(default_factory=_one)
@@ -64,6 +74,8 @@ class Payload:
     offsets: np.ndarray = field(default_factory=lambda: _none(dtype=np.uint8))
     waves: np.ndarray = field(default_factory=lambda: _none(COMPONENTS))
     quality: np.ndarray = field(default_factory=_one)
+    no_weak: np.ndarray = field(default_factory=_one)
+    weak_waves: np.ndarray = field(default_factory=lambda: _none(COMPONENTS))
 
 
 def places(shape: Shape) -> int:
@@ -86,8 +98,8 @@ def code_crossings(coder: Any, tables: Tables, shape: Shape, payload: Payload, p
     code_events(coder, tables, profile[:, RATE], payload.burst, places(shape), payload.found)
 
 
-def code_detail(coder: Any, tables: Tables, payload: Payload, profile: np.ndarray) -> None:
-    """Code power, LFP band and waveforms."""
+def code_detail(coder: Any, tables: Tables, shape: Shape, payload: Payload, profile: np.ndarray) -> None:
+    """Code power, LFP band, waveforms and weak events."""
     if len(payload.power):
         code_omitted(coder, tables, payload.no_power)
         if not payload.no_power[0]:
@@ -96,5 +108,13 @@ def code_detail(coder: Any, tables: Tables, payload: Payload, profile: np.ndarra
         code_omitted(coder, tables, payload.no_low)
         if not payload.no_low[0]:
             code_low(coder, tables, payload.step, payload.low)
-    if len(payload.absent):
+    if shape.weak:
+        code_omitted(coder, tables, payload.no_weak)
+        if not payload.no_weak[0]:
+            code_places(coder, tables, profile[:, WEAK], 0, places(shape), payload.weak)
+            if len(payload.weak_waves) == 0:
+                payload.weak_waves = _waves(int(np.count_nonzero(payload.weak)))
+    if len(payload.absent) or len(payload.weak_waves):
+        code_quality(coder, payload.quality)
         code_waves(coder, tables, payload.quality, payload.absent, payload.offsets, payload.waves)
+        code_weak_waves(coder, tables, payload.quality, payload.weak_waves)

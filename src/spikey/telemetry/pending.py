@@ -1,4 +1,4 @@
-"""Features that are pending, computed but not yet in a packet: events, waveforms, bins of power, the LFP band."""
+"""Features that are pending, computed but not yet in a packet: events, waveforms, weak events, power, the LFP band."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from spikey.telemetry.basis import LEAST_SQUARE, Transforms, analyse_low, analyse_waves
 from spikey.telemetry.channel_stats import ChannelStats
 from spikey.telemetry.frontend import (
+    CANDIDATES,
     FOUND,
     FRAMES,
     ROOM,
@@ -21,6 +22,7 @@ from spikey.telemetry.frontend import (
 from spikey.telemetry.logarithm import logarithms
 from spikey.telemetry.settings import BLOCK, Settings, Shape
 from spikey.telemetry.syntax import COMPONENTS, POWER
+from spikey.telemetry.templates import SCORE_BITS, first_templates, learn_templates, match_templates
 
 
 class Crossings(NamedTuple):
@@ -43,15 +45,28 @@ class Waves(NamedTuple):
     coefficients: np.ndarray
 
 
+class Weak(NamedTuple):
+    """Weak crossings: their troughs' frames of the stream and channels, int64 (n,), coefficients int32 (n, components), and
+    scores int32 (n,), as of `match_templates`.
+    """
+
+    troughs: np.ndarray
+    channels: np.ndarray
+    coefficients: np.ndarray
+    scores: np.ndarray
+
+
 NO_CROSSINGS = Crossings(*np.zeros((3, 0), dtype=np.int64))
 NO_WAVES = Waves(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.uint8), np.zeros((0, COMPONENTS), dtype=np.int32))
+
+NO_WEAK = Weak(NO_CROSSINGS.keys, NO_CROSSINGS.keys, NO_WAVES.coefficients, np.zeros(0, dtype=np.int32))
 
 
 class Pending:
     """Computes features of codes, and stores them until their packet is made.
 
     events int64 (n, 2): of the running packet: frame of it, and channel. bins: power of the latest bins, by number, in
-    1/8 octaves, int32 (channels,). stats: running channel statistics.
+    1/8 octaves, int32 (channels,). stats: running channel statistics. least: score of weak crossings that may be sent.
     """
 
     def __init__(self, settings: Settings, shape: Shape, transforms: Transforms):
@@ -61,9 +76,15 @@ class Pending:
         self.frames = self.start = 0  # processed; and with which the running packet began
         self.events = np.zeros((0, 2), dtype=np.int64)
         self.bins: dict[int, np.ndarray] = {}
+        self.least = round(settings.match * (1 << SCORE_BITS))
         self._span = np.array([shape.pre, shape.post, shape.trough])
         self._open = NO_CROSSINGS
         self._waves: list[Waves] = []
+        self._weak = NO_WEAK
+        self._candidates: list[tuple[Weak, np.ndarray]] = []  # not scored, and their channels' medians
+        self._both = settings.polarity == "both"
+        usual = transforms.template if settings.polarity != "positive" else -transforms.template
+        self._templates = first_templates(usual, shape.channels)
 
     def room(self) -> int:
         """How many frames may be added at once."""
@@ -75,7 +96,7 @@ class Pending:
         frontend, shape = self.frontend, self.shape
         if self.frames == 0:
             begin_frontend(frontend, codes[0])
-        frontend.numbers[FOUND] = 0
+        frontend.numbers[FOUND] = frontend.numbers[CANDIDATES] = 0
         before = self.frames // shape.decimation
         process_frames(frontend, codes, self.frames - self.start)
         self.frames += len(codes)
@@ -83,6 +104,8 @@ class Pending:
             self._add_events(frontend.events[:count].astype(np.int64))
         if len(self._open.due):
             self._cut()
+        if count := int(frontend.numbers[CANDIDATES]):
+            self._add_weak(frontend.candidates[:count].copy())
         if shape.bin and self.frames % shape.bin == 0:
             logarithm = np.empty(shape.channels, dtype=np.int32)
             logarithms(np.maximum(frontend.power // shape.bin, LEAST_SQUARE), 3, logarithm)
@@ -109,14 +132,27 @@ class Pending:
             return
         keys, frames, _ = (each[ready] for each in self._open)
         self._open = Crossings(*(each[~ready] for each in self._open))
-        shape, frontend = self.shape, self.frontend
+        channels = keys % self.shape.channels
+        offsets, coefficients = self._analysed(frames, channels)
+        self._waves.append(Waves(keys, offsets, coefficients))
+
+    def _analysed(self, frames: np.ndarray, channels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Offsets of troughs and coefficients of the waveforms of crossings, int64 (n,) each."""
+        frontend = self.frontend
         rows = frontend.numbers[ROW] - frontend.numbers[FRAMES] + frames
         offsets = np.zeros(len(rows), dtype=np.uint8)
-        cut = np.zeros((len(rows), shape.snippet), dtype=np.int32)
-        cut_snippets(frontend, rows, keys % shape.channels, self._span, offsets, cut)
+        cut = np.zeros((len(rows), self.shape.snippet), dtype=np.int32)
+        cut_snippets(frontend, rows, channels, self._span, offsets, cut)
         coefficients = np.zeros((len(rows), len(self.transforms.waves)), dtype=np.int32)
         analyse_waves(self.transforms.waves, cut, coefficients)
-        self._waves.append(Waves(keys, offsets, coefficients))
+        return offsets, coefficients
+
+    def _add_weak(self, candidates: np.ndarray) -> None:
+        """Cut out the waveforms of weak crossings: frame of the packet, channel and the channel's median, int64 (n, 3)."""
+        channels = candidates[:, 1]
+        frames = self.start + candidates[:, 0]
+        offsets, coefficients = self._analysed(frames, channels)
+        self._candidates.append((Weak(frames + offsets, channels, coefficients, NO_WEAK.scores), candidates[:, 2]))
 
     def keys(self, events: np.ndarray) -> np.ndarray:
         """The keys of events (n, 2) of the running packet."""
@@ -141,6 +177,22 @@ class Pending:
         order = np.argsort(waves.keys)
         return Waves(*(each[order] for each in waves))
 
+    def weak(self) -> Weak:
+        """The weak crossings that are due, `shape.wait` frames after their troughs, in no order.
+
+        Scores are of the templates with which the packet began, so that they do not hang on how frames were pushed.
+        """
+        found = [self._weak]
+        for each, median in self._candidates:
+            scores = np.zeros(len(median), dtype=np.int32)
+            match_templates(self._templates, self._both, median, each.channels, each.coefficients, scores)
+            likely = scores >= self.least
+            found.append(Weak(*(values[likely] for values in each._replace(scores=scores))))
+        self._candidates = []
+        self._weak = Weak(*map(np.concatenate, zip(*found, strict=True))) if len(found) > 1 else self._weak
+        due = self._weak.troughs + self.shape.wait < self.frames
+        return Weak(*(each[due] for each in self._weak))
+
     def blocks(self, profile: np.ndarray, channels: np.ndarray, ends: np.ndarray, middle: int) -> np.ndarray:
         """Coefficients int32 (n, coefficients) of channels' blocks of the LFP band, which end after so many samples."""
         coefficients = np.zeros((len(channels), self.shape.coefficients), dtype=np.int32)
@@ -155,6 +207,12 @@ class Pending:
         """Drop what was due with the last packet, and begin the next one."""
         self.start = self.frames
         self.events = self.events[:0]
+        if self.shape.weak:
+            for waves in self._waves:
+                learn_templates(self._templates, self._both, waves.keys % self.shape.channels, waves.coefficients)
         self._waves = []
+        if len(self._weak.troughs):
+            later = self._weak.troughs + self.shape.wait >= self.frames
+            self._weak = Weak(*(each[later] for each in self._weak))
         for past in [each for each in self.bins if each < self.start // self.shape.bin - 1]:
             del self.bins[past]

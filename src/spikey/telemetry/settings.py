@@ -27,6 +27,7 @@ MOST_PLACES = 1 << 22  # slots of a packet times channels
 ROUNDING = 1e-6  # by which a number may change that a key gives in 32 bits
 PACKET_MS = (0.01, 5000.0)  # that a packet may last
 KEY_S = (0.1, 3600.0)  # that may lie between two keys
+MATCH = 4.75
 POLARITIES = ("negative", "positive", "both")
 
 
@@ -35,7 +36,8 @@ class Settings:
     """What to encode and how many bits it may take.
 
     budget: bit/s for all channels together. threshold: in standard deviations of the noise, estimated by the running
-    median (Quiroga et al., 2004). polarity: of the crossings: negative, positive or both. refractory_ms: without a
+    median (Quiroga et al., 2004). match: in standard deviations of the output of a filter matched to the channel's
+    spikes, from which weaker crossings are sent while there are bits for them; 0: none of them. polarity: of the crossings: negative, positive or both. refractory_ms: without a
     further event of the channel. band: Hz, of events and waveforms. resolution_ms: of the times of events; 0: to the
     sample. waveforms: whether events have some. power_ms: bins of spike-band power, 0: none. power_high: Hz, its upper
     edge. low_high: Hz, upper edge of the LFP band, 0: none. packet_ms: of a packet; None: as the budget allows.
@@ -47,6 +49,7 @@ class Settings:
 
     budget: float = MEGABIT
     threshold: float = 4.5
+    match: float = MATCH
     polarity: str = "negative"
     refractory_ms: float = 1.0
     band: tuple[float, float] = (300.0, 5000.0)
@@ -66,6 +69,7 @@ class Settings:
 
         check("budget", self.budget, 100, 1e12)
         check("threshold", self.threshold, 1, 100)
+        check("match", self.match, 0, 100)
         check("refractory_ms", self.refractory_ms, SLOT_MS, 100)
         check("resolution_ms", self.resolution_ms, 0, SLOT_MS)
         check("band's lower edge", self.band[0], 1, 1e6)
@@ -91,7 +95,7 @@ class Shape:
     slot: frames. slots: of a packet. resolution: frames. refractory: frames. pre, post, trough: frames of a waveform
     before and from the trough on, and after the crossing within which that is. bin: frames of a bin of power, or 0.
     decimation: frames of a sample of the LFP band. coefficients: those coded of a block's 64, or 0.
-    epoch: packets between two keys.
+    epoch: packets between two keys. weak: whether there are weak events.
     """
 
     channels: int
@@ -108,6 +112,7 @@ class Shape:
     coefficients: int
     epoch: int
     waveforms: bool = field(default=True)
+    weak: bool = field(default=True)
 
     @property
     def frames(self) -> int:
@@ -189,4 +194,5 @@ def shape_of(settings: Settings, channels: int, rate: float) -> Shape:
         min(math.ceil(settings.low_high / step), BLOCK),
         max(round(key_seconds * rate / (slot * slots)), 1),
         settings.waveforms,
+        settings.waveforms and settings.match > 0,
     )

@@ -1,4 +1,4 @@
-"""The syntax of a packet's payload, symbol by symbol: profiles, events, spike-band power, LFP band, waveforms.
+"""The syntax of a packet's payload, symbol by symbol: profiles, events, power, LFP band, waveforms, weak events.
 
 Each function codes arrays through whatever coder it is given: a range encoder and a meter read them, a range decoder
 fills them. All contexts are of the same packet and of the profile, so that a packet needs no other but the key.
@@ -10,8 +10,8 @@ from spikey.base.jit import inlined, kernel
 from spikey.telemetry.symbols import beyond, even, flag, signed, symbol, unsigned
 
 # Fields of a channel's profile.
-RATE, NOISE, POWER, SPREAD, SCALE, OFFSET = range(6)
-FIELDS = 6
+RATE, NOISE, POWER, SPREAD, SCALE, OFFSET, WEAK = range(7)
+FIELDS = 7
 QUARTERS = 4  # steps an octave of noise and scale
 EIGHTHS = 8  # and of power
 POWER_LEVEL = 64  # power's level lies near 16 log2(noise) - 64
@@ -39,9 +39,10 @@ ROWS = WAVE_ROWS + QUALITIES * COMPONENTS * WAVE_CONTEXTS
 
 @kernel
 def code_profile(coder, tables, profile):
-    """Code the profile int32 (channels, 6) of some channels."""
+    """Code the profile int32 (channels, 7) of some channels."""
     for c in range(profile.shape[0]):
-        profile[c, RATE] = symbol(coder, tables, PROFILE_ROWS + RATE, profile[c, RATE])
+        for field in (RATE, WEAK):
+            profile[c, field] = symbol(coder, tables, PROFILE_ROWS + field, profile[c, field])
         for field in (NOISE, SCALE):
             octave = unsigned(coder, tables, PROFILE_ROWS + field, profile[c, field] // QUARTERS)
             profile[c, field] = octave * QUARTERS + even(coder, QUARTERS, profile[c, field] % QUARTERS)
@@ -71,9 +72,15 @@ def code_events(coder, tables, rates, burst, places, found):
     of a slot can lie. found int16 (slots, channels): 0, or one more than an event's place.
     """
     burst[0] = symbol(coder, tables, BURST_ROW, burst[0])
+    code_places(coder, tables, rates, burst[0], places, found)
+
+
+@kernel
+def code_places(coder, tables, rates, burst, places, found):
+    """Code which slots and channels have an event, and where in them; as in `code_events`."""
     for slot in range(found.shape[0]):
         for c in range(found.shape[1]):
-            chance = max(rates[c] - 2 * burst[0], 0)
+            chance = max(rates[c] - 2 * burst, 0)
             if flag(coder, tables, chance, found[slot, c]) != 0:
                 found[slot, c] = 1 + even(coder, places, found[slot, c] - 1)
             else:
@@ -116,21 +123,38 @@ def low_row(step, k, last, before):
 
 @kernel
 def code_waves(coder, tables, quality, absent, offsets, waves):
-    """Code waveforms in their basis; quality int64 (1,): the size of all steps.
+    """Code the waveforms of events in their basis; quality int64 (1,): the size of all steps.
 
     absent uint8 (n,): 1 where a waveform is left out. offsets uint8 (n,): of the trough. waves int32 (n, components).
     """
-    quality[0] = even(coder, QUALITIES, quality[0])
     for e in range(absent.shape[0]):
         absent[e] = flag(coder, tables, ABSENT, absent[e])
         if absent[e] == 0:
             offsets[e] = symbol(coder, tables, TROUGH_ROW, offsets[e])
-            largest, last, before = 0, 0, 0
-            for k in range(waves.shape[1]):
-                value = signed(coder, tables, wave_row(quality[0], k, largest, last + before), waves[e, k])
-                waves[e, k] = value
-                before, last = last, min(abs(value), 4)
-                largest = max(largest, min(abs(value), 8))
+            _code_wave(coder, tables, quality[0], waves[e])
+
+
+@kernel
+def code_quality(coder, quality):
+    """Code the size of all waveforms' steps; quality int64 (1,)."""
+    quality[0] = even(coder, QUALITIES, quality[0])
+
+
+@kernel
+def code_weak_waves(coder, tables, quality, waves):
+    """Code the waveforms int32 (n, components) of weak events, whose places are those of their troughs."""
+    for e in range(waves.shape[0]):
+        _code_wave(coder, tables, quality[0], waves[e])
+
+
+@inlined
+def _code_wave(coder, tables, quality, wave):
+    largest, last, before = 0, 0, 0
+    for k in range(wave.shape[0]):
+        value = signed(coder, tables, wave_row(quality, k, largest, last + before), wave[k])
+        wave[k] = value
+        before, last = last, min(abs(value), 4)
+        largest = max(largest, min(abs(value), 8))
 
 
 @inlined

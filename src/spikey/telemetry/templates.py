@@ -1,0 +1,65 @@
+"""Templates of the channels' spikes, learned from their events, and how well weak crossings match them.
+
+A template is the direction of a channel's waveforms in the basis, of length one. Its product with a weak crossing's
+waveform is the output of a matched filter at that crossing (Turin, "An introduction to matched filters", 1960): spikes
+stand out of the noise in it that their troughs alone do not show.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spikey.base.jit import kernel
+from spikey.telemetry.frontend import NORMAL
+
+TEMPLATE_BITS = 14
+SCORE_BITS = 4
+LEARNING = 3  # an event moves its channel's template by an eighth
+_NORMAL = int(NORMAL * (1 << 16) + 0.5)
+
+
+def first_templates(shape: np.ndarray, channels: int) -> np.ndarray:
+    """Templates int32 (channels, components) before anything was learned: the shipped one."""
+    return np.tile(shape.astype(np.int32), (channels, 1))
+
+
+@kernel
+def learn_templates(templates, both, channels, coefficients):
+    """Move templates towards the waveforms of events; waveforms of other kinds, as artifacts are, leave them as they are.
+
+    templates int32 (channels, components), times 2^14. both: whether waveforms may be upside down. channels int64 (n,). coefficients int32 (n, components).
+    """
+    for e in range(coefficients.shape[0]):
+        template, wave = templates[channels[e]], coefficients[e]
+        energy, product = np.int64(0), np.int64(0)
+        for k in range(wave.shape[0]):
+            energy += np.int64(wave[k]) * np.int64(wave[k])
+            product += np.int64(wave[k]) * np.int64(template[k])
+        length = np.int64(np.sqrt(np.float64(energy)))
+        sign = np.int64(-1) if both and product < 0 else np.int64(1)
+        if length == 0 or sign * product < length << (TEMPLATE_BITS - 1):
+            continue
+        energy = np.int64(0)
+        for k in range(wave.shape[0]):
+            template[k] += ((sign * np.int64(wave[k]) << TEMPLATE_BITS) // length - template[k]) >> LEARNING
+            energy += np.int64(template[k]) * np.int64(template[k])
+        length = max(np.int64(np.sqrt(np.float64(energy))), np.int64(1))
+        for k in range(wave.shape[0]):
+            template[k] = (np.int64(template[k]) << TEMPLATE_BITS) // length
+
+
+@kernel
+def match_templates(templates, both, median, channels, coefficients, scores):
+    """Set scores int32 (n,): outputs of the matched filters in 1/16 standard deviations of the channels' noise.
+
+    median int64 (n,): of the absolute spike band of each, in 2^-10 codes. Others as in `learn_templates`.
+    """
+    for e in range(coefficients.shape[0]):
+        template, product = templates[channels[e]], np.int64(0)
+        for k in range(coefficients.shape[1]):
+            product += np.int64(coefficients[e, k]) * np.int64(template[k])
+        if both:
+            product = abs(product)
+        noise = max(median[e], np.int64(1))
+        output = ((product >> TEMPLATE_BITS) * _NORMAL) >> (16 - SCORE_BITS)
+        scores[e] = min(max(output // noise, np.int64(-(1 << 20))), np.int64(1 << 20))
