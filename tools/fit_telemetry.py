@@ -33,15 +33,18 @@ from spikey.telemetry.settings import BLOCK, Settings, shape_of
 from spikey.telemetry.symbols import SYMBOLS, Tally
 from spikey.telemetry.syntax import (
     COARSEST,
+    CODED,
     COMPONENTS,
-    QUALITIES,
     ROWS,
     SPREAD,
     STEPS,
     TROUGH_ROW,
     code_low,
     code_power,
+    code_waves,
     code_weak_waves,
+    quality_of,
+    rough_quality_of,
 )
 from spikey.telemetry.templates import TEMPLATE_BITS
 
@@ -101,12 +104,24 @@ def _waveforms(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(channels), np.concatenate(kept)
 
 
+def sizes_of_qualities() -> list[int]:
+    """A size of steps for each quality of waveforms."""
+    return list({int(quality_of(size)): size for size in range(STEPS)}.values())
+
+
 class _Counting(Allocator):
     """Tallies what is coded, the detail with every size of steps."""
 
     def __init__(self, encoder: TelemetryEncoder, tally: Tally):
         super().__init__(basis.tables(), encoder.shape)
         self.tally = tally
+
+    def _code_waves(self, tally: Tally, tables: Any, size: np.ndarray, steps: np.ndarray) -> None:
+        """Tally the waveforms of events, but for their offsets."""
+        none = np.zeros(len(steps), dtype=np.uint8)
+        offsets = tally.seen[TROUGH_ROW].copy()
+        code_waves(tally, tables, size, none, none, steps)
+        tally.seen[TROUGH_ROW] = offsets
 
     def power(self, payload: Payload, profile: np.ndarray, size: int, left: int) -> int:
         """Leave the power as it is."""
@@ -133,13 +148,15 @@ class _Counting(Allocator):
             blocks = np.zeros_like(low)
             basis.quantise_low(self.tables, profile, payload.low_channels, low, step, blocks)
             code_low(self.tally, self.tables, np.array([step]), blocks)
-        for quality in range(QUALITIES):
-            for channels, coefficients in ((payload.wave_channels, waves), (weak.channels, weak.coefficients)):
-                steps = np.zeros((len(coefficients), COMPONENTS), dtype=np.int32)
+        for size in sizes_of_qualities():
+            for quality, channels, coefficients, code in (
+                (quality_of(size), payload.wave_channels, waves, self._code_waves),
+                (rough_quality_of(size), weak.channels, weak.coefficients, code_weak_waves),
+            ):
+                steps = np.zeros((len(coefficients), CODED), dtype=np.int32)
                 basis.quantise_waves(self.tables, profile, channels, coefficients, quality, steps)
-                code_weak_waves(self.tally, self.tables, np.array([quality]), steps)
-        for offset in payload.offsets:
-            self.tally.seen[TROUGH_ROW, offset] += 1
+                code(self.tally, self.tables, np.array([size]), steps)
+        self.tally.seen[TROUGH_ROW, :] += np.bincount(payload.offsets, minlength=SYMBOLS)
         payload.low, payload.power, payload.absent = payload.low[:0], payload.power[:0], payload.absent[:0]
         payload.weak[:] = 0
         return 0, 0, 0

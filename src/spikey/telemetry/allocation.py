@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from spikey.base.jit import inlined, kernel
+from spikey.base.jit import kernel
 from spikey.telemetry.basis import quantise_low, quantise_waves
 from spikey.telemetry.payload import Payload, code_crossings, places
 from spikey.telemetry.pending import Pending, Weak
@@ -13,8 +13,7 @@ from spikey.telemetry.symbols import Tables, meter, spent
 from spikey.telemetry.syntax import (
     ABSENT,
     BURSTS,
-    COMPONENTS,
-    QUALITIES,
+    CODED,
     RATE,
     SPREAD,
     STEPS,
@@ -23,13 +22,14 @@ from spikey.telemetry.syntax import (
     code_omitted,
     code_places,
     code_power,
-    code_quality,
     code_waves,
     code_weak_waves,
+    quality_of,
+    rough_quality_of,
 )
 
 OMITTED_BITS = 9
-QUALITY_BITS = 4
+SIZE_BITS = 6
 COARSER_FROM, COARSEST_FROM = 25, 32  # sizes from which power comes in steps of a quarter and half of an octave
 MANY = 3  # times more events than there usually are: then it is tried whether a burst explains them
 
@@ -84,7 +84,7 @@ class Allocator:
 
     def least_bits(self, waves: int) -> int:
         """Bits that encode that so many waveforms, and the weak events, are left out."""
-        return QUALITY_BITS + (ABSENT + 2) * waves if waves else 0
+        return SIZE_BITS + (ABSENT + 2) * waves
 
     def power(self, payload: Payload, profile: np.ndarray, size: int, left: int) -> int:
         """Choose whether the power that is due goes out, in steps that go with a size; returns the bits."""
@@ -114,29 +114,32 @@ class Allocator:
         waves int32 (n, components), low int32 (m, coefficients): coefficients. weak: events in the order of their
         places, which are set. Returns the bits of waveforms, LFP band and weak events.
         """
-        payload.waves = np.zeros((len(waves), COMPONENTS), dtype=np.int32)
+        payload.waves = np.zeros((len(waves), CODED), dtype=np.int32)
         payload.low = np.zeros_like(low)
-        payload.weak_waves = np.zeros_like(weak.coefficients)
+        payload.weak_waves = np.zeros((len(weak.troughs), CODED), dtype=np.int32)
         coding = self.meter, self.tables, profile
-        of_waves = payload.wave_channels, waves, payload.absent, payload.offsets, payload.waves, payload.quality
-        of_low = payload.low_channels, low, payload.no_low, payload.low, payload.step
+        of_waves = payload.wave_channels, waves, payload.absent, payload.offsets, payload.waves
+        of_low = payload.low_channels, low, payload.no_low, payload.low
         fixed = self._weak_bits(payload, profile)
+        left -= SIZE_BITS
+        payload.size[0] = size
         of_weak = weak.channels, weak.coefficients, payload.weak_waves
-        quantise_to_fit(*coding, *of_waves, *of_low, *of_weak, size, left - fixed, self._bits)
+        quantise_to_fit(*coding, *of_waves, *of_low, *of_weak, payload.size, left - fixed, self._bits)
         bits_waves, bits_low, bits_weak = map(int, self._bits)
+        bits_low += SIZE_BITS
+        left += SIZE_BITS
         bits_weak += fixed
         if bits_waves + bits_low + bits_weak > left and self.shape.weak:
             payload.no_weak[0], bits_weak = 1, OMITTED_BITS
             payload.weak_waves = payload.weak_waves[:0]
         if bits_waves + bits_low + bits_weak > left and len(low):
-            payload.no_low[0], bits_low = 1, OMITTED_BITS
+            payload.no_low[0], bits_low = 1, OMITTED_BITS + SIZE_BITS
         if bits_waves + bits_low + bits_weak > left:
             weakest = np.argsort((waves.astype(np.float64) ** 2).sum(axis=1), kind="stable")
             some = max(len(weakest) // 8, 1)
             for end in range(some, len(weakest) + some, some):
                 payload.absent[weakest[:end]] = 1
-                code_quality(self.meter, payload.quality)
-                code_waves(*coding[:2], payload.quality, payload.absent, payload.offsets, payload.waves)
+                code_waves(*coding[:2], payload.size, payload.absent, payload.offsets, payload.waves)
                 bits_waves = int(spent(self.meter))
                 if bits_waves + bits_low + bits_weak <= left:
                     break
@@ -151,46 +154,34 @@ class Allocator:
         return int(spent(self.meter))
 
 
-@inlined
-def quality_of(size):
-    """The quality of waveforms that goes with a size of the LFP band's steps.
-
-    Finer than the squared error alone would have it, as clusters of waveforms hang on it; at the coarse end all go.
-    """
-    return min(max((3 * size - 31) // 10, (size - 21) // 2, 0), QUALITIES - 1)
-
-
 @kernel
 def quantise_to_fit(
     meter, tables, profile,
-    wave_channels, wave_values, absent, offsets, waves, quality,
-    low_channels, low_values, no_low, low, step,
+    wave_channels, wave_values, absent, offsets, waves,
+    low_channels, low_values, no_low, low,
     weak_channels, weak_values, weak,
     size, left, bits,
 ):  # fmt: skip
     """Quantise waveforms and LFP band with the finest steps, of a size or coarser, that need no more bits than left.
 
-    Sets bits int64 (3,) to those of waveforms, LFP band and weak events' waveforms, with the coarsest steps if none are
+    Sets size int64 (1,), and bits int64 (3,) to those of waveforms, LFP band and weak events' waveforms, with the coarsest steps if none are
     coarse enough.
     """
     while True:
         bits[0], bits[1], bits[2] = 0, 0, 0
-        quality[0] = quality_of(size)
-        if absent.shape[0] + weak.shape[0] > 0:
-            quantise_waves(tables, profile, wave_channels, wave_values, quality[0], waves)
-            code_quality(meter, quality)
-            code_waves(meter, tables, quality, absent, offsets, waves)
+        if absent.shape[0] > 0:
+            quantise_waves(tables, profile, wave_channels, wave_values, quality_of(size[0]), waves)
+            code_waves(meter, tables, size, absent, offsets, waves)
             bits[0] = spent(meter)
         if weak.shape[0] > 0:
-            quantise_waves(tables, profile, weak_channels, weak_values, quality[0], weak)
-            code_weak_waves(meter, tables, quality, weak)
+            quantise_waves(tables, profile, weak_channels, weak_values, rough_quality_of(size[0]), weak)
+            code_weak_waves(meter, tables, size, weak)
             bits[2] = spent(meter)
         if low.shape[0] > 0:
-            step[0] = size
-            quantise_low(tables, profile, low_channels, low_values, size, low)
+            quantise_low(tables, profile, low_channels, low_values, size[0], low)
             code_omitted(meter, tables, no_low)
-            code_low(meter, tables, step, low)
+            code_low(meter, tables, size, low)
             bits[1] = spent(meter)
-        if bits[0] + bits[1] + bits[2] <= left or size == STEPS - 1:
+        if bits[0] + bits[1] + bits[2] <= left or size[0] == STEPS - 1:
             return
-        size += 1
+        size[0] += 1

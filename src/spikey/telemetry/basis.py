@@ -13,7 +13,7 @@ from spikey.telemetry.filters import LOW_FRACTION
 from spikey.telemetry.logarithm import exp2
 from spikey.telemetry.settings import BLOCK, Shape
 from spikey.telemetry.symbols import COST_BITS, ESCAPE, Tables, tables_of
-from spikey.telemetry.syntax import LOW_CONTEXTS, NOISE, OFFSET, POWER, SCALE, low_row, wave_row
+from spikey.telemetry.syntax import LOW_CONTEXTS, MOST_OCTAVES, NOISE, OFFSET, POWER, SCALE, low_row, wave_row
 
 BASIS_BITS = 13
 COSINE_BITS = 14
@@ -156,14 +156,26 @@ def _worth(tables, row, value, size):
 
 @kernel
 def quantise_waves(tables, profile, channels, coefficients, quality, steps):
-    """Steps int32 (n, components) of waveforms' coefficients int32; profile int32 (channels, 7), channels (n,)."""
+    """Steps int32 (n, 13) of waveforms' coefficients int32 (n, 12); profile int32 (channels, 7), channels int64 (n,).
+
+    Large waveforms have steps that are larger by whole octaves, the first of the 13 numbers, so that none needs more than
+    15 of them.
+    """
     for e in range(coefficients.shape[0]):
         size = wave_step(profile[channels[e]], quality)
+        most = np.int64(0)
+        for k in range(coefficients.shape[1]):
+            most = max(most, np.int64(abs(coefficients[e, k])))
+        octaves = 0
+        while octaves < MOST_OCTAVES and most >> octaves >= (ESCAPE - 1) * size:
+            octaves += 1
+        steps[e, 0] = octaves
+        size <<= octaves
         largest, last, before = 0, 0, 0
         for k in range(coefficients.shape[1]):
             row = wave_row(quality, k, largest, last + before)
             value = _worth(tables, row, np.int64(coefficients[e, k]), size)
-            steps[e, k] = value
+            steps[e, k + 1] = value
             before, last = last, min(abs(value), 4)
             largest = max(largest, min(abs(value), 8))
 
@@ -182,13 +194,13 @@ def quantise_low(tables, profile, channels, coefficients, step, steps):
 
 @kernel
 def restore_waves(waves, profile, channels, steps, quality, snippets):
-    """Snippets int32 (n, length), in 2^-10 codes, of steps int32 (n, components)."""
+    """Snippets int32 (n, length), in 2^-10 codes, of steps int32 (n, 13)."""
     for e in range(steps.shape[0]):
-        size = wave_step(profile[channels[e]], quality)
+        size = wave_step(profile[channels[e]], quality) << min(steps[e, 0], MOST_OCTAVES)
         for i in range(waves.shape[1]):
             total = np.int64(1) << (BASIS_BITS - 1)
             for k in range(waves.shape[0]):
-                total += np.int64(waves[k, i]) * (np.int64(steps[e, k]) * size)
+                total += np.int64(waves[k, i]) * (np.int64(steps[e, k + 1]) * size)
             snippets[e, i] = total >> BASIS_BITS
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from spikey.telemetry.filters import LOW_FRACTION
-from spikey.telemetry.frontend import MEDIAN_BITS, Frontend
-from spikey.telemetry.logarithm import exp2, logarithms
+from spikey.telemetry.frontend import LEAST_NOISE, MEDIAN_BITS, Frontend
+from spikey.telemetry.logarithm import exp2, log2, logarithms
 from spikey.telemetry.symbols import FLAG_CLASSES
 from spikey.telemetry.syntax import (
     EIGHTHS,
@@ -25,7 +25,7 @@ from spikey.telemetry.syntax import (
     WEAK,
 )
 
-# The default profile: medians over the N1's recordings.
+# The default profile: medians over the N1's recordings; for other noise, the LFP band is as much larger or smaller.
 USUAL = {RATE: 9, NOISE: 49, SPREAD: 1, SCALE: 39, OFFSET: 0, WEAK: 9}
 LEAST = (0, 0, -512, 0, 0, -(1 << 16), 0)  # of each field
 MOST = (FLAG_CLASSES - 1, 160, 352, SPREADS - 1, 120, 1 << 16, FLAG_CLASSES - 1)
@@ -33,11 +33,13 @@ PRIOR_SLOTS = 4096  # of which a third contained an event
 WIDE = (2, 4, 8)  # mean distances of power from its level, in 1/8 octaves, that part the classes
 
 
-def default_profile(channels: int) -> np.ndarray:
-    """The profile int32 (channels, 7) before anything was measured."""
+def default_profile(channels: int, noise: int = USUAL[NOISE]) -> np.ndarray:
+    """The profile int32 (channels, 7) before anything was measured but the noise of the array, as in a profile."""
     profile = np.zeros((channels, FIELDS), dtype=np.int32)
     for field, value in USUAL.items():
         profile[:, field] = value
+    profile[:, NOISE] = noise
+    profile[:, SCALE] = max(USUAL[SCALE] + noise - USUAL[NOISE], 0)
     profile[:, POWER] = EIGHTHS // 2 * profile[:, NOISE] - POWER_LEVEL
     return profile
 
@@ -45,6 +47,12 @@ def default_profile(channels: int) -> np.ndarray:
 def clipped(profile: np.ndarray) -> np.ndarray:
     """A profile clipped to its fields' ranges, so that a forged one does no harm."""
     return np.clip(profile, LEAST, MOST).astype(np.int32)
+
+
+def array_noise(band: np.ndarray) -> int:
+    """The noise of an array, as in a profile, of the first frames int32 (n, channels) of its spike bands."""
+    median = int(np.sort(np.abs(band), axis=None)[band.size // 2]) if band.size else 0
+    return min(int(log2(max(median, LEAST_NOISE), 2)), MOST[NOISE])
 
 
 class ChannelStats:

@@ -16,7 +16,7 @@ from spikey.telemetry.payload import Payload, code_crossings, code_detail, code_
 from spikey.telemetry.reorder import ReorderBuffer
 from spikey.telemetry.schedule import PART, Schedule, channels_of
 from spikey.telemetry.settings import BLOCK
-from spikey.telemetry.syntax import COMPONENTS, FIELDS
+from spikey.telemetry.syntax import CODED, FIELDS, quality_of, rough_quality_of
 
 POWER_FRACTION = 12  # bits of squares below one code
 
@@ -136,7 +136,7 @@ class TelemetryDecoder:
         self._reorder = ReorderBuffer(HOLD, description.packet)
         self._epoch = -1
         self._profile: np.ndarray | None = None
-        self._coming = default_profile(shape.channels)
+        self._coming = default_profile(shape.channels, description.noise)
         self._parts: set[int] = set()
         self._due, self._frames, self._channels = np.zeros((3, 0), dtype=np.int64)  # of waveforms that are to come
         self._blind = 0
@@ -177,7 +177,8 @@ class TelemetryDecoder:
             return
         whole = epoch == self._epoch + 1 and len(self._parts) == self._turns.parts
         if epoch == 0:
-            self._profile = default_profile(self.shape.channels)
+            assert self.description is not None
+            self._profile = default_profile(self.shape.channels, self.description.noise)
         else:
             self._profile = self._coming.copy() if whole and self._epoch >= 0 else None
         self._epoch = epoch
@@ -266,7 +267,7 @@ class TelemetryDecoder:
         slots, channels = np.nonzero(payload.weak)
         start = number * shape.frames + slots * shape.slot - shape.wait
         frames = start + (payload.weak[slots, channels].astype(np.int64) - 1) * shape.resolution
-        snippets = self._snippets(payload, channels, payload.weak_waves)
+        snippets = self._snippets(channels, payload.weak_waves, rough_quality_of(int(payload.size[0])))
         return np.maximum(frames + shape.resolution // 2, 0), channels, snippets
 
     def _expect(self, start: int, end: int, payload: Payload) -> np.ndarray:
@@ -278,7 +279,7 @@ class TelemetryDecoder:
             frames, channels = frames[:0], channels[:0]
         payload.wave_channels = channels
         payload.absent, payload.offsets = np.zeros((2, len(frames)), dtype=np.uint8)
-        payload.waves = np.zeros((len(frames), COMPONENTS), dtype=np.int32)
+        payload.waves = np.zeros((len(frames), CODED), dtype=np.int32)
         return frames
 
     def _power(self, payload: Payload, channels: np.ndarray) -> np.ndarray:
@@ -297,7 +298,7 @@ class TelemetryDecoder:
             self._profile,
             channels,
             payload.low,
-            int(payload.step[0]),
+            int(payload.size[0]),
             self.description.middle,
             samples,
         )
@@ -307,13 +308,13 @@ class TelemetryDecoder:
         """Frames of crossings, channels, frames of troughs, and snippets."""
         there = payload.absent == 0
         channels, steps = payload.wave_channels[there], payload.waves[there]
-        snippets = self._snippets(payload, channels, steps)
+        snippets = self._snippets(channels, steps, quality_of(int(payload.size[0])))
         crossings = frames[there] + self.shape.resolution // 2
         return crossings, channels, crossings + payload.offsets[there], snippets
 
-    def _snippets(self, payload: Payload, channels: np.ndarray, steps: np.ndarray) -> np.ndarray:
-        """Waveforms int32 (n, snippet) of channels int64 (n,), of steps int32 (n, components)."""
+    def _snippets(self, channels: np.ndarray, steps: np.ndarray, quality: int) -> np.ndarray:
+        """Waveforms int32 (n, snippet) of channels int64 (n,), of steps int32 (n, 13)."""
         assert self._profile is not None
         snippets = np.zeros((len(channels), self.shape.snippet), dtype=np.int32)
-        restore_waves(self._transforms.waves, self._profile, channels, steps, int(payload.quality[0]), snippets)
+        restore_waves(self._transforms.waves, self._profile, channels, steps, quality, snippets)
         return snippets

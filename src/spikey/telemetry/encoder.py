@@ -17,7 +17,7 @@ from spikey.stream.encoder import DTYPES, MOST_RATE, MOST_STREAMS
 from spikey.telemetry import syntax
 from spikey.telemetry.allocation import OMITTED_BITS, Allocator
 from spikey.telemetry.basis import tables, transforms
-from spikey.telemetry.channel_stats import default_profile
+from spikey.telemetry.channel_stats import array_noise, default_profile
 from spikey.telemetry.packet import DROPPED, KEY, LAST, Description, described, head_bytes, write_packet
 from spikey.telemetry.payload import Payload, code_crossings, code_detail, code_key_parts
 from spikey.telemetry.pending import Pending, Weak
@@ -34,7 +34,7 @@ DRIFT = 0.05  # and how strongly with every packet
 UNUSED = -0.25  # with a packet after which the buffer is empty
 START = 20.0  # the first size of steps
 # Where bits are short, weak events must match the better: by so many 1/16 deviations for each size of steps above one.
-STRICT_FROM, STRICTER = 14, 4
+STRICT_FROM, STRICTER = 8, 4
 PURPOSES = ("header", "keys", "events", "waveforms", "weak", "power", "low")
 
 
@@ -127,6 +127,8 @@ class TelemetryEncoder:
     def _packet(self, flags: int) -> bytes:
         """The packet that is complete, or the last one."""
         number, pending, control, allocator = self.packets, self._pending, self._rate_control, self._allocator
+        if number == 0:
+            self._begin()
         payload, description = Payload(self._found, self._weak), b""
         pending.stats.add_events(pending.events[:, 1], self.shape.slots)
         payload.length[0] = self.frames - pending.start
@@ -174,6 +176,12 @@ class TelemetryEncoder:
         pending.begin_packet()
         self.packets += 1
         return packet
+
+    def _begin(self) -> None:
+        """Choose the profile of the first epoch by the noise of the first packet's frames."""
+        noise = array_noise(self._pending.latest_band())
+        self._described = replace(self._described, noise=noise)
+        self._profile, self._next = default_profile(self.channels, noise), default_profile(self.channels, noise)
 
     def _profiles(self, number: int) -> np.ndarray:
         """The profiles that a packet contains; measures the next ones, and takes these, when it is time."""

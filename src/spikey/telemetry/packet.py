@@ -33,6 +33,7 @@ VERSION = 1
 MOST_BYTES = 1 << 20  # of a packet
 CHECK_BYTES = 3
 SHORTEST = 4 + CHECK_BYTES  # bytes of a packet
+MOST_NOISE = 160
 LATEST = 1 << 50  # frame at which a packet may begin
 
 
@@ -42,6 +43,7 @@ class Description:
 
     stream: random, of this stream. dtype, levels: of the samples. packet: the number of this one, not modulo anything.
     dropped: events, waveforms, values of power and blocks of the LFP band that were left out before this packet.
+    noise: of the array when the stream began, as in a profile.
     """
 
     stream: int
@@ -52,6 +54,7 @@ class Description:
     settings: Settings
     packet: int
     dropped: tuple[int, int, int, int]
+    noise: int = 49
 
     @property
     def shape(self) -> Shape:
@@ -80,6 +83,7 @@ class Description:
                 varint(sum(1 << at for at, _ in unusual)),
                 b"".join(struct.pack("<f", value) for _, value in unusual),
                 b"".join(map(varint, self.dropped)),
+                varint(self.noise),
                 self.levels.write(),
             ]
         )
@@ -174,6 +178,7 @@ def _read_description(cursor: Cursor) -> Description:
         if mask >> at & 1:
             (values[name],) = struct.unpack("<f", cursor.take(4))
     dropped = (cursor.varint(), cursor.varint(), cursor.varint(), cursor.varint())
+    noise = cursor.varint(MOST_NOISE)
     possible = kinds >> 4 in (N1Levels.number, Affine.number) and values["polarity"] in (0, 1, 2)
     if kinds & 15 not in STREAMED or not possible:
         raise DataError("a telemetry key describes an impossible stream")
@@ -193,4 +198,4 @@ def _read_description(cursor: Cursor) -> Description:
             raise UsageError("it has lasted too long")
     except (UsageError, OverflowError, ValueError, ZeroDivisionError) as error:
         raise DataError(f"a telemetry key describes an impossible stream: {error}") from None
-    return Description(stream, channels, rate, STREAMED[kinds & 15], levels, settings, packet, dropped)
+    return Description(stream, channels, rate, STREAMED[kinds & 15], levels, settings, packet, dropped, noise)

@@ -11,7 +11,7 @@ from spikey.telemetry.packet import DROPPED, LAST
 from spikey.telemetry.settings import Shape
 from spikey.telemetry.symbols import Tables
 from spikey.telemetry.syntax import (
-    COMPONENTS,
+    CODED,
     FIELDS,
     RATE,
     SPREAD,
@@ -24,7 +24,7 @@ from spikey.telemetry.syntax import (
     code_places,
     code_power,
     code_profile,
-    code_quality,
+    code_size,
     code_waves,
     code_weak_waves,
 )
@@ -39,7 +39,7 @@ def _none(*columns: int, dtype: type = np.int32) -> np.ndarray:
 
 
 def _waves(rows: int) -> np.ndarray:
-    return np.zeros((rows, COMPONENTS), dtype=np.int32)
+    return np.zeros((rows, CODED), dtype=np.int32)
 
 
 @dataclass
@@ -49,10 +49,10 @@ class Payload:
     found int16 (slots, channels): events, as in `code_events`. length: frames of the last packet. profiles int32
     (n, 7): of the next epoch. dropped: events that were left out. burst: as in `code_events`.
     power_channels int64 (n,), power int32 (n,), coarse: how much of its steps, no_power: whether it is
-    left out.
-    low_channels int64 (m,), low int32 (m, coefficients), step, no_low. wave_channels int64 (w,), absent uint8 (w,),
-    offsets uint8 (w,), waves int32 (w, components), quality. weak int16 (slots, channels): troughs of weak events, `wait`
-    frames after these; no_weak; weak_waves int32 (v, components).
+    left out. size: of the steps of what follows.
+    low_channels int64 (m,), low int32 (m, coefficients), no_low. wave_channels int64 (w,), absent uint8 (w,),
+    offsets uint8 (w,), waves int32 (w, 13). weak int16 (slots, channels): troughs of weak events, `wait`
+    frames after these; no_weak; weak_waves int32 (v, 13).
     """
 
     found: np.ndarray
@@ -67,15 +67,14 @@ class Payload:
     coarse: np.ndarray = field(default_factory=_one)
     low_channels: np.ndarray = field(default_factory=lambda: _none(dtype=np.int64))
     low: np.ndarray = field(default_factory=_none)
-    step: np.ndarray = field(default_factory=_one)
+    size: np.ndarray = field(default_factory=_one)
     no_low: np.ndarray = field(default_factory=_one)
     wave_channels: np.ndarray = field(default_factory=lambda: _none(dtype=np.int64))
     absent: np.ndarray = field(default_factory=lambda: _none(dtype=np.uint8))
     offsets: np.ndarray = field(default_factory=lambda: _none(dtype=np.uint8))
-    waves: np.ndarray = field(default_factory=lambda: _none(COMPONENTS))
-    quality: np.ndarray = field(default_factory=_one)
+    waves: np.ndarray = field(default_factory=lambda: _none(CODED))
     no_weak: np.ndarray = field(default_factory=_one)
-    weak_waves: np.ndarray = field(default_factory=lambda: _none(COMPONENTS))
+    weak_waves: np.ndarray = field(default_factory=lambda: _none(CODED))
 
 
 def places(shape: Shape) -> int:
@@ -104,17 +103,19 @@ def code_detail(coder: Any, tables: Tables, shape: Shape, payload: Payload, prof
         code_omitted(coder, tables, payload.no_power)
         if not payload.no_power[0]:
             code_power(coder, tables, payload.coarse, profile[:, SPREAD], payload.power_channels, payload.power)
+    if len(payload.low) or len(payload.absent) or shape.weak:
+        code_size(coder, payload.size)
     if len(payload.low):
         code_omitted(coder, tables, payload.no_low)
         if not payload.no_low[0]:
-            code_low(coder, tables, payload.step, payload.low)
+            code_low(coder, tables, payload.size, payload.low)
     if shape.weak:
         code_omitted(coder, tables, payload.no_weak)
         if not payload.no_weak[0]:
             code_places(coder, tables, profile[:, WEAK], 0, places(shape), payload.weak)
             if len(payload.weak_waves) == 0:
                 payload.weak_waves = _waves(int(np.count_nonzero(payload.weak)))
-    if len(payload.absent) or len(payload.weak_waves):
-        code_quality(coder, payload.quality)
-        code_waves(coder, tables, payload.quality, payload.absent, payload.offsets, payload.waves)
-        code_weak_waves(coder, tables, payload.quality, payload.weak_waves)
+    if len(payload.absent):
+        code_waves(coder, tables, payload.size, payload.absent, payload.offsets, payload.waves)
+    if len(payload.weak_waves):
+        code_weak_waves(coder, tables, payload.size, payload.weak_waves)

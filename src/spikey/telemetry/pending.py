@@ -177,6 +177,11 @@ class Pending:
         order = np.argsort(waves.keys)
         return Waves(*(each[order] for each in waves))
 
+    def latest_band(self) -> np.ndarray:
+        """The spike band int32 (n, channels) of the latest frames that were added."""
+        end = int(self.frontend.numbers[ROW])
+        return self.frontend.band[end - min(self.frames, ROOM // 2) : end]
+
     def weak(self) -> Weak:
         """The weak crossings that are due, `shape.wait` frames after their troughs, in no order.
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from spikey.telemetry.settings import Shape
 
-PART = 32  # channels whose profiles go together
+PART = 8  # channels whose profiles go together
 COPIES = 2  # of each profile
 LONG = 0.1  # seconds
-FIRST_EPOCH = 1 / 16  # of an epoch; each is twice as long as the one before, up to the full length
+FIRST_EPOCH = 1 / 8  # of an epoch; each is twice as long as the one before, up to the full length
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ BUFFER_MS = 10.0
 LEAST_PACKETS = 4  # that the buffer holds
 KEY_SECONDS = 4.0
 KEY_SHARE = 0.01  # of the budget that keys and profiles may take
-PROFILE_BITS = 40  # of a channel, both copies, about
+PROFILE_BITS = 48  # of a channel, both copies, about
 KEY_BITS = 400
 MOST_FRAMES = 1 << 17  # of a packet
 MOST_CHANNELS = 1 << 16
@@ -27,7 +27,7 @@ MOST_PLACES = 1 << 22  # slots of a packet times channels
 ROUNDING = 1e-6  # by which a number may change that a key gives in 32 bits
 PACKET_MS = (0.01, 5000.0)  # that a packet may last
 KEY_S = (0.1, 3600.0)  # that may lie between two keys
-MATCH = 4.75
+MATCH = 5.0
 POLARITIES = ("negative", "positive", "both")
 
 

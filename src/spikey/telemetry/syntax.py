@@ -17,10 +17,13 @@ EIGHTHS = 8  # and of power
 POWER_LEVEL = 64  # power's level lies near 16 log2(noise) - 64
 SPREADS = 4  # classes of how much a channel's power varies
 BURSTS = 8  # times 1, 4, 16, ...: how much likelier events are in a packet than by the profiles
-STEPS = 40  # sizes of the LFP band's steps, four an octave
+STEPS = 40  # sizes of steps: four an octave of the LFP band's
 STEP_CLASSES, STEPS_OF_CLASS, BANDS, LOW_CONTEXTS = 14, 3, 14, 9
 QUALITIES = 10  # sizes of the waveforms' steps, two an octave
+ROUGHER, ROUGHEST = 3, 5  # by which weak events' waveforms, most of which is noise, are coarser, and up to which
 COMPONENTS = 12  # of the waveforms' basis
+CODED = 1 + COMPONENTS  # numbers of a waveform: octaves by which its steps are larger, and its components
+MOST_OCTAVES = 12
 WAVE_CONTEXTS = 16
 ABSENT = 6  # class of the chance that an event's waveform was left out
 COARSE = 2  # class of the chance that power comes in coarser steps
@@ -31,7 +34,8 @@ OMITTED = 7  # and of that of the power or the LFP band of a packet
 PROFILE_ROWS = 0
 BURST_ROW = PROFILE_ROWS + FIELDS
 TROUGH_ROW = BURST_ROW + 1
-POWER_ROWS = TROUGH_ROW + 1
+OCTAVES_ROW = TROUGH_ROW + 1
+POWER_ROWS = OCTAVES_ROW + 1
 LOW_ROWS = POWER_ROWS + COARSEST * SPREADS
 WAVE_ROWS = LOW_ROWS + STEP_CLASSES * BANDS * LOW_CONTEXTS
 ROWS = WAVE_ROWS + QUALITIES * COMPONENTS * WAVE_CONTEXTS
@@ -102,13 +106,18 @@ def code_power(coder, tables, coarse, spreads, which, values):
 
 
 @kernel
-def code_low(coder, tables, step, blocks):
-    """Code blocks of the LFP band; step int64 (1,): the size of all steps. blocks int32 (n, coefficients)."""
-    step[0] = even(coder, STEPS, step[0])
+def code_size(coder, size):
+    """Code the size of the steps of LFP band and waveforms; size int64 (1,)."""
+    size[0] = even(coder, STEPS, size[0])
+
+
+@kernel
+def code_low(coder, tables, size, blocks):
+    """Code blocks of the LFP band int32 (n, coefficients), in steps of a size int64 (1,)."""
     for b in range(blocks.shape[0]):
         last, before = 0, 0  # magnitudes
         for k in range(blocks.shape[1]):
-            value = signed(coder, tables, low_row(step[0], k, last, before), blocks[b, k])
+            value = signed(coder, tables, low_row(size[0], k, last, before), blocks[b, k])
             blocks[b, k] = value
             before, last = last, min(abs(value), LOW_CONTEXTS)
 
@@ -122,37 +131,50 @@ def low_row(step, k, last, before):
 
 
 @kernel
-def code_waves(coder, tables, quality, absent, offsets, waves):
-    """Code the waveforms of events in their basis; quality int64 (1,): the size of all steps.
+def code_waves(coder, tables, size, absent, offsets, waves):
+    """Code the waveforms of events in their basis, in steps that go with a size int64 (1,).
 
-    absent uint8 (n,): 1 where a waveform is left out. offsets uint8 (n,): of the trough. waves int32 (n, components).
+    absent uint8 (n,): 1 where a waveform is left out. offsets uint8 (n,): of the trough. waves int32 (n, 13).
     """
+    quality = quality_of(size[0])
     for e in range(absent.shape[0]):
         absent[e] = flag(coder, tables, ABSENT, absent[e])
         if absent[e] == 0:
             offsets[e] = symbol(coder, tables, TROUGH_ROW, offsets[e])
-            _code_wave(coder, tables, quality[0], waves[e])
+            _code_wave(coder, tables, quality, waves[e])
 
 
 @kernel
-def code_quality(coder, quality):
-    """Code the size of all waveforms' steps; quality int64 (1,)."""
-    quality[0] = even(coder, QUALITIES, quality[0])
-
-
-@kernel
-def code_weak_waves(coder, tables, quality, waves):
-    """Code the waveforms int32 (n, components) of weak events, whose places are those of their troughs."""
+def code_weak_waves(coder, tables, size, waves):
+    """Code the waveforms int32 (n, 13) of weak events, whose places are those of their troughs."""
+    quality = rough_quality_of(size[0])
     for e in range(waves.shape[0]):
-        _code_wave(coder, tables, quality[0], waves[e])
+        _code_wave(coder, tables, quality, waves[e])
+
+
+@inlined
+def quality_of(size):
+    """The quality of waveforms that goes with a size of the LFP band's steps.
+
+    Finer than the squared error alone would have it, as clusters of waveforms hang on it; at the coarse end all go.
+    """
+    return min(max((3 * size - 31) // 10, (size - 21) // 2, 0), QUALITIES - 1)
+
+
+@inlined
+def rough_quality_of(size):
+    """The same of weak events."""
+    quality = quality_of(size)
+    return max(min(quality + ROUGHER, ROUGHEST), quality)
 
 
 @inlined
 def _code_wave(coder, tables, quality, wave):
+    wave[0] = symbol(coder, tables, OCTAVES_ROW, wave[0])
     largest, last, before = 0, 0, 0
-    for k in range(wave.shape[0]):
-        value = signed(coder, tables, wave_row(quality, k, largest, last + before), wave[k])
-        wave[k] = value
+    for k in range(wave.shape[0] - 1):
+        value = signed(coder, tables, wave_row(quality, k, largest, last + before), wave[k + 1])
+        wave[k + 1] = value
         before, last = last, min(abs(value), 4)
         largest = max(largest, min(abs(value), 8))
 
