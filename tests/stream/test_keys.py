@@ -221,6 +221,8 @@ def test_every_command_refuses_a_file_that_is_no_key(tmp_path, words):
 
 @pytest.mark.parametrize("kind", ["stream", "telemetry"])
 def test_a_list_of_streams_needs_a_key(tmp_path, kind):
-    done = runner.invoke(app, [kind, "receive", "udp://127.0.0.1:0", str(tmp_path / "o"), "--seen", str(tmp_path / "s")])
+    done = runner.invoke(
+        app, [kind, "receive", "udp://127.0.0.1:0", str(tmp_path / "o"), "--seen", str(tmp_path / "s")]
+    )
     assert isinstance(done.exception, UsageError) and "--seen needs --key-file" in str(done.exception)
     assert not list(Path(tmp_path).iterdir())
