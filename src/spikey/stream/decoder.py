@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import zip_longest
 from typing import NamedTuple
 
@@ -25,6 +24,7 @@ from spikey.stream.channels import (
     two_step_decoder,
 )
 from spikey.stream.codes import values_of
+from spikey.stream.counts import Counts
 from spikey.stream.group import HALF, Group, disjoint, raw_samples, uncovered
 from spikey.stream.packet import LAST, PARITY, RAW, Description, Packet, read_packet
 from spikey.stream.parity import Repair
@@ -33,6 +33,7 @@ from spikey.stream.verifier import Verifier, stated_number
 WINDOW = 32  # packets of a group that wait for an earlier one
 EARLY = 64  # packets stored that came before their group's first key packet
 MOST_CHANNELS = 1 << 16  # of a stream
+MOST_ADMITTED = 4096  # packets that are not verified again
 
 
 class Segment(NamedTuple):
@@ -50,25 +51,6 @@ class Gap(NamedTuple):
     end_frame: int
     first_channel: int
     channels: int
-
-
-@dataclass
-class Counts:
-    """What became of packets: decoded or waiting, damaged, of another stream, twice or late, lost, recovered.
-
-    refused: those that name frames beyond `Decoder.latest`. unauthenticated: where there is a key, those without a tag,
-    or with one that is too short or not the key's; where there is none, those with a tag.
-    """
-
-    taken: int = 0
-    damaged: int = 0
-    foreign: int = 0
-    repeated: int = 0
-    lost: int = 0
-    undecodable: int = 0
-    recovered: int = 0
-    refused: int = 0
-    unauthenticated: int = 0
 
 
 class _Due(NamedTuple):
@@ -102,6 +84,7 @@ class Decoder:
     ):
         self.stream = stream
         self._verifier = Verifier(key, tag_bytes)
+        self._admitted: set[bytes] = set()  # packets that were verified and not pushed yet
         self.description: Description | None = None
         self.counts = Counts()
         self.latest: int | None = None
@@ -162,14 +145,20 @@ class Decoder:
         except DataError:
             self.counts.damaged += 1
             return False
-        if not self._is_admitted(packet, data):
+        new = bytes(data) not in self._admitted
+        if new and not self._is_admitted(packet, data):
             return False
-        new = self._is_new(packet)
+        new = new and self._is_new(packet)
         self.counts.repeated += not new
+        if new and len(self._admitted) < MOST_ADMITTED:
+            self._admitted.add(bytes(data))
         return new
 
     def _is_admitted(self, packet: Packet, data: bytes) -> bool:
         """Whether a packet is of the stream, and has the tag that it must have, or none where there is no key."""
+        if self._admitted and bytes(data) in self._admitted:
+            self._admitted.remove(bytes(data))
+            return True
         first = self.stream is None and packet.description is not None  # of a stream that is taken from its first key
         if not first and packet.stream != self.stream:
             self.counts.foreign += 1

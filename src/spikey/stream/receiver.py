@@ -70,7 +70,6 @@ class Receiver:
         self._candidates: OrderedDict[tuple[int, Any], bytes] = OrderedDict()
         self._refused: OrderedDict[int, None] = OrderedDict()  # streams that cannot be recorded
         self._strangers: OrderedDict[tuple[int, int], None] = OrderedDict()  # streams and sizes of tags that were noted
-        self._admitted: set[bytes] = set()  # since packets were last decoded
         self._asked = 0.0
         self._now, self._looked = 0.0, time.monotonic()
 
@@ -85,7 +84,6 @@ class Receiver:
         self._now += min(now - self._looked, LONGEST_STEP)
         self._looked = now
         by_stream: dict[int, list[bytes]] = {}
-        self._admitted.clear()
         closed = []
         for packet, sender in arrived:
             if packet == CLOSED:
@@ -108,9 +106,7 @@ class Receiver:
         if self._verifier.key is not None or tag_size(packet):
             if not stream.decoder.admit(packet):
                 return []
-            if packet not in self._admitted:  # which the decoder has not seen yet
-                self._admitted.add(packet)
-                stream.sender = sender  # it has the key, wherever it is
+            stream.sender = sender  # it has the key, wherever it is
         elif sender != stream.sender:
             back = sender == stream.home  # whoever took its place while it was silent has to give it back
             if not (back or self._now - stream.heard >= SILENT) or not is_whole(packet):
