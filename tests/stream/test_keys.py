@@ -141,6 +141,20 @@ def test_a_tag_hangs_on_everything():
     assert len(tags) == 12
 
 
+def test_tags_are_compared_in_constant_time(monkeypatch):
+    """A comparison that ends at the first byte that differs would tell how much of a forged tag is right."""
+    compared = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return False
+
+    monkeypatch.setattr("spikey.stream.authentication.hmac.compare_digest", compare)
+    authenticator = Authenticator(bytes(16), STREAM, 7, 8)
+    tag = authenticator.tag(0, b"data")
+    assert not authenticator.verifies(0, b"data" + tag) and compared == [(tag, tag)]
+
+
 # The list of streams that were received
 
 

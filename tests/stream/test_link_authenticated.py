@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import socket
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -13,11 +16,25 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from kit.links import CHANNELS, FRAMES, HOST, RATE, check_recording, encoded, from_, lossy, proxy, receiving
+from kit.links import (
+    CHANNELS,
+    FRAMES,
+    HOST,
+    RATE,
+    assert_whole,
+    check_recording,
+    encoded,
+    from_,
+    lossy,
+    proxy,
+    receiving,
+)
+from kit.paths import SOURCE
 from kit.tags import tag
 from spikey.base.errors import DataError, UsageError
 from spikey.base.wire import varint
 from spikey.cli import stream as command
+from spikey.container.reader import Reader
 from spikey.levels.n1 import N1Levels
 from spikey.recording.layout import Layout, pack
 from spikey.recording.simulate import simulate
@@ -89,7 +106,7 @@ def test_a_stream_is_taken_from_whatever_address(samples, sent, tmp_path):
     packets, last = sent
     with Receiver(tmp_path / "o.spky", key=SECRET) as receiver:
         receiver.take([(packet, at % 5) for at, packet in enumerate(packets)] + from_(last, "z"))
-    assert not check_recording(receiver, samples)["missing_samples"]
+    assert_whole(receiver, samples)
 
 
 def test_replays_do_not_move_requests_to_who_replays(sent, tmp_path):
@@ -125,14 +142,14 @@ def test_a_recorded_stream_can_be_played_to_another_receiver_unless_it_is_listed
     for _ in range(2):  # as documented: without the list nothing shows that it is old
         with Receiver(tmp_path / "a.spky", key=SECRET, overwrite=True) as receiver:
             receiver.take(from_(packets + last, "x"))
-        assert not check_recording(receiver, samples)["missing_samples"]
+        assert_whole(receiver, samples)
     path, lines = tmp_path / "seen.txt", []
     with Receiver(tmp_path / "b.spky", key=SECRET, seen=Seen(path, "stream")) as receiver:
         receiver.take(from_(packets[:1], "a"))
         assert path.read_text() == "stream 7\n"  # once the first key was verified, so that no crash forgets it
         receiver.take(from_(packets[1:] + last, "a"))
         receiver.take(from_(last, "a"))
-    assert not check_recording(receiver, samples)["missing_samples"]
+    assert_whole(receiver, samples)
     with Receiver(tmp_path / "c.spky", key=SECRET, seen=Seen(path, "stream"), log=lines.append) as receiver:
         receiver.take(from_(packets + last, "x"))
         assert not receiver.streams and receiver.late == len(packets + last)
@@ -284,6 +301,33 @@ def test_an_authenticated_stream_travels_with_losses_repairs_and_strangers(wav, 
     assert report["lost_on_purpose"] > 0 and found["packets"]["recovered"] + report["repairs"] > 0
     assert report["unauthenticated"] == 0 and found["packets"]["unauthenticated"] > 10
     assert found["ended"] and found["missing_samples"] == 0
+
+
+def test_a_pipe_carries_an_authenticated_stream_once(wav, key, samples, tmp_path):
+    """By the commands, with a list of streams: what went through the pipe is refused when it comes again."""
+    spikey_, secured = [sys.executable, "-m", "spikey", "stream"], ["--key-file", str(key), "--tag-bytes", "16"]
+    environment, seen = {**os.environ, "PYTHONPATH": str(SOURCE)}, tmp_path / "seen"
+    sent = subprocess.run(
+        [*spikey_, "send", str(wav), "--to", "-", *secured],
+        capture_output=True,
+        env=environment,
+        timeout=120,
+        check=True,
+    )
+    status = []
+    for out in (tmp_path / "o.spky", tmp_path / "p.spky"):
+        done = subprocess.run(
+            [*spikey_, "receive", "-", str(out), "--json", *secured, "--seen", str(seen)],
+            input=sent.stdout,
+            capture_output=True,
+            env=environment,
+            timeout=120,
+        )
+        status.append(done.returncode)
+    assert status == [0, 1] and b"which was received before" in done.stderr
+    with Reader(tmp_path / "o.spky") as reader:
+        assert np.array_equal(reader[:], samples)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["o.spky", "seen"]
 
 
 @pytest.mark.network

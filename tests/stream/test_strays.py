@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kit.links import CHANNELS, FRAMES, RATE, check_recording, encoded, from_, whole
+from kit.links import CHANNELS, FRAMES, RATE, assert_whole, encoded, from_, whole
 from spikey import Decoder, Segment
 from spikey.base.wire import varint
 from spikey.levels.n1 import N1Levels
@@ -88,7 +88,7 @@ def test_a_sender_whose_place_another_took_gets_it_back(samples, tmp_path, monke
         for at in range(100, len(packets)):
             receiver.take([(packets[at], "a"), (stray("other", 1 << 20), "x")])
         receiver.take(from_(last, "a"))
-    assert not check_recording(receiver, samples)["missing_samples"]
+    assert_whole(receiver, samples)
     assert receiver.foreign >= len(packets) - 100
 
 
@@ -106,5 +106,5 @@ def test_packets_with_a_tag_are_ignored_where_there_is_no_key(samples, tmp_path,
         receiver.take(from_(packets[100:] + last, "a"))
     found = facts(receiver.streams[0])
     assert found["packets"]["unauthenticated"] == len(tagged) and receiver.unauthenticated == 5
-    assert not check_recording(receiver, samples)["missing_samples"]
+    assert_whole(receiver, samples)
     assert len(lines) == 1 and "give its key with --key-file" in lines[0]
