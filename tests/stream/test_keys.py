@@ -48,6 +48,16 @@ def test_a_key_is_never_replaced(tmp_path):
         new_key(tmp_path / "no folder" / "k")
 
 
+def test_a_key_that_could_not_be_written_leaves_no_file(tmp_path, monkeypatch):
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UsageError, match="k: cannot be written .No space left"):
+        new_key(tmp_path / "k")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("size", [16, 20, 32])
 @pytest.mark.parametrize("form", ["{}", "{}\n", "  {}\r\n"])
 def test_keys_are_hexadecimal_characters(tmp_path, size, form):

@@ -19,10 +19,14 @@ def new_key(path: str | os.PathLike[str]) -> None:
     name = os.fspath(path)
     try:
         handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE)
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(secrets.token_hex(LONGEST_KEY) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with os.fdopen(handle, "w", encoding="ascii") as file:
+                file.write(secrets.token_hex(LONGEST_KEY) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            os.unlink(name)
+            raise
     except FileExistsError:
         raise UsageError(f"{name}: exists, and a key is never replaced; name another file") from None
     except OSError as error:
