@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from spikey.files.arrays import Recording, compress, decompress, open, open_archive
     from spikey.stream.decoder import Decoder, Gap, Segment
     from spikey.stream.encoder import Encoder
+    from spikey.stream.key_file import read_key
     from spikey.telemetry.decoder import Missing, PacketContents, TelemetryDecoder
     from spikey.telemetry.encoder import TelemetryEncoder
     from spikey.telemetry.file import read_telemetry
@@ -51,6 +52,7 @@ __all__ = [
     "decompress",
     "open",
     "open_archive",
+    "read_key",
     "read_telemetry",
 ]
 
@@ -80,6 +82,7 @@ _PLACES = {
     "decompress": "files.arrays",
     "open": "files.arrays",
     "open_archive": "files.arrays",
+    "read_key": "stream.key_file",
     "read_telemetry": "telemetry.file",
     "__version__": "base.version",
 }

@@ -57,6 +57,7 @@ CALLS: dict[str, list[str] | None] = {
     "stream send": None,
     "stream receive": ["udp://127.0.0.1:0", "{o}.spky"],
     "stream bench": None,
+    "key new": None,  # a file that exists: tests/stream/test_keys.py
     "telemetry encode": ["{a}", "{o}.spkt"],
     "telemetry decode": ["{t}", "{o}.csv"],
     "telemetry report": None,

@@ -158,6 +158,7 @@ def test_public_names_are_these_and_each_is_there():
         "decompress",
         "open",
         "open_archive",
+        "read_key",
         "read_telemetry",
     ]
     namespace = {}

@@ -158,6 +158,12 @@ def check_recording(receiver: Receiver, samples: np.ndarray, index: int = 0) -> 
     return found
 
 
+def assert_whole(receiver: Receiver, samples: np.ndarray) -> None:
+    """All samples are in the file, and the stream has ended."""
+    found = check_recording(receiver, samples)
+    assert found["ended"] and found["frames"] == len(samples) and not found["missing_samples"]
+
+
 def check_gaps(path: Path, samples: np.ndarray, gaps: list[tuple[int, int, int, int]]) -> None:
     """Reading says that parts are missing; salvaging gives zeros there, and lists exactly them."""
     with pytest.raises(DataError, match="blocks"):

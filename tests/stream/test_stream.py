@@ -219,15 +219,17 @@ def test_any_damaged_byte_is_noticed(packets):
 def test_other_streams_and_floods_change_nothing(samples, packets):
     other = Encoder(CHANNELS, RATE, packet_bytes=SMALL, stream=8)
     chance = random.Random(5)
-    decoder, items = Decoder(), []
+    decoder, items, strange = Decoder(), [], 0
     for index, packet in enumerate(packets):
         items += decoder.push(packet)
         items += decoder.push(chance.randbytes(chance.randrange(300)))
         if index % 3 == 0:
             for foreign in other.push(samples[:PUSH]):
                 items += decoder.push(foreign)
+                strange += 1
     assert share(samples, items + decoder.finish()) == 1
-    assert decoder.counts.foreign > 0 and decoder.counts.damaged == len(packets)
+    counts = decoder.counts  # noise that begins like a packet with a tag is of another stream
+    assert counts.foreign >= strange > 0 and counts.damaged + counts.foreign == len(packets) + strange
 
 
 def test_a_late_receiver_begins_at_the_next_keys(samples, packets):

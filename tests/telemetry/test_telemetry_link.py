@@ -36,7 +36,7 @@ from spikey.stream.transport import Address, parse
 from spikey.telemetry.decoder import HOLD, Missing, PacketContents
 from spikey.telemetry.file import read_telemetry
 from spikey.telemetry.link import Receiver, facts
-from spikey.telemetry.packet import KEY, MAGIC, MARK, NUMBERS, SHORTEST, read_packet, write_packet
+from spikey.telemetry.packet import KEY, MAGIC, MARK, MARKS, NUMBERS, SHORTEST, read_packet, write_packet
 from spikey.telemetry.record import collect
 from spikey.telemetry.schedule import PART, Schedule
 from spikey.telemetry.settings import shape_of
@@ -381,7 +381,7 @@ def test_impossible_encoders_are_refused(options):
 def receiving(address: str, out: Path) -> Iterator[Address]:
     """A receiver in a thread; leaving waits until the stream is over, and the file is there."""
     error: list[BaseException] = []
-    with Source(parse(address), mark=MARK, least=SHORTEST) as source:
+    with Source(parse(address), marks=MARKS, least=SHORTEST) as source:
 
         def run() -> None:
             try:

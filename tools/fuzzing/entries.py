@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -11,8 +10,9 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from fuzzing import interpolated, mapped, seeds, wide
+from fuzzing import interpolated, mapped, seeds, tagged, wide
 from fuzzing.mutate import mutated
+from fuzzing.tagged import framed
 
 from spikey.base.errors import DamagedError, DataError, SpikeyError
 from spikey.container.archive import Archive
@@ -178,16 +178,6 @@ def _filter_parameters(data: bytes, checked: bool) -> None:
     options_from(hdf5.from_values(words)["options"])
 
 
-def framed(data: bytes) -> list[bytes]:
-    """Packets from bytes: two bytes of length before each."""
-    packets, at = [], 0
-    while at + 2 <= len(data) and len(packets) < 500:
-        size = struct.unpack_from("<H", data, at)[0]
-        packets.append(data[at + 2 : at + 2 + size])
-        at += 2 + size
-    return packets
-
-
 def _packets(data: bytes, checked: bool) -> None:
     from spikey.stream.decoder import Decoder
 
@@ -338,6 +328,10 @@ ENTRIES = {
         Entry("parity", seeds.parities, _packets),
         Entry("request", seeds.requests, _request),
         Entry("telemetry", seeds.telemetries, _telemetry),
+        Entry("tagged", tagged.streams, tagged.run_stream),
+        Entry("tagged-request", tagged.requests, tagged.run_request),
+        Entry("tagged-telemetry", tagged.telemetries, tagged.run_telemetry),
+        Entry("key-file", tagged.keys, tagged.run_key),
         Entry("model", seeds.models, _model, seeds.MODEL_WORDS),
         Entry("calibration", seeds.calibrations, _calibration, seeds.MODEL_WORDS),
         Entry("wav", seeds.wavs, _wav, seeds.WAV_WORDS),

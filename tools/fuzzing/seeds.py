@@ -258,14 +258,21 @@ def filters() -> list[bytes]:
     return [np.array(hdf5.to_values(each), "<u4").tobytes() for each in told]
 
 
-def _frame(packets: list[bytes]) -> bytes:
+def frame(packets: list[bytes]) -> bytes:
+    """Packets with two bytes of length before each."""
     return b"".join(struct.pack("<H", len(packet)) + packet for packet in packets)
 
 
-def _stream(**options: object) -> list[bytes]:
+def stream_signal() -> np.ndarray:
+    """The samples of streams."""
+    return np.repeat(signal(300), 3, axis=1)
+
+
+def stream_of(**options: object) -> list[bytes]:
+    """Packets of a stream, by options of the encoder."""
     from spikey.stream.encoder import Encoder
 
-    samples = np.repeat(signal(300), 3, axis=1)
+    samples = stream_signal()
     settings = {"packet_bytes": 300, "key_interval": 0.005, "stream": 7} | options
     encoder = Encoder(6, 20_000, "int16", **settings)  # type: ignore[arg-type]
     packets = [packet for at in range(0, 300, 20) for packet in encoder.push(samples[at : at + 20])]
@@ -279,18 +286,18 @@ def streams() -> list[bytes]:
 
     noise = Encoder(6, 20_000, "int16", stream=7, packet_bytes=200, calibration=None)
     packets = noise.push(signal(50).repeat(3, axis=1)) + noise.push(raw) + noise.close()
-    return [_frame(_stream()), _frame(_stream(calibration=None)), _frame(packets)]
+    return [frame(stream_of()), frame(stream_of(calibration=None)), frame(packets)]
 
 
 def keys() -> list[bytes]:
     """Key packets alone."""
-    return [_frame([packet for packet in _stream() if packet[0] & 1][:count]) for count in (1, 3, 8)]
+    return [frame([packet for packet in stream_of() if packet[0] & 1][:count]) for count in (1, 3, 8)]
 
 
 def parities() -> list[bytes]:
     """Streams with parity, some packets of which are lost."""
-    packets = _stream(parity=2)
-    return [_frame(packets), _frame([packet for at, packet in enumerate(packets) if at % 7])]
+    packets = stream_of(parity=2)
+    return [frame(packets), frame([packet for at, packet in enumerate(packets) if at % 7])]
 
 
 def requests() -> list[bytes]:

@@ -31,6 +31,7 @@ from spikey.cli import (
     demo,
     doctor,
     info,
+    key,
     models,
     mount,
     repair,
@@ -104,6 +105,7 @@ for command in (
     app.command(command.__name__.rsplit(".", 1)[1], cls=Command)(_interruptible(command.command))
 app.add_typer(stream.app, name="stream")
 app.add_typer(telemetry.app, name="telemetry")
+app.add_typer(key.app, name="key")
 
 
 @app.callback()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,17 +27,17 @@ SocketMbit = Annotated[float, typer.Option(help="The rate that --socket-ms is me
 
 
 def listen(
-    address: str, only: str | None, milliseconds: float, megabits: float, *, mark: int | None = None, least: int = 0
+    address: str, only: str | None, milliseconds: float, megabits: float, *, marks: Collection[int] = (), least: int = 0
 ) -> Source:
     """Listen at an address; a line where the system grants a smaller buffer than is wanted.
 
-    mark, least: of telemetry's packets, where it is these.
+    marks, least: of telemetry's packets, where it is these.
     """
     from spikey.stream.arrivals import Source, peer
     from spikey.stream.receive_buffer import bytes_for
     from spikey.stream.transport import parse
 
-    kind = {} if mark is None else {"mark": mark, "least": least}
+    kind: dict[str, Any] = {"marks": marks, "least": least} if marks else {}
     wanted = bytes_for(milliseconds / 1000, megabits)
     source = Source(parse(address), only=None if only is None else peer(only), socket_bytes=wanted, **kind)
     if source.address.kind == "udp" and source.granted < wanted:
@@ -60,11 +61,22 @@ def losses(source: Source) -> dict[str, Any]:
     }
 
 
+def refused(count: int, key: bytes | None) -> str:
+    """What to add where nothing arrived but packets without a valid tag, or with a tag that nothing verifies."""
+    if not count:
+        return ""
+    if key is None:
+        return f", but {count:,} packets of an authenticated one; give its key with --key-file"
+    return f", but {count:,} packets without a valid tag of this key; give the sender's --key-file and --tag-bytes"
+
+
 def note_losses(ignored: dict[str, Any]) -> None:
     """A line for a person where packets were ignored or dropped."""
     if any(ignored[name] for name in ("foreign", "unwanted", "damaged")):
         others = ignored["foreign"] + ignored["unwanted"]
         say(f"ignored {others:,} packets of others and {ignored['damaged']:,} damaged ones")
+    if ignored["unauthenticated"]:
+        say(f"ignored {ignored['unauthenticated']:,} packets without a valid tag, or with one where there is no key")
     if ignored["dropped"]:
         say(f"{ignored['dropped']:,} packets were dropped, as the buffer of packets that wait for the decoder was full")
     if ignored["dropped_by_system"]:

@@ -11,6 +11,7 @@ import typer
 from spikey.base.errors import UsageError
 from spikey.cli import stream_receive
 from spikey.cli.common import prepare_kernels, say
+from spikey.cli.key import KeyFile, TagBytes, key_of
 from spikey.cli.live import Rows, live_view, stopping
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ def send(
     stream: Annotated[
         int | None, typer.Option(help="The stream's number; default: a random one.", min=0, max=(1 << 32) - 1)
     ] = None,
+    key_file: KeyFile = None,
+    tag_bytes: TagBytes = None,
     loss: Annotated[float, typer.Option(help="Share of packets to lose, for trying.", min=0.0, max=1.0)] = 0.0,
     seed: Annotated[int, typer.Option(help="Seed of --loss.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="A summary for programs.")] = False,
@@ -83,6 +86,7 @@ def send(
     raw = [value for value in (channels, rate, dtype) if value is not None]
     if raw and len(raw) < 3:
         raise UsageError("a raw input needs all three of --channels, --rate and --dtype")
+    key = key_of(key_file)
     prepare_kernels()
     prepare_sending()
     settings = Settings(raw=(channels, rate, dtype) if channels and rate and dtype else None)
@@ -97,6 +101,8 @@ def send(
             parity=parity,
             jobs=jobs,
             stream=stream,
+            key=key,
+            tag_bytes=tag_bytes,
         )
         sink, report, noted = open_sink(address), Sent(), False
 
@@ -127,7 +133,7 @@ def send(
             _note_larger(report, layout)
     if as_json:
         names = ["frames", "skipped", "original", "packets", "sent", "lost_on_purpose", "refused", "asked", "repairs"]
-        counts = {name: getattr(report, name) for name in [*names, "ends"]}
+        counts = {name: getattr(report, name) for name in [*names, "ends", "unauthenticated"]}
         facts = {"stream": encoder.stream, "complete": whole, "ratio": round(report.ratio, 4)} | counts
         typer.echo(json.dumps(facts | {"encode_ms": report.encode.milliseconds()}, indent=2))
     else:

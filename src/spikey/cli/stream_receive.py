@@ -12,7 +12,8 @@ import typer
 from spikey.base.errors import DataError
 from spikey.cli import options
 from spikey.cli.common import prepare_kernels, say
-from spikey.cli.listen import From, Idle, SocketMbit, SocketMs, StreamNumber, listen, losses, note_losses
+from spikey.cli.key import KeyFile, SeenFile, ShortestTag, key_of, seen_of
+from spikey.cli.listen import From, Idle, SocketMbit, SocketMs, StreamNumber, listen, losses, note_losses, refused
 from spikey.cli.live import Live, Rows, live_view, stopping
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ def receive(
     output: Annotated[Path, typer.Argument(metavar="OUT.spky")],
     only: From = None,
     stream: StreamNumber = None,
+    key_file: KeyFile = None,
+    tag_bytes: ShortestTag = None,
+    seen: SeenFile = None,
     repair: Annotated[bool, typer.Option("--repair", help="Ask for lost packets again (udp).")] = False,
     idle: Idle = 10.0,
     jobs: Annotated[int, typer.Option(help="Threads that write.", min=1)] = 1,
@@ -47,11 +51,13 @@ def receive(
     from spikey.stream.recording import facts
 
     refuse_existing(output, force)
+    key = key_of(key_file)
+    secured: dict[str, Any] = {"key": key, "tag_bytes": tag_bytes, "seen": seen_of(seen, key, "stream")}
     prepare_kernels()
     prepare_receiving()
     with listen(address, only, socket_ms, socket_mbit) as source, stopping() as stop:
         with (
-            Receiver(output, jobs=jobs, idle=idle, stream=stream, log=say, overwrite=force) as receiver,
+            Receiver(output, jobs=jobs, idle=idle, stream=stream, log=say, overwrite=force, **secured) as receiver,
             live_view() as live,
         ):
             say(f"listening to {source.address}")
@@ -61,13 +67,15 @@ def receive(
             "foreign": source.foreign + receiver.foreign,
             "damaged": receiver.damaged,
             "late": receiver.late,
+            "unauthenticated": receiver.unauthenticated
+            + sum(each.decoder.counts.unauthenticated for each in receiver.streams),
             "requests": receiver.requests,
         } | losses(source)
     ended = bool(facts_of) and all(each["ended"] for each in facts_of)
     if as_json:
         typer.echo(json.dumps({"complete": ended, "streams": facts_of, "packets": packets}, indent=2))
     if not facts_of:
-        raise DataError(f"{address}: no stream arrived")
+        raise DataError(f"{address}: no stream arrived{refused(receiver.unauthenticated, key)}")
     for each in facts_of:
         _report(each, as_json)
     if not as_json:

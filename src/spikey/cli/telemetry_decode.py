@@ -14,6 +14,7 @@ import typer
 from spikey.base.errors import UsageError
 from spikey.cli import options
 from spikey.cli.common import prepare_kernels, progress_bar, say
+from spikey.cli.key import KeyFile, key_of
 from spikey.recording.output import is_input, refuse_existing
 from spikey.recording.remote import is_address
 
@@ -35,6 +36,7 @@ def command(
     wav: Annotated[str | None, typer.Option(help="Write the signal as it can be reconstructed, to look at.")] = None,
     volts_per_code: Annotated[float | None, typer.Option(help="With which NWB is in volts; else in codes.")] = None,
     start: Annotated[datetime | None, typer.Option(help="When the recording began, for NWB.")] = None,
+    key_file: KeyFile = None,
     force: options.Force = False,
     summary: Annotated[bool, typer.Option("--summary", help="Say what the file holds; also done without OUT.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Say it for programs: one JSON object.")] = False,
@@ -54,11 +56,12 @@ def command(
         raise UsageError(f"--volts-per-code must be more than 0, not {volts_per_code:g}")
     from spikey.telemetry.check import facts, inspect
 
+    key = key_of(key_file)
     prepare_kernels()
     for target in targets.values():
         if not is_address(target):
             refuse_existing(target, force or is_input(target, (path,)))
-    telemetry, counted = inspect(path)
+    telemetry, counted = inspect(path, key)
     for form, target in targets.items():
         _writer(form, volts_per_code, start, force)(telemetry, target, path)
         say(f"{target}: written; lossy, {len(telemetry.event_frames):,} events of {telemetry.channels:,} channels")

@@ -13,6 +13,7 @@ import typer
 from spikey.base.errors import UsageError
 from spikey.cli import options
 from spikey.cli.common import prepare_kernels, progress_bar, raw_layout
+from spikey.cli.key import KeyFile, TagBytes, key_of
 
 if TYPE_CHECKING:
     from spikey.telemetry.settings import Settings
@@ -78,6 +79,8 @@ def command(
     rate: Annotated[float | None, typer.Option(help="Sampling rate of a raw input in Hz.")] = None,
     dtype: Annotated[str | None, typer.Option(help="Type of a raw input.")] = None,
     keep_partial: options.KeepPartial = False,
+    key_file: KeyFile = None,
+    tag_bytes: TagBytes = None,
     force: options.Force = False,
     as_json: Annotated[bool, typer.Option("--json", help="A summary for programs.")] = False,
 ) -> None:
@@ -103,7 +106,9 @@ def command(
         low_high=low_high,
         packet_ms=packet_ms,
         buffer_ms=buffer_ms,
+        tag_bytes=tag_bytes,
     )
+    key = key_of(key_file)
     prepare_kernels()
     start = time.perf_counter()
     with progress_bar(None, "samples") as advance:
@@ -116,6 +121,7 @@ def command(
             recordings=Recordings(raw=raw_layout(channels, rate, dtype), keep_partial=keep_partial),
             progress=lambda n: advance(n),
             overwrite=force,
+            key=key,
         )
     if as_json:
         typer.echo(json.dumps(facts(encoded), indent=2))

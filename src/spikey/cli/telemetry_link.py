@@ -13,7 +13,8 @@ import typer
 from spikey.base.errors import DataError, UsageError
 from spikey.cli import options
 from spikey.cli.common import prepare_kernels, raw_layout, say
-from spikey.cli.listen import From, Idle, SocketMbit, SocketMs, StreamNumber, listen, losses, note_losses
+from spikey.cli.key import KeyFile, SeenFile, ShortestTag, TagBytes, key_of, seen_of
+from spikey.cli.listen import From, Idle, SocketMbit, SocketMs, StreamNumber, listen, losses, note_losses, refused
 from spikey.cli.live import Live, Rows, live_view, stopping
 from spikey.cli.telemetry_encode import (
     Band,
@@ -69,6 +70,8 @@ def send(
     stream: Annotated[
         int | None, typer.Option(help="The stream's number; default: a random one.", min=0, max=(1 << 32) - 1)
     ] = None,
+    key_file: KeyFile = None,
+    tag_bytes: TagBytes = None,
     loss: Annotated[float, typer.Option(help="Share of packets to lose, for trying.", min=0.0, max=1.0)] = 0.0,
     seed: Annotated[int, typer.Option(help="Seed of --loss.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="A summary for programs.")] = False,
@@ -101,14 +104,18 @@ def send(
         low_high=low_high,
         packet_ms=packet_ms,
         buffer_ms=buffer_ms,
+        tag_bytes=tag_bytes,
     )
+    key = key_of(key_file)
     speed = float(address.kind == "udp") if speed is None else speed
     prepare_kernels()
     prepare()
     with open_recording(path, Recordings(raw=raw_layout(channels, rate, dtype))) as source, stopping() as stop:
         settings, bits = budgeted(source, str(path), settings, ratio=ratio, usual_budget=not stated)
         layout = source.layout
-        encoder = TelemetryEncoder(layout.channels, layout.rate, layout.dtype, settings=settings, stream=stream)
+        encoder = TelemetryEncoder(
+            layout.channels, layout.rate, layout.dtype, settings=settings, stream=stream, key=key
+        )
         sink, report = open_sink(address), Sent()
         try:
             with live_view() as live:
@@ -142,6 +149,9 @@ def receive(
     output: Annotated[Path, typer.Argument(metavar="OUT.spkt", help="The telemetry file.")],
     only: From = None,
     stream: StreamNumber = None,
+    key_file: KeyFile = None,
+    tag_bytes: ShortestTag = None,
+    seen: SeenFile = None,
     idle: Idle = 10.0,
     socket_ms: SocketMs = 500.0,
     socket_mbit: SocketMbit = 10.0,
@@ -154,19 +164,22 @@ def receive(
     """
     from spikey.recording.output import atomic_output, refuse_existing
     from spikey.telemetry.link import Receiver, facts
-    from spikey.telemetry.packet import MARK, SHORTEST
+    from spikey.telemetry.packet import MARKS, SHORTEST
     from spikey.telemetry.prepare import prepare
 
     refuse_existing(output, force)
+    key = key_of(key_file)
+    secured: dict[str, Any] = {"key": key, "tag_bytes": tag_bytes, "seen": seen_of(seen, key, "telemetry")}
     prepare_kernels()
     prepare()
-    with listen(address, only, socket_ms, socket_mbit, mark=MARK, least=SHORTEST) as source, stopping() as stop:
+    with listen(address, only, socket_ms, socket_mbit, marks=MARKS, least=SHORTEST) as source, stopping() as stop:
         with atomic_output(output, overwrite=force) as (file, _), live_view() as live:
-            receiver = Receiver(file, stream=stream, log=say)
+            receiver = Receiver(file, stream=stream, log=say, **secured)
             say(f"listening to {source.address}")
             record(source, receiver, idle, stop, live)
             if receiver.description is None:
-                raise DataError(f"{address}: no telemetry key arrived, so nothing could be kept")
+                more = refused(receiver.unauthenticated, key)
+                raise DataError(f"{address}: no telemetry key arrived, so nothing could be kept{more}")
         found = facts(receiver)
         found["packets"]["foreign"] += source.foreign
         found["packets"] |= losses(source)

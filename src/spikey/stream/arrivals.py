@@ -8,7 +8,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from spikey.base.errors import UsageError
 from spikey.stream import receive_buffer
-from spikey.stream.packet import MARK, OVERHEAD
+from spikey.stream.packet import MARKS, OVERHEAD
 from spikey.stream.transport import LARGEST, LENGTH, Address, Buffer, open_socket, resolved
 
 BUFFER_BYTES = 32 << 20  # of packets that were received and not yet decoded
@@ -95,7 +95,7 @@ class _Connection:
 class Source:
     """Packets that arrive, each with who sent it; a context manager.
 
-    mark, least: the upper half of every packet's first byte, and the bytes of the shortest packet. only: who may send;
+    marks, least: the upper halves of packets' first bytes, and the bytes of the shortest packet. only: who may send;
     None for everyone. socket_bytes: of the system's own buffer for datagrams.
 
     `foreign` counts what is not a packet, `unwanted` what others than `only` sent, `dropped` the packets for which the
@@ -107,13 +107,13 @@ class Source:
         self,
         address: Address,
         *,
-        mark: int = MARK,
+        marks: Collection[int] = MARKS,
         least: int = OVERHEAD,
         only: Peer | None = None,
         socket_bytes: int = receive_buffer.bytes_for(receive_buffer.SECONDS, receive_buffer.MEGABITS),
     ):
         self.address, self.wanted = address, socket_bytes
-        self._mark, self._least, self._only = mark, least, only
+        self._marks, self._least, self._only = marks, least, only
         self.foreign = self.unwanted = self.dropped = self.granted = 0
         self.buffer = Buffer(BUFFER_BYTES)
         self._ending = threading.Event()
@@ -194,7 +194,7 @@ class Source:
                 continue  # another host's refusal of a request
             if not self._admits(sender):
                 continue
-            if len(data) < self._least or data[0] & 0xF0 != self._mark:
+            if len(data) < self._least or data[0] & 0xF0 not in self._marks:
                 self.foreign += 1
             elif not self.buffer.put((data, sender), len(data), wait=False):
                 self.dropped += 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import zip_longest
 from typing import NamedTuple
 
@@ -25,13 +24,16 @@ from spikey.stream.channels import (
     two_step_decoder,
 )
 from spikey.stream.codes import values_of
+from spikey.stream.counts import Counts
 from spikey.stream.group import HALF, Group, disjoint, raw_samples, uncovered
 from spikey.stream.packet import LAST, PARITY, RAW, Description, Packet, read_packet
 from spikey.stream.parity import Repair
+from spikey.stream.verifier import Verifier, stated_number
 
 WINDOW = 32  # packets of a group that wait for an earlier one
 EARLY = 64  # packets stored that came before their group's first key packet
 MOST_CHANNELS = 1 << 16  # of a stream
+MOST_ADMITTED = 4096  # packets that are not verified again
 
 
 class Segment(NamedTuple):
@@ -51,23 +53,6 @@ class Gap(NamedTuple):
     channels: int
 
 
-@dataclass
-class Counts:
-    """What became of packets: decoded or waiting, damaged, of another stream, twice or late, lost, recovered.
-
-    refused: those that name frames beyond `Decoder.latest`.
-    """
-
-    taken: int = 0
-    damaged: int = 0
-    foreign: int = 0
-    repeated: int = 0
-    lost: int = 0
-    undecodable: int = 0
-    recovered: int = 0
-    refused: int = 0
-
-
 class _Due(NamedTuple):
     """A packet whose turn it is; `broken` if those before it are lost."""
 
@@ -79,21 +64,33 @@ class Decoder:
     """Decodes the packets of one stream, in whatever order they come.
 
     stream: its number; None takes that of the first key packet. calibration: one that is not shipped. wait: packets of
-    a group that may arrive before a missing one is given up. jobs: threads of `push_all`.
+    a group that may arrive before a missing one is given up. jobs: threads of `push_all`. key: the encoder's; with one,
+    nothing counts but packets whose tag it verifies, each once, and without one those that have no tag. tag_bytes: the
+    shortest tag that is taken; None for 8 bytes.
 
     `description` (any group's) is None until the first key packet. `latest`, where a receiver with a clock sets it, is
     the frame up to which the stream can have come: what names a later one is refused.
     """
 
     def __init__(
-        self, stream: int | None = None, *, calibration: Calibration | None = None, wait: int = WINDOW, jobs: int = 1
+        self,
+        stream: int | None = None,
+        *,
+        calibration: Calibration | None = None,
+        wait: int = WINDOW,
+        jobs: int = 1,
+        key: bytes | None = None,
+        tag_bytes: int | None = None,
     ):
         self.stream = stream
+        self._verifier = Verifier(key, tag_bytes)
+        self._admitted: set[bytes] = set()  # packets that were verified and not pushed yet
         self.description: Description | None = None
         self.counts = Counts()
         self.latest: int | None = None
         self.ending = False  # whether an end packet has come, be it its turn or not
         self._calibration, self._wait, self._jobs = calibration, wait, jobs
+        self._far = None if key is not None else max(wait, WINDOW)  # packets ahead, from where on it takes two
         self._pool = ThreadPoolExecutor(jobs) if jobs > 1 else None
         self._codes = np.zeros(0, dtype=np.int32)
         self._scratch = [scratch() for _ in range(jobs)]
@@ -118,18 +115,12 @@ class Decoder:
         """The packets that are due when one arrives."""
         try:
             packet = read_packet(data)
-            if self.stream is None and packet.description is not None:
-                self.stream = packet.stream
-            if packet.stream != self.stream:
-                self.counts.foreign += 1
+            if not self._is_admitted(packet, data):
                 return
             if self._repair is None:
-                self._repair = Repair(packet.stream)
+                self.stream, self._repair = packet.stream, Repair(packet.stream)
             if packet.flags & PARITY:
-                found = self._repair.recover(packet)
-                self.counts.recovered += len(found)
-                for each in found:
-                    yield from self._sorted(each)
+                yield from self._recover(packet)
                 return
             if self._is_too_far(packet):
                 self.counts.refused += 1
@@ -142,10 +133,67 @@ class Decoder:
         begun = packet.group in self._groups
         yield from self._queue(packet)
         if not begun and packet.group in self._groups:
-            early = [waiting for waiting in self._early if waiting.group == packet.group]
+            early = [p for p in self._early if p.group == packet.group and self._is_current(p, p.number)]
             self.counts.undecodable -= len(early)
             for waiting in early:
                 yield from self._queue(waiting)
+
+    def admit(self, data: bytes) -> bool:
+        """Whether a packet is one of the stream, authentic and new; counted if it is not. It still has to be pushed."""
+        try:
+            packet = read_packet(data)
+        except DataError:
+            self.counts.damaged += 1
+            return False
+        new = bytes(data) not in self._admitted
+        if new and not self._is_admitted(packet, data):
+            return False
+        new = new and self._is_new(packet)
+        self.counts.repeated += not new
+        if new and len(self._admitted) < MOST_ADMITTED:
+            self._admitted.add(bytes(data))
+        return new
+
+    def _is_admitted(self, packet: Packet, data: bytes) -> bool:
+        """Whether a packet is of the stream, and has the tag that it must have, or none where there is no key."""
+        if self._admitted and bytes(data) in self._admitted:
+            self._admitted.remove(bytes(data))
+            return True
+        first = self.stream is None and packet.description is not None  # of a stream that is taken from its first key
+        if not first and packet.stream != self.stream:
+            self.counts.foreign += 1
+            return False
+        admitted = self._verifier.takes(packet, data, self._whole(packet))
+        self.counts.unauthenticated += not admitted
+        return admitted
+
+    def _is_new(self, packet: Packet) -> bool:
+        if packet.flags & PARITY:
+            return self._repair is None or self._repair.is_new(packet)
+        group = self._groups.get(packet.group)
+        if group is None:
+            return packet not in self._early
+        return self._is_current(packet, self._whole(packet)) and group.is_new(packet)
+
+    def _whole(self, packet: Packet) -> int:
+        """A packet's whole number: keys contain it, others are taken to be near the next one of their group."""
+        group = None if packet.flags & PARITY or packet.description is not None else self._groups.get(packet.group)
+        return stated_number(packet) if group is None else max(group.whole(packet.number), 0)
+
+    def _is_current(self, packet: Packet, whole: int) -> bool:
+        """Whether the number of which an authentic packet's tag is fits its group, which was perhaps not known then."""
+        return self._verifier.key is None or self._groups[packet.group].whole(packet.number) == whole
+
+    def _recover(self, packet: Packet) -> Iterator[_Due]:
+        """What follows from a parity packet."""
+        assert self._repair is not None
+        if self._verifier.key is not None and not self._repair.is_new(packet):
+            self.counts.repeated += 1
+            return
+        found = self._repair.recover(packet)
+        self.counts.recovered += len(found)
+        for each in found:
+            yield from self._sorted(each)
 
     def _is_too_far(self, packet: Packet) -> bool:
         """Whether a packet claims more frames than there can have been, also of packets before it, a frame each."""
@@ -167,9 +215,9 @@ class Decoder:
                 if packet.description is None:
                     self._early.append(packet)
                 return
-            group = self._groups[packet.group] = Group(packet.description, packet.number)
+            group = self._groups[packet.group] = Group(packet.description, stated_number(packet))
             self.description = self.description or packet.description
-        if not group.put(packet):
+        if not self._is_current(packet, self._whole(packet)) or not group.put(packet, self._far):
             self.counts.repeated += 1
             return
         self.counts.taken += 1
@@ -324,7 +372,7 @@ class Decoder:
         """
         out: list[Segment | Gap] = []
         for group in self._groups.values():
-            for packet, lost in group.release(0):
+            for packet, lost in group.release_all():
                 self.counts.lost += lost
                 out += self._decode_all([[_Due(packet, lost > 0)]])
         ends = [group.frame for group in self._groups.values()]

@@ -23,10 +23,12 @@ from spikey.model.calibration import Calibration, n1
 from spikey.model.density import density_of
 from spikey.model.fixed_point import SCALE_MIN
 from spikey.model.scale import BYTE_BITS
+from spikey.stream.authentication import REQUESTS, STREAM, Authenticator, checked_size
 from spikey.stream.channels import MOST_GROUPS, ChannelStates, channel_states, reset
 from spikey.stream.codes import codes_of
-from spikey.stream.packet import KEY, LAST, MOST_CHANNELS, MOST_FRAMES, OVERHEAD, RAW, Description, write_packet
+from spikey.stream.packet import HEAD, KEY, LAST, MOST_CHANNELS, MOST_FRAMES, OVERHEAD, RAW, Description, write_packet
 from spikey.stream.parity import MOST_PARITY, SET, SHARE, parity_packets
+from spikey.stream.verifier import USUAL_TAG
 from spikey.stream.worker import Worker
 
 DATAGRAM = 1400  # bytes
@@ -65,7 +67,8 @@ class Encoder:
     calibration: of the converter, or "n1": the N1's where it suits, else none. packet_bytes: the largest packet;
     None for one packet a thread. packet_frames: frames of a packet; None for as many as are pushed at a time.
     key_interval: seconds between two key packets of a group. parity: parity packets for every 12 others or fewer of the
-    same frames. jobs: threads.
+    same frames. jobs: threads. stream: the stream's number; None for a random one. key: 16 to 32 bytes that receivers
+    have too, with which each packet gets a tag of `tag_bytes`: 4, 8 (where None is given) or 16.
 
     What is pushed comes out at once, or as soon as `packet_frames` are there: then most of the work is done before the
     last of them comes, and the groups take turns, so that push a quarter of them at a time. A packet should hold a
@@ -92,6 +95,8 @@ class Encoder:
         parity: int = 0,
         jobs: int = 1,
         stream: int | None = None,
+        key: bytes | None = None,
+        tag_bytes: int | None = None,
     ):
         possible = 1 <= channels <= MOST_CHANNELS * 16 and 0 < rate <= MOST_RATE and 0 < key_interval < 1e9
         if not possible or jobs < 1:
@@ -121,7 +126,11 @@ class Encoder:
         self._parity, self._sets = parity, 0
         self._unprotected: list[bytes] = []  # packets without parity so far
         self._protected = 0  # frames since then
-        self._limit = (packet_bytes or WHOLE) - OVERHEAD - (SHARE if parity else 0)
+        size = checked_size(key, tag_bytes, USUAL_TAG)
+        self._authenticator = None if key is None else Authenticator(key, STREAM, self.stream, size)
+        self.asking = None if key is None else Authenticator(key, STREAM, self.stream, size, REQUESTS)  # of requests
+        overhead = HEAD.size + size if size else OVERHEAD
+        self._limit = (packet_bytes or WHOLE) - overhead - (SHARE + size if parity else 0)
         groups = self._group_count(packet_bytes, jobs)
         self.first = np.linspace(0, channels, groups + 1).astype(np.int64)
         counts = np.diff(self.first)
@@ -268,7 +277,8 @@ class Encoder:
         """The parity packets of what was sent since the last ones."""
         parity: list[bytes] = []
         for at in range(0, len(self._unprotected), SET):
-            parity += parity_packets(self._unprotected[at : at + SET], self._parity, self.stream, self._sets)
+            part = self._unprotected[at : at + SET]
+            parity += parity_packets(part, self._parity, self.stream, self._sets, self._authenticator)
             self._sets += 1
         self._unprotected, self._protected = [], 0
         return parity
@@ -334,13 +344,14 @@ class Encoder:
         begin, end = int(self.first[group]), int(self.first[group + 1])
         assert self._levels is not None and not isinstance(self._calibration, str)
         identity = b"" if self._calibration is None else self._calibration.id
+        wraps = self._groups[group].number >> 32
         return Description(
-            self.channels, self.rate, str(self.dtype), begin, end - begin, self._levels, identity, frame
-        ).write()
+            self.channels, self.rate, str(self.dtype), begin, end - begin, self._levels, identity, frame, wraps
+        ).write(tagged=self._authenticator is not None)
 
     def _packet(self, group: int, flags: int, frames: int, body: bytes) -> bytes:
         number = self._groups[group].number
-        packet = write_packet(flags, self.stream, group, number, frames, body)
+        packet = write_packet(flags, self.stream, group, number, frames, body, authenticator=self._authenticator)
         self._groups[group].number = number + 1
         self._history[group, number & 0xFFFFFFFF] = packet
         while len(self._history) > HISTORY:

@@ -12,7 +12,8 @@ from functools import cache
 import numpy as np
 
 from spikey.base.errors import DataError
-from spikey.stream.packet import HEAD, MARK, PARITY, Packet, write_packet
+from spikey.stream.authentication import Authenticator
+from spikey.stream.packet import CHECK, HEAD, MARK, MARKS, NUMBERS, PARITY, Packet, tag_size, write_packet
 
 MOST_PARITY = 32  # packets of one set
 SET = 12  # packets protected at once
@@ -49,11 +50,15 @@ def _coefficient(parity: int, index: int) -> int:
 
 
 def _content(packet: bytes) -> bytes:
-    """What parity protects of a packet: all but the stream, group and number, which are named, and the sum."""
-    return packet[:1] + packet[HEAD.size - 1 : -4]
+    """What parity protects of a packet: all but the stream, group and number, which are named, and the checksum. A tag
+    is protected, as whoever recovers a packet verifies that, and has no key to make one.
+    """
+    return packet[:1] + packet[HEAD.size - 1 : len(packet) - (0 if tag_size(packet) else CHECK.size)]
 
 
-def parity_packets(packets: list[bytes], count: int, stream: int, number: int) -> list[bytes]:
+def parity_packets(
+    packets: list[bytes], count: int, stream: int, number: int, authenticator: Authenticator | None = None
+) -> list[bytes]:
     """`count` parity packets for up to SET packets; number: counts the sets of the stream."""
     contents = [_content(packet) for packet in packets]
     size = max(map(len, contents)) + 2
@@ -67,7 +72,8 @@ def parity_packets(packets: list[bytes], count: int, stream: int, number: int) -
         total = np.zeros(size, dtype=np.uint8)
         for index, row in enumerate(rows):
             total ^= _times(_coefficient(parity, index), row)
-        out.append(write_packet(PARITY, stream, parity, number, len(packets), names + total.tobytes()))
+        body = names + total.tobytes()
+        out.append(write_packet(PARITY, stream, parity, number, len(packets), body, authenticator=authenticator))
     return out
 
 
@@ -78,6 +84,12 @@ class Repair:
         self._stream = stream
         self._sets: OrderedDict[int, dict[int, Packet]] = OrderedDict()
         self._seen: OrderedDict[bytes, bytes] = OrderedDict()
+        self._newest: int | None = None
+
+    def is_new(self, packet: Packet) -> bool:
+        """Whether a parity packet did not come before, and is of no set that is long over."""
+        behind = 0 if self._newest is None else (self._newest - packet.number) & NUMBERS
+        return not SETS <= behind <= NUMBERS // 2 and packet.group not in self._sets.get(packet.number, {})
 
     def see(self, packet: bytes) -> None:
         """Note a packet that arrived."""
@@ -92,6 +104,8 @@ class Repair:
             raise DataError("a parity packet is malformed")
         members = self._sets.setdefault(packet.number, {})
         members[packet.group] = packet
+        if self._newest is None or (packet.number - self._newest) & NUMBERS <= NUMBERS // 2:
+            self._newest = packet.number
         while len(self._sets) > SETS:
             self._sets.popitem(last=False)
         names = [packet.body[i * NAME : (i + 1) * NAME] for i in range(packet.frames)]
@@ -116,11 +130,17 @@ class Repair:
         for index, row in zip(lost, _solve(matrix, sums), strict=True):
             length = int(row[0]) << 8 | int(row[1])
             content = row[2 : 2 + length].tobytes()
-            if not 2 <= length <= size - 2 or content[0] & (0xF0 | PARITY) != MARK:
+            if not 2 <= length <= size - 2 or content[0] & 0xF0 not in MARKS or content[0] & PARITY:
                 raise DataError("a parity packet recovers nonsense")
             group, number = names[index][0], int.from_bytes(names[index][1:], "little")
-            found.append(write_packet(content[0] & 15, self._stream, group, number, content[1], content[2:]))
+            found.append(self._packet(content, group, number))
         return found
+
+    def _packet(self, content: bytes, group: int, number: int) -> bytes:
+        """A packet of what parity protects of it."""
+        if content[0] & 0xF0 == MARK:
+            return write_packet(content[0] & 15, self._stream, group, number, content[1], content[2:])
+        return HEAD.pack(content[0], self._stream, group, number, content[1]) + content[2:]
 
 
 def _solve(matrix: list[list[int]], sums: list[np.ndarray]) -> list[np.ndarray]:

@@ -1,7 +1,8 @@
 """Takes the packets of one or several streams apart and records each; asks again for what is missing where it may.
 
 Whoever reaches the port can send anything. What that costs is bounded: a stream is recorded only once a second packet
-of it has come from the same sender, so many at a time, and a silent one gives its place to another.
+of it has come from the same sender, so many at a time, and a silent one gives its place to another. With a key, nothing
+counts but packets that it authenticates, whoever sent them.
 """
 
 from __future__ import annotations
@@ -14,10 +15,14 @@ from typing import Any, Self
 
 from spikey.base.errors import DataError, SpikeyError
 from spikey.stream.arrivals import CLOSED, name_of
+from spikey.stream.authentic_requests import Asker
+from spikey.stream.authentication import REQUESTS, STREAM, Authenticator
 from spikey.stream.decoder import Decoder
-from spikey.stream.packet import PARITY, Packet, read_packet
+from spikey.stream.packet import PARITY, Packet, read_packet, tag_size
 from spikey.stream.recorder import Recorder
 from spikey.stream.recording import ENDED, Recording, is_whole, progress_of
+from spikey.stream.seen import Seen
+from spikey.stream.verifier import Verifier, stated_number
 
 MOST_STREAMS = 8  # recorded at a time
 MOST_FILES = 100  # of one receiver
@@ -32,11 +37,12 @@ class Receiver:
     """Records streams: the first as `out`, others beside it, as out-2 and so on; each ends with its own end packet.
 
     jobs: threads. idle: seconds of silence after which a stream is over without one. stream: the only one to record;
-    None for all. log: takes a line for a person.
+    None for all. log: takes a line for a person. key, tag_bytes: as of `Decoder`. seen: streams that are over for ever.
 
     `foreign` counts packets of streams that are not recorded, `damaged` those that belong to none, `late` those of
-    streams that are over. A context manager: files are complete when their stream is over, or when it is left without
-    an error.
+    streams that are over, `unauthenticated` those of no stream that is recorded which have no tag of the key, or have a
+    tag where there is no key. A context manager: files are complete when their stream is over, or when it is left
+    without an error.
     """
 
     def __init__(
@@ -48,14 +54,22 @@ class Receiver:
         stream: int | None = None,
         log: Callable[[str], None] = lambda line: None,
         overwrite: bool = False,
+        key: bytes | None = None,
+        tag_bytes: int | None = None,
+        seen: Seen | None = None,
     ):
         self.out, self.damaged, self.late, self.requests = out, 0, 0, 0
+        self.unauthenticated = 0
+        self._verifier = Verifier(key, tag_bytes)
+        self._decoding: dict[str, Any] = {"key": key, "tag_bytes": tag_bytes}
+        self._seen = Seen(None, "stream") if seen is None else seen
         self.streams: list[Recording] = []
         self._jobs, self._idle, self._only, self._log, self._overwrite = jobs, idle, stream, log, overwrite
         self._open: dict[int, Recording] = {}
         self._foreign = self._lines = 0
         self._candidates: OrderedDict[tuple[int, Any], bytes] = OrderedDict()
         self._refused: OrderedDict[int, None] = OrderedDict()  # streams that cannot be recorded
+        self._strangers: OrderedDict[tuple[int, int], None] = OrderedDict()  # streams and sizes of tags that were noted
         self._asked = 0.0
         self._now, self._looked = 0.0, time.monotonic()
 
@@ -89,8 +103,13 @@ class Receiver:
         stream = self._open.get(number)
         if stream is None:
             return self._meet(packet, sender)
-        if sender != stream.sender:
-            if self._now - stream.heard < SILENT or not is_whole(packet):
+        if self._verifier.key is not None or tag_size(packet):
+            if not stream.decoder.admit(packet):
+                return []
+            stream.sender = sender  # it has the key, wherever it is
+        elif sender != stream.sender:
+            back = sender == stream.home  # whoever took its place while it was silent has to give it back
+            if not (back or self._now - stream.heard >= SILENT) or not is_whole(packet):
                 self._foreign += 1
                 self._note(f"packets of stream {number} from {name_of(sender)}, which is not its sender")
                 return []
@@ -105,8 +124,16 @@ class Receiver:
             self.damaged += 1
             return []
         number = opened.stream
-        if any(stream.number == number and stream.end == ENDED for stream in self.streams):
+        if not self._verifier.takes(opened, packet, stated_number(opened)):
+            self._strange(opened, packet, sender)
+            return []
+        known = self._verifier.key is not None  # then a stream that is over is a replay
+        if any(stream.number == number and (known or stream.end == ENDED) for stream in self.streams):
             self.late += 1  # an end packet is sent several times
+            return []
+        if number in self._seen:
+            self.late += 1
+            self._refuse(number, f"stream {number} from {name_of(sender)}, which was received before")
             return []
         if number in self._refused:
             self._foreign += 1
@@ -119,7 +146,7 @@ class Receiver:
         if first is None and (opened.description is None or opened.flags & PARITY):
             self._foreign += 1
             return []
-        if first is None and sender is not None:  # a pipe has one sender
+        if first is None and sender is not None and self._verifier.key is None:  # a pipe has one sender
             self._candidates[number, sender] = packet
             if len(self._candidates) > MOST_CANDIDATES:
                 self._candidates.popitem(last=False)
@@ -127,15 +154,15 @@ class Receiver:
             return []
         if first == packet:
             return []
-        begun = self._begin(opened if first is None else read_packet(first), sender)
+        begun = self._begin(opened if first is None else read_packet(first), tag_size(packet), sender)
         self._candidates.pop((number, sender), None)
         packets = [packet] if first is None else [first, packet]
         if not begun:
             self._foreign += len(packets)
         return packets if begun else []
 
-    def _begin(self, key: Packet, sender: Any) -> bool:
-        """Begin to record a stream, if there is a place."""
+    def _begin(self, key: Packet, size: int, sender: Any) -> bool:
+        """Begin to record a stream whose tags have so many bytes, if there is a place."""
         assert key.description is not None
         if len(self._open) == MOST_STREAMS:
             quietest = min(self._open.values(), key=lambda stream: stream.heard)
@@ -148,16 +175,28 @@ class Receiver:
             overwrite = self._overwrite and not self.streams
             recorder = Recorder(self._path(), key.description, jobs=self._jobs, overwrite=overwrite)
             recorder.open()
+            if self._verifier.key is not None:
+                self._note_seen(recorder, key.stream)
         except SpikeyError as error:
             if not self.streams and not isinstance(error, DataError):
                 raise  # the output cannot be written
             self._refuse(key.stream, f"stream {key.stream} from {name_of(sender)}: {error}")
             return False
-        decoder = Decoder(key.stream)
-        stream = Recording(key.stream, decoder, recorder, progress_of(key.description), sender, heard=self._now)
+        decoder, own = Decoder(key.stream, **self._decoding), self._verifier.key
+        requests = None if own is None else Authenticator(own, STREAM, key.stream, size, REQUESTS)
+        asker = None if requests is None else Asker(key.stream, requests)
+        stream = Recording(key.stream, decoder, recorder, progress_of(key.description), sender, asker, self._now)
         self.streams.append(stream)
         self._open[stream.number] = stream
         return True
+
+    def _note_seen(self, recorder: Recorder, number: int) -> None:
+        """Note that a stream is received, or leave no file of it."""
+        try:
+            self._seen.add(number)
+        except SpikeyError:
+            recorder.abort()
+            raise
 
     def _path(self) -> Path:
         """The first is `out` itself; the others must not replace anything."""
@@ -168,8 +207,26 @@ class Receiver:
         paths = (self.out.with_name(f"{self.out.stem}-{number}{self.out.suffix}") for number in numbers)
         return next(path for path in paths if path not in used and not path.exists())
 
+    def _strange(self, packet: Packet, data: bytes, sender: Any) -> None:
+        """Count a packet that has no tag of the key, or a tag where there is no key."""
+        self.unauthenticated += 1
+        if (packet.stream, tag_size(data)) in self._strangers:
+            return
+        self._strangers[packet.stream, tag_size(data)] = None
+        while len(self._strangers) > MOST_CANDIDATES:
+            self._strangers.popitem(last=False)
+        where = f"stream {packet.stream} from {name_of(sender)}"
+        if self._verifier.key is None:
+            self._note(f"{where}, which is authenticated: give its key with --key-file")
+        elif not tag_size(data):
+            self._note(f"{where}, whose packets have no tags")
+        elif packet.description is not None:
+            self._note(f"{where}, whose tags are too short, or not of this key")
+
     def _refuse(self, number: int, why: str) -> None:
         """Note a stream that cannot be recorded, so that its further packets cost nothing."""
+        if number in self._refused:
+            return
         self._refused[number] = None
         while len(self._refused) > MOST_CANDIDATES:
             self._refused.popitem(last=False)

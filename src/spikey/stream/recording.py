@@ -10,6 +10,7 @@ from typing import Any
 
 from spikey.base.errors import DataError
 from spikey.stream.arrivals import name_of
+from spikey.stream.authentic_requests import Asker
 from spikey.stream.decoder import Decoder, Segment
 from spikey.stream.latency import Latency
 from spikey.stream.packet import MOST_FRAMES, Description, read_packet
@@ -42,19 +43,25 @@ def progress_of(description: Description) -> Progress:
 
 @dataclass
 class Recording:
-    """A stream's decoder and file. heard: when its last packet came. end: why the recording is over, or empty."""
+    """A stream's decoder and file. heard: when its last packet came. end: why the recording is over, or empty. home:
+    the sender that it began with. asker: writes requests with tags, where the stream's packets have them.
+    """
 
     number: int
     decoder: Decoder
     recorder: Recorder
     progress: Progress
     sender: Any = None
+    asker: Asker | None = None
     heard: float = 0.0
     end: str = ""
     packets: int = 0
     bytes: int = 0
     decode: Latency = field(default_factory=Latency)
     asked: dict[tuple[int, int], tuple[int, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.home = self.sender
 
     def take(self, packets: Sequence[builtins.bytes], now: float) -> None:
         """Packets of this stream, by their contents."""
@@ -106,7 +113,9 @@ class Recording:
                 names.append(name)
         while len(self.asked) > MOST_REMEMBERED:
             self.asked.pop(next(iter(self.asked)))
-        return write_request(self.number, names) if names else None
+        if not names:
+            return None
+        return write_request(self.number, names) if self.asker is None else self.asker.write(names)
 
 
 def facts(stream: Recording) -> dict[str, Any]:

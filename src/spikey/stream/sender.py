@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from spikey.base.errors import DataError
 from spikey.recording.source import Source
+from spikey.stream.authentic_requests import read_authentic_request
 from spikey.stream.encoder import Encoder
 from spikey.stream.latency import Latency
 from spikey.stream.transport import Buffer, DatagramSink, Sink, read_request
@@ -29,7 +30,8 @@ PART = 0.1  # seconds that a pause goes on before it looks whether it is to end
 @dataclass
 class Sent:
     """What was done so far. lost_on_purpose, refused and repairs count packets; original and sent, bytes. ends: how
-    many times the packets that end the stream were sent.
+    many times the packets that end the stream were sent. unauthenticated: requests without a valid tag of a stream with
+    tags, or that came before.
     """
 
     frames: int = 0
@@ -42,6 +44,7 @@ class Sent:
     asked: int = 0
     repairs: int = 0
     ends: int = 0
+    unauthenticated: int = 0
     encode: Latency = field(default_factory=Latency)
 
     @property
@@ -57,6 +60,7 @@ class Link:
         self.report = report
         self._sink, self._loss, self._repair = sink, loss, repair
         self._random = random.Random(seed)
+        self._answered = -1  # the number of the last request with a tag
         self._credit, self._credited = float(REPAIRS_AT_ONCE), time.monotonic()
 
     def send(self, packets: list[bytes]) -> None:
@@ -93,12 +97,7 @@ class Link:
         self._credited = now
         requests = self._sink.requests()
         for request in requests:
-            try:
-                stream, names = read_request(request)
-            except DataError:
-                continue
-            if stream != encoder.stream:
-                continue
+            names = self._asked(request, encoder)
             self.report.asked += len(names)
             found = [encoder.again(*name) for name in names[: int(self._credit)]]
             packets = [packet for packet in found if packet is not None]
@@ -106,6 +105,21 @@ class Link:
             self.report.repairs += len(packets)
             self.send(packets)
         return bool(requests)
+
+    def _asked(self, request: bytes, encoder: Encoder) -> list[tuple[int, int]]:
+        """What a request asks for; nothing where it is none, or must have a valid tag and has not, or came before."""
+        try:
+            if encoder.asking is None:
+                stream, names = read_request(request)
+                return names if stream == encoder.stream else []
+            number, names = read_authentic_request(request, encoder.stream, encoder.asking)
+            if number <= self._answered:
+                raise DataError("a request came before")
+        except DataError:
+            self.report.unauthenticated += encoder.asking is not None
+            return []
+        self._answered = number
+        return names
 
 
 def send(

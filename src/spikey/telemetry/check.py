@@ -56,9 +56,9 @@ def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'s' * (count != 1)} {_are(count)}"
 
 
-def census(data: bytes, what: str) -> tuple[Census, list[bytes]]:
+def census(data: bytes, what: str, key: bytes | None = None) -> tuple[Census, list[bytes]]:
     """Check every packet of a file's bytes; also the whole packets. DataError where it is not a telemetry file."""
-    packets = list(packets_in(data, what))
+    packets = list(packets_in(data, what, key))
     expected = missing = 0
     ended = False
     for packet in packets:
@@ -78,11 +78,11 @@ def check(path: str | os.PathLike[str]) -> Census:
     return census(*read_file(path))[0]
 
 
-def inspect(path: str | os.PathLike[str]) -> tuple[Telemetry, Census]:
+def inspect(path: str | os.PathLike[str], key: bytes | None = None) -> tuple[Telemetry, Census]:
     """Decode a telemetry file, and check whether it is whole; DataError where it is none, or contains no key."""
     data, name = read_file(path)
-    counted, packets = census(data, name)
-    return collect(packets, name), counted
+    counted, packets = census(data, name, key)
+    return collect(packets, name, key), counted
 
 
 def facts(name: str, telemetry: Telemetry, counted: Census) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from spikey.telemetry.reorder import ReorderBuffer
 from spikey.telemetry.schedule import PART, Schedule, channels_of
 from spikey.telemetry.settings import BLOCK
 from spikey.telemetry.syntax import CODED, FIELDS, quality_of, rough_quality_of
+from spikey.telemetry.verifier import Verifier
 
 POWER_FRACTION = 12  # bits of squares below one code
 
@@ -67,7 +68,8 @@ class Missing:
 @dataclass
 class Counts:
     """Packets that came, that could be read, were lost, came too late or twice, were damaged or of another stream, came
-    before the first key, and those that could not be read for want of a profile.
+    before the first key, and those that could not be read for want of a profile. unauthenticated: those without the tag
+    of the decoder's key, or with a tag where it has no key.
     """
 
     packets: int = 0
@@ -77,13 +79,15 @@ class Counts:
     damaged: int = 0
     early: int = 0
     unreadable: int = 0
+    unauthenticated: int = 0
 
 
 class TelemetryDecoder:
     """Decodes telemetry packets, in order or nearly so; nothing that arrives raises an error.
 
     `description` is the stream's, once a key has come; `counts` counts what became of packets; `ended` is the number of
-    frames, once the last packet has been read.
+    frames, once the last packet has been read. key: the encoder's; with one, only packets whose tag it verifies are
+    taken. tag_bytes: the shortest tag that is; None for 4 bytes.
 
     >>> import numpy, spikey
     >>> encoder, decoder = spikey.TelemetryEncoder(2, 20000), spikey.TelemetryDecoder()
@@ -92,12 +96,13 @@ class TelemetryDecoder:
     300
     """
 
-    def __init__(self) -> None:
+    def __init__(self, key: bytes | None = None, *, tag_bytes: int | None = None) -> None:
+        self._verifier = Verifier(key, tag_bytes)
         self.description: Description | None = None
         self.counts = Counts()
         self.ended: int | None = None
         self._reorder: ReorderBuffer[Packet] = ReorderBuffer(HOLD)
-        self._early: deque[Packet] = deque(maxlen=HOLD)
+        self._early: deque[tuple[Packet, bytes]] = deque(maxlen=HOLD)  # not verified
 
     def push(self, data: bytes | memoryview) -> list[PacketContents | Missing]:
         """The contents that can be decoded with a packet, and what is missing before them."""
@@ -110,11 +115,17 @@ class TelemetryDecoder:
         if self.description is None:
             if packet.description is None:
                 self.counts.early += 1
-                self._early.append(packet)
+                self._early.append((packet, bytes(data)))
+                return []
+            if not self._verifier.takes(packet, data, packet.description.packet):
+                self.counts.unauthenticated += 1
                 return []
             return self._begin(packet, packet.description)
         if packet.description is not None and packet.description.stream != self.description.stream:
             self.counts.damaged += 1
+            return []
+        if not self._verifier.takes(packet, data, self._reorder.number(packet)):
+            self.counts.unauthenticated += 1
             return []
         if self.ended is not None:
             self.counts.late += 1
@@ -142,9 +153,10 @@ class TelemetryDecoder:
         self._blind = 0
         items: list[PacketContents | Missing] = [self._miss(0, description.packet)] if description.packet else []
         self._reorder.put(description.packet, key)
-        for packet in self._early:
+        for packet, data in self._early:
             number = self._reorder.number(packet)
-            if number > description.packet and self._reorder.put(number, packet):
+            authentic = self._verifier.takes(packet, data, number)
+            if authentic and number > description.packet and self._reorder.put(number, packet):
                 self.counts.early -= 1
         self._early.clear()
         return items + self._release()

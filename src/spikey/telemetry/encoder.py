@@ -13,6 +13,7 @@ from spikey.levels.affine import Affine, all_values
 from spikey.levels.contract import Levels
 from spikey.levels.n1 import n1_codes
 from spikey.levels.registry import levels_at_once
+from spikey.stream.authentication import TELEMETRY, Authenticator
 from spikey.stream.encoder import DTYPES, MOST_RATE, MOST_STREAMS
 from spikey.telemetry import syntax
 from spikey.telemetry.allocation import OMITTED_BITS, Allocator
@@ -26,6 +27,7 @@ from spikey.telemetry.schedule import PART, Schedule, channels_of
 from spikey.telemetry.settings import Settings
 from spikey.telemetry.symbols import spent
 from spikey.telemetry.syntax import FIELDS, STEPS
+from spikey.telemetry.verifier import tagged
 
 SLACK = 24  # bits that ending a payload may take beyond the meter's count
 LENGTH_BITS = 20
@@ -42,8 +44,9 @@ class TelemetryEncoder:
     """Encodes frames of many channels into packets of what matters, lossy, within a budget of bits.
 
     channels, rate (Hz), dtype: of the samples. settings: what to encode, and the budget. stream: a number of its own
-    for the stream; None for a random one. `frames`, `events`, `dropped` (events, waveforms, values of power, blocks
-    of the LFP band) and `spent` (bits by purpose) count what became of what was pushed.
+    for the stream; None for a random one. key: 16 to 32 bytes that receivers have too, with which each packet gets a
+    tag of `settings.tag_bytes`. `frames`, `events`, `dropped` (events, waveforms, values of power, blocks of the LFP
+    band) and `spent` (bits by purpose) count what became of what was pushed.
 
     >>> import numpy, spikey
     >>> encoder = spikey.TelemetryEncoder(16, 20000, settings=spikey.TelemetrySettings(budget=16e3))
@@ -60,6 +63,7 @@ class TelemetryEncoder:
         *,
         settings: Settings | None = None,
         stream: int | None = None,
+        key: bytes | None = None,
     ):
         if dtype not in DTYPES:
             raise UsageError(f"telemetry takes samples of {', '.join(DTYPES)}, not {dtype}")
@@ -70,10 +74,12 @@ class TelemetryEncoder:
         self.dtype = np.dtype(dtype)
         self.stream = secrets.randbits(32) if stream is None else stream
         self._levels: Levels = all_values(self.dtype)
+        wanted = tagged(settings or Settings(), key)
         self._described = described(
-            Description(self.stream, channels, rate, dtype, self._levels, settings or Settings(), 0, (0, 0, 0, 0))
+            Description(self.stream, channels, rate, dtype, self._levels, wanted, 0, (0, 0, 0, 0))
         )
         self.settings = self._described.settings
+        self._authenticator = None if key is None else Authenticator(key, TELEMETRY, self.stream, wanted.tag_bytes)
         self.shape = shape = self._described.shape
         self.channels, self.rate = channels, self.shape.rate
         self.packets = self.events = 0
@@ -140,7 +146,7 @@ class TelemetryEncoder:
         self._place_events(payload)
         self._place_power(payload)
         waves, low = self._place_waves(payload), self._place_low(payload)
-        head = 8 * (head_bytes(1 << 7) + len(description) + (1 if description else 0)) + SLACK
+        head = 8 * (head_bytes(1 << 7, self.settings.tag_bytes) + len(description) + (1 if description else 0)) + SLACK
         head += LENGTH_BITS if flags & LAST else 0
         code_key_parts(allocator.meter, self._tables, self.shape, flags, payload)
         bits = {"header": head, "keys": int(spent(allocator.meter))}
@@ -170,7 +176,7 @@ class TelemetryEncoder:
         code_crossings(coder, self._tables, self.shape, payload, self._profile)
         code_detail(coder, self._tables, self.shape, payload, self._profile)
         coded = finish_lane(coder, 0)
-        packet = write_packet(flags, number, coded, description)
+        packet = write_packet(flags, number, coded, description, self._authenticator)
         self._rate_control.spend(8 * len(packet))
         self._account(payload, bits, 8 * (len(packet) - len(coded)), 8 * len(coded))
         pending.begin_packet()

@@ -13,12 +13,14 @@ from spikey.base.errors import DataError
 from spikey.recording.source import Source
 from spikey.stream.arrivals import CLOSED, name_of
 from spikey.stream.progress import Progress
+from spikey.stream.seen import Seen
 from spikey.stream.sender import PART, READ_BYTES, Link, Sent
 from spikey.telemetry.decoder import Missing, PacketContents, TelemetryDecoder
 from spikey.telemetry.encoder import TelemetryEncoder
-from spikey.telemetry.packet import LAST, MAGIC, NUMBERS, Description, Packet, read_packet
+from spikey.telemetry.packet import LAST, MAGIC, NUMBERS, Description, Packet, read_packet, tag_size
 from spikey.telemetry.record import LEFT_OUT
 from spikey.telemetry.reorder import ReorderBuffer
+from spikey.telemetry.verifier import Verifier
 
 HOLD = 64  # packets that wait for a missing one
 QUIET = 0.3  # seconds without packets after which a stream whose end packet came is over, whatever is missing
@@ -27,6 +29,7 @@ NOBODY = object()
 MOST_CANDIDATES = 64  # senders of which one key has come
 MOST_LINES = 20  # about strangers
 ENDED = "end packet"
+COUNTED = ("written", "late", "damaged", "early", "foreign", "refused", "unauthenticated")  # of a receiver
 
 
 def send(
@@ -71,15 +74,33 @@ def send(
 class Receiver:
     """Writes the packets of one stream to a file, in order, and counts their contents.
 
-    It waits for a key and a second packet of the same sender, so that one stray key does not block the stream. Then
-    it takes packets from whoever sent that, and counts all others as `foreign`, `damaged` ones apart; `late` ones came
-    twice or when their turn was over, `refused` keys are farther on than the clock allows. `early` ones came before the
-    key. stream: the only one to take; None for the first. log: takes a line for a person.
+    It waits for a key and a second packet of the same sender, so that one stray key does not block the stream. Then it
+    takes packets from that sender, and from whoever sent the stream's latest key, and counts all others as `foreign`,
+    `damaged` ones apart; `late` ones came twice or when their turn was over, `refused` keys are farther on than the
+    clock allows. `early` ones came before the key. stream: the only one to take; None for the first. log: takes a line
+    for a person.
+
+    key: the sender's: whatever has a valid tag is then of the stream, whoever sent it, and nothing else is:
+    `unauthenticated` counts that, and packets with a tag where there is no key. tag_bytes: as of `TelemetryDecoder`.
+    seen: streams that are over for ever.
     """
 
-    def __init__(self, file: BinaryIO, *, stream: int | None = None, log: Callable[[str], None] = lambda line: None):
+    def __init__(
+        self,
+        file: BinaryIO,
+        *,
+        stream: int | None = None,
+        log: Callable[[str], None] = lambda line: None,
+        key: bytes | None = None,
+        tag_bytes: int | None = None,
+        seen: Seen | None = None,
+    ):
+        self.unauthenticated = 0
+        self._verifier = Verifier(key, tag_bytes)
+        self._seen = Seen(None, "telemetry") if seen is None else seen
+        self._strangers: set[int] = set()  # sizes of tags of packets that were noted
         self.foreign = self.damaged = self.late = self.early = self.refused = self.written = 0
-        self.decoder = TelemetryDecoder()
+        self.decoder = TelemetryDecoder(key, tag_bytes=tag_bytes)
         self.bytes = file.write(MAGIC)
         self.events = self.waves = self.last_frame = self.latest = 0  # latest: frames
         self.left_out = dict.fromkeys(LEFT_OUT, 0)
@@ -92,6 +113,7 @@ class Receiver:
         self._waiting: deque[tuple[Packet, bytes, Any]] = deque(maxlen=HOLD)  # for the first key
         self._keys: OrderedDict[Any, tuple[Packet, bytes]] = OrderedDict()  # by sender, while none is the stream's
         self._sender: Any = NOBODY  # who may send packets other than keys, which do not name their stream
+        self._home: Any = NOBODY  # and with whom the stream began, so that nobody else's key silences it
         self._ending = False
         self._heard = 0.0
         self._progress = Progress(0, 0.0, 0)  # in packets
@@ -130,20 +152,23 @@ class Receiver:
     def _belongs(self, packet: Packet, data: bytes, sender: Any) -> bool:
         """Whether a packet is of this stream: a key names it, others are judged by their sender."""
         now, key, described = time.monotonic(), packet.description, self.description
+        if self._verifier.key is not None or tag_size(data):
+            return self._is_authentic(packet, data, sender)
         if described is None:
             self._meet(packet, data, sender)
             return False
         silence = (now - self._heard) * described.rate / described.shape.frames  # packets
         if silence > SURE:
-            self._sender = NOBODY
+            self._sender = self._home = NOBODY
         if key is not None and key.stream == described.stream and key.packet > self._progress.latest():
             self.refused += 1
             return False
         if key is not None and key.stream == described.stream:
             self._sender = sender
-        elif key is not None and sender == self._sender:
-            self._sender = NOBODY  # another stream begins there
-        mine = sender == self._sender and (key is None or key.stream == described.stream)
+            self._home = sender if self._home is NOBODY else self._home
+        elif key is not None:  # another stream begins there
+            self._sender, self._home = (NOBODY if sender == each else each for each in (self._sender, self._home))
+        mine = sender in (self._sender, self._home) and (key is None or key.stream == described.stream)
         if mine:
             self._heard = now
         else:
@@ -151,6 +176,47 @@ class Receiver:
             if key is not None:
                 self._note(f"stream {key.stream} from {name_of(sender)}, as another is received")
         return mine
+
+    def _is_authentic(self, packet: Packet, data: bytes, sender: Any) -> bool:
+        """Whether a packet is of this stream by its tag; the first key that is begins one."""
+        key, described = packet.description, self.description
+        if described is None and key is None and self._verifier.key is not None and tag_size(data):
+            self.early += 1
+            self._waiting.append((packet, data, sender))
+            return False
+        number = self._reorder.number(packet)
+        if not self._verifier.takes(packet, data, number):
+            self._strange(packet, data, sender)
+            return False
+        if described is not None:
+            if number >= self._reorder.next:  # a replay is no sign of the sender
+                self._sender, self._heard = sender, time.monotonic()
+            return True
+        assert key is not None
+        again = key.stream in self._seen
+        if again or self._only not in (None, key.stream):
+            self.foreign += 1
+            why = "which was received before" if again else "which is not the one asked for"
+            self._note(f"stream {key.stream} from {name_of(sender)}, {why}")
+            self._verifier.begin_anew()
+            return False
+        self._seen.add(key.stream)
+        self._begin(packet, data, sender)
+        return False
+
+    def _strange(self, packet: Packet, data: bytes, sender: Any) -> None:
+        """Count a packet without a valid tag of the key, or with a tag where there is no key."""
+        self.unauthenticated += 1
+        if tag_size(data) in self._strangers or packet.description is None:
+            return
+        self._strangers.add(tag_size(data))
+        where = f"stream {packet.description.stream} from {name_of(sender)}"
+        if self._verifier.key is None:
+            self._note(f"{where}, which is authenticated: give its key with --key-file")
+        elif not tag_size(data):
+            self._note(f"{where}, whose packets have no tags")
+        else:
+            self._note(f"{where}, whose tags are too short, or not of this key")
 
     def _meet(self, packet: Packet, data: bytes, sender: Any) -> None:
         """A packet while no stream is received: the first key of one, or what shows that a key was no stray one."""
@@ -185,12 +251,15 @@ class Receiver:
         """Begin at a key, with the packets after it that it has been overtaken by."""
         assert key.description is not None
         self._reorder = ReorderBuffer(HOLD, key.description.packet)
-        self._sender, self._heard = sender, time.monotonic()
+        self._sender = self._home = sender
+        self._heard = time.monotonic()
         shape = key.description.shape
         self._progress = Progress(key.description.packet, shape.rate / shape.frames, HOLD)
         self._put(key, data)
         for packet, early, who in self._waiting:
-            if who == sender and self._reorder.number(packet) > key.description.packet:
+            number = self._reorder.number(packet)
+            mine = who == sender if self._verifier.key is None else self._verifier.takes(packet, early, number)
+            if mine and number > key.description.packet:
                 self.early -= 1
                 self._put(packet, early)
         self._waiting.clear()
@@ -271,6 +340,5 @@ def facts(receiver: Receiver) -> dict[str, Any]:
         "left_out": dict(receiver.left_out),
         "missing_frames": missing,
         "missing": receiver.missing,
-        "packets": asdict(counts)
-        | {name: getattr(receiver, name) for name in ("written", "late", "damaged", "early", "foreign", "refused")},
+        "packets": asdict(counts) | {name: getattr(receiver, name) for name in COUNTED},
     }

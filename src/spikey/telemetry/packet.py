@@ -1,11 +1,11 @@
 """The bytes of a telemetry packet: at most 8 beyond its payload; key packets also describe the stream.
 
-u8   0x90 + flags: 1 key, 2 last, 4 events of it were dropped
+u8   0x90 + flags: 1 key, 2 last, 4 events of it were dropped; 0x98, 0xA0 or 0xA8 + flags: it ends with a tag
 u16  number, modulo 2^16
      length of the rest without the check, varint
      in a key packet, the description, after its length, varint
      payload
-u24  CRC-32 of all before it, without its highest byte
+u24  CRC-32 of all before it, without its highest byte; or a tag of 4, 8 or 16 bytes
 """
 
 from __future__ import annotations
@@ -22,16 +22,28 @@ from spikey.levels.contract import Levels
 from spikey.levels.n1 import N1Levels
 from spikey.levels.registry import read_integer_levels
 from spikey.recording.layout import DTYPES
+from spikey.stream.authentication import Authenticator
 from spikey.stream.packet import STREAMED
-from spikey.telemetry.settings import KEY_S, PACKET_MS, POLARITIES, Settings, Shape, shape_of, slot_frames
+from spikey.telemetry.settings import (
+    CHECK_BYTES,
+    KEY_S,
+    PACKET_MS,
+    POLARITIES,
+    Settings,
+    Shape,
+    shape_of,
+    slot_frames,
+)
 
 MAGIC = b"SPKT"  # of a file
 MARK = 0x90
+TAGGED = {0x98: 4, 0xA0: 8, 0xA8: 16}  # marks of packets that end with a tag of so many bytes
+TAG_MARKS = {0: MARK} | {size: mark for mark, size in TAGGED.items()}
+MARKS = (0x90, 0xA0)  # upper halves of the first byte
 KEY, LAST, DROPPED = 1, 2, 4
 NUMBERS = 1 << 16
 VERSION = 1
 MOST_BYTES = 1 << 20  # of a packet
-CHECK_BYTES = 3
 SHORTEST = 4 + CHECK_BYTES  # bytes of a packet
 MOST_NOISE = 160
 LATEST = 1 << 50  # frame at which a packet may begin
@@ -114,46 +126,57 @@ class Packet(NamedTuple):
 
 def described(wanted: Description) -> Description:
     """A description as a receiver will read it, so that both ends reckon with the same numbers."""
-    return _read_description(Cursor(wanted.write(), "a telemetry key"))
+    return _read_description(Cursor(wanted.write(), "a telemetry key"), wanted.settings.tag_bytes)
 
 
-def head_bytes(payload: int) -> int:
+def head_bytes(payload: int, tag_bytes: int = 0) -> int:
     """Bytes of a packet beyond a payload of so many bytes, description included in that."""
-    return 3 + len(varint(payload)) + CHECK_BYTES
+    return 3 + len(varint(payload)) + (tag_bytes or CHECK_BYTES)
 
 
-def write_packet(flags: int, number: int, payload: bytes, description: bytes = b"") -> bytes:
-    """The bytes of a packet."""
+def write_packet(
+    flags: int, number: int, payload: bytes, description: bytes = b"", authenticator: Authenticator | None = None
+) -> bytes:
+    """The bytes of a packet; number: whole. authenticator: makes its tag."""
     rest = (varint(len(description)) + description if flags & KEY else b"") + payload
-    data = struct.pack("<BH", MARK | flags, number % NUMBERS) + varint(len(rest)) + rest
+    mark = TAG_MARKS[0 if authenticator is None else authenticator.size]
+    data = struct.pack("<BH", mark | flags, number % NUMBERS) + varint(len(rest)) + rest
+    if authenticator is not None:
+        return data + authenticator.tag(number, data)
     return data + zlib.crc32(data).to_bytes(4, "little")[:CHECK_BYTES]
+
+
+def tag_size(packet: bytes | memoryview) -> int:
+    """Bytes of the tag that a packet ends with, by its first byte; 0 where it has none."""
+    return TAGGED.get(packet[0] & 0xF8, 0) if len(packet) else 0
 
 
 def packet_length(data: bytes | memoryview) -> int:
     """Bytes of the packet that begins here, from its first 6 bytes; DataError where none begins."""
     cursor = Cursor(data[:6], "a packet")
-    if cursor.byte() & 0xF8 != MARK:
+    mark = cursor.byte() & 0xF8
+    if mark != MARK and mark not in TAGGED:
         raise DataError("no telemetry packet begins here")
     cursor.take(2)
     length = cursor.varint(MOST_BYTES)
-    return cursor.at + length + CHECK_BYTES
+    return cursor.at + length + TAGGED.get(mark, CHECK_BYTES)
 
 
 def read_packet(data: bytes | memoryview) -> Packet:
-    """Take a packet apart; DataError for anything that is not one, or not whole."""
-    view = memoryview(data)
+    """Take a packet apart; DataError for anything that is not one, or not whole. A tag is not verified here."""
+    view, size = memoryview(data), tag_size(data)
     if packet_length(view) != len(view):
         raise DataError("a telemetry packet's length differs from that in its header")
     check = zlib.crc32(view[:-CHECK_BYTES]).to_bytes(4, "little")[:CHECK_BYTES]
-    if check != view[-CHECK_BYTES:]:
+    if not size and check != view[-CHECK_BYTES:]:
         raise DataError("a telemetry packet fails its checksum")
-    cursor = Cursor(view[:-CHECK_BYTES], "a telemetry packet")
+    cursor = Cursor(view[: -(size or CHECK_BYTES)], "a telemetry packet")
     flags = cursor.byte() & 7
     (number,) = struct.unpack("<H", cursor.take(2))
     cursor.varint()
     description = None
     if flags & KEY:
-        description = _read_description(Cursor(cursor.take(cursor.varint(1 << 16)), "a telemetry key"))
+        description = _read_description(Cursor(cursor.take(cursor.varint(1 << 16)), "a telemetry key"), size)
         if description.packet % NUMBERS != number:
             raise DataError("a telemetry key is numbered in two ways")
     return Packet(flags, number, description, cursor.rest())
@@ -164,7 +187,7 @@ def _within(ends: tuple[float, float], value: float) -> float:
     return min(max(value, ends[0]), ends[1])
 
 
-def _read_description(cursor: Cursor) -> Description:
+def _read_description(cursor: Cursor, tag_bytes: int) -> Description:
     version = cursor.byte()
     if version != VERSION:
         raise DataError(f"a telemetry stream is of version {version}, which this version cannot read")
@@ -192,6 +215,7 @@ def _read_description(cursor: Cursor) -> Description:
             band=(values.pop("band_low"), values.pop("band_high")),
             packet_ms=_within(PACKET_MS, slots * slot / rate * 1000),
             key_s=_within(KEY_S, epoch * slots * slot / rate),
+            tag_bytes=tag_bytes,
             **values,
         )
         if packet * shape_of(settings, channels, rate).frames > LATEST:

@@ -40,7 +40,7 @@ class RateControl:
         self._recent = 0
         self._second = max(int(settings.budget), int(count * self._packet))
         self._total = 8 * len(MAGIC)
-        self._reserve = 2 * (PROFILE_BITS // COPIES * min(PART, shape.channels) + LAST_BITS)
+        self._reserve = 2 * (PROFILE_BITS // COPIES * min(PART, shape.channels) + LAST_BITS + 8 * settings.tag_bytes)
 
     def room(self, purpose: float, frames: int) -> int:
         """Bits that the next packet, which ends at a frame of the stream, may have with its contents for a purpose."""

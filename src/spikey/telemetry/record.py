@@ -134,9 +134,9 @@ def _interpolator(phases: int) -> np.ndarray:
     return weights / (1 << 20)
 
 
-def collect(packets: Iterable[bytes], what: str = "the stream") -> Telemetry:
+def collect(packets: Iterable[bytes], what: str = "the stream", key: bytes | None = None) -> Telemetry:
     """Decode all packets of a stream; DataError where there is no key among them."""
-    decoder = TelemetryDecoder()
+    decoder = TelemetryDecoder(key)
     items: list[PacketContents | Missing] = []
     size = 0
     for packet in packets:

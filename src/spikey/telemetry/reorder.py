@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Generic, TypeVar
 
-from spikey.telemetry.packet import NUMBERS, Packet
+from spikey.telemetry.packet import Packet
+from spikey.telemetry.verifier import number_near
 
 Item = TypeVar("Item")
 
@@ -29,9 +30,7 @@ class ReorderBuffer(Generic[Item]):
 
     def number(self, packet: Packet) -> int:
         """A packet's number, not modulo anything: keys contain it, others are taken to be near the next one."""
-        if packet.description is not None:
-            return packet.description.packet
-        return self.next + (packet.number - self.next + NUMBERS // 2) % NUMBERS - NUMBERS // 2
+        return number_near(packet, self.next)
 
     def put(self, number: int, item: Item) -> bool:
         """Whether an item is taken: not where its turn is over, or it came before."""

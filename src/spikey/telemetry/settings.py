@@ -9,7 +9,9 @@ from spikey.base.errors import UsageError
 
 MEGABIT = 1_000_000.0
 SLOT_MS = 0.75  # at most one event of a channel is coded per slot
-HEADER_BYTES = 8  # of a packet, at most
+HEADER_BYTES = 8  # of a packet, at most, without a tag
+CHECK_BYTES = 3  # of these, which a tag replaces
+TAG_BYTES = (0, 4, 8, 16)
 HEADER_SHARE = 0.086  # of the budget that headers may take; packets last as long as that needs
 PRE_MS, POST_MS = 0.5, 0.9  # of a waveform, before and from the trough on
 TROUGH_MS = 0.15  # after the crossing, in which the trough is looked for
@@ -42,6 +44,7 @@ class Settings:
     sample. waveforms: whether events have some. power_ms: bins of spike-band power, 0: none. power_high: Hz, its upper
     edge. low_high: Hz, upper edge of the LFP band, 0: none. packet_ms: of a packet; None: as the budget allows.
     buffer_ms: how far packets may run ahead of the budget. key_s: seconds between keys; None: as the budget allows.
+    tag_bytes: of the tag of each packet of an encoder with a key; 0: none, or with a key 4.
 
     >>> Settings().budget
     1000000.0
@@ -61,6 +64,7 @@ class Settings:
     packet_ms: float | None = None
     buffer_ms: float = BUFFER_MS
     key_s: float | None = None
+    tag_bytes: int = 0
 
     def __post_init__(self) -> None:
         def check(name: str, value: float, low: float, high: float) -> None:
@@ -86,6 +90,13 @@ class Settings:
             check("packet_ms", self.packet_ms, *PACKET_MS)
         if self.key_s is not None:
             check("key_s", self.key_s, *KEY_S)
+        if self.tag_bytes not in TAG_BYTES:
+            raise UsageError(f"a tag of telemetry has 4, 8 or 16 bytes, not {self.tag_bytes}")
+
+    @property
+    def header_bytes(self) -> int:
+        """Of a packet, at most."""
+        return HEADER_BYTES - CHECK_BYTES + (self.tag_bytes or CHECK_BYTES)
 
 
 @dataclass(frozen=True)
@@ -159,7 +170,7 @@ def shape_of(settings: Settings, channels: int, rate: float) -> Shape:
     if settings.band[1] > 0.45 * rate * (1 + ROUNDING):
         raise UsageError(f"at {rate:g} Hz the band must end below {0.45 * rate:g} Hz, not at {settings.band[1]:g}")
     if settings.packet_ms is None:
-        seconds = 8 * HEADER_BYTES / (HEADER_SHARE * settings.budget)
+        seconds = 8 * settings.header_bytes / (HEADER_SHARE * settings.budget)
     else:
         seconds = settings.packet_ms / 1000
     slots = max(math.ceil(seconds * rate / slot - 0.5), 1)

@@ -62,20 +62,20 @@ def encode_file(
     recordings: Recordings | None = None,
     progress: Callable[[int], None] | None = None,
     overwrite: bool = False,
+    key: bytes | None = None,
 ) -> Encoded:
     """Encode a recording as telemetry, LOSSY, and decode every packet to check its contents.
 
     ratio: sets the budget, to the rate of the converter's bits over this: 10 bits a sample for the N1, else those of
     the type. usual_budget: sets it to 976.5625 bit/s a channel, as it is without settings. recordings: how to open the
-    file.
-    progress: called with numbers of samples. overwrite: whether to replace `output` where it exists.
-    Raises UsageError or DataError, and then leaves no output.
+    file. progress: called with numbers of samples. overwrite: whether to replace `output` where it exists. key: with
+    which packets get tags of `settings.tag_bytes`. Raises UsageError or DataError, and then leaves no output.
     """
     with open_recording(Path(path), recordings or Recordings()) as source:
         layout = source.layout
         settings, bits = budgeted(source, str(path), settings, ratio=ratio, usual_budget=usual_budget)
-        encoder = TelemetryEncoder(layout.channels, layout.rate, layout.dtype, settings=settings)
-        check = _Check(str(path))
+        encoder = TelemetryEncoder(layout.channels, layout.rate, layout.dtype, settings=settings, key=key)
+        check = _Check(str(path), key)
         with atomic_output(output, path, overwrite=overwrite, like=path) as (out, _):
             out.write(MAGIC)
             size = len(MAGIC)
@@ -120,8 +120,8 @@ def budgeted(
 class _Check:
     """A decoder beside the encoder."""
 
-    def __init__(self, name: str):
-        self._decoder, self._name = TelemetryDecoder(), name
+    def __init__(self, name: str, key: bytes | None):
+        self._decoder, self._name = TelemetryDecoder(key), name
         self._events = 0
         self._whole = True
 
