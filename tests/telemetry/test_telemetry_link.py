@@ -97,7 +97,7 @@ def check(items: list[PacketContents | Missing], decoder: TelemetryDecoder, whol
         for name in vars(item):
             of_waves = name in ("wave_frames", "wave_channels", "trough_frames", "waves", "left_out_waves")
             if of_waves and item.first_frame < known:
-                assert len(item.waves) == item.left_out_waves == 0
+                assert len(item.waves) == item.weak and item.left_out_waves == 0
             else:
                 assert np.array_equal(getattr(item, name), getattr(wanted, name)), name
     if decoder.ended is not None:
@@ -183,7 +183,7 @@ def test_made_up_keys_raise_nothing(packets, noise, at, byte):
 @pytest.mark.parametrize("copies", [1, 2])
 def test_a_part_of_a_profile_may_be_lost_once_and_not_twice(packets, whole, copies):
     turns = Schedule(TelemetryEncoder(CHANNELS, RATE, settings=TelemetrySettings(budget=BUDGET, key_s=0.5)).shape)
-    assert turns.parts == -(-CHANNELS // PART) == 2
+    assert turns.parts == -(-CHANNELS // PART) == 5
     starts = [n for n in range(len(packets)) if turns.opens(n)]
     assert len(starts) > 6
     epoch = starts[3]
@@ -217,7 +217,8 @@ def test_joining_late_begins_with_the_epoch_after_the_next_key(packets, whole):
     assert decoded[0].first_frame == keys[4] * frames and decoder.counts.early == keys[3] - keys[2] - 1
     telemetry = collect(packets[keys[2] + 1 :])
     assert telemetry.missing == ((0, keys[4] * frames),) and telemetry.frames == SECONDS * RATE
-    assert len(telemetry.event_frames) and telemetry.event_frames.min() >= keys[4] * frames
+    first = keys[4] * frames - decoder.shape.wait  # weak events come later than their troughs
+    assert len(telemetry.event_frames) and telemetry.event_frames.min() >= first
 
 
 def test_nothing_after_the_end_counts(packets, whole):

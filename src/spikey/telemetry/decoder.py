@@ -34,7 +34,8 @@ class PacketContents:
     squares, in codes. low_ends, low_channels int64 (k,), low int64 (k, 64): samples of the LFP band in 1/64 codes, and
     how many of these there are before each block's end. wave_frames, wave_channels int64 (w,): the crossings that
     waveforms belong to; trough_frames int64 (w,); waves int32 (w, snippet): in 1/1024 codes, `Shape.pre` before the
-    trough. left_out_waves, left_out_power, left_out_low: waveforms, values of power and blocks that were due.
+    trough. weak: how many of the events and
+    waveforms are weak ones, which are the last. left_out_waves, left_out_power, left_out_low: waveforms, values of power and blocks that were due.
     """
 
     first_frame: int
@@ -52,6 +53,7 @@ class PacketContents:
     wave_channels: np.ndarray
     trough_frames: np.ndarray
     waves: np.ndarray
+    weak: int
     left_out_waves: int
     left_out_power: int
     left_out_low: int
@@ -254,6 +256,7 @@ class TelemetryDecoder:
             np.concatenate([waves[1], weak[1]]),
             np.concatenate([waves[2], weak[0]]),
             np.concatenate([waves[3], weak[2]]),
+            len(weak[0]),
             int(payload.absent.sum()),
             no_power,
             no_low,

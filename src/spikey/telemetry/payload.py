@@ -98,7 +98,7 @@ def code_crossings(coder: Any, tables: Tables, shape: Shape, payload: Payload, p
 
 
 def code_detail(coder: Any, tables: Tables, shape: Shape, payload: Payload, profile: np.ndarray) -> None:
-    """Code power, LFP band, waveforms and weak events."""
+    """Code power, LFP band, weak events and waveforms."""
     if len(payload.power):
         code_omitted(coder, tables, payload.no_power)
         if not payload.no_power[0]:
@@ -115,7 +115,7 @@ def code_detail(coder: Any, tables: Tables, shape: Shape, payload: Payload, prof
             code_places(coder, tables, profile[:, WEAK], 0, places(shape), payload.weak)
             if len(payload.weak_waves) == 0:
                 payload.weak_waves = _waves(int(np.count_nonzero(payload.weak)))
-    if len(payload.absent):
-        code_waves(coder, tables, payload.size, payload.absent, payload.offsets, payload.waves)
     if len(payload.weak_waves):
         code_weak_waves(coder, tables, payload.size, payload.weak_waves)
+    if len(payload.absent):  # last, as how many there are hangs on packets before
+        code_waves(coder, tables, payload.size, payload.absent, payload.offsets, payload.waves)
