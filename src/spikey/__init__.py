@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from spikey.files.arrays import Recording, compress, decompress, open, open_archive
     from spikey.stream.decoder import Decoder, Gap, Segment
     from spikey.stream.encoder import Encoder
+    from spikey.telemetry.decoded import Telemetry
     from spikey.telemetry.decoder import Missing, PacketContents, TelemetryDecoder
     from spikey.telemetry.encoder import TelemetryEncoder
-    from spikey.telemetry.file import read_telemetry
-    from spikey.telemetry.record import Telemetry
+    from spikey.telemetry.file import iter_telemetry, read_telemetry
     from spikey.telemetry.settings import Settings as TelemetrySettings
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "Writer",
     "compress",
     "create",
+    "iter_telemetry",
     "decompress",
     "open",
     "open_archive",
@@ -69,7 +70,7 @@ _PLACES = {
     "Recording": "files.arrays",
     "Segment": "stream.decoder",
     "SpikeyError": "base.errors",
-    "Telemetry": "telemetry.record",
+    "Telemetry": "telemetry.decoded",
     "TelemetryDecoder": "telemetry.decoder",
     "TelemetryEncoder": "telemetry.encoder",
     "TelemetrySettings": "telemetry.settings:Settings",
@@ -78,6 +79,7 @@ _PLACES = {
     "compress": "files.arrays",
     "create": "files.acquisition",
     "decompress": "files.arrays",
+    "iter_telemetry": "telemetry.file",
     "open": "files.arrays",
     "open_archive": "files.arrays",
     "read_telemetry": "telemetry.file",
