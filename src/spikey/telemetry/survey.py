@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spikey.telemetry.decoded import Telemetry, finite_sums, level_of
+from spikey.telemetry.decoded import Telemetry, finite_sums, level_of, rows_before
 from spikey.telemetry.packet import Description
 
 
@@ -17,17 +17,25 @@ from spikey.telemetry.packet import Description
 class Survey:
     """Counts of a stream's contents.
 
-    frames: its length. events, waveforms: of all channels. of_channels int64 (2, channels): events and waveforms of each
+    first_frame, frames: where it begins, which is 0 unless it is a part, and its length. events, waveforms: of all channels. of_channels int64 (2, channels): events and waveforms of each
     channel. missing int64 (spans, 2): first and end frames. dropped: as of `Telemetry`. level float32 (channels,): mean
     of the LFP band.
     """
 
     description: Description
+    first_frame: int
     frames: int
     of_channels: np.ndarray
     missing: np.ndarray
     dropped: tuple[int, int, int, int]
     level: np.ndarray
+
+    @property
+    def rows(self) -> tuple[int, int]:
+        """Bins of power, and samples of the LFP band."""
+        shape, end = self.description.shape, self.first_frame + self.frames
+        (bin0, low0), (bin1, low1) = rows_before(shape, self.first_frame), rows_before(shape, end)
+        return bin1 - bin0, low1 - low0
 
     @property
     def events(self) -> int:
@@ -46,6 +54,7 @@ def survey(stream: Iterable[Telemetry]) -> Survey:
     for number, part in enumerate(stream):
         channels = part.channels
         if number == 0:
+            begin = part.first_frame
             of_channels = np.zeros((2, channels), dtype=np.int64)
             dropped = np.zeros(4, dtype=np.int64)
             sums, count = np.zeros(channels), np.zeros(channels, dtype=np.int64)
@@ -62,4 +71,4 @@ def survey(stream: Iterable[Telemetry]) -> Survey:
     a, b, c, d = dropped.tolist()
     level = level_of(sums, count, part.description.middle)
     missing = np.array(spans, dtype=np.int64).reshape(-1, 2)
-    return Survey(part.description, part.end_frame, of_channels, missing, (a, b, c, d), level)
+    return Survey(part.description, begin, part.end_frame - begin, of_channels, missing, (a, b, c, d), level)
