@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spikey.base.errors import UsageError
+from spikey.base.errors import DataError, UsageError
 from spikey.cli import options
 from spikey.cli.common import prepare_kernels, progress_bar, say
 from spikey.recording.output import is_input, refuse_existing
@@ -28,7 +28,8 @@ NAMED = 3  # spans of missing frames that are named
 def command(
     path: Annotated[str, typer.Argument(metavar="IN.spkt", help="A telemetry file, or an address of one.")],
     output: Annotated[
-        str | None, typer.Argument(metavar="OUT", help="Where to; .npz, .csv, .nwb, .wav or .zarr says what it becomes.")
+        str | None,
+        typer.Argument(metavar="OUT", help="Where to; .npz, .csv, .nwb, .wav or .zarr says what it becomes."),
     ] = None,
     npz: Annotated[str | None, typer.Option(help="Write all that is known as NumPy arrays.")] = None,
     csv: Annotated[str | None, typer.Option(help="Write a table of events, each with its waveform.")] = None,
@@ -49,9 +50,10 @@ def command(
     """
     targets = _targets(output, {"npz": npz, "csv": csv, "nwb": nwb, "wav": wav, "zarr": zarr})
     if "nwb" in targets:
-        from spikey.integrations.nwb import need_pynwb
+        from spikey.integrations.nwb import need_pynwb, refuse_address
 
         need_pynwb()
+        refuse_address(targets["nwb"])
     elif volts_per_code is not None or start is not None:
         raise UsageError("--volts-per-code and --start are for NWB; add --nwb FILE")
     if volts_per_code is not None and not 0 < volts_per_code < float("inf"):
@@ -70,6 +72,8 @@ def command(
             refuse_existing(target, force or is_input(target, (path,)))
     with progress_bar(_size(path) * (1 + bool(targets)), "bytes") as advance:
         known, counted = inspect(path, advance)
+        if targets and _size(path) != counted.size:
+            raise DataError(f"{path}: has grown or shrunk while it was read; decode it when it is complete")
         with ExitStack() as stack:
             outputs = [
                 stack.enter_context(_output(form, known, target, path, volts_per_code, start, force))

@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from spikey.base.errors import UsageError, install
 from spikey.integrations.nwb_units import UnitsOutput, empty_array
 from spikey.recording.output import atomic_output
@@ -38,6 +36,12 @@ def need_pynwb() -> None:
         import pynwb  # noqa: F401
     except ImportError:
         raise UsageError(f"NWB files need pynwb: {install('spikeinterface')}") from None
+
+
+def refuse_address(path: PathLike) -> None:
+    """UsageError for what is not on this machine."""
+    if is_address(path):
+        raise UsageError(f"{path}: NWB files are written to this machine first; name a file")
 
 
 def write_nwb(
@@ -107,8 +111,7 @@ def nwb_output(
         pynwb is missing, or `path` cannot be written.
     """
     need_pynwb()
-    if is_address(path):
-        raise UsageError(f"{path}: NWB files are written to this machine first; name a file")
+    refuse_address(path)
     import h5py
     from pynwb import NWBHDF5IO
 

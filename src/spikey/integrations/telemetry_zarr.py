@@ -62,7 +62,9 @@ def refuse_zarr(path: PathLike, overwrite: bool, source: PathLike | None = None)
     if not os.path.lexists(place):
         return
     if not any(os.path.isfile(os.path.join(place, mark)) for mark in MARKS):
-        raise UsageError(f"{place}: exists and is not a Zarr group, which is all that it may replace; name another output")
+        raise UsageError(
+            f"{place}: exists and is not a Zarr group, which is all that it may replace; name another output"
+        )
     if not overwrite:
         raise OutputExistsError(place)
 

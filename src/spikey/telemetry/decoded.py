@@ -39,7 +39,7 @@ class Around(NamedTuple):
 
 @dataclass(frozen=True)
 class Telemetry:
-    """Decoded telemetry, of a whole stream or of a part of one. It is lossy: features of a recording, not the recording.
+    """Decoded telemetry, of a stream or of a part of one. It is lossy: features of a recording, not the recording.
 
     All frames count from the stream's first. A part has the events whose crossings lie in it, with their waveforms,
     the bins of power and the samples of the LFP band that end in it.
@@ -121,9 +121,7 @@ class Telemetry:
         sums, count = finite_sums(self.low)
         level = level_of(sums, count, self.description.middle)
         rows = self.first_low + len(self.low)
-        return Around(
-            self.first_low, self.low, rows, self.trough_frames, self.waveform_channels, self.waveforms, level
-        )
+        return Around(self.first_low, self.low, rows, self.trough_frames, self.waveform_channels, self.waveforms, level)
 
     def signal(self, first: int | None = None, end: int | None = None, low: bool = True) -> np.ndarray:
         """A signal for viewing, float32 (frames, channels) in codes: the LFP band, and waveforms where events were.

@@ -1,7 +1,7 @@
 """Decoded telemetry as other files: NPZ, a CSV table of events, a WAV to look at; each complete or not at all.
 
-`write_npz`, `write_csv` and `write_wav` write what was decoded as a whole; `csv_output` and `wav_output` take it part by
-part, as `npz.npz_output` does, in memory that a part takes.
+`write_npz`, `write_csv` and `write_wav` write what was decoded as a whole; `csv_output`, `wav_output` and, in a module
+of its own, `npz_output` take it part by part, in memory that a part takes.
 """
 
 from __future__ import annotations

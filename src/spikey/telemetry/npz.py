@@ -72,7 +72,7 @@ class _Growing:
         """Write all of it as NumPy writes an array."""
         shape = (self._rows, *self._like.shape[1:])
         header = {"descr": np.lib.format.dtype_to_descr(self._like.dtype), "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(out, header)  # type: ignore[no-untyped-call]
+        np.lib.format.write_array_header_1_0(out, header)
         self._file.seek(0)
         shutil.copyfileobj(self._file, out, COPIED)
 

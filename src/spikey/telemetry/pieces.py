@@ -57,7 +57,8 @@ class Assembler:
         self._contents: list[PacketContents] = []
         none = np.zeros(0, dtype=np.int64)
         self._events = (none, none)
-        self._waves = (none, none, none, np.zeros((0, shape.snippet), dtype=np.float32))
+        # Crossings, channels, troughs, samples.
+        self._waves: tuple[np.ndarray, ...] = (none, none, none, np.zeros((0, shape.snippet), dtype=np.float32))
         nothing = np.zeros((0, shape.channels), dtype=np.float32)
         self._bin, self._row = rows_before(shape, first)
         self._row = max(self._row - TAPS, 0)
@@ -187,8 +188,7 @@ class Assembler:
         later = self._events[0] >= end
         self._events = self._events[0][later], self._events[1][later]
         near = (self._waves[0] >= end) | (self._waves[2] + shape.post > end)
-        crossings, channels, troughs, waves = (each[near] for each in self._waves)
-        self._waves = crossings, channels, troughs, waves
+        self._waves = tuple(each[near] for each in self._waves)
         self._missing = [(first, until) for first, until in self._missing if until > end]
         bins, rows = rows_before(shape, end)
         rows = max(rows - TAPS, self._row)

@@ -133,13 +133,18 @@ class _Join:
 
     def done(self) -> Telemetry:
         """All of them as one."""
-        last, columns = self._last, [column.done() for column in self._columns]
+        last = self._last
+        frames, channels, waveform_of, waveforms, troughs = (column.done() for column in self._columns)
         low0, low1 = (rows_before(last.description.shape, frame)[1] for frame in (self.first, last.end_frame))
         a, b, c, d = self._dropped.tolist()
         return Telemetry(
             last.description,
             last.end_frame - self.first,
-            *columns,
+            frames,
+            channels,
+            waveform_of,
+            waveforms,
+            troughs,
             self._power.done(),
             self._low.done(),
             frames_of_low(last.description.shape, low0, low1),

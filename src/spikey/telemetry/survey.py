@@ -1,5 +1,4 @@
-"""What a telemetry stream contains, counted part by part: what must be known of it before it is written as other files.
-"""
+"""What a telemetry stream contains, counted part by part: what must be known before it is written as other files."""
 
 from __future__ import annotations
 
@@ -17,9 +16,9 @@ from spikey.telemetry.packet import Description
 class Survey:
     """Counts of a stream's contents.
 
-    first_frame, frames: where it begins, which is 0 unless it is a part, and its length. events, waveforms: of all channels. of_channels int64 (2, channels): events and waveforms of each
-    channel. missing int64 (spans, 2): first and end frames. dropped: as of `Telemetry`. level float32 (channels,): mean
-    of the LFP band.
+    first_frame, frames: where it begins, which is 0 unless it is a part, and its length. of_channels int64
+    (2, channels): events and waveforms of each channel. missing int64 (spans, 2): first and end frames. dropped: as of
+    `Telemetry`. level float32 (channels,): mean of the LFP band.
     """
 
     description: Description
