@@ -472,9 +472,9 @@ def test_looking_for_packets_ends(packets, monkeypatch):
 
 @pytest.mark.filterwarnings("ignore")
 def test_the_page_prints_what_it_says(tmp_path, monkeypatch):
-    for module in ("pynwb", "spikeinterface.core"):
+    for module in ("pynwb", "spikeinterface.core", "zarr"):
         pytest.importorskip(module)
     monkeypatch.chdir(tmp_path)
     page = blocks((ROOT / "docs" / "telemetry-files.md").read_text(encoding="utf-8"))
-    assert sum(block.language == "python" for block in page) == 3
+    assert sum(block.language == "python" for block in page) == 5
     assert walk(page) == []
