@@ -27,10 +27,10 @@ CALLS = {
 }
 
 
-def encode(path: Path, minutes: float, channels: int, budget: float) -> None:
+def encode(path: Path, minutes: float, channels: int, settings: spikey.TelemetrySettings) -> None:
     """A telemetry file of so many minutes."""
     samples = simulate(round(SIMULATED * RATE), channels, RATE, seed=0)
-    encoder = spikey.TelemetryEncoder(channels, RATE, settings=spikey.TelemetrySettings(budget=budget), stream=1)
+    encoder = spikey.TelemetryEncoder(channels, RATE, settings=settings, stream=1)
     left = round(minutes * 60 * RATE)
     with open(path, "wb") as file:
         file.write(b"SPKT")
@@ -70,15 +70,17 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, nargs="+", default=[1, 10], help="lengths of the files")
     parser.add_argument("--channels", type=int, default=1024)
     parser.add_argument("--budget", type=float, default=1e6, help="bit/s")
+    parser.add_argument("--packet-ms", type=float, help="of a packet; long ones are decoded faster")
     parser.add_argument("--forms", nargs="+", choices=FORMS, default=FORMS)
     parser.add_argument("--files", type=Path, nargs="+", help="measure these telemetry files instead")
     parser.add_argument("--folder", type=Path, help="where outputs are written; default: a temporary one")
     arguments = parser.parse_args()
+    settings = spikey.TelemetrySettings(budget=arguments.budget, packet_ms=arguments.packet_ms)
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         folder = Path(name)
         files = arguments.files or [folder / f"{minutes:g} min.spkt" for minutes in arguments.minutes]
         for path, minutes in zip(files, [] if arguments.files else arguments.minutes, strict=False):
-            encode(path, minutes, arguments.channels, arguments.budget)
+            encode(path, minutes, arguments.channels, settings)
         measure(command("info", files[0], folder))  # compiles what is not yet
         print(f"{'MB at most, and seconds':24}" + "".join(f"{path.stem:>18}" for path in files))
         for form in arguments.forms:

@@ -20,7 +20,7 @@ from spikey.telemetry.decoded import Telemetry, filled
 from spikey.telemetry.decoder import Missing, PacketContents, TelemetryDecoder
 from spikey.telemetry.filters import BOXCARS, FRACTION, LOW_FRACTION
 from spikey.telemetry.packet import KEY, read_packet, write_packet
-from spikey.telemetry.pieces import parts
+from spikey.telemetry.pieces import Assembler, parts
 from spikey.telemetry.record import collect
 from spikey.telemetry.schedule import Schedule
 from spikey.telemetry.settings import BLOCK
@@ -142,6 +142,35 @@ def test_parts_are_the_whole(packets, tmp_path, seconds):
         same_part(part, whole)
     assert np.sum([part.dropped for part in found], axis=0).tolist() == list(whole.dropped)
     assert found[-1].counts == whole.counts
+
+
+def test_events_that_come_with_a_later_packet(packets):
+    """Crossings near the end of a packet may be contained in the next one, with their waveforms."""
+    decoder = TelemetryDecoder()
+    items = [item for packet in packets for item in decoder.push(packet)] + decoder.finish()
+    whole = collect(packets)
+    delayed, moved = [], 0
+    frames = channels = np.zeros(0, dtype=np.int64)
+    for item, after in itertools.zip_longest(items, items[1:]):
+        assert isinstance(item, PacketContents)
+        late = item.event_frames >= item.end_frame - decoder.shape.wait - 20
+        late &= after is not None  # the last packet has all that is left
+        delayed.append(
+            dataclasses.replace(
+                item,
+                event_frames=np.append(frames, item.event_frames[~late]),
+                event_channels=np.append(channels, item.event_channels[~late]),
+            )
+        )
+        frames, channels = item.event_frames[late], item.event_channels[late]
+        moved += len(frames)
+    assert moved > 10
+    for span in (PACKET, 2 * PACKET - 1, 9999):
+        assembler = Assembler(decoder, span)
+        found = [part for item in delayed for part in assembler.add(item)] + list(assembler.close())
+        assert len(found) == -(-FRAMES // span)
+        for part in found:
+            same_part(part, whole)
 
 
 @pytest.mark.parametrize(
