@@ -1,12 +1,14 @@
 """What decoding telemetry takes of memory, `python -m tools.telemetry_memory`: files of some lengths, into each form.
 
 A recording is simulated, repeated to each length, encoded at the budget, and decoded by a process of its own for each
-form, whose largest resident memory the system reports. `iter` only counts events; `read` holds all arrays.
+form, whose largest resident memory the system reports. `iter` only counts events; `read` holds all arrays; `all` are the
+forms but WAV, which is large, written together.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import shutil
 import subprocess
@@ -20,7 +22,8 @@ from spikey.recording.simulate import simulate
 
 RATE = 20_000.0
 SIMULATED = 10  # seconds, which are repeated
-FORMS = ("iter", "read", "check", "info", "csv", "npz", "zarr", "nwb", "wav")
+TOGETHER = ("csv", "npz", "zarr", "nwb")
+FORMS = ("iter", "read", "check", "info", *TOGETHER, "wav", "all")
 CALLS = {
     "iter": "import sys, spikey; sum(len(part.event_frames) for part in spikey.iter_telemetry(sys.argv[1]))",
     "read": "import sys, spikey; spikey.read_telemetry(sys.argv[1])",
@@ -48,7 +51,10 @@ def command(form: str, source: Path, folder: Path) -> list[str]:
     spikey_command = [sys.executable, "-m", "spikey"]
     if form in ("check", "info"):
         return [*spikey_command, {"check": "verify"}.get(form, form), str(source)]
-    return [*spikey_command, "telemetry", "decode", str(source), str(folder / f"out.{form}")]
+    outputs = [
+        word for each in (TOGETHER if form == "all" else (form,)) for word in (f"--{each}", f"{folder}/out.{each}")
+    ]
+    return [*spikey_command, "telemetry", "decode", str(source), *outputs]
 
 
 def measure(arguments: list[str]) -> tuple[int, float]:
@@ -80,7 +86,14 @@ def main() -> None:
         folder = Path(name)
         files = arguments.files or [folder / f"{minutes:g} min.spkt" for minutes in arguments.minutes]
         for path, minutes in zip(files, [] if arguments.files else arguments.minutes, strict=False):
-            encode(path, minutes, arguments.channels, settings)
+            # In a process of its own: one that has held much counts as large in those that it starts.
+            encoder = multiprocessing.get_context("spawn").Process(
+                target=encode, args=(path, minutes, arguments.channels, settings)
+            )
+            encoder.start()
+            encoder.join()
+            if encoder.exitcode:
+                raise SystemExit(f"{path}: could not be encoded")
         measure(command("info", files[0], folder))  # compiles what is not yet
         print(f"{'MB at most, and seconds':24}" + "".join(f"{path.stem:>18}" for path in files))
         for form in arguments.forms:
