@@ -1,8 +1,8 @@
 """What decoding telemetry takes of memory, `python -m tools.telemetry_memory`: files of some lengths, into each form.
 
 A recording is simulated, repeated to each length, encoded at the budget, and decoded by a process of its own for each
-form, whose largest resident memory the system reports. `iter` only counts events; `read` holds all arrays; `all` are the
-forms but WAV, which is large, written together.
+form, whose largest resident memory the system reports. `iter` only counts events; `read` holds all arrays; `all` writes
+all forms but WAV, which is large, together.
 """
 
 from __future__ import annotations

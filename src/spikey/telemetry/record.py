@@ -16,7 +16,7 @@ from spikey.telemetry.settings import Shape
 __all__ = ["LEFT_OUT", "Telemetry", "collect", "joined", "refuse_false_length", "whole_of"]
 
 SECONDS = 1.0  # of the parts
-GROWTH = 1 / 8  # of an array, beyond what it holds
+GROWTH = 1 / 32  # of an array, beyond what it holds
 # Values of power and LFP band that a stream of so many bytes may have, more than any needs: a false number must not
 # take all memory.
 LEAST_VALUES, VALUES_PER_BYTE = 1 << 24, 1 << 12
