@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from spikey.stream.decoder import Decoder, Gap, Segment
     from spikey.stream.encoder import Encoder
     from spikey.stream.key_file import read_key
+    from spikey.telemetry.decoded import Telemetry
     from spikey.telemetry.decoder import Missing, PacketContents, TelemetryDecoder
     from spikey.telemetry.encoder import TelemetryEncoder
-    from spikey.telemetry.file import read_telemetry
-    from spikey.telemetry.record import Telemetry
+    from spikey.telemetry.file import iter_telemetry, read_telemetry
     from spikey.telemetry.settings import Settings as TelemetrySettings
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "compress",
     "create",
     "decompress",
+    "iter_telemetry",
     "open",
     "open_archive",
     "read_key",
@@ -71,7 +72,7 @@ _PLACES = {
     "Recording": "files.arrays",
     "Segment": "stream.decoder",
     "SpikeyError": "base.errors",
-    "Telemetry": "telemetry.record",
+    "Telemetry": "telemetry.decoded",
     "TelemetryDecoder": "telemetry.decoder",
     "TelemetryEncoder": "telemetry.encoder",
     "TelemetrySettings": "telemetry.settings:Settings",
@@ -80,6 +81,7 @@ _PLACES = {
     "compress": "files.arrays",
     "create": "files.acquisition",
     "decompress": "files.arrays",
+    "iter_telemetry": "telemetry.file",
     "open": "files.arrays",
     "open_archive": "files.arrays",
     "read_key": "stream.key_file",

@@ -14,15 +14,16 @@ from kit.paths import ROOT
 SPIKEY = """
     Archive DamagedError DataError Decoder Encoder Gap Missing PacketContents QueueFullError Reader Recording Segment
     SpikeyError Telemetry TelemetryDecoder TelemetryEncoder TelemetrySettings UsageError Writer compress create
-    decompress open open_archive read_telemetry
+    decompress iter_telemetry open open_archive read_telemetry
 """
 INTEGRATIONS = {  # module below spikey.integrations, the package that it needs, public names
     "dask": ("distributed", "ClusterError compress compress_files connect to_zarr"),
     "hdf5": ("h5py", "FILTER_ID FILTER_NAME Filter last_error read register"),
     "numcodecs": ("numcodecs", "Spikey codec_for"),
-    "nwb": ("pynwb", "write_nwb"),
+    "nwb": ("pynwb", "nwb_output write_nwb"),
     "spikeinterface": ("spikeinterface", "SpikeyRecordingExtractor read_spikey write_spikey"),
     "telemetry": ("spikeinterface", "read_telemetry_recording read_telemetry_sorting telemetry_analyzer"),
+    "telemetry_zarr": ("zarr", "write_zarr zarr_output"),
     "vendors": ("spikeinterface", "Inventory Item Unstored take_inventory"),
     "zarr": ("zarr.abc.codec", "SpikeyCodec codec_for"),
 }

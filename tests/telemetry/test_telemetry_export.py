@@ -22,11 +22,13 @@ from spikey.base.errors import DataError, SpikeyError, UsageError
 from spikey.cli import telemetry_decode
 from spikey.recording.simulate import simulate
 from spikey.recording.wav import open_wav
-from spikey.telemetry import export, record
+from spikey.telemetry import decoded as decoded_module
+from spikey.telemetry import export
 from spikey.telemetry import file as file_module
-from spikey.telemetry.check import census, check, facts, inspect
+from spikey.telemetry.check import Tally, check, facts, inspect
 from spikey.telemetry.packet import KEY, read_packet, write_packet
 from spikey.telemetry.record import collect
+from spikey.telemetry.survey import survey
 
 CHANNELS, RATE, FRAMES = 6, 20_000.0, 50_000
 
@@ -345,7 +347,7 @@ def test_nothing_is_left_of_what_fails(path, decoded, tmp_path, monkeypatch):
     def fail(*_: object) -> None:
         raise DataError("for a test")
 
-    monkeypatch.setattr(record.Telemetry, "samples", fail)
+    monkeypatch.setattr(decoded_module.Telemetry, "samples", fail)
     with pytest.raises(DataError):
         export.write_wav(decoded, tmp_path / "a.wav")
     assert rest(tmp_path) == set()
@@ -410,7 +412,10 @@ def test_damage_is_said_and_the_rest_decoded(path, packets, decoded, decode, tmp
 @given(gone=st.sets(st.integers(1, 90), max_size=80), cut=st.integers(0, 8))
 def test_every_missing_packet_is_counted(packets, gone, cut):
     left = [packet for at, packet in enumerate(packets) if at not in gone]
-    counted, found = census(b"SPKT" + b"".join(left)[: -cut or None], "a test")
+    data = b"SPKT" + b"".join(left)[: -cut or None]
+    tally = Tally()
+    found = list(tally.passing(file_module.packets_in(data, "a test")))
+    counted = tally.census(len(data))
     assert (counted.missing, counted.packets) == (len(gone), len(left) - bool(cut))
     assert counted.ended == (not cut) and counted.whole == (not gone and not cut)
     assert found == left[: len(left) - bool(cut)]
@@ -424,11 +429,13 @@ def test_no_damage_does_more_than_it_says(packets, data):
         at = data.draw(st.integers(4, len(file) - 1))
         file[at : at + data.draw(st.integers(0, 9))] = data.draw(st.binary(max_size=9))
     try:
-        counted, whole = census(bytes(file), "a test")
+        tally = Tally()
+        whole = list(tally.passing(file_module.packets_in(bytes(file), "a test")))
+        counted = tally.census(len(file))
         telemetry = collect(whole, "a test")
     except SpikeyError:
         return
-    assert json.loads(json.dumps(facts("a", telemetry, counted)))["frames"] == telemetry.frames
+    assert json.loads(json.dumps(facts("a", survey([telemetry]), counted)))["frames"] == telemetry.frames
     known = export.arrays(telemetry)
     assert len(known["event_frames"]) == len(known["waveform_of"])
     assert counted.damaged + sum(map(len, whole)) == len(file) - 4
@@ -465,9 +472,9 @@ def test_looking_for_packets_ends(packets, monkeypatch):
 
 @pytest.mark.filterwarnings("ignore")
 def test_the_page_prints_what_it_says(tmp_path, monkeypatch):
-    for module in ("pynwb", "spikeinterface.core"):
+    for module in ("pynwb", "spikeinterface.core", "zarr"):
         pytest.importorskip(module)
     monkeypatch.chdir(tmp_path)
     page = blocks((ROOT / "docs" / "telemetry-files.md").read_text(encoding="utf-8"))
-    assert sum(block.language == "python" for block in page) == 3
+    assert sum(block.language == "python" for block in page) == 5
     assert walk(page) == []

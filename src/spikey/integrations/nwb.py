@@ -1,23 +1,29 @@
-"""Decoded telemetry as an NWB file: units, spike-band power and the LFP band, with what was lost described in words."""
+"""Decoded telemetry as an NWB file: units, spike-band power and the LFP band, with what was lost described in words.
+
+The file's arrays are laid out by a survey of the stream, empty, and filled part by part.
+"""
 
 from __future__ import annotations
 
 import datetime
 import json
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from spikey.base.errors import UsageError, install
+from spikey.integrations.nwb_units import UnitsOutput, empty_array
 from spikey.recording.output import atomic_output
 from spikey.recording.remote import is_address
 from spikey.telemetry.check import NOTE, settings_of
+from spikey.telemetry.decoded import filled, frames_of_low, rows_before
+from spikey.telemetry.survey import Survey, survey
 
 if TYPE_CHECKING:
-    from spikey.telemetry.record import Telemetry
+    from spikey.telemetry.decoded import Telemetry
 
-__all__ = ["write_nwb"]
+__all__ = ["nwb_output", "write_nwb"]
 
 PathLike = str | os.PathLike[str]
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -30,6 +36,12 @@ def need_pynwb() -> None:
         import pynwb  # noqa: F401
     except ImportError:
         raise UsageError(f"NWB files need pynwb: {install('spikeinterface')}") from None
+
+
+def refuse_address(path: PathLike) -> None:
+    """UsageError for what is not on this machine."""
+    if is_address(path):
+        raise UsageError(f"{path}: NWB files are written to this machine first; name a file")
 
 
 def write_nwb(
@@ -68,25 +80,57 @@ def write_nwb(
     UsageError
         pynwb is missing, or `path` cannot be written.
     """
+    with nwb_output(survey([telemetry]), path, volts_per_code, start, source, overwrite=overwrite) as add:
+        add(telemetry)
+
+
+@contextmanager
+def nwb_output(
+    known: Survey,
+    path: PathLike,
+    volts_per_code: float | None = None,
+    start: datetime.datetime | None = None,
+    source: PathLike | None = None,
+    *,
+    overwrite: bool = False,
+) -> Iterator[Callable[[Telemetry], None]]:
+    """`write_nwb` for a stream's parts, in memory that a few of them take.
+
+    What is yielded is called with each part, in order.
+
+    Parameters
+    ----------
+    known : Survey
+        Of the whole stream, as `spikey.telemetry.check.inspect` returns it.
+    path, volts_per_code, start, source, overwrite
+        As for `write_nwb`.
+
+    Raises
+    ------
+    UsageError
+        pynwb is missing, or `path` cannot be written.
+    """
     need_pynwb()
-    if is_address(path):
-        raise UsageError(f"{path}: NWB files are written to this machine first; name a file")
+    refuse_address(path)
     import h5py
     from pynwb import NWBHDF5IO
 
-    file = _described(telemetry, start)
-    region = _electrodes(file, telemetry.channels)
+    file = _described(known, start)
+    region = _electrodes(file, known.description.channels)
     gain = 1.0 if volts_per_code is None else volts_per_code
     unit = "code" if volts_per_code is None else "volts"
-    if len(telemetry.event_frames):
-        _add_units(file, telemetry, gain, unit)
+    units = UnitsOutput(known, gain, unit) if known.events else None
+    if units is not None:
+        units.add_to(file)
     module = file.create_processing_module("ecephys", f"{NOTE}; NaN where a value was left out or is missing")
-    if telemetry.power.size:
-        module.add(_power(telemetry, gain, unit))
-    if telemetry.low.size:
-        _add_low(module, telemetry, region, volts_per_code)
-    for first, end in telemetry.missing:
-        file.add_invalid_time_interval(start_time=first / telemetry.rate, stop_time=end / telemetry.rate)
+    power, low = (empty_array((rows, known.description.channels), "float32") if rows else None for rows in known.rows)
+    if power is not None:
+        module.add(_power(known, power, gain, unit))
+    if low is not None:
+        _add_low(module, known, low, region, volts_per_code)
+    rate = known.description.rate
+    for first, end in known.missing.tolist():
+        file.add_invalid_time_interval(start_time=first / rate, stop_time=end / rate)
     inputs = [] if source is None else [source]
     with (
         atomic_output(path, *inputs, overwrite=overwrite, readable_as=inputs) as (out, _),
@@ -94,25 +138,40 @@ def write_nwb(
         NWBHDF5IO(file=store, mode="w") as writer,
     ):
         writer.write(file)
+        begin = rows_before(known.description.shape, known.first_frame)
+
+        def add(part: Telemetry) -> None:
+            if units is not None:
+                units.add(part)
+            for piece in filled(part):
+                first_bin, first_low = piece.first_bin - begin[0], piece.first_low - begin[1]
+                if power is not None:
+                    power.dataset[first_bin : first_bin + len(piece.power)] = piece.power
+                if low is not None:
+                    low.dataset[first_low : first_low + len(piece.low)] = piece.low
+
+        yield add
+        if units is not None:
+            units.finish()
 
 
-def _described(telemetry: Telemetry, start: datetime.datetime | None) -> Any:
+def _described(known: Survey, start: datetime.datetime | None) -> Any:
     """The file with nothing in it but words."""
     from pynwb import NWBFile
 
-    settings = json.dumps(settings_of(telemetry))
+    settings = json.dumps(settings_of(known.description))
     began = "" if start is not None else " When it began is unknown: the year 1970 stands for that."
     if start is not None and start.tzinfo is None:
         start = start.astimezone()
     left_out = ", ".join(
         f"{count:,} {what}"
         for count, what in zip(
-            telemetry.dropped, ("events", "waveforms", "values of power", "blocks of the LFP band"), strict=True
+            known.dropped, ("events", "waveforms", "values of power", "blocks of the LFP band"), strict=True
         )
     )
     return NWBFile(
         session_description=f"Spikey {NOTE}.{began} Settings: {settings}. Left out for want of bits: {left_out}.",
-        identifier=f"spikey-telemetry-{telemetry.description.stream:08x}",
+        identifier=f"spikey-telemetry-{known.description.stream:08x}",
         session_start_time=start or EPOCH,
         keywords=["lossy", "telemetry", "spikey"],
     )
@@ -129,87 +188,36 @@ def _electrodes(file: Any, channels: int) -> Any:
     return file.create_electrode_table_region(list(range(channels)), "all channels")
 
 
-def _add_units(file: Any, telemetry: Telemetry, gain: float, unit: str) -> None:
-    """One row for each channel with events, put together by columns, which is quick for many of them."""
-    from hdmf.common import ElementIdentifiers, VectorData, VectorIndex
-    from pynwb.misc import Units
-
-    order = np.argsort(telemetry.event_channels, kind="stable")
-    channels, starts = np.unique(telemetry.event_channels[order], return_index=True)
-    ends = np.append(starts[1:], len(order))
-    rows = telemetry.waveform_of[order]
-    waves = telemetry.waveforms[rows[rows >= 0]] * np.float32(gain)
-    have = np.cumsum(rows >= 0)
-    times = VectorData(
-        name="spike_times", description="threshold crossings", data=telemetry.event_frames[order] / telemetry.rate
-    )
-    columns = [times, VectorIndex(name="spike_times_index", target=times, data=ends)]
-    if len(waves):
-        columns += _wave_columns(waves, have, starts, ends)
-    shape = telemetry.description.shape
-    file.units = Units(
-        name="units",
-        description=f"one row a channel: its threshold crossings, not sorted into cells; waveforms in {unit}. {NOTE}",
-        id=ElementIdentifiers(name="id", data=channels),
-        columns=columns,
-        waveform_rate=telemetry.rate,
-        waveform_unit=unit,
-        waveform_time_before_peak_in_ms=1000 * shape.pre / telemetry.rate,
-        resolution=shape.resolution / telemetry.rate,
-    )
-    own = [[channel] for channel in channels]  # each channel is its own electrode
-    file.units.add_column("electrodes", "the channel", data=own, index=True, table=True)
-    file.units["electrodes"].target.table = file.electrodes
-
-
-def _wave_columns(waves: np.ndarray, have: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> list[Any]:
-    """Mean, deviation and all waveforms of units, whose spikes go from `starts` to `ends`; have: waveforms up to each
-    spike. Each spike has one waveform or none, each unit as many as it has spikes.
-    """
-    from hdmf.common import VectorData, VectorIndex
-
-    mean, deviation = np.full((2, len(starts), waves.shape[1]), np.nan)
-    before = np.append(0, have)
-    for unit, (first, end) in enumerate(zip(before[starts], before[ends], strict=True)):
-        if first < end:
-            mean[unit], deviation[unit] = waves[first:end].mean(axis=0), waves[first:end].std(axis=0)
-    each = VectorData(name="waveforms", description="band-passed, decoded", data=waves)
-    of_spikes = VectorIndex(name="waveforms_index", target=each, data=have)
-    return [
-        VectorData(name="waveform_mean", description="of the waveforms that there are", data=mean),
-        VectorData(name="waveform_sd", description="of the waveforms that there are", data=deviation),
-        each,
-        of_spikes,
-        VectorIndex(name="waveforms_index_index", target=of_spikes, data=ends),
-    ]
-
-
-def _power(telemetry: Telemetry, gain: float, unit: str) -> Any:
+def _power(known: Survey, data: Any, gain: float, unit: str) -> Any:
     from pynwb import TimeSeries
 
-    low, high = telemetry.description.settings.band[0], telemetry.description.settings.power_high
+    description = known.description
+    low, high = description.settings.band[0], description.settings.power_high
+    rate = description.rate / description.shape.bin
     return TimeSeries(
         name="spike_band_power",
         description=f"mean square of {low:g} to {high:g} Hz in bins that begin at the times given",
-        data=telemetry.power,
+        data=data,
         unit=f"{unit}^2",
         conversion=gain**2,
-        starting_time=0.0,
-        rate=telemetry.rate / telemetry.description.shape.bin,
+        starting_time=rows_before(description.shape, known.first_frame)[0] / rate,
+        rate=rate,
     )
 
 
-def _add_low(module: Any, telemetry: Telemetry, region: Any, gain: float | None) -> None:
+def _add_low(module: Any, known: Survey, data: Any, region: Any, gain: float | None) -> None:
     from pynwb import TimeSeries
     from pynwb.ecephys import LFP, ElectricalSeries
 
+    description = known.description
+    first = rows_before(description.shape, known.first_frame)[1]
     what = {
         "name": "low_band",
-        "data": telemetry.low,
-        "starting_time": float(telemetry.low_frames[0]) / telemetry.rate,
-        "rate": telemetry.rate / telemetry.description.shape.decimation,
+        "data": data,
+        "starting_time": float(frames_of_low(description.shape, first, first + 1)[0]) / description.rate,
+        "rate": description.rate / description.shape.decimation,
     }
-    words = f"up to {telemetry.description.settings.low_high:g} Hz, decoded"
+    words = f"up to {description.settings.low_high:g} Hz, decoded"
     if gain is None:
         module.add(TimeSeries(**what, unit="code", description=f"{words}; {NO_GAIN}"))
         return

@@ -9,12 +9,12 @@ import numpy as np
 
 from spikey.base.errors import DataError, UsageError, install
 from spikey.telemetry.check import NOTE
-from spikey.telemetry.file import read_telemetry
+from spikey.telemetry.file import iter_telemetry
 
 if TYPE_CHECKING:
     from spikeinterface.core import BaseRecording, NumpySorting, SortingAnalyzer
 
-    from spikey.telemetry.record import Telemetry
+    from spikey.telemetry.decoded import Telemetry
 
 __all__ = ["read_telemetry_recording", "read_telemetry_sorting", "telemetry_analyzer"]
 
@@ -56,12 +56,15 @@ def read_telemetry_sorting(path: PathLike, times: str = "crossing") -> NumpySort
     need_spikeinterface()
     if times not in TIMES:
         raise UsageError(f"times of a telemetry sorting must be {' or '.join(TIMES)}, not {times!r}")
-    telemetry = read_telemetry(path)
-    frames = telemetry.event_frames.copy()
-    if times == "trough":
-        there = telemetry.waveform_of >= 0
-        frames[there] = telemetry.trough_frames[telemetry.waveform_of[there]]
-    return _sorting(frames, telemetry.event_channels, telemetry)[0]
+    frames, channels = [], []
+    for part in iter_telemetry(path):  # so that only events take memory
+        own = part.event_frames.copy()
+        if times == "trough":
+            there = part.waveform_of >= 0
+            own[there] = part.trough_frames[part.waveform_of[there]]
+        frames.append(own)
+        channels.append(part.event_channels)
+    return _sorting(np.concatenate(frames), np.concatenate(channels), part)[0]
 
 
 def read_telemetry_recording(path: PathLike, kind: str = "samples") -> BaseRecording:
@@ -151,13 +154,16 @@ def need_spikeinterface() -> None:
 
 
 def _sorting(frames: np.ndarray, channels: np.ndarray, telemetry: Telemetry) -> tuple[NumpySorting, np.ndarray]:
-    """Events as a sorting; and the order that it has them in. A frame before the stream's begin, or after, is moved."""
+    """Events as a sorting; and the order that it has them in. A frame before the stream's begin, or after, is moved.
+
+    telemetry: the stream, or its last part.
+    """
     from spikeinterface.core import NumpySorting
     from spikeinterface.core.base import minimum_spike_dtype
 
     order = np.lexsort((channels, frames))
     spikes = np.zeros(len(order), dtype=minimum_spike_dtype)
-    spikes["sample_index"] = np.clip(frames[order], 0, max(telemetry.frames - 1, 0))
+    spikes["sample_index"] = np.clip(frames[order], 0, max(telemetry.end_frame - 1, 0))
     spikes["unit_index"] = channels[order]
     sorting = NumpySorting(spikes, telemetry.rate, np.arange(telemetry.channels))
     sorting.annotate(note=NOTE)

@@ -16,8 +16,8 @@ except ImportError:
 
 from spikey.recording.remote import full
 from spikey.telemetry.check import NOTE
+from spikey.telemetry.decoded import Telemetry
 from spikey.telemetry.file import read_telemetry
-from spikey.telemetry.record import Telemetry
 
 KINDS = ("samples", "codes", "waveforms")
 

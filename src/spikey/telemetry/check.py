@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from spikey.telemetry.file import packets_in, read_file
-from spikey.telemetry.packet import LAST, MAGIC, NUMBERS, read_packet
-from spikey.telemetry.record import Telemetry, collect
+from spikey.recording.opened import open_file
+from spikey.telemetry.file import Progress, packets_in
+from spikey.telemetry.packet import LAST, MAGIC, NUMBERS, Description, read_packet
+from spikey.telemetry.pieces import parts
+from spikey.telemetry.record import SECONDS, refuse_false_length
+from spikey.telemetry.survey import Survey, survey
 
 NOTE = "lossy telemetry: features of a recording, not the recording"
 
@@ -56,68 +60,97 @@ def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'s' * (count != 1)} {_are(count)}"
 
 
-def census(data: bytes, what: str, key: bytes | None = None) -> tuple[Census, list[bytes]]:
-    """Check every packet of a file's bytes; also the whole packets. DataError where it is not a telemetry file."""
-    packets = list(packets_in(data, what, key))
-    expected = missing = 0
-    ended = False
-    for packet in packets:
+class Tally:
+    """Counts the packets of a file as they pass."""
+
+    def __init__(self) -> None:
+        self._packets = self._bytes = self._expected = self._missing = 0
+        self._ended = False
+
+    def passing(self, packets: Iterable[bytes]) -> Iterator[bytes]:
+        """The packets, each counted."""
+        for packet in packets:
+            self.add(packet)
+            yield packet
+
+    def add(self, packet: bytes) -> None:
+        """Count a whole packet."""
         flags, number, description, _ = read_packet(packet)
-        number = expected + (number - expected + NUMBERS // 2) % NUMBERS - NUMBERS // 2
+        number = self._expected + (number - self._expected + NUMBERS // 2) % NUMBERS - NUMBERS // 2
         if description is not None:
             number = description.packet  # in full
-        missing += max(number - expected, 0)
-        expected = max(number + 1, expected)
-        ended = ended or bool(flags & LAST)
-    damaged = len(data) - len(MAGIC) - sum(map(len, packets))
-    return Census(len(data), len(packets), missing, damaged, ended), packets
+        self._missing += max(number - self._expected, 0)
+        self._expected = max(number + 1, self._expected)
+        self._ended = self._ended or bool(flags & LAST)
+        self._packets += 1
+        self._bytes += len(packet)
+
+    def census(self, size: int) -> Census:
+        """Of a file of so many bytes, once all of its packets were counted."""
+        return Census(size, self._packets, self._missing, size - len(MAGIC) - self._bytes, self._ended)
 
 
-def check(path: str | os.PathLike[str]) -> Census:
-    """Check every packet of a telemetry file; DataError where it is none."""
-    return census(*read_file(path))[0]
+def check(path: str | os.PathLike[str], progress: Progress | None = None) -> Census:
+    """Check every packet of a telemetry file; DataError where it is none. progress: called with bytes done since."""
+    file, name, size = open_file(path)
+    tally = Tally()
+    with file:
+        for packet in packets_in(file, name, progress=progress):
+            tally.add(packet)
+    return tally.census(size)
 
 
-def inspect(path: str | os.PathLike[str], key: bytes | None = None) -> tuple[Telemetry, Census]:
-    """Decode a telemetry file, and check whether it is whole; DataError where it is none, or contains no key."""
-    data, name = read_file(path)
-    counted, packets = census(data, name, key)
-    return collect(packets, name, key), counted
+def inspect(
+    path: str | os.PathLike[str], progress: Progress | None = None, key: bytes | None = None
+) -> tuple[Survey, Census]:
+    """Decode a telemetry file to count its contents, and check whether it is whole.
+
+    DataError where it is none, contains no key, or claims more frames than its bytes can encode. progress: called with
+    bytes done since.
+    """
+    file, name, size = open_file(path)
+    tally = Tally()
+    with file:
+        packets = tally.passing(packets_in(file, name, progress=progress, key=key))
+        found = survey(parts(packets, SECONDS, name, key=key))
+    counted = tally.census(size)
+    refuse_false_length(found.description.shape, 0, found.frames, size - counted.damaged, name)
+    return found, counted
 
 
-def facts(name: str, telemetry: Telemetry, counted: Census) -> dict[str, Any]:
+def facts(name: str, found: Survey, counted: Census) -> dict[str, Any]:
     """The contents of a file, by name; numbers, texts, lists and dictionaries only, so that JSON can hold them."""
-    description = telemetry.description
-    seconds = telemetry.frames / telemetry.rate
-    events, waveforms, power, low = telemetry.dropped
+    description = found.description
+    seconds = found.frames / description.rate
+    events, waveforms, power, low = found.dropped
     return {
         "file": name,
         "holds": NOTE,
         "lossless": False,
         "compressed_bytes": counted.size,
-        "channels": telemetry.channels,
-        "rate": telemetry.rate,
-        "frames": telemetry.frames,
+        "channels": description.channels,
+        "rate": description.rate,
+        "frames": found.frames,
         "seconds": round(seconds, 6),
         "dtype": description.dtype,
         "levels": description.levels.words(),
         "bits_per_second": round(8 * counted.size / seconds, 1) if seconds else None,
-        "settings": settings_of(telemetry),
+        "settings": settings_of(description),
         "packets": {
             "whole": counted.packets,
             "missing": counted.missing,
             "damaged_bytes": counted.damaged,
             "ended": counted.ended,
         },
-        "events": len(telemetry.event_frames),
-        "waveforms": len(telemetry.waveforms),
+        "events": found.events,
+        "waveforms": found.waveforms,
         "left_out": {"events": events, "waveforms": waveforms, "power": power, "low_blocks": low},
-        "missing_frames": sum(end - first for first, end in telemetry.missing),
-        "missing_spans": [list(span) for span in telemetry.missing],
+        "missing_frames": int((found.missing[:, 1] - found.missing[:, 0]).sum()),
+        "missing_spans": found.missing.tolist(),
     }
 
 
-def settings_of(telemetry: Telemetry) -> dict[str, Any]:
+def settings_of(description: Description) -> dict[str, Any]:
     """The stream's settings, by name; numbers as they were before they were rounded to 32 bits."""
 
     def plain(value: Any) -> Any:
@@ -125,4 +158,4 @@ def settings_of(telemetry: Telemetry) -> dict[str, Any]:
             return [plain(each) for each in value]
         return float(f"{value:.6g}") if isinstance(value, float) else value
 
-    return {name: plain(value) for name, value in asdict(telemetry.description.settings).items()}
+    return {name: plain(value) for name, value in asdict(description.settings).items()}

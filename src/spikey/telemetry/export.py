@@ -1,4 +1,8 @@
-"""Decoded telemetry as other files: NPZ, a CSV table of events, a WAV to look at; each complete or not at all."""
+"""Decoded telemetry as other files: NPZ, a CSV table of events, a WAV to look at; each complete or not at all.
+
+`write_npz`, `write_csv` and `write_wav` write what was decoded as a whole; `csv_output`, `wav_output` and, in a module
+of its own, `npz_output` take it part by part, in memory that a part takes.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ import io
 import json
 import os
 import struct
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,11 +23,14 @@ from spikey.recording.output import atomic_output
 from spikey.recording.source import Sink
 from spikey.recording.wav import canonical_head
 from spikey.telemetry.check import NOTE, settings_of
+from spikey.telemetry.survey import survey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
-    from spikey.telemetry.record import Telemetry
+    from spikey.telemetry.decoded import Telemetry
+    from spikey.telemetry.packet import Description
+    from spikey.telemetry.survey import Survey
 
 COMMENT = b"Lossy reconstruction from Spikey telemetry, not the recording"  # in a WAV
 MOST_RIFF = (1 << 32) - 2  # bytes that a WAV's 32-bit sizes can count
@@ -46,7 +55,50 @@ UNITS = {
     "missing": "frames, first and end",
     "left_out": "events, waveforms, values of power, blocks of the LFP band",
 }
+NAMES = (  # of all arrays, in order
+    *("note", "rate", "channels", "frames", "dtype", "event_frames", "event_times", "event_channels", "waveform_of"),
+    *("waveforms", "waveform_pre", "waveform_channels", "trough_frames", "power", "power_bin", "low", "low_frames"),
+    *("low_rate", "missing", "left_out", "settings", "units"),
+)
 PathLike = str | os.PathLike[str]
+
+
+def columns(telemetry: Telemetry, waveforms: int = 0) -> dict[str, np.ndarray]:
+    """The arrays that grow with a stream, by name. waveforms: how many there are before this part."""
+    rows = telemetry.waveform_of
+    return {
+        "event_frames": telemetry.event_frames,
+        "event_times": telemetry.event_frames / telemetry.rate,
+        "event_channels": telemetry.event_channels,
+        "waveform_of": np.where(rows >= 0, rows + waveforms, -1) if waveforms else rows,
+        "waveforms": telemetry.waveforms,
+        "waveform_channels": telemetry.waveform_channels,
+        "trough_frames": telemetry.trough_frames,
+        "power": telemetry.power,
+        "low": telemetry.low,
+        "low_frames": telemetry.low_frames,
+    }
+
+
+def constants(
+    description: Description, frames: int, missing: Iterable[tuple[int, int]], dropped: Iterable[int]
+) -> dict[str, np.ndarray]:
+    """The other arrays, by name, most of them without dimensions."""
+    shape = description.shape
+    return {
+        "note": np.array(NOTE),
+        "rate": np.array(description.rate),
+        "channels": np.array(description.channels),
+        "frames": np.array(frames),
+        "dtype": np.array(description.dtype),
+        "waveform_pre": np.array(shape.pre),
+        "power_bin": np.array(shape.bin),
+        "low_rate": np.array(description.rate / shape.decimation),
+        "missing": np.array(missing, dtype=np.int64).reshape(-1, 2),
+        "left_out": np.array(dropped, dtype=np.int64),
+        "settings": np.array(json.dumps(settings_of(description))),
+        "units": np.array(json.dumps(UNITS)),
+    }
 
 
 def arrays(telemetry: Telemetry) -> dict[str, np.ndarray]:
@@ -65,31 +117,9 @@ def arrays(telemetry: Telemetry) -> dict[str, np.ndarray]:
     >>> decoded["power"].shape, float(decoded["rate"]), decoded["event_frames"].size
     ((2, 2), 20000.0, 0)
     """
-    shape = telemetry.description.shape
-    return {
-        "note": np.array(NOTE),
-        "rate": np.array(telemetry.rate),
-        "channels": np.array(telemetry.channels),
-        "frames": np.array(telemetry.frames),
-        "dtype": np.array(telemetry.description.dtype),
-        "event_frames": telemetry.event_frames,
-        "event_times": telemetry.event_frames / telemetry.rate,
-        "event_channels": telemetry.event_channels,
-        "waveform_of": telemetry.waveform_of,
-        "waveforms": telemetry.waveforms,
-        "waveform_pre": np.array(telemetry.pre),
-        "waveform_channels": telemetry.waveform_channels,
-        "trough_frames": telemetry.trough_frames,
-        "power": telemetry.power,
-        "power_bin": np.array(shape.bin),
-        "low": telemetry.low,
-        "low_frames": telemetry.low_frames,
-        "low_rate": np.array(telemetry.rate / shape.decimation),
-        "missing": np.array(telemetry.missing, dtype=np.int64).reshape(-1, 2),
-        "left_out": np.array(telemetry.dropped, dtype=np.int64),
-        "settings": np.array(json.dumps(settings_of(telemetry))),
-        "units": np.array(json.dumps(UNITS)),
-    }
+    fixed = constants(telemetry.description, telemetry.frames, telemetry.missing, telemetry.dropped)
+    found = columns(telemetry) | fixed
+    return {name: found[name] for name in NAMES}
 
 
 def write_npz(telemetry: Telemetry, path: PathLike, source: PathLike | None = None, *, overwrite: bool = False) -> None:
@@ -97,11 +127,12 @@ def write_npz(telemetry: Telemetry, path: PathLike, source: PathLike | None = No
 
     source: a file that must not be the one written to, here and below. overwrite: whether to replace a file.
     """
-    with atomic_output(path, *_inputs(source), overwrite=overwrite, readable_as=_inputs(source)) as (file, _):
+    with atomic_output(path, *inputs(source), overwrite=overwrite, readable_as=inputs(source)) as (file, _):
         np.savez(file, **arrays(telemetry))  # type: ignore[arg-type]
 
 
-def _inputs(source: PathLike | None) -> list[PathLike]:
+def inputs(source: PathLike | None) -> list[PathLike]:
+    """The inputs of an output, for `atomic_output`."""
     return [] if source is None else [source]
 
 
@@ -111,20 +142,32 @@ def write_csv(telemetry: Telemetry, path: PathLike, source: PathLike | None = No
     amplitude: of the waveform's trough, w0 …: its samples, all in codes with four decimals, blank where there is none.
     UsageError where `path` cannot be written.
     """
-    snippet = telemetry.description.shape.snippet
-    names = [f"w{i}" for i in range(snippet)] if telemetry.description.settings.waveforms else []
+    with csv_output(telemetry.description, path, source, overwrite=overwrite) as add:
+        add(telemetry)
+
+
+@contextmanager
+def csv_output(
+    description: Description, path: PathLike, source: PathLike | None = None, *, overwrite: bool = False
+) -> Iterator[Callable[[Telemetry], None]]:
+    """`write_csv` for a stream's parts: what is yielded is called with each, in order."""
+    snippet = description.shape.snippet
+    names = [f"w{i}" for i in range(snippet)] if description.settings.waveforms else []
     blank = [""] * (2 + len(names))
-    with atomic_output(path, *_inputs(source), overwrite=overwrite, readable_as=_inputs(source)) as (file, _):
+    with atomic_output(path, *inputs(source), overwrite=overwrite, readable_as=inputs(source)) as (file, _):
         text = io.TextIOWrapper(file, "ascii", newline="")
         table = csv.writer(text, lineterminator="\n")
         table.writerow(["time_s", "channel", "crossing_frame", "trough_frame", "amplitude", *names])
-        events = zip(telemetry.event_frames, telemetry.event_channels, telemetry.waveform_of, strict=True)
-        for frame, channel, row in events:
-            cells = blank
-            if row >= 0:
-                wave = [f"{value:.4f}" for value in telemetry.waveforms[row].tolist()]
-                cells = [str(telemetry.trough_frames[row]), wave[telemetry.pre], *wave]
-            table.writerow([f"{frame / telemetry.rate:.7f}", channel, frame, *cells])
+
+        def add(part: Telemetry) -> None:
+            for frame, channel, row in zip(part.event_frames, part.event_channels, part.waveform_of, strict=True):
+                cells = blank
+                if row >= 0:
+                    wave = [f"{value:.4f}" for value in part.waveforms[row].tolist()]
+                    cells = [str(part.trough_frames[row]), wave[part.pre], *wave]
+                table.writerow([f"{frame / part.rate:.7f}", channel, frame, *cells])
+
+        yield add
         text.flush()
         text.detach()
 
@@ -142,21 +185,42 @@ def write_wav(
     progress: called with the samples done since. UsageError where `path` cannot be written, or a WAV cannot hold the
     rate or type.
     """
-    layout = Layout(telemetry.channels, telemetry.rate, telemetry.description.dtype)
+    with wav_output(survey([telemetry]), path, source, progress, overwrite=overwrite) as add:
+        add(telemetry)
+
+
+@contextmanager
+def wav_output(
+    known: Survey,
+    path: PathLike,
+    source: PathLike | None = None,
+    progress: Callable[[int], None] | None = None,
+    *,
+    overwrite: bool = False,
+) -> Iterator[Callable[[Telemetry], None]]:
+    """`write_wav` for a stream's parts: what is yielded is called with each, in order. known: of the whole stream."""
+    description = known.description
+    layout = Layout(description.channels, description.rate, description.dtype)
     try:
-        head = _head(layout, telemetry.frames)
+        head = _head(layout, known.frames)
     except UsageError as error:
         raise UsageError(f"{os.fspath(path)}: {error}; write .npz instead") from None
     rows = max(PIECE // layout.channels, 1)
-    with atomic_output(path, *_inputs(source), overwrite=overwrite, readable_as=_inputs(source)) as (file, _):
+    with atomic_output(path, *inputs(source), overwrite=overwrite, readable_as=inputs(source)) as (file, _):
         sink = Sink(file, layout)
         sink.write_head(head)
-        for first in range(0, telemetry.frames, rows):
-            samples = telemetry.samples(first, min(first + rows, telemetry.frames))
-            sink.write(samples)
-            if progress is not None:
-                progress(samples.size)
-        sink.write_tail(b"\0" * (telemetry.frames * layout.frame_bytes % 2))
+
+        def add(part: Telemetry) -> None:
+            if part.around is not None:  # what is missing gets the level of the whole
+                part = replace(part, around=part.around._replace(level=known.level))
+            for first in range(part.first_frame, part.end_frame, rows):
+                samples = part.samples(first, min(first + rows, part.end_frame))
+                sink.write(samples)
+                if progress is not None:
+                    progress(samples.size)
+
+        yield add
+        sink.write_tail(b"\0" * (known.frames * layout.frame_bytes % 2))
 
 
 def _head(layout: Layout, frames: int) -> bytes:

@@ -1,20 +1,26 @@
-"""Telemetry files: a magic of four bytes, then the packets of a stream, one after the other."""
+"""Telemetry files: a magic of four bytes, then the packets of a stream, one after the other; read in pieces."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from spikey.base.errors import DataError, SpikeyError
-from spikey.recording.opened import read_at
-from spikey.recording.source import open_file
-from spikey.telemetry.packet import MAGIC, SHORTEST, packet_length, read_packet
-from spikey.telemetry.record import Telemetry, collect
+from spikey.base.errors import DataError, SpikeyError, UsageError
+from spikey.recording.opened import Opened, open_data, open_file, read_at
+from spikey.telemetry.decoded import Telemetry
+from spikey.telemetry.packet import KEY, MAGIC, MOST_BYTES, SHORTEST, Description, packet_length, read_packet
+from spikey.telemetry.pieces import lateness, parts
+from spikey.telemetry.record import SECONDS, whole_of
+from spikey.telemetry.schedule import Schedule
 from spikey.telemetry.verifier import FileVerifier, refuse_unreadable
 
-MARKS = re.compile(b"[\x90-\xaf]")  # that a packet may begin with
+MARKS = re.compile(b"[\\x90-\\xaf]")  # that a packet may begin with
 MOST_SUMMED = 1 << 33  # bytes that are summed in vain while a whole packet is looked for
+PIECE = 4 * MOST_BYTES  # bytes that are read together, more than any packet has
+NEAR = 1 << 20  # bytes in which a key is looked for packet by packet
+
+Progress = Callable[[int], None]
 
 
 def is_telemetry(path: str | os.PathLike[str]) -> bool:
@@ -27,43 +33,211 @@ def is_telemetry(path: str | os.PathLike[str]) -> bool:
         return False
 
 
-def packets_in(data: bytes, what: str, key: bytes | None = None) -> Iterator[bytes]:
-    """The packets of a file's bytes; what is damaged is passed over. DataError where it is not a telemetry file.
+def packets_in(
+    data: bytes | Opened,
+    what: str,
+    offset: int = len(MAGIC),
+    progress: Progress | None = None,
+    key: bytes | None = None,
+) -> Iterator[bytes]:
+    """The packets of an opened file, or of a file's bytes, from an offset on; what is damaged is passed over.
 
-    key: with which the packets' tags are verified; UsageError where they have tags and there is none, or the reverse.
+    DataError where it is not a telemetry file. progress: called with bytes that were read since. key: with which the
+    packets' tags are verified, from a key packet on; UsageError where they have tags and there is none, or the reverse.
     """
-    if data[: len(MAGIC)] != MAGIC:
+    return (packet for _, packet in _located(open_data(data), what, offset, progress, FileVerifier(key)))
+
+
+def _located(
+    file: Opened, what: str, offset: int, progress: Progress | None = None, verifier: FileVerifier | None = None
+) -> Iterator[tuple[int, bytes]]:
+    """The packets from an offset on, each with its own offset; verifier: of their tags, None for any."""
+    if file.size < len(MAGIC) or read_at(file, what, 0, len(MAGIC)) != MAGIC:
         raise DataError(f"{what}: is not a telemetry file")
-    view, at, summed = memoryview(data), len(MAGIC), 0
-    refuse_unreadable(data[at : at + 1], key, what)
-    verifier = FileVerifier(key)
-    while at <= len(view) - SHORTEST and summed < MOST_SUMMED:
+    if verifier is not None:
+        refuse_unreadable(bytes(read_at(file, what, len(MAGIC), min(1, file.size - len(MAGIC)))), verifier.key, what)
+    piece, start, at, summed = b"", offset, offset, 0  # the piece of the file, and where it starts
+    while at <= file.size - SHORTEST and summed < MOST_SUMMED:
+        if at + SHORTEST > start + len(piece):
+            piece, start = _next(file, what, start + len(piece), at, progress), at
         end = at
         try:
-            end += packet_length(view[at : at + SHORTEST])
-            verifier.check(read_packet(view[at:end]), view[at:end])
+            end += packet_length(piece[at - start : at - start + SHORTEST])
+            if start + len(piece) < end <= file.size:
+                piece, start = _next(file, what, start + len(piece), at, progress), at
+            packet = piece[at - start : end - start]
+            parsed = read_packet(packet)
+            if verifier is not None:
+                verifier.check(parsed, packet)
         except DataError:
-            summed += min(end, len(view)) - at
-            found = MARKS.search(data, at + 1)  # until a whole packet begins
-            at = found.start() if found else len(view)
+            summed += min(end, file.size) - at
+            found = MARKS.search(piece, at + 1 - start)  # until a whole packet begins
+            at = start + (found.start() if found else len(piece))
             continue
-        yield bytes(view[at:end])
+        yield at, packet
         at = end
+    if progress is not None:
+        progress(file.size - start - len(piece))
 
 
-def read_file(path: str | os.PathLike[str]) -> tuple[bytes, str]:
-    """The bytes of a telemetry file, or of one at an address, and its name; DataError where it is none."""
+def _next(file: Opened, what: str, read: int, at: int, progress: Progress | None) -> bytes:
+    """The piece of a file from an offset on; read: up to where it was read before."""
+    piece = bytes(read_at(file, what, at, min(PIECE, file.size - at)))
+    if progress is not None:
+        progress(at + len(piece) - read)
+    return piece
+
+
+def read_telemetry(
+    path: str | os.PathLike[str], start: float = 0.0, end: float | None = None, *, key: bytes | None = None
+) -> Telemetry:
+    """Decode a telemetry file, or one at an address, or a part of it.
+
+    The file is read and decoded in pieces: what it takes of memory are the arrays that are returned, and little more.
+
+    Parameters
+    ----------
+    path : path
+        A telemetry file, or the address of one.
+    start, end : float
+        Seconds of the stream, between which what is wanted lies; without `end` all that follows. Decoding begins a few
+        seconds before `start`, at a key.
+    key : bytes, optional
+        Of an authenticated file, as `spikey.read_key` reads it.
+
+    Returns
+    -------
+    Telemetry
+        What is damaged or missing is in `missing` and `counts`. Near the ends of a part `signal` lacks what lies
+        beyond them, as it does not in the parts of `iter_telemetry`.
+
+    Raises
+    ------
+    DataError
+        It is not a telemetry file, contains no key, or claims more frames than its bytes can encode.
+    UsageError
+        `start` and `end` are not a span of time.
+    """
+    _check_span(start, end)
     file, name, size = open_file(path)
     with file:
-        if size < len(MAGIC) or read_at(file, name, 0, len(MAGIC)) != MAGIC:
-            raise DataError(f"{name}: is not a telemetry file")
-        return bytes(read_at(file, name, 0, size)), name
+        return whole_of(_parts(file, name, SECONDS, start, end, key=key), size, name)
 
 
-def read_telemetry(path: str | os.PathLike[str], key: bytes | None = None) -> Telemetry:
-    """Decode a telemetry file, or one at an address; DataError where it is none, or contains no key.
+def iter_telemetry(
+    path: str | os.PathLike[str],
+    seconds: float = SECONDS,
+    start: float = 0.0,
+    end: float | None = None,
+    progress: Progress | None = None,
+    *,
+    key: bytes | None = None,
+) -> Iterator[Telemetry]:
+    """Decode a telemetry file, or one at an address, into consecutive parts, in memory that a part takes.
 
-    What is damaged or missing is in `missing` and `counts`. key: of an authenticated file.
+    Joined, the parts are what `read_telemetry` returns.
+
+    Parameters
+    ----------
+    path : path
+        A telemetry file, or the address of one.
+    seconds : float
+        Of each part; the last one may be shorter. A longer stretch without any data is one part, whose `power` and
+        `low` have no rows: its `blank` is True.
+    start, end : float
+        Seconds of the stream, between which the parts lie; without `end` all that follows. Decoding begins a few
+        seconds before `start`, at a key.
+    progress : callable, optional
+        Called with the numbers of bytes that were read since.
+    key : bytes, optional
+        Of an authenticated file, as `spikey.read_key` reads it.
+
+    Yields
+    ------
+    Telemetry
+        From its `first_frame` to its `end_frame`; all frames count from the stream's first.
+
+    Raises
+    ------
+    DataError
+        It is not a telemetry file, or contains no key.
+    UsageError
+        `seconds` is not a length, or `start` and `end` are not a span of time.
     """
-    data, name = read_file(path)
-    return collect(packets_in(data, name, key), name, key)
+    if not 0 < seconds < float("inf"):
+        raise UsageError(f"parts of a telemetry file must last more than 0 s, not {seconds:g}")
+    _check_span(start, end)
+    file, name, _ = open_file(path)
+
+    def opened() -> Iterator[Telemetry]:
+        with file:
+            yield from _parts(file, name, seconds, start, end, progress, key)
+
+    return opened()
+
+
+def _check_span(start: float, end: float | None) -> None:
+    if not 0 <= start < (float("inf") if end is None else end):
+        until = "on" if end is None else f"to {end:g}"
+        raise UsageError(f"a part of a telemetry stream must be a span of seconds, not from {start:g} {until}")
+
+
+def _parts(
+    file: Opened,
+    name: str,
+    seconds: float,
+    start: float,
+    end: float | None,
+    progress: Progress | None = None,
+    key: bytes | None = None,
+) -> Iterator[Telemetry]:
+    """The parts of an opened file, from near their start on."""
+    offset = len(MAGIC)
+    if start > 0:
+        offset = _offset_for(file, name, start)
+        if progress is not None:
+            progress(offset)
+    return parts(packets_in(file, name, offset, progress, key), seconds, name, start, end, key)
+
+
+def _offset_for(file: Opened, name: str, start: float) -> int:
+    """Where decoding must begin for what lies from a second on to be complete: one epoch before that second's own, as
+    the profile that an epoch needs is in the packets of the one before.
+    """
+    first = next(_keys(file, name, len(MAGIC), file.size), None)
+    if first is None:
+        return len(MAGIC)
+    offset, description = first
+    shape = description.shape
+    turns = Schedule(shape)
+    packet = int(max(min(start * shape.rate, 1 << 62) - lateness(shape), 0)) // shape.frames
+    packet = turns.epoch(max(turns.epoch(packet)[1] - 1, 0))[1]
+    if packet <= description.packet:
+        return len(MAGIC)
+    # The key is between these two; keys follow each other by number.
+    end = file.size
+    while end - offset > NEAR:
+        middle = (offset + end) // 2
+        found = next(_keys(file, name, middle, end, description.stream), None)
+        if found is None or found[1].packet > packet:
+            end = middle
+        else:
+            offset = found[0]
+    for at, key in _keys(file, name, offset, file.size, description.stream):
+        if key.packet > packet:
+            break
+        offset = at
+    return offset
+
+
+def _keys(
+    file: Opened, name: str, offset: int, end: int, stream: int | None = None
+) -> Iterator[tuple[int, Description]]:
+    """Keys that begin between two offsets, each with its own; stream: of this one only."""
+    for at, packet in _located(file, name, offset):
+        if at >= end:
+            return
+        if packet[0] & KEY:
+            key = read_packet(packet).description
+            if key is not None and stream in (None, key.stream):
+                yield at, key

@@ -1,219 +1,155 @@
-"""A whole telemetry stream, decoded: its events, waveforms, power and LFP band as arrays, and a signal for the eye."""
+"""All of a telemetry stream as one: its decoded parts joined."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import replace
 
 import numpy as np
 
 from spikey.base.errors import DataError
-from spikey.telemetry.decoder import Counts, Missing, PacketContents, TelemetryDecoder
-from spikey.telemetry.filters import BOXCARS, FRACTION, LOW_FRACTION
-from spikey.telemetry.packet import Description
-from spikey.telemetry.settings import BLOCK
+from spikey.telemetry.decoded import Telemetry, frames_of_low, rows_before
+from spikey.telemetry.decoder import Missing, PacketContents, TelemetryDecoder
+from spikey.telemetry.pieces import LEFT_OUT, Assembler, missing_spans, parts
+from spikey.telemetry.settings import Shape
 
-TAPS = 16  # of the interpolation of the LFP band
+__all__ = ["LEFT_OUT", "Telemetry", "collect", "joined", "refuse_false_length", "whole_of"]
+
+SECONDS = 1.0  # of the parts
+GROWTH = 1 / 32  # of an array, beyond what it holds
 # Values of power and LFP band that a stream of so many bytes may have, more than any needs: a false number must not
 # take all memory.
 LEAST_VALUES, VALUES_PER_BYTE = 1 << 24, 1 << 12
-LEFT_OUT = ("dropped", "left_out_waves", "left_out_power", "left_out_low")
-
-
-@dataclass(frozen=True)
-class Telemetry:
-    """A decoded telemetry stream. It is lossy: features of a recording, not the recording.
-
-    description: of the stream, with its settings. frames: its length. event_frames, event_channels int64 (n,):
-    threshold crossings, in order. waveform_of int64 (n,): the row in `waveforms` of each event, or -1.
-    waveforms float32 (w, snippet): in codes, band-passed; sample `pre` is the trough. trough_frames int64 (w,).
-    power float32 (bins, channels): mean square in the spike band's lower part, in squared codes; NaN where it was left
-    out. low float32 (samples, channels): the LFP band in codes, sample i at frame `low_frames[i]`; NaN likewise.
-    missing: spans of frames without data. counts: of packets. dropped: events, waveforms, values of power
-    and blocks of the LFP band that the encoder left out for want of bits.
-    """
-
-    description: Description
-    frames: int
-    event_frames: np.ndarray
-    event_channels: np.ndarray
-    waveform_of: np.ndarray
-    waveforms: np.ndarray
-    trough_frames: np.ndarray
-    power: np.ndarray
-    low: np.ndarray
-    low_frames: np.ndarray
-    missing: tuple[tuple[int, int], ...]
-    counts: Counts
-    dropped: tuple[int, int, int, int]
-
-    @property
-    def channels(self) -> int:
-        """Of the stream."""
-        return self.description.channels
-
-    @property
-    def rate(self) -> float:
-        """Frames per second."""
-        return self.description.rate
-
-    @property
-    def pre(self) -> int:
-        """Samples of a waveform before its trough."""
-        return self.description.shape.pre
-
-    @cached_property
-    def waveform_channels(self) -> np.ndarray:
-        """The channel of each waveform, int64 (w,)."""
-        there = self.waveform_of >= 0
-        channels = np.zeros(len(self.waveforms), dtype=np.int64)
-        channels[self.waveform_of[there]] = self.event_channels[there]
-        return channels
-
-    @cached_property
-    def _means(self) -> np.ndarray:
-        """Of the LFP band, float32 (channels,); the middle code where nothing of it was decoded."""
-        finite = np.isfinite(self.low)
-        count = finite.sum(axis=0)
-        sums = np.where(finite, self.low, 0).sum(axis=0)
-        return np.where(count > 0, sums / np.maximum(count, 1), self.description.middle).astype(np.float32)
-
-    def signal(self, first: int = 0, end: int | None = None, low: bool = True) -> np.ndarray:
-        """A signal for viewing, float32 (frames, channels) in codes: the LFP band, and waveforms where events were.
-
-        low: whether with the LFP band; without it there is 0 where no waveform is.
-        What is missing is set to the LFP band's level. This is not the recording: there is no noise in it.
-        """
-        end = self.frames if end is None else end
-        if low:
-            signal = self._low_signal(first, end)
-        else:
-            signal = np.zeros((max(end - first, 0), self.channels), dtype=np.float32)
-        shape = self.description.shape
-        troughs = self.trough_frames
-        near = np.flatnonzero((troughs + shape.post > first) & (troughs - shape.pre < end))
-        rows = troughs[near, None] + np.arange(shape.snippet) - shape.pre
-        for row, channel, wave in zip(rows, self.waveform_channels[near], self.waveforms[near], strict=True):
-            inside = (row >= first) & (row < end)
-            signal[row[inside] - first, channel] += wave[inside]
-        return signal
-
-    def samples(self, first: int = 0, end: int | None = None) -> np.ndarray:
-        """The same as samples of the recording's type (frames, channels)."""
-        levels = self.description.levels
-        codes = np.clip(np.rint(self.signal(first, end)), 0, levels.alphabet - 1).astype(np.int32)
-        dtype = np.dtype(self.description.dtype)
-        return levels.to_values(codes.ravel(), None, dtype).reshape(codes.shape)
-
-    def _low_signal(self, first: int, end: int) -> np.ndarray:
-        """The LFP band at the recording's rate, interpolated by a windowed sinc of 16 taps."""
-        if not len(self.low) or end <= first:
-            return np.full((max(end - first, 0), self.channels), self.description.middle, dtype=np.float32)
-        step = self.description.shape.decimation
-        # Positions in half frames are whole numbers, so that there are few phases.
-        at = 2 * np.arange(first, end) - round(2 * self.low_frames[0])
-        base, phase = at // (2 * step), at % (2 * step)
-        weights = _interpolator(2 * step)[phase]
-        last = len(self.low) - 1
-        start, stop = np.clip([base[0] + 1 - TAPS // 2, base[-1] + TAPS // 2], 0, last)
-        samples = self.low[start : stop + 1]
-        samples = np.where(np.isfinite(samples), samples, self._means).astype(np.float64)
-        result = np.zeros((end - first, self.channels))
-        for tap in range(TAPS):
-            rows = np.clip(base + tap + 1 - TAPS // 2, 0, last) - start
-            result += weights[:, tap, None] * samples[rows]
-        return result.astype(np.float32)
-
-
-def _interpolator(phases: int) -> np.ndarray:
-    """Weights float64 (phases, 16), multiples of 2^-20 that add up to 1: then sums are exact, whatever the machine."""
-    distance = np.arange(phases)[:, None] / phases - (np.arange(TAPS) + 1 - TAPS // 2)
-    weights = np.rint(np.sinc(distance) * np.cos(np.pi * distance / TAPS) ** 2 * (1 << 20))
-    weights[:, TAPS // 2 - 1] += (1 << 20) - weights.sum(axis=1)
-    return weights / (1 << 20)
 
 
 def collect(packets: Iterable[bytes], what: str = "the stream", key: bytes | None = None) -> Telemetry:
-    """Decode all packets of a stream; DataError where there is no key among them."""
-    decoder = TelemetryDecoder(key)
-    items: list[PacketContents | Missing] = []
-    size = 0
-    for packet in packets:
-        size += len(packet)
-        items += decoder.push(packet)
-    items += decoder.finish()
-    if decoder.description is None:
-        raise DataError(f"{what}: contains no telemetry key, without which nothing can be decoded")
-    shape, frames = decoder.shape, max((item.end_frame for item in items), default=0)
-    rows = (frames // shape.decimation if shape.coefficients else 0) + (frames // shape.bin if shape.bin else 0)
-    if rows * shape.channels > LEAST_VALUES + VALUES_PER_BYTE * size:
-        raise DataError(f"{what}: its packets claim {frames:,} frames, more than its {size:,} bytes can encode")
-    return joined(decoder, items)
+    """Decode all packets of a stream; DataError where there is no key packet. key: of authenticated packets."""
+    packets = list(packets)
+    return whole_of(parts(packets, SECONDS, what, key=key), sum(map(len, packets)), what)
 
 
 def joined(decoder: TelemetryDecoder, items: list[PacketContents | Missing]) -> Telemetry:
     """The contents of packets as arrays, of a decoder that has read a key."""
-    assert decoder.description is not None
-    description, shape = decoder.description, decoder.shape
-    contents = [item for item in items if isinstance(item, PacketContents)]
-    frames = decoder.ended if decoder.ended is not None else max((item.end_frame for item in items), default=0)
-
-    def all_of(name: str, empty: np.ndarray) -> np.ndarray:
-        return np.concatenate([empty, *(getattr(item, name) for item in contents)])
-
-    none = np.zeros(0, dtype=np.int64)
-    event_frames, event_channels = all_of("event_frames", none), all_of("event_channels", none)
-    order = np.lexsort((event_channels, event_frames))
-    event_frames, event_channels = event_frames[order], event_channels[order]
-    wave_frames, wave_channels = all_of("wave_frames", none), all_of("wave_channels", none)
-    waves = all_of("waves", np.zeros((0, shape.snippet), dtype=np.int32))
-    troughs = all_of("trough_frames", none)
-    order = np.lexsort((wave_channels, wave_frames))
-    where = np.searchsorted(_key(event_frames, event_channels), _key(wave_frames[order], wave_channels[order]))
-    waveform_of = np.full(len(event_frames), -1, dtype=np.int64)
-    waveform_of[where] = np.arange(len(where))
-
-    height = frames // shape.bin if shape.bin else 0
-    samples = frames // shape.decimation if shape.coefficients else 0
-    power = np.full((height, shape.channels), np.nan, dtype=np.float32)
-    bins = all_of("power_bins", none)
-    power[bins, all_of("power_channels", none)] = all_of("power", np.zeros(0))
-    low = np.full((samples, shape.channels), np.nan, dtype=np.float32)
-    ends, channels = all_of("low_ends", none), all_of("low_channels", none)
-    blocks = all_of("low", np.zeros((0, BLOCK), dtype=np.int64))
-    at = ends[:, None] + np.arange(-BLOCK, 0)
-    inside = (at >= 0) & (at < samples)
-    low[at[inside], np.broadcast_to(channels[:, None], at.shape)[inside]] = blocks[inside] / (1 << LOW_FRACTION)
-    # A sample of the decimator belongs to the frame in the middle of its taps.
-    delay = (BOXCARS * (shape.decimation - 1) + 2 * shape.decimation) / 2
-    return Telemetry(
-        description,
-        frames,
-        event_frames,
-        event_channels,
-        waveform_of,
-        (waves[order] / (1 << FRACTION)).astype(np.float32),
-        troughs[order],
-        power,
-        low,
-        (np.arange(samples) + 1) * shape.decimation - 1 - delay,
-        missing_spans(items),
-        decoder.counts,
-        tuple(sum(getattr(item, name) for item in contents) for name in LEFT_OUT),
-    )
-
-
-def missing_spans(items: Iterable[PacketContents | Missing]) -> tuple[tuple[int, int], ...]:
-    """First and end frames of what is missing; what follows each other is one span."""
-    spans: list[tuple[int, int]] = []
+    assembler = Assembler(decoder)
     for item in items:
-        if isinstance(item, Missing) and item.first_frame < item.end_frame:
-            follows = bool(spans) and spans[-1][1] == item.first_frame
-            first = spans.pop()[0] if follows else item.first_frame
-            spans.append((first, item.end_frame))
-    return tuple(spans)
+        assert not list(assembler.add(item))
+    (part,) = assembler.close()
+    return replace(part, around=None)
 
 
-def _key(frames: np.ndarray, channels: np.ndarray) -> np.ndarray:
-    return frames << 20 | channels
+def refuse_false_length(shape: Shape, first: int, end: int, size: int, what: str) -> None:
+    """DataError where so many frames are more than packets of so many bytes can encode."""
+    (bin0, low0), (bin1, low1) = rows_before(shape, first), rows_before(shape, end)
+    if (bin1 - bin0 + low1 - low0) * shape.channels > LEAST_VALUES + VALUES_PER_BYTE * size:
+        raise DataError(f"{what}: its packets claim {end - first:,} frames, more than its {size:,} bytes can encode")
+
+
+def whole_of(stream: Iterable[Telemetry], size: int, what: str) -> Telemetry:
+    """Consecutive parts as one, in little more memory than the result takes.
+
+    size: of the packets, in bytes; DataError where they claim more frames than they can encode.
+    """
+    join: _Join | None = None
+    for part in stream:
+        join = join or _Join(part)
+        join.add(part)
+        refuse_false_length(part.description.shape, 0, join.frames_with_data, size, what)
+    assert join is not None
+    refuse_false_length(part.description.shape, join.first, part.end_frame, size, what)
+    return join.done()
+
+
+class _Growing:
+    """An array that grows at its end, by moving pages of memory rather than by copying where the system can do that."""
+
+    def __init__(self, like: np.ndarray):
+        self._array = np.zeros((0, *like.shape[1:]), dtype=like.dtype)
+        self._length = 0
+        self._gaps: list[tuple[int, int]] = []  # before which row, and of how many rows
+
+    def add(self, more: np.ndarray) -> None:
+        """Append rows."""
+        end = self._length + len(more)
+        if end > len(self._array):
+            self._resize(end + int(end * GROWTH))
+        self._array[self._length : end] = more
+        self._length = end
+
+    def skip(self, rows: int) -> None:
+        """Append rows of NaN, which take memory in the end only."""
+        self._gaps.append((self._length, rows))
+
+    def done(self) -> np.ndarray:
+        """All rows."""
+        self._resize(self._length)
+        if not self._gaps:
+            return self._array
+        total = self._length + sum(rows for _, rows in self._gaps)
+        whole = np.full((total, *self._array.shape[1:]), np.nan, dtype=self._array.dtype)
+        read = at = 0
+        for row, rows in [*self._gaps, (self._length, 0)]:
+            whole[at : at + row - read] = self._array[read:row]
+            at, read = at + row - read + rows, row
+        return whole
+
+    def _resize(self, rows: int) -> None:
+        self._array.resize((rows, *self._array.shape[1:]), refcheck=False)
+
+
+class _Join:
+    """Parts of a stream, one after the other, as they become one.
+
+    first: frame with which the first part began. frames_with_data: those of parts that are not blank.
+    """
+
+    def __init__(self, part: Telemetry):
+        self.first, self.frames_with_data = part.first_frame, 0
+        like = (part.event_frames, part.event_channels, part.waveform_of, part.waveforms, part.trough_frames)
+        self._columns = [_Growing(each) for each in like]
+        self._power, self._low = _Growing(part.power), _Growing(part.low)
+        self._waveforms = 0
+        self._missing: list[tuple[int, int]] = []
+        self._dropped = np.zeros(len(LEFT_OUT), dtype=np.int64)
+        self._last = part
+
+    def add(self, part: Telemetry) -> None:
+        """Append a part."""
+        self._last = part
+        rows = np.where(part.waveform_of >= 0, part.waveform_of + self._waveforms, -1)
+        self._waveforms += len(part.waveforms)
+        more = (part.event_frames, part.event_channels, rows, part.waveforms, part.trough_frames)
+        for column, each in zip(self._columns, more, strict=True):
+            column.add(each)
+        if part.blank:
+            bins, low = rows_before(part.description.shape, part.end_frame)
+            self._power.skip(bins - part.first_bin)
+            self._low.skip(low - part.first_low)
+        else:
+            self.frames_with_data += part.frames
+            self._power.add(part.power)
+            self._low.add(part.low)
+        self._missing += part.missing
+        self._dropped += part.dropped
+
+    def done(self) -> Telemetry:
+        """All of them as one."""
+        last = self._last
+        frames, channels, waveform_of, waveforms, troughs = (column.done() for column in self._columns)
+        low0, low1 = (rows_before(last.description.shape, frame)[1] for frame in (self.first, last.end_frame))
+        a, b, c, d = self._dropped.tolist()
+        return Telemetry(
+            last.description,
+            last.end_frame - self.first,
+            frames,
+            channels,
+            waveform_of,
+            waveforms,
+            troughs,
+            self._power.done(),
+            self._low.done(),
+            frames_of_low(last.description.shape, low0, low1),
+            missing_spans(Missing(*span) for span in self._missing),
+            last.counts,
+            (a, b, c, d),
+            self.first,
+        )

@@ -61,6 +61,7 @@ class FileVerifier:
     """Verifies the packets of a file, which are in order."""
 
     def __init__(self, key: bytes | None):
+        self.key = key
         self._verifier, self._next = Verifier(key), 0
 
     def check(self, packet: Packet, data: bytes | memoryview) -> None:

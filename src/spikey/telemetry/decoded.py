@@ -1,0 +1,246 @@
+"""Decoded telemetry, of a whole stream or of a part of one: events, waveforms, power and LFP band as arrays, and a
+signal for the eye.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from spikey.telemetry.decoder import Counts
+from spikey.telemetry.filters import BOXCARS
+from spikey.telemetry.packet import Description
+from spikey.telemetry.settings import Shape
+
+TAPS = 16  # of the interpolation of the LFP band
+SIGNAL_BYTES = 1 << 25  # of float64, about, that are reconstructed together
+
+
+class Around(NamedTuple):
+    """What the signal of a part of a stream needs, which reaches beyond the part.
+
+    low float32 (n, channels): the LFP band from row `first` of the stream on. rows: that the stream is known to have.
+    troughs, channels int64 (w,), waves float32 (w, snippet): waveforms in order. level float32 (channels,): of the LFP
+    band, in place of what is missing.
+    """
+
+    first: int
+    low: np.ndarray
+    rows: int
+    troughs: np.ndarray
+    channels: np.ndarray
+    waves: np.ndarray
+    level: np.ndarray
+
+
+@dataclass(frozen=True)
+class Telemetry:
+    """Decoded telemetry, of a stream or of a part of one. It is lossy: features of a recording, not the recording.
+
+    All frames count from the stream's first. A part has the events whose crossings lie in it, with their waveforms,
+    the bins of power and the samples of the LFP band that end in it.
+
+    description: of the stream, with its settings. frames: its length, or the part's. event_frames, event_channels int64
+    (n,): threshold crossings, in order. waveform_of int64 (n,): the row in `waveforms` of each event, or -1.
+    waveforms float32 (w, snippet): in codes, band-passed; sample `pre` is the trough. trough_frames int64 (w,).
+    power float32 (bins, channels): mean square in the spike band's lower part, in squared codes; NaN where it was left
+    out. low float32 (samples, channels): the LFP band in codes, sample i at frame `low_frames[i]`; NaN likewise.
+    missing: spans of frames without data. counts: of packets, those before a part and a few after it included. dropped:
+    events, waveforms, values of power and blocks of the LFP band that the encoder left out for want of bits.
+    first_frame: with which a part begins.
+    """
+
+    description: Description
+    frames: int
+    event_frames: np.ndarray
+    event_channels: np.ndarray
+    waveform_of: np.ndarray
+    waveforms: np.ndarray
+    trough_frames: np.ndarray
+    power: np.ndarray
+    low: np.ndarray
+    low_frames: np.ndarray
+    missing: tuple[tuple[int, int], ...]
+    counts: Counts
+    dropped: tuple[int, int, int, int]
+    first_frame: int = 0
+    around: Around | None = field(default=None, repr=False)
+
+    @property
+    def end_frame(self) -> int:
+        """The frame after the last one."""
+        return self.first_frame + self.frames
+
+    @property
+    def channels(self) -> int:
+        """Of the stream."""
+        return self.description.channels
+
+    @property
+    def rate(self) -> float:
+        """Frames per second."""
+        return self.description.rate
+
+    @property
+    def pre(self) -> int:
+        """Samples of a waveform before its trough."""
+        return self.description.shape.pre
+
+    @property
+    def first_bin(self) -> int:
+        """The number in the stream of the first bin of `power`; 0 where there is no power."""
+        return rows_before(self.description.shape, self.first_frame)[0]
+
+    @property
+    def first_low(self) -> int:
+        """The number in the stream of the first sample of `low`; 0 where there is no LFP band."""
+        return rows_before(self.description.shape, self.first_frame)[1]
+
+    @property
+    def blank(self) -> bool:
+        """Whether this is a long part without any data, which has no rows of `power` and `low` rather than NaN."""
+        bins, low = rows_before(self.description.shape, self.end_frame)
+        return len(self.power) < bins - self.first_bin or len(self.low) < low - self.first_low
+
+    @cached_property
+    def waveform_channels(self) -> np.ndarray:
+        """The channel of each waveform, int64 (w,)."""
+        there = self.waveform_of >= 0
+        channels = np.zeros(len(self.waveforms), dtype=np.int64)
+        channels[self.waveform_of[there]] = self.event_channels[there]
+        return channels
+
+    @cached_property
+    def _near(self) -> Around:
+        if self.around is not None:
+            return self.around
+        sums, count = finite_sums(self.low)
+        level = level_of(sums, count, self.description.middle)
+        rows = self.first_low + len(self.low)
+        return Around(self.first_low, self.low, rows, self.trough_frames, self.waveform_channels, self.waveforms, level)
+
+    def signal(self, first: int | None = None, end: int | None = None, low: bool = True) -> np.ndarray:
+        """A signal for viewing, float32 (frames, channels) in codes: the LFP band, and waveforms where events were.
+
+        first, end: frames of the stream; without them all of this. low: whether with the LFP band; without it there is
+        0 where no waveform is. What is missing is set to the LFP band's level: its mean in a whole stream, in a part
+        what it was up to the part's end. This is not the recording: there is no noise in it.
+        """
+        first = self.first_frame if first is None else first
+        end = self.end_frame if end is None else end
+        if low:
+            signal = self._low_signal(first, end)
+        else:
+            signal = np.zeros((max(end - first, 0), self.channels), dtype=np.float32)
+        shape, known = self.description.shape, self._near
+        near = np.flatnonzero((known.troughs + shape.post > first) & (known.troughs - shape.pre < end))
+        rows = known.troughs[near, None] + np.arange(shape.snippet) - shape.pre
+        for row, channel, wave in zip(rows, known.channels[near], known.waves[near], strict=True):
+            inside = (row >= first) & (row < end)
+            signal[row[inside] - first, channel] += wave[inside]
+        return signal
+
+    def samples(self, first: int | None = None, end: int | None = None) -> np.ndarray:
+        """The same as samples of the recording's type (frames, channels)."""
+        levels = self.description.levels
+        codes = np.clip(np.rint(self.signal(first, end)), 0, levels.alphabet - 1).astype(np.int32)
+        dtype = np.dtype(self.description.dtype)
+        return levels.to_values(codes.ravel(), None, dtype).reshape(codes.shape)
+
+    def _low_signal(self, first: int, end: int) -> np.ndarray:
+        """The LFP band at the recording's rate, interpolated by a windowed sinc of 16 taps."""
+        result = np.empty((max(end - first, 0), self.channels), dtype=np.float32)
+        if not self._near.rows:
+            result[:] = self.description.middle
+            return result
+        piece = max(SIGNAL_BYTES // (8 * self.channels), 1)
+        for at in range(first, end, piece):
+            self._interpolate(at, result[at - first : at - first + piece])
+        return result
+
+    def _interpolate(self, first: int, out: np.ndarray) -> None:
+        shape, known = self.description.shape, self._near
+        step = shape.decimation
+        # Positions in half frames are whole numbers, so that there are few phases.
+        at = 2 * np.arange(first, first + len(out)) - round(2 * frames_of_low(shape, 0, 1)[0])
+        base, phase = at // (2 * step), at % (2 * step)
+        weights = _interpolator(2 * step)[phase]
+        last = known.rows - 1
+        start, stop = np.clip([base[0] + 1 - TAPS // 2, base[-1] + TAPS // 2], 0, last)
+        samples = part_of(known.low, known.first, start, stop + 1)
+        samples = np.where(np.isfinite(samples), samples, known.level).astype(np.float64)
+        result = np.zeros(out.shape)
+        for tap in range(TAPS):
+            rows = np.clip(base + tap + 1 - TAPS // 2, 0, last) - start
+            result += weights[:, tap, None] * samples[rows]
+        out[:] = result
+
+
+def _interpolator(phases: int) -> np.ndarray:
+    """Weights float64 (phases, 16), multiples of 2^-20 that add up to 1: then sums are exact, whatever the machine."""
+    distance = np.arange(phases)[:, None] / phases - (np.arange(TAPS) + 1 - TAPS // 2)
+    weights = np.rint(np.sinc(distance) * np.cos(np.pi * distance / TAPS) ** 2 * (1 << 20))
+    weights[:, TAPS // 2 - 1] += (1 << 20) - weights.sum(axis=1)
+    return weights / (1 << 20)
+
+
+def rows_before(shape: Shape, frame: int) -> tuple[int, int]:
+    """Bins of power, and samples of the LFP band, that are over before a frame of a stream."""
+    return frame // shape.bin if shape.bin else 0, frame // shape.decimation if shape.coefficients else 0
+
+
+def frames_of_low(shape: Shape, first: int, end: int) -> np.ndarray:
+    """The frames, float64 (n,), that samples `first` to `end` of the LFP band belong to: the middle of their taps."""
+    delay = (BOXCARS * (shape.decimation - 1) + 2 * shape.decimation) / 2
+    return (np.arange(first, end) + 1) * shape.decimation - 1 - delay
+
+
+def part_of(values: np.ndarray, start: int, first: int, end: int) -> np.ndarray:
+    """Rows `first` to `end` of a stream, of which `values` has those from `start` on; NaN where it has none."""
+    if start <= first and end <= start + len(values):
+        return values[first - start : end - start]
+    part = np.full((max(end - first, 0), values.shape[1]), np.nan, dtype=values.dtype)
+    low, high = max(first, start), min(end, start + len(values))
+    if low < high:
+        part[low - first : high - first] = values[low - start : high - start]
+    return part
+
+
+def finite_sums(low: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sums float64 (channels,) of the values of the LFP band that are there, and how many these are.
+
+    The values are multiples of 1/64, so that their sums are exact, whatever the order.
+    """
+    finite = np.isfinite(low)
+    return low.sum(axis=0, dtype=np.float64, where=finite), finite.sum(axis=0)
+
+
+def level_of(sums: np.ndarray, count: np.ndarray, middle: int) -> np.ndarray:
+    """Means float32 (channels,); the middle code where there is nothing."""
+    return np.where(count > 0, sums / np.maximum(count, 1), middle).astype(np.float32)
+
+
+def filled(telemetry: Telemetry) -> Iterator[Telemetry]:
+    """Itself; a blank part as parts of a second, in which power and LFP band are NaN."""
+    if not telemetry.blank:
+        yield telemetry
+        return
+    shape = telemetry.description.shape
+    span = max(round(shape.rate), 1)
+    for first in range(telemetry.first_frame, telemetry.end_frame, span):
+        end = min(first + span, telemetry.end_frame)
+        (bin0, low0), (bin1, low1) = rows_before(shape, first), rows_before(shape, end)
+        yield replace(
+            telemetry,
+            first_frame=first,
+            frames=end - first,
+            power=np.full((bin1 - bin0, shape.channels), np.nan, dtype=np.float32),
+            low=np.full((low1 - low0, shape.channels), np.nan, dtype=np.float32),
+            low_frames=frames_of_low(shape, low0, low1),
+            missing=((first, end),),
+            dropped=telemetry.dropped if first == telemetry.first_frame else (0, 0, 0, 0),
+        )

@@ -1,0 +1,249 @@
+"""The contents of packets put together: consecutive parts of a stream, each complete, in bounded memory.
+
+What a packet contains belongs to earlier frames too: waveforms come after their crossings, bins of power and blocks of
+the LFP band after they have ended, and events may come after the packet of their frames. A part is therefore made once
+later packets have come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from spikey.base.errors import DataError
+from spikey.telemetry.decoded import (
+    TAPS,
+    Around,
+    Telemetry,
+    finite_sums,
+    frames_of_low,
+    level_of,
+    part_of,
+    rows_before,
+)
+from spikey.telemetry.decoder import Missing, PacketContents, TelemetryDecoder
+from spikey.telemetry.filters import FRACTION, LOW_FRACTION
+from spikey.telemetry.settings import BLOCK, Shape
+
+LEFT_OUT = ("dropped", "left_out_waves", "left_out_power", "left_out_low")
+LATE = 64  # frames that an event may come later than its waveform is complete
+FOREVER = 1 << 62  # frames
+
+
+def lateness(shape: Shape) -> int:
+    """Frames of the packets after a part that its contents, and what its signal needs, may lie in."""
+    late = shape.wait + shape.snippet + shape.resolution + LATE
+    return late + shape.bin + shape.block + (TAPS + 4) * shape.decimation
+
+
+class Assembler:
+    """Puts the contents of packets together, in order, and gives out parts that are complete.
+
+    decoder: where the contents come from; it has read a key. span: frames of a part. first, end: frames of the stream,
+    between which the parts lie. done: whether all parts were given out.
+    """
+
+    def __init__(self, decoder: TelemetryDecoder, span: int = FOREVER, first: int = 0, end: int = FOREVER):
+        assert decoder.description is not None
+        self.done = False
+        self._decoder, self._description = decoder, decoder.description
+        self._shape = shape = self._description.shape
+        self._span, self._start, self._end, self._hold = span, first, end, lateness(shape)
+        self._first = first  # of the next part
+        self._latest = 0  # frames whose packets came
+        self._occupied = 0  # frame behind which there can be no data
+        self._contents: list[PacketContents] = []
+        none = np.zeros(0, dtype=np.int64)
+        self._events = (none, none)
+        # Crossings, channels, troughs, samples.
+        self._waves: tuple[np.ndarray, ...] = (none, none, none, np.zeros((0, shape.snippet), dtype=np.float32))
+        nothing = np.zeros((0, shape.channels), dtype=np.float32)
+        self._bin, self._row = rows_before(shape, first)
+        self._row = max(self._row - TAPS, 0)
+        self._power, self._low = nothing, nothing  # from these on
+        self._missing: list[tuple[int, int]] = []
+        self._left_out: list[tuple[int, ...]] = []  # frame and counts
+        self._sums, self._finite = np.zeros(shape.channels), np.zeros(shape.channels, dtype=np.int64)
+
+    def add(self, item: PacketContents | Missing) -> Iterator[Telemetry]:
+        """Take what follows; the parts that are complete with it."""
+        self._latest = item.end_frame
+        if item.end_frame + self._hold < self._start:
+            return  # all of it belongs to frames before the first part
+        if isinstance(item, Missing):
+            self._missing.append((item.first_frame, item.end_frame))
+        else:
+            self._contents.append(item)
+            self._occupied = item.end_frame + self._hold
+        # A stretch without data must be over before what follows it is placed.
+        if self._latest >= min(self._first + self._span, self._end) + self._hold:
+            yield from self._ready(self._latest - self._hold)
+
+    def close(self) -> Iterator[Telemetry]:
+        """What is left, after the last packet: at least one part, unless all that was asked for was given out."""
+        yield from self._ready(self._latest - 1)
+        if not self.done:
+            self._first = min(self._first, self._latest)
+            yield self._part(min(self._latest, self._end), last=self._latest <= self._end)
+            self.done = True
+
+    def _ready(self, until: int) -> Iterator[Telemetry]:
+        """Parts that end at a frame at most."""
+        while not self.done and min(self._first + self._span, self._end) <= until:
+            end = min(self._first + self._span, self._end)
+            if self._first >= self._occupied:  # without data: all of it is one part
+                end = max(end, min(self._first + (until - self._first) // self._span * self._span, self._end))
+            yield self._part(end)
+            self.done = self._first == self._end
+
+    def _part(self, end: int, last: bool = False) -> Telemetry:
+        """The part that ends at a frame; forgets what no later one needs."""
+        self._place()
+        shape, first = self._shape, self._first
+        blank = end - first > self._span
+        (bin0, low0), (bin1, low1) = rows_before(shape, first), rows_before(shape, end)
+        if blank:
+            bin1, low1 = bin0, low0
+        frames, channels = self._events
+        own = ((frames < end) | last) & (frames >= self._start)
+        events, channels = frames[own], channels[own]
+        crossings, of_waves, troughs, waves = self._waves
+        past = np.count_nonzero(crossings < max(first, self._start))
+        until = max(len(crossings) if last else np.count_nonzero(crossings < end), past)
+        waveform_of = np.full(len(events), -1, dtype=np.int64)
+        where = np.searchsorted(_key(events, channels), _key(crossings[past:until], of_waves[past:until]))
+        waveform_of[where] = np.arange(until - past)
+        power = part_of(self._power, self._bin, bin0, bin1)
+        low = part_of(self._low, self._row, low0, low1)
+        sums, count = finite_sums(low)
+        self._sums, self._finite = self._sums + sums, self._finite + count
+        level = level_of(self._sums, self._finite, self._description.middle)
+        rows = rows_before(shape, self._latest)[1]
+        around = Around(self._row, self._low, rows, troughs, of_waves, waves, level)
+        part = Telemetry(
+            self._description,
+            end - first,
+            events,
+            channels,
+            waveform_of,
+            waves[past:until],
+            troughs[past:until],
+            power,
+            low,
+            frames_of_low(shape, low0, low1),
+            missing_spans(Missing(max(a, first), min(b, end)) for a, b in self._missing if a < end and b > first),
+            replace(self._decoder.counts),
+            self._left_out_before(end, last),
+            first,
+            around,
+        )
+        self._forget(end)
+        return part
+
+    def _place(self) -> None:
+        """Put the contents that came to those that wait, all in order."""
+        contents, self._contents = self._contents, []
+        shape = self._shape
+
+        def all_of(name: str, *before: np.ndarray) -> np.ndarray:
+            return np.concatenate([*before, *(getattr(item, name) for item in contents)])
+
+        bins, rows = rows_before(shape, min(self._latest, self._occupied))
+        self._power = _extended(self._power, bins - self._bin)
+        self._low = _extended(self._low, rows - self._row)
+        if not contents:
+            return
+        for item in contents:
+            if item.first_frame >= self._start and any(left := [getattr(item, name) for name in LEFT_OUT]):
+                self._left_out.append((item.first_frame, *left))
+        frames, channels = all_of("event_frames", self._events[0]), all_of("event_channels", self._events[1])
+        order = np.lexsort((channels, frames))
+        self._events = frames[order], channels[order]
+        crossings, of_waves, troughs, waves = self._waves
+        crossings, of_waves = all_of("wave_frames", crossings), all_of("wave_channels", of_waves)
+        waves = np.concatenate([waves, (all_of("waves") / (1 << FRACTION)).astype(np.float32)])
+        order = np.lexsort((of_waves, crossings))
+        self._waves = crossings[order], of_waves[order], all_of("trough_frames", troughs)[order], waves[order]
+        at, channels = all_of("power_bins") - self._bin, all_of("power_channels")
+        inside = at >= 0
+        self._power[at[inside], channels[inside]] = all_of("power")[inside]
+        samples = all_of("low_ends")[:, None] + np.arange(-BLOCK, 0) - self._row
+        inside = (samples >= 0) & (samples < len(self._low))
+        channels = np.broadcast_to(all_of("low_channels")[:, None], samples.shape)
+        self._low[samples[inside], channels[inside]] = all_of("low")[inside] / (1 << LOW_FRACTION)
+
+    def _left_out_before(self, end: int, last: bool) -> tuple[int, int, int, int]:
+        """What was left out of the packets that begin before a frame, and were not counted."""
+        before = [counts for frame, *counts in self._left_out if frame < end or last]
+        self._left_out = self._left_out[len(before) :]
+        a, b, c, d = np.array(before, dtype=np.int64).reshape(-1, len(LEFT_OUT)).sum(axis=0).tolist()
+        return a, b, c, d
+
+    def _forget(self, end: int) -> None:
+        """Drop what only parts that end before a frame need."""
+        shape = self._shape
+        self._first = end
+        later = self._events[0] >= end
+        self._events = self._events[0][later], self._events[1][later]
+        near = (self._waves[0] >= end) | (self._waves[2] + shape.post > end)
+        self._waves = tuple(each[near] for each in self._waves)
+        self._missing = [(first, until) for first, until in self._missing if until > end]
+        bins, rows = rows_before(shape, end)
+        rows = max(rows - TAPS, self._row)
+        self._power, self._bin = self._power[bins - self._bin :].copy(), bins
+        self._low, self._row = self._low[rows - self._row :].copy(), rows
+
+
+def parts(
+    packets: Iterable[bytes],
+    seconds: float,
+    what: str = "the stream",
+    start: float = 0.0,
+    end: float | None = None,
+    key: bytes | None = None,
+) -> Iterator[Telemetry]:
+    """Decode packets into consecutive parts of a stream, of so many seconds each; DataError where there is no key.
+
+    start, end: seconds of the stream, between which the parts lie. key: of authenticated packets.
+    """
+    decoder = TelemetryDecoder(key)
+    assembler: Assembler | None = None
+    for packet in packets:
+        items = decoder.push(packet)
+        if assembler is None and decoder.description is not None:
+            rate = decoder.description.rate
+            until = FOREVER if end is None else round(min(end * rate, FOREVER))
+            assembler = Assembler(decoder, max(round(seconds * rate), 1), round(min(start * rate, FOREVER)), until)
+        for item in items:
+            assert assembler is not None
+            yield from assembler.add(item)
+        if assembler is not None and assembler.done:
+            return
+    if assembler is None:
+        raise DataError(f"{what}: contains no telemetry key, without which nothing can be decoded")
+    for item in decoder.finish():
+        yield from assembler.add(item)
+    yield from assembler.close()
+
+
+def missing_spans(items: Iterable[PacketContents | Missing]) -> tuple[tuple[int, int], ...]:
+    """First and end frames of what is missing; what follows each other is one span."""
+    spans: list[tuple[int, int]] = []
+    for item in items:
+        if isinstance(item, Missing) and item.first_frame < item.end_frame:
+            follows = bool(spans) and spans[-1][1] == item.first_frame
+            first = spans.pop()[0] if follows else item.first_frame
+            spans.append((first, item.end_frame))
+    return tuple(spans)
+
+
+def _extended(values: np.ndarray, rows: int) -> np.ndarray:
+    """With further rows of NaN, so that there are so many; never fewer."""
+    more = np.full((max(rows - len(values), 0), values.shape[1]), np.nan, dtype=values.dtype)
+    return np.concatenate([values, more])
+
+
+def _key(frames: np.ndarray, channels: np.ndarray) -> np.ndarray:
+    return frames << 20 | channels
