@@ -17,6 +17,7 @@ from spikey.telemetry.packet import Description
 from spikey.telemetry.settings import Shape
 
 TAPS = 16  # of the interpolation of the LFP band
+NOISE_FRAMES = 4096  # whose artificial noise is made together
 SIGNAL_BYTES = 1 << 25  # of float64, about, that are reconstructed together
 
 
@@ -51,7 +52,7 @@ class Telemetry:
     out. low float32 (samples, channels): the LFP band in codes, sample i at frame `low_frames[i]`; NaN likewise.
     missing: spans of frames without data. counts: of packets, those before a part and a few after it included. dropped:
     events, waveforms, values of power and blocks of the LFP band that the encoder left out for want of bits.
-    first_frame: with which a part begins.
+    first_frame: with which a part begins. noise: standard deviation in the spike band, float64 (channels,), in codes.
     """
 
     description: Description
@@ -67,6 +68,7 @@ class Telemetry:
     missing: tuple[tuple[int, int], ...]
     counts: Counts
     dropped: tuple[int, int, int, int]
+    noise: np.ndarray
     first_frame: int = 0
     around: Around | None = field(default=None, repr=False)
 
@@ -123,12 +125,15 @@ class Telemetry:
         rows = self.first_low + len(self.low)
         return Around(self.first_low, self.low, rows, self.trough_frames, self.waveform_channels, self.waveforms, level)
 
-    def signal(self, first: int | None = None, end: int | None = None, low: bool = True) -> np.ndarray:
+    def signal(
+        self, first: int | None = None, end: int | None = None, low: bool = True, noise: int | None = None
+    ) -> np.ndarray:
         """A signal for viewing, float32 (frames, channels) in codes: the LFP band, and waveforms where events were.
 
         first, end: frames of the stream; without them all of this. low: whether with the LFP band; without it there is
         0 where no waveform is. What is missing is set to the LFP band's level: its mean in a whole stream, in a part
-        what it was up to the part's end. This is not the recording: there is no noise in it.
+        what it was up to the part's end. This is not the recording: there is no noise in it, but artificial noise of
+        each channel's level between the waveforms where `noise`, the seed of it, is a number; spike sorters need some.
         """
         first = self.first_frame if first is None else first
         end = self.end_frame if end is None else end
@@ -138,16 +143,37 @@ class Telemetry:
             signal = np.zeros((max(end - first, 0), self.channels), dtype=np.float32)
         shape, known = self.description.shape, self._near
         near = np.flatnonzero((known.troughs + shape.post > first) & (known.troughs - shape.pre < end))
-        rows = known.troughs[near, None] + np.arange(shape.snippet) - shape.pre
-        for row, channel, wave in zip(rows, known.channels[near], known.waves[near], strict=True):
-            inside = (row >= first) & (row < end)
-            signal[row[inside] - first, channel] += wave[inside]
+        troughs, channels = known.troughs[near], known.channels[near]
+        begins, ends = _own_frames(troughs, channels, shape)
+        begins, ends = np.maximum(begins, first), np.maximum(np.minimum(ends, end), np.maximum(begins, first))
+        added = None if noise is None else self._noise(first, end, noise)
+        spans = zip(begins.tolist(), ends.tolist(), troughs.tolist(), channels.tolist(), known.waves[near], strict=True)
+        for begin, until, trough, channel, wave in spans:
+            start = trough - shape.pre
+            signal[begin - first : until - first, channel] += wave[begin - start : until - start]
+            if added is not None:
+                added[begin - first : until - first, channel] = 0
+        if added is not None:
+            signal += added
         return signal
 
-    def samples(self, first: int | None = None, end: int | None = None) -> np.ndarray:
+    def _noise(self, first: int, end: int, seed: int) -> np.ndarray:
+        """White noise float32 (frames, channels) with the channels' levels in the spike band; each frame has its own."""
+        low, high = self.description.settings.band
+        scale = (self.noise / np.sqrt((high - low) / (self.rate / 2))).astype(np.float32)
+        signal = np.empty((max(end - first, 0), self.channels), dtype=np.float32)
+        for block in range(first // NOISE_FRAMES, -(-end // NOISE_FRAMES)):
+            rng = np.random.default_rng([seed, block])
+            start = block * NOISE_FRAMES
+            begin, until = max(start, first), min(start + NOISE_FRAMES, end)
+            white = rng.standard_normal((NOISE_FRAMES, self.channels), dtype=np.float32)
+            signal[begin - first : until - first] = white[begin - start : until - start] * scale
+        return signal
+
+    def samples(self, first: int | None = None, end: int | None = None, noise: int | None = None) -> np.ndarray:
         """The same as samples of the recording's type (frames, channels)."""
         levels = self.description.levels
-        codes = np.clip(np.rint(self.signal(first, end)), 0, levels.alphabet - 1).astype(np.int32)
+        codes = np.clip(np.rint(self.signal(first, end, noise=noise)), 0, levels.alphabet - 1).astype(np.int32)
         dtype = np.dtype(self.description.dtype)
         return levels.to_values(codes.ravel(), None, dtype).reshape(codes.shape)
 
@@ -178,6 +204,21 @@ class Telemetry:
             rows = np.clip(base + tap + 1 - TAPS // 2, 0, last) - start
             result += weights[:, tap, None] * samples[rows]
         out[:] = result
+
+
+def _own_frames(troughs: np.ndarray, channels: np.ndarray, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
+    """First and end frames, int64 (w,) each, of waveforms, which where two of a channel overlap are those nearer to its
+    trough.
+    """
+    order = np.lexsort((troughs, channels))
+    t, c = troughs[order], channels[order]
+    begins, ends = t - shape.pre, t + shape.post
+    if len(t) > 1:
+        middle = np.where(c[1:] == c[:-1], (t[1:] + t[:-1] + 1) // 2, np.iinfo(np.int64).min)
+        begins[1:] = np.maximum(begins[1:], middle)
+        ends[:-1] = np.where(c[1:] == c[:-1], np.minimum(ends[:-1], middle), ends[:-1])
+    back = np.argsort(order)
+    return begins[back], ends[back]
 
 
 def _interpolator(phases: int) -> np.ndarray:

@@ -11,12 +11,14 @@ from spikey.base.errors import DataError
 from spikey.coding.range_coder import range_decoder
 from spikey.telemetry.basis import restore_low, restore_power, restore_waves, tables, transforms
 from spikey.telemetry.channel_stats import clipped, default_profile
+from spikey.telemetry.filters import FRACTION
+from spikey.telemetry.frontend import NORMAL
 from spikey.telemetry.packet import DROPPED, LAST, Description, Packet, read_packet
 from spikey.telemetry.payload import Payload, code_crossings, code_detail, code_key_parts
 from spikey.telemetry.reorder import ReorderBuffer
 from spikey.telemetry.schedule import PART, Schedule, channels_of
 from spikey.telemetry.settings import BLOCK
-from spikey.telemetry.syntax import CODED, FIELDS, quality_of, rough_quality_of
+from spikey.telemetry.syntax import CODED, FIELDS, NOISE, QUARTERS, quality_of, rough_quality_of
 from spikey.telemetry.verifier import Verifier
 
 POWER_FRACTION = 12  # bits of squares below one code
@@ -136,6 +138,18 @@ class TelemetryDecoder:
             self.counts.late += 1
             return []
         return self._release()
+
+    @property
+    def noise(self) -> np.ndarray:
+        """The noise's standard deviation in the channels' spike bands by their latest profile, in codes: float64 (channels,).
+
+        The middle of the step that a profile has for it. Once a key has come.
+        """
+        assert self.description is not None
+        profile = self._profile if self._profile is not None else self._coming
+        quarters = profile[:, NOISE] + 0.5
+        noise: np.ndarray = np.exp2(quarters / QUARTERS) / ((1 << FRACTION) * NORMAL)
+        return noise
 
     def finish(self) -> list[PacketContents | Missing]:
         """The contents of the packets that still waited for missing ones."""

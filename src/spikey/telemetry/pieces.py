@@ -136,6 +136,7 @@ class Assembler:
             missing_spans(Missing(max(a, first), min(b, end)) for a, b in self._missing if a < end and b > first),
             replace(self._decoder.counts),
             self._left_out_before(end, last),
+            self._decoder.noise,
             first,
             around,
         )

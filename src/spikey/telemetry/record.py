@@ -151,5 +151,6 @@ class _Join:
             missing_spans(Missing(*span) for span in self._missing),
             last.counts,
             (a, b, c, d),
+            last.noise,
             self.first,
         )

@@ -185,26 +185,8 @@ def _depths(codes: np.ndarray, truth: Any) -> np.ndarray:
 
 
 def with_noise(told: Telemetry, seed: int = 0) -> np.ndarray:
-    """The signal that telemetry tells, in codes int64 (frames, channels), with noise where no waveform is told.
-
-    Sorters take the noise's level from the recording, and telemetry tells none. A channel's weakest waveform lies about
-    at the threshold, which tells the level; the middle channel's stands for those without any.
-    """
-    settings, shape = told.description.settings, told.description.shape
-    has = told.waveform_of >= 0
-    rows, channels = told.waveform_of[has], told.event_channels[has]
-    troughs = np.abs(told.waveforms[rows, told.pre])
-    level = np.full(told.channels, np.nan)
-    for channel in np.unique(channels):
-        level[channel] = np.percentile(troughs[channels == channel], 5) / settings.threshold
-    level = np.where(np.isfinite(level), level, np.nanmedian(level) if np.isfinite(level).any() else 1.0)
-    # White noise has this share of its power in the band.
-    level /= math.sqrt((settings.band[1] - settings.band[0]) / (told.rate / 2))
-    signal = told.signal()
-    noise = np.random.default_rng(seed).normal(0, 1, signal.shape) * level
-    for frame, channel in zip(told.trough_frames[rows], channels, strict=True):
-        noise[max(frame - shape.pre, 0) : frame + shape.post, channel] = 0
-    return np.clip(np.rint(signal + noise), 0, told.description.levels.alphabet - 1).astype(np.int64)
+    """The signal that telemetry gives, in codes int64 (frames, channels), with artificial noise between waveforms."""
+    return np.clip(np.rint(told.signal(noise=seed)), 0, told.description.levels.alphabet - 1).astype(np.int64)
 
 
 def _accuracy(codes: np.ndarray, probe: Any, truth: Any) -> np.ndarray:
