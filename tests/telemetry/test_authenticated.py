@@ -423,9 +423,9 @@ def test_damaged_files_lose_what_is_damaged(packets):
         else:
             damaged += packet
             kept.append(packet)
-    assert at > 10 and list(packets_in(bytes(damaged), "a test", SECRET)) == kept
+    assert at > 10 and list(packets_in(bytes(damaged), "a test", key=SECRET)) == kept
     noise = MAGIC + packets[0] + chance.randbytes(5000) + packets[1]
-    assert list(packets_in(noise, "a test", SECRET)) == packets[:2]
+    assert list(packets_in(noise, "a test", key=SECRET)) == packets[:2]
 
 
 def test_a_pipe_carries_authenticated_telemetry(wav, key, tmp_path):
