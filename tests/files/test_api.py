@@ -156,6 +156,7 @@ def test_public_names_are_these_and_each_is_there():
         "compress",
         "create",
         "decompress",
+        "iter_telemetry",
         "open",
         "open_archive",
         "read_key",

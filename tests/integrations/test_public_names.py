@@ -14,7 +14,7 @@ from kit.paths import ROOT
 SPIKEY = """
     Archive DamagedError DataError Decoder Encoder Gap Missing PacketContents QueueFullError Reader Recording Segment
     SpikeyError Telemetry TelemetryDecoder TelemetryEncoder TelemetrySettings UsageError Writer compress create
-    decompress iter_telemetry open open_archive read_telemetry
+    decompress iter_telemetry open open_archive read_key read_telemetry
 """
 INTEGRATIONS = {  # module below spikey.integrations, the package that it needs, public names
     "dask": ("distributed", "ClusterError compress compress_files connect to_zarr"),

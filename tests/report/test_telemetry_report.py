@@ -54,7 +54,8 @@ def simulated():
 
 @pytest.fixture(scope="module")
 def measured(simulated):
-    return measure([simulated], [20.0, 400.0])
+    # Crossings of the threshold alone, as those of the detector that they are compared with.
+    return measure([simulated], [20.0, 400.0], Settings(match=0.0))
 
 
 def test_known_spikes_change_no_sample(simulated):
@@ -187,8 +188,11 @@ def test_what_is_lost_shows(simulated):
 def test_latency_is_that_of_the_clock(simulated, monkeypatch):
     monkeypatch.setattr(telemetry_fidelity.time, "perf_counter", lambda: 0.0)  # work takes no time
     settings = Settings(budget=1e6, packet_ms=1.5)
-    encoded = encode(simulated, settings)
-    packet, post = 30 / RATE, 18 / RATE
+    packet, post, reach = 30 / RATE, 18 / RATE, 2 / RATE
+    with_weak = encode(simulated, settings)
+    assert with_weak.telemetry.event_weak.sum() > 20
+    assert packet < with_weak.event_latency.max() <= packet + reach + post  # weak events come with their waveforms
+    encoded = encode(simulated, replace(settings, match=0.0))
     assert len(encoded.event_latency) == len(encoded.wave_latency) > 20
     assert encoded.event_latency.min() >= -3.1 / RATE and encoded.event_latency.max() <= packet
     assert encoded.wave_latency.min() >= post - 1.1 / RATE

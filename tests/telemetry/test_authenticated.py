@@ -391,7 +391,7 @@ def test_files_are_read_with_their_key_only(wav, key, tmp_path):
     done = runner.invoke(app, words)
     assert done.exit_code == 0, done.output
     events = json.loads(done.stdout)["events"]
-    telemetry = spikey.read_telemetry(path, read_key(key))
+    telemetry = spikey.read_telemetry(path, key=read_key(key))
     assert len(telemetry.event_frames) == events > 0 and not telemetry.missing
     assert telemetry.description.settings.tag_bytes == 8
     done = runner.invoke(app, ["telemetry", "decode", str(path), "--key-file", str(key), "--json"])
@@ -403,9 +403,9 @@ def test_files_are_read_with_their_key_only(wav, key, tmp_path):
     plain = tmp_path / "b.spkt"
     assert runner.invoke(app, ["telemetry", "encode", str(wav), str(plain)]).exit_code == 0
     with pytest.raises(UsageError, match=r"b.spkt: is not authenticated.*read it without"):
-        read_telemetry(plain, read_key(key))
+        read_telemetry(plain, key=read_key(key))
     with pytest.raises(DataError, match="contains no telemetry key"):
-        read_telemetry(path, OTHER)
+        read_telemetry(path, key=OTHER)
     done = runner.invoke(app, ["telemetry", "encode", str(wav), str(tmp_path / "c.spkt"), "--tag-bytes", "8"])
     assert isinstance(done.exception, UsageError) and "tags need a key" in str(done.exception)
 
@@ -423,9 +423,9 @@ def test_damaged_files_lose_what_is_damaged(packets):
         else:
             damaged += packet
             kept.append(packet)
-    assert at > 10 and list(packets_in(bytes(damaged), "a test", SECRET)) == kept
+    assert at > 10 and list(packets_in(bytes(damaged), "a test", key=SECRET)) == kept
     noise = MAGIC + packets[0] + chance.randbytes(5000) + packets[1]
-    assert list(packets_in(noise, "a test", SECRET)) == packets[:2]
+    assert list(packets_in(noise, "a test", key=SECRET)) == packets[:2]
 
 
 def test_a_pipe_carries_authenticated_telemetry(wav, key, tmp_path):
@@ -451,4 +451,4 @@ def test_a_pipe_carries_authenticated_telemetry(wav, key, tmp_path):
     found = json.loads(done.stdout)
     assert found["complete"] and found["frames"] == SECONDS * RATE and found["packets"]["unauthenticated"] == 0
     assert seen.read_text() == f"telemetry {found['stream']}\n"
-    assert len(read_telemetry(out, read_key(key)).event_frames) == found["events"]
+    assert len(read_telemetry(out, key=read_key(key)).event_frames) == found["events"]

@@ -53,6 +53,8 @@ def decoded(packets) -> spikey.Telemetry:
     assert len(telemetry.event_frames) > 30 and np.bincount(telemetry.event_channels).min() > 1
     left_out = np.flatnonzero(telemetry.waveform_of < 0)
     assert 0 < len(left_out) < len(telemetry.event_frames) / 2 and len(packets) > 100
+    weak = telemetry.event_weak
+    assert min(np.bincount(telemetry.event_channels[own], minlength=CHANNELS).min() for own in (weak, ~weak)) > 1
     return telemetry
 
 
@@ -84,7 +86,16 @@ def rest(folder: Path) -> set[str]:
 def test_npz_holds_all(path, decoded, decode, tmp_path):
     decode(path, tmp_path / "a.npz")
     with np.load(tmp_path / "a.npz", allow_pickle=False) as held:
-        for name in ("event_frames", "event_channels", "waveform_of", "waveforms", "trough_frames", "power", "low"):
+        for name in (
+            "event_frames",
+            "event_channels",
+            "event_weak",
+            "waveform_of",
+            "waveforms",
+            "trough_frames",
+            "power",
+            "low",
+        ):
             wanted = getattr(decoded, name)
             assert held[name].dtype == wanted.dtype and np.array_equal(held[name], wanted, equal_nan=True)
         assert held["rate"] == RATE and held["frames"] == FRAMES and held["channels"] == CHANNELS
@@ -101,6 +112,8 @@ def test_csv_has_a_line_for_each_event(path, decoded, decode, tmp_path):
     with open(tmp_path / "events.txt", newline="") as file:
         lines = list(csv.DictReader(file))
     assert len(lines) == len(decoded.event_frames)
+    assert list(lines[0])[:7] == ["time_s", "channel", "crossing_frame", "trough_frame", "amplitude", "weak", "w0"]
+    assert [line["weak"] for line in lines] == ["1" if weak else "0" for weak in decoded.event_weak]
     for line, frame, channel, row in zip(
         lines, decoded.event_frames, decoded.event_channels, decoded.waveform_of, strict=True
     ):
@@ -118,7 +131,9 @@ def test_csv_has_a_line_for_each_event(path, decoded, decode, tmp_path):
 def test_csv_without_waveforms(tmp_path):
     telemetry = collect(encoded(simulate(20_000, 2, RATE, 1), waveforms=False))
     export.write_csv(telemetry, tmp_path / "a.csv")
-    assert (tmp_path / "a.csv").read_text().splitlines()[0] == "time_s,channel,crossing_frame,trough_frame,amplitude"
+    lines = (tmp_path / "a.csv").read_text().splitlines()
+    assert lines[0] == "time_s,channel,crossing_frame,trough_frame,amplitude,weak" and len(lines) > 5
+    assert all(line.endswith(",,,0") for line in lines[1:])
 
 
 @pytest.mark.parametrize("piece", [1, 7000, 1 << 30])
@@ -185,6 +200,7 @@ def test_nwb(path, decoded, decode, tmp_path, volts):
         for row, channel in enumerate(units.id[:]):
             own = decoded.event_channels == channel
             assert np.allclose(units["spike_times"][row], decoded.event_frames[own] / RATE)
+            assert units["weak"][row].tolist() == decoded.event_weak[own].tolist()
             assert units["electrodes"][row].index.tolist() == [channel]
             rows = decoded.waveform_of[own]
             assert [len(each) for each in units["waveforms"][row]] == (rows >= 0).tolist()
@@ -212,6 +228,7 @@ def test_nwb_of_little(packets, decoded, tmp_path):
         collect(packets[:5] + packets[9:]),
         event_frames=none,
         event_channels=none,
+        event_weak=none.astype(np.bool_),
         waveform_of=none,
         waveforms=decoded.waveforms[:0],
         trough_frames=none,
@@ -242,6 +259,13 @@ def test_sorting_and_recording(path, decoded):
         rows = decoded.waveform_of[own]
         wanted = np.where(rows >= 0, decoded.trough_frames[rows], decoded.event_frames[own])
         assert np.array_equal(troughs.get_unit_spike_train(channel), wanted)
+    strong = ~decoded.event_weak
+    without = read_telemetry_sorting(path, weak=False)
+    assert without.unit_ids.tolist() == list(range(CHANNELS))
+    for channel in range(CHANNELS):
+        own = strong & (decoded.event_channels == channel)
+        assert np.array_equal(without.get_unit_spike_train(channel), decoded.event_frames[own])
+    assert len(read_telemetry_sorting(path, "trough", weak=False).to_spike_vector()) == strong.sum()
     recording = read_telemetry_recording(path)
     assert recording.get_dtype() == np.int16 and recording.get_num_samples() == FRAMES
     assert np.array_equal(recording.get_traces(start_frame=9, end_frame=900), decoded.samples(9, 900))
@@ -294,13 +318,20 @@ def test_summary(path, decoded, decode, run):
     assert (known["channels"], known["rate"], known["frames"], known["seconds"]) == (CHANNELS, RATE, FRAMES, 2.5)
     assert known["bits_per_second"] == round(8 * path.stat().st_size / 2.5, 1)
     assert known["settings"]["budget"] == CHANNELS * 2500 and known["settings"]["band"] == [300, 5000]
+    assert known["weak_events"] == decoded.event_weak.sum()
     assert known["events"] == len(decoded.event_frames) and known["waveforms"] == len(decoded.waveforms)
     assert list(known["left_out"].values()) == list(decoded.dropped) and known["missing_spans"] == []
     status, out, _ = run("info", path, "--json")
     assert status == 0 and json.loads(out) == [known]
     text, _ = decode(path)
     status, out, _ = run("info", path)
-    assert status == 0 and out.rstrip() == text.rstrip() and "lossy telemetry" in out and "threshold 4.5" in out
+    assert (
+        status == 0
+        and out.rstrip() == text.rstrip()
+        and "lossy telemetry" in out
+        and "threshold 4.5" in out
+        and "match 5" in out
+    )
 
 
 def test_several_outputs_at_once(path, decode, tmp_path):

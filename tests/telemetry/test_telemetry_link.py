@@ -274,6 +274,7 @@ def test_a_receiver_writes_packets_in_order_and_once(packets, tmp_path):
     found, telemetry = facts(receiver), read_telemetry(path)
     assert found["complete"] and not found["missing"] and found["frames"] == SECONDS * RATE
     assert found["events"] == len(telemetry.event_frames) and found["waveforms"] == len(telemetry.waveforms)
+    assert found["weak_events"] == telemetry.event_weak.sum() and 0 < found["weak_events"] < found["events"]
     assert found["bits_per_second"] == pytest.approx(8 * sum(map(len, packets)) / SECONDS)
 
 
@@ -427,8 +428,11 @@ def test_losses_on_purpose_are_missing_spans(wav, tmp_path):
     assert report["lost_on_purpose"] > 0 and found["missing"]
     assert [tuple(span) for span in found["missing"]] == list(telemetry.missing)
     assert found["packets"]["lost"] <= report["lost_on_purpose"] and found["packets"]["late"] == 0
-    events = telemetry.event_frames
-    assert not any(((events >= first) & (events < end)).any() for first, end in telemetry.missing)
+    events, wait = telemetry.event_frames, telemetry.description.shape.wait
+    for first, end in telemetry.missing:
+        inside = (events >= first) & (events < end)
+        # A weak event comes with the packet of the frame `wait` frames later.
+        assert telemetry.event_weak[inside].all() and (events[inside] >= end - wait).all()
 
 
 @pytest.mark.network
@@ -476,7 +480,8 @@ def test_an_interrupt_keeps_what_has_come(packets, tmp_path):
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 1
         assert b"the stream did not end (it was interrupted)" in process.stderr.read()
-        assert b"LOSSY" in process.stdout.read()
+        printed = process.stdout.read()
+        assert b"LOSSY" in printed and b" of them weak; " in printed
     assert out.read_bytes() == MAGIC + b"".join(packets[:200])
     assert [p.name for p in tmp_path.iterdir()] == ["o.spkt"]
 

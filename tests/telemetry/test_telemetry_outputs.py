@@ -37,7 +37,7 @@ def encoded(seconds: float, budget: float = 3000.0, **kept: object) -> list[byte
 
 @pytest.fixture(scope="module")
 def packets() -> list[bytes]:
-    return encoded(4.3)
+    return encoded(4.3, 2600.0, key_s=0.5)  # which is too little for all waveforms
 
 
 def moved(packets: list[bytes], by: int) -> list[bytes]:
@@ -123,6 +123,8 @@ def test_outputs_are_the_same_as_those_of_the_whole(path, decode, tmp_path):
     assert np.array_equal(got["processing/ecephys/spike_band_power/data"], whole.power, equal_nan=True)
     order = np.argsort(whole.event_channels, kind="stable")
     assert np.array_equal(got["units/spike_times"], whole.event_frames[order] / RATE)
+    assert np.array_equal(got["units/weak"], whole.event_weak[order]) and 0 < got["units/weak"].sum() < len(order)
+    assert np.array_equal(got["units/weak_index"], got["units/spike_times_index"])
     rows = whole.waveform_of[order]
     assert np.array_equal(got["units/waveforms"], whole.waveforms[rows[rows >= 0]])
     assert np.array_equal(got["units/waveforms_index"], np.cumsum(rows >= 0))

@@ -46,6 +46,12 @@ def packets(samples) -> list[bytes]:
     return encoded(samples, packet_ms=20, buffer_ms=0)  # which is too little for all waveforms
 
 
+def weak_of(item: PacketContents, kind: str) -> list[bool]:
+    """Which of a packet's events, or waveforms, are weak: its last ones."""
+    count = len(getattr(item, f"{kind}_frames"))
+    return [False] * (count - item.weak) + [True] * item.weak
+
+
 def expected(packets: list[bytes]) -> dict[str, np.ndarray | list | int]:
     """All contents, put together the plain way: the contents of all packets at once, in order of their crossings."""
     decoder = TelemetryDecoder()
@@ -53,17 +59,24 @@ def expected(packets: list[bytes]) -> dict[str, np.ndarray | list | int]:
     contents = [item for item in items if isinstance(item, PacketContents)]
     assert decoder.description is not None
     shape, frames = decoder.shape, items[-1].end_frame
-    crossings = sorted(
-        pair for item in contents for pair in zip(item.event_frames.tolist(), item.event_channels.tolist(), strict=True)
+    events = sorted(
+        each
+        for item in contents
+        for each in zip(item.event_frames.tolist(), item.event_channels.tolist(), weak_of(item, "event"), strict=True)
     )
     waves = {
-        (frame, channel): (trough, wave / (1 << FRACTION))
+        (frame, channel, weak): (trough, wave / (1 << FRACTION))
         for item in contents
-        for frame, channel, trough, wave in zip(
-            item.wave_frames.tolist(), item.wave_channels.tolist(), item.trough_frames, item.waves, strict=True
+        for frame, channel, weak, trough, wave in zip(
+            item.wave_frames.tolist(),
+            item.wave_channels.tolist(),
+            weak_of(item, "wave"),
+            item.trough_frames,
+            item.waves,
+            strict=True,
         )
     }
-    having = [pair for pair in crossings if pair in waves]
+    having = [each for each in events if each in waves]
     power = np.full((frames // shape.bin if shape.bin else 0, shape.channels), np.nan, dtype=np.float32)
     low = np.full((frames // shape.decimation if shape.coefficients else 0, shape.channels), np.nan, dtype=np.float32)
     for item in contents:
@@ -75,11 +88,12 @@ def expected(packets: list[bytes]) -> dict[str, np.ndarray | list | int]:
     delay = (BOXCARS * (shape.decimation - 1) + 2 * shape.decimation) / 2
     return {
         "frames": frames,
-        "event_frames": np.array([frame for frame, _ in crossings], dtype=np.int64),
-        "event_channels": np.array([channel for _, channel in crossings], dtype=np.int64),
-        "waveform_of": np.array([having.index(pair) if pair in waves else -1 for pair in crossings], dtype=np.int64),
-        "trough_frames": np.array([waves[pair][0] for pair in having], dtype=np.int64),
-        "waveforms": np.array([waves[pair][1] for pair in having], dtype=np.float32).reshape(-1, shape.snippet),
+        "event_frames": np.array([frame for frame, _, _ in events], dtype=np.int64),
+        "event_channels": np.array([channel for _, channel, _ in events], dtype=np.int64),
+        "event_weak": np.array([weak for _, _, weak in events], dtype=np.bool_),
+        "waveform_of": np.array([having.index(each) if each in waves else -1 for each in events], dtype=np.int64),
+        "trough_frames": np.array([waves[each][0] for each in having], dtype=np.int64),
+        "waveforms": np.array([waves[each][1] for each in having], dtype=np.float32).reshape(-1, shape.snippet),
         "power": power,
         "low": low,
         "low_frames": (np.arange(len(low)) + 1) * shape.decimation - 1 - delay,
@@ -108,6 +122,7 @@ def same_part(part: Telemetry, whole: Telemetry) -> None:
         own |= whole.event_frames >= end
     assert np.array_equal(part.event_frames, whole.event_frames[own])
     assert np.array_equal(part.event_channels, whole.event_channels[own])
+    assert np.array_equal(part.event_weak, whole.event_weak[own])
     rows = whole.waveform_of[own]
     assert np.array_equal(part.waveform_of >= 0, rows >= 0)
     got, wanted = part.waveform_of[part.waveform_of >= 0], rows[rows >= 0]
@@ -133,6 +148,9 @@ def test_parts_are_the_whole(packets, tmp_path, seconds):
     path = file_of(tmp_path, packets)
     whole = spikey.read_telemetry(path)
     assert len(whole.waveforms) > 20 and len(whole.event_frames) > len(whole.waveforms)
+    assert (
+        20 < whole.event_weak.sum() < len(whole.event_frames) - 20 and (whole.waveform_of[whole.event_weak] >= 0).all()
+    )
     same(whole, expected(packets))
     found = list(spikey.iter_telemetry(path, seconds))
     assert len(found) == -(-FRAMES // round(seconds * RATE))
@@ -155,6 +173,7 @@ def test_events_that_come_with_a_later_packet(packets):
         assert isinstance(item, PacketContents)
         late = item.event_frames >= item.end_frame - decoder.shape.wait - 20
         late &= after is not None  # the last packet has all that is left
+        late &= ~np.array(weak_of(item, "event"), dtype=np.bool_)
         delayed.append(
             dataclasses.replace(
                 item,

@@ -75,7 +75,7 @@ def run_telemetry(data: bytes, checked: bool) -> None:
     from spikey.telemetry.file import packets_in
     from spikey.telemetry.record import collect
 
-    packets = list(packets_in(data, "the input", KEY))
+    packets = list(packets_in(data, "the input", key=KEY))
     if not set(packets) <= set(_telemetry()):
         raise AssertionError("a packet that nobody wrote is taken for one with a valid tag")
     collect(packets, "the input", KEY)

@@ -29,6 +29,12 @@ Ratio = Annotated[
     float | None, typer.Option(help="Or how many times less than the converter gives: 10 bits a sample for the N1.")
 ]
 Threshold = Annotated[float | None, typer.Option(help="Of events, in deviations of the noise (4.5).")]
+Match = Annotated[
+    float | None,
+    typer.Option(
+        help="Standard deviations of the matched filter's output from which weaker crossings are sent; 0: none (5)."
+    ),
+]
 Polarity = Annotated[str | None, typer.Option(help="Of events: negative, positive, both (negative).")]
 RefractoryMs = Annotated[float | None, typer.Option(help="After an event (1).")]
 Band = Annotated[tuple[float, float] | None, typer.Option(help="Hz, of events and waveforms (300 5000).")]
@@ -64,6 +70,7 @@ def command(
     budget: Budget = None,
     ratio: Ratio = None,
     threshold: Threshold = None,
+    match: Match = None,
     polarity: Polarity = None,
     refractory_ms: RefractoryMs = None,
     band: Band = None,
@@ -97,6 +104,7 @@ def command(
         budget,
         ratio,
         threshold=threshold,
+        match=match,
         polarity=polarity,
         refractory_ms=refractory_ms,
         band=band,

@@ -22,6 +22,7 @@ from spikey.cli.telemetry_encode import (
     BufferMs,
     Config,
     LowHigh,
+    Match,
     Name,
     PacketMs,
     Polarity,
@@ -53,6 +54,7 @@ def send(
     budget: Budget = None,
     ratio: Ratio = None,
     threshold: Threshold = None,
+    match: Match = None,
     polarity: Polarity = None,
     refractory_ms: RefractoryMs = None,
     band: Band = None,
@@ -95,6 +97,7 @@ def send(
         budget,
         ratio,
         threshold=threshold,
+        match=match,
         polarity=polarity,
         refractory_ms=refractory_ms,
         band=band,
@@ -256,7 +259,7 @@ def _receiving(receiver: Receiver, source: Source) -> Rows:
         return [("waiting", f"for a key at {source.address}; {receiver.early:,} packets before one")]
     return [
         ("received", f"{receiver.last_frame / known.rate:.1f} s of {known.channels:,} channels"),
-        ("events", f"{receiver.events:,}, {receiver.waves:,} waveforms"),
+        ("events", f"{receiver.events:,}, {receiver.weak:,} of them weak; {receiver.waves:,} waveforms"),
         ("packets", f"{receiver.written:,}, {receiver.decoder.counts.lost:,} lost, {receiver.late:,} late"),
         ("others", f"{source.foreign + receiver.foreign:,} foreign, {receiver.damaged:,} damaged"),
     ]
@@ -268,7 +271,7 @@ def _lines(output: Path, found: dict[str, Any]) -> list[str]:
     lines = [
         f"{output}: LOSSY telemetry of {found['seconds']:.2f} s of {found['channels']:,} channels, "
         f"{found['bytes']:,} bytes: {found['bits_per_second'] or 0:,.0f} bit/s of {budget:,.0f}",
-        f"{found['events']:,} events, {found['waveforms']:,} waveforms; "
+        f"{found['events']:,} events, {found['weak_events']:,} of them weak; {found['waveforms']:,} waveforms; "
         + ("whole" if found["complete"] else "the stream did not end"),
         f"{packets['written']:,} packets kept; "
         + ", ".join(f"{packets[n]:,} {n}" for n in ("lost", "late", "damaged", "foreign", "early", "dropped")),

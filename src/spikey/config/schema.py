@@ -117,6 +117,7 @@ class Telemetry(_Section):
 
     budget: Annotated[float, Field(ge=100)] | None = None
     threshold: Annotated[float, Field(ge=1, le=100)] = 4.5
+    match: Annotated[float, Field(ge=0, le=100)] = 5.0
     polarity: Literal["negative", "positive", "both"] = "negative"
     refractory_ms: Annotated[float, Field(ge=0.75, le=100)] = 1.0
     band_low: Annotated[float, Field(ge=1)] = 300.0

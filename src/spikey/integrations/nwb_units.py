@@ -31,6 +31,7 @@ class UnitsOutput:
         self._wave_at = np.cumsum(waves) - waves
         snippet = known.description.shape.snippet
         self._times = empty_array((known.events,), "float64")
+        self._weak = empty_array((known.events,), "bool")
         self._with_waves = known.waveforms > 0
         self._waves = empty_array((known.waveforms, snippet), "float32")
         self._have = empty_array((known.events,), _unsigned(known.waveforms))
@@ -38,7 +39,7 @@ class UnitsOutput:
         self._sums = np.zeros((2, known.description.channels, snippet))  # of samples and their squares, in codes
         self._counts = np.maximum(waves, 1)
         self._none = waves == 0
-        self._waiting: list[tuple[np.ndarray, ...]] = []  # frames, channels, whether with a waveform, and these
+        self._waiting: list[tuple[np.ndarray, ...]] = []  # of events; their waveforms
         self._count = 0
 
     def add_to(self, file: Any) -> None:
@@ -46,8 +47,16 @@ class UnitsOutput:
         from hdmf.common import ElementIdentifiers, VectorData, VectorIndex
         from pynwb.misc import Units
 
-        times = VectorData(name="spike_times", description="threshold crossings", data=self._times)
-        columns = [times, VectorIndex(name="spike_times_index", target=times, data=self._ends)]
+        words = "threshold crossings, and troughs of weak events"
+        times = VectorData(name="spike_times", description=words, data=self._times)
+        words = "whether each spike is a weak event, which crosses only a lower threshold"
+        weak = VectorData(name="weak", description=words, data=self._weak)
+        columns = [
+            times,
+            VectorIndex(name="spike_times_index", target=times, data=self._ends),
+            weak,
+            VectorIndex(name="weak_index", target=weak, data=self._ends),
+        ]
         if self._with_waves:
             each = VectorData(name="waveforms", description="band-passed, decoded", data=self._waves)
             of_spikes = VectorIndex(name="waveforms_index", target=each, data=self._have)
@@ -60,7 +69,7 @@ class UnitsOutput:
                 VectorIndex(name="waveforms_index_index", target=of_spikes, data=self._ends),
             ]
         shape, rate = self._description.shape, self._description.rate
-        words = f"one row a channel: its threshold crossings, not sorted into cells; waveforms in {self._unit}. {NOTE}"
+        words = f"one row a channel: its events, not sorted into cells; waveforms in {self._unit}. {NOTE}"
         file.units = Units(
             name="units",
             description=words,
@@ -79,7 +88,7 @@ class UnitsOutput:
         """Take the events of a stream's next part, once the file has been laid out."""
         there = part.waveform_of >= 0
         waves = part.waveforms[part.waveform_of[there]]
-        self._waiting.append((part.event_frames, part.event_channels, there, waves))
+        self._waiting.append((part.event_frames, part.event_channels, part.event_weak, there, waves))
         self._count += len(part.event_frames)
         if self._count >= TOGETHER:
             self._write()
@@ -99,10 +108,11 @@ class UnitsOutput:
         waiting, self._waiting, self._count = self._waiting, [], 0
         if not waiting:
             return
-        frames, channels, there, waves = (np.concatenate(each) for each in zip(*waiting, strict=True))
+        frames, channels, weak, there, waves = (np.concatenate(each) for each in zip(*waiting, strict=True))
         order = np.argsort(channels, kind="stable")
         waves = waves[(np.cumsum(there) - 1)[order][there[order]]]
-        times, channels, there = frames[order] / self._description.rate, channels[order], there[order]
+        times, channels = frames[order] / self._description.rate, channels[order]
+        weak, there = weak[order], there[order]
         before = np.append(0, np.cumsum(there))
         starts = np.flatnonzero(np.append(True, channels[1:] != channels[:-1]))
         for first, end in zip(starts, np.append(starts[1:], len(channels)), strict=True):
@@ -110,6 +120,7 @@ class UnitsOutput:
             at, wave_at = self._at[channel], self._wave_at[channel]
             own = waves[before[first] : before[end]]
             self._times.dataset[at : at + end - first] = times[first:end]
+            self._weak.dataset[at : at + end - first] = weak[first:end]
             self._at[channel] += end - first
             if self._with_waves:
                 self._have.dataset[at : at + end - first] = wave_at + before[first + 1 : end + 1] - before[first]

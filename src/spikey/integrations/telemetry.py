@@ -23,7 +23,7 @@ PITCH = 100.0  # um
 TIMES = ("crossing", "trough")
 
 
-def read_telemetry_sorting(path: PathLike, times: str = "crossing") -> NumpySorting:
+def read_telemetry_sorting(path: PathLike, times: str = "crossing", *, weak: bool = True) -> NumpySorting:
     """The events of a telemetry file as a sorting with one unit for each channel; a unit's id is its channel's.
 
     Units are channels, not cells: nothing was sorted.
@@ -34,6 +34,9 @@ def read_telemetry_sorting(path: PathLike, times: str = "crossing") -> NumpySort
         A telemetry file, or the address of one.
     times : str
         "crossing" of the threshold, or "trough", which only events with a waveform have; others are where they cross.
+        Weak events are at their troughs in either case.
+    weak : bool
+        Whether weak events, which cross only a lower threshold and match their channel's spikes, are among the spikes.
 
     Raises
     ------
@@ -62,8 +65,9 @@ def read_telemetry_sorting(path: PathLike, times: str = "crossing") -> NumpySort
         if times == "trough":
             there = part.waveform_of >= 0
             own[there] = part.trough_frames[part.waveform_of[there]]
-        frames.append(own)
-        channels.append(part.event_channels)
+        among = np.full(len(own), True) if weak else ~part.event_weak
+        frames.append(own[among])
+        channels.append(part.event_channels[among])
     return _sorting(np.concatenate(frames), np.concatenate(channels), part)[0]
 
 
@@ -94,8 +98,9 @@ def read_telemetry_recording(path: PathLike, kind: str = "samples") -> BaseRecor
 def telemetry_analyzer(path: PathLike, probe: Any = None, volts_per_code: float | None = None) -> SortingAnalyzer:
     """A `SortingAnalyzer` in memory whose waveforms, and with them templates, are the decoded ones of a telemetry file.
 
-    One unit for each channel, with the events that have a waveform, at their troughs, and each unit only on its own
-    channel. Waveforms are in codes of the converter, band-passed; the recording is made of them and has no noise.
+    One unit for each channel, with the events that have a waveform, weak ones among them, at their troughs, and each
+    unit only on its own channel. Waveforms are in codes of the converter, band-passed; the recording is made of them
+    and has no noise.
 
     Parameters
     ----------

@@ -29,6 +29,7 @@ PLACES = {  # of the arrays of `spikey.telemetry.export.arrays`
     "event_frames": "events/frames",
     "event_times": "events/times",
     "event_channels": "events/channels",
+    "event_weak": "events/weak",
     "waveform_of": "events/waveform_of",
     "waveforms": "waveforms/samples",
     "waveform_channels": "waveforms/channels",
@@ -204,7 +205,7 @@ class _Column:
             shape=(0, *like.shape[1:]),
             chunks=(self._rows, *(max(each, 1) for each in like.shape[1:])),
             dtype=like.dtype,
-            fill_value="NaN" if like.dtype.kind == "f" else 0,
+            fill_value="NaN" if like.dtype.kind == "f" else like.dtype.type(0).item(),
             **options,
         )
         self._array.attrs["unit"] = unit

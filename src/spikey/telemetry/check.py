@@ -143,6 +143,7 @@ def facts(name: str, found: Survey, counted: Census) -> dict[str, Any]:
             "ended": counted.ended,
         },
         "events": found.events,
+        "weak_events": found.weak,
         "waveforms": found.waveforms,
         "left_out": {"events": events, "waveforms": waveforms, "power": power, "low_blocks": low},
         "missing_frames": int((found.missing[:, 1] - found.missing[:, 0]).sum()),

@@ -46,7 +46,9 @@ class Telemetry:
     the bins of power and the samples of the LFP band that end in it.
 
     description: of the stream, with its settings. frames: its length, or the part's. event_frames, event_channels int64
-    (n,): threshold crossings, in order. waveform_of int64 (n,): the row in `waveforms` of each event, or -1.
+    (n,): threshold crossings, and troughs of weak events, in order. event_weak bool (n,): which events are weak: they
+    cross only a lower threshold, and match their channel's spikes. waveform_of int64 (n,): the row in `waveforms` of
+    each event, or -1.
     waveforms float32 (w, snippet): in codes, band-passed; sample `pre` is the trough. trough_frames int64 (w,).
     power float32 (bins, channels): mean square in the spike band's lower part, in squared codes; NaN where it was left
     out. low float32 (samples, channels): the LFP band in codes, sample i at frame `low_frames[i]`; NaN likewise.
@@ -59,6 +61,7 @@ class Telemetry:
     frames: int
     event_frames: np.ndarray
     event_channels: np.ndarray
+    event_weak: np.ndarray
     waveform_of: np.ndarray
     waveforms: np.ndarray
     trough_frames: np.ndarray

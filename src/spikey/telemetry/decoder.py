@@ -293,7 +293,7 @@ class TelemetryDecoder:
         shape = self.shape
         if payload.no_weak[0]:
             payload.weak[:] = 0
-        slots, channels = np.nonzero(payload.weak)
+        slots, channels = map(np.ascontiguousarray, np.nonzero(payload.weak))  # so that one kernel serves all
         start = number * shape.frames + slots * shape.slot - shape.wait
         frames = start + (payload.weak[slots, channels].astype(np.int64) - 1) * shape.resolution
         snippets = self._snippets(channels, payload.weak_waves, rough_quality_of(int(payload.size[0])))

@@ -42,6 +42,7 @@ UNITS = {
     "event_frames": "frames",
     "event_times": "s",
     "event_channels": "channel, from 0",
+    "event_weak": "whether it crosses only a lower threshold; its frame is its trough's",
     "waveform_of": "row of waveforms, -1: none",
     "waveforms": "codes of the converter, band-passed",
     "waveform_pre": "samples before the trough",
@@ -56,9 +57,9 @@ UNITS = {
     "left_out": "events, waveforms, values of power, blocks of the LFP band",
 }
 NAMES = (  # of all arrays, in order
-    *("note", "rate", "channels", "frames", "dtype", "event_frames", "event_times", "event_channels", "waveform_of"),
-    *("waveforms", "waveform_pre", "waveform_channels", "trough_frames", "power", "power_bin", "low", "low_frames"),
-    *("low_rate", "missing", "left_out", "settings", "units"),
+    *("note", "rate", "channels", "frames", "dtype", "event_frames", "event_times", "event_channels", "event_weak"),
+    *("waveform_of", "waveforms", "waveform_pre", "waveform_channels", "trough_frames", "power", "power_bin", "low"),
+    *("low_frames", "low_rate", "missing", "left_out", "settings", "units"),
 )
 PathLike = str | os.PathLike[str]
 
@@ -70,6 +71,7 @@ def columns(telemetry: Telemetry, waveforms: int = 0) -> dict[str, np.ndarray]:
         "event_frames": telemetry.event_frames,
         "event_times": telemetry.event_frames / telemetry.rate,
         "event_channels": telemetry.event_channels,
+        "event_weak": telemetry.event_weak,
         "waveform_of": np.where(rows >= 0, rows + waveforms, -1) if waveforms else rows,
         "waveforms": telemetry.waveforms,
         "waveform_channels": telemetry.waveform_channels,
@@ -104,9 +106,9 @@ def constants(
 def arrays(telemetry: Telemetry) -> dict[str, np.ndarray]:
     """All decoded contents, by name, as NumPy arrays; `units` has each one's unit, as JSON.
 
-    event_frames, event_channels, waveform_of int64 (n,), event_times float64 (n,): threshold crossings. waveforms
-    float32 (w, snippet), trough_frames, waveform_channels int64 (w,). power float32 (bins, channels). low float32
-    (samples, channels), low_frames float64 (samples,). missing int64 (spans, 2). left_out int64 (4,). Without
+    event_frames, event_channels, waveform_of int64 (n,), event_times float64 (n,), event_weak bool (n,): events.
+    waveforms float32 (w, snippet), trough_frames, waveform_channels int64 (w,). power float32 (bins, channels). low
+    float32 (samples, channels), low_frames float64 (samples,). missing int64 (spans, 2). left_out int64 (4,). Without
     dimensions: rate, low_rate float64; channels, frames, power_bin, waveform_pre int64; note, dtype, and settings in
     JSON, texts.
 
@@ -137,10 +139,10 @@ def inputs(source: PathLike | None) -> list[PathLike]:
 
 
 def write_csv(telemetry: Telemetry, path: PathLike, source: PathLike | None = None, *, overwrite: bool = False) -> None:
-    """Write a line for each event: time_s, channel, crossing_frame, trough_frame, amplitude, w0, w1, ….
+    """Write a line for each event: time_s, channel, crossing_frame, trough_frame, amplitude, weak, w0, w1, ….
 
     amplitude: of the waveform's trough, w0 …: its samples, all in codes with four decimals, blank where there is none.
-    UsageError where `path` cannot be written.
+    weak: 1 or 0; of weak events crossing_frame is the trough's. UsageError where `path` cannot be written.
     """
     with csv_output(telemetry.description, path, source, overwrite=overwrite) as add:
         add(telemetry)
@@ -153,19 +155,21 @@ def csv_output(
     """`write_csv` for a stream's parts: what is yielded is called with each, in order."""
     snippet = description.shape.snippet
     names = [f"w{i}" for i in range(snippet)] if description.settings.waveforms else []
-    blank = [""] * (2 + len(names))
+    blank = [""] * len(names)
     with atomic_output(path, *inputs(source), overwrite=overwrite, readable_as=inputs(source)) as (file, _):
         text = io.TextIOWrapper(file, "ascii", newline="")
         table = csv.writer(text, lineterminator="\n")
-        table.writerow(["time_s", "channel", "crossing_frame", "trough_frame", "amplitude", *names])
+        table.writerow(["time_s", "channel", "crossing_frame", "trough_frame", "amplitude", "weak", *names])
 
         def add(part: Telemetry) -> None:
-            for frame, channel, row in zip(part.event_frames, part.event_channels, part.waveform_of, strict=True):
-                cells = blank
+            events = zip(part.event_frames, part.event_channels, part.event_weak, part.waveform_of, strict=True)
+            for frame, channel, weak, row in events:
+                trough, amplitude, wave = "", "", blank
                 if row >= 0:
                     wave = [f"{value:.4f}" for value in part.waveforms[row].tolist()]
-                    cells = [str(part.trough_frames[row]), wave[part.pre], *wave]
-                table.writerow([f"{frame / part.rate:.7f}", channel, frame, *cells])
+                    trough, amplitude = str(part.trough_frames[row]), wave[part.pre]
+                time = f"{frame / part.rate:.7f}"
+                table.writerow([time, channel, frame, trough, amplitude, int(weak), *wave])
 
         yield add
         text.flush()

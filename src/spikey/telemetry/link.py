@@ -102,7 +102,7 @@ class Receiver:
         self.foreign = self.damaged = self.late = self.early = self.refused = self.written = 0
         self.decoder = TelemetryDecoder(key, tag_bytes=tag_bytes)
         self.bytes = file.write(MAGIC)
-        self.events = self.waves = self.last_frame = self.latest = 0  # latest: frames
+        self.events = self.weak = self.waves = self.last_frame = self.latest = 0  # latest: frames
         self.left_out = dict.fromkeys(LEFT_OUT, 0)
         self.missing: list[tuple[int, int]] = []
         self.closed = False  # whether the sender's connection was closed
@@ -294,6 +294,7 @@ class Receiver:
             self.last_frame, self.latest = item.end_frame, item.end_frame - item.first_frame
             if isinstance(item, PacketContents):
                 self.events += len(item.event_frames)
+                self.weak += item.weak
                 self.waves += len(item.waves)
                 for name in LEFT_OUT:
                     self.left_out[name] += getattr(item, name)
@@ -336,6 +337,7 @@ def facts(receiver: Receiver) -> dict[str, Any]:
         "bytes": receiver.bytes,
         "bits_per_second": 8 * (receiver.bytes - len(MAGIC)) * described.rate / heard if heard > 0 else None,
         "events": receiver.events,
+        "weak_events": receiver.weak,
         "waveforms": receiver.waves,
         "left_out": dict(receiver.left_out),
         "missing_frames": missing,

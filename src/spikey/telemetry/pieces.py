@@ -56,9 +56,11 @@ class Assembler:
         self._occupied = 0  # frame behind which there can be no data
         self._contents: list[PacketContents] = []
         none = np.zeros(0, dtype=np.int64)
-        self._events = (none, none)
-        # Crossings, channels, troughs, samples.
-        self._waves: tuple[np.ndarray, ...] = (none, none, none, np.zeros((0, shape.snippet), dtype=np.float32))
+        strong = np.zeros(0, dtype=np.bool_)
+        self._events: tuple[np.ndarray, ...] = (none, none, strong)  # frames, channels, whether they are weak
+        # The same of the events that waveforms belong to; troughs, samples.
+        samples = np.zeros((0, shape.snippet), dtype=np.float32)
+        self._waves: tuple[np.ndarray, ...] = (*self._events, none, samples)
         nothing = np.zeros((0, shape.channels), dtype=np.float32)
         self._bin, self._row = rows_before(shape, first)
         self._row = max(self._row - TAPS, 0)
@@ -106,14 +108,15 @@ class Assembler:
         (bin0, low0), (bin1, low1) = rows_before(shape, first), rows_before(shape, end)
         if blank:
             bin1, low1 = bin0, low0
-        frames, channels = self._events
+        frames = self._events[0]
         own = ((frames < end) | last) & (frames >= self._start)
-        events, channels = frames[own], channels[own]
-        crossings, of_waves, troughs, waves = self._waves
+        events, channels, weak = (each[own] for each in self._events)
+        *having, troughs, waves = self._waves
+        crossings, of_waves = having[:2]
         past = np.count_nonzero(crossings < max(first, self._start))
         until = max(len(crossings) if last else np.count_nonzero(crossings < end), past)
         waveform_of = np.full(len(events), -1, dtype=np.int64)
-        where = np.searchsorted(_key(events, channels), _key(crossings[past:until], of_waves[past:until]))
+        where = np.searchsorted(_key(events, channels, weak), _key(*(each[past:until] for each in having)))
         waveform_of[where] = np.arange(until - past)
         power = part_of(self._power, self._bin, bin0, bin1)
         low = part_of(self._low, self._row, low0, low1)
@@ -127,6 +130,7 @@ class Assembler:
             end - first,
             events,
             channels,
+            weak,
             waveform_of,
             waves[past:until],
             troughs[past:until],
@@ -159,14 +163,20 @@ class Assembler:
         for item in contents:
             if item.first_frame >= self._start and any(left := [getattr(item, name) for name in LEFT_OUT]):
                 self._left_out.append((item.first_frame, *left))
-        frames, channels = all_of("event_frames", self._events[0]), all_of("event_channels", self._events[1])
-        order = np.lexsort((channels, frames))
-        self._events = frames[order], channels[order]
-        crossings, of_waves, troughs, waves = self._waves
-        crossings, of_waves = all_of("wave_frames", crossings), all_of("wave_channels", of_waves)
-        waves = np.concatenate([waves, (all_of("waves") / (1 << FRACTION)).astype(np.float32)])
-        order = np.lexsort((of_waves, crossings))
-        self._waves = crossings[order], of_waves[order], all_of("trough_frames", troughs)[order], waves[order]
+        frames, channels, weak = self._events
+        self._events = _ordered(
+            all_of("event_frames", frames),
+            all_of("event_channels", channels),
+            np.concatenate([weak, *(_weak_of(len(item.event_frames), item.weak) for item in contents)]),
+        )
+        frames, channels, weak, troughs, waves = self._waves
+        self._waves = _ordered(
+            all_of("wave_frames", frames),
+            all_of("wave_channels", channels),
+            np.concatenate([weak, *(_weak_of(len(item.waves), item.weak) for item in contents)]),
+            all_of("trough_frames", troughs),
+            np.concatenate([waves, (all_of("waves") / (1 << FRACTION)).astype(np.float32)]),
+        )
         at, channels = all_of("power_bins") - self._bin, all_of("power_channels")
         inside = at >= 0
         self._power[at[inside], channels[inside]] = all_of("power")[inside]
@@ -187,8 +197,8 @@ class Assembler:
         shape = self._shape
         self._first = end
         later = self._events[0] >= end
-        self._events = self._events[0][later], self._events[1][later]
-        near = (self._waves[0] >= end) | (self._waves[2] + shape.post > end)
+        self._events = tuple(each[later] for each in self._events)
+        near = (self._waves[0] >= end) | (self._waves[3] + shape.post > end)
         self._waves = tuple(each[near] for each in self._waves)
         self._missing = [(first, until) for first, until in self._missing if until > end]
         bins, rows = rows_before(shape, end)
@@ -246,5 +256,15 @@ def _extended(values: np.ndarray, rows: int) -> np.ndarray:
     return np.concatenate([values, more])
 
 
-def _key(frames: np.ndarray, channels: np.ndarray) -> np.ndarray:
-    return frames << 20 | channels
+def _weak_of(count: int, weak: int) -> np.ndarray:
+    """Which of a packet's events, or waveforms, are weak: the last ones."""
+    return np.arange(count) >= count - weak
+
+
+def _ordered(frames: np.ndarray, channels: np.ndarray, weak: np.ndarray, *others: np.ndarray) -> tuple[np.ndarray, ...]:
+    order = np.lexsort((weak, channels, frames))
+    return tuple(each[order] for each in (frames, channels, weak, *others))
+
+
+def _key(frames: np.ndarray, channels: np.ndarray, weak: np.ndarray) -> np.ndarray:
+    return frames << 20 | channels << 1 | weak

@@ -104,8 +104,8 @@ class _Join:
 
     def __init__(self, part: Telemetry):
         self.first, self.frames_with_data = part.first_frame, 0
-        like = (part.event_frames, part.event_channels, part.waveform_of, part.waveforms, part.trough_frames)
-        self._columns = [_Growing(each) for each in like]
+        self._events = [_Growing(each) for each in (part.event_frames, part.event_channels, part.event_weak)]
+        self._waves = [_Growing(each) for each in (part.waveform_of, part.waveforms, part.trough_frames)]
         self._power, self._low = _Growing(part.power), _Growing(part.low)
         self._waveforms = 0
         self._missing: list[tuple[int, int]] = []
@@ -117,8 +117,8 @@ class _Join:
         self._last = part
         rows = np.where(part.waveform_of >= 0, part.waveform_of + self._waveforms, -1)
         self._waveforms += len(part.waveforms)
-        more = (part.event_frames, part.event_channels, rows, part.waveforms, part.trough_frames)
-        for column, each in zip(self._columns, more, strict=True):
+        more = (part.event_frames, part.event_channels, part.event_weak, rows, part.waveforms, part.trough_frames)
+        for column, each in zip([*self._events, *self._waves], more, strict=True):
             column.add(each)
         if part.blank:
             bins, low = rows_before(part.description.shape, part.end_frame)
@@ -134,7 +134,8 @@ class _Join:
     def done(self) -> Telemetry:
         """All of them as one."""
         last = self._last
-        frames, channels, waveform_of, waveforms, troughs = (column.done() for column in self._columns)
+        frames, channels, weak = (column.done() for column in self._events)
+        waveform_of, waveforms, troughs = (column.done() for column in self._waves)
         low0, low1 = (rows_before(last.description.shape, frame)[1] for frame in (self.first, last.end_frame))
         a, b, c, d = self._dropped.tolist()
         return Telemetry(
@@ -142,6 +143,7 @@ class _Join:
             last.end_frame - self.first,
             frames,
             channels,
+            weak,
             waveform_of,
             waveforms,
             troughs,

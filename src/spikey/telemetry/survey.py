@@ -17,14 +17,15 @@ class Survey:
     """Counts of a stream's contents.
 
     first_frame, frames: where it begins, which is 0 unless it is a part, and its length. of_channels int64
-    (2, channels): events and waveforms of each channel. missing int64 (spans, 2): first and end frames. dropped: as of
-    `Telemetry`. level float32 (channels,): mean of the LFP band.
+    (2, channels): events and waveforms of each channel. weak: how many of the events are weak. missing int64
+    (spans, 2): first and end frames. dropped: as of `Telemetry`. level float32 (channels,): mean of the LFP band.
     """
 
     description: Description
     first_frame: int
     frames: int
     of_channels: np.ndarray
+    weak: int
     missing: np.ndarray
     dropped: tuple[int, int, int, int]
     level: np.ndarray
@@ -55,10 +56,11 @@ def survey(stream: Iterable[Telemetry]) -> Survey:
         if number == 0:
             begin = part.first_frame
             of_channels = np.zeros((2, channels), dtype=np.int64)
-            dropped = np.zeros(4, dtype=np.int64)
+            dropped, weak = np.zeros(4, dtype=np.int64), 0
             sums, count = np.zeros(channels), np.zeros(channels, dtype=np.int64)
         of_channels[0] += np.bincount(part.event_channels, minlength=channels)
         of_channels[1] += np.bincount(part.waveform_channels, minlength=channels)
+        weak += int(np.count_nonzero(part.event_weak))
         dropped += part.dropped
         more, finite = finite_sums(part.low)
         sums, count = sums + more, count + finite
@@ -70,4 +72,4 @@ def survey(stream: Iterable[Telemetry]) -> Survey:
     a, b, c, d = dropped.tolist()
     level = level_of(sums, count, part.description.middle)
     missing = np.array(spans, dtype=np.int64).reshape(-1, 2)
-    return Survey(part.description, begin, part.end_frame - begin, of_channels, missing, (a, b, c, d), level)
+    return Survey(part.description, begin, part.end_frame - begin, of_channels, weak, missing, (a, b, c, d), level)
