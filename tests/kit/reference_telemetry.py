@@ -1,29 +1,19 @@
-"""A decoder of telemetry packets written from docs/telemetry.md alone, in plain Python, slow, independent of the package.
+"""A decoder of telemetry packets from docs/telemetry.md alone, in plain Python, slow, independent of the package.
 
 Packets come in order; some may be missing. Nothing here guards against damage or forgery.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-import struct
 import zlib
 from fractions import Fraction
 from types import SimpleNamespace
 
-import numpy as np
+from kit.reference import Fields, clamp
+from kit.reference_telemetry_header import COSINES, TAGS, Coder, read_description, up
 
-from kit.paths import SOURCE
-from kit.reference import Fields, RangeDecoder, clamp
-
-_stored = np.load(SOURCE / "spikey" / "data" / "tables" / "telemetry.npz")
-COUNTS, BASIS, COSINES = (_stored[name].tolist() for name in ("counts", "basis", "cosines"))
-CUMULATIVE = [list(itertools.accumulate(row, initial=0)) for row in COUNTS]
-TAGS = {0x90: 3, 0x98: 4, 0xA0: 8, 0xA8: 16}  # bytes of the check, by the first byte without its flags
 ROOTS = (65536, 71468, 77936, 84990, 92682, 101070, 110218, 120194)
-# Threshold, refractory time, band, resolution, power's bins and edge, LFP band's edge, polarity, waveforms, match.
-USUAL = [4.5, 1.0, 300.0, 5000.0, 0.0, 50.0, 1000.0, 250.0, 0.0, 1.0, 5.0]
 RATE, NOISE, POWER, SPREAD, SCALE, LEVEL, WEAK = range(7)  # of a profile, and rows of the tables
 RANGES = ((0, 15), (0, 160), (-512, 352), (0, 3), (0, 120), (-65536, 65536), (0, 15))
 BURST_ROW, TROUGH_ROW, OCTAVES_ROW, POWER_ROWS, LOW_ROWS, WAVE_ROWS = 7, 8, 9, 10, 22, 1786
@@ -34,107 +24,6 @@ def exp2(e):
     return max(ROOTS[e % 8] * 2 ** (e // 8) >> 16, 1) if e >= 0 else 1
 
 
-def up(a, b):
-    """a / b, rounded up."""
-    return -(-a // b)
-
-
-class Coder(RangeDecoder):
-    """The numbers of a payload."""
-
-    def evenly(self, n):
-        share = 2**24 // n
-        i = min(self.target() // share, n - 1)
-        self.take(i * share, share)
-        return i
-
-    def flag(self, c):
-        one = 2 ** (23 - c)
-        if self.target() < one:
-            self.take(0, one)
-            return 1
-        self.take(one, 2**24 - one)
-        return 0
-
-    def symbol(self, row):
-        at = self.target()
-        i = max(i for i in range(33) if CUMULATIVE[row][i] <= at)
-        self.take(CUMULATIVE[row][i], COUNTS[row][i])
-        return i
-
-    def exp_golomb(self):
-        value = 1
-        for _ in range(self.evenly(21)):
-            value = 2 * value + self.evenly(2)
-        return value - 1
-
-    def unsigned(self, row):
-        value = self.symbol(row)
-        return value + self.exp_golomb() if value == 32 else value
-
-    def signed(self, row):
-        value = self.symbol(row) - 16
-        if abs(value) < 16:
-            return value
-        return (1 if value > 0 else -1) * (16 + self.exp_golomb())
-
-
-def read_description(fields):
-    """The stream's, and the frames that follow from it."""
-    assert fields.u8() == 1
-    d = SimpleNamespace()
-    d.stream, r, d.budget = struct.unpack("<Iff", fields.take(12))
-    kinds = fields.u8()
-    d.channels, d.packet, slots, d.epoch, unusual = (fields.varint() for _ in range(5))
-    settings = [struct.unpack("<f", fields.take(4))[0] if unusual >> i & 1 else u for i, u in enumerate(USUAL)]
-    d.left_out = tuple(fields.varint() for _ in range(4))
-    d.noise, codes = fields.varint(), 1024
-    if kinds >> 4 == 1:  # affine
-        fields.signed(), fields.varint()
-        top = fields.varint()
-        codes = (top >> fields.varint()) + 1
-    d.middle, d.rate, d.slots = codes // 2, r, slots
-    d.slot = max(math.floor(0.75 * r / 1000 + 1e-9), 1)
-    d.frames = d.slot * slots
-    d.resolution = max(round(settings[4] * r / 1000), 1)
-    d.places = up(d.slot, d.resolution)
-    d.pre, post = math.ceil(0.5 * r / 1000 - 1e-9), math.ceil(0.9 * r / 1000 - 1e-9)
-    d.snippet, d.wait = d.pre + post, max(round(0.15 * r / 1000), 1) - 1 + post
-    d.bin, d.decimation = round(settings[5] * r / 1000), max(round(r / 625), 1)
-    d.coefficients = min(math.ceil(settings[7] / (r / d.decimation / 128)), 64)
-    d.waves = settings[9] != 0
-    d.weak = d.waves and settings[10] != 0
-    d.basis = basis(r, d.pre, d.snippet)
-    d.parts = up(d.channels, 8)
-    return d
-
-
-def basis(rate, pre, snippet):
-    """Of waveforms, for a rate."""
-    if abs(20_000 / rate - 1) < 0.04 and snippet == 28:
-        return BASIS
-    rows = []
-    for row in BASIS:
-        vector = []
-        for i in range(snippet):
-            at = clamp((i - pre) * (20_000 / rate) + 10, 0.0, 27.0)
-            low = min(int(at), 26)
-            vector.append(row[low] + (at - low) * (row[low + 1] - row[low]))
-        for other in rows:
-            product = dot(vector, other)
-            vector = [v - o * product for v, o in zip(vector, other, strict=True)]
-        length = dot(vector, vector) ** 0.5
-        rows.append([v / length if length > 1e-6 else 0.0 for v in vector])
-    return [[math.floor(v * 2**13 + 0.5) for v in row] for row in rows]
-
-
-def dot(a, b):
-    total = 0.0
-    for x, y in zip(a, b, strict=True):
-        total += x * y
-    return total
-
-
 class Decoder:
     """Decodes the packets of a stream one after another."""
 
@@ -142,7 +31,7 @@ class Decoder:
         self.d = None
 
     def packet(self, data):
-        """Its contents, lists by their name in `PacketContents`; None where only steps 1 to 3 can be read, or no key came."""
+        """Its contents by their names in `PacketContents`; None where steps 1 to 3 alone can be read, or no key came."""
         check = TAGS[data[0] & 0xF8]
         if check == 3:
             assert zlib.crc32(data[:-3]) & 0xFFFFFF == int.from_bytes(data[-3:], "little")
@@ -192,7 +81,7 @@ class Decoder:
         return [j % d.parts for j in range(up(total * i, m), min(up(total * (i + 1), m), total))]
 
     def take_profile(self, n):
-        d, (epoch, first, _) = self.d, self.epoch_of(n)
+        d, epoch = self.d, self.epoch_of(n)[0]
         if epoch == self.epoch:
             return
         if n == 0:
@@ -231,10 +120,9 @@ class Decoder:
             due = []
         self.read_power(coder, out, start, end)
         blocks = self.turns(start, end, 64 * d.decimation, 64 * d.decimation, 0) if d.coefficients else []
-        size = coder.evenly(40) if blocks or due or d.weak else None
+        size = coder.evenly(40) if blocks or due or d.weak else 0
         self.read_low(coder, out, blocks, size)
-        quality = max((3 * size - 31) // 10, (size - 21) // 2) if size is not None else 0
-        quality = clamp(quality, 0, 9)
+        quality = clamp(max((3 * size - 31) // 10, (size - 21) // 2), 0, 9)
         weak = []
         if d.weak and not coder.flag(7):
             weak = self.places(coder, start, WEAK, 0)
@@ -247,7 +135,8 @@ class Decoder:
             else:
                 waves.append((f, c, f + coder.symbol(TROUGH_ROW), self.wave(coder, c, quality)))
         waves += [(f, c, f, wave) for f, c, wave in weak]
-        out.wave_frames, out.wave_channels, out.trough_frames, out.waves = map(list, zip(*waves, strict=True)) if waves else ([], [], [], [])
+        for i, name in enumerate(("wave_frames", "wave_channels", "trough_frames", "waves")):
+            setattr(out, name, [each[i] for each in waves])
         out.event_frames += [f for f, _, _ in weak]
         out.event_channels += [c for _, c, _ in weak]
         out.weak = len(weak)
@@ -330,16 +219,3 @@ def read_profile(coder):
     profile[SPREAD] = coder.evenly(4)
     profile[LEVEL] = coder.signed(LEVEL)
     return [clamp(value, *ends) for value, ends in zip(profile, RANGES, strict=True)]
-
-
-def packets_of(data):
-    """The packets of a file."""
-    assert data[:4] == b"SPKT"
-    at = 4
-    while at < len(data):
-        fields = Fields(data[at : at + 16])
-        check = TAGS[fields.u8() & 0xF8]
-        fields.take(2)
-        length = fields.varint() + fields.at + check
-        yield data[at : at + length]
-        at += length

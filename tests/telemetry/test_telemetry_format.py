@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 import spikey
 from kit import reference_telemetry as reference
 from kit.paths import GOLDEN
+from kit.reference_telemetry_header import packets_of
 from spikey.levels.n1 import N1_VALUES
 from spikey.recording.simulate import simulate
 from spikey.telemetry.decoder import Missing, PacketContents
@@ -48,7 +47,7 @@ def encoded(samples: np.ndarray, rate: float = 20_000.0, **settings: float | str
 
 
 def test_the_golden_file():
-    packets = list(reference.packets_of((GOLDEN / "telemetry.spkt").read_bytes()))
+    packets = list(packets_of((GOLDEN / "telemetry.spkt").read_bytes()))
     count = agree(packets)
     assert count["event_frames"] >= 8 and count["waves"] and count["power"] and count["low"]
 
@@ -62,7 +61,7 @@ def recording() -> np.ndarray:
     ("expected", "settings"),
     [
         (("weak", "waves", "power", "low"), {"budget": 1e5, "packet_ms": 6.0}),
-        (("left_out_low", "left_out_waves", "left_out_power"), {"budget": 1500.0, "packet_ms": 30.0}),
+        (("left_out_low", "left_out_waves", "left_out_power"), {"budget": 2200.0, "packet_ms": 60.0}),
         (("waves", "power"), {"budget": 4e4, "packet_ms": 150.0, "key_s": 0.3}),  # the first packet holds its profile
         (("waves",), {"budget": 4e4, "packet_ms": 6.0, "match": 0.0, "low_high": 0.0, "resolution_ms": 0.2}),
         (("weak", "low"), {"budget": 4e4, "packet_ms": 6.0, "power_ms": 0.0, "resolution_ms": 0.3, "polarity": "both"}),
@@ -102,12 +101,17 @@ def test_dropped_events_have_no_waveform():
     codes = 512 + 6 * rng.normal(size=(16_000, 12))
     codes[3000::25] -= 150
     samples = N1_VALUES[np.clip(np.rint(codes), 0, 1023).astype(int)]
-    count = agree(encoded(samples, budget=4000.0, packet_ms=15.0, buffer_ms=1.0))
-    assert count["dropped"] > 0 and count["event_frames"] > 0
+    count = agree(encoded(samples, budget=24e3, packet_ms=15.0, power_ms=0.0))
+    assert count["dropped"] > 0 and count["waves"] > 0
 
 
-def test_a_changed_number_is_noticed():
-    packets = list(reference.packets_of((GOLDEN / "telemetry.spkt").read_bytes()))
-    own = [each for each in map(reference.Decoder().packet, packets[:1]) if each is not None]
-    assert own
-    assert replace
+def test_authenticated_packets(recording):
+    settings = Settings(budget=6e4, packet_ms=6.0)
+    encoder = spikey.TelemetryEncoder(9, 20_000.0, settings=settings, stream=9, key=bytes(16))
+    packets = encoder.push(recording[:6000]) + encoder.close()
+    decoder, slow = spikey.TelemetryDecoder(bytes(16)), reference.Decoder()
+    for packet in packets:
+        (item,) = decoder.push(packet)
+        assert isinstance(item, PacketContents)
+        own = slow.packet(packet)
+        assert own.event_frames == item.event_frames.tolist() and own.waves == item.waves.tolist()
