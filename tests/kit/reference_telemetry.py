@@ -31,7 +31,7 @@ class Decoder:
         self.d = None
 
     def packet(self, data):
-        """Its contents by their names in `PacketContents`; None where steps 1 to 3 alone can be read, or no key came."""
+        """Contents by their names in `PacketContents`; None where only steps 1 to 3 can be read, or no key came."""
         check = TAGS[data[0] & 0xF8]
         if check == 3:
             assert zlib.crc32(data[:-3]) & 0xFFFFFF == int.from_bytes(data[-3:], "little")

@@ -65,9 +65,13 @@ def recording() -> np.ndarray:
         (("waves", "power"), {"budget": 4e4, "packet_ms": 150.0, "key_s": 0.3}),  # the first packet holds its profile
         (("waves",), {"budget": 4e4, "packet_ms": 6.0, "match": 0.0, "low_high": 0.0, "resolution_ms": 0.2}),
         (("weak", "low"), {"budget": 4e4, "packet_ms": 6.0, "power_ms": 0.0, "resolution_ms": 0.3, "polarity": "both"}),
+        (
+            ("weak", "waves"),
+            {"budget": 8e4, "packet_ms": 15.0, "key_s": 0.3},
+        ),  # epochs as short as their profiles allow
         (("event_frames", "low"), {"budget": 4e4, "packet_ms": 3.0, "waveforms": False, "low_high": 100.0}),
     ],
-    ids=["plenty", "short", "long", "crossings", "rough", "events"],
+    ids=["plenty", "short", "long", "crossings", "rough", "short epochs", "events"],
 )
 def test_streams_of_other_settings(recording, expected, settings):
     count = agree(encoded(recording, **settings))
@@ -115,3 +119,17 @@ def test_authenticated_packets(recording):
         assert isinstance(item, PacketContents)
         own = slow.packet(packet)
         assert own.event_frames == item.event_frames.tolist() and own.waves == item.waves.tolist()
+
+
+@pytest.mark.parametrize("size", range(0, 40, 3))
+def test_every_size_of_steps(monkeypatch, size):
+    for name, value in (("START", size), ("PULL", 0.0), ("DRIFT", 0.0), ("UNUSED", 1 / 4)):
+        monkeypatch.setattr(f"spikey.telemetry.encoder.{name}", value)
+    rng = np.random.default_rng(size)
+    codes = 512 + 6 * rng.normal(size=(6000, 2))
+    codes[2000:] += np.repeat(60 * rng.normal(size=(1000, 2)), 4, axis=0)  # far more than the profile's scale
+    for at in range(400, 6000, 150):
+        codes[at : at + 12] -= np.outer(np.hanning(12), rng.uniform(10, 150, 2))
+    samples = N1_VALUES[np.clip(np.rint(codes), 0, 1023).astype(int)]
+    count = agree(encoded(samples, budget=1e7, packet_ms=15.0, power_ms=10.0))
+    assert count["low"] and count["waves"] and count["power"]
