@@ -85,6 +85,11 @@ def test_other_rates_and_types_stretch_the_basis(recording, rate):
     assert agree(packets)["waves"] > 20
 
 
+def test_many_channels_take_turns():
+    samples = simulate(4500, 65, 20_000.0, seed=6)
+    assert agree(encoded(samples, budget=65e3))["low"] > 65
+
+
 def test_losses_and_profiles_that_do_not_come(recording):
     packets = encoded(recording, budget=6e4, packet_ms=3.0, key_s=0.3)
     kept = np.random.default_rng(1).random(len(packets)) > 0.03
@@ -96,6 +101,9 @@ def test_losses_and_profiles_that_do_not_come(recording):
     assert agree(packets[late:])["missing"] > 0
     # Of the last epoch's profile nothing comes, so that it cannot be read.
     keys = [i for i, packet in enumerate(packets) if packet[0] & 1]
+    assert (
+        agree(packets[: keys[-2]] + packets[keys[-1] :])["missing"] > len(packets) - keys[-1]
+    )  # that of another epoch
     half = (keys[-2] + keys[-1]) // 2
     assert agree(packets[: half - 2] + packets[keys[-1] :])["missing"] > len(packets) - keys[-1]
 
