@@ -46,7 +46,7 @@ CALLED = {  # kernels by the module that calls them
     channel_stats: ("logarithms",),
     range_coder: ("close",),
 }  # fmt: skip
-WIRED = ("numbers", "sections")  # a few values for all channels together, which stay in registers
+WIRED = ("numbers", "sections")  # a few values for all channels together, which stay in registers, as single numbers do
 
 
 class _Numpy(CountingNumpy):
@@ -95,6 +95,7 @@ class _Counting:
 
     def _count(self, where: str, name: str, value: Any) -> Any:
         if isinstance(value, tuple):
+            where = type(value).__name__  # one coder for all kernels
             return type(value)(*(self._count(where, n, v) for n, v in value._asdict().items()))  # type: ignore[attr-defined]
         if isinstance(value, int | np.integer):
             return Counted(int(value))
@@ -103,7 +104,8 @@ class _Counting:
         if id(value) in self._kept:
             return self._kept[id(value)][1]
         array = _over(value, name)
-        self.passing[where, name].append(array.memory)
+        if value.size > 1:  # single numbers, as of the coder, stay in registers
+            self.passing[where, name].append(array.memory)
         return array
 
     @property
