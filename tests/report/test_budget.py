@@ -99,7 +99,8 @@ def test_stored_counts_of_telemetry_are_those_of_the_code():
         assert times < _totals(counts)[kind] < 2 * times + 3, kind
     assert counts["operations"]["multiply"]["24"] == pytest.approx(stored["operations"]["multiply"]["24"], rel=0.05)
     assert counts["memory"]["table"] == stored["memory"]["table"]
-    assert counts["memory"]["state"] == pytest.approx(stored["memory"]["state"], rel=0.1)
+    # Too short for a whole block of the LFP band and for templates to learn.
+    assert counts["memory"]["state"] == pytest.approx(stored["memory"]["state"], rel=0.15)
     for way in ("state reads", "state writes"):
         assert counts["bytes"][way] == pytest.approx(stored["bytes"][way], rel=0.1)
 

@@ -108,6 +108,13 @@ def test_losses_and_profiles_that_do_not_come(recording):
     assert agree(packets[: half - 2] + packets[keys[-1] :])["missing"] > len(packets) - keys[-1]
 
 
+@pytest.mark.parametrize("resolution", [0.6, 0.3])
+def test_waveforms_after_a_loss_are_skipped_for_as_long_as_their_events_may_be_lost(recording, resolution):
+    packets = encoded(recording[:9000], budget=4e5, packet_ms=0.75, resolution_ms=resolution)
+    kept = [packet for i, packet in enumerate(packets) if i < 20 or i % 7]
+    assert agree(kept)["waves"] > 20
+
+
 def test_dropped_events_have_no_waveform():
     rng = np.random.default_rng(2)
     codes = 512 + 6 * rng.normal(size=(16_000, 12))
@@ -136,6 +143,7 @@ def test_every_size_of_steps(monkeypatch, size):
     rng = np.random.default_rng(size)
     codes = 512 + 6 * rng.normal(size=(6000, 2))
     codes[2000:] += np.repeat(60 * rng.normal(size=(1000, 2)), 4, axis=0)  # far more than the profile's scale
+    codes[:, 1] += 350 * np.sin(2 * np.pi * 180 / 20_000 * np.arange(6000))  # where steps are coarser
     for at in range(400, 6000, 150):
         codes[at : at + 12] -= np.outer(np.hanning(12), rng.uniform(10, 150, 2))
     samples = N1_VALUES[np.clip(np.rint(codes), 0, 1023).astype(int)]
