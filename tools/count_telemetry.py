@@ -23,34 +23,38 @@ import numpy as np
 from spikey.coding import range_coder
 from spikey.levels.n1 import N1_VALUES
 from spikey.recording.simulate import simulate
-from spikey.telemetry import allocation, basis, channel_stats, frontend, logarithm, payload, pending, symbols
+from spikey.telemetry import allocation, basis, channel_stats, frontend, logarithm, payload, pending, symbols, templates
 from spikey.telemetry.encoder import TelemetryEncoder
 from spikey.telemetry.settings import Settings
 from tools.count_operations import UNCOMPILED, _replaced
-from tools.opcount import Counted, CountedArray, CountingNumpy, Memory, Tally, start
+from tools.opcount import Counted, CountedArray, CountingNumpy, Memory, Tally, square_root, start
 
 RATE = 20_000
 BUDGET = 1e6 / 1024  # bit/s of a channel
 CHANNELS, SECONDS = 16, 1.0
-COMPUTING = (basis, frontend, logarithm, range_coder, symbols)  # modules whose NumPy counts in kernels
+COMPUTING = (basis, frontend, logarithm, range_coder, symbols, templates)  # modules whose NumPy counts in kernels
 CALLED = {  # kernels by the module that calls them
-    pending: ("begin_frontend", "process_frames", "cut_snippets", "analyse_waves", "analyse_low", "logarithms"),
-    allocation: ("quantise_to_fit", "spent", "code_waves"),
+    pending: (
+        "begin_frontend", "process_frames", "cut_snippets", "analyse_waves", "analyse_low", "logarithms",
+        "learn_templates", "match_templates",
+    ),
+    allocation: ("quantise_to_fit", "spent", "code_omitted", "code_places", "code_power", "code_waves"),
     payload: (
-        "code_length", "code_profile", "code_dropped", "code_events",
-        "code_omitted", "code_power", "code_low", "code_waves",
+        "code_length", "code_profile", "code_dropped", "code_events", "code_omitted", "code_power", "code_size",
+        "code_low", "code_places", "code_weak_waves", "code_waves",
     ),
     channel_stats: ("logarithms",),
     range_coder: ("close",),
 }  # fmt: skip
-WIRED = ("numbers", "sections")  # a few values for all channels together, which stay in registers
+WIRED = ("numbers", "sections")  # a few values for all channels together, which stay in registers, as single numbers do
 
 
 class _Numpy(CountingNumpy):
-    """NumPy whose conversions of scalars give counted numbers, of bytes too."""
+    """NumPy whose conversions of scalars give counted numbers, of bytes too, and whose square roots count."""
 
     def __getattr__(self, name: str) -> Any:
-        return Counted if name == "uint8" else super().__getattr__(name)
+        special = {"uint8": Counted, "sqrt": square_root, "float64": Counted}
+        return special[name] if name in special else super().__getattr__(name)
 
 
 class _Counting:
@@ -67,6 +71,7 @@ class _Counting:
             self._keep(kind, array)
         self._keep("waves", transforms.waves)
         self._keep("cosines", transforms.cosines)
+        self._keep("templates", encoder._pending._templates)
 
     def _keep(self, name: str, array: np.ndarray) -> None:
         self._kept[id(array)] = array, _over(array, name)
@@ -90,6 +95,7 @@ class _Counting:
 
     def _count(self, where: str, name: str, value: Any) -> Any:
         if isinstance(value, tuple):
+            where = type(value).__name__  # one coder for all kernels
             return type(value)(*(self._count(where, n, v) for n, v in value._asdict().items()))  # type: ignore[attr-defined]
         if isinstance(value, int | np.integer):
             return Counted(int(value))
@@ -98,7 +104,8 @@ class _Counting:
         if id(value) in self._kept:
             return self._kept[id(value)][1]
         array = _over(value, name)
-        self.passing[where, name].append(array.memory)
+        if value.size > 1:  # single numbers, as of the coder, stay in registers
+            self.passing[where, name].append(array.memory)
         return array
 
     @property

@@ -7,6 +7,7 @@ any other is scratch, which channels can share.
 
 from __future__ import annotations
 
+import math
 import operator
 import sys
 from collections import defaultdict
@@ -203,6 +204,13 @@ def quick_dot(row: CountedArray, column: CountedArray) -> Counted:
     _tally.note("multiply", 16, frame, count)
     _tally.places.setdefault(("add", frame.f_code, -1), [0, 32])[0] += count
     return Counted(int(np.dot(row.values.astype(np.int64), column.values.astype(np.int64))))
+
+
+def square_root(value: int) -> Counted:
+    """Of a whole number, rounded down; counts as a division of half the bits, each of which takes a subtraction."""
+    result = math.isqrt(int(value))
+    _tally.note("divide", result.bit_length() + 1, sys._getframe(1))
+    return Counted(result)
 
 
 class CountingNumpy:

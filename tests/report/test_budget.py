@@ -21,7 +21,7 @@ from spikey.telemetry.filters import decimator
 from spikey.telemetry.settings import Settings, shape_of
 from tools.count_operations import PREDICTORS, count_all
 from tools.count_telemetry import count_apart
-from tools.opcount import Counted, CountedArray, CountingNumpy, quick_dot, start, wrapped
+from tools.opcount import Counted, CountedArray, CountingNumpy, quick_dot, square_root, start, wrapped
 
 app = typer.Typer()
 app.command()(command)
@@ -42,6 +42,13 @@ def test_counted_numbers_behave_and_count():
     operations = tally.operations(tally)
     assert operations["multiply"][24] == 3  # one place, as wide as its widest value
     assert sum(operations["shift"].values()) == sum(operations["divide"].values()) == 1
+
+
+def test_square_roots_count_as_divisions_of_half_the_bits():
+    tally = start()
+    assert square_root(Counted(2**40 - 1)) == 2**20 - 1 and type(square_root(9)) is Counted
+    divisions = tally.operations(tally)["divide"]
+    assert (divisions[8], divisions[24], sum(divisions.values())) == (1, 1, 2)
 
 
 def test_arrays_tell_tables_state_and_scratch():
@@ -92,7 +99,8 @@ def test_stored_counts_of_telemetry_are_those_of_the_code():
         assert times < _totals(counts)[kind] < 2 * times + 3, kind
     assert counts["operations"]["multiply"]["24"] == pytest.approx(stored["operations"]["multiply"]["24"], rel=0.05)
     assert counts["memory"]["table"] == stored["memory"]["table"]
-    assert counts["memory"]["state"] == pytest.approx(stored["memory"]["state"], rel=0.1)
+    # Too short for a whole block of the LFP band and for templates to learn.
+    assert counts["memory"]["state"] == pytest.approx(stored["memory"]["state"], rel=0.15)
     for way in ("state reads", "state writes"):
         assert counts["bytes"][way] == pytest.approx(stored["bytes"][way], rel=0.1)
 
