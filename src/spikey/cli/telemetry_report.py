@@ -36,13 +36,22 @@ def command(
         bool, typer.Option("--simulated", help="Also simulated recordings with known spikes.")
     ] = False,
     sort: Annotated[bool, typer.Option("--sort/--no-sort", help="Cluster waveforms, and sort known spikes.")] = True,
+    sorter: Annotated[
+        list[str] | None,
+        typer.Option(help="tridesclous2, spykingcircus2 (the default: both) or mountainsort5; give it several times."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     page: Annotated[Path | None, typer.Option("--html", help="Write a page with pictures.")] = None,
 ) -> None:
     """Say how faithful telemetry is: encode at several rates, decode, and compare with the original."""
     from spikey.report.telemetry.report import check_report, report
+    from spikey.report.telemetry.table import SORTERS
 
-    check_report(page, sort)
+    sorters = tuple(dict.fromkeys(sorter or SORTERS[:2]))
+    unknown = [name for name in sorters if name not in SORTERS]
+    if unknown:
+        raise UsageError(f"--sorter must be {', '.join(SORTERS)}, not {unknown[0]}")
+    check_report(page, sort, sorters)
     ratios = sorted(set(ratio or RATIOS))
     sets: dict[str, Callable[[], list[Original]]] = {}
     if paths:
@@ -52,7 +61,7 @@ def command(
         sets["simulated"] = lambda: [_simulated(channels or SIMULATED, seconds)]
     prepare_kernels()
     with progress_bar(None, "steps") as advance:
-        result = report(sets, ratios, sort, page, advance)
+        result = report(sets, ratios, sort, sorters, page, advance)
     typer.echo(json.dumps(result, indent=2) if as_json else "\n".join(_text(result)))
 
 

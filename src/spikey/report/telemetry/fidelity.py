@@ -45,7 +45,7 @@ class Original:
 
 class Encoded(NamedTuple):
     """A stream: what it tells, its packets' spans of frames with the events that were dropped from each, int64 (n, 3);
-    seconds of encoding and decoding; latencies in s of events and waveforms; bits by purpose.
+    seconds of encoding and decoding; latencies in s of crossings, waveforms and weak events; bits by purpose.
     """
 
     telemetry: Telemetry
@@ -54,6 +54,7 @@ class Encoded(NamedTuple):
     decode_seconds: float
     event_latency: np.ndarray
     wave_latency: np.ndarray
+    weak_latency: np.ndarray
     bits: dict[str, float]
 
 
@@ -143,22 +144,29 @@ def encode(original: Original, settings: Settings) -> Encoded:
     return Encoded(telemetry, spans.reshape(-1, 3), work, decoded, *latency, dict(encoder.spent))
 
 
-def _latencies(told: list[tuple[PacketContents, float]], rate: float) -> tuple[np.ndarray, np.ndarray]:
-    """From a trough, which is over with its frame, to the bytes of its event and of its waveform: s, each (n,)."""
+def _latencies(told: list[tuple[PacketContents, float]], rate: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """From a trough, which is over with its frame, to the bytes of its crossing and of its waveform, and of weak events,
+    which come with theirs: s, each (n,).
+    """
     when = {
         (frame, channel): moment
         for item, moment in told
         for frame, channel in zip(item.event_frames.tolist(), item.event_channels.tolist(), strict=True)
     }
-    events, waves = [], []
+    events, waves, weak = [], [], []
     for item, moment in told:
-        rows = zip(item.wave_frames.tolist(), item.wave_channels.tolist(), item.trough_frames.tolist(), strict=True)
+        own = len(item.wave_frames) - item.weak
+        late = item.trough_frames[own:]
+        weak += (moment - (late[late >= SETTLED * rate] + 1) / rate).tolist()
+        rows = zip(
+            *(each[:own].tolist() for each in (item.wave_frames, item.wave_channels, item.trough_frames)), strict=True
+        )
         for frame, channel, trough in rows:
             if frame >= SETTLED * rate:
                 over = (trough + 1) / rate
                 waves.append(moment - over)
                 events.append(when[frame, channel] - over)
-    return np.array(events), np.array(waves)
+    return np.array(events), np.array(waves), np.array(weak)
 
 
 @dataclass
@@ -211,7 +219,9 @@ def _warm_up(original: Original, settings: Settings) -> None:
 def _own_events(original: Original, settings: Settings) -> Events:
     """What the encoder's detector finds: what a stream tells that has bits for everything."""
     channels, rate = original.samples.shape[1], original.rate
-    generous = replace(settings, budget=UNLIMITED, packet_ms=10.0, power_ms=0.0, low_high=0.0, waveforms=False)
+    generous = replace(
+        settings, budget=UNLIMITED, packet_ms=10.0, power_ms=0.0, low_high=0.0, waveforms=False, match=0.0
+    )
     encoder = TelemetryEncoder(channels, rate, str(original.samples.dtype), settings=generous, stream=0)
     telemetry = collect(encoder.push(original.samples) + encoder.close())
     return Events(telemetry.event_frames, telemetry.event_channels)
@@ -237,12 +247,16 @@ def _one(
         tally.bits[purpose] = tally.bits.get(purpose, 0) + bits
     tally.add("event_latency", encoded.event_latency)
     tally.add("wave_latency", encoded.wave_latency)
-    events = Events(told.event_frames, told.event_channels)
+    tally.add("weak_latency", encoded.weak_latency)
+    crossings = ~told.event_weak
+    events = Events(told.event_frames[crossings], told.event_channels[crossings])
+    weak = Events(told.event_frames[told.event_weak], told.event_channels[told.event_weak])
     _events(tally, encoded, events, own, reference, rate)
     if original.spikes is not None:
-        _known(tally, events, reference, original)
+        _known(tally, events, weak, reference, original)
     waves = _waves(tally, told, reference)
-    tally.count("events_told", len(events.frames))
+    tally.count("events_told", len(told.event_frames))
+    tally.count("events_weak", len(weak.frames))
     _power(tally, told, reference, rate)
     _low(tally, told, reference, rate)
     return encoded, waves
@@ -265,7 +279,7 @@ def _events(tally: Tally, encoded: Encoded, events: Events, own: Events, referen
     tally.count("settled_offline", matched(late, reference.events, OFFLINE_TIME * rate).sum())
 
 
-def _known(tally: Tally, events: Events, reference: Reference, original: Original) -> None:
+def _known(tally: Tally, events: Events, weak: Events, reference: Reference, original: Original) -> None:
     """How many known spikes are found, and how many crossings are some, by telemetry and on the original."""
     assert original.spikes is not None
     begin, reach = SETTLED * original.rate, KNOWN_TIME * original.rate
@@ -274,9 +288,10 @@ def _known(tally: Tally, events: Events, reference: Reference, original: Origina
         np.repeat(np.arange(len(original.spikes)), [len(each.frames) for each in original.spikes]),
     )
     spikes = Events(*(each[spikes.frames >= begin + reach] for each in spikes))
-    events = Events(*(each[events.frames >= begin] for each in events))
+    events, weak = (Events(*(each[found.frames >= begin] for each in found)) for found in (events, weak))
+    both = Events(*map(np.concatenate, zip(events, weak, strict=True)))
     tally.count("spikes", len(spikes.frames))
-    for name, crossings in (("told", events), ("original", reference.events)):
+    for name, crossings in (("told", events), ("weak", weak), ("all", both), ("original", reference.events)):
         tally.count(f"spikes_{name}", matched(spikes, crossings, reach).sum())
         tally.count(f"crossings_{name}", len(crossings.frames))
         tally.count(f"right_{name}", matched(crossings, spikes, reach).sum())

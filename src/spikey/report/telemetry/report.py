@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from spikey.report.bench.page import check_report as check_page
 from spikey.report.telemetry.fidelity import Original, Shown, Tally, Waves, measure
 from spikey.report.telemetry.reference import Reference
-from spikey.report.telemetry.table import facts_of, from_target
+from spikey.report.telemetry.table import SORTERS, facts_of, from_target
+
+SORTED_TOO = 500.0  # a ratio at which known units are sorted as well
 
 
-def check_report(page: Path | None, sort: bool) -> None:
+def check_report(page: Path | None, sort: bool, sorters: Sequence[str]) -> None:
     """UsageError where something is missing here that the report needs, before anything is measured for it."""
     if page is not None:
         check_page(page)
     if sort:
         from spikey.report.telemetry.sorting import check_sorting
 
-        check_sorting()
+        check_sorting(sorters)
 
 
 def report(
     sets: dict[str, Callable[[], list[Original]]],
     ratios: list[float],
     sort: bool = False,
+    sorters: Sequence[str] = SORTERS[:2],
     page: Path | None = None,
     advance: Callable[..., None] = lambda amount, note="": None,
 ) -> dict[str, Any]:
@@ -45,8 +48,8 @@ def report(
         if sort and name == "simulated":
             from spikey.report.telemetry.sorting import sort_known
 
-            sort_known(min(tallies, key=lambda tally: from_target(tally.ratio)))
-            advance(1, "sorted")
+            aimed = min(tallies, key=lambda tally: from_target(tally.ratio))
+            sort_known([tally for tally in tallies if tally is aimed or tally.ratio == SORTED_TOO], sorters, advance)
         result[name] = {
             "what": originals[0].name if len(originals) == 1 else f"{len(originals)} recordings",
             "channels": sum(original.samples.shape[1] for original in originals),

@@ -12,6 +12,7 @@ import math
 import sys
 import tempfile
 import warnings
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,12 @@ import numpy as np
 
 from spikey.base.errors import UsageError, install
 from spikey.levels.n1 import N1_VALUES
-from spikey.report.telemetry.fidelity import UNLIMITED, Tally, Waves, budget_of
+from spikey.report.telemetry.fidelity import Tally, Waves, budget_of
 from spikey.report.telemetry.reference import cut, refer
+from spikey.report.telemetry.table import SORTERS
+from spikey.telemetry.decoded import Telemetry
 from spikey.telemetry.encoder import TelemetryEncoder
-from spikey.telemetry.record import Telemetry, collect
+from spikey.telemetry.record import collect
 from spikey.telemetry.settings import Settings
 
 FEWEST = 30  # events of a channel that are clustered
@@ -31,17 +34,19 @@ COMPONENTS = 3
 MOST_CLUSTERS = 4
 MOST_CHANNELS = 100  # of all that have enough events, evenly spread, at each ratio
 NOISE = 0.02  # of the waveforms' energy, about what telemetry's error is at 200x
-SORTER = "tridesclous2"
+USUAL_SORTERS = SORTERS[:2]  # that come with SpikeInterface
+SEEDS = (1, 2, 3)  # of the recordings
 UNITS, SORTED_CHANNELS, SORTED_SECONDS, SORTED_RATE = 40, 32, 30.0, 20_000.0
 NOISE_CODES = 6.0
-SORTINGS = 3  # of each recording, whose mean counts: the sorter differs by some percent from one to the next
-LOWER = 3.5  # a threshold at which crossings leave less to be missed, with nothing but events in the budget
+SORTINGS = 2  # of each recording by each sorter, whose mean counts
 CLEAR = 6.0  # standard deviations of noise that a clear unit's mean trough is deep, so that all its spikes cross 4.5
 
 
-def check_sorting() -> None:
+def check_sorting(sorters: Sequence[str] = USUAL_SORTERS) -> None:
     """UsageError where something is missing that clusters and sorters need."""
     missing = [name for name in ("sklearn", "hdbscan", "spikeinterface") if importlib.util.find_spec(name) is None]
+    if "mountainsort5" in sorters and importlib.util.find_spec("mountainsort5") is None:
+        raise UsageError("mountainsort5 is missing: pip install mountainsort5, or another --sorter")
     if missing:
         raise UsageError(f"sorting needs {', '.join(missing)}, which is missing: {install('sort')}, or --no-sort")
 
@@ -145,29 +150,42 @@ def known_units(seed: int = 1) -> tuple[np.ndarray, Any, Any]:
     return np.clip(np.rint(512 + scale * traces), 0, 1023).astype(np.int64), recording.get_probe(), truth
 
 
-def sort_known(tally: Tally) -> None:
-    """Add a sorter's accuracy on known units: on the original, on what telemetry reconstructs at the tally's ratio,
-    without a budget, which is what telling crossings alone costs, and with a lower threshold in the same budget.
+def sort_known(
+    tallies: list[Tally],
+    sorters: Sequence[str] = USUAL_SORTERS,
+    advance: Callable[..., None] = lambda amount, note="": None,
+) -> None:
+    """Add sorters' accuracy on known units to tallies: on the original, and on what telemetry gives at each one's ratio.
+
+    Of several recordings, each sorter several times, as what it finds differs by some percent from one time to the next:
+    the artificial noise between the waveforms is another each time.
     """
     with warnings.catch_warnings(), redirect_stdout(sys.stderr):
         warnings.simplefilter("ignore")
-        codes, probe, truth = known_units()
-        clear = _depths(codes, truth) >= CLEAR
-        original = _accuracy(codes, probe, truth)
-        tally.add("accuracy_original", original)
-        tally.add("clear_original", original[clear])
-        budget = budget_of(SORTED_CHANNELS, SORTED_RATE, tally.ratio)
-        for name, settings in (
-            ("accuracy", Settings(budget=budget)),
-            ("accuracy_unlimited", Settings(budget=UNLIMITED, packet_ms=10.0)),
-            ("accuracy_lower", Settings(budget=budget, threshold=LOWER, power_ms=0.0, low_high=0.0)),
-        ):
-            encoder = TelemetryEncoder(SORTED_CHANNELS, SORTED_RATE, settings=settings, stream=0)
-            told = collect(encoder.push(N1_VALUES[codes]) + encoder.close())
-            accuracy = _accuracy(with_noise(told), probe, truth)
-            tally.add(name, accuracy)
-            if name == "accuracy":
-                tally.add("clear", accuracy[clear])
+        for seed in SEEDS:
+            codes, probe, truth = known_units(seed)
+            clear = _depths(codes, truth) >= CLEAR
+            signals = {tally.ratio: _decoded(codes, tally.ratio) for tally in tallies}
+            for sorter in sorters:
+                original = np.mean([_accuracy(codes, probe, truth, sorter, each) for each in range(SORTINGS)], axis=0)
+                advance(1, f"{sorter}, original {seed}")
+                for tally in tallies:
+                    told = signals[tally.ratio]
+                    found = [_accuracy(with_noise(told, each), probe, truth, sorter, each) for each in range(SORTINGS)]
+                    accuracy = np.mean(found, axis=0)
+                    for name, values in (("accuracy", accuracy), ("accuracy_original", original)):
+                        tally.add(name, values)
+                        tally.add(f"{name}_{sorter}", values)
+                    tally.add("clear", accuracy[clear])
+                    tally.add("clear_original", original[clear])
+                    advance(1, f"{sorter}, {tally.ratio:g}x, recording {seed}")
+
+
+def _decoded(codes: np.ndarray, ratio: float) -> Telemetry:
+    """What telemetry gives of codes at a ratio."""
+    settings = Settings(budget=budget_of(SORTED_CHANNELS, SORTED_RATE, ratio))
+    encoder = TelemetryEncoder(SORTED_CHANNELS, SORTED_RATE, settings=settings, stream=0)
+    return collect(encoder.push(N1_VALUES[codes]) + encoder.close())
 
 
 def _depths(codes: np.ndarray, truth: Any) -> np.ndarray:
@@ -189,8 +207,8 @@ def with_noise(told: Telemetry, seed: int = 0) -> np.ndarray:
     return np.clip(np.rint(told.signal(noise=seed)), 0, told.description.levels.alphabet - 1).astype(np.int64)
 
 
-def _accuracy(codes: np.ndarray, probe: Any, truth: Any) -> np.ndarray:
-    """Mean accuracy of each true unit in several sortings, as SpikeInterface compares them: float64 (units,)."""
+def _accuracy(codes: np.ndarray, probe: Any, truth: Any, sorter: str, seed: int) -> np.ndarray:
+    """Accuracy of each true unit in a sorting, as SpikeInterface compares them: float64 (units,)."""
     from spikeinterface.comparison import compare_sorter_to_ground_truth
     from spikeinterface.core import NumpyRecording
     from spikeinterface.sorters import run_sorter
@@ -201,12 +219,9 @@ def _accuracy(codes: np.ndarray, probe: Any, truth: Any) -> np.ndarray:
     recording.set_channel_offsets(0.0)
     with tempfile.TemporaryDirectory() as folder:
         saved = recording.save(folder=Path(folder) / "recording", verbose=False, progress_bar=False)
-        jobs = {"n_jobs": 1, "progress_bar": False}
-        found = []
-        for seed in range(SORTINGS):
-            place = Path(folder) / f"sorted{seed}"
-            sorting = run_sorter(SORTER, saved, folder=place, verbose=False, seed=seed, job_kwargs=jobs)
-            comparison = compare_sorter_to_ground_truth(truth, sorting, exhaustive_gt=True)
-            found.append(np.asarray(comparison.get_performance()["accuracy"], dtype=np.float64))
-        mean: np.ndarray = np.mean(found, axis=0)
-        return mean
+        own: dict[str, Any] = {"seed": seed, "job_kwargs": {"n_jobs": 1, "progress_bar": False}}
+        if sorter == "mountainsort5":
+            own = {"whitening_seed": seed}
+        sorting = run_sorter(sorter, saved, folder=Path(folder) / "sorted", verbose=False, **own)
+        comparison = compare_sorter_to_ground_truth(truth, sorting, exhaustive_gt=True)
+        return np.asarray(comparison.get_performance()["accuracy"], dtype=np.float64)
