@@ -113,11 +113,12 @@ def analyse_low(cosines, low, first, ends, channels, profile, middle, coefficien
     for b in range(ends.shape[0]):
         c = channels[b]
         level = level_of(profile[c], middle) - (np.int64(first[c]) << LOW_FRACTION)
+        end = ends[b]
         for k in range(cosines.shape[0]):
             total = np.int64(1) << (COSINE_BITS - 1)
             for i in range(BLOCK):
-                at = ends[b] - BLOCK + i
-                sample = np.int64(low[c, max(at, 0) & ring]) if ends[b] > 0 else np.int64(0)
+                at = end - BLOCK + i
+                sample = np.int64(low[c, max(at, 0) & ring]) if end > 0 else np.int64(0)
                 total += np.int64(cosines[k, i]) * (sample - level)
             coefficients[b, k] = total >> COSINE_BITS
 
