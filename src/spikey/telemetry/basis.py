@@ -29,7 +29,7 @@ WORTH = 6400  # what a bit is worth, in 2^-16 squared steps
 
 
 class Transforms(NamedTuple):
-    """waves int32 (components, snippet), times 2^13, rows orthonormal; cosines int32 (coefficients, 64), times 2^14;
+    """waves int16 (components, snippet), times 2^13, rows orthonormal; cosines int16 (coefficients, 64), times 2^14;
     template int32 (components,), times 2^14: a spike's usual direction.
     """
 
@@ -53,8 +53,8 @@ def tables() -> Tables:
 def transforms(shape: Shape) -> Transforms:
     """For a shape; the basis is stretched to the rate, and made orthonormal again."""
     stored = shipped()
-    cosines = np.ascontiguousarray(stored["cosines"][: shape.coefficients])
-    return Transforms(stretched(stored["basis"], shape), cosines, stored["shape"])
+    cosines = stored["cosines"][: shape.coefficients].astype(np.int16)
+    return Transforms(stretched(stored["basis"], shape).astype(np.int16), cosines, stored["shape"])
 
 
 def stretched(basis: np.ndarray, shape: Shape) -> np.ndarray:

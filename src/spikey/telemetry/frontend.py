@@ -38,7 +38,7 @@ class Frontend(NamedTuple):
     raw int32 (channels,): a frame's codes less the channel's first one. band int32 (rows, channels): the spike band, in
     2^-10 codes. sections int32 (3, 3): gain, a1 and a2 of each filter. memory int32 (8, channels): their delay lines,
     two values each: codes, high-passed signal, spike band, and the power's band.
-    median int64 (channels,): of the absolute spike band, in 2^-20 codes. limit int64 (channels,): the threshold in
+    median int64 (channels,): of the absolute spike band, in 2^-20 codes. limit int32 (channels,): the threshold in
     2^-10 codes. since int32 (channels,): frames since the last event. beyond uint8 (channels,): whether the last frame
     was beyond the threshold (1) and the weak one (2), and rising uint8 (channels,): whether this frame is the first.
     age int32 (channels,): frames since the last weak crossing. weak_limit: the weak threshold. power int64 (channels,): sum of squares in the running bin, in 2^-12 squared codes.
@@ -75,6 +75,7 @@ class Frontend(NamedTuple):
 
 FRAMES, ROW, FOUND, FACTOR, REFRACTORY, DECIMATION, SUM_BITS, POLARITY, CANDIDATES, WEAK_FACTOR, WAIT = range(11)
 NEVER = 1 << 20  # frames since something that has not been
+MOST_LIMIT = (1 << 31) - 1  # which no signal exceeds
 CODE_BITS = 18  # of a code less another one, with its sign
 
 
@@ -100,9 +101,9 @@ def new_frontend(settings: Settings, shape: Shape) -> Frontend:
         np.stack(sections),
         zeros(8, channels),
         np.full(channels, LEAST_NOISE << MEDIAN_BITS, dtype=np.int64),
-        zeros(channels, dtype=np.int64),
+        zeros(channels),
         np.full(channels, NEVER, dtype=np.int32),
-        zeros(channels, dtype=np.int64),
+        zeros(channels),
         np.full(channels, NEVER, dtype=np.int32),
         zeros(channels, dtype=np.uint8),
         zeros(channels, dtype=np.uint8),
@@ -155,8 +156,8 @@ def process_frames(frontend, codes, offset):
         raw, band = frontend.raw, frontend.band[row]
         for c in range(channels):
             raw[c] = codes[t, c] - frontend.first[c]
-        _add(frontend)
         _filter(frontend, raw, band)
+        _add(frontend)
         _measure(frontend, band)
         _detect(frontend, band, offset + t)
         frontend.numbers[FRAMES] += 1
@@ -214,8 +215,9 @@ def _measure(frontend, band):
         limit, factor = frontend.limit, frontend.numbers[FACTOR]
         weak_limit, weak_factor = frontend.weak_limit, frontend.numbers[WEAK_FACTOR]
         for c in range(band.shape[0]):
-            limit[c] = ((median[c] >> MEDIAN_BITS) * factor) >> THRESHOLD_BITS
-            weak_limit[c] = ((median[c] >> MEDIAN_BITS) * weak_factor) >> THRESHOLD_BITS
+            noise = median[c] >> MEDIAN_BITS
+            limit[c] = min((noise * factor) >> THRESHOLD_BITS, MOST_LIMIT)
+            weak_limit[c] = min((noise * weak_factor) >> THRESHOLD_BITS, MOST_LIMIT)
 
 
 @inlined
