@@ -96,7 +96,7 @@ def test_stored_counts_of_telemetry_are_those_of_the_code():
     stored, counts = budget.telemetry_counts(), count_apart(4, 0.1)
     for kind, times in _totals(stored).items():
         assert times < _totals(counts)[kind] < 2 * times + 3, kind
-    assert counts["operations"]["multiply"]["24"] == pytest.approx(stored["operations"]["multiply"]["24"], rel=0.05)
+    assert counts["operations"]["multiply"]["24"] == pytest.approx(stored["operations"]["multiply"]["24"], rel=0.1)
     assert counts["memory"]["table"] == stored["memory"]["table"]
     # Too short for a whole block of the LFP band and for templates to learn.
     assert counts["memory"]["state"] == pytest.approx(stored["memory"]["state"], rel=0.15)
