@@ -17,7 +17,8 @@ from spikey.report import budget
 from spikey.report.bench import measure as bench
 from spikey.report.bench.measure import Result
 from spikey.report.counted import NETWORKS
-from spikey.telemetry.settings import Settings, shape_of
+from spikey.telemetry.settings import BLOCK, Settings, shape_of
+from spikey.telemetry.syntax import COMPONENTS
 from tools.count_operations import PREDICTORS, count_all
 from tools.count_telemetry import count_apart
 from tools.opcount import Counted, CountedArray, CountingNumpy, quick_dot, square_root, start, wrapped
@@ -99,7 +100,7 @@ def test_stored_counts_of_telemetry_are_those_of_the_code():
     assert counts["operations"]["multiply"]["24"] == pytest.approx(stored["operations"]["multiply"]["24"], rel=0.1)
     assert counts["memory"]["table"] == stored["memory"]["table"]
     # Too short for a whole block of the LFP band and for templates to learn.
-    assert counts["memory"]["state"] == pytest.approx(stored["memory"]["state"], rel=0.15)
+    assert 0 <= stored["memory"]["state"] - counts["memory"]["state"] <= 4 * (BLOCK + COMPONENTS)
     for way in ("state reads", "state writes"):
         assert counts["bytes"][way] == pytest.approx(stored["bytes"][way], rel=0.1)
 
