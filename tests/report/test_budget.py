@@ -17,8 +17,8 @@ from spikey.report import budget
 from spikey.report.bench import measure as bench
 from spikey.report.bench.measure import Result
 from spikey.report.counted import NETWORKS
-from spikey.telemetry.filters import decimator
-from spikey.telemetry.settings import Settings, shape_of
+from spikey.telemetry.settings import BLOCK, Settings, shape_of
+from spikey.telemetry.syntax import COMPONENTS
 from tools.count_operations import PREDICTORS, count_all
 from tools.count_telemetry import count_apart
 from tools.opcount import Counted, CountedArray, CountingNumpy, quick_dot, square_root, start, wrapped
@@ -97,10 +97,10 @@ def test_stored_counts_of_telemetry_are_those_of_the_code():
     stored, counts = budget.telemetry_counts(), count_apart(4, 0.1)
     for kind, times in _totals(stored).items():
         assert times < _totals(counts)[kind] < 2 * times + 3, kind
-    assert counts["operations"]["multiply"]["24"] == pytest.approx(stored["operations"]["multiply"]["24"], rel=0.05)
+    assert counts["operations"]["multiply"]["24"] == pytest.approx(stored["operations"]["multiply"]["24"], rel=0.1)
     assert counts["memory"]["table"] == stored["memory"]["table"]
     # Too short for a whole block of the LFP band and for templates to learn.
-    assert counts["memory"]["state"] == pytest.approx(stored["memory"]["state"], rel=0.15)
+    assert 0 <= stored["memory"]["state"] - counts["memory"]["state"] <= 4 * (BLOCK + COMPONENTS)
     for way in ("state reads", "state writes"):
         assert counts["bytes"][way] == pytest.approx(stored["bytes"][way], rel=0.1)
 
@@ -108,12 +108,12 @@ def test_stored_counts_of_telemetry_are_those_of_the_code():
 def test_telemetry_costs_what_its_filters_say():
     counts = budget.telemetry_counts()
     shape = shape_of(Settings(), 1024, 20_000)
-    # Three sections of three products (doubling counts as one), a square, the decimator, and the low band's transform.
-    taps = len(decimator(shape.decimation)[0]) / shape.decimation
-    least = 3 * 3 + 1 + taps + shape.coefficients / shape.decimation
-    assert least < _totals(counts)["multiply"] < 2 * least
-    history = 4 * len(decimator(shape.decimation)[0])
-    assert history < counts["memory"]["state"] < 4 * history
+    # Three sections of three products (doubling counts as one), a square, and the low band's transform.
+    least = 3 * 3 + 1 + shape.coefficients / shape.decimation
+    assert least < _totals(counts)["multiply"] < 2.2 * least
+    # Eight delayed values and seven sums of filters; the spike band from before a waveform to when its end is there.
+    held = 4 * 8 + 8 * 10 + 4 * (shape.wait + shape.snippet)
+    assert held < counts["memory"]["state"] < 6 * held
 
 
 def test_telemetry_meets_the_power_with_radios_that_are_cheap_enough():

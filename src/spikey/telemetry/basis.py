@@ -29,7 +29,7 @@ WORTH = 6400  # what a bit is worth, in 2^-16 squared steps
 
 
 class Transforms(NamedTuple):
-    """waves int32 (components, snippet), times 2^13, rows orthonormal; cosines int32 (coefficients, 64), times 2^14;
+    """waves int16 (components, snippet), times 2^13, rows orthonormal; cosines int16 (coefficients, 64), times 2^14;
     template int32 (components,), times 2^14: a spike's usual direction.
     """
 
@@ -53,8 +53,8 @@ def tables() -> Tables:
 def transforms(shape: Shape) -> Transforms:
     """For a shape; the basis is stretched to the rate, and made orthonormal again."""
     stored = shipped()
-    cosines = np.ascontiguousarray(stored["cosines"][: shape.coefficients])
-    return Transforms(stretched(stored["basis"], shape), cosines, stored["shape"])
+    cosines = stored["cosines"][: shape.coefficients].astype(np.int16)
+    return Transforms(stretched(stored["basis"], shape).astype(np.int16), cosines, stored["shape"])
 
 
 def stretched(basis: np.ndarray, shape: Shape) -> np.ndarray:
@@ -113,11 +113,12 @@ def analyse_low(cosines, low, first, ends, channels, profile, middle, coefficien
     for b in range(ends.shape[0]):
         c = channels[b]
         level = level_of(profile[c], middle) - (np.int64(first[c]) << LOW_FRACTION)
+        end = ends[b]
         for k in range(cosines.shape[0]):
             total = np.int64(1) << (COSINE_BITS - 1)
             for i in range(BLOCK):
-                at = ends[b] - BLOCK + i
-                sample = np.int64(low[c, max(at, 0) & ring]) if ends[b] > 0 else np.int64(0)
+                at = end - BLOCK + i
+                sample = np.int64(low[c, max(at, 0) & ring]) if end > 0 else np.int64(0)
                 total += np.int64(cosines[k, i]) * (sample - level)
             coefficients[b, k] = total >> COSINE_BITS
 

@@ -46,20 +46,3 @@ def section(kind: str, corner: float, rate: float) -> np.ndarray:
 
 def _rounded(value: float) -> int:
     return int(np.floor(value * (1 << COEFFICIENT_BITS) + 0.5))
-
-
-def decimator(factor: int) -> tuple[np.ndarray, int]:
-    """Taps int64 (n,), symmetric, of the LFP band's filter, and their sum: the gain.
-
-    >>> taps, gain = decimator(32)
-    >>> len(taps), gain == int(taps.sum()), bool((taps == taps[::-1]).all())
-    (189, True, True)
-    """
-    boxcar = np.ones(factor, dtype=np.int64)
-    taps = boxcar
-    for _ in range(BOXCARS - 1):
-        taps = np.convolve(taps, boxcar)
-    sharpen = np.zeros(2 * factor + 1, dtype=np.int64)
-    sharpen[::factor] = SHARPEN
-    taps = np.convolve(taps, sharpen)
-    return taps, int(taps.sum())

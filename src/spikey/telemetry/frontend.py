@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spikey.base.jit import inlined, kernel
-from spikey.telemetry.filters import COEFFICIENT_BITS, FRACTION, LOW_FRACTION, decimator, section
+from spikey.telemetry.filters import BOXCARS, COEFFICIENT_BITS, FRACTION, LOW_FRACTION, SHARPEN, section
 from spikey.telemetry.settings import BLOCK, POLARITIES, Settings, Shape
 
 MEDIAN_BITS = 10  # of the running median below a unit of the spike band
@@ -35,19 +35,20 @@ HIGH, LOW, POWER = 0, 1, 2  # rows of `sections`
 class Frontend(NamedTuple):
     """State of the front end for all channels.
 
-    raw int32 (rows, channels): codes less the channel's first one. band int32 (rows, channels): the spike band, in
+    raw int32 (channels,): a frame's codes less the channel's first one. band int32 (rows, channels): the spike band, in
     2^-10 codes. sections int32 (3, 3): gain, a1 and a2 of each filter. memory int32 (8, channels): their delay lines,
     two values each: codes, high-passed signal, spike band, and the power's band.
-    median int64 (channels,): of the absolute spike band, in 2^-20 codes. limit int64 (channels,): the threshold in
+    median int64 (channels,): of the absolute spike band, in 2^-20 codes. limit int32 (channels,): the threshold in
     2^-10 codes. since int32 (channels,): frames since the last event. beyond uint8 (channels,): whether the last frame
     was beyond the threshold (1) and the weak one (2), and rising uint8 (channels,): whether this frame is the first.
     age int32 (channels,): frames since the last weak crossing. weak_limit: the weak threshold. power int64 (channels,): sum of squares in the running bin, in 2^-12 squared codes.
-    taps int32 (n,): the decimator's. sums int64 (channels,): scratch for it. low int32 (channels, ring): the latest
+    sums int64 (4, channels): the decimator's running sums, modulo a power of two that its output cannot reach.
+    combs int64 (6, channels): what its differences and last taps subtract. low int32 (channels, ring): the latest
     samples of the LFP band, in 1/64 codes, as many as a packet's blocks need. first int32 (channels,): the first code.
     events int32 (capacity, 2): frame of the packet and channel of each. candidates int64 (capacity, 3): the same of weak
     crossings whose waveform is over, which no event followed, and the channel's median, in 2^-10 codes.
     numbers int64 (11,): frames processed; row of the next frame in `raw` and `band`; events found in this chunk;
-    threshold over median, times 256; refractory frames; frames of a sample of the LFP band; gain of the decimator;
+    threshold over median, times 256; refractory frames; frames of a sample of the LFP band; bits of the running sums;
     polarity; candidates found in this chunk; weak threshold over median, times 256; frames until a waveform is over.
     """
 
@@ -63,8 +64,8 @@ class Frontend(NamedTuple):
     beyond: np.ndarray
     rising: np.ndarray
     power: np.ndarray
-    taps: np.ndarray
     sums: np.ndarray
+    combs: np.ndarray
     low: np.ndarray
     first: np.ndarray
     events: np.ndarray
@@ -72,15 +73,16 @@ class Frontend(NamedTuple):
     numbers: np.ndarray
 
 
-FRAMES, ROW, FOUND, FACTOR, REFRACTORY, DECIMATION, GAIN, POLARITY, CANDIDATES, WEAK_FACTOR, WAIT = range(11)
+FRAMES, ROW, FOUND, FACTOR, REFRACTORY, DECIMATION, SUM_BITS, POLARITY, CANDIDATES, WEAK_FACTOR, WAIT = range(11)
 NEVER = 1 << 20  # frames since something that has not been
+MOST_LIMIT = (1 << 31) - 1  # which no signal exceeds
+CODE_BITS = 18  # of a code less another one, with its sign
 
 
 def new_frontend(settings: Settings, shape: Shape) -> Frontend:
     """A state before the first frame."""
     channels = shape.channels
-    taps, gain = decimator(shape.decimation)
-    history = max(len(taps), shape.wait + shape.pre + 1)
+    history = shape.wait + shape.pre + 1
     rows = history + ROOM
 
     def zeros(*size: int, dtype: type = np.int32) -> np.ndarray:
@@ -94,20 +96,20 @@ def new_frontend(settings: Settings, shape: Shape) -> Frontend:
     factor = int(settings.threshold / NORMAL * (1 << THRESHOLD_BITS) + 0.5)
     weak = int(min(WEAK, settings.threshold) / NORMAL * (1 << THRESHOLD_BITS) + 0.5) if shape.weak else factor
     return Frontend(
-        zeros(rows, channels),
+        zeros(channels),
         zeros(rows, channels),
         np.stack(sections),
         zeros(8, channels),
         np.full(channels, LEAST_NOISE << MEDIAN_BITS, dtype=np.int64),
-        zeros(channels, dtype=np.int64),
+        zeros(channels),
         np.full(channels, NEVER, dtype=np.int32),
-        zeros(channels, dtype=np.int64),
+        zeros(channels),
         np.full(channels, NEVER, dtype=np.int32),
         zeros(channels, dtype=np.uint8),
         zeros(channels, dtype=np.uint8),
         zeros(channels, dtype=np.int64),
-        taps.astype(np.int32),
-        zeros(channels, dtype=np.int64),
+        zeros(BOXCARS, channels, dtype=np.int64),
+        zeros(BOXCARS + len(SHARPEN) - 1, channels, dtype=np.int64),
         zeros(channels, 1 << (BLOCK + shape.frames // shape.decimation + 1).bit_length()),
         zeros(channels),
         zeros(channels * shape.slots, 2),
@@ -120,7 +122,7 @@ def new_frontend(settings: Settings, shape: Shape) -> Frontend:
                 factor,
                 shape.refractory,
                 shape.decimation,
-                gain,
+                CODE_BITS + (shape.decimation**BOXCARS).bit_length(),
                 POLARITIES.index(settings.polarity),
                 0,
                 weak,
@@ -142,20 +144,20 @@ def begin_frontend(frontend, codes):
 def process_frames(frontend, codes, offset):
     """Process frames int32 (n, channels), n at most the room; `offset`: of the first of them in its packet."""
     channels = frontend.first.shape[0]
-    rows, history = frontend.raw.shape[0], frontend.raw.shape[0] - ROOM
+    rows, history = frontend.band.shape[0], frontend.band.shape[0] - ROOM
     if frontend.numbers[ROW] + codes.shape[0] > rows:
         start = frontend.numbers[ROW] - history
         for r in range(history):
             for c in range(channels):
-                frontend.raw[r, c] = frontend.raw[start + r, c]
                 frontend.band[r, c] = frontend.band[start + r, c]
         frontend.numbers[ROW] = history
     for t in range(codes.shape[0]):
         row = frontend.numbers[ROW]
-        raw, band = frontend.raw[row], frontend.band[row]
+        raw, band = frontend.raw, frontend.band[row]
         for c in range(channels):
             raw[c] = codes[t, c] - frontend.first[c]
         _filter(frontend, raw, band)
+        _add(frontend)
         _measure(frontend, band)
         _detect(frontend, band, offset + t)
         frontend.numbers[FRAMES] += 1
@@ -172,28 +174,28 @@ def _filter(frontend, raw, band):
     x1, x2, y1, y2 = memory[0], memory[1], memory[2], memory[3]
     gain, a1, a2 = np.int64(sections[HIGH, 0]), np.int64(sections[HIGH, 1]), np.int64(sections[HIGH, 2])
     for c in range(channels):
-        x = raw[c] << FRACTION
-        y = gain * np.int64(np.int32(x - 2 * x1[c] + x2[c])) - a1 * np.int64(y1[c]) - a2 * np.int64(y2[c])
-        x2[c], x1[c] = x1[c], x
+        x, last = raw[c] << FRACTION, x1[c]
+        y = gain * np.int64(np.int32(x - 2 * last + x2[c])) - a1 * np.int64(y1[c]) - a2 * np.int64(y2[c])
+        x2[c], x1[c] = last, x
         band[c] = np.int32((y + HALF) >> COEFFICIENT_BITS)
     z1, z2 = memory[4], memory[5]
     gain, a1, a2 = np.int64(sections[LOW, 0]), np.int64(sections[LOW, 1]), np.int64(sections[LOW, 2])
     for c in range(channels):
-        y = np.int64(band[c])
-        z = gain * (y + 2 * np.int64(y1[c]) + np.int64(y2[c])) - a1 * np.int64(z1[c]) - a2 * np.int64(z2[c])
-        y2[c], y1[c] = y1[c], band[c]
+        y, last = band[c], y1[c]
+        z = gain * (np.int64(y) + 2 * np.int64(last) + np.int64(y2[c])) - a1 * np.int64(z1[c]) - a2 * np.int64(z2[c])
+        y2[c], y1[c] = last, y
         band[c] = np.int32((z + HALF) >> COEFFICIENT_BITS)
     p1, p2 = memory[6], memory[7]
     gain, a1, a2 = np.int64(sections[POWER, 0]), np.int64(sections[POWER, 1]), np.int64(sections[POWER, 2])
-    for c in range(channels):
-        z = np.int64(band[c])
-        p = gain * (z + 2 * np.int64(z1[c]) + np.int64(z2[c])) - a1 * np.int64(p1[c]) - a2 * np.int64(p2[c])
-        z2[c], z1[c] = z1[c], band[c]
-        p2[c], p1[c] = p1[c], np.int32((p + HALF) >> COEFFICIENT_BITS)
     power = frontend.power
     for c in range(channels):
-        p = np.int64(p1[c] >> POWER_SHIFT)
-        power[c] += p * p
+        z, last, before = band[c], z1[c], p1[c]
+        p = gain * (np.int64(z) + 2 * np.int64(last) + np.int64(z2[c])) - a1 * np.int64(before) - a2 * np.int64(p2[c])
+        z2[c], z1[c] = last, z
+        low = np.int32((p + HALF) >> COEFFICIENT_BITS)
+        p2[c], p1[c] = before, low
+        low >>= POWER_SHIFT
+        power[c] += np.int64(low) * np.int64(low)
 
 
 @inlined
@@ -205,15 +207,17 @@ def _measure(frontend, band):
         shift += 1
         age >>= 1
     for c in range(band.shape[0]):
-        above = (np.int64(abs(band[c])) << MEDIAN_BITS) > median[c]
-        step = (median[c] >> shift) + 1
-        median[c] = max(median[c] + (step if above else -step), LEAST_NOISE << MEDIAN_BITS)
+        middle = median[c]
+        above = (np.int64(abs(band[c])) << MEDIAN_BITS) > middle
+        step = (middle >> shift) + 1
+        median[c] = max(middle + (step if above else -step), LEAST_NOISE << MEDIAN_BITS)
     if frames & 15 == 0:
         limit, factor = frontend.limit, frontend.numbers[FACTOR]
         weak_limit, weak_factor = frontend.weak_limit, frontend.numbers[WEAK_FACTOR]
         for c in range(band.shape[0]):
-            limit[c] = ((median[c] >> MEDIAN_BITS) * factor) >> THRESHOLD_BITS
-            weak_limit[c] = ((median[c] >> MEDIAN_BITS) * weak_factor) >> THRESHOLD_BITS
+            noise = median[c] >> MEDIAN_BITS
+            limit[c] = min((noise * factor) >> THRESHOLD_BITS, MOST_LIMIT)
+            weak_limit[c] = min((noise * weak_factor) >> THRESHOLD_BITS, MOST_LIMIT)
 
 
 @inlined
@@ -228,11 +232,12 @@ def _detect(frontend, band, frame):
         signal = np.int64(band[c])
         signal = -signal if polarity == 0 else (signal if polarity == 1 else abs(signal))
         now = np.uint8(signal > limit[c]) | np.uint8(signal > weak_limit[c]) << np.uint8(1)
-        age[c] = min(age[c] + 1, NEVER)
+        old = min(age[c] + 1, NEVER)
+        age[c] = old
         since[c] = min(since[c] + 1, NEVER)
-        rising[c] = (now & ~beyond[c]) | np.uint8(age[c] == wait) << np.uint8(2)
-        beyond[c] = now
-        noted |= rising[c]
+        first = (now & ~beyond[c]) | np.uint8(old == wait) << np.uint8(2)
+        rising[c], beyond[c] = first, now
+        noted |= first
     if noted == 0 or numbers[FRAMES] < WARM_UP:
         return
     for c in range(band.shape[0]):
@@ -255,20 +260,35 @@ def _detect(frontend, band, frame):
 
 
 @inlined
+def _add(frontend):
+    """Add a frame to the decimator's running sums."""
+    raw, sums = frontend.raw, frontend.sums
+    mask = (np.int64(1) << frontend.numbers[SUM_BITS]) - 1
+    for c in range(raw.shape[0]):
+        total = np.int64(raw[c])
+        for i in range(BOXCARS):
+            total = (total + sums[i, c]) & mask
+            sums[i, c] = total
+
+
+@inlined
 def _decimate(frontend):
-    """One more sample of the LFP band."""
-    taps, gain, decimation = frontend.taps, frontend.numbers[GAIN], frontend.numbers[DECIMATION]
-    last = frontend.numbers[ROW] - 1
+    """One more sample of the LFP band: running means are differences of running sums (Hogenauer, 1981)."""
+    sums, combs, decimation = frontend.sums, frontend.combs, frontend.numbers[DECIMATION]
     place = (frontend.numbers[FRAMES] // decimation - 1) & (frontend.low.shape[1] - 1)
-    sums = frontend.sums
-    for c in range(sums.shape[0]):
-        sums[c] = 0
-    for i in range(taps.shape[0]):
-        raw, tap = frontend.raw[last - i], np.int64(taps[i])
-        for c in range(sums.shape[0]):
-            sums[c] += tap * np.int64(raw[c])
-    for c in range(sums.shape[0]):
-        frontend.low[c, place] = ((sums[c] << (LOW_FRACTION + 1)) + gain) // (2 * gain)
+    half = np.int64(1) << (frontend.numbers[SUM_BITS] - 1)
+    gain = (decimation * decimation) * (decimation * decimation) * (SHARPEN[0] + SHARPEN[1] + SHARPEN[2])
+    for c in range(sums.shape[1]):
+        total = sums[BOXCARS - 1, c]
+        for i in range(BOXCARS):
+            before = combs[i, c]
+            combs[i, c] = total
+            total -= before
+        total = ((total + half) & (2 * half - 1)) - half
+        older, old = combs[BOXCARS, c], combs[BOXCARS + 1, c]
+        combs[BOXCARS, c], combs[BOXCARS + 1, c] = old, total
+        total = SHARPEN[0] * total + SHARPEN[1] * old + SHARPEN[2] * older
+        frontend.low[c, place] = ((total << (LOW_FRACTION + 1)) + gain) // (2 * gain)
 
 
 @kernel
