@@ -18,8 +18,8 @@ SETTINGS = Settings(budget=1e7, packet_ms=1.5)
 
 
 def made(seconds: float, channels: int, depth: float, seed: int = 0) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Noise with a large spike and a small one of a depth (in deviations of the spike band's noise) in turns: codes, and
-    the frames of the small ones' troughs.
+    """Noise with a large spike and a small one of a depth (in deviations of the spike band's noise) in turns: codes,
+    and the frames of the small ones' troughs.
     """
     rng = np.random.default_rng(seed)
     frames = int(seconds * RATE)
@@ -74,7 +74,7 @@ def test_a_weak_event_comes_with_its_waveform_and_the_frame_of_its_trough():
 
 
 def test_where_bits_are_short_crossings_stay_and_weak_events_go():
-    codes, small = made(6, 8, 3.4)
+    codes, _small = made(6, 8, 3.4)
     crossings = len(sent(codes, replace(SETTINGS, match=0.0))[1].event_frames)
     plenty, _ = sent(codes, Settings(budget=16_000))
     tight, _ = sent(codes, Settings(budget=4000))
@@ -90,7 +90,7 @@ def test_the_polarity_is_that_of_the_crossings(polarity):
 
 
 def test_artifacts_do_not_become_a_template():
-    codes, small = made(6, 4, 3.5)
+    codes, _small = made(6, 4, 3.5)
     rng = np.random.default_rng(5)
     for at in range(
         2500, len(codes) - 100, 400

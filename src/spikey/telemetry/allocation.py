@@ -164,8 +164,8 @@ def quantise_to_fit(
 ):  # fmt: skip
     """Quantise waveforms and LFP band with the finest steps, of a size or coarser, that need no more bits than left.
 
-    Sets size int64 (1,), and bits int64 (3,) to those of waveforms, LFP band and weak events' waveforms, with the coarsest steps if none are
-    coarse enough.
+    Sets size int64 (1,), and bits int64 (3,) to those of waveforms, LFP band and weak events' waveforms, with the
+    coarsest steps if none are coarse enough.
     """
     while True:
         bits[0], bits[1], bits[2] = 0, 0, 0

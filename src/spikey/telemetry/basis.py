@@ -159,8 +159,8 @@ def _worth(tables, row, value, size):
 def quantise_waves(tables, profile, channels, coefficients, quality, steps):
     """Steps int32 (n, 13) of waveforms' coefficients int32 (n, 12); profile int32 (channels, 7), channels int64 (n,).
 
-    Large waveforms have steps that are larger by whole octaves, the first of the 13 numbers, so that none needs more than
-    15 of them.
+    Large waveforms have steps that are larger by whole octaves, the first of the 13 numbers, so that none needs more
+    than 15 of them.
     """
     for e in range(coefficients.shape[0]):
         size = wave_step(profile[channels[e]], quality)

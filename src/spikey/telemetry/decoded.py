@@ -150,8 +150,8 @@ class Telemetry:
         begins, ends = _own_frames(troughs, channels, shape)
         begins, ends = np.maximum(begins, first), np.maximum(np.minimum(ends, end), np.maximum(begins, first))
         added = None if noise is None else self._noise(first, end, noise)
-        spans = zip(begins.tolist(), ends.tolist(), troughs.tolist(), channels.tolist(), known.waves[near], strict=True)
-        for begin, until, trough, channel, wave in spans:
+        spans = np.stack([begins, ends, troughs, channels], axis=1).tolist()
+        for (begin, until, trough, channel), wave in zip(spans, known.waves[near], strict=True):
             start = trough - shape.pre
             signal[begin - first : until - first, channel] += wave[begin - start : until - start]
             if added is not None:

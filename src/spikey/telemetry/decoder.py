@@ -32,12 +32,12 @@ class PacketContents:
 
     first_frame, end_frame: that it covers. dropped: events that the encoder left out of it.
     event_frames, event_channels int64 (n,): crossings, then troughs of weak events, which come with their waveforms,
-    `Shape.wait` frames later, and may lie before the packet. power_bins, power_channels int64 (m,), power float64 (m,): mean
-    squares, in codes. low_ends, low_channels int64 (k,), low int64 (k, 64): samples of the LFP band in 1/64 codes, and
-    how many of these there are before each block's end. wave_frames, wave_channels int64 (w,): the crossings that
+    `Shape.wait` frames later, and may lie before the packet. power_bins, power_channels int64 (m,), power float64 (m,):
+    mean squares, in codes. low_ends, low_channels int64 (k,), low int64 (k, 64): samples of the LFP band in 1/64 codes,
+    and how many of these there are before each block's end. wave_frames, wave_channels int64 (w,): the crossings that
     waveforms belong to; trough_frames int64 (w,); waves int32 (w, snippet): in 1/1024 codes, `Shape.pre` before the
-    trough. weak: how many of the events and
-    waveforms are weak ones, which are the last. left_out_waves, left_out_power, left_out_low: waveforms, values of power and blocks that were due.
+    trough. weak: how many of the events and waveforms are weak ones, which are the last. left_out_waves,
+    left_out_power, left_out_low: waveforms, values of power and blocks that were due.
     """
 
     first_frame: int
@@ -141,7 +141,8 @@ class TelemetryDecoder:
 
     @property
     def noise(self) -> np.ndarray:
-        """The noise's standard deviation in the channels' spike bands by their latest profile, in codes: float64 (channels,).
+        """The noise's standard deviation in the channels' spike bands by their latest profile, in codes: float64
+        (channels,).
 
         The middle of the step that a profile has for it. Once a key has come.
         """

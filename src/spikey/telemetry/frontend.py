@@ -41,15 +41,16 @@ class Frontend(NamedTuple):
     median int64 (channels,): of the absolute spike band, in 2^-20 codes. limit int32 (channels,): the threshold in
     2^-10 codes. since int32 (channels,): frames since the last event. beyond uint8 (channels,): whether the last frame
     was beyond the threshold (1) and the weak one (2), and rising uint8 (channels,): whether this frame is the first.
-    age int32 (channels,): frames since the last weak crossing. weak_limit: the weak threshold. power int64 (channels,): sum of squares in the running bin, in 2^-12 squared codes.
-    sums int64 (4, channels): the decimator's running sums, modulo a power of two that its output cannot reach.
-    combs int64 (6, channels): what its differences and last taps subtract. low int32 (channels, ring): the latest
-    samples of the LFP band, in 1/64 codes, as many as a packet's blocks need. first int32 (channels,): the first code.
-    events int32 (capacity, 2): frame of the packet and channel of each. candidates int64 (capacity, 3): the same of weak
-    crossings whose waveform is over, which no event followed, and the channel's median, in 2^-10 codes.
-    numbers int64 (11,): frames processed; row of the next frame in `raw` and `band`; events found in this chunk;
-    threshold over median, times 256; refractory frames; frames of a sample of the LFP band; bits of the running sums;
-    polarity; candidates found in this chunk; weak threshold over median, times 256; frames until a waveform is over.
+    age int32 (channels,): frames since the last weak crossing. weak_limit: the weak threshold. power int64 (channels,):
+    sum of squares in the running bin, in 2^-12 squared codes. sums int64 (4, channels): the decimator's running sums,
+    modulo a power of two that its output cannot reach. combs int64 (6, channels): what its differences and last taps
+    subtract. low int32 (channels, ring): the latest samples of the LFP band, in 1/64 codes, as many as a packet's
+    blocks need. first int32 (channels,): the first code. events int32 (capacity, 2): frame of the packet and channel of
+    each. candidates int64 (capacity, 3): the same of weak crossings whose waveform is over, which no event followed,
+    and the channel's median, in 2^-10 codes. numbers int64 (11,): frames processed; row of the next frame in `raw` and
+    `band`; events found in this chunk; threshold over median, times 256; refractory frames; frames of a sample of the
+    LFP band; bits of the running sums; polarity; candidates found in this chunk; weak threshold over median, times 256;
+    frames until a waveform is over.
     """
 
     raw: np.ndarray
@@ -129,7 +130,7 @@ def new_frontend(settings: Settings, shape: Shape) -> Frontend:
                 shape.wait,
             ],
             dtype=np.int64,
-        ),  # fmt: skip
+        ),
     )
 
 

@@ -46,8 +46,8 @@ class Waves(NamedTuple):
 
 
 class Weak(NamedTuple):
-    """Weak crossings: their troughs' frames of the stream and channels, int64 (n,), coefficients int32 (n, components), and
-    scores int32 (n,), as of `match_templates`.
+    """Weak crossings: their troughs' frames of the stream and channels, int64 (n,), coefficients int32 (n, components),
+    and scores int32 (n,), as of `match_templates`.
     """
 
     troughs: np.ndarray
@@ -148,7 +148,7 @@ class Pending:
         return offsets, coefficients
 
     def _add_weak(self, candidates: np.ndarray) -> None:
-        """Cut out the waveforms of weak crossings: frame of the packet, channel and the channel's median, int64 (n, 3)."""
+        """Cut out the waveforms of weak crossings int64 (n, 3): frame of the packet, channel and that one's median."""
         channels = candidates[:, 1]
         frames = self.start + candidates[:, 0]
         offsets, coefficients = self._analysed(frames, channels)

@@ -39,12 +39,13 @@ class Settings:
 
     budget: bit/s for all channels together. threshold: in standard deviations of the noise, estimated by the running
     median (Quiroga et al., 2004). match: in standard deviations of the output of a filter matched to the channel's
-    spikes, from which weaker crossings are sent while there are bits for them; 0: none of them. polarity: of the crossings: negative, positive or both. refractory_ms: without a
-    further event of the channel. band: Hz, of events and waveforms. resolution_ms: of the times of events; 0: to the
-    sample. waveforms: whether events have some. power_ms: bins of spike-band power, 0: none. power_high: Hz, its upper
-    edge. low_high: Hz, upper edge of the LFP band, 0: none. packet_ms: of a packet; None: as the budget allows.
-    buffer_ms: how far packets may run ahead of the budget. key_s: seconds between keys; None: as the budget allows.
-    tag_bytes: of the tag of each packet of an encoder with a key; 0: none, or with a key 4.
+    spikes, from which weaker crossings are sent while there are bits for them; 0: none of them. polarity: of the
+    crossings: negative, positive or both. refractory_ms: without a further event of the channel. band: Hz, of events
+    and waveforms. resolution_ms: of the times of events; 0: to the sample. waveforms: whether events have some.
+    power_ms: bins of spike-band power, 0: none. power_high: Hz, its upper edge. low_high: Hz, upper edge of the LFP
+    band, 0: none. packet_ms: of a packet; None: as the budget allows. buffer_ms: how far packets may run ahead of the
+    budget. key_s: seconds between keys; None: as the budget allows. tag_bytes: of the tag of each packet of an encoder
+    with a key; 0: none, or with a key 4.
 
     >>> Settings().budget
     1000000.0

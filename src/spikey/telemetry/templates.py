@@ -25,9 +25,11 @@ def first_templates(shape: np.ndarray, channels: int) -> np.ndarray:
 
 @kernel
 def learn_templates(templates, both, channels, coefficients):
-    """Move templates towards the waveforms of events; waveforms of other kinds, as artifacts are, leave them as they are.
+    """Move templates towards the waveforms of events; waveforms of other kinds, as artifacts are, leave them as they
+    are.
 
-    templates int32 (channels, components), times 2^14. both: whether waveforms may be upside down. channels int64 (n,). coefficients int32 (n, components).
+    templates int32 (channels, components), times 2^14. both: whether waveforms may be upside down. channels int64 (n,).
+    coefficients int32 (n, components).
     """
     for e in range(coefficients.shape[0]):
         template, wave = templates[channels[e]], coefficients[e]

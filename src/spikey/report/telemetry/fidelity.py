@@ -145,8 +145,8 @@ def encode(original: Original, settings: Settings) -> Encoded:
 
 
 def _latencies(told: list[tuple[PacketContents, float]], rate: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """From a trough, which is over with its frame, to the bytes of its crossing and of its waveform, and of weak events,
-    which come with theirs: s, each (n,).
+    """From a trough, which is over with its frame, to the bytes of its crossing and of its waveform, and of weak
+    events, which come with theirs: s, each (n,).
     """
     when = {
         (frame, channel): moment

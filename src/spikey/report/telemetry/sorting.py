@@ -155,10 +155,11 @@ def sort_known(
     sorters: Sequence[str] = USUAL_SORTERS,
     advance: Callable[..., None] = lambda amount, note="": None,
 ) -> None:
-    """Add sorters' accuracy on known units to tallies: on the original, and on what telemetry gives at each one's ratio.
+    """Add sorters' accuracy on known units to tallies: on the original, and on what telemetry gives at each one's
+    ratio.
 
-    Of several recordings, each sorter several times, as what it finds differs by some percent from one time to the next:
-    the artificial noise between the waveforms is another each time.
+    Of several recordings, each sorter several times, as what it finds differs by some percent from one time to the
+    next: the artificial noise between the waveforms is another each time.
     """
     with warnings.catch_warnings(), redirect_stdout(sys.stderr):
         warnings.simplefilter("ignore")
