@@ -161,7 +161,7 @@ class Telemetry:
         return signal
 
     def _noise(self, first: int, end: int, seed: int) -> np.ndarray:
-        """White noise float32 (frames, channels) with the channels' levels in the spike band; each frame has its own."""
+        """White noise float32 (frames, channels) with the channels' levels in the spike band, the same at each call."""
         low, high = self.description.settings.band
         scale = (self.noise / np.sqrt((high - low) / (self.rate / 2))).astype(np.float32)
         signal = np.empty((max(end - first, 0), self.channels), dtype=np.float32)
