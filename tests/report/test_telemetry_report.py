@@ -159,7 +159,7 @@ def test_what_is_lost_shows(simulated):
 
     def kept(events: Events, spans: np.ndarray) -> Tally:
         tally = Tally(20.0)
-        telemetry_fidelity._events(tally, Encoded(decoded, spans, 0, 0, *[None] * 3), events, own, reference, RATE)
+        telemetry_fidelity._events(tally, Encoded(decoded, spans, 0, 0, *[None] * 4), events, own, reference, RATE)
         return tally
 
     assert kept(own, encoded.spans).share("kept", "own") == 1.0
@@ -268,3 +268,35 @@ def test_silence_has_nothing_to_measure():
     assert result["kept"] is None and result["wave_error"] is None and result["power_mean"] is None
     assert isinstance(refer(silent.samples, RATE, Settings()), Reference)
     table([result])
+
+
+def test_weak_events_are_apart_from_crossings(simulated):
+    tallies, _ = measure([simulated], [20.0], Settings())
+    (facts,) = map(facts_of, tallies)
+    assert facts["counts"]["events_weak"] > 5
+    assert facts["recall"] < facts["recall_all"] <= 1 and 0 < facts["precision_weak"] <= 1
+    assert abs(facts["recall_lost"]) < 0.05 and facts["kept"] == 1.0
+    assert 0 < facts["weak_ms_p50"] <= facts["weak_ms_p99"]
+
+
+def test_sorters_must_be_ones_that_are_known():
+    done = CliRunner().invoke(app, ["--sorter", "kilosort"])
+    assert isinstance(done.exception, UsageError) and "tridesclous2" in str(done.exception)
+
+
+def test_a_sorters_loss_is_the_difference_of_its_accuracies(monkeypatch):
+    pytest.importorskip("spikeinterface")
+
+    def accuracy(codes, probe, truth, sorter, seed):
+        return np.full(40, 0.6 if codes is original else 0.5 if sorter == "tridesclous2" else 0.4)
+
+    original = np.random.default_rng(0).integers(400, 600, (20_000, 32))
+    monkeypatch.setattr(telemetry_sorting, "known_units", lambda seed: (original, None, None))
+    monkeypatch.setattr(telemetry_sorting, "_depths", lambda codes, truth: np.arange(40.0))
+    monkeypatch.setattr(telemetry_sorting, "_accuracy", accuracy)
+    tally = Tally(204.8)
+    telemetry_sorting.sort_known([tally], ("tridesclous2", "spykingcircus2"))
+    facts = facts_of(tally)
+    assert facts["accuracy_lost"] == pytest.approx(0.15)
+    assert facts["lost_tridesclous2"] == pytest.approx(0.1) and facts["lost_spykingcircus2"] == pytest.approx(0.2)
+    assert facts["clear_original"] == pytest.approx(0.6)

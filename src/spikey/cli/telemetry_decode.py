@@ -36,6 +36,10 @@ def command(
     csv: Annotated[str | None, typer.Option(help="Write a table of events, each with its waveform.")] = None,
     nwb: Annotated[str | None, typer.Option(help="Write NWB: units, spike-band power, low band.")] = None,
     wav: Annotated[str | None, typer.Option(help="Write the signal as it can be reconstructed, to look at.")] = None,
+    noise: Annotated[
+        int | None,
+        typer.Option(help="Seed of artificial noise between the waveforms of the WAV, as spike sorters need.", min=0),
+    ] = None,
     zarr: Annotated[str | None, typer.Option(help="Write all that is known as a Zarr group, a folder.")] = None,
     volts_per_code: Annotated[float | None, typer.Option(help="With which NWB is in volts; else in codes.")] = None,
     start: Annotated[datetime | None, typer.Option(help="When the recording began, for NWB.")] = None,
@@ -60,6 +64,8 @@ def command(
         raise UsageError("--volts-per-code and --start are for NWB; add --nwb FILE")
     if volts_per_code is not None and not 0 < volts_per_code < float("inf"):
         raise UsageError(f"--volts-per-code must be more than 0, not {volts_per_code:g}")
+    if noise is not None and "wav" not in targets:
+        raise UsageError("--noise is for a WAV; add --wav FILE")
     if "zarr" in targets:
         from spikey.integrations.telemetry_zarr import need_zarr, refuse_zarr
 
@@ -79,7 +85,7 @@ def command(
             raise DataError(f"{path}: has grown or shrunk while it was read; decode it when it is complete")
         with ExitStack() as stack:
             outputs = [
-                stack.enter_context(_output(form, known, target, path, volts_per_code, start, force))
+                stack.enter_context(_output(form, known, target, path, volts_per_code, start, noise, force))
                 for form, target in targets.items()
             ]
             for part in iter_telemetry(path, progress=advance, key=key) if outputs else ():
@@ -151,6 +157,7 @@ def _output(
     source: str,
     volts_per_code: float | None,
     start: datetime | None,
+    noise: int | None,
     force: bool,
 ) -> AbstractContextManager[Callable[[Telemetry], None]]:
     """What writes a form: a context that gives what is called with each part of the stream."""
@@ -168,7 +175,7 @@ def _output(
     if form == "csv":
         return export.csv_output(known.description, target, source, overwrite=force)
     if form == "wav":
-        return export.wav_output(known, target, source, overwrite=force)
+        return export.wav_output(known, target, source, noise=noise, overwrite=force)
     return npz_output(known, target, source, overwrite=force)
 
 

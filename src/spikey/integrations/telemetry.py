@@ -71,8 +71,8 @@ def read_telemetry_sorting(path: PathLike, times: str = "crossing", *, weak: boo
     return _sorting(np.concatenate(frames), np.concatenate(channels), part)[0]
 
 
-def read_telemetry_recording(path: PathLike, kind: str = "samples") -> BaseRecording:
-    """The signal of a telemetry file, for viewing, reconstructed when asked for. It is lossy, without any noise.
+def read_telemetry_recording(path: PathLike, kind: str = "samples", noise: int | None = None) -> BaseRecording:
+    """The signal of a telemetry file, for viewing, reconstructed when asked for. It is lossy.
 
     Parameters
     ----------
@@ -81,6 +81,8 @@ def read_telemetry_recording(path: PathLike, kind: str = "samples") -> BaseRecor
     kind : str
         "samples" of the recording's type; "codes" of the converter, float32; or "waveforms", the same without the LFP
         band.
+    noise : int, optional
+        The seed of artificial noise of each channel's level between the waveforms, which spike sorters need.
 
     Raises
     ------
@@ -92,7 +94,7 @@ def read_telemetry_recording(path: PathLike, kind: str = "samples") -> BaseRecor
     need_spikeinterface()
     from spikey.integrations.telemetry_recording import TelemetryRecordingExtractor
 
-    return TelemetryRecordingExtractor(path, kind)
+    return TelemetryRecordingExtractor(path, kind, noise)
 
 
 def telemetry_analyzer(path: PathLike, probe: Any = None, volts_per_code: float | None = None) -> SortingAnalyzer:

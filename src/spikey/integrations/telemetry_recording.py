@@ -28,7 +28,7 @@ class TelemetryRecordingExtractor(BaseRecording):
     `telemetry`: what was decoded.
     """
 
-    def __init__(self, file_path: str | os.PathLike[str], kind: str = KINDS[0]):
+    def __init__(self, file_path: str | os.PathLike[str], kind: str = KINDS[0], noise: int | None = None):
         if kind not in KINDS:
             raise UsageError(f"a telemetry recording is of {', '.join(KINDS)}, not of {kind!r}")
         name = full(file_path)
@@ -36,16 +36,16 @@ class TelemetryRecordingExtractor(BaseRecording):
         dtype = telemetry.description.dtype if kind == KINDS[0] else "float32"
         BaseRecording.__init__(self, telemetry.rate, np.arange(telemetry.channels), dtype)
         self.annotate(note=NOTE)
-        self.add_recording_segment(TelemetryRecordingSegment(telemetry, kind))
-        self._kwargs = {"file_path": name, "kind": kind}
+        self.add_recording_segment(TelemetryRecordingSegment(telemetry, kind, noise))
+        self._kwargs = {"file_path": name, "kind": kind, "noise": noise}
 
 
 class TelemetryRecordingSegment(BaseRecordingSegment):
     """All frames of a telemetry file."""
 
-    def __init__(self, telemetry: Telemetry, kind: str):
+    def __init__(self, telemetry: Telemetry, kind: str, noise: int | None):
         BaseRecordingSegment.__init__(self, sampling_frequency=telemetry.rate)
-        self._telemetry, self._kind = telemetry, kind
+        self._telemetry, self._kind, self._noise = telemetry, kind, noise
 
     def get_num_samples(self) -> int:
         """Frames."""
@@ -58,7 +58,7 @@ class TelemetryRecordingSegment(BaseRecordingSegment):
         first = 0 if start_frame is None else int(start_frame)
         end = self._telemetry.frames if end_frame is None else int(end_frame)
         if self._kind == KINDS[0]:
-            traces = self._telemetry.samples(first, end)
+            traces = self._telemetry.samples(first, end, self._noise)
         else:
-            traces = self._telemetry.signal(first, end, low=self._kind == "codes")
+            traces = self._telemetry.signal(first, end, low=self._kind == "codes", noise=self._noise)
         return traces if channel_indices is None else traces[:, channel_indices]

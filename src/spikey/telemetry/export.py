@@ -200,9 +200,13 @@ def wav_output(
     source: PathLike | None = None,
     progress: Callable[[int], None] | None = None,
     *,
+    noise: int | None = None,
     overwrite: bool = False,
 ) -> Iterator[Callable[[Telemetry], None]]:
-    """`write_wav` for a stream's parts: what is yielded is called with each, in order. known: of the whole stream."""
+    """`write_wav` for a stream's parts: what is yielded is called with each, in order. known: of the whole stream.
+
+    noise: seed of artificial noise between the waveforms, or none of it; as of `Telemetry.signal`.
+    """
     description = known.description
     layout = Layout(description.channels, description.rate, description.dtype)
     try:
@@ -218,7 +222,7 @@ def wav_output(
             if part.around is not None:  # what is missing gets the level of the whole
                 part = replace(part, around=part.around._replace(level=known.level))
             for first in range(part.first_frame, part.end_frame, rows):
-                samples = part.samples(first, min(first + rows, part.end_frame))
+                samples = part.samples(first, min(first + rows, part.end_frame), noise)
                 sink.write(samples)
                 if progress is not None:
                     progress(samples.size)
