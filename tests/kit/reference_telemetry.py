@@ -122,7 +122,7 @@ class Decoder:
         blocks = self.turns(start, end, 64 * d.decimation, 64 * d.decimation, 0) if d.coefficients else []
         size = coder.evenly(40) if blocks or due or d.weak else 0
         self.read_low(coder, out, blocks, size)
-        quality = clamp(max((3 * size - 31) // 10, (size - 21) // 2), 0, 9)
+        quality = clamp(max((3 * size - 37) // 10, (size - 21) // 2), 0, 9)
         weak = []
         if d.weak and not coder.flag(7):
             weak = self.places(coder, start, WEAK, 0)

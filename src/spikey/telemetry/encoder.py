@@ -229,14 +229,13 @@ class TelemetryEncoder:
 
     def _place_weak(self, payload: Payload, size: int) -> Weak:
         """Set the weak events that are due and match well enough for a size of steps; returns them in their order."""
-        weak, shape = self._pending.weak(), self.shape
+        shape, least = self.shape, self._pending.least + STRICTER * max(size - STRICT_FROM, 0)
+        weak = self._pending.weak(least)
         payload.weak[:] = 0
         if not len(weak.troughs):
             return weak
-        least = self._pending.least + STRICTER * max(size - STRICT_FROM, 0)
         places = weak.troughs + shape.wait - self._pending.start
         order = np.lexsort((-weak.scores, weak.channels, places // shape.slot))
-        order = order[weak.scores[order] >= least]
         places, channels = places[order], weak.channels[order]
         slots = places // shape.slot
         first = np.ones(len(order), dtype=bool)  # of its slot and channel

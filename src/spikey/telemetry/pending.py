@@ -81,7 +81,6 @@ class Pending:
         self._open = NO_CROSSINGS
         self._waves: list[Waves] = []
         self._weak = NO_WEAK
-        self._candidates: list[tuple[Weak, np.ndarray]] = []  # not scored, and their channels' medians
         self._both = settings.polarity == "both"
         usual = transforms.template if settings.polarity != "positive" else -transforms.template
         self._templates = first_templates(usual, shape.channels)
@@ -105,7 +104,7 @@ class Pending:
         if len(self._open.due):
             self._cut()
         if count := int(frontend.numbers[CANDIDATES]):
-            self._add_weak(frontend.candidates[:count].copy())
+            self._add_weak(frontend.candidates[:count])
         if shape.bin and self.frames % shape.bin == 0:
             logarithm = np.empty(shape.channels, dtype=np.int32)
             logarithms(np.maximum(frontend.power // shape.bin, LEAST_SQUARE), 3, logarithm)
@@ -148,11 +147,18 @@ class Pending:
         return offsets, coefficients
 
     def _add_weak(self, candidates: np.ndarray) -> None:
-        """Cut out the waveforms of weak crossings int64 (n, 3): frame of the packet, channel and that one's median."""
-        channels = candidates[:, 1]
-        frames = self.start + candidates[:, 0]
+        """Score weak crossings int64 (n, 3): frame of the packet, channel, that one's median; store those that match.
+
+        Templates change between packets only, so that scores do not hang on how frames were pushed.
+        """
+        frames, channels = self.start + candidates[:, 0], candidates[:, 1].copy()
         offsets, coefficients = self._analysed(frames, channels)
-        self._candidates.append((Weak(frames + offsets, channels, coefficients, NO_WEAK.scores), candidates[:, 2]))
+        scores = np.zeros(len(frames), dtype=np.int32)
+        match_templates(self._templates, self._both, candidates[:, 2].copy(), channels, coefficients, scores)
+        likely = np.flatnonzero(scores >= self.least)
+        if len(likely):
+            more = Weak(frames[likely] + offsets[likely], channels[likely], coefficients[likely], scores[likely])
+            self._weak = Weak(*map(np.concatenate, zip(self._weak, more, strict=True)))
 
     def keys(self, events: np.ndarray) -> np.ndarray:
         """The keys of events (n, 2) of the running packet."""
@@ -182,21 +188,12 @@ class Pending:
         end = int(self.frontend.numbers[ROW])
         return self.frontend.band[end - min(self.frames, ROOM // 2) : end]
 
-    def weak(self) -> Weak:
-        """The weak crossings that are due, `shape.wait` frames after their troughs, in no order.
-
-        Scores are of the templates with which the packet began, so that they do not hang on how frames were pushed.
-        """
-        found = [self._weak]
-        for each, median in self._candidates:
-            scores = np.zeros(len(median), dtype=np.int32)
-            match_templates(self._templates, self._both, median, each.channels, each.coefficients, scores)
-            likely = scores >= self.least
-            found.append(Weak(*(values[likely] for values in each._replace(scores=scores))))
-        self._candidates = []
-        self._weak = Weak(*map(np.concatenate, zip(*found, strict=True))) if len(found) > 1 else self._weak
-        due = self._weak.troughs + self.shape.wait < self.frames
-        return Weak(*(each[due] for each in self._weak))
+    def weak(self, least: int) -> Weak:
+        """The weak crossings of a score or more that are due, `shape.wait` frames after their troughs, in no order."""
+        if not len(self._weak.troughs):
+            return NO_WEAK
+        due = np.flatnonzero((self._weak.troughs + self.shape.wait < self.frames) & (self._weak.scores >= least))
+        return Weak(*(each[due] for each in self._weak)) if len(due) else NO_WEAK
 
     def blocks(self, profile: np.ndarray, channels: np.ndarray, ends: np.ndarray, middle: int) -> np.ndarray:
         """Coefficients int32 (n, coefficients) of channels' blocks of the LFP band, which end after so many samples."""

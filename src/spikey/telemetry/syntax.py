@@ -158,7 +158,7 @@ def quality_of(size):
 
     Finer than the squared error alone would have it, as clusters of waveforms hang on it; at the coarse end all go.
     """
-    return min(max((3 * size - 31) // 10, (size - 21) // 2, 0), QUALITIES - 1)
+    return min(max((3 * size - 37) // 10, (size - 21) // 2, 0), QUALITIES - 1)
 
 
 @inlined
