@@ -42,7 +42,7 @@ ROWS: dict[str, Row] = {
     "offline_precision": Row("events that it finds too", "{:.2%}"),
     "recall": Row("known spikes found by crossings: recall", "{:.2%}"),
     "recall_lost": Row("  recall lost against the original", "{:+.2%}", "1 %", _most("recall_lost", 0.01)),
-    "recall_all": Row("  with weak events", "{:.2%}"),
+    "recall_all": Row("  known spikes found, weak events included", "{:.2%}"),
     "precision": Row("crossings that are known spikes: precision", "{:.2%}"),
     "precision_lost": Row("  precision lost against the original", "{:+.2%}", "1 %", _most("precision_lost", 0.01)),
     "precision_weak": Row("  weak events that are", "{:.2%}"),
