@@ -108,7 +108,7 @@ def test_stored_counts_of_telemetry_are_those_of_the_code():
 def test_telemetry_costs_what_its_filters_say():
     counts = budget.telemetry_counts()
     shape = shape_of(Settings(), 1024, 20_000)
-    # Three sections of three products (doubling counts as one), a square, and the low band's transform.
+    # Three sections of three products (doubling counts as one), a square, and the LFP band's transform.
     least = 3 * 3 + 1 + shape.coefficients / shape.decimation
     assert least < _totals(counts)["multiply"] < 2.2 * least
     # Eight delayed values and seven sums of filters; the spike band from before a waveform to when its end is there.

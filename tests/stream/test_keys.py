@@ -152,7 +152,7 @@ def test_a_tag_hangs_on_everything():
 
 
 def test_tags_are_compared_in_constant_time(monkeypatch):
-    """A comparison that ends at the first byte that differs would tell how much of a forged tag is right."""
+    """A comparison that ends at the first byte that differs would reveal how much of a forged tag is right."""
     compared = []
 
     def compare(one: bytes, other: bytes) -> bool:
