@@ -52,6 +52,7 @@ def test_where_two_waveforms_overlap_the_nearer_counts(decoded):
             first, second = decoded.trough_frames[one], decoded.trough_frames[other]
             if second - first < decoded.waveforms.shape[1]:
                 overlapping += 1
+                assert (signal[first:second, channel] != 0).all()  # no frame between is of neither
                 assert signal[second - 1, channel] == decoded.waveforms[other, decoded.pre - 1]
                 assert signal[first + 1, channel] == decoded.waveforms[one, decoded.pre + 1]
     assert overlapping > 50

@@ -216,10 +216,9 @@ def _own_frames(troughs: np.ndarray, channels: np.ndarray, shape: Shape) -> tupl
     order = np.lexsort((troughs, channels))
     t, c = troughs[order], channels[order]
     begins, ends = t - shape.pre, t + shape.post
-    if len(t) > 1:
-        middle = np.where(c[1:] == c[:-1], (t[1:] + t[:-1] + 1) // 2, np.iinfo(np.int64).min)
-        begins[1:] = np.maximum(begins[1:], middle)
-        ends[:-1] = np.where(c[1:] == c[:-1], np.minimum(ends[:-1], middle), ends[:-1])
+    overlap = np.flatnonzero((c[1:] == c[:-1]) & (begins[1:] < ends[:-1]))
+    middle = np.clip((t[overlap + 1] + t[overlap] + 1) // 2, begins[overlap + 1], ends[overlap])
+    begins[overlap + 1], ends[overlap] = middle, middle
     back = np.argsort(order)
     return begins[back], ends[back]
 

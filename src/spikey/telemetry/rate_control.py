@@ -27,7 +27,7 @@ class RateControl:
     >>> from spikey.telemetry.settings import shape_of
     >>> control = RateControl(Settings(), shape_of(Settings(), 1024, 20_000))
     >>> control.room(EVENTS, 15), control.room(DETAIL, 15)
-    (7742, -22)
+    (7742, 426)
     """
 
     def __init__(self, settings: Settings, shape: Shape):

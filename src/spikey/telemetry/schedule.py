@@ -35,7 +35,7 @@ class Schedule:
         >>> from spikey.telemetry.settings import Settings, shape_of
         >>> schedule = Schedule(shape_of(Settings(), 64, 20_000))
         >>> schedule.epoch(0), schedule.epoch(1000)
-        ((0, 0, 333), (2, 999, 1332))
+        ((0, 0, 666), (1, 666, 1332))
         """
         whole = self.shape.epoch
         length = min(max(int(whole * FIRST_EPOCH), 2 * COPIES * self.parts), whole)
