@@ -121,13 +121,11 @@ class Allocator:
         of_waves = payload.wave_channels, waves, payload.absent, payload.offsets, payload.waves
         of_low = payload.low_channels, low, payload.no_low, payload.low
         fixed = self._weak_bits(payload, profile)
-        left -= SIZE_BITS
         payload.size[0] = size
         of_weak = weak.channels, weak.coefficients, payload.weak_waves
-        quantise_to_fit(*coding, *of_waves, *of_low, *of_weak, payload.size, left - fixed, self._bits)
+        quantise_to_fit(*coding, *of_waves, *of_low, *of_weak, payload.size, left - SIZE_BITS - fixed, self._bits)
         bits_waves, bits_low, bits_weak = map(int, self._bits)
         bits_low += SIZE_BITS
-        left += SIZE_BITS
         bits_weak += fixed
         if bits_waves + bits_low + bits_weak > left and self.shape.weak:
             payload.no_weak[0], bits_weak = 1, OMITTED_BITS

@@ -13,12 +13,13 @@ from spikey.telemetry.basis import restore_low, restore_power, restore_waves, ta
 from spikey.telemetry.channel_stats import clipped, default_profile
 from spikey.telemetry.filters import FRACTION
 from spikey.telemetry.frontend import NORMAL
+from spikey.telemetry.logarithm import exp2
 from spikey.telemetry.packet import DROPPED, LAST, Description, Packet, read_packet
 from spikey.telemetry.payload import Payload, code_crossings, code_detail, code_key_parts
 from spikey.telemetry.reorder import ReorderBuffer
 from spikey.telemetry.schedule import PART, Schedule, channels_of
 from spikey.telemetry.settings import BLOCK
-from spikey.telemetry.syntax import CODED, FIELDS, NOISE, QUARTERS, quality_of, rough_quality_of
+from spikey.telemetry.syntax import CODED, FIELDS, NOISE, quality_of, rough_quality_of
 from spikey.telemetry.verifier import Verifier
 
 POWER_FRACTION = 12  # bits of squares below one code
@@ -148,9 +149,8 @@ class TelemetryDecoder:
         """
         assert self.description is not None
         profile = self._profile if self._profile is not None else self._coming
-        quarters = profile[:, NOISE] + 0.5
-        noise: np.ndarray = np.exp2(quarters / QUARTERS) / ((1 << FRACTION) * NORMAL)
-        return noise
+        medians = np.array([exp2(2 * int(quarters) + 1) for quarters in profile[:, NOISE]], dtype=np.float64)
+        return medians / ((1 << FRACTION) * NORMAL)
 
     def finish(self) -> list[PacketContents | Missing]:
         """The contents of the packets that still waited for missing ones."""

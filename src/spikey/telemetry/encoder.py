@@ -187,7 +187,7 @@ class TelemetryEncoder:
         """Choose the profile of the first epoch by the noise of the first packet's frames."""
         noise = array_noise(self._pending.latest_band())
         self._described = replace(self._described, noise=noise)
-        self._profile, self._next = default_profile(self.channels, noise), default_profile(self.channels, noise)
+        self._profile = self._next = default_profile(self.channels, noise)
 
     def _profiles(self, number: int) -> np.ndarray:
         """The profiles that a packet contains; measures the next ones, and takes these, when it is time."""
