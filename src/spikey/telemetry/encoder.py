@@ -27,6 +27,7 @@ from spikey.telemetry.schedule import PART, Schedule, channels_of
 from spikey.telemetry.settings import Settings
 from spikey.telemetry.symbols import spent
 from spikey.telemetry.syntax import FIELDS, STEPS
+from spikey.telemetry.templates import MOST_SCORE_BITS
 from spikey.telemetry.verifier import tagged
 
 SLACK = 24  # bits that ending a payload may take beyond the meter's count
@@ -214,11 +215,12 @@ class TelemetryEncoder:
 
     def _place_power(self, payload: Payload) -> None:
         """Set the power that is due, in the finest steps."""
-        payload.power_channels, turn = channels_of(self._turns.power(self.packets, self.frames))
-        payload.power = np.zeros(len(turn), dtype=np.int32)
-        for each in set(turn.tolist()):
-            own = payload.power_channels[turn == each]
-            payload.power[turn == each] = self._pending.bins[each][own] - self._profile[own, syntax.POWER]
+        spans = self._turns.power(self.packets, self.frames)
+        if not spans:
+            return
+        payload.power_channels, _ = channels_of(spans)
+        bins, level = self._pending.bins, self._profile[:, syntax.POWER]
+        payload.power = np.concatenate([bins[each][first:end] - level[first:end] for each, first, end in spans])
 
     def _place_waves(self, payload: Payload) -> np.ndarray:
         """Set whose waveforms are due; returns their coefficients."""
@@ -234,14 +236,14 @@ class TelemetryEncoder:
         payload.weak[:] = 0
         if not len(weak.troughs):
             return weak
-        places = weak.troughs + shape.wait - self._pending.start
-        order = np.lexsort((-weak.scores, weak.channels, places // shape.slot))
-        places, channels = places[order], weak.channels[order]
-        slots = places // shape.slot
-        first = np.ones(len(order), dtype=bool)  # of its slot and channel
-        first[1:] = (slots[1:] != slots[:-1]) | (channels[1:] != channels[:-1])
-        payload.weak[slots[first], channels[first]] = 1 + places[first] % shape.slot // shape.resolution
-        return Weak(*(each[order[first]] for each in weak))
+        places = weak.troughs + (shape.wait - self._pending.start)
+        keys = places // shape.slot * self.channels + weak.channels
+        order = np.argsort((keys << MOST_SCORE_BITS + 1) - weak.scores, kind="stable")
+        if len(order) > 1:  # one for each slot and channel
+            ordered = keys[order]
+            order = order[np.concatenate([[True], ordered[1:] != ordered[:-1]])]
+        payload.weak.ravel()[keys[order]] = 1 + places[order] % shape.slot // shape.resolution
+        return Weak(*(each[order] for each in weak))
 
     def _place_low(self, payload: Payload) -> np.ndarray:
         """Set whose blocks of the LFP band are due; returns their coefficients."""

@@ -123,5 +123,8 @@ def channels_of(spans: list[tuple[int, int, int]]) -> tuple[np.ndarray, np.ndarr
     if not spans:
         nothing = np.zeros(0, dtype=np.int64)
         return nothing, nothing
+    if len(spans) == 1:  # as in most packets, which shall take little time
+        ((turn, first, end),) = spans
+        return np.arange(first, end), np.full(end - first, turn)
     channels = np.concatenate([np.arange(first, end) for _, first, end in spans])
     return channels, np.repeat([turn for turn, _, _ in spans], [end - first for _, first, end in spans])

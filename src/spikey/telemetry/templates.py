@@ -14,6 +14,7 @@ from spikey.telemetry.frontend import NORMAL
 
 TEMPLATE_BITS = 14
 SCORE_BITS = 4
+MOST_SCORE_BITS = 20
 LEARNING = 3  # an event moves its channel's template by an eighth
 _NORMAL = int(NORMAL * (1 << 16) + 0.5)
 
@@ -64,4 +65,5 @@ def match_templates(templates, both, median, channels, coefficients, scores):
             product = abs(product)
         noise = max(median[e], np.int64(1))
         output = ((product >> TEMPLATE_BITS) * _NORMAL) >> (16 - SCORE_BITS)
-        scores[e] = min(max(output // noise, np.int64(-(1 << 20))), np.int64(1 << 20))
+        most = np.int64(1) << MOST_SCORE_BITS
+        scores[e] = min(max(output // noise, -most), most)
