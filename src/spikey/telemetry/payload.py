@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,8 +35,10 @@ def _one() -> np.ndarray:
     return np.zeros(1, dtype=np.int64)
 
 
-def _none(*columns: int, dtype: type = np.int32) -> np.ndarray:
-    return np.zeros((0, *columns), dtype=dtype)
+def _none(*columns: int, dtype: type = np.int32) -> Callable[[], np.ndarray]:
+    """A factory of arrays of no rows, which can be one array, as there is nothing in it to change."""
+    nothing: np.ndarray = np.zeros((0, *columns), dtype=dtype)
+    return lambda: nothing
 
 
 def _waves(rows: int) -> np.ndarray:
@@ -58,23 +61,23 @@ class Payload:
     found: np.ndarray
     weak: np.ndarray
     length: np.ndarray = field(default_factory=_one)
-    profiles: np.ndarray = field(default_factory=lambda: _none(FIELDS))
+    profiles: np.ndarray = field(default_factory=_none(FIELDS))
     dropped: np.ndarray = field(default_factory=_one)
     burst: np.ndarray = field(default_factory=_one)
-    power_channels: np.ndarray = field(default_factory=lambda: _none(dtype=np.int64))
-    power: np.ndarray = field(default_factory=_none)
+    power_channels: np.ndarray = field(default_factory=_none(dtype=np.int64))
+    power: np.ndarray = field(default_factory=_none())
     no_power: np.ndarray = field(default_factory=_one)
     coarse: np.ndarray = field(default_factory=_one)
-    low_channels: np.ndarray = field(default_factory=lambda: _none(dtype=np.int64))
-    low: np.ndarray = field(default_factory=_none)
+    low_channels: np.ndarray = field(default_factory=_none(dtype=np.int64))
+    low: np.ndarray = field(default_factory=_none())
     size: np.ndarray = field(default_factory=_one)
     no_low: np.ndarray = field(default_factory=_one)
-    wave_channels: np.ndarray = field(default_factory=lambda: _none(dtype=np.int64))
-    absent: np.ndarray = field(default_factory=lambda: _none(dtype=np.uint8))
-    offsets: np.ndarray = field(default_factory=lambda: _none(dtype=np.uint8))
-    waves: np.ndarray = field(default_factory=lambda: _none(CODED))
+    wave_channels: np.ndarray = field(default_factory=_none(dtype=np.int64))
+    absent: np.ndarray = field(default_factory=_none(dtype=np.uint8))
+    offsets: np.ndarray = field(default_factory=_none(dtype=np.uint8))
+    waves: np.ndarray = field(default_factory=_none(CODED))
     no_weak: np.ndarray = field(default_factory=_one)
-    weak_waves: np.ndarray = field(default_factory=lambda: _none(CODED))
+    weak_waves: np.ndarray = field(default_factory=_none(CODED))
 
 
 def places(shape: Shape) -> int:
