@@ -27,7 +27,7 @@ from typing import Any
 
 from spikey.base.errors import DataError, SpikeyError, UsageError
 from spikey.recording.output import report_output
-from tools import evaluation, preset_tables, size_tables, store_tables, vendor_tables
+from tools import device_bench, evaluation, preset_tables, size_tables, store_tables, vendor_tables
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "docs/results.md", "docs/telemetry.md", "docs/calibration.md", "docs/recordings.md")
@@ -286,6 +286,7 @@ TABLES: dict[str, Callable[[dict[str, Any], dict[str, Any]], list[str]]] = {
     "presets": preset_tables.presets,
     "fast": size_tables.fast,
     "fast-sizes": size_tables.fast_sizes,
+    "devices": lambda runs, published: device_bench.table(runs["devices"]),
     "stores": lambda runs, published: store_tables.full(runs["stores"]),
     "stores-main": lambda runs, published: store_tables.main_rows(runs["stores"]),
     "preset-sizes": preset_tables.sizes,
