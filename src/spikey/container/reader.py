@@ -41,8 +41,8 @@ ENOUGH = 1 << 19  # samples to decode that pay for another thread
 class Reader(ArrayFacts):
     """An opened compressed recording, sliced like a NumPy array: `reader[a:b, c]`.
 
-    A reader serves threads and forked processes; each process has its own decoded samples and its own `lost`. It can be
-    pickled: the copy opens the same path again, and raises DataError where the file has changed since.
+    Threads and forked processes can share a reader; each process has its own cache and its own `lost`. It can be
+    pickled: the copy opens the same path again, and raises DataError if the file has changed.
 
     Parameters
     ----------
@@ -50,25 +50,25 @@ class Reader(ArrayFacts):
         A file's path, an address that fsspec opens (`https://...`, `s3://...`: only the bytes that are needed are
         fetched), a file's bytes, or a part of an opened file.
     salvage : bool
-        Whether damaged blocks read as zeros and are listed in `lost`, and a missing index is made up for by looking for
-        blocks; otherwise either raises DamagedError or DataError.
+        Whether damaged blocks read as zeros and are listed in `lost`, and blocks are searched for if the index is
+        missing; otherwise either raises DamagedError or DataError.
     companions : Companions, optional
-        Gives the samples of the recordings that this one was coded with; without them such a file is refused.
+        Provides the samples of companions; without it a file with companions is refused.
     lossy : bool
-        Whether a lossy recording is accepted; otherwise it is refused, as what it restores is not the original.
+        Whether to accept a lossy recording, whose samples are not the original; otherwise it is refused.
     correction : bool
-        Whether to open a file that corrects a lossy one, of which the samples are not a recording.
+        Whether to open a correction file, whose samples are not a recording.
     models : callable
-        Finds a trained network by its id, where the file does not contain it.
+        Finds a trained network by its id, if the file does not contain it.
     jobs : int
-        Threads that decode what an index or `read` needs, where that is enough for more than one.
+        Threads for decoding a large slice.
 
     Attributes
     ----------
     layout, frames : Layout, int
-        Channels, rate and type of the samples; their number in a channel.
+        Channels, rate and type of the samples; number of frames.
     lost : list of (first frame, end frame, first channel, end channel)
-        What salvaging has found to be lost so far.
+        Lost extents that salvaging has found so far.
 
     Examples
     --------
@@ -138,19 +138,19 @@ class Reader(ArrayFacts):
 
     @property
     def complete(self) -> bool:
-        """Whether the file has its index. One without is still written, or its program ended before it was closed: the
-        reader has what was there when it was opened, and `spikey repair` completes the file.
+        """Whether the file has its index. Otherwise it is being written, or its program ended before closing it: the
+        reader has the blocks that were there when it was opened, and `spikey repair` completes the file.
         """
         return self.structure.complete
 
     @property
     def lossy(self) -> Bins | None:
-        """The bins of a lossy recording; None of a lossless one."""
+        """The bins of a lossy recording; None for a lossless one."""
         return None if self.restoration is None else self.restoration.bins
 
     @property
     def corrects(self) -> bytes:
-        """The beginning of the SHA-256 of the lossy file that this one corrects; empty where it is no correction."""
+        """The beginning of the SHA-256 of the lossy file that this one corrects; empty if it is not a correction."""
         return corrected_digest(self.header)
 
     @property
@@ -161,7 +161,7 @@ class Reader(ArrayFacts):
     def correct(self, rests: Reader) -> None:
         """Read the original's samples from now on, with the correction file of this lossy one.
 
-        Raises DataError where `rests` is the correction of another file.
+        Raises DataError if `rests` is the correction of another file.
         """
         check_correction(self, rests)
         assert self.restoration is not None
@@ -169,19 +169,19 @@ class Reader(ArrayFacts):
         self.cache.clear()
 
     def calibration(self) -> Calibration | None:
-        """The calibration that the file names, if any; DataError where it cannot be had."""
+        """The file's calibration, if any; DataError if it cannot be found."""
         return self._dependencies.calibration()
 
     @property
     def model_id(self) -> bytes:
-        """The id of the model that the file names; empty where it names none."""
+        """The id of the file's model; empty without one."""
         return self._dependencies.model_id
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What the file contains beside the samples (`docs/format.md`, section 27); empty where that is nothing.
+        """What the file contains beside the samples (`docs/format.md`, section 27); empty without any.
 
-        Raises DataError where it is malformed.
+        Raises DataError if it is malformed.
         """
         if self._metadata is None:
             record = self.header.record(METADATA)
@@ -195,16 +195,16 @@ class Reader(ArrayFacts):
 
     @cached_property
     def file_map(self) -> FileMap | None:
-        """How the files that are restored are made of samples and other bytes; None of one file in the usual form.
+        """How restored files consist of samples and other bytes; None for one file in the usual form.
 
-        Raises DataError where it is malformed.
+        Raises DataError if it is malformed.
         """
         record = unpack_record(self.header, FILE_MAP, self.name)
         return None if record is None else read_file_map(record, self.layout, self.frames, self.name)
 
     @property
     def chunks(self) -> tuple[int, int]:
-        """Frames and channels that are decoded together, at most: the steps to read in, as of a Zarr array."""
+        """Largest frames and channels of a block: read in these steps, as with the chunks of a Zarr array."""
         return self._map.largest_block
 
     def __repr__(self) -> str:
@@ -246,7 +246,7 @@ class Reader(ArrayFacts):
         channels: Sequence[int] | np.ndarray | None = None,
         jobs: int | None = None,
     ) -> np.ndarray:
-        """Samples (count, channels) of a range of frames, of all channels or those named.
+        """Samples (count, channels) of a range of frames, of all channels or the given ones.
 
         jobs: threads; those of the reader if None.
         """
@@ -278,7 +278,7 @@ class Reader(ArrayFacts):
     ) -> np.ndarray:
         """Samples (rows, columns) within the shape, the rows ascending."""
         if self.header.wrapper == BYTES:
-            raise UsageError(f"{self.name}: holds plain bytes, no samples; decompress it")
+            raise UsageError(f"{self.name}: holds plain bytes, not samples; decompress it")
         try:
             out = np.zeros((len(rows), len(columns)), dtype=self.dtype)
         except (MemoryError, ValueError):

@@ -165,7 +165,7 @@ def _check_names(members: Sequence[tuple[str, Path]]) -> None:
         except DataError as error:
             raise UsageError(f"{path}: {error}") from None
         if name in taken:
-            raise UsageError(f"{taken[name]} and {path} would both be called {name}")
+            raise UsageError(f"{taken[name]} and {path} would both be named {name}")
         taken[name] = path
 
 
@@ -344,7 +344,7 @@ def _check_written(path: str, entries: list[Entry], checks: list[int]) -> None:
     """Read an archive back: every recording was decoded before it was copied into it."""
     with Archive(path) as archive:
         if archive.entries != entries or checks != [crc_of(archive.bytes_of(entry.name)) for entry in entries]:
-            raise SpikeyError("the archive reads back as something else than was written; nothing was kept")
+            raise SpikeyError("the archive does not decode to what was written; no output was written")
         for entry in archive.models:
             archive.model(bytes.fromhex(entry.name))
 

@@ -153,12 +153,12 @@ class Pipeline:
     def _give_up(self) -> None:
         """Do without the threads, which stand still: store what they have not written as it is."""
         if not self._writing.acquire(timeout=1):
-            self._error = DataError(f"{self.name}: writing stands still; frames up to {self.end:,} are in the file")
+            self._error = DataError(f"{self.name}: writing has stalled; frames up to {self.end:,} are in the file")
             return
         self._stopped = self._given_up = True
         self._writing.release()
         self._notice = DataError(
-            f"{self.name}: the encoder stands still; samples are stored without compression from frame "
+            f"{self.name}: the encoder has stalled; samples are stored without compression from frame "
             f"{self.end:,} on, and none is lost"
         )
 

@@ -83,7 +83,7 @@ def read_coding(flags: int, cursor: Cursor, shape: Shape) -> Coding:
     embedded = None
     if flags & EMBEDDED:
         if not calibration:
-            raise DataError(f"{cursor.what}: contains a calibration without a name")
+            raise DataError(f"{cursor.what}: contains a calibration without an id")
         embedded = cursor.varint(LARGEST_CALIBRATION), cursor.take(cursor.varint(LARGEST_CALIBRATION + 1))
     model = cursor.take(4) if flags & TRAINED else b""
     if not flags & CUT:

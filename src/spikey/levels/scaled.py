@@ -130,7 +130,7 @@ def _read(cursor: Cursor) -> Levels:
     gain = struct.unpack("<d", cursor.take(8))[0]
     offset = struct.unpack("<d", cursor.take(8))[0] if form & SHIFTED else 0.0
     if form > SINGLE | SHIFTED | PATCHED or not np.isfinite([gain, offset]).all():
-        raise DataError(f"{cursor.what}: scales a channel in a way that this version does not know")
+        raise DataError(f"{cursor.what}: scales a channel in a way that this version does not support")
     patches, end = [], 0
     for _ in range(cursor.varint() if form & PATCHED else 0):
         first = end + cursor.varint()
@@ -139,7 +139,7 @@ def _read(cursor: Cursor) -> Levels:
     number = cursor.byte()
     record = None if number == Scaled.number else LEVEL_MAPS.numbered(number)
     if record is None:
-        raise DataError(f"{cursor.what}: uses levels of kind {number}, which this version does not know")
+        raise DataError(f"{cursor.what}: uses levels of kind {number}, which this version does not support")
     return Scaled(Scale(gain, offset, bool(form & SINGLE)), record.read(cursor), tuple(patches))
 
 

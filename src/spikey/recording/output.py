@@ -87,7 +87,7 @@ def atomic_output(
             yield remote
         return
     if not os.fspath(path):
-        raise UsageError("an empty path names no file; name the output")
+        raise UsageError("the output path is empty; give a path")
     if is_special(path):
         with _spooled(path) as spooled:
             yield spooled
@@ -177,7 +177,7 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"{path}: cannot be made ({error.strerror})") from None
+        raise UsageError(f"{path}: cannot be created ({error.strerror})") from None
     for each in missing:
         sync_folder(each.parent)
 

@@ -1,4 +1,4 @@
-"""Frames in, packets out, at once."""
+"""Encodes frames into packets without delay."""
 
 from __future__ import annotations
 
@@ -63,17 +63,35 @@ class _Group:
 class Encoder:
     """Encodes frames of many channels into packets as they come.
 
-    channels, rate (Hz), dtype: of the samples. levels: which values occur; None finds out from the first frames.
-    calibration: of the converter, or "n1": the N1's where it suits, else none. packet_bytes: the largest packet;
-    None for one packet a thread. packet_frames: frames of a packet; None for as many as are pushed at a time.
-    key_interval: seconds between two key packets of a group. parity: parity packets for every 12 others or fewer of the
-    same frames. jobs: threads. stream: the stream's number; None for a random one. key: 16 to 32 bytes that receivers
-    have too, with which each packet gets a tag of `tag_bytes`: 4, 8 (where None is given) or 16.
+    Packets are returned at once, or as soon as there are `packet_frames`: then most of the work is done before the last
+    frame, and the groups complete their packets in turn; push a quarter of a packet at a time. A packet should contain
+    about a millisecond.
 
-    What is pushed comes out at once, or as soon as `packet_frames` are there: then most of the work is done before the
-    last of them comes, and the groups take turns, so that push a quarter of them at a time. A packet should hold a
-    millisecond or so.
+    Parameters
+    ----------
+    channels, rate, dtype : int, float, str
+        Of the samples; rate in Hz.
+    levels : Levels, optional
+        The values that occur; None derives them from the first frames.
+    calibration : Calibration, "n1" or None
+        Code widths of the ADC; "n1": the N1's where it fits, else none.
+    packet_bytes : int, optional
+        The largest packet; None for one packet per thread.
+    packet_frames : int, optional
+        Frames of a packet; None for those of each push.
+    key_interval : float
+        Seconds between two key packets of a group.
+    parity : int
+        Parity packets for every 12 or fewer others of the same frames.
+    jobs : int
+        Threads.
+    stream : int, optional
+        The stream's number; None for a random one.
+    key, tag_bytes : bytes, int, optional
+        16 to 32 bytes that receivers share, and the size of tags: 4, 8 (None) or 16 bytes.
 
+    Examples
+    --------
     >>> import numpy, spikey
     >>> encoder, decoder = spikey.Encoder(2, 20000), spikey.Decoder()
     >>> packets = encoder.push(numpy.arange(40, dtype="int16").reshape(20, 2))
@@ -174,7 +192,7 @@ class Encoder:
         return packets
 
     def flush(self) -> list[bytes]:
-        """The packets of the frames that are held."""
+        """The packets of the frames that are buffered."""
         packets, self._ready = self._ready, []
         packets += self._finish([index for index, group in enumerate(self._groups) if group.frames])
         self._begin_together()
@@ -284,7 +302,7 @@ class Encoder:
         return parity
 
     def skip(self, frames: int) -> None:
-        """Let frames go that never came, as when there was no time for them: the receiver reports them as a gap."""
+        """Omit frames that were not recorded or not pushed in time: the receiver reports them as a gap."""
         self._ready += self.flush()
         self.frames += frames
         self._begin_together()
@@ -292,7 +310,7 @@ class Encoder:
             group.next_key = 0
 
     def close(self) -> list[bytes]:
-        """The packets of the frames that are held, and end packets with the stream's length, one a group."""
+        """The packets of the frames that are buffered, and one end packet per group with the stream's length."""
         packets = self.flush()
         if self._pool is not None:
             self._pool.shutdown()
@@ -300,7 +318,7 @@ class Encoder:
         return packets + [self._packet(index, LAST, 0, body) for index in range(len(self._groups))]
 
     def again(self, group: int, number: int) -> bytes | None:
-        """A packet that was sent before, while it is in the history."""
+        """A packet that was sent before, if it is still in the history."""
         return self._history.get((group, number))
 
     def _begin(self, frames: np.ndarray) -> ChannelStates:
