@@ -35,7 +35,7 @@ from spikey.model.trained import Model
 from spikey.model.trained import find as find_model
 from spikey.recording.opened import Opened, open_data
 
-ENOUGH = 1 << 19  # samples to decode that pay for another thread
+ENOUGH = 1 << 19  # samples to decode for which another thread is worthwhile
 
 
 class Reader(ArrayFacts):
@@ -109,7 +109,7 @@ class Reader(ArrayFacts):
             self._map = BlockMap(self.structure.blocks, self.frames, self.layout.channels)
             self.cache = BlockCache(room_for(self._map.largest_stretch))
             if self.header.single and self.frames == 0:
-                self.decoder.content(self.structure.blocks[0])  # nobody else would ever check its sum
+                self.decoder.content(self.structure.blocks[0])  # no other step would compare its checksum
         except BaseException:
             self.close()
             raise
@@ -313,9 +313,9 @@ class Reader(ArrayFacts):
         return min(jobs, samples // ENOUGH + 1)
 
     def _pieces(self, block: Block, wanted: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """What has wanted channels of a block, counted within it: which of them, in which columns, of which samples.
+        """The parts of a block with requested channels, counted in the block: channels, output columns and samples.
 
-        That is groups of channels where not all of the block's are needed, otherwise the block.
+        These are groups of channels, or the whole block if all its channels are needed.
         """
         every = np.arange(len(wanted))
         if self.restoration is None and block.offset not in self.cache:
@@ -333,7 +333,7 @@ class Reader(ArrayFacts):
         yield every, wanted, self._samples(block)
 
     def _samples(self, block: Block) -> np.ndarray:
-        """A sample block's content, from the cache when it is there; zeros where it is lost and may be."""
+        """A sample block's content, from the cache if possible; zeros if it is lost when salvaging."""
         samples = self.cache.get(block.offset)
         if samples is not None:
             return samples
@@ -347,9 +347,9 @@ class Reader(ArrayFacts):
         return samples
 
     def _group(self, block: Block, place: int, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Channels of a group of a block, ascending, wanted ones among them, and their samples as of `_samples`.
+        """Channels of a group of a block, ascending, including the requested ones, and their samples, see `_samples`.
 
-        That is no more of the group than it takes, and all of it once more is asked for.
+        Decodes no more of the group than needed at first, and the whole group when more is requested.
         """
         inside = self.decoder.groups(block).channels[place]
         samples = self.cache.get((block.offset, place))
@@ -375,7 +375,7 @@ class Reader(ArrayFacts):
                 samples[:, channels] = self.decoder.some(block, channels)
             except DamagedError as lost:
                 errors.append(lost)
-        if not errors:  # of any group: then what is wrong is not in one
+        if not errors:  # of no group: then the damage is outside the groups
             self.lose(error)
             return np.zeros_like(samples)
         for one in errors:
@@ -408,11 +408,11 @@ class Reader(ArrayFacts):
         return self.decoder.payload(block)
 
     def levels(self, block: Block) -> list[str]:
-        """In words, what values each channel of a block of samples can take; nothing where they are stored as is."""
+        """The levels of each channel of a block of samples, in words; nothing if samples are stored raw."""
         return self.decoder.facts(block).levels
 
     def facts(self, block: Block) -> Facts:
-        """How a block of samples is coded, which is not checked; DataError where it is visibly damaged."""
+        """How a block of samples is coded, unchecked; DataError if it is visibly damaged."""
         return self.decoder.facts(block)
 
     def close(self) -> None:
@@ -427,13 +427,13 @@ class Reader(ArrayFacts):
 
 
 def decode_ahead(wanted: list[tuple[Reader, Block]]) -> None:
-    """Decode blocks of one or several files together where a trained network gains by that, for the next reading."""
+    """Decode blocks of one or several files together if a trained network is faster then, for later reads."""
     decode_together([(reader.decoder, block) for reader, block in wanted if block.offset not in reader.cache])
 
 
 @dataclass(frozen=True)
 class _State:
-    """What is pickled of a reader beside its file and the options that it was opened with."""
+    """The pickled state of a reader, besides its file and its options."""
 
     name: str
     salvage: bool

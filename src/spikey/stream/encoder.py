@@ -33,7 +33,7 @@ from spikey.stream.worker import Worker
 
 DATAGRAM = 1400  # bytes
 WHOLE = 1 << 20  # the largest packet where size does not matter
-TYPICAL_BITS = 4.7  # of a sample, for the number of channels in a group
+TYPICAL_BITS = 4.7  # bits of a sample, assumed for the number of channels in a group
 TYPICAL_FRAMES = 20
 DESCRIBED = 64  # bytes of a description at most
 TURNS = 2  # in which groups finish packets of a fixed number of frames
@@ -47,8 +47,8 @@ DTYPES = ("int16", "uint16", "int8", "uint8")
 class _Group:
     """The encoder's state of a group. number: of its next packet. start: the frame with which that begins.
 
-    frames: buffered for it; wanted: when there are so many, it is made. next_key: the frame from which on one is due.
-    head: what it begins with. plain: whether some of its frames are not of the levels.
+    frames: buffered for it; wanted: number of frames at which it is made. next_key: the frame at which a key is due.
+    head: its first bytes. plain: whether some of its frames are outside the levels.
     """
 
     number: int = 0
