@@ -1,4 +1,4 @@
-"""What travels beside the samples: metadata as JSON, and side files byte for byte.
+"""Stored beside the samples: metadata as JSON, and side files byte for byte.
 
 Neither is needed to restore the samples, so readers that know nothing of them skip them. The metadata name the side
 files; their bytes lie in blocks of their own, one file after another.
