@@ -208,7 +208,7 @@ def note_on_floats(reader: Reader, name: str) -> str:
     if not packed:
         return ""
     share = "" if packed == len(blocks) else f"in {packed:,} of {len(blocks):,} blocks "
-    return f"{name} {share}holds floats that are no scaled integers, which hardly shrink"
+    return f"{name} {share}holds floats that are not scaled integers, which hardly shrink"
 
 
 def write_bytes(path: str | os.PathLike[str], out: Writable, name: str = "") -> tuple[int, int]:

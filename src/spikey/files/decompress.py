@@ -16,7 +16,7 @@ from spikey.recording.remote import is_address
 from spikey.recording.source import Sink
 
 INCOMPLETE = (
-    "has no index: it is still being written, or its program ended before it closed it; what was written until then is "
+    "has no index: it is still being written, or its program ended before closing it; the blocks written so far are "
     "read, and spikey repair completes the file"
 )
 

@@ -29,7 +29,7 @@ WORD = 8  # bytes of an access
 LAYOUTS = {
     "memory": "in one memory",
     "banks": "in a bank for each channel",
-    "registers": "in such banks, each value moved once a sample and else in registers that cost nothing",
+    "registers": "in such banks, each value moved once per sample, otherwise in registers at no cost",
 }
 Bits = Mapping[str, float | None]
 
