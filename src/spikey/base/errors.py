@@ -43,7 +43,7 @@ class UsageError(SpikeyError, ValueError):
 
 
 class OutputExistsError(UsageError):
-    """An output exists and was not to be replaced; `path` names it."""
+    """An output exists and may not be replaced; `path` is its path."""
 
     def __init__(self, path: str, more: str = ""):
         super().__init__(f"{path}: exists{more}; -f or --force replaces it (in Python: overwrite=True)")

@@ -14,7 +14,7 @@ import numpy as np
 from spikey.base.errors import DataError
 
 MANY = 1 << 16  # bytes of elements
-SAMPLED = 1 << 15  # bytes that tell whether a group shrinks, and how best
+SAMPLED = 1 << 15  # bytes that show whether a group shrinks, and how best
 SHRUNK = 0.98
 MOST_INFLATED = 1033  # bytes that one byte inflates to, at most, rounded up
 RAW = -zlib.MAX_WBITS
@@ -44,7 +44,7 @@ def unpack_elements(packed: bytes | memoryview, size: int, what: str) -> bytes:
     elif method in (b"\1", b"\2", b"\4", b"\x08"):
         data = _ungroup(_inflate(content, size, what), method[0])
     else:
-        raise DataError(f"{what}: holds bytes packed by a method that this version does not know")
+        raise DataError(f"{what}: holds bytes packed by a method that this version does not support")
     if len(data) != size:
         raise DataError(f"{what}: holds {len(data)} bytes where {size} were packed")
     return data

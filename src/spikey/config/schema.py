@@ -1,6 +1,6 @@
 """The keys of a configuration with their types, bounds and defaults; `documents` reads the files.
 
-Every key is optional. What a key means is said in config.yaml, beside its default.
+Every key is optional. config.yaml describes each key, beside its default.
 """
 
 from __future__ import annotations

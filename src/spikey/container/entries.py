@@ -26,7 +26,7 @@ ENTRY_SYNC = b"\xb5SE\n"
 DIRECTORY_SYNC = b"\xb5SD\n"
 FOOTER = struct.Struct("<QI4s")  # offset of the directory, CRC-32 of it, magic
 FOOTER_MAGIC = b"AKPS"
-ALONE, TOGETHER, COPY, MODEL = range(4)  # how a member is coded; or it is no recording but a model that members need
+ALONE, TOGETHER, COPY, MODEL = range(4)  # how a member is coded; or it is not a recording but a model that members need
 KINDS = ("alone", "together", "copy", "model")
 MOST_MEMBERS = 1 << 20
 MOST_CHANNELS = 4  # companions of a member
@@ -111,26 +111,26 @@ def _read_fields(body: bytes, what: str) -> Entry:
     try:
         name = safe_name(_read_name(cursor))
     except UnicodeDecodeError:
-        raise DataError(f"{what}: names a member by what is no text") from None
+        raise DataError(f"{what}: has a member whose name is not text") from None
     size = cursor.varint()
     if kind >= len(KINDS):
-        raise DataError(f"{what}: keeps {name} in a way that this version does not know")
+        raise DataError(f"{what}: stores {name} in a form that this version does not support")
     if kind in (ALONE, MODEL):
         entry = Entry(number, name, size, kind)
     else:
         count = cursor.varint(MOST_CHANNELS)
         if count < 1 or (kind == COPY and count > 1):
-            raise DataError(f"{what}: states {count} companions of {name}, which is impossible")
+            raise DataError(f"{what}: has {count} companions of {name}, which is impossible")
         companions = []
         for _ in range(count):
             back, channel, correlation = cursor.varint(), cursor.varint(1 << 24), cursor.signed()
             if not 1 <= back <= number:
-                raise DataError(f"{what}: has {name} depend on what does not come before it")
+                raise DataError(f"{what}: has {name} depend on a member that is not before it")
             companions.append(Reference(number - back, channel, min(max(correlation / FINE, -1.0), 1.0)))
         bond = struct.unpack("<I", cursor.take(4))[0]
         entry = Entry(number, name, size, kind, tuple(companions), bond)
     if cursor.rest():
-        raise DataError(f"{what}: says more of {name} than this version knows")
+        raise DataError(f"{what}: contains more on {name} than this version supports; update Spikey")
     return entry
 
 
@@ -147,7 +147,7 @@ def _whole_fields(data: bytes, offset: int, what: str) -> tuple[bytes, int]:
         raise DataError(f"{what}: has no member at byte {offset}, where one should be")
     body = cursor.take(cursor.varint(LONGEST_ENTRY))
     if struct.unpack("<I", cursor.take(4))[0] != zlib.crc32(body):
-        raise DataError(f"{what}: what it says of a member at byte {offset} is damaged")
+        raise DataError(f"{what}: its entry of a member at byte {offset} is damaged")
     return body, cursor.at
 
 
@@ -169,10 +169,10 @@ def read_directory(read_at: Callable[[int, int], bytes], size: int, what: str) -
     ):
         raise DataError(
             f"{what}: has no directory at its end: it is truncated, or something follows it; "
-            "decompressing with --salvage recovers what is whole"
+            "decompressing with --salvage recovers what is intact"
         )
     offset, check, _ = FOOTER.unpack(footer)
-    damaged = DataError(f"{what}: its directory is damaged; decompressing with --salvage recovers what is whole")
+    damaged = DataError(f"{what}: its directory is damaged; decompressing with --salvage recovers what is intact")
     if not len(FRONT) <= offset <= size - FOOTER.size:
         raise damaged
     body = read_at(offset, size - FOOTER.size - offset)
@@ -248,11 +248,11 @@ def _check_names(entries: list[Entry], what: str) -> None:
     recordings = [entry for entry in entries if entry.kind != MODEL]
     for entry in recordings:
         if entry.name in seen:
-            raise DataError(f"{what}: has two members called {entry.name}")
+            raise DataError(f"{what}: has two members named {entry.name}")
         seen.add(entry.name)
     for entry in recordings:
         if any(parent in seen for parent in _parents(entry.name)):
-            raise DataError(f"{what}: has {entry.name} lie below a member, which is no folder")
+            raise DataError(f"{what}: has {entry.name} below a member, which is not a folder")
 
 
 def _parents(name: str) -> Iterator[str]:

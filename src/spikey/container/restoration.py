@@ -45,15 +45,15 @@ def restoration_of(header: Header, name: str, lossy: bool, correction: bool) -> 
     they contain is not the original.
     """
     if corrected_digest(header) and not correction:
-        raise DataError(f"{name}: is no recording but corrects a lossy one; use it with: spikey telemetry restore")
+        raise DataError(f"{name}: corrects a lossy file and is not a recording; use it with: spikey telemetry restore")
     record = unpack_record(header, BINS, name)
     if record is None:
         return None
     bins = read_bins(record, header.layout, name)
     if not lossy:
         raise DataError(
-            f"{name}: is a lossy recording ({bins.words()}), from which the original does not come "
-            "back; spikey telemetry restore decodes it, in Python lossy=True"
+            f"{name}: is a lossy recording ({bins.words()}), from which the original cannot be "
+            "restored; spikey telemetry restore decodes it, in Python lossy=True"
         )
     return Restoration(bins)
 
@@ -65,4 +65,4 @@ def check_correction(reader: Reader, correction: Reader) -> None:
         or correction.corrects != reader.digest
         or (correction.shape, correction.dtype) != (reader.shape, reader.dtype)
     ):
-        raise DataError(f"{correction.name}: is not the correction of {reader.name}; the two must be made together")
+        raise DataError(f"{correction.name}: is not the correction of {reader.name}; use the two files of one call")

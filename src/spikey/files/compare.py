@@ -89,7 +89,7 @@ def compare_around(source: Readable, reader: Reader, name: str) -> None:
 
 
 def same_bits(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two arrays hold the same samples; of floats the same bits, which tell a zero's sign and NaNs apart."""
+    """Whether two arrays hold the same samples; of floats the same bits, which distinguish a zero's sign and NaNs."""
     if one.dtype.kind == "f":
         kind = np.dtype(f"u{one.dtype.itemsize}")
         one, other = np.ascontiguousarray(one).view(kind), np.ascontiguousarray(other).view(kind)
@@ -114,5 +114,5 @@ def _same_streams(one: Iterator[bytes], other: Iterator[bytes]) -> bool:
 def _same(same: bool, name: str) -> None:
     if not same:
         raise SpikeyError(
-            f"{name}: changed while it was read, or what was written does not decode to it; nothing was kept"
+            f"{name}: changed while it was read, or what was written does not decode to it; no output was written"
         )

@@ -41,25 +41,25 @@ def compress_file(
     overwrite: bool = False,
     name: str = "",
 ) -> Outcome:
-    """Compress a recording into a file that gets its mode and modification time.
+    """Compress a recording into a file with its mode and modification time.
 
     Parameters
     ----------
     path, out_path : paths
         A WAV file, or a raw one that `settings.raw` describes; the file to write.
     settings : Settings, optional
-        How; with `settings.verify`, what is written is decoded and compared before it is renamed to `out_path`.
+        How; with `settings.verify`, the output is decoded and compared before it is renamed to `out_path`.
     progress : callable, optional
         Called with bytes of the recording done and bytes written since.
     overwrite : bool
-        Whether to replace `out_path` where it exists. The input is never replaced.
+        Whether to replace an existing `out_path`. The input is never replaced.
     name : str
-        A name to store, under which the file is restored into a folder; empty where the output's name gives it.
+        A name to store, under which the file is restored into a folder; empty if the output's name implies it.
 
     Raises
     ------
     DataError, UsageError
-        Nothing is left behind then. OutputExistsError: `out_path` exists.
+        No output remains. OutputExistsError: `out_path` exists.
     """
     settings = settings or Settings()
     try:
@@ -153,7 +153,7 @@ def write_recording(
         out.close()
         if settings.verify:
             with Reader(tmp_path) as reader:
-                # What has been decoded with the network tells nothing of a file that does without it.
+                # Blocks decoded with the network do not verify a file without it.
                 known = None if prepared is None or tally.fate is Fate.DROPPED else prepared.decoded
                 compare(source, reader, settings.jobs, decoded=known, extra=extra, progress=progress)
         check_unchanged(source)
@@ -198,17 +198,17 @@ def check_unchanged(source: Named) -> None:
     """DataError where a recording's file has another size than when it was opened."""
     size = getattr(source, "size_now", None)
     if size is not None and size() != size_of(source):
-        raise DataError(f"{source.name}: changed its size while it was read; nothing was kept")
+        raise DataError(f"{source.name}: changed its size while it was read; no output was written")
 
 
 def note_on_floats(reader: Reader, name: str) -> str:
-    """What to say of a file with floats that are no scaled integers; nothing where there are none."""
+    """The note on a file with floats that are not scaled integers; nothing where there are none."""
     blocks = [block for block in reader.structure.blocks if block.kind == BLOCK_SAMPLES and block.size]
     packed = sum(reader.method_byte(block) == PACKED_BYTE for block in blocks)
     if not packed:
         return ""
     share = "" if packed == len(blocks) else f"in {packed:,} of {len(blocks):,} blocks "
-    return f"{name} {share}holds floats that are no scaled integers, which hardly shrink"
+    return f"{name} {share}holds floats that are not scaled integers, which hardly shrink"
 
 
 def write_bytes(path: str | os.PathLike[str], out: Writable, name: str = "") -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""One Spikey file into another: other preset, the same bytes restored, each complete and verified or not at all."""
+"""Converts a Spikey file to another preset; it restores the same bytes, and is complete and verified or not written."""
 
 from __future__ import annotations
 
@@ -56,18 +56,18 @@ def convert_file(
     *,
     overwrite: bool = False,
 ) -> Outcome:
-    """Write a compressed file anew, with another preset, model or calibration; it restores the same bytes.
+    """Recompress a file with another preset, model or calibration; it restores the same bytes.
 
     Parameters
     ----------
     path, out_path : paths
         A `.spky` file, also an archive; the file to write, which gets its mode and modification time.
     settings : Settings, optional
-        How to compress; with `settings.verify`, what is written is decoded and compared before it is renamed.
+        How to compress; with `settings.verify`, the output is decoded and compared before it is renamed.
     progress : callable, optional
         Called with bytes of the recording done and bytes written since.
     overwrite : bool
-        Whether to replace `out_path` where it exists. The input is never replaced.
+        Whether to replace an existing `out_path`. The input is never replaced.
 
     Returns
     -------
@@ -98,8 +98,8 @@ def convert_file(
     with Reader(path, lossy=True, correction=True) as reader:
         if reader.lossy is not None or reader.corrects:
             raise UsageError(
-                f"{os.fspath(path)}: is lossy or corrects a lossy file, which is not converted; restore it, and "
-                "compress what is restored"
+                f"{os.fspath(path)}: is lossy or corrects a lossy file, which cannot be converted; restore it and "
+                "compress the result"
             )
         metadata = {key: value for key, value in reader.metadata.items() if key != "files"}
         if reader.header.wrapper == BYTES:
@@ -116,7 +116,7 @@ def convert_file(
 
 
 def _convert_bytes(path: PathLike, out_path: PathLike, reader: Reader, extra: Extra | None, overwrite: bool) -> Outcome:
-    """Of a file that is no recording."""
+    """Of a file that is not a recording."""
     with atomic_output(out_path, path, overwrite=overwrite, like=path) as (out, tmp_path):
         written = write_bytes_file(reader.frames, reader.around(BLOCK_BYTES), 4, out, extra)
         out.close()

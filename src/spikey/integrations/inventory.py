@@ -1,4 +1,4 @@
-"""What becomes of everything in an input: the outputs to be written, and the files that they will not restore."""
+"""The plan for an input: the outputs to be written, and the files that they will not restore."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class Unstored:
 
 @dataclass(frozen=True)
 class Item:
-    """One output to be.
+    """One planned output.
 
-    name: where the original lay below the input folder, with slashes; a title for what is not one flat file.
+    name: where the original lay below the input folder, with slashes; a title for anything but one flat file.
     path: the one file that `files.compress_file` compresses; else None, and `part` is the vendors' part.
     kind: "wav", "raw", "vendor" or "bytes" (a file that is stored byte for byte, without a model).
     covers: the input files whose bytes the output restores; none where only samples are stored.
@@ -61,7 +61,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Inventory:
-    """The outputs to be of an input, and what they leave out."""
+    """The planned outputs of an input, and what they omit."""
 
     root: Path
     items: tuple[Item, ...]

@@ -1,8 +1,8 @@
-"""Evenly advancing numbers, such as timestamps and sample numbers: a straight line, anew after every jump.
+"""Evenly advancing numbers, such as timestamps and sample numbers: a straight line, a new one after every jump.
 
 A line gives a number for each frame, as 64 bits: of integers the value, of floats the bits that represent it. Of floats
 the bits may advance by whole numbers themselves, as those of accumulated times do, or the value is a count of frames
-times or over a scale. What is off the line is for codes to tell.
+times or over a scale. Deviations from the line are codes.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def read_line(cursor: Cursor) -> Line:
     """Read what `Line.write` wrote; DataError for what it cannot have written."""
     form = cursor.byte()
     if form > QUOTIENT:
-        raise DataError(f"{cursor.what}: has a channel that advances in a way that this version does not know")
+        raise DataError(f"{cursor.what}: has a channel that advances in a way that this version does not support")
     fraction = cursor.varint(ONE - 1) if form == STEPS else 0
     scale = 1.0 if form == STEPS else struct.unpack("<d", cursor.take(8))[0]
     runs: list[Run] = []

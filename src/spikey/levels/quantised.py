@@ -21,7 +21,7 @@ from spikey.recording.layout import Layout
 MODES = {1: "near-lossless", 2: "hybrid"}
 NUMBERS = {name: number for number, name in MODES.items()}
 GIVEN = 1000  # parts of a bit per sample that a hybrid file states
-FEW = 8  # codes of a channel that is kept as it is: a digital line is no signal, and takes next to nothing
+FEW = 8  # codes of a channel that stays lossless: a digital line is not a signal, and takes almost no space
 MOST_STEP = 1 << 30
 MOST_RUNS = 1 << 10
 SMALLEST_AXIS = 1  # bytes that a channel's description takes at least
@@ -190,16 +190,16 @@ def read_bins(data: bytes, layout: Layout, what: str) -> Bins:
     cursor = Cursor(data, what)
     number, error = cursor.byte(), cursor.varint()
     if number not in MODES:
-        raise DataError(f"{what}: is lossy in a way ({number}) that this version does not know: update it")
+        raise DataError(f"{what}: is lossy in a way ({number}) that this version does not support; update Spikey")
     given = cursor.varint()
     runs: list[tuple[int, int]] = []
     for _ in range(cursor.varint(MOST_RUNS)):
         gap, step = cursor.varint(), cursor.varint(MOST_STEP - 1) + 1
         if (gap == 0) != (not runs):
-            raise DataError(f"{what}: states bins that follow each other badly")
+            raise DataError(f"{what}: has bins in an invalid order")
         runs.append((runs[-1][0] + gap if runs else 0, step))
     if not runs or len(data) - cursor.at < layout.channels * SMALLEST_AXIS:
-        raise DataError(f"{what}: does not state the bins of all its channels")
+        raise DataError(f"{what}: lacks the bins of some channels")
     known: dict[Axis, Axis] = {}  # one object for all channels that are alike, of which a file can state very many
     axes = tuple(known.setdefault(axis, axis) for axis in (_read_axis(cursor, layout) for _ in range(layout.channels)))
     bins = Bins(MODES[number], given / (1 if number == 1 else GIVEN), tuple(runs), axes)
@@ -214,11 +214,11 @@ def _read_axis(cursor: Cursor, layout: Layout) -> Axis:
     if kind & ~EXACT == N1 and layout.dtype == "int16":
         return _axis(layout, N1_CODES, exact, n1=True)
     if kind & ~EXACT != AFFINE:
-        raise DataError(f"{cursor.what}: states a channel's codes in a way that this version does not know")
+        raise DataError(f"{cursor.what}: has a kind of codes that this version does not support; update Spikey")
     offset, step, codes = cursor.signed(), cursor.varint(1 << 32) + 1, cursor.varint(1 << 32) + 1
     lowest, highest = limits(layout)
     if offset < lowest or offset + step * (codes - 1) > highest:
-        raise DataError(f"{cursor.what}: states a channel of values that its type cannot hold")
+        raise DataError(f"{cursor.what}: has a channel with values outside its sample type")
     return _axis(layout, codes, exact, offset=offset, step=step)
 
 
@@ -249,7 +249,7 @@ def find_axes(source: Readable) -> tuple[Axis, ...]:
     """
     layout = source.layout
     if layout.memory_dtype.kind == "f":
-        raise UsageError("floats have no codes to be off by; convert the recording to integers first")
+        raise UsageError("an error in codes needs integer samples; convert the recording to integers first")
     channels = layout.channels
     if not source.frames:
         return (_axis(layout, 1, True),) * channels

@@ -1,4 +1,4 @@
-"""What a device's recordings say of its converter: code widths, their period, and what knowing them saves.
+"""A device's ADC as estimated from recordings: code widths, their period, and the bits that they save.
 
 The saving is measured on recordings that had no part in the widths it is measured with. The calibration that is kept
 is estimated from all of them, so it is at least as good.
@@ -26,7 +26,7 @@ from spikey.model.fixed_point import UNIT
 from spikey.report.converters import Family, Held, learn_device, recognise, widths_in
 from spikey.report.held_out import split
 
-ENOUGH = 200  # samples of a code that tell its width to 7 %
+ENOUGH = 200  # samples of a code that determine its width to 7 %
 SHARE = 0.05  # of a code's ideal count, below which it is called missing
 PERIODIC = 0.5  # autocorrelation of log widths
 LEAST = 1e-3  # bits per sample, a saving that is one
@@ -37,8 +37,8 @@ MOST_COARSE = 512  # LSB
 
 @dataclass(frozen=True)
 class Measured:
-    """One held-out recording: its name and samples, bits per sample without a calibration, with one that knows how
-    signals of the device usually begin but no widths, and with all of it.
+    """One held-out recording: its name and samples, bits per sample without a calibration, with the
+    device's typical autocorrelation but no widths, and with all of it.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Measured:
 
 @dataclass
 class Report:
-    """Everything that `spikey calibrate` says.
+    """The report of `spikey calibrate`.
 
     widths (codes,): LSB. counts (codes,): samples of each code. rounds: ideal bits per sample before each round.
     measured: the held-out recordings. cost: bytes that the calibration adds to a file that carries it. converters: that
@@ -125,24 +125,24 @@ class Report:
         return {str(p): float(np.percentile(self.widths[self.known], p)) for p in (1, 5, 25, 50, 75, 95, 99)}
 
     def verdict(self) -> str:
-        """What it comes to, in a sentence."""
+        """The conclusion, in one sentence."""
         percent = 100 * self.of_widths / self.plain if self.plain else 0.0
         saved = f"{self.of_widths:.4f} bits per sample ({percent:.2f} %)"
-        of = f"{sum(one.samples for one in self.measured):,} samples that had no part in it"
+        of = f"{sum(one.samples for one in self.measured):,} held-out samples"
         if not len(self.known):
             return (
-                f"{self.samples:,} samples are too few: no code occurs {ENOUGH} times, which it takes to know a width; "
+                f"{self.samples:,} samples are too few: no code occurs {ENOUGH} times, as a width needs; "
                 "use more recordings"
             )
         if self.pays:
             least = 8 * self.cost / self.of_widths
             return (
                 f"the widths save {saved} on {of}; "
-                f"a file that carries them takes {self.cost:,} bytes more, so they pay from {least:,.0f} samples on"
+                f"a file with them takes {self.cost:,} bytes more, so they save space from {least:,.0f} samples on"
             )
         return (
-            f"this converter is uniform as far as {self.samples:,} samples tell: its widths would save {saved} "
-            f"on {of}, and a calibration would cost {self.cost:,} bytes in each file; it is not worth it"
+            f"this ADC is uniform as far as {self.samples:,} samples show: its widths would save {saved} "
+            f"on {of}, and a calibration would cost {self.cost:,} bytes in each file; do not use one"
         )
 
     def to_json(self) -> dict[str, Any]:

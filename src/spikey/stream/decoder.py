@@ -1,4 +1,4 @@
-"""Packets in, frames out; what is lost is reported exactly, and nothing wrong is ever delivered."""
+"""Decodes packets into frames; losses are reported exactly, and no wrong sample is delivered."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Segment(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """Frames [first_frame, end_frame) of `channels` channels from `first_channel` on that will not come any more."""
+    """Frames [first_frame, end_frame) of `channels` channels from `first_channel` on that are lost."""
 
     first_frame: int
     end_frame: int
@@ -61,15 +61,22 @@ class _Due(NamedTuple):
 
 
 class Decoder:
-    """Decodes the packets of one stream, in whatever order they come.
+    """Decodes the packets of one stream, in any order.
 
-    stream: its number; None takes that of the first key packet. calibration: one that is not shipped. wait: packets of
-    a group that may arrive before a missing one is given up. jobs: threads of `push_all`. key: the encoder's; with one,
-    nothing counts but packets whose tag it verifies, each once, and without one those that have no tag. tag_bytes: the
-    shortest tag that is taken; None for 8 bytes.
+    `description` (any group's) is None until the first key packet. A receiver with a clock can set `latest`, the last
+    frame that is possible by now: packets of later frames are refused.
 
-    `description` (any group's) is None until the first key packet. `latest`, where a receiver with a clock sets it, is
-    the frame up to which the stream can have come: what names a later one is refused.
+    Parameters
+    ----------
+    stream : int, optional
+        Its number; None for that of the first key packet.
+    calibration : Calibration, optional
+        One that is not shipped.
+    wait, jobs : int
+        Packets of a group that may arrive before a missing one is given up; threads of `push_all`.
+    key, tag_bytes : bytes, int, optional
+        The encoder's key: only packets with a valid tag are accepted, each once; without a key, only packets without a
+        tag. The shortest accepted tag; None for 8 bytes.
     """
 
     def __init__(
@@ -88,9 +95,9 @@ class Decoder:
         self.description: Description | None = None
         self.counts = Counts()
         self.latest: int | None = None
-        self.ending = False  # whether an end packet has come, be it its turn or not
+        self.ending = False  # whether an end packet has arrived, in turn or not
         self._calibration, self._wait, self._jobs = calibration, wait, jobs
-        self._far = None if key is not None else max(wait, WINDOW)  # packets ahead, from where on it takes two
+        self._far = None if key is not None else max(wait, WINDOW)  # packets ahead, beyond which two must agree
         self._pool = ThreadPoolExecutor(jobs) if jobs > 1 else None
         self._codes = np.zeros(0, dtype=np.int32)
         self._scratch = [scratch() for _ in range(jobs)]
@@ -100,7 +107,7 @@ class Decoder:
         self._early: deque[Packet] = deque(maxlen=EARLY)
 
     def push(self, packet: bytes) -> list[Segment | Gap]:
-        """The segments and gaps that follow from a packet; a damaged one, or one of another stream, is only counted."""
+        """The segments and gaps that a packet completes; damaged and foreign packets are only counted."""
         return self.push_all([packet])
 
     def push_all(self, packets: Sequence[bytes]) -> list[Segment | Gap]:
@@ -176,12 +183,12 @@ class Decoder:
         return self._is_current(packet, self._whole(packet)) and group.is_new(packet)
 
     def _whole(self, packet: Packet) -> int:
-        """A packet's whole number: keys contain it, others are taken to be near the next one of their group."""
+        """A packet's whole number: keys contain it, others are assumed to be near the next one of their group."""
         group = None if packet.flags & PARITY or packet.description is not None else self._groups.get(packet.group)
         return stated_number(packet) if group is None else max(group.whole(packet.number), 0)
 
     def _is_current(self, packet: Packet, whole: int) -> bool:
-        """Whether the number of which an authentic packet's tag is fits its group, which was perhaps not known then."""
+        """Whether the number in an authentic packet's tag fits its group, possibly unknown at that time."""
         return self._verifier.key is None or self._groups[packet.group].whole(packet.number) == whole
 
     def _recover(self, packet: Packet) -> Iterator[_Due]:
@@ -196,7 +203,7 @@ class Decoder:
             yield from self._sorted(each)
 
     def _is_too_far(self, packet: Packet) -> bool:
-        """Whether a packet claims more frames than there can have been, also of packets before it, a frame each."""
+        """Whether a packet implies more frames than possible, at least one for each packet before it."""
         if self.latest is None:
             return False
         first = 0 if packet.description is None else packet.description.first_frame
@@ -207,7 +214,7 @@ class Decoder:
         return self._wait + max(self.latest - group.frame, 0) < group.ahead(packet.number) < HALF
 
     def _queue(self, packet: Packet) -> Iterator[_Due]:
-        """Queue a packet of the stream; what is due comes out in order."""
+        """Queue a packet of the stream; returns due packets in order."""
         group = self._groups.get(packet.group)
         if group is None:
             if packet.description is None or not self._acceptable(packet.description):
@@ -238,7 +245,7 @@ class Decoder:
         return out
 
     def _acceptable(self, description: Description) -> bool:
-        """Whether a group fits the stream's description, so that a stranger's packet cannot make anyone allocate."""
+        """Whether a group fits the stream's description, so that a foreign packet cannot cause an allocation."""
         own = self.description
         if own is None:
             return description.channels <= MOST_CHANNELS
@@ -262,7 +269,7 @@ class Decoder:
             if fresh is not None:
                 group.alive = False
                 if not group.continues(fresh):
-                    raise DataError("a packet does not carry on its group")
+                    raise DataError("a packet does not continue its group")
                 if fresh.first_frame > group.frame:
                     out.append(Gap(group.frame, fresh.first_frame, fresh.first_channel, fresh.count))
                 group.frame = fresh.first_frame
@@ -279,7 +286,7 @@ class Decoder:
         return out
 
     def _start(self, index: int, group: Group, fresh: Description, body: bytes) -> None:
-        """Start a group anew with a key packet."""
+        """Restart a group with a key packet."""
         if len(body) < fresh.count:
             raise DataError("a key packet is too short")
         last = group.description
@@ -358,15 +365,15 @@ class Decoder:
 
     @property
     def ended(self) -> bool:
-        """Whether the end packets of all groups have come."""
+        """Whether the end packets of all groups have arrived."""
         return bool(self._groups) and all(group.ended for group in self._groups.values())
 
     def wanted(self) -> list[tuple[int, int]]:
-        """Packets that are missing and still waited for, as (group, number)."""
+        """Missing packets that are still accepted, as (group, number)."""
         return [(index, number) for index, group in self._groups.items() for number in group.missing()]
 
     def finish(self) -> list[Segment | Gap]:
-        """Give up waiting: what can still be decoded, and everything that is missing up to the stream's end.
+        """Stop waiting: all that can still be decoded, and gaps for everything missing up to the stream's end.
 
         The end is that of the stream's end packets, or else the last frame of any group.
         """

@@ -1,4 +1,4 @@
-"""Frames in, packets out, at once."""
+"""Encodes frames into packets without delay."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from spikey.stream.worker import Worker
 
 DATAGRAM = 1400  # bytes
 WHOLE = 1 << 20  # the largest packet where size does not matter
-TYPICAL_BITS = 4.7  # of a sample, for the number of channels in a group
+TYPICAL_BITS = 4.7  # bits of a sample, assumed for the number of channels in a group
 TYPICAL_FRAMES = 20
 DESCRIBED = 64  # bytes of a description at most
 TURNS = 2  # in which groups finish packets of a fixed number of frames
@@ -47,8 +47,8 @@ DTYPES = ("int16", "uint16", "int8", "uint8")
 class _Group:
     """The encoder's state of a group. number: of its next packet. start: the frame with which that begins.
 
-    frames: buffered for it; wanted: when there are so many, it is made. next_key: the frame from which on one is due.
-    head: what it begins with. plain: whether some of its frames are not of the levels.
+    frames: buffered for it; wanted: number of frames at which it is made. next_key: the frame at which a key is due.
+    head: its first bytes. plain: whether some of its frames are outside the levels.
     """
 
     number: int = 0
@@ -63,17 +63,35 @@ class _Group:
 class Encoder:
     """Encodes frames of many channels into packets as they come.
 
-    channels, rate (Hz), dtype: of the samples. levels: which values occur; None finds out from the first frames.
-    calibration: of the converter, or "n1": the N1's where it suits, else none. packet_bytes: the largest packet;
-    None for one packet a thread. packet_frames: frames of a packet; None for as many as are pushed at a time.
-    key_interval: seconds between two key packets of a group. parity: parity packets for every 12 others or fewer of the
-    same frames. jobs: threads. stream: the stream's number; None for a random one. key: 16 to 32 bytes that receivers
-    have too, with which each packet gets a tag of `tag_bytes`: 4, 8 (where None is given) or 16.
+    Packets are returned at once, or as soon as there are `packet_frames`: then most of the work is done before the last
+    frame, and the groups complete their packets in turn; push a quarter of a packet at a time. A packet should contain
+    about a millisecond.
 
-    What is pushed comes out at once, or as soon as `packet_frames` are there: then most of the work is done before the
-    last of them comes, and the groups take turns, so that push a quarter of them at a time. A packet should hold a
-    millisecond or so.
+    Parameters
+    ----------
+    channels, rate, dtype : int, float, str
+        Of the samples; rate in Hz.
+    levels : Levels, optional
+        The values that occur; None derives them from the first frames.
+    calibration : Calibration, "n1" or None
+        Code widths of the ADC; "n1": the N1's where it fits, else none.
+    packet_bytes : int, optional
+        The largest packet; None for one packet per thread.
+    packet_frames : int, optional
+        Frames of a packet; None for those of each push.
+    key_interval : float
+        Seconds between two key packets of a group.
+    parity : int
+        Parity packets for every 12 or fewer others of the same frames.
+    jobs : int
+        Threads.
+    stream : int, optional
+        The stream's number; None for a random one.
+    key, tag_bytes : bytes, int, optional
+        16 to 32 bytes that receivers share, and the size of tags: 4, 8 (None) or 16 bytes.
 
+    Examples
+    --------
     >>> import numpy, spikey
     >>> encoder, decoder = spikey.Encoder(2, 20000), spikey.Decoder()
     >>> packets = encoder.push(numpy.arange(40, dtype="int16").reshape(20, 2))
@@ -174,7 +192,7 @@ class Encoder:
         return packets
 
     def flush(self) -> list[bytes]:
-        """The packets of the frames that are held."""
+        """The packets of the frames that are buffered."""
         packets, self._ready = self._ready, []
         packets += self._finish([index for index, group in enumerate(self._groups) if group.frames])
         self._begin_together()
@@ -198,7 +216,7 @@ class Encoder:
             self._states = self._begin(frames)
         assert self._levels is not None
         codes = codes_of(self._levels, frames)
-        if codes is None and self._found:  # they were found too narrow: start anew with all
+        if codes is None and self._found:  # they were found too narrow: restart with all
             packets += self.flush()
             self._levels, self._found = all_values(self.dtype), False
             self._states = self._begin(frames)
@@ -261,7 +279,7 @@ class Encoder:
         worker.begin_packets(own)
 
     def _head(self, index: int, codes: np.ndarray | None) -> bytes:
-        """What a group's next packet begins with: a key's description, if it is time for a key; starts anew then."""
+        """What a group's next packet begins with: if a key is due, its description; the group then restarts."""
         group = self._groups[index]
         if codes is None or group.start < group.next_key:
             return b""
@@ -284,7 +302,7 @@ class Encoder:
         return parity
 
     def skip(self, frames: int) -> None:
-        """Let frames go that never came, as when there was no time for them: the receiver reports them as a gap."""
+        """Omit frames that were not recorded or not pushed in time: the receiver reports them as a gap."""
         self._ready += self.flush()
         self.frames += frames
         self._begin_together()
@@ -292,7 +310,7 @@ class Encoder:
             group.next_key = 0
 
     def close(self) -> list[bytes]:
-        """The packets of the frames that are held, and end packets with the stream's length, one a group."""
+        """The packets of the frames that are buffered, and one end packet per group with the stream's length."""
         packets = self.flush()
         if self._pool is not None:
             self._pool.shutdown()
@@ -300,7 +318,7 @@ class Encoder:
         return packets + [self._packet(index, LAST, 0, body) for index in range(len(self._groups))]
 
     def again(self, group: int, number: int) -> bytes | None:
-        """A packet that was sent before, while it is in the history."""
+        """A packet that was sent before, if it is still in the history."""
         return self._history.get((group, number))
 
     def _begin(self, frames: np.ndarray) -> ChannelStates:
@@ -320,7 +338,7 @@ class Encoder:
         return made
 
     def _raw(self, index: int, own: np.ndarray) -> list[bytes]:
-        """Frames as they are; the group starts anew after them."""
+        """Frames as they are; the group restarts after them."""
         group = self._groups[index]
         fitting = min(max((self._limit - DESCRIBED) // (own.shape[1] * own.itemsize), 1), MOST_FRAMES)
         packets = []

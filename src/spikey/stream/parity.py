@@ -51,7 +51,7 @@ def _coefficient(parity: int, index: int) -> int:
 
 def _content(packet: bytes) -> bytes:
     """What parity protects of a packet: all but the stream, group and number, which are named, and the checksum. A tag
-    is protected, as whoever recovers a packet verifies that, and has no key to make one.
+    is protected, as the receiver verifies it in a recovered packet, and cannot make one.
     """
     return packet[:1] + packet[HEAD.size - 1 : len(packet) - (0 if tag_size(packet) else CHECK.size)]
 
@@ -131,7 +131,7 @@ class Repair:
             length = int(row[0]) << 8 | int(row[1])
             content = row[2 : 2 + length].tobytes()
             if not 2 <= length <= size - 2 or content[0] & 0xF0 not in MARKS or content[0] & PARITY:
-                raise DataError("a parity packet recovers nonsense")
+                raise DataError("a parity packet recovers an invalid packet")
             group, number = names[index][0], int.from_bytes(names[index][1:], "little")
             found.append(self._packet(content, group, number))
         return found

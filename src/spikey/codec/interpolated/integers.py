@@ -29,7 +29,7 @@ def find_common_scale(samples: np.ndarray) -> Scale | None:
     for place in detect.windows(len(samples))[: detect.glances(*samples.shape)]:
         window = samples[place : place + detect.LENGTH]
         with np.errstate(all="ignore"):
-            # The larger the numbers, the better they tell the gain.
+            # The larger the numbers, the more exactly they determine the gain.
             spread = np.where(np.isfinite(window), np.abs(window - window[:1]), 0).sum(axis=0)
         channel = int(np.nan_to_num(spread, nan=0, posinf=0).argmax())
         found = find_scale(np.ascontiguousarray(window[:, channel]))
@@ -72,5 +72,5 @@ def read_scale(cursor: Cursor) -> Scale:
     gain = struct.unpack("<d", cursor.take(8))[0]
     offset = struct.unpack("<d", cursor.take(8))[0] if form & SHIFTED else 0.0
     if form > SINGLE | SHIFTED or not np.isfinite([gain, offset]).all() or not gain:
-        raise DataError(f"{cursor.what}: is interpolated in a way that this version does not know")
+        raise DataError(f"{cursor.what}: is interpolated in a way that this version does not support")
     return Scale(gain, offset, bool(form & SINGLE))
