@@ -230,10 +230,10 @@ def test_layouts(opened, body, layout):
         (extensible()[:20], "without a sub-format"),
         (fmt(channels=0, frame_bytes=2), "zero channels"),
         (fmt(channels=2, frame_bytes=3), "2 channels of 16 bits in frames of 3 bytes"),
-        (fmt(channels=2, frame_bytes=2), "no integer PCM"),
-        (fmt(frame_bytes=0), "no integer PCM"),
-        (fmt(bits=0, frame_bytes=2), "no integer PCM"),
-        (fmt(bits=64), "no integer PCM"),
+        (fmt(channels=2, frame_bytes=2), "not integer PCM"),
+        (fmt(frame_bytes=0), "not integer PCM"),
+        (fmt(bits=0, frame_bytes=2), "not integer PCM"),
+        (fmt(bits=64), "not integer PCM"),
     ],
 )
 def test_what_is_no_pcm_says_what_it_is(tmp_path, body, says):
