@@ -254,7 +254,7 @@ def test_commands(run, file, tmp_path):
         (("near-lossless", "a.wav", "a.wav", "--error", "1"), 2, "read and written at once"),
         (("near-lossless", "f.wav", "x.spky", "--error", "1"), 1, "not integer PCM"),
         (("near-lossless", "f.wav", "x.spky", "--error", "1", "--channels", "1", "--rate", "9", "--dtype", "float32"),
-         2, "floats have no codes"),
+         2, "integer samples"),
     ],
 )  # fmt: skip
 def test_calls_that_cannot_work(run, file, tmp_path, monkeypatch, arguments, status, text):
