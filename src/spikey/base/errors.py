@@ -22,9 +22,12 @@ class DataError(SpikeyError):
 
 
 class DamagedError(DataError):
-    """Part of a compressed file fails its checksum; `ranges` lists what is lost.
+    """Part of a compressed file fails its checksum.
 
-    `ranges` holds tuples `(first_frame, end_frame, first_channel, end_channel)`.
+    Attributes
+    ----------
+    ranges : list of (int, int, int, int)
+        What is lost: first frame, end frame, first channel, end channel.
     """
 
     def __init__(self, message: str, ranges: list[tuple[int, int, int, int]] | None = None):

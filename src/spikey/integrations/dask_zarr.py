@@ -55,6 +55,11 @@ def to_zarr(
     settings, client, scheduler, jobs, progress
         As for `spikey.integrations.dask.compress`.
 
+    Returns
+    -------
+    Outcome
+        Bytes before and after, and the number of samples.
+
     Raises
     ------
     UsageError

@@ -105,6 +105,11 @@ def nwb_output(
     path, volts_per_code, start, source, overwrite
         As for `write_nwb`.
 
+    Yields
+    ------
+    callable
+        Call it with each part, in order.
+
     Raises
     ------
     UsageError

@@ -114,6 +114,11 @@ def zarr_output(
     path, source, overwrite
         As for `write_zarr`.
 
+    Yields
+    ------
+    callable
+        Call it with each part, in order.
+
     Raises
     ------
     UsageError

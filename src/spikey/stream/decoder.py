@@ -37,7 +37,17 @@ MOST_ADMITTED = 4096  # packets that are not verified again
 
 
 class Segment(NamedTuple):
-    """Samples (frames, channels) that arrived; their first frame since the stream began, their first channel."""
+    """Decoded samples of neighbouring channels.
+
+    Attributes
+    ----------
+    first_frame : int
+        Frame of the first sample, counted from the beginning of the stream.
+    first_channel : int
+        Channel of the first column.
+    samples : array (frames, channels)
+        The samples.
+    """
 
     first_frame: int
     first_channel: int
@@ -45,7 +55,15 @@ class Segment(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """Frames [first_frame, end_frame) of `channels` channels from `first_channel` on that will not come any more."""
+    """Samples that are lost: their packets did not arrive in time and parity did not replace them.
+
+    Attributes
+    ----------
+    first_frame, end_frame : int
+        The lost frames, `end_frame` excluded, counted from the beginning of the stream.
+    first_channel, channels : int
+        The first of the channels concerned, and their number.
+    """
 
     first_frame: int
     end_frame: int
@@ -61,15 +79,38 @@ class _Due(NamedTuple):
 
 
 class Decoder:
-    """Decodes the packets of one stream, in whatever order they come.
+    """Decodes the packets of one stream, in any order of arrival.
 
-    stream: its number; None takes that of the first key packet. calibration: one that is not shipped. wait: packets of
-    a group that may arrive before a missing one is given up. jobs: threads of `push_all`. key: the encoder's; with one,
-    nothing counts but packets whose tag it verifies, each once, and without one those that have no tag. tag_bytes: the
-    shortest tag that is taken; None for 8 bytes.
+    Parameters
+    ----------
+    stream : int, optional
+        Number of the stream; None for the stream of the first key packet.
+    calibration : Calibration, optional
+        Code widths of the ADC, where the encoder used a calibration that does not come with the package.
+    wait : int
+        Packets of a group of channels that may arrive before a missing one is given up.
+    jobs : int
+        Threads of `push_all`.
+    key : bytes, optional
+        The encoder's key. With it only packets with a valid tag are decoded, each once; without it only packets without
+        a tag.
+    tag_bytes : int, optional
+        Shortest tag that is accepted, in bytes; None for 8.
 
-    `description` (any group's) is None until the first key packet. `latest`, where a receiver with a clock sets it, is
-    the frame up to which the stream can have come: what names a later one is refused.
+    Attributes
+    ----------
+    description : Description or None
+        Channels, rate and type of the samples; None until the first key packet.
+    latest : int or None
+        The last frame that the sender can have reached, set by a receiver with a clock; later frames are refused.
+
+    Examples
+    --------
+    >>> import numpy, spikey
+    >>> encoder, decoder = spikey.Encoder(2, 20000), spikey.Decoder()
+    >>> packets = encoder.push(numpy.zeros((20, 2), dtype="int16"))
+    >>> [segment.samples.shape for segment in decoder.push_all(packets)]
+    [(20, 2)]
     """
 
     def __init__(

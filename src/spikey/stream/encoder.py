@@ -61,19 +61,43 @@ class _Group:
 
 
 class Encoder:
-    """Encodes frames of many channels into packets as they come.
+    """Encodes frames of many channels into packets while they arrive.
 
-    channels, rate (Hz), dtype: of the samples. levels: which values occur; None finds out from the first frames.
-    calibration: of the converter, or "n1": the N1's where it suits, else none. packet_bytes: the largest packet;
-    None for one packet a thread. packet_frames: frames of a packet; None for as many as are pushed at a time.
-    key_interval: seconds between two key packets of a group. parity: parity packets for every 12 others or fewer of the
-    same frames. jobs: threads. stream: the stream's number; None for a random one. key: 16 to 32 bytes that receivers
-    have too, with which each packet gets a tag of `tag_bytes`: 4, 8 (where None is given) or 16.
+    `push` returns the packets of its frames at once, or with `packet_frames` as soon as so many frames are there: most
+    of the work is then done before the last of them arrives, and the groups of channels take turns, so push a quarter
+    of `packet_frames` at a time. A packet should contain about a millisecond.
 
-    What is pushed comes out at once, or as soon as `packet_frames` are there: then most of the work is done before the
-    last of them comes, and the groups take turns, so that push a quarter of them at a time. A packet should hold a
-    millisecond or so.
+    Parameters
+    ----------
+    channels : int
+        Number of channels.
+    rate : float
+        Sampling rate in Hz.
+    dtype : {"int16", "uint16", "int8", "uint8"}
+        Type of the samples.
+    levels : Levels, optional
+        The values that occur; None to find them in the first frames.
+    calibration : Calibration, "n1" or None
+        Code widths of the ADC; "n1" for those of the N1 where they suit the samples.
+    packet_bytes : int, optional
+        Size of the largest packet in bytes; None for one packet for each thread.
+    packet_frames : int, optional
+        Frames in a packet; None for those of one call of `push`.
+    key_interval : float
+        Seconds between two key packets of a group of channels, at which decoding can begin.
+    parity : int
+        Parity packets for every 12 other packets, or fewer, of the same frames.
+    jobs : int
+        Threads.
+    stream : int, optional
+        Number of the stream; None for a random one.
+    key : bytes, optional
+        16 to 32 bytes that the receivers have too; each packet then has a tag, a message authentication code.
+    tag_bytes : int, optional
+        Size of the tag: 4, 8 or 16 bytes; None for 8.
 
+    Examples
+    --------
     >>> import numpy, spikey
     >>> encoder, decoder = spikey.Encoder(2, 20000), spikey.Decoder()
     >>> packets = encoder.push(numpy.arange(40, dtype="int16").reshape(20, 2))
