@@ -46,32 +46,45 @@ class Restoring:
 
 def command(
     paths: Annotated[
-        list[str] | None, typer.Argument(metavar="IN... [OUT]", help="Files, folders or addresses, and where to.")
+        list[str] | None, typer.Argument(metavar="IN... [OUT]", help="Files, folders or addresses, and the output.")
     ] = None,
     output: options.Output = None,
-    config: Annotated[
-        Path | None, typer.Option(help="Not needed, unless to find a model that you trained yourself.")
-    ] = None,
-    name: options.Name = None,
-    model: Annotated[str | None, typer.Option(help="The file of a model that the input needs.")] = None,
     input_file: options.InputFile = None,
     output_file: options.OutputFile = None,
-    salvage: Annotated[bool, typer.Option("--salvage", help="Recover what is whole; lost parts become zeros.")] = False,
+    salvage: Annotated[
+        bool, typer.Option("--salvage", help="Restore what is intact of a damaged file; zeros replace lost samples.")
+    ] = False,
     member: Annotated[
-        list[str] | None, typer.Option(help="A recording of an archive, by its name; may be given several times.")
+        list[str] | None,
+        typer.Option(help="Name of a recording in an archive; can be repeated. Default: all recordings."),
     ] = None,
-    jobs: Annotated[int, typer.Option(help="Threads.", min=1)] = 1,
+    model: Annotated[
+        str | None,
+        typer.Option(help="File of the model that the input needs. Default: searched, see spikey models."),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="Configuration file, in whose model folder models are searched too. Default: none."),
+    ] = None,
+    name: options.Name = None,
+    jobs: options.Jobs = 1,
     force: options.Force = False,
     skip_existing: options.SkipExisting = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Restore recordings byte for byte; no options are needed.
+    """Restore recordings byte for byte.
 
-    `spikey decompress a.spky` writes a.wav beside it; `spikey decompress packed/ restored/` restores a tree, vendors'
-    side files included. Of an archive all recordings are restored into a folder, or those that --member names; one of
-    them also as a file. An output that exists is never replaced without --force.
+    No options are needed. Of a folder the tree is restored, the other files of vendors' recordings included; of an
+    archive all recordings, into a folder. An existing output is not replaced without --force.
+
+    Examples
+    --------
+    spikey decompress a.spky                   # writes a.wav
+    spikey decompress packed/ restored/        # restores the tree
+    spikey decompress all.spky one.wav --member one.wav
+    spikey decompress damaged.spky out.wav --salvage
     """
     set_level(quiet, verbose)
     arguments = parse(paths, output, input_file, output_file, packs=False)

@@ -19,7 +19,14 @@ PACKAGES = ("numpy", "numba", "llvmlite", "pydantic", "PyYAML", "typer", "rich",
 
 
 def command(as_json: options.AsJson = False) -> None:
-    """Check the installation: versions, kernel cache, a compression that must give known bytes."""
+    """Check the installation: versions, kernel cache, and a compression with a known result.
+
+    The exit status is 1 if something is wrong.
+
+    Examples
+    --------
+    spikey doctor
+    """
     from spikey.base.shipped import FOLDER
     from spikey.report.self_test import self_test
 

@@ -19,13 +19,23 @@ from spikey.recording.remote import is_address
 
 
 def command(
-    paths: Annotated[list[str], typer.Argument(help="Compressed files or addresses of them, or folders.")],
-    jobs: Annotated[int, typer.Option(help="Threads.", min=1)] = 1,
+    paths: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="Compressed files, their addresses, or folders.")
+    ],
+    jobs: options.Jobs = 1,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Decode compressed files and check every checksum; exit status 1 where anything is damaged or missing."""
+    """Decode compressed files and check every checksum.
+
+    The exit status is 1 if a file is damaged or missing.
+
+    Examples
+    --------
+    spikey verify a.spky
+    spikey verify packed/ --jobs 2
+    """
     set_level(quiet, verbose)
     files: list[str] = []
     missing: list[str] = []
