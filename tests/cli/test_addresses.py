@@ -108,7 +108,7 @@ def test_one_that_fails_does_not_stop_the_others(run, s3, recordings):
         (["compress", "s3://input/"], "name an output"),
         (["compress", "s3://input/none.wav", "s3://output/a.spky"], "does not exist"),
         (["compress", "s3://nobody/", "s3://output/"], "no such folder"),
-        (["decompress", "s3://input/", "s3://output/"], "holds no files that end in .spky"),
+        (["decompress", "s3://input/", "s3://output/"], "contains no files that end in .spky"),
         (["decompress", "s3://output/a.spky", "s3://output/b/", "--skip-existing"], "--skip-existing"),
     ],
 )

@@ -47,7 +47,7 @@ def parse(
     packs: bool,
     archive: bool = False,
 ) -> Arguments:
-    """Tell inputs from the output.
+    """Separate the inputs from the output.
 
     A single path is always an input. Of several, the last is the output if it ends in `/`, is a folder, ends in `.spky`
     (packs; otherwise: does not), or does not exist while there is one input only; else all are inputs. `output`, from

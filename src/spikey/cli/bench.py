@@ -134,7 +134,7 @@ def _raw(channels: int | None, rate: float | None, dtype: str | None) -> Raw | N
 
 
 def _orders(preset: list[str] | None, model: list[str] | None, peers: str) -> list[Order]:
-    """What is measured, in order; what is missing is said."""
+    """What is measured, in order; a note lists what is missing."""
     from spikey.codec.registry import ranked
     from spikey.report.bench.peers import choose
     from spikey.report.bench.worker import Order, orders_of
@@ -145,12 +145,12 @@ def _orders(preset: list[str] | None, model: list[str] | None, peers: str) -> li
         say(f"note: {', '.join(lacking)}: not installed, so not measured: {install('bench,stores')}")
     programs = sorted({name for peer in missing for name in peer.missing() if name in peer.programs})
     if programs:
-        say(f"note: {', '.join(programs)}: no such program was found, so what needs it is not measured")
+        say(f"note: {', '.join(programs)}: no such program was found, so codecs that need it are not measured")
     return orders_of(preset or ranked(), model or []) + [Order(peer.title, peer.given) for peer in here]
 
 
 def _usable(files: list[Path], raw: Raw | None, seconds: float | None) -> tuple[list[Path], dict[str, Any]]:
-    """The files that are recordings, and what they are altogether; others are said. DataError where none is one."""
+    """The files that are recordings, and their totals; a note lists the others. Raise DataError if there are none."""
     from spikey.report.bench.interpolation import interpolation_of
     from spikey.report.bench.ranking import counted
     from spikey.report.bench.recordings import load

@@ -107,7 +107,7 @@ def _say(output: Path, calibration: Calibration, report: Report) -> None:
         "recordings": f"{report.files:,} files, {report.channels:,} channels{left}, {report.samples:,} samples",
         "levels": f"{levels}; {len(counts):,} codes",
         "converters": f"{report.converters}" + (f"; {report.family}" if report.family else ""),
-        "codes seen": f"{(counts > 0).sum():,}; often enough to know their width: {len(report.known):,}",
+        "codes seen": f"{(counts > 0).sum():,}; often enough to measure their width: {len(report.known):,}",
         "widths": "; ".join(f"{name} % {value:.2f}" for name, value in spread.items()) + " LSB"
         if spread
         else "unknown",

@@ -172,7 +172,7 @@ def _planned(
             continue
         files, others = _files_in(Path(place))
         if others:
-            note(f"{text}: {others:,} file{'s' * (others > 1)} there are not compressed recordings, and stay there")
+            note(f"{text}: {others:,} file{'s are' if others > 1 else ' is'} not compressed and not restored")
         for file in files:
             below = file.relative_to(place).parent
             if is_archive(file):
@@ -193,7 +193,7 @@ def _planned(
 
 
 def _files_in(folder: Path) -> tuple[list[Path], int]:
-    """The compressed files below a folder, and how many others there are."""
+    """The compressed files below a folder, and the number of other files."""
     from spikey.container.layout import MAGIC
 
     found, others = [], 0
@@ -215,7 +215,7 @@ def _one(arguments: Arguments, text: str, place: Path | str, below: Path, salvag
 
     size, files, parts = 0, 0, 1
     packed = Path(text).name
-    name = Path(packed).with_suffix(".wav").name  # if it cannot be read, restoring it says why
+    name = Path(packed).with_suffix(".wav").name  # if it cannot be read, restoring it raises the error
     with suppress(SpikeyError), Reader(place, salvage=salvage) as reader:
         name, files = restored_name(reader, packed), len(reader.files)
         size = reader.frames * (reader.layout.frame_bytes if reader.layout.channels else 1)
@@ -261,7 +261,7 @@ def _restore(
         beside, more = _side_files(each, salvage, force)
         lost = lost + more
         if lost:
-            damaged.append(f"{each.source}: {describe_lost(lost)}; zeros stand for what is lost, the rest is whole")
+            damaged.append(f"{each.source}: {describe_lost(lost)}; zeros replace the lost samples, the rest is intact")
         return replace(outcome, original=outcome.original + beside, beside=beside)
 
     def task(each: Restoring) -> Task:
@@ -327,7 +327,7 @@ def _same(each: Restoring, jobs: int) -> Outcome | None:
 
 
 def _names_model(path: Path | str) -> bool:
-    """Whether a file names a trained model; if it cannot be read, decompressing says why."""
+    """Whether a file needs a trained model; if it cannot be read, decompressing raises the error."""
     from spikey.container.reader import Reader
 
     try:
@@ -338,7 +338,7 @@ def _names_model(path: Path | str) -> bool:
 
 
 def _consult(config: Path, name: str | None) -> None:
-    """Have models looked for where a configuration keeps them; a file itself says how it is coded."""
+    """Search models in the folder of a configuration too."""
     from spikey.config.documents import load
     from spikey.model.trained import look_in
 

@@ -133,7 +133,7 @@ def describe(path: str | Path, check: bool = False) -> dict[str, Any]:
             "blocks": len(reader.structure.blocks),
         }
         if header.wrapper == BYTES:
-            note = "not integer PCM: stored without loss by a general-purpose compressor"
+            note = "not integer PCM: stored without loss and without a model"
             return facts | {
                 "original_bytes": header.frames,
                 "ratio": round(header.frames / reader.file_size, 4),

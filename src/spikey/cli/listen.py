@@ -72,7 +72,7 @@ def listen(
 
 
 def losses(source: Source) -> dict[str, Any]:
-    """For programs: what was dropped before it was read, and the sizes of the buffers; None where it is not known."""
+    """For programs: what was dropped before it was read, and the sizes of the buffers; None where it is unknown."""
     return {
         "unwanted": source.unwanted,
         "dropped": source.dropped,
@@ -98,7 +98,7 @@ def note_losses(ignored: dict[str, Any]) -> None:
         others = ignored["foreign"] + ignored["unwanted"]
         say(f"ignored {others:,} packets of others and {ignored['damaged']:,} damaged ones")
     if ignored["unauthenticated"]:
-        say(f"ignored {ignored['unauthenticated']:,} packets without a valid tag, or with one where there is no key")
+        say(f"ignored {ignored['unauthenticated']:,} packets without a valid tag, or with a tag but without --key-file")
     if ignored["dropped"]:
         say(f"{ignored['dropped']:,} packets were dropped, because the buffer of packets for the decoder was full")
     if ignored["dropped_by_system"]:

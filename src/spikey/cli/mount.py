@@ -62,4 +62,4 @@ def command(
         serve(view, folder)
         if view.opened:
             count = f"{view.opened:,} file{'s were' if view.opened > 1 else ' was'}"
-            say(f"spikey: {folder} is unmounted; {count} open there, and cannot be read any more")
+            say(f"spikey: {folder} is unmounted; {count} still open and can no longer be read")

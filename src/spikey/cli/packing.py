@@ -123,7 +123,9 @@ def _outputs(arguments: Arguments, text: str, taken: Inventory) -> list[Planned]
         if len(items) != 1:
             streams = sorted({name for item in items if item.part is not None for name in item.part.names if name})
             choose = f", or choose one with --stream: {', '.join(streams)}" if streams else ""
-            raise UsageError(f"{text}: becomes {len(items):,} files; name a folder for them, ending in /{choose}")
+            raise UsageError(
+                f"{text}: contains {len(items):,} recordings; give a folder for the outputs, ending in /{choose}"
+            )
         target = arguments.output
         name = "" if arguments.documented or is_special(target) or text == "-" else _stored(items[0], target)
         return [Planned(items[0], taken.root, target, name)]
@@ -183,7 +185,7 @@ def _check(found: Plan) -> None:
 
 
 def _separate(found: Plan) -> None:
-    """Have WAV files of several inputs that would share an output's name keep their suffix in it."""
+    """Give outputs of WAV files that would have the same name one with the input's suffix."""
     shared = Counter(each.target for each in found.outputs)
     for number, each in enumerate(found.outputs):
         if shared[each.target] > 1 and each.item.kind == "wav":

@@ -66,5 +66,5 @@ def _repair(path: Path, output: Path | None, jobs: int, force: bool) -> None:
         typer.echo(f"{path}: is complete; nothing to do")
         return
     where = f"{path}: completed" if output is None else f"{path}: completed as {output}"
-    cut = f"{done.cut:,} bytes after them were no whole block and are left out" if done.cut else "nothing was cut off"
+    cut = f"{done.cut:,} bytes of an unfinished block were cut off" if done.cut else "nothing was cut off"
     typer.echo(f"{where}: {done.frames:,} frames; {cut}")

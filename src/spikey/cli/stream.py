@@ -187,7 +187,7 @@ def send(
             f"{report.sent:,} bytes: ratio {report.ratio:.4f}; {_sending_losses(report)}"
         )
     if not whole:
-        say("spikey: interrupted; the stream was ended there")
+        say("spikey: interrupted; the stream was ended")
         raise typer.Exit(1)
 
 
@@ -301,7 +301,7 @@ def _sending_losses(report: Sent) -> str:
     parts = [
         f"{report.skipped:,} frames skipped",
         f"{report.refused:,} packets refused",
-        f"{report.lost_on_purpose:,} lost on purpose" if report.lost_on_purpose else "",
+        f"{report.lost_on_purpose:,} dropped by --loss" if report.lost_on_purpose else "",
         f"{report.repairs:,} sent again" if report.asked else "",
     ]
     return ", ".join(filter(None, parts))

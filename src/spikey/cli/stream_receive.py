@@ -127,8 +127,8 @@ def _report(facts: dict[str, Any], as_json: bool) -> None:
     gaps, name = facts["gaps"], facts["file"]
     if not facts["ended"]:
         say(
-            f"{name}: the stream did not end ({facts['end']}); what came is kept, up to frame {facts['frames']:,}, "
-            "and what was sent after that is missing"
+            f"{name}: the stream did not end ({facts['end']}); the file contains frames up to {facts['frames']:,}; "
+            "later ones are missing"
         )
     if as_json:
         return
@@ -139,7 +139,7 @@ def _report(facts: dict[str, Any], as_json: bool) -> None:
         + (missing if facts["ended"] else f"{missing} before frame {facts['frames']:,}")
     )
     if facts["first_frame"]:
-        say(f"{name}: begins with frame {facts['first_frame']:,} of the stream, which had begun before")
+        say(f"{name}: begins with frame {facts['first_frame']:,} of the stream; earlier frames were not received")
     if facts["plain_blocks"]:
         say(
             f"{name}: {facts['plain_blocks']:,} blocks could not be compressed and verified, and are stored as they are"

@@ -167,7 +167,7 @@ def send(
             f"{encoder.settings.budget:,.0f}; {encoder.events:,} events; {_losses(report)}"
         )
     if not whole:
-        say("spikey: interrupted; the stream was ended there")
+        say("spikey: interrupted; the stream was ended")
         raise typer.Exit(1)
 
 
@@ -216,7 +216,7 @@ def receive(
             record(source, receiver, idle, stop, live)
             if receiver.description is None:
                 more = refused(receiver.unauthenticated, key)
-                raise DataError(f"{address}: no telemetry key arrived, so nothing could be kept{more}")
+                raise DataError(f"{address}: no telemetry key packet arrived, so nothing could be decoded{more}")
         found = facts(receiver)
         found["packets"]["foreign"] += source.foreign
         found["packets"] |= losses(source)
@@ -227,8 +227,8 @@ def receive(
         note_losses(found["packets"])
     if not found["complete"]:
         say(
-            f"{output}: the stream did not end ({found['end']}); what came is kept, up to frame {found['frames']:,}, "
-            "and what was sent after that is missing"
+            f"{output}: the stream did not end ({found['end']}); the file contains frames up to {found['frames']:,}; "
+            "later ones are missing"
         )
         raise typer.Exit(1)
 
@@ -274,7 +274,7 @@ def _sent(report: Sent, encoder: Any, bits: int) -> dict[str, Any]:
 
 
 def _losses(report: Sent) -> str:
-    lost = f", {report.lost_on_purpose:,} lost on purpose" if report.lost_on_purpose else ""
+    lost = f", {report.lost_on_purpose:,} dropped by --loss" if report.lost_on_purpose else ""
     return f"{report.refused:,} packets refused{lost}"
 
 
@@ -306,8 +306,8 @@ def _lines(output: Path, found: dict[str, Any]) -> list[str]:
         f"{output}: LOSSY telemetry of {found['seconds']:.2f} s of {found['channels']:,} channels, "
         f"{found['bytes']:,} bytes: {found['bits_per_second'] or 0:,.0f} bit/s of {budget:,.0f}",
         f"{found['events']:,} events, {found['weak_events']:,} of them weak; {found['waveforms']:,} waveforms; "
-        + ("whole" if found["complete"] else "the stream did not end"),
-        f"{packets['written']:,} packets kept; "
+        + ("complete" if found["complete"] else "the stream did not end"),
+        f"{packets['written']:,} packets written; "
         + ", ".join(f"{packets[n]:,} {n}" for n in ("lost", "late", "damaged", "foreign", "early", "dropped")),
     ]
     for first, end in found["missing"][:MOST_LISTED]:

@@ -64,7 +64,7 @@ def command(
     if picture is not None:
         from spikey.report.topology_picture import draw_topology
 
-        draw_topology(picture, found, f"What goes together in {', '.join(path.name for path in paths[:3])}")
+        draw_topology(picture, found, f"Related in {', '.join(path.name for path in paths[:3])}")
     if as_json:
         typer.echo(json.dumps(found.to_json(), indent=2))
         return
@@ -97,6 +97,6 @@ def _show(found: Topology) -> None:
         typer.echo("")
     alone = len(found.names) - sum(map(len, groups))
     typer.echo(
-        f"{len(found.names):,} recordings: {len(found.names) - alone:,} in {len(groups):,} "
-        f"group{'s' * (len(groups) != 1)} made at once, {alone:,} alone"
+        f"{len(found.names):,} recordings: {len(found.names) - alone:,} simultaneous in {len(groups):,} "
+        f"group{'s' * (len(groups) != 1)}, {alone:,} alone"
     )

@@ -73,7 +73,7 @@ def command(
         done.results += members.results
         done.seconds += members.seconds
         if failures:
-            say(f"spikey: {file}: {failures:,} damaged; {len(members.done):,} whole")
+            say(f"spikey: {file}: {failures:,} damaged; {len(members.done):,} intact")
             damaged += 1
     lossy = {file: verify_telemetry(file, as_json or is_quiet()) for file in telemetry}
     damaged += sum(not whole for whole in lossy.values())
@@ -94,7 +94,7 @@ def command(
 
 
 def restored_size(file: str) -> int:
-    """A file's samples in bytes, as far as they are known without decoding."""
+    """A file's samples in bytes, 0 where only decoding would show them."""
     from spikey.base.errors import SpikeyError
     from spikey.container.reader import Reader
 
