@@ -53,7 +53,7 @@ def _section(page: Page) -> str:
 
 def _row(option: Option) -> str:
     names = ", ".join(map(_code, option.names))
-    value = _escaped(option.value) if option.value else ""
+    value = _escaped(option.value).replace(" ", "&nbsp;")
     default = "required" if option.required else _escaped(option.default)
     return f"| {names} | {value} | {default} | {_escaped(option.help)} |"
 

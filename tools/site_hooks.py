@@ -15,6 +15,7 @@ PAGES = ("commands.md", "configuration.md")
 PROJECT = {"CHANGELOG.md": "project/changelog.md", "CONTRIBUTING.md": "project/contributing.md"}
 INSTALL = "index.md#install"  # where the site has what README.md has
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
+_FILE = re.compile(r"[\w/.-]+\.md")
 _CODE = re.compile(r"(^```.*?^```$|`[^`\n]*`)", re.DOTALL | re.MULTILINE)
 
 
@@ -75,9 +76,17 @@ def _relinked(text: str, home: PurePosixPath, place: PurePosixPath) -> str:
             page = path.removeprefix("docs/") + anchor
         else:
             return label
+        if _FILE.fullmatch(label):  # [bench.md](bench.md)
+            label = _title(ROOT / path, label)
         return f"{picture}[{label}]({'../' * (len(place.parts) - 1)}{page})"
 
     return _LINK.sub(link, text)
+
+
+def _title(path: Path, label: str) -> str:
+    """The first heading of a page; the label where there is none."""
+    found = re.search(r"^# (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE) if path.is_file() else None
+    return found[1] if found else label
 
 
 def _normal(path: PurePosixPath) -> str:
