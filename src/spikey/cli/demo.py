@@ -18,7 +18,7 @@ def command(
     seed: Annotated[int, typer.Option(help="Seed of the simulated recording.", min=0)] = 0,
     config: Annotated[Path, typer.Option(help="Configuration file; a missing one is not used.")] = Path("config.yaml"),
 ) -> None:
-    """Simulate a recording, compress and restore it, compare every byte, and draw the prediction.
+    """Compress and restore a simulated recording, compare every byte, draw the prediction.
 
     Examples
     --------

@@ -101,7 +101,7 @@ def send(
     Examples
     --------
     spikey telemetry send a.wav --to udp://127.0.0.1:9001
-    spikey telemetry send a.wav --to udp://host:9001 --budget 1Mbit/s --loss 0.01
+    spikey telemetry send a.wav --to udp://host:9001 --budget 1Mbit/s
     """
     from spikey.files.compress import open_recording
     from spikey.files.settings import Settings as Recordings

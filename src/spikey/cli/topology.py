@@ -37,8 +37,8 @@ def command(
 
     Examples
     --------
-    spikey topology data/                      # which recordings are simultaneous
-    spikey topology a.wav --picture a.png      # which channels are related
+    spikey topology data/                      # simultaneous recordings
+    spikey topology a.wav --picture a.png      # related channels
     """
     from spikey.container.archive import Archive, is_archive
     from spikey.report.topology import of_archive, of_channels, of_recordings, opener

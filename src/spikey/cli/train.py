@@ -25,7 +25,7 @@ def command(
 
     Examples
     --------
-    spikey train config.yaml Test              # the same as: python main.py config.yaml Test
+    spikey train config.yaml Test
     spikey train config.yaml Quick             # under ten minutes on two cores
     """
     typer.echo(train(str(config), name))
