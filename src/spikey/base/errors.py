@@ -6,9 +6,30 @@ CHECKOUT = "in Spikey's checkout"  # there is no release yet that a package inde
 
 
 class SpikeyError(Exception):
-    """Base of everything Spikey raises on purpose. The command line prints its text and exits with `exit_status`."""
+    """Base of everything Spikey raises on purpose. The command line prints its text and exits with `exit_status`.
+
+    Attributes
+    ----------
+    code : str
+        The kind of error, a heading in docs/errors.md, with which the text ends; empty for kinds without one.
+
+    Examples
+    --------
+    >>> str(UsageError("a.spky: exists", code="exists"))
+    'a.spky: exists [exists]'
+    """
 
     exit_status = 1
+    code = ""
+
+    def __init__(self, *arguments: object, code: str = ""):
+        super().__init__(*arguments)
+        if code:
+            self.code = code
+
+    def __str__(self) -> str:
+        text, ending = super().__str__(), f" [{self.code}]"
+        return text + ending if self.code and not text.endswith(ending) else text
 
 
 class InterruptedByUser(SpikeyError):
@@ -30,6 +51,8 @@ class DamagedError(DataError):
         What is lost: first frame, end frame, first channel, end channel.
     """
 
+    code = "damaged"
+
     def __init__(self, message: str, ranges: list[tuple[int, int, int, int]] | None = None):
         super().__init__(message)
         self.ranges = ranges or []
@@ -37,6 +60,8 @@ class DamagedError(DataError):
 
 class QueueFullError(DataError):
     """The encoder of a recording is behind and its queue is full: the frames of this call are not in the recording."""
+
+    code = "queue-full"
 
 
 class UsageError(SpikeyError, ValueError):
@@ -48,9 +73,15 @@ class UsageError(SpikeyError, ValueError):
 class OutputExistsError(UsageError):
     """An output exists and was not to be replaced; `path` names it."""
 
+    code = "exists"
+
     def __init__(self, path: str, more: str = ""):
         super().__init__(f"{path}: exists{more}; -f or --force replaces it (in Python: overwrite=True)")
-        self.path = path
+        self.path, self._more = path, more
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        """For pickling, as between the processes of a cluster."""
+        return type(self), (self.path, self._more)
 
 
 def install(extras: str = "", *packages: str) -> str:

@@ -39,6 +39,8 @@ class Call(NamedTuple):
 class ClusterError(SpikeyError):
     """The cluster is at fault: no scheduler, no workers, or one that died; nothing can go on."""
 
+    code = "cluster"
+
 
 @contextmanager
 def connect(scheduler: str | None = None, jobs: int | None = None) -> Iterator[Client]:
