@@ -71,7 +71,7 @@ def cases(frames: int = 60_000, channels: int = 16, many: int = 5_000) -> Iterat
     yield Case("12 bits in the upper of 16", 16 * twelve, twelve)
     yield Case("14 bits in the upper of 16", 4 * finer(4).astype(np.int16), finer(4))
     yield Case("24 bits", deep, deep)
-    yield Case("uneven codes (N1)", simulate(frames, channels, seed=1))
+    yield Case("DNL (N1)", simulate(frames, channels, seed=1))
 
     odd, blanked = 12 * ten, 12 * ten
     odd[frames // 2] += 5

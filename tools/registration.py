@@ -115,7 +115,7 @@ def readme(page: str, samples: np.ndarray) -> str:
 Defines an `array -> bytes` codec that compresses recordings of neural activity, arrays (time, channels) of integers,
 without loss. Arrays of other types are compressed by a general method.
 
-Sections that are referred to below are those of `docs/format.md` in Spikey's repository. Before this is sent, that file
+Section numbers refer to `docs/format.md` in Spikey's repository. Before this is sent, that file
 is put beside this one, or its public address here.
 
 ## Codec name
@@ -124,7 +124,7 @@ The value of the `name` member in the codec object MUST be `{FILTER_NAME}`.
 
 ## Configuration parameters
 
-All are optional, and so is `configuration` itself. None but a calibration of one's own is needed to decode.
+All are optional, and so is `configuration` itself. None is needed to decode, except a calibration of your own.
 
 {listed}
 

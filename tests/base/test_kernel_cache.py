@@ -185,7 +185,7 @@ def test_without_any_folder_kernels_are_compiled_all_the_same(tmp_path):
     nowhere = "import tempfile\ntempfile.gettempdir = lambda: '/nonexistent/folder'\n"
     done = run("\nprint(triple(2))", tmp_path, before=nowhere)
     assert (done.returncode, done.stdout) == (0, "6\n"), done.stderr
-    assert "every start compiles them anew" in done.stderr
+    assert "every start compiles them again" in done.stderr
 
 
 @compiled

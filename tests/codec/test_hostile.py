@@ -92,14 +92,14 @@ def test_a_companion_that_is_not_in_its_table_is_an_error_of_the_data(table):
     companion, samples = pair()
     payload = encode_block(samples, Method("max", lanes=1, references=4), None, companion)
     assert (alone(payload, *samples.shape, companions=lambda: companion) == samples).all()
-    with pytest.raises(DataError, match="other recordings than those at hand"):
+    with pytest.raises(DataError, match="other recordings than the given ones"):
         alone(with_table(payload, table), *samples.shape, companions=lambda: companion)
 
 
 def test_a_table_that_equals_the_samples_only_modulo_their_type_is_refused():
     companion, samples = pair()
     payload = encode_block(samples, Method("max", lanes=1, references=4), None, companion)
-    with pytest.raises(DataError, match="other recordings than those at hand"):
+    with pytest.raises(DataError, match="other recordings than the given ones"):
         alone(with_table(payload, (7 - 65536, 7 + 65536)), 400, 1, companions=lambda: np.full_like(companion, 7))
 
 

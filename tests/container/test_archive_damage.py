@@ -261,7 +261,7 @@ def test_salvage_says_which_are_gone(small):
         first, whole = opened.entries[0], opened["a.wav"][:]
     data = bytearray(small)
     data[first.offset - 6] ^= 1
-    with Archive(bytes(data)) as opened, pytest.raises(DamagedError, match="says of it is damaged; --salvage"):
+    with Archive(bytes(data)) as opened, pytest.raises(DamagedError, match="entry in the archive is damaged; --salvage"):
         opened["recording-0"]
     with Archive(bytes(data), salvage=True) as opened:
         assert first.name not in opened and (opened["recording-0"][:] == whole).all()

@@ -78,7 +78,7 @@ def test_a_device_costs_what_its_codes_cost(device):
         ("12 bits in the upper of 16", "steps of 16"),
         ("14 bits in the upper of 16", "steps of 4"),
         ("uint16 around 32,768 (Intan)", "steps of 1"),
-        ("uneven codes (N1)", "N1 codes"),
+        ("DNL (N1)", "N1 codes"),
         ("steps of 12, one sample of each channel off them", "listed values"),
         ("steps of 12, 3 % blanked with -32,768", "listed values"),
         ("a digital sync line alone", "2 codes in steps of 64"),

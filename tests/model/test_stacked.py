@@ -185,7 +185,7 @@ def test_companions_that_are_missing_or_others_are_errors():
     samples, companions = COMPANIONS[:, 1:], COMPANIONS[:, :1]
     payload = encode_block(samples, ARCHIVE, None, companions)
     assert companions_in(payload) == 1
-    with pytest.raises(DataError, match="which are not at hand"):
+    with pytest.raises(DataError, match="which are not available"):
         back(payload, samples)
     outside = companions.copy()
     outside[250] += 20_000
@@ -199,7 +199,7 @@ def test_companions_that_are_missing_or_others_are_errors():
         np.full_like(companions, 32_767),
         np.full((500, 1), -(1 << 31), dtype=np.int32),
     ):
-        with pytest.raises(DataError, match="than those at hand"):
+        with pytest.raises(DataError, match="than the given ones"):
             back(payload, samples, companions=wrong)
 
 

@@ -325,5 +325,5 @@ def test_readers_of_addresses_are_pickled(data):
         assert again.name == "memory://folder/a.spky"
         np.testing.assert_array_equal(again[9:99], SAMPLES[9:99])
     memory.pipe("/folder/a.spky", data + b"more")
-    with pytest.raises(spikey.DataError, match="open it anew"):
+    with pytest.raises(spikey.DataError, match="open it again"):
         pickle.loads(pickled)

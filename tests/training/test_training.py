@@ -173,11 +173,11 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(configured, tmp_path
     train(path)
     whole = load(tmp_path / "models" / "Mine.safetensors")
     said = interrupting(monkeypatch)
-    with pytest.raises(callbacks.Interrupted, match="interrupted; the same command goes on from the last checkpoint"):
+    with pytest.raises(callbacks.Interrupted, match="interrupted; the same command continues from the last checkpoint"):
         train(path)
     assert (tmp_path / "models" / "Mine" / "last.ckpt").exists()
     train(path)
-    assert any("goes on from" in text for text in said)
+    assert any("continues from" in text for text in said)
     assert load(tmp_path / "models" / "Mine.safetensors").id == whole.id
 
 
@@ -189,10 +189,10 @@ def test_only_the_same_training_goes_on(configured, tmp_path, monkeypatch):
     checkpoint = tmp_path / "models" / "Mine" / "last.ckpt"
     kept = checkpoint.read_bytes()
     train(configured(LSTM, **options, num_points=20))  # which changes nothing of what it is
-    assert any("goes on from" in text for text in said) and not checkpoint.exists()
+    assert any("continues from" in text for text in said) and not checkpoint.exists()
 
     for content, changed, reason in (
-        (kept, {"learning_rate": 0.001}, "is of another configuration or other recordings; the training starts anew"),
+        (kept, {"learning_rate": 0.001}, "is of another configuration or other recordings; the training starts again"),
         (kept, {"resume": "never"}, "is not wanted"),
         (b"nonsense", {}, "is damaged"),
         (kept[: len(kept) // 2], {}, "is damaged"),
@@ -486,7 +486,7 @@ def test_what_is_interrupted_or_crashes_leaves_the_former_model(configured, tmp_
     best = after.pop("Mine/best.safetensors")
     assert after == former and load(best).metadata["figures"]["epochs"] == 1
 
-    # A damaged checkpoint: the training starts anew, and what is worse replaces neither of them.
+    # A damaged checkpoint: the training starts again, and what is worse replaces neither of them.
     checkpoint = tmp_path / "models" / "Mine" / "last.ckpt"
     checkpoint.write_bytes(flipped(checkpoint.read_bytes()))
     said.clear()
@@ -504,7 +504,7 @@ def test_what_is_interrupted_or_crashes_leaves_the_former_model(configured, tmp_
     monkeypatch.setattr(module.Module, "on_validation_epoch_end", worse)
     with pytest.raises(RuntimeError):
         train(path)
-    assert any("last.ckpt: is damaged; the training starts anew" in text for text in said)
+    assert any("last.ckpt: is damaged; the training starts again" in text for text in said)
     assert files_of(tmp_path / "models") == {**former, "Mine/best.safetensors": best}
     train(path)
     assert load(tmp_path / "models" / "Mine.safetensors").file == best

@@ -164,13 +164,13 @@ def _at_home() -> Iterator[None]:
 def spare_folder() -> str | None:
     """A temporary folder for compiled kernels, with a warning; None where there is none either.
 
-    It is this user's alone, as whoever can write there can have code run; it lasts until the system clears it.
+    It is this user's alone, as anyone who can write there can run code; it lasts until the system clears it.
     """
     what = f"no folder for compiled kernels can be written (tried {Path(__file__).parent} and the user's cache folder)"
     try:
         folder = _own_folder(Path(tempfile.gettempdir()))
     except OSError:
-        warn(f"{what}, so every start compiles them anew")
+        warn(f"{what}, so every start compiles them again")
         return None
     warn(f"{what}, so they are in {folder} for the time being")
     return folder

@@ -1,6 +1,6 @@
 """The predictors and presets that come with the package.
 
-Whoever looks something up imports `spikey.codec`, which imports this.
+Modules that look something up import `spikey.codec`, which imports this.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ register(
     Predictor(
         name="lpc",
         number=1,
-        about="linear prediction of order 20, its weights solved anew every 1,024 samples",
+        about="linear prediction of order 20, its weights solved again every 1,024 samples",
         method=LPC,
         configured={"lpc": None},
         start=_start_lpc,

@@ -24,7 +24,7 @@ from spikey.recording.readable import ArraySource, Readable
 AUTO = "auto"
 NONE = "none"
 CHANNELS = 8
-GLANCE = 8192  # frames that tell an N1
+GLANCE = 8192  # frames that suffice to recognise an N1
 Wanted = Calibration | str | os.PathLike[str] | None
 
 

@@ -30,7 +30,7 @@ LARGEST_PRIOR = 1 << 26  # 1/65536
 WINDOW = 64  # codes over which widths average one LSB
 DAMPING = 0.75  # exponent of the quotient
 SHRINK = 20.0  # samples that each code is taken to have behaved ideally for
-COARSEST = 32  # LSB; a sample whose scale is larger says nothing about widths
+COARSEST = 32  # LSB; a sample with a larger scale contains no information on widths
 REACH = 5  # sigma; a sample farther off is an artifact
 
 

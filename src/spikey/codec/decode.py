@@ -15,7 +15,7 @@ NO_GROUPS = Groups([], [], 0)
 def decode_block(payload: Payload, lookup: Lookup | None = None) -> np.ndarray:
     """The samples (frames, channels) of a payload.
 
-    Raises DataError for what no encoder writes; whether the samples are the right ones is for a checksum to tell.
+    Raises DataError for what no encoder writes; whether the samples are right, a checksum verifies.
     """
     (samples,) = decode_blocks([payload], lookup)
     return samples

@@ -14,7 +14,7 @@ import numpy as np
 from spikey.base.errors import DataError
 
 MANY = 1 << 16  # bytes of elements
-SAMPLED = 1 << 15  # bytes that tell whether a group shrinks, and how best
+SAMPLED = 1 << 15  # bytes that show whether a group shrinks, and how best
 SHRUNK = 0.98
 MOST_INFLATED = 1033  # bytes that one byte inflates to, at most, rounded up
 RAW = -zlib.MAX_WBITS

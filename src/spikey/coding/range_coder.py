@@ -71,7 +71,7 @@ def finish_lane(encoder: RangeEncoder, lane: int) -> bytes:
 
 @kernel
 def close(encoder, lane):
-    """End a lane with as few bytes as tell its interval from all others; returns how many it has, or would have."""
+    """End a lane with the fewest bytes that identify its interval; returns how many it has, or would have."""
     low, width, at = encoder.low[lane], encoder.width[lane], encoder.at[lane]
     keep = STATE_BITS
     while True:  # the coarsest number within [low, low + width); one always is
@@ -153,7 +153,7 @@ def take(coder, lane, low_counts, counts):
     """The decoder's `put`."""
     unit = coder.width[lane] >> MASS_BITS
     width = unit * counts
-    value = min(coder.value[lane] - unit * low_counts, width - 1)  # less than width, whatever the stream says
+    value = min(coder.value[lane] - unit * low_counts, width - 1)  # less than width, whatever the stream contains
     at = coder.at[lane]
     due = -np.int64(width < SMALLEST)  # all bits or none: a branch would be mispredicted every fourth time
     shift = OUT_BITS & due

@@ -37,7 +37,7 @@ def decode_target(density, coder, lane, location, step):
 
 @generic
 def decode(density, coder, lane, location, step, wanted, near):
-    """Take a code out of a range decoder, by what `decode_target` said."""
+    """Take a code out of a range decoder, by the result of `decode_target`."""
 
 
 @code_symbol.register(RangeEncoder)

@@ -90,7 +90,7 @@ class Archive:
         try:
             front = self.input.read_at(0, min(len(FRONT), self.file_size))
             if front[:4] != MAGIC:
-                raise DataError(f"{self.name}: is no archive of recordings (it begins with {front[:4]!r})")
+                raise DataError(f"{self.name}: is not an archive of recordings (it begins with {front[:4]!r})")
             if len(front) < len(FRONT) or front[4:] != FRONT[4:]:
                 raise DataError(
                     f"{self.name}: is not an archive of format version {VERSION}, which this program reads: update it"
@@ -206,7 +206,7 @@ class Archive:
         self._needed(number)
         self.input.fetch([(max(entry.offset - LONGEST_ENTRY, 0), entry.offset + min(GLANCE, entry.size))])
         if entry.damaged and not self.salvage:
-            raise DamagedError(f"{what}: what the archive says of it is damaged; --salvage may restore it")
+            raise DamagedError(f"{what}: its entry in the archive is damaged; --salvage may restore it")
         window = Window(self.input.opened, what, entry.offset, entry.size)
         companions = None if entry.kind == ALONE else ArchiveCompanions(self, entry)
         return Reader(window, salvage=salvage, companions=companions, models=self.model)
@@ -255,7 +255,7 @@ def _reopened(opened: Opened, salvage: bool, ending: bytes) -> Archive:
     archive = Archive(opened, salvage=salvage)
     if archive.input.ending() != ending:
         archive.close()
-        raise DataError(f"{archive.name}: has changed since it was pickled; open it anew")
+        raise DataError(f"{archive.name}: has changed since it was pickled; open it again")
     return archive
 
 

@@ -44,7 +44,7 @@ def bytes_in_header(reader: Reader, kind: int) -> bytes:
         try:
             return canonical_head(reader.layout, reader.frames)
         except UsageError as error:
-            raise DataError(f"{reader.name}: is said to be a plain WAV, but {error}") from None
+            raise DataError(f"{reader.name}: is marked as a plain WAV file, but {error}") from None
     record = unpack_record(header, {BLOCK_HEAD: HEAD, BLOCK_TAIL: TAIL}.get(kind, 0), reader.name)
     return record if record is not None and header.wrapper == WRAPPED else b""
 

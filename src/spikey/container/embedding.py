@@ -93,7 +93,7 @@ def unpack_model(cursor: Cursor) -> Model:
 
 
 def note_on_model(tally: Tally, model: Model | None) -> str:
-    """What to say of a file that needs a model which is neither in it nor in the package; nothing otherwise."""
+    """The note on a file that needs a model which is neither in it nor in the package; nothing otherwise."""
     if model is None or tally.fate is not Fate.NAMED or not tally.used or is_shipped(model):
         return ""
     path = file_of(model)

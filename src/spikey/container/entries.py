@@ -26,7 +26,7 @@ ENTRY_SYNC = b"\xb5SE\n"
 DIRECTORY_SYNC = b"\xb5SD\n"
 FOOTER = struct.Struct("<QI4s")  # offset of the directory, CRC-32 of it, magic
 FOOTER_MAGIC = b"AKPS"
-ALONE, TOGETHER, COPY, MODEL = range(4)  # how a member is coded; or it is no recording but a model that members need
+ALONE, TOGETHER, COPY, MODEL = range(4)  # how a member is coded; or it is not a recording but a model that members need
 KINDS = ("alone", "together", "copy", "model")
 MOST_MEMBERS = 1 << 20
 MOST_CHANNELS = 4  # companions of a member
@@ -130,7 +130,7 @@ def _read_fields(body: bytes, what: str) -> Entry:
         bond = struct.unpack("<I", cursor.take(4))[0]
         entry = Entry(number, name, size, kind, tuple(companions), bond)
     if cursor.rest():
-        raise DataError(f"{what}: says more of {name} than this version knows")
+        raise DataError(f"{what}: contains more on {name} than this version supports; update Spikey")
     return entry
 
 
@@ -147,7 +147,7 @@ def _whole_fields(data: bytes, offset: int, what: str) -> tuple[bytes, int]:
         raise DataError(f"{what}: has no member at byte {offset}, where one should be")
     body = cursor.take(cursor.varint(LONGEST_ENTRY))
     if struct.unpack("<I", cursor.take(4))[0] != zlib.crc32(body):
-        raise DataError(f"{what}: what it says of a member at byte {offset} is damaged")
+        raise DataError(f"{what}: its entry of a member at byte {offset} is damaged")
     return body, cursor.at
 
 

@@ -1,4 +1,4 @@
-"""A `.spky` file that is written at its own path while its recording goes on, so that it outlives its program.
+"""A `.spky` file that is written at its final path during its recording, so that it outlives its program.
 
 Its header contains no number of frames, which marks such files. After a block that could not be written the file is cut
 back to the blocks before it.
@@ -115,7 +115,7 @@ class GrowingFile:
                 self.finish()
 
     def _check_unchanged(self) -> None:
-        """DataError where the file was removed or changed by somebody else; one that was only renamed goes on."""
+        """DataError where the file was removed or changed by somebody else; one that was only renamed is written on."""
         try:
             status = os.fstat(self._file.handle)
         except OSError as error:  # in a forked child the file is closed

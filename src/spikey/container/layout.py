@@ -113,13 +113,13 @@ def read_header(cursor: Cursor) -> Header:
     kinds = cursor.byte()
     dtype, wrapper = kinds & 15, kinds >> 4
     if dtype >= len(DTYPES) or wrapper >= len(WRAPPERS):
-        raise DataError(f"{name}: states a type of samples that this version does not know")
+        raise DataError(f"{name}: has a sample type that this version does not support; update Spikey")
     channels = cursor.varint(MOST_CHANNELS)
     rate = float(cursor.varint(1 << 33))
     if rate == 1:
         rate = struct.unpack("<d", cursor.take(8))[0]
     elif rate % 2:
-        raise DataError(f"{name}: states an impossible sampling rate")
+        raise DataError(f"{name}: has an impossible sampling rate")
     else:
         rate /= 2
     if channels < 1 or not 0 <= rate < float("inf"):

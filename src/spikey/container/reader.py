@@ -365,7 +365,7 @@ class Reader(ArrayFacts):
         return np.sort(inside[: samples.shape[1]]), samples
 
     def _saved(self, block: Block, error: DamagedError) -> np.ndarray:
-        """What is left of a damaged block: its undamaged groups, zeros beside them."""
+        """The rest of a damaged block: its undamaged groups, and zeros for the others."""
         samples = np.zeros((block.frames, block.channels), dtype=self.dtype)
         groups = self.decoder.groups(block).channels if self.salvage and self.restoration is None else []
         errors = []
@@ -447,7 +447,7 @@ def _reopened(opened: Opened | Window, options: dict[str, Any], state: _State) -
     reader = Reader(opened, **options)
     if reader.input.ending() != state.ending:
         reader.close()
-        raise DataError(f"{state.name}: has changed since its reader was pickled; open it anew")
+        raise DataError(f"{state.name}: has changed since its reader was pickled; open it again")
     reader.input.name, reader.salvage, reader.cache.room = state.name, state.salvage, state.room
     if reader.restoration is not None:
         reader.restoration.correction = state.correction

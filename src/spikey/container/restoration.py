@@ -45,7 +45,7 @@ def restoration_of(header: Header, name: str, lossy: bool, correction: bool) -> 
     they contain is not the original.
     """
     if corrected_digest(header) and not correction:
-        raise DataError(f"{name}: is no recording but corrects a lossy one; use it with: spikey telemetry restore")
+        raise DataError(f"{name}: corrects a lossy file and is not a recording; use it with: spikey telemetry restore")
     record = unpack_record(header, BINS, name)
     if record is None:
         return None

@@ -1,4 +1,4 @@
-"""What is left of a damaged file: blocks found by their marks, and the stretches that no block covers."""
+"""Salvage of a damaged file: blocks found by their marks, and the frames that no block covers."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Window:
         self._file.ahead([(start + self._offset, end + self._offset) for start, end in ranges])
 
     def close(self) -> None:
-        """Nothing: the file belongs to whoever opened it."""
+        """Nothing: the file belongs to its opener."""
 
     def __reduce__(self) -> Any:
         return Window, (self._file, self.title, self._offset, self.size)
@@ -63,7 +63,7 @@ class Companions(Protocol):
 
 
 def check_companions(header: Header, companions: Companions | None, name: str) -> None:
-    """DataError where a file was coded with others, or is a copy of one, and those are not at hand."""
+    """DataError where a file was coded with others, or is a copy of one, and those are not available."""
     record = header.record(COMPANIONS)
     if record is None:
         return

@@ -24,7 +24,7 @@ _open: set[Writer] = set()  # of this process, closed when it ends
 
 
 class _Held(NamedTuple):
-    """Frames that were handed over, a buffer for the next ones, how many are in that, and whether it takes no more."""
+    """Frames that were appended, a buffer for the next ones, how many are in that, and whether it is closed."""
 
     first: int
     buffer: list[np.ndarray] | None = None

@@ -1,4 +1,4 @@
-"""Many recordings in one file: those made at the same instant are coded with each other; each can be restored alone."""
+"""Many recordings in one file: simultaneous ones are coded with each other; each can be restored alone."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ AROUND_MODEL = 40  # bytes that an archive keeps of a model beside itself
 @dataclass
 class Packing:
     """What became of many recordings: outcomes by name, the archive's bytes, why recordings are missing from it, and
-    what else is to be said of it.
+    further notes on it.
     """
 
     outcomes: dict[str, Outcome] = field(default_factory=dict)
@@ -75,7 +75,7 @@ def compress_archive(
 ) -> Packing:
     """Compress recordings, given as names in the archive and files, into one archive.
 
-    Those made at the same instant are found and coded with each other, `settings.jobs` at a time. Each is decoded and
+    Simultaneous recordings are found and coded with each other, `settings.jobs` at a time. Each is decoded and
     compared before the archive is renamed to `out_path`, with `settings.verify`. done: called for each.
     overwrite: whether to replace `out_path` where it exists; done only where the new archive lacks no recording.
     A recording that cannot be read is left out and named in the result; UsageError or DataError where nothing is left.
@@ -83,7 +83,7 @@ def compress_archive(
     settings = settings or Settings()
     if settings.model is not None:
         use(settings.model)  # what is written is read again
-        Embedding(settings.model, settings.embed_model)  # says so at once where that is impossible
+        Embedding(settings.model, settings.embed_model)  # fails at once where that is impossible
     _check_names(members)
     paths = [path for _, path in members]
     groups, plain, failures = _planned(members, settings)
@@ -222,7 +222,7 @@ class _Packed(NamedTuple):
     tally: Tally
 
     def entry(self, numbers: dict[int, int]) -> Entry:
-        """What the archive is to say of it."""
+        """Its entry in the archive."""
         references = tuple(
             Reference(numbers[c.place], c.channel, round(c.correlation * FINE) / FINE) for c in self.companions
         )
@@ -233,7 +233,7 @@ Result = _Packed | SpikeyError
 
 
 def _in_order(work: list[Planned], job: _Job) -> Iterator[tuple[Planned, Result]]:
-    """The recordings compressed, or why not, by as many threads as the settings say, which run only a little ahead."""
+    """The recordings compressed, or why not, by as many threads as the settings allow, a little ahead."""
     stop = threading.Event()
     jobs = max(job.settings.jobs, 1)
     if len(work) < jobs:
@@ -269,7 +269,7 @@ def _without_lost(planned: Planned, there: dict[int, int]) -> Planned:
 
 
 def _pack(planned: Planned, job: _Job, go_on: Callable[[int], None]) -> Result:
-    """Compress one recording, and compare it; whoever takes it closes its file."""
+    """Compress one recording, and compare it; the caller closes its file."""
     file: Any = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=job.folder)  # noqa: SIM115
     try:
         go_on(0)
@@ -315,7 +315,7 @@ def _pack_samples(planned: Planned, job: _Job, file: Any, go_on: Callable[[int],
 
 
 def _pack_bytes(planned: Planned, job: _Job, file: Any, _: Callable[[int], None]) -> _Packed:
-    """Keep a file that is no recording."""
+    """Keep a file that is not a recording."""
     path, name = job.paths[planned.place], job.names[planned.place]
     size, written = write_bytes(path, file)
     if job.settings.verify:

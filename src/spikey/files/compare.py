@@ -89,7 +89,7 @@ def compare_around(source: Readable, reader: Reader, name: str) -> None:
 
 
 def same_bits(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two arrays hold the same samples; of floats the same bits, which tell a zero's sign and NaNs apart."""
+    """Whether two arrays hold the same samples; of floats the same bits, which distinguish a zero's sign and NaNs."""
     if one.dtype.kind == "f":
         kind = np.dtype(f"u{one.dtype.itemsize}")
         one, other = np.ascontiguousarray(one).view(kind), np.ascontiguousarray(other).view(kind)

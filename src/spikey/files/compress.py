@@ -153,7 +153,7 @@ def write_recording(
         out.close()
         if settings.verify:
             with Reader(tmp_path) as reader:
-                # What has been decoded with the network tells nothing of a file that does without it.
+                # Blocks decoded with the network do not verify a file without it.
                 known = None if prepared is None or tally.fate is Fate.DROPPED else prepared.decoded
                 compare(source, reader, settings.jobs, decoded=known, extra=extra, progress=progress)
         check_unchanged(source)
@@ -202,7 +202,7 @@ def check_unchanged(source: Named) -> None:
 
 
 def note_on_floats(reader: Reader, name: str) -> str:
-    """What to say of a file with floats that are no scaled integers; nothing where there are none."""
+    """The note on a file with floats that are not scaled integers; nothing where there are none."""
     blocks = [block for block in reader.structure.blocks if block.kind == BLOCK_SAMPLES and block.size]
     packed = sum(reader.method_byte(block) == PACKED_BYTE for block in blocks)
     if not packed:

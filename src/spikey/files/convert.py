@@ -56,7 +56,7 @@ def convert_file(
     *,
     overwrite: bool = False,
 ) -> Outcome:
-    """Write a compressed file anew, with another preset, model or calibration; it restores the same bytes.
+    """Recompress a file with another preset, model or calibration; it restores the same bytes.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def convert_file(
 
 
 def _convert_bytes(path: PathLike, out_path: PathLike, reader: Reader, extra: Extra | None, overwrite: bool) -> Outcome:
-    """Of a file that is no recording."""
+    """Of a file that is not a recording."""
     with atomic_output(out_path, path, overwrite=overwrite, like=path) as (out, tmp_path):
         written = write_bytes_file(reader.frames, reader.around(BLOCK_BYTES), 4, out, extra)
         out.close()

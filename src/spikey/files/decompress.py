@@ -118,7 +118,7 @@ def verify_file(path: str | os.PathLike[str], jobs: int = 1, progress: Progress 
             lost = sorted(set(reader.lost))
             raise DamagedError(f"{os.fspath(path)}: {describe_lost(lost)}", lost)
         note = f"is lossy: {reader.lossy.words()}" if reader.lossy is not None else ""
-        note = "is no recording but corrects a lossy one" if reader.corrects else note
+        note = "corrects a lossy file and is not a recording" if reader.corrects else note
         note = note if reader.complete else INCOMPLETE
         return Outcome(total, reader.file_size, samples_of(reader), note)
 

@@ -48,7 +48,7 @@ def _begins_with_magic(path: Path) -> bool:
         with open(path, "rb") as file:
             return file.read(len(MAGIC)) == MAGIC
     except OSError:
-        return False  # opening it says why
+        return False  # opening it reports why
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def _channels(path: Path, opened: Opener) -> Iterator[np.ndarray]:
 
 
 def training_files(paths: list[Path], every: int, opened: Opener = open_wav) -> list[Path]:
-    """The sorted `paths` less every `every`th, from the first, and less the recordings made at the same instant."""
+    """The sorted `paths` less every `every`th, from the first, and less the simultaneous recordings."""
     files = sorted(paths)
     if not every:
         return files

@@ -40,7 +40,7 @@ def restore(
 
 
 def verify_member(archive: Archive, name: str, progress: Progress | None = None) -> Outcome:
-    """Decode a recording of an archive and check every sum; DamagedError says what is lost, and with which others."""
+    """Decode a recording of an archive and check every checksum; DamagedError names lost ones."""
     entry = archive.entry(name)
     reader = archive.reader(entry.number)
     lost = list(reader.lost)

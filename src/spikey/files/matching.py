@@ -93,7 +93,7 @@ class _Against:
         return len(data)
 
     def end(self) -> None:
-        """Raise where the file goes on."""
+        """Raise where the file continues."""
         if self._file.read(1):
             raise _Differs
 

@@ -19,7 +19,7 @@ AHEAD = 3 << 23  # samples that are decoded before they are asked for, two secon
 
 
 class Contents:
-    """What a reader's file contains. Whoever asks for a block that another thread decodes waits for it."""
+    """The contents of a reader's file. A thread waits for a block that another one decodes."""
 
     def __init__(self, reader: Reader):
         self.reader = reader

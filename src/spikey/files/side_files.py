@@ -49,7 +49,7 @@ def _check_same(path: Path, pieces: Iterator[bytes] | None) -> None:
 
 
 def side_files_of(reader: Reader) -> Iterator[tuple[str, Iterator[bytes]]]:
-    """Each side file's name and its bytes in pieces; what is left of them is skipped."""
+    """Each side file's name and its bytes in pieces; the rest of them is skipped."""
     for name, group in groupby(_pieces(reader), key=itemgetter(0)):
         yield name, (piece for _, piece in group)
 

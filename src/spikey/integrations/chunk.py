@@ -58,7 +58,7 @@ class Options:
     or path of a trained network, which then takes the preset's place. calibration: "auto" for the shipped one that
     suits a chunk, if any, "none", a shipped one's name, the text of one (`spikey.integrations.calibrations.portable`),
     or a file's path, whose bytes are then in every chunk. jobs: threads within a chunk, for writing and for reading.
-    verify: whether a chunk is decoded and compared before it is handed over. Raises UsageError for anything else.
+    verify: whether a chunk is decoded and compared before it is returned. Raises UsageError for anything else.
     """
 
     preset: str = DEFAULT_PRESET
@@ -123,7 +123,7 @@ def encode_chunk(array: Any, options: Options = DEFAULTS, order: str | None = No
     """The bytes of an array, any shape, memory order, byte order and type but object.
 
     The first axis is time, leading axes of length 1 aside, and the others together are the channels. order: the memory
-    order, "C" or "F", in which `decode_chunk` gives it back; the array's own unless stated.
+    order, "C" or "F", in which `decode_chunk` gives it back; the array's own by default.
     Raises UsageError for elements that have no bytes of their own; warns of channels that seem to come first, and of
     large chunks of floats.
 
@@ -264,7 +264,7 @@ def read_head(data: memoryview) -> Head:
         raise DamagedError("a chunk does not begin as Spikey's do: it is damaged, or another codec wrote it")
     if data[3:4] not in (bytes([VERSION]), b""):
         if data[3] < VERSION:
-            raise DataError(f"a chunk is of version {data[3]}, which was never released; store the array anew")
+            raise DataError(f"a chunk is of version {data[3]}, which was never released; store the array again")
         raise DataError(f"a chunk is of version {data[3]}, and this program reads version {VERSION}: {NEWER}")
     cursor = Cursor(data, "a chunk")
     try:

@@ -1,6 +1,6 @@
 """Some frames of some channels of a chunk: only the bytes that they need are asked for, and only those are decoded.
 
-Whoever stores the chunk answers the requests, waiting for them or not: `decode_part` is a generator.
+The store of the chunk answers the requests, waiting for them or not: `decode_part` is a generator.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ class _Block:
     parts: dict[int, memoryview] = field(default_factory=dict)
 
     def needed(self) -> Ranges:
-        """The ranges of the chunk that are not at hand yet."""
+        """The ranges of the chunk that are not available yet."""
         return [(self.start + first, self.start + end) for first, end in self.groups.places_of(self.channels)]
 
     def payload(self, dtype: np.dtype[Any]) -> Payload:
-        """The payload as far as it is at hand, with zeros elsewhere."""
+        """The payload as far as it is available, with zeros elsewhere."""
         data = bytearray(max(first + len(part) for first, part in self.parts.items()))
         for first, part in self.parts.items():
             data[first : first + len(part)] = part

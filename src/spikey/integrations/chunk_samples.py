@@ -64,7 +64,7 @@ class Coding:
 
     @property
     def flags(self) -> int:
-        """The chunk's flags that tell which of these follow."""
+        """The chunk's flags for the fields that follow."""
         found = CALIBRATED * bool(self.calibration) | EMBEDDED * (self.embedded is not None)
         return found | TRAINED * bool(self.model) | CUT * (self.full is not None)
 

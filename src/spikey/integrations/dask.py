@@ -1,4 +1,4 @@
-"""Compression on a Dask cluster: chunk by chunk on its workers, written in order by whoever asks, to the same bytes.
+"""Compression on a Dask cluster: chunk by chunk on its workers, written in order by the client, to the same bytes.
 
 Workers read a recording themselves where they see it, encode and decode it, and send back blocks with checksums. The
 client asks for a bounded number ahead of those it writes, writes beside the output's place and moves it there when all

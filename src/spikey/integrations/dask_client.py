@@ -161,7 +161,7 @@ class Window:
         self._wanted, self._looked = 0, -float("inf")
 
     def fill(self) -> None:
-        """Submit as much as the cluster can have at hand."""
+        """Submit as many tasks as the cluster may hold."""
         if time.monotonic() - self._looked > LOOK_SECONDS:
             self._wanted = AHEAD * max(threads(self._client), 1)
             self._looked = time.monotonic()

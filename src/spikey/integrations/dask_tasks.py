@@ -31,7 +31,7 @@ from spikey.recording.layout import Layout, unpack
 from spikey.recording.readable import Readable
 from spikey.recording.source import Source
 
-Checked = tuple[Coding, int]  # a block, and its payload's CRC-32 for the way to whoever writes it
+Checked = tuple[Coding, int]  # a block, and its payload's CRC-32 for the way to the client
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ class Unit:
 
 
 def units_in(root: Path, files: Iterable[Path], raw: bool = False) -> list[Unit]:
-    """The recordings among the files below a folder; `raw`: .raw, .dat and .bin files by themselves are none."""
+    """The recordings among the files below a folder; `raw`: .raw, .dat and .bin files alone are none."""
     left = set(files)
     found: list[Unit] = []
     for search in (_saved, _spikeglx, _sets, _blackrock, _single, _open_ephys, _folders, _guessed):
@@ -162,7 +162,7 @@ def _blackrock(root: Path, files: list[Path]) -> Iterator[Unit]:
 
 
 def _single(root: Path, files: list[Path]) -> Iterator[Unit]:
-    """Files that are recordings by themselves."""
+    """Single files that are recordings."""
     for path in files:
         if path.suffix.lower() in FILES and path.name.lower() not in ("info.rhd", "info.rhs"):
             yield Unit(FILES[path.suffix.lower()], path, (path,))

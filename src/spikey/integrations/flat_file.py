@@ -1,4 +1,4 @@
-"""Files that SpikeInterface reads and that are flat: a head, interleaved samples, a tail. They come back byte for byte.
+"""Flat files that SpikeInterface reads: a head, interleaved samples, a tail. They are restored byte for byte.
 
 Neo and SpikeInterface report where the samples lie; this is used only where the file's own bytes give the same samples.
 """

@@ -48,7 +48,7 @@ from spikey.integrations.hdf5_read import read_selection
 
 __all__ = ["FILTER_ID", "FILTER_NAME", "Filter", "last_error", "read", "register"]
 
-FILTER_ID = 46419  # of those that the HDF Group leaves to whoever wants one (32768 to 65535), until one is assigned
+FILTER_ID = 46419  # of the range for unregistered use (32768 to 65535), until the HDF Group assigns one
 FILTER_NAME = "spikey"  # as HDF5 stores it in a dataset's header
 SHUFFLE, FLETCHER32 = 2, 3  # filters whose output has as many bytes as their input, or the bytes of a sum more
 SUM_BYTES = 4

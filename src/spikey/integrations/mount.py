@@ -188,7 +188,7 @@ class View:
     def _decode_ahead(self, entry: Entry, offset: int) -> None:
         with self._lock:
             self._waiting -= 1
-        with suppress(Exception), self._readers.restored(entry.packed) as files:  # whoever reads it gets the error
+        with suppress(Exception), self._readers.restored(entry.packed) as files:  # its reader gets the error
             files[entry.number].ahead(offset, self._room)
 
     def _say(self, text: str) -> None:

@@ -107,7 +107,7 @@ def _clear(folder: str) -> None:
                 if subprocess.run([*command, folder], capture_output=True, check=False).returncode == 0:
                     return
     raise UsageError(
-        f"{folder}: is left of a mount whose program ended without unmounting it; {how_to_unmount(folder)} unmounts it"
+        f"{folder}: was left by a mount whose program ended without unmounting it; {how_to_unmount(folder)} unmounts it"
     )
 
 

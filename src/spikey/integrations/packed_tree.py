@@ -167,7 +167,7 @@ def _found_remote(source: str) -> Iterator[_Found]:
 def _time(store: Any, path: str) -> int:
     try:
         return _time_of(store.info(path))
-    except Exception:  # opening it says why
+    except Exception:  # opening it reports why
         return _time_of({})
 
 

@@ -13,7 +13,7 @@ from spikey.levels.contract import LEVEL_MAPS, LevelMap, Levels, Values
 from spikey.levels.line import Line, read_line, to_numbers, to_values
 from spikey.levels.line_search import find_line
 
-LEAST_SPAN = 1 << 14  # values; what advances by less costs a predictor next to nothing
+LEAST_SPAN = 1 << 14  # values; what advances by less costs a predictor almost nothing
 NEAR = 8  # from the line, that no scale of floats is likely to beat
 
 

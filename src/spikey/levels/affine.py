@@ -45,7 +45,7 @@ class Affine(Levels):
         wide = codes.astype(np.int64)
         if low is not None:
             wide = (wide << self.low_bits) | low
-        # A damaged file may give values that its type cannot hold; the checksum tells.
+        # A damaged file may give values that its type cannot hold; the checksum detects this.
         return (wide * self.step + self.offset).astype(dtype)
 
     def write(self) -> bytes:

@@ -1,8 +1,8 @@
-"""Evenly advancing numbers, such as timestamps and sample numbers: a straight line, anew after every jump.
+"""Evenly advancing numbers, such as timestamps and sample numbers: a straight line, a new one after every jump.
 
 A line gives a number for each frame, as 64 bits: of integers the value, of floats the bits that represent it. Of floats
 the bits may advance by whole numbers themselves, as those of accumulated times do, or the value is a count of frames
-times or over a scale. What is off the line is for codes to tell.
+times or over a scale. Deviations from the line are codes.
 """
 
 from __future__ import annotations

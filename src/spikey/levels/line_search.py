@@ -1,4 +1,4 @@
-"""Finds the line that a channel advances on, if it does; the glance that rules out others costs next to nothing."""
+"""Finds the line that a channel advances on, if it does; the quick test that rules out others costs almost nothing."""
 
 from __future__ import annotations
 

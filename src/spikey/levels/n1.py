@@ -15,8 +15,8 @@ N1_CODES = 1024
 _stretch = np.arange(N1_CODES, dtype=np.int64) * 65535 - 32768 * 1023
 N1_VALUES = (np.sign(_stretch) * (np.abs(_stretch) // 1023)).astype(np.int16)
 SHIFT = 6  # bits by which a value is a code too large
-FEWEST = 17  # samples that tell an N1
-FIRST = 64  # samples that nearly always tell that it is another device
+FEWEST = 17  # samples that suffice to recognise an N1
+FIRST = 64  # samples that nearly always suffice to rule out an N1
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from spikey.recording.layout import Layout
 MODES = {1: "near-lossless", 2: "hybrid"}
 NUMBERS = {name: number for number, name in MODES.items()}
 GIVEN = 1000  # parts of a bit per sample that a hybrid file states
-FEW = 8  # codes of a channel that is kept as it is: a digital line is no signal, and takes next to nothing
+FEW = 8  # codes of a channel that stays lossless: a digital line is not a signal, and takes almost no space
 MOST_STEP = 1 << 30
 MOST_RUNS = 1 << 10
 SMALLEST_AXIS = 1  # bytes that a channel's description takes at least
@@ -214,11 +214,11 @@ def _read_axis(cursor: Cursor, layout: Layout) -> Axis:
     if kind & ~EXACT == N1 and layout.dtype == "int16":
         return _axis(layout, N1_CODES, exact, n1=True)
     if kind & ~EXACT != AFFINE:
-        raise DataError(f"{cursor.what}: states a channel's codes in a way that this version does not know")
+        raise DataError(f"{cursor.what}: has a kind of codes that this version does not support; update Spikey")
     offset, step, codes = cursor.signed(), cursor.varint(1 << 32) + 1, cursor.varint(1 << 32) + 1
     lowest, highest = limits(layout)
     if offset < lowest or offset + step * (codes - 1) > highest:
-        raise DataError(f"{cursor.what}: states a channel of values that its type cannot hold")
+        raise DataError(f"{cursor.what}: has a channel with values outside its sample type")
     return _axis(layout, codes, exact, offset=offset, step=step)
 
 

@@ -41,7 +41,7 @@ class Rescaled(Levels):
         return np.searchsorted(self.values(np.arange(self.alphabet)), values).astype(np.int32), None
 
     def to_values(self, codes: np.ndarray, low: np.ndarray | None, dtype: np.dtype) -> np.ndarray:
-        # A damaged file may give values that its type cannot hold; the checksum tells.
+        # A damaged file may give values that its type cannot hold; the checksum detects this.
         return self.values(np.arange(self.alphabet))[codes].astype(dtype)
 
     def values(self, codes: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from spikey.levels.rescaled import Rescaled
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FEWEST = 16  # values; a line through fewer proves nothing and saves next to nothing
+FEWEST = 16  # values; a line through fewer proves nothing and saves almost nothing
 LEAST_STEP, MOST_STEP = 2, (1 << 20) - 1  # so that numerators fit
 EMPTIEST = 4  # codes of the line for each value that occurs, at most
 CUTS = 64

@@ -1,8 +1,8 @@
 """Floating-point samples that are scaled integers: the gain and offset that give every sample back, bit for bit.
 
 Most float recordings are a converter's codes times a gain, in microvolts or as parts of full scale. Found again, the
-codes are coded like any others. Samples that do not come back exactly, such as NaN where a recording was blanked, are
-stated one by one; a channel with too many of them is left to a general method.
+codes are coded like any others. Samples that are not restored exactly, such as NaN where a recording was blanked, are
+stored one by one; a channel with too many of them is left to a general method.
 """
 
 from __future__ import annotations
@@ -236,7 +236,7 @@ def _bits(values: np.ndarray) -> np.ndarray:
 
 def _binary(seen: np.ndarray) -> Iterator[Scale]:
     """The scale of a power of two that gives the distinct values `seen` back, if any, however uneven they are: such are
-    uneven codes as parts of full scale, and differences of codes.
+    codes with DNL as parts of full scale, and differences of codes.
     """
     wide = seen.astype(np.float64)
     binary = _binary_step(wide)

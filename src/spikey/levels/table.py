@@ -14,10 +14,10 @@ from spikey.levels.contract import LEVEL_MAPS, LevelMap, Levels, Values
 
 LARGEST = 4096  # values
 LOOKED_UP = 1 << 17  # values between the ends of a table of which every one is listed, which is faster
-FIRST = 4096  # values that nearly always tell that a table does not pay
+FIRST = 4096  # values that nearly always suffice to find that a table does not pay
 GLANCE = 1 << 14  # values from which the number of different ones is estimated
 FEWEST_APART = 16  # values
-PIECE = 256  # values that tell a step
+PIECE = 256  # values that suffice to find a step
 FARTHEST_GAP = 2  # steps
 MOST_VALUE = 1 << 32
 

@@ -1,1 +1,1 @@
-"""Files that do not restore the original by themselves: near-lossless, and hybrid with its correction."""
+"""Files that do not restore the original alone: near-lossless, and hybrid with its correction."""

@@ -24,7 +24,7 @@ from spikey.files.encoding import Encoding, encode_parts
 from spikey.levels.quantised import MOST_STEP, Axis
 from spikey.recording.readable import Readable
 
-SAMPLED = 1 << 20  # samples that tell about how coarse the bins must be
+SAMPLED = 1 << 20  # samples from which the size of bins is estimated
 COARSEST = 4  # parts of a channel's range: in bins any coarser hardly anything is left
 FEW_STRETCHES = 16  # of blocks; with more of them the finer bins end where a block does
 TRIES = 7  # of the frame within a stretch where the finer bins end
@@ -32,7 +32,7 @@ GRAIN = 256  # frames
 INDEX_CHECK = 4  # bytes of a block's entry in the index beside its fields and its place
 
 Runs = tuple[tuple[int, int], ...]  # first frame, codes in a bin
-Made = Callable[[Runs], tuple[Readable, bytes]]  # the recording in such bins, and the record that states them
+Made = Callable[[Runs], tuple[Readable, bytes]]  # the recording in such bins, and the record that contains them
 
 
 class _Sizes:

@@ -1,7 +1,7 @@
 """Lossy files with a guarantee: `near_lossless`, off by at most so many codes, and `hybrid`, of at most so many bits.
 
 What is written is an ordinary `.spky` file of bins (`spikey.levels.quantised`) with the header's lossy flag. What lies
-within the bins may go into a correction file, with which the original comes back bit for bit.
+within the bins may go into a correction file, with which the original is restored bit for bit.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ def _opened(path: Path, settings: Settings) -> Source:
 
 
 def _record(bins: Bins, name: str) -> bytes:
-    """The record that states the bins."""
+    """The record that contains the bins."""
     content = bins.write()
     if len(content) > LARGEST_RECORD:
         raise UsageError(f"{name}: has too many channels for a lossy file; write them to several files")

@@ -1,4 +1,4 @@
-"""What comes next: predictors say where the next sample lies, a density says how sure they are, both in integers.
+"""Predictors give the location of the next sample, a density its uncertainty, both in integers.
 
 Everything here is part of the format: a change of one rounding changes the bytes.
 """

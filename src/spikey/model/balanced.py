@@ -1,7 +1,7 @@
 """The balanced preset's model: linear prediction of order 32, five running scales, and a small network to refine both.
 
 The network (24 inputs, one hidden layer of 32 rectified units, beside it a linear path) sees recent errors, recent
-changes and the running scales, all in units of the scale, and says by what part of the scale the location should move
+changes and the running scales, all in units of the scale, and outputs by what part of the scale the location moves
 and by what part of an octave the scale should. Its weights are integers and part of the format, its answers bounded,
 so that it can do only so much harm on signals unlike those it was fitted on (`tools.fit_balanced`).
 """
@@ -43,9 +43,9 @@ HIDDEN_MAX = (1 << 15) - 1
 class Ensemble(NamedTuple):
     """State of predictor and scale in one: the loop takes it as both.
 
-    linear: the linear predictor. features: what the network is told.
+    linear: the linear predictor. features: the network's inputs.
     opening int64 (1,): log2 scale for a lane's first sample.
-    refined int64 (lanes,): log2 scale for the sample at hand.
+    refined int64 (lanes,): log2 scale for the current sample.
     inputs int16 (ROOM,): of the network, the last ones always 0.
     first int16 (HIDDEN, ROOM), second int16 (2, HIDDEN), direct int16 (4, ROOM), bias int32 (HIDDEN + 2,): its weights.
     `direct` leads from the inputs and from their absolute values to the first output, then to the second; `bias` is

@@ -85,7 +85,7 @@ def make_compact(
 
 
 def read_compact(data: bytes, base: Calibration | None = None) -> Calibration:
-    """Read what `make_compact` wrote; DataError for anything else. base: the other calibration, where it is at hand."""
+    """Read what `make_compact` wrote; DataError for anything else. base: the other calibration, if available."""
     cursor = Cursor(data, "its compact form")
     if cursor.take(len(COMPACT)) != COMPACT:
         raise DataError("is not the compact form of a calibration")

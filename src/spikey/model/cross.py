@@ -4,7 +4,7 @@ The channels of a block are coded one after another, so that a channel may look 
 ones: at the same instant, a little before and a little after. Those residuals are white and, being final after their
 own correction, nearly orthogonal, so each gain is one division of forgetting sums: the triangular factorisation of
 the innovations' covariance, learned from the samples behind. The correction leaves a little colour, as a part of the
-neighbour's future tells of the own past; a second, short linear predictor takes that out.
+neighbour's future predicts the own past; a second, short linear predictor takes that out.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Crossed(NamedTuple):
     products int64 (references, TERMS), powers int64 (references,): forgetting sums behind the gains, >> SHIFT.
     weight int64 (1,): samples in those sums.
     correction int64 (lanes, steps): as far as the end of the segment to come.
-    location int64 (lanes,): what the base said last.
+    location int64 (lanes,): the base's last prediction.
     """
 
     base: Any
@@ -185,7 +185,7 @@ def correct(others, gains, correction, first, end):
 
 
 def choose_references(codes: np.ndarray, limit: int = REFERENCES) -> list[list[int]]:
-    """For each channel the earlier channels that may tell something about it, the most telling first.
+    """For each channel the earlier channels that may predict it, the best first.
 
     codes: int32 (frames, channels). Measured by the correlation of first differences, on up to 8 stretches.
     """

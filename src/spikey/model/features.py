@@ -1,4 +1,4 @@
-"""What a network is told: recent errors, recent changes and running scales, all in units of the scale in force."""
+"""Inputs of a network: recent errors, recent changes and running scales, all in units of the current scale."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A trained network that refines an adaptive predictor: it moves the location and stretches the scale.
 
 The base is linear prediction of order 32 (or, for a network that sees the signal alone, simply the previous sample).
-Its errors alone drive what the network is told, so that training sees exactly what the codec will see, and its
+Its errors alone determine the network's inputs, so that training sees exactly what the codec will see, and its
 adaptation does not hang on the network.
 """
 
@@ -63,7 +63,7 @@ def _refit_previous(predictor, first, end, full):
 class Learned(NamedTuple):
     """State of predictor and scale in one: the loop takes it as both.
 
-    base: `Separate` or `Previous`. features: what the network is told. network: `Dense`, `Lstm` or `Given`.
+    base: `Separate` or `Previous`. features: the network's inputs. network: `Dense`, `Lstm` or `Given`.
     alone, delta int64 (1,): 1 if the network sees changes alone, if these are differences.
     inputs int16 (lanes, inputs), outputs int64 (lanes, 2): of the network.
     base_location int64 (lanes,), base_scale int64 (lanes,): before refinement. scale int64 (lanes,): after it.
@@ -189,5 +189,5 @@ def _update_scale_learned(model, lane, at, distance, reciprocal):
 
 
 def given() -> Given:
-    """A network that says nothing until someone writes its outputs."""
+    """A network whose outputs are 0 until someone writes them."""
     return Given(np.zeros(1, dtype=np.int64))

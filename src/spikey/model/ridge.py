@@ -1,4 +1,4 @@
-"""Ridge regression that goes along: what of the remaining error can be told from any inputs, learned anew each segment.
+"""Adaptive ridge regression: predicts the remaining error from any inputs, solved again after each segment.
 
 Products of inputs are summed up with forgetting, and every segment the weights are solved for that explain the errors
 best, given how weights usually are: a normal prior, fitted on other recordings (empirical Bayes; Lindley and Smith,
@@ -20,7 +20,7 @@ INPUT_MAX = 2047  # so that 256 products sum up within 32 bits
 WEIGHT_BITS = 16
 WEIGHT_MAX = 16 << WEIGHT_BITS
 TARGET_MAX = 3 << ACTIVATION_BITS
-NOISE = float(1 << 2 * ACTIVATION_BITS)  # variance of the target about what can be told: one squared scale
+NOISE = float(1 << 2 * ACTIVATION_BITS)  # variance of the target about its prediction: one squared scale
 KEPT = 1 - 1 / 512  # of the sums, each full segment
 EAGER, EVERY = 16, 4  # full segments after each of which the weights are solved for, and then how often
 
@@ -28,7 +28,7 @@ EAGER, EVERY = 16, 4  # full segments after each of which the weights are solved
 class Regression(NamedTuple):
     """State: of one lane.
 
-    inputs int16 (ROOM, n), targets int16 (ROOM,): of the segment at hand; filled int64 (1,): how many of them.
+    inputs int16 (ROOM, n), targets int16 (ROOM,): of the current segment; filled int64 (1,): how many of them.
     turned int16 (n, ROOM): the inputs again, for sums over the segment.
     gram float64 (n, n), moment float64 (n,): sums of products, of which the lower triangle counts.
     precision float64 (n, n), pull float64 (n,): of the prior, times NOISE; pull = precision @ mean.
@@ -81,13 +81,13 @@ def regression(mean: np.ndarray, precision: np.ndarray, kept: float = KEPT) -> R
 
 @inlined
 def offer(state, index, value):
-    """Set an input for the sample at hand."""
+    """Set an input for the current sample."""
     state.inputs[state.filled[0], index] = min(max(value, -INPUT_MAX), INPUT_MAX)
 
 
 @inlined
 def told(state):
-    """What the inputs tell of the error, in 2^-WEIGHT_BITS of the targets' unit."""
+    """The prediction of the error, in 2^-WEIGHT_BITS of the targets' unit."""
     total = np.int64(0)
     row = state.inputs[state.filled[0]]
     for i in range(row.shape[0]):

@@ -25,7 +25,7 @@ from spikey.model.fixed_point import (
     UPDATE_LAST,
 )
 
-BYTE_BITS = SCALE_BITS - 3  # a header states an initial scale in eighths of an octave above SCALE_MIN
+BYTE_BITS = SCALE_BITS - 3  # a header contains an initial scale in eighths of an octave above SCALE_MIN
 
 
 class Scale(NamedTuple):

@@ -1,11 +1,10 @@
 """The strongest predictor: several predictors and a network, joined by a regression that adapts to the signal.
 
 A trained recurrent network (`n1-lstm-small`) refines linear prediction of order 32, as
-in `learned`. A ridge regression then tells what is left of the error from the network's units, recent errors and
-changes, what linear predictors of other orders and a quick one say instead, and the errors of other channels around
-the same instant. The regression starts from how its weights usually are (`tools.fit_stacked`) and ends up
-with what this electrode's spikes and noise are like. The density is a mixture (`mixture`), whose shares are learned as
-well.
+in `learned`. A ridge regression then predicts the remaining error from the network's units, recent errors and
+changes, the predictions of linear predictors of other orders and of a quick one, and the errors of other channels
+around the same time. The regression starts from a prior (`tools.fit_stacked`) and adapts to the spikes and noise of each
+electrode. The density is a mixture (`mixture`) with adaptive shares.
 """
 
 from __future__ import annotations
@@ -144,7 +143,7 @@ def stacked_predictor(
 
 @generic
 def alone(base, location):
-    """What linear prediction of this channel alone says, where the base as a whole says `location`."""
+    """The location by linear prediction of this channel alone, where the whole base's is `location`."""
 
 
 @alone.register(Separate)

@@ -26,7 +26,7 @@ BY_ID = "by-id"
 
 
 def write(mark: str, tensors: dict[str, np.ndarray], metadata: dict[str, Any]) -> bytes:
-    """The file of int16 or int32 tensors, in that order; `mark` says what kind of file it is."""
+    """The file of int16 or int32 tensors, in that order; `mark` specifies the kind of file."""
     # Written by hand: the id hangs on every byte, and the library promises no order of its header's entries.
     header: dict[str, Any] = {"__metadata__": {"spikey": json.dumps({**metadata, "format": mark}, sort_keys=True)}}
     data = b""

@@ -132,7 +132,7 @@ def architecture(
 class Model:
     """A trained network.
 
-    tensors: as `Architecture.shapes` says; weights int16 in 1/512, biases int32 in 1/131072.
+    tensors: of the shapes in `Architecture.shapes`; weights int16 in 1/512, biases int32 in 1/131072.
     metadata: name, calibration, training data, figures, licence: what JSON can hold.
     """
 
@@ -204,7 +204,7 @@ def load(source: bytes | str | Path) -> Model:
         tensors, metadata = tensor_file.parse(FORMAT, data)
         described = metadata.pop("architecture", None)
         if not isinstance(described, dict) or set(described) != set(Architecture.__dataclass_fields__):
-            raise DataError("says nothing of its architecture that this version understands")
+            raise DataError("contains no architecture that this version supports")
         model = Model(Architecture(**described), tensors, metadata)
         if model.file != data:
             raise DataError("is not in the form in which spikey writes models")
@@ -267,7 +267,7 @@ def named(name: str) -> Model:
 
 
 def is_shipped(model: Model) -> bool:
-    """Whether a model comes with the package, so that whoever can read compressed files has it."""
+    """Whether a model is shipped with the package, so that every reader of compressed files has it."""
     return any(tensor_file.id_of(path, LARGEST_FILE) == model.id for path in tensor_file.candidates([SHIPPED]))
 
 

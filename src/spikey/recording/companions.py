@@ -38,7 +38,7 @@ class Planned(NamedTuple):
 
 
 def plan(paths: Sequence[Path], opened: Opener = open_wav, found: list[Family] | None = None) -> list[list[Planned]]:
-    """The files in groups of recordings made at once, each in the order in which they are to be coded.
+    """The files in groups of simultaneous recordings, each in coding order.
 
     A recording has up to four companions: the channels before it that correlate most, in magnitude, with any of its
     own; so many that at most 32 recordings are needed for it. One that holds another's samples is a copy of it. Floats

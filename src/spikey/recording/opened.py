@@ -164,7 +164,7 @@ def reopen(path: str | bytes, size: int) -> File:
     file, name, now = open_file(path)
     if now != size:
         file.close()
-        raise DataError(f"{name}: has {now:,} bytes, and had {size:,} when it was opened first; open it anew")
+        raise DataError(f"{name}: has {now:,} bytes, and had {size:,} when it was opened first; open it again")
     return file
 
 

@@ -65,7 +65,7 @@ def reopen_address(address: str, size: int) -> Remote:
     remote, _, now = open_address(address)
     if now != size:
         remote.close()
-        raise DataError(f"{address}: has {now:,} bytes, and had {size:,} when it was opened first; open it anew")
+        raise DataError(f"{address}: has {now:,} bytes, and had {size:,} when it was opened first; open it again")
     return remote
 
 

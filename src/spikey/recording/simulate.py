@@ -1,7 +1,7 @@
 """Simulated recordings: noise, spikes and field potentials as an implant's converter would deliver them.
 
     white noise -> AR(1) ----.
-    1/f field potential -----+--> analog, in codes --> ADC (uneven codes, rails) --> 16-bit samples
+    1/f field potential -----+--> analog, in codes --> ADC (DNL, rails) --> 16-bit samples
     spikes, mains, artifacts-'
 
 The numbers follow the recordings of the Neuralink compression challenge: a spectrum that falls by a factor of 50
@@ -99,7 +99,7 @@ def simulate(
         `intan`, even 16-bit codes likewise.
     spikes_per_second: of all units of a channel together, 0 to 200.
     noise_sd: codes, by default 5.5, or 25 for `intan`; standard deviation of the white noise that drives the
-        background. What a linear predictor leaves is about 15 % more: field potentials, spikes and the uneven codes
+        background. The residual of a linear predictor is about 15 % more: field potentials, spikes and the DNL
         add to it.
     field_sd: codes; standard deviation of the local field potential, by default 13 (`n1`), 100 (`intan`) or 2.
     mains_hz, mains_amplitude: Hz and codes, of the line noise that all channels share.

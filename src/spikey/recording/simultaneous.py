@@ -1,4 +1,4 @@
-"""Recordings made at the same instant on several electrodes: what is learned from one is not independent of another."""
+"""Simultaneous recordings of several electrodes: what is learned from one is not independent of another."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROOM = 1 << 24  # samples held at once
 
 
 class Family(NamedTuple):
-    """Recordings made at once: indices into the files, ascending; float64 (members, members), their correlations."""
+    """Simultaneous recordings: indices into the files, ascending; float64 (members, members), their correlations."""
 
     members: list[int]
     correlations: np.ndarray

@@ -28,7 +28,7 @@ class Source:
     """An opened recording: `frames` frames of samples in `layout`, and the bytes around them.
 
     Made by `open_wav` and `open_raw`; a context manager. Reads are by position, so threads can share a source.
-    What `payload_size` holds beyond whole frames counts as tail. `canonical` says that the head follows from layout
+    What `payload_size` holds beyond whole frames counts as tail. `canonical`: the head follows from layout
     and frames (see `wav.canonical_head`) and the tail is empty, so that neither need be stored.
     """
 
@@ -104,7 +104,7 @@ class Sink:
     """Writes a recording to a binary file opened by the caller: head, then frames, then tail, each in any pieces.
 
     Raises `UsageError` for samples that do not fit the layout and for pieces out of order. An `OSError` of the file
-    passes through, because only the caller knows the file's name.
+    passes through, because only the caller has the file's name.
 
     >>> import io, numpy as np
     >>> file = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Writing files to a store that fsspec knows (`s3://…`, `memory://…`), each complete or not at all."""
+"""Writing files to a store that fsspec supports (`s3://…`, `memory://…`), each complete or not at all."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def find_store(address: str) -> tuple[Any, str]:
     except ImportError as error:  # whose text names the package
         raise UsageError(f"{address}: needs a package that is missing ({reason(error)})") from None
     except Exception as error:
-        raise UsageError(f"{address}: is no address that can be used: {reason(error)}") from None
+        raise UsageError(f"{address}: is not a usable address: {reason(error)}") from None
     return store, path
 
 

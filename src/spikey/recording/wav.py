@@ -1,6 +1,6 @@
 """WAV files with PCM samples, integers or floats: RIFF, and RF64 or BW64 (EBU Tech 3306, ITU-R BS.2088) beyond 4 GiB.
 
-Only what is needed to find the samples is read; all other bytes, whatever they say, are kept as head and tail.
+Only what is needed to find the samples is read; all other bytes, whatever they contain, are kept as head and tail.
 Headers lie, most often where a recorder was stopped by force, so sizes are checked against the file.
 """
 
@@ -72,9 +72,9 @@ def canonical_head(layout: Layout, frames: int) -> bytes:
 def open_wav(path: PathLike, floats: bool = False) -> Source:
     """Open a WAV file of 8 (unsigned), 16, 24 or 32-bit integers, any number of channels; with `floats` also of floats.
 
-    The samples reach to the end of the file if the data chunk states no size, none (0, or 0xFFFFFFFF without ds64),
+    The samples reach to the end of the file if the data chunk has no size, none (0, or 0xFFFFFFFF without ds64),
     or one beyond the end. A data chunk of size 0 that proper chunks follow is really empty.
-    Raises `NotPCM` for other encodings of samples, `DataError` for what is no WAV file or a damaged one.
+    Raises `NotPCM` for other encodings of samples, `DataError` for other or damaged files.
 
     >>> import os, tempfile
     >>> layout = Layout(1, 30000, "int16")
@@ -161,7 +161,7 @@ class _Parser:
         tag, channels, rate, _, frame_bytes, bits = struct.unpack_from("<HHIIHH", fmt)
         if tag == EXTENSIBLE:
             if len(fmt) < 40:
-                raise NotPCM(f"{self.name} is an extensible WAV file that does not say its sub-format")
+                raise NotPCM(f"{self.name} is an extensible WAV file without a sub-format")
             if fmt[26:] != SUBFORMAT_END:
                 raise NotPCM(f"{self.name} holds samples of the sub-format {uuid.UUID(bytes_le=fmt[24:])}, not PCM")
             tag = int.from_bytes(fmt[24:26], "little")
@@ -170,7 +170,7 @@ class _Parser:
             encoding = ENCODINGS.get(tag, f"of format tag {tag:#06x}")
             raise NotPCM(f"{self.name} holds samples that are {encoding}, not integer PCM")
         if channels == 0:
-            raise NotPCM(f"{self.name} states zero channels, so its samples cannot be told apart")
+            raise NotPCM(f"{self.name} has a header with zero channels, so its samples cannot be separated")
         # What a sample occupies counts, not how many of its bits are in use: 12 bits in 2 bytes are int16.
         itemsize, rest = divmod(frame_bytes, channels)
         if rest or itemsize not in sizes or not 0 < bits <= 8 * itemsize:

@@ -1,4 +1,4 @@
-"""What a device's recordings say of its converter: code widths, their period, and what knowing them saves.
+"""A device's ADC as estimated from recordings: code widths, their period, and the bits that they save.
 
 The saving is measured on recordings that had no part in the widths it is measured with. The calibration that is kept
 is estimated from all of them, so it is at least as good.
@@ -26,7 +26,7 @@ from spikey.model.fixed_point import UNIT
 from spikey.report.converters import Family, Held, learn_device, recognise, widths_in
 from spikey.report.held_out import split
 
-ENOUGH = 200  # samples of a code that tell its width to 7 %
+ENOUGH = 200  # samples of a code that determine its width to 7 %
 SHARE = 0.05  # of a code's ideal count, below which it is called missing
 PERIODIC = 0.5  # autocorrelation of log widths
 LEAST = 1e-3  # bits per sample, a saving that is one
@@ -37,8 +37,8 @@ MOST_COARSE = 512  # LSB
 
 @dataclass(frozen=True)
 class Measured:
-    """One held-out recording: its name and samples, bits per sample without a calibration, with one that knows how
-    signals of the device usually begin but no widths, and with all of it.
+    """One held-out recording: its name and samples, bits per sample without a calibration, with the
+    device's typical autocorrelation but no widths, and with all of it.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Measured:
 
 @dataclass
 class Report:
-    """Everything that `spikey calibrate` says.
+    """The report of `spikey calibrate`.
 
     widths (codes,): LSB. counts (codes,): samples of each code. rounds: ideal bits per sample before each round.
     measured: the held-out recordings. cost: bytes that the calibration adds to a file that carries it. converters: that
@@ -141,7 +141,7 @@ class Report:
                 f"a file that carries them takes {self.cost:,} bytes more, so they pay from {least:,.0f} samples on"
             )
         return (
-            f"this converter is uniform as far as {self.samples:,} samples tell: its widths would save {saved} "
+            f"this converter is uniform as far as {self.samples:,} samples show: its widths would save {saved} "
             f"on {of}, and a calibration would cost {self.cost:,} bytes in each file; it is not worth it"
         )
 

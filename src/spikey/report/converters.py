@@ -56,7 +56,7 @@ class Held:
 def learn_converters(
     parts: Sequence[np.ndarray], rounds: int, metadata: dict[str, Any], progress: Callable[[Round], None] | None = None
 ) -> Calibration | None:
-    """Widths of the converters that recordings (frames, channels) were made with; None where no channel has a grid."""
+    """Code widths of the ADCs of recordings (frames, channels); None where no channel has a grid."""
     grids = [grid for part in parts if (grid := _grid(part, MOST_LEARNED // len(parts))) is not None]
     if not grids:
         return None

@@ -1,4 +1,4 @@
-"""What belongs together: recordings made at the same instant, and the channels of one recording, by their correlations.
+"""What belongs together: simultaneous recordings, and the channels of one recording, by their correlations.
 
 Both are seen as nodes with correlations between them, and links: what each is coded with.
 """
@@ -121,7 +121,7 @@ def _is_compressed(path: Path) -> bool:
 
 
 def of_recordings(names: Sequence[str], paths: Sequence[Path], opened: Opener) -> Topology:
-    """Which of several recordings were made at the same instant, and how they would be coded together."""
+    """Which of several recordings are simultaneous, and how they would be coded together."""
     frames = []
     for path in paths:
         with opened(path) as source:
@@ -147,7 +147,7 @@ def of_archive(archive: Archive) -> Topology:
     values = np.eye(len(entries))
     for place, entry in enumerate(entries):
         count = 0
-        with suppress(DataError):  # a damaged one; what is known of it is still said
+        with suppress(DataError):  # a damaged one; what is known of it is still reported
             reader = archive.reader(entry.number)
             count = reader.frames if reader.header.wrapper != BYTES else 0
         frames.append(count)

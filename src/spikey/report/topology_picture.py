@@ -62,7 +62,7 @@ def draw_topology(path: str | os.PathLike[str], found: Topology, title: str) -> 
 
 def _sentence(axes: Any, found: Topology) -> None:
     """What was found where there is nothing to draw."""
-    text = f"None of the {len(found.names):,} {found.of}\nwas made at the same instant as another"
+    text = f"None of the {len(found.names):,} {found.of}\nis simultaneous with another"
     if len(found.names) == 1:
         text = "One recording has nothing to go together with"
     axes.text(0.5, 0.5, text, ha="center", fontsize=16)

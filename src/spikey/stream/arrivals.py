@@ -241,7 +241,7 @@ class Source:
         return _Connection(accepted, sender, Frames(self._least), time.monotonic())
 
     def _receive(self, connection: _Connection) -> bool:
-        """Read what a connection has; whether it goes on."""
+        """Read what a connection has; whether it stays open."""
         try:
             data = connection.socket.recv(ONCE)
         except BlockingIOError:

@@ -1,6 +1,6 @@
 """The state of all channels of a stream, and the loop that codes some frames of them.
 
-Channels are in groups; a group's channels share one range coder and one clock, and start anew together at a key
+Channels are in groups; a group's channels share one range coder and one clock, and restart together at a key
 packet. Predictor, scale and density are those of files coded by `lpc`; each channel learns alone. So that no frame has
 more to do than others, the channels of a group solve for their weights at different frames.
 
@@ -142,7 +142,7 @@ def scratch() -> Scratch:
 
 @kernel
 def reset(states, group, initial, scratch):
-    """Start a group anew; initial uint8 (channels of the group,): bytes of their scales, as in a block's header."""
+    """Restart a group; initial uint8 (channels of the group,): bytes of their scales, as in a block's header."""
     begin, end = states.first[group], states.end[group]
     states.age[group], states.row[group], states.soon[group] = 0, 0, 32
     middle, shift = states.constants[0], states.constants[1]

@@ -320,7 +320,7 @@ class Decoder:
         return out
 
     def _start(self, index: int, group: Group, fresh: Description, body: bytes) -> None:
-        """Start a group anew with a key packet."""
+        """Restart a group with a key packet."""
         if len(body) < fresh.count:
             raise DataError("a key packet is too short")
         last = group.description

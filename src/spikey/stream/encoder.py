@@ -222,7 +222,7 @@ class Encoder:
             self._states = self._begin(frames)
         assert self._levels is not None
         codes = codes_of(self._levels, frames)
-        if codes is None and self._found:  # they were found too narrow: start anew with all
+        if codes is None and self._found:  # they were found too narrow: restart with all
             packets += self.flush()
             self._levels, self._found = all_values(self.dtype), False
             self._states = self._begin(frames)
@@ -285,7 +285,7 @@ class Encoder:
         worker.begin_packets(own)
 
     def _head(self, index: int, codes: np.ndarray | None) -> bytes:
-        """What a group's next packet begins with: a key's description, if it is time for a key; starts anew then."""
+        """What a group's next packet begins with: if a key is due, its description; the group then restarts."""
         group = self._groups[index]
         if codes is None or group.start < group.next_key:
             return b""
@@ -344,7 +344,7 @@ class Encoder:
         return made
 
     def _raw(self, index: int, own: np.ndarray) -> list[bytes]:
-        """Frames as they are; the group starts anew after them."""
+        """Frames as they are; the group restarts after them."""
         group = self._groups[index]
         fitting = min(max((self._limit - DESCRIBED) // (own.shape[1] * own.itemsize), 1), MOST_FRAMES)
         packets = []

@@ -37,7 +37,7 @@ class Description:
 
     channels: of the whole stream. rate in Hz. dtype: of the samples. first_channel, count: the group's.
     calibration: its id, or empty. first_frame: of this packet, since the stream began. wraps: how often the group's
-    numbers began anew before, in packets with a tag.
+    numbers wrapped around before, in packets with a tag.
     """
 
     channels: int

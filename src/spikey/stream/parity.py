@@ -51,7 +51,7 @@ def _coefficient(parity: int, index: int) -> int:
 
 def _content(packet: bytes) -> bytes:
     """What parity protects of a packet: all but the stream, group and number, which are named, and the checksum. A tag
-    is protected, as whoever recovers a packet verifies that, and has no key to make one.
+    is protected, as the receiver verifies it in a recovered packet, and cannot make one.
     """
     return packet[:1] + packet[HEAD.size - 1 : len(packet) - (0 if tag_size(packet) else CHECK.size)]
 

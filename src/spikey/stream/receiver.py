@@ -1,8 +1,8 @@
 """Takes the packets of one or several streams apart and records each; asks again for what is missing where it may.
 
-Whoever reaches the port can send anything. What that costs is bounded: a stream is recorded only once a second packet
+Anyone who can reach the port can send anything. The cost is bounded: a stream is recorded only once a second packet
 of it has come from the same sender, so many at a time, and a silent one gives its place to another. With a key, nothing
-counts but packets that it authenticates, whoever sent them.
+counts but packets that it authenticates, whatever their address.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class Receiver:
                 return []
             stream.sender = sender  # it has the key, wherever it is
         elif sender != stream.sender:
-            back = sender == stream.home  # whoever took its place while it was silent has to give it back
+            back = sender == stream.home  # a stream that replaced it while it was silent gives its place back
             if not (back or self._now - stream.heard >= SILENT) or not is_whole(packet):
                 self._foreign += 1
                 self._note(f"packets of stream {number} from {name_of(sender)}, which is not its sender")

@@ -24,7 +24,7 @@ LINGER = 0.5  # seconds in which packets may still be asked for at the end
 REPAIRS_PER_SECOND = 1000
 REPAIRS_AT_ONCE = 256
 POLL = 0.02  # seconds
-PART = 0.1  # seconds that a pause goes on before it looks whether it is to end
+PART = 0.1  # seconds of a pause between checks whether it is to end
 
 
 @dataclass
@@ -79,7 +79,7 @@ class Link:
     def finish(self, last: list[bytes], wait: Callable[[float], object]) -> None:
         """Send the packets that end a stream; over datagrams several times, as they may be lost and are not asked for.
 
-        wait: called with the seconds until the next copy. Whoever has had one may be gone, so refusals do not count.
+        wait: called with the seconds until the next copy. A receiver of one may be gone, so refusals do not count.
         """
         at = 0.0
         for due in LAST_COPIES if isinstance(self._sink, DatagramSink) else LAST_COPIES[:1]:
@@ -181,7 +181,7 @@ def send(
 def _read(
     source: Source, buffer: Buffer, push: int, pace: float, drop: bool, stop: threading.Event, report: Sent
 ) -> None:
-    """Hand over the recording's frames, each push with the frames skipped before it and the time."""
+    """Yield the recording's frames, each push with the frames skipped before it and the time."""
     try:
         once = max(READ_BYTES // source.layout.frame_bytes // push, 1) * push
         skipped, start = 0, time.perf_counter()

@@ -52,7 +52,7 @@ def parse(text: str) -> Address:
             return Address(parts.scheme, parts.hostname, parts.port)
     except ValueError:
         pass
-    raise UsageError(f"{text}: is no address; give udp://host:port, tcp://host:port or - for a pipe")
+    raise UsageError(f"{text}: is not an address; give udp://host:port, tcp://host:port or - for a pipe")
 
 
 class Buffer:
@@ -144,7 +144,7 @@ class DatagramSink:
                 self.refused += 1
 
     def requests(self) -> list[bytes]:
-        """Datagrams that came back, at most 16; does not wait."""
+        """Datagrams from the receiver, at most 16; does not wait."""
         found: list[bytes] = []
         with suppress(OSError):
             while len(found) < 16:
@@ -157,7 +157,7 @@ class DatagramSink:
 
 
 class FramedSink:
-    """Sends packets over a TCP connection or to standard output; waits for whoever reads."""
+    """Sends packets over a TCP connection or to standard output; waits for the reader."""
 
     refused = 0
 

@@ -121,7 +121,7 @@ class TrainingCallback(Callback):
             if not published and self.plan.file.exists():
                 parts.append(f"{self.plan.file} is unchanged")
         if self.plan.checkpoint.exists():
-            parts.append("the same command goes on from the last checkpoint")
+            parts.append("the same command continues from the last checkpoint")
         return ", and ".join(parts) or "nothing is stored yet"
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
@@ -153,7 +153,7 @@ class TrainingCallback(Callback):
             whole = min(whole, 60 * training.minutes)
         self.plan.say(
             f"{self.plan.config.name}: an epoch takes about {duration(epoch)}, all of the training at most "
-            f"{duration(whole)}; after an interrupt (Ctrl-C) the same command goes on, and the best model so far stays"
+            f"{duration(whole)}; after an interrupt (Ctrl-C) the same command continues; the best model so far stays"
         )
 
     def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:

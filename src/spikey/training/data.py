@@ -51,7 +51,7 @@ def recordings(data: Data, progress: Bar | None = None, say: Say = lambda text: 
     if isinstance(address, Path):
         unpack(address, folder, bar, say)
         return _wav_files(directory)
-    # The name tells addresses apart, so that none is continued with the bytes of another.
+    # The name distinguishes addresses, so that none is continued with the bytes of another.
     target = directory / f"download-{hashlib.sha256(address.encode(errors='backslashreplace')).hexdigest()[:12]}.zip"
     if not target.exists():
         say(f"{directory} contains no WAV files; downloading {address}")
@@ -68,7 +68,7 @@ def recordings(data: Data, progress: Bar | None = None, say: Say = lambda text: 
 def split(paths: list[Path], ratio: float, seed: int) -> tuple[list[Path], list[Path]]:
     """Split WAV files into training files, `ratio` of them or a little less, and validation files; both are sorted.
 
-    Recordings made at the same instant stay together. The split depends on nothing but `seed`, the paths
+    Simultaneous recordings stay together. The split depends on nothing but `seed`, the paths
     below the folder that all are in, and the recordings themselves. Raises UsageError where that leaves one side empty,
     DataError, naming the file, for a recording that cannot be read.
     """
@@ -82,7 +82,7 @@ def split(paths: list[Path], ratio: float, seed: int) -> tuple[list[Path], list[
         raise UsageError(f"{files[0]}: is the only recording, and it takes two, one to train and one to validate")
     if len(together) == 1:
         raise UsageError(
-            f"{files[0].parent}: all {len(files)} recordings were made at the same instant, so that none of them can "
+            f"{files[0].parent}: all {len(files)} recordings are simultaneous, so that none of them can "
             "validate what is learned from the others"
         )
     root = os.path.commonpath([os.path.abspath(file.parent) for file in files])

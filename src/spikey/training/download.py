@@ -35,14 +35,14 @@ class _State:
 
 
 class _Lost(Exception):
-    """The connection broke; its text says how."""
+    """The connection broke; its text gives the reason."""
 
 
 def download(url: str, target: Path, bar: Bar, say: Say) -> None:
     """Download `url` (http or https) to `target`; report its size and SHA-256.
 
     A partial file is `target` + `.part`, its description `target` + `.part.json`; the next call continues it if the
-    server allows it and the file is still the same, and starts anew otherwise. Raises UsageError where the
+    server allows it and the file is still the same, and starts again otherwise. Raises UsageError where the
     address is wrong or nothing can be written, DataError where the server or the network fails.
     """
     part = target.with_name(target.name + ".part")
@@ -123,7 +123,7 @@ def _rest(url: str, have: int, state: _State) -> http.client.HTTPResponse | None
 
 
 def _answer(url: str, headers: dict[str, str]) -> http.client.HTTPResponse:
-    """Ask for the file; UsageError where the server says that the request is at fault, DataError for other failures."""
+    """Ask for the file; UsageError where the server reports a client error, DataError for other failures."""
     try:
         # Characters that an address cannot hold are encoded; those that are encoded already stay.
         address = urllib.parse.quote(url, safe="%/:?#[]@!$&'()*+,;=~")

@@ -54,7 +54,7 @@ def keep_inside(network: Network) -> None:
 
 @torch.no_grad()
 def quantise(network: Network, metadata: dict[str, Any] | None = None, say: Callable[[str], None] = print) -> Model:
-    """The network in the codec's integers, rounded to nearest. Rows too large for them are shrunk, and it is said."""
+    """The network in the codec's integers, rounded to nearest. Rows too large for them are shrunk, with a note."""
     parameters = {name: value.detach().cpu().double().numpy() for name, value in network.named_parameters()}
     tensors: dict[str, np.ndarray] = {}
     for name in _weights(network.architecture):

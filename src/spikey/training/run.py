@@ -61,7 +61,7 @@ def train(config: Config, *, say: Say = print, bar: Bar = no_bar) -> str:
     if trainer.is_global_zero:
         callback.adopt_best()
     if resumed is not None:
-        say(f"{config.name}: goes on from {resumed}")
+        say(f"{config.name}: continues from {resumed}")
     try:
         with callback.interruptible():
             trainer.fit(module, ckpt_path=resumed, weights_only=True)
@@ -165,6 +165,6 @@ def _resumable(plan: Plan) -> Path | None:
         same, reason = False, "is damaged"
     if same and plan.config.training.resume == "auto":
         return path
-    plan.say(f"{path}: {reason}; the training starts anew")
+    plan.say(f"{path}: {reason}; the training starts again")
     path.unlink()
     return None

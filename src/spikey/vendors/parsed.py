@@ -30,7 +30,7 @@ class Parsed:
 
 
 def each(paths: Iterable[Path], parse: Callable[[Path], Recording]) -> Parsed:
-    """Files that are recordings by themselves, or why they are none."""
+    """Single files that are recordings, or why they are not."""
     found: list[Recording] = []
     failed: dict[Path, str] = {}
     for path in paths:

@@ -64,9 +64,9 @@ def facts(payload: Payload, lookup: Lookup) -> Facts:
 def _take_companions(block: Parsed, payload: Payload) -> None:
     """Fill in the codes of the other recordings."""
     if payload.companions is None:
-        raise DataError(f"{payload.what}: was coded together with other recordings, which are not at hand")
+        raise DataError(f"{payload.what}: was coded with other recordings, which are not available")
     samples = payload.companions()
-    wrong = DataError(f"{payload.what}: was coded together with other recordings than those at hand")
+    wrong = DataError(f"{payload.what}: was coded with other recordings than the given ones")
     if samples.shape != (payload.frames, block.companions) or samples.dtype.kind not in "iu":
         raise wrong
     for index, channel in enumerate(block.channels[: block.companions]):

@@ -29,7 +29,7 @@ def find_common_scale(samples: np.ndarray) -> Scale | None:
     for place in detect.windows(len(samples))[: detect.glances(*samples.shape)]:
         window = samples[place : place + detect.LENGTH]
         with np.errstate(all="ignore"):
-            # The larger the numbers, the better they tell the gain.
+            # The larger the numbers, the more exactly they determine the gain.
             spread = np.where(np.isfinite(window), np.abs(window - window[:1]), 0).sum(axis=0)
         channel = int(np.nan_to_num(spread, nan=0, posinf=0).argmax())
         found = find_scale(np.ascontiguousarray(window[:, channel]))

@@ -61,7 +61,7 @@ class Learned(NamedTuple):
 
     linear, spikes: of the predictions from samples, and of those from errors. scale_weights (features,), shares
     (contexts, components): of the densities. start (3 + STARTING,): sums for the first sample, the mean error of the
-    channel before, and of each first sample its mean error over that. part (2,): sums that tell which
+    channel before, and of each first sample its mean error over that. part (2,): sums that determine which
     part of what errors predict is right.
     """
 

@@ -11,7 +11,7 @@ from spikey.codec.wide.tables import Description
 from spikey.levels.affine import MODELLED_BITS, Affine
 from spikey.levels.table import FEWEST_APART
 
-PIECES, PIECE = 4, 256  # of frames that nearly always tell that a channel's levels are an even grid
+PIECES, PIECE = 4, 256  # frames that nearly always suffice to find that a channel's levels are an even grid
 FULL = 2.5  # codes within two mean deviations, over those that occur, where a table may pay
 FAST_TYPES = ("int8", "uint8", "int16", "uint16", "int32")
 

@@ -1,6 +1,6 @@
 """Weights by least squares, from sampled stretches of a channel and of those it refers to.
 
-Sums run over time in a stated order in float64, so that every machine finds the same weights. `stretches` float64
+Sums run over time in a fixed order in float64, so that every machine finds the same weights. `stretches` float64
 (count, MARGIN + length + TAIL): each begins MARGIN frames before the first that is predicted.
 """
 

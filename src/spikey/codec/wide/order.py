@@ -100,7 +100,7 @@ def multiply(scaled, products):
         r0, r1, r2, r3 = scaled[t], scaled[t + 1], scaled[t + 2], scaled[t + 3]
         r4, r5, r6, r7 = scaled[t + 4], scaled[t + 5], scaled[t + 6], scaled[t + 7]
         for begin in range(0, count, TILE):
-            # Columns from a tile on; what is left of it is known from the other side.
+            # Columns from a tile on; those to its left follow by symmetry.
             s0, s1, s2, s3, s4, s5, s6, s7 = (
                 r0[begin:], r1[begin:], r2[begin:], r3[begin:], r4[begin:], r5[begin:], r6[begin:], r7[begin:]
             )  # fmt: skip
@@ -186,7 +186,7 @@ def gather(like, size, order):
 @kernel
 def arrange(like, size, order, near):
     """Put each group in order, which has its channels ascending, and fill near: it begins with the channel that is
-    least like the others, and goes on with the one that is most like those before. Of equals the first counts.
+    least like the others, and continues with the one most similar to those before. Of equals the first counts.
     """
     own = np.empty(size, np.int64)
     for begin in range(0, len(order), size):

@@ -1,6 +1,6 @@
 """An estimate of the noise floor: how few bits a sample codecs of this kind can come down to on a recording.
 
-A recording is taken to be what linear prediction can tell, plus Gaussian noise, cut by the converter into codes of
+A recording is modelled as a linear prediction plus Gaussian noise, quantised by the ADC into codes of
 known widths. Prediction and the noise's scale are fitted to the recording itself, in hindsight, which no decoder could
 do, and what they would take to store is not counted:
 

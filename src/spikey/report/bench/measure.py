@@ -1,6 +1,6 @@
 """Measures ratio and speed of codecs on recordings, one process, one thread, after a warm-up.
 
-`spikey.report.bench.worker` does the same with a process of its own for each codec, which tells its memory as well.
+`spikey.report.bench.worker` does the same with a process of its own for each codec, which measures memory as well.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ _METHOD = (
     "over compressed bytes. Speeds: the best of {repeats} for each recording, programs with what starting them takes. "
     "Memory: the most held at once beyond what the process held before; of programs, all that they held. What "
     "codecs were given: file, its bytes; samples, integers; codes, the converter's codes without the gaps between "
-    "values; delta8, one byte for each difference of codes. Whoever decodes is taken to know the layout and the number "
+    "values; delta8, one byte for each difference of codes. Decoders are assumed to have the layout and the number "
     "of frames, which is not counted against the other codecs; of Spikey every byte of the file counts."
 )
 
@@ -51,7 +51,7 @@ def write_report(
     raw: tuple[int, float, str] | None = None,
     seconds: float | None = None,
 ) -> None:
-    """Write the report. facts: what `spikey bench --json` says; files: the recordings, which pictures are drawn of."""
+    """Write the report. facts: of `spikey bench --json`; files: the recordings, which pictures are drawn of."""
     from spikey.report.bench.pictures import draw_all
 
     pictures = draw_all(ranked(results), facts, files, raw, seconds)

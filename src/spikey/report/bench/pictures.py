@@ -138,7 +138,7 @@ def _spread_out(results: list[Result]) -> list[Result]:
 
 
 def _widths(recordings: list[Loaded]) -> Picture:
-    """The widths of the converter's codes, where they are known, and how often each code occurs."""
+    """Code widths of the ADC, where known, and how often each code occurs."""
     calibration, its = None, recordings[0]
     for its in recordings:
         calibration, _ = choose_calibration(AUTO, its, LPC)

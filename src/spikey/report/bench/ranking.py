@@ -34,7 +34,7 @@ def sentence(results: list[Result], facts: dict[str, Any]) -> str:
 
     Empty where no codec holds every recording.
 
-    facts: what `spikey bench --json` says.
+    facts: of `spikey bench --json`.
     """
     complete = ranked([result for result in results if result.complete])
     if not complete:

@@ -70,7 +70,7 @@ class Loaded:
 def load(path: Path, raw: tuple[int, float, str] | None = None, seconds: float | None = None) -> Loaded:
     """Read a WAV, raw (with `raw`: channels, rate in Hz, type) or `.spky` file; at most its first 2^26 samples.
 
-    seconds: only so much of it. Raises DataError for what is no recording of integers, or empty.
+    seconds: only so much of it. Raises DataError for anything but a recording of integers, and for an empty one.
     """
     with opener(raw)(path) as source:
         layout: Layout = source.layout

@@ -1,6 +1,6 @@
 """Measures codecs each in a process of its own: their memory is known, and one that crashes takes nothing along.
 
-The process is told what to measure by name, reads the recordings into memory, and sends what became of each as it goes.
+The process receives the name of what to measure, reads the recordings into memory, and sends the result of each.
 Everything that codecs write in passing lies in one folder, which is removed whatever happens.
 """
 
@@ -176,7 +176,7 @@ def _work(
     signal.signal(signal.SIGTERM, _interrupt)  # so that a program that it started is ended as well
     redeliver_lost(signal.SIGTERM)
     tempfile.tempdir = folder
-    if order.given:  # what other packages have to say is none of the table's
+    if order.given:  # warnings of other packages do not belong in the table
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     else:
         announce_compilation(lambda: out.send("compiling the kernels, once on this machine (up to a minute)"))
@@ -195,9 +195,9 @@ def _work(
             out.send(_memory_of_program(codec, largest, folder))
     except SpikeyError as error:
         out.send(DataError(str(error)))
-    except (KeyboardInterrupt, BrokenPipeError):  # whoever asked for the measurement has gone
+    except (KeyboardInterrupt, BrokenPipeError):  # the process that asked for the measurement has ended
         sys.exit(1)
-    except Exception as error:  # a traceback of another process would say no more to whoever waits for the table
+    except Exception as error:  # a traceback of another process would not help the reader of the table
         if order.given:
             raise
         out.send(SpikeyError(f"{order.title}: {type(error).__name__}: {error}; please report this"))
@@ -221,7 +221,7 @@ def _memory_of_program(codec: Codec, recording: Loaded, folder: str) -> int | No
 
 
 class Memory:
-    """How much more memory this process holds at most, from now on; only where the system tells (Linux)."""
+    """How much more memory this process holds at most, from now on; only where the system reports it (Linux)."""
 
     def __init__(self) -> None:
         self._before: int | None = None
@@ -229,7 +229,7 @@ class Memory:
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).malloc_trim(0)  # what was used before and is kept for later would hide what is used now
         with suppress(OSError):
-            Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+            Path("/proc/self/clear_refs").write_text("5")  # the peak is reset
             self._before = _status("VmRSS")
 
     def grown(self) -> int | None:

@@ -1,6 +1,6 @@
 """Measures the streaming codec: ratio, latency, and whether it keeps up; every sample decoded is compared.
 
-Frames are handed over as they come, a packet's in a few parts. A packet's latency counts from the moment when its last
+Frames are pushed as they come, a packet's in a few parts. A packet's latency counts from the moment when its last
 sample is due to when its bytes are ready, so that falling behind shows; decoding counts from when packets are ready.
 """
 
@@ -40,7 +40,7 @@ SWITCH = 2e-4  # seconds after which a thread lets another one run, where two ar
 
 @dataclass(frozen=True)
 class Plan:
-    """What to measure. milliseconds: of a packet. parts: in which its frames are handed over, as they come.
+    """What to measure. milliseconds: of a packet. parts: in which its frames are pushed, as they come.
 
     stage: encode or decode alone, both (each as if alone) or together (at the same time). pace: in real time.
     """
@@ -59,7 +59,7 @@ class Plan:
 
     @property
     def part(self) -> int:
-        """Frames that are handed over at a time."""
+        """Frames that are pushed at a time."""
         return max(round(self.rate * self.milliseconds / 1000 / self.parts), 1)
 
     def pushes(self, seconds: float) -> int:
@@ -104,7 +104,7 @@ def channels_of(paths: list[Path], plan: Plan, most: int = LOOP_BYTES) -> np.nda
             with open_wav(path) as source:
                 samples = source.read(0, source.frames)
             if samples.dtype != np.int16 or not len(samples):
-                raise UsageError(f"{path}: is no recording of 16-bit samples")
+                raise UsageError(f"{path}: is not a recording of 16-bit samples")
             parts += list(samples.T)
     else:
         parts = list(simulate(98_304, min(SIMULATED, plan.channels), plan.rate).T)

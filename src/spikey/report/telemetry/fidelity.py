@@ -1,8 +1,8 @@
 """How faithful telemetry is: recordings are encoded at several rates, decoded, and compared with the original.
 
-Events are compared with those of the same encoder without a budget, and with known spikes where a simulation tells
-them; waveforms, power and low band with `telemetry_reference`. Frames are handed over in small pieces whose work is
-timed, so that a clock that runs in real time says when each packet's bytes are ready.
+Events are compared with those of the same encoder without a budget, and with known spikes where a simulation provides
+them; waveforms, power and LFP band with `telemetry_reference`. Frames are pushed in small pieces whose work is
+timed, so that a real-time clock gives the time when each packet's bytes are ready.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ UNLIMITED = 1e12  # bit/s
 ON_TIME = 0.1e-3  # s, of events against the encoder's own
 KNOWN_TIME = 0.5e-3  # s, of a crossing against a known spike's trough
 OFFLINE_TIME = 0.2e-3  # s, against the offline detector
-EDGES = (100.0, 250.0)  # Hz, of the low band
+EDGES = (100.0, 250.0)  # Hz, of the LFP band
 WARM_UP = 0.3  # s
 PIECES = 3  # of a packet, in which its frames arrive
 FEWEST_BINS = 8  # of a channel's power that a correlation is made of
@@ -44,7 +44,7 @@ class Original:
 
 
 class Encoded(NamedTuple):
-    """A stream: what it tells, its packets' spans of frames with the events that were dropped from each, int64 (n, 3);
+    """A stream: its contents, its packets' spans of frames with the events that were dropped from each, int64 (n, 3);
     seconds of encoding and decoding; latencies in s of crossings, waveforms and weak events; bits by purpose.
     """
 
@@ -59,7 +59,7 @@ class Encoded(NamedTuple):
 
 
 class Waves(NamedTuple):
-    """Waveforms of events, as told and as they were, float32 (n, samples), with frames of troughs and channels."""
+    """Waveforms of events, decoded and original, float32 (n, samples), with frames of troughs and channels."""
 
     told: np.ndarray
     original: np.ndarray
@@ -172,7 +172,7 @@ def _latencies(told: list[tuple[PacketContents, float]], rate: float) -> tuple[n
 @dataclass
 class Shown:
     """What pictures of a recording are made of: the first channels' codes and spike band (channels, frames), and what
-    each ratio tells of them.
+    telemetry contains of them at each ratio.
     """
 
     original: Original
@@ -217,7 +217,7 @@ def _warm_up(original: Original, settings: Settings) -> None:
 
 
 def _own_events(original: Original, settings: Settings) -> Events:
-    """What the encoder's detector finds: what a stream tells that has bits for everything."""
+    """What the encoder's detector finds: the contents of a stream with bits for everything."""
     channels, rate = original.samples.shape[1], original.rate
     generous = replace(
         settings, budget=UNLIMITED, packet_ms=10.0, power_ms=0.0, low_high=0.0, waveforms=False, match=0.0
@@ -230,7 +230,7 @@ def _own_events(original: Original, settings: Settings) -> Events:
 def _one(
     tally: Tally, original: Original, reference: Reference, own: Events, settings: Settings
 ) -> tuple[Encoded, Waves]:
-    """Add what a recording says at a ratio."""
+    """Add a recording's figures at a ratio."""
     frames, channels = original.samples.shape
     rate = original.rate
     budget = budget_of(channels, rate, tally.ratio)
@@ -298,7 +298,7 @@ def _known(tally: Tally, events: Events, weak: Events, reference: Reference, ori
 
 
 def _waves(tally: Tally, told: Telemetry, reference: Reference) -> Waves:
-    """Compare the waveforms that are told with the original's spike band at the same frames."""
+    """Compare the decoded waveforms with the original's spike band at the same frames."""
     has = np.flatnonzero(told.waveform_of >= 0)
     rows = told.waveform_of[has]
     frames, channels = told.trough_frames[rows], told.event_channels[has]
@@ -310,7 +310,7 @@ def _waves(tally: Tally, told: Telemetry, reference: Reference) -> Waves:
 
 
 def _power(tally: Tally, told: Telemetry, reference: Reference, rate: float) -> None:
-    """Correlate each channel's bins, once filters have settled, with the original's; 0 where too few are told."""
+    """Correlate each channel's bins, once filters have settled, with the original's; 0 where too few are sent."""
     size = told.description.shape.bin
     if not size:
         return
@@ -327,8 +327,8 @@ def _power(tally: Tally, told: Telemetry, reference: Reference, rate: float) -> 
 
 
 def _low(tally: Tally, told: Telemetry, reference: Reference, rate: float) -> None:
-    """Signal over error of each channel's low band, from the first block told to the last; what is left out between
-    counts as the channel's mean. 0 dB where less than a block is told.
+    """Signal over error of each channel's LFP band, from the first block sent to the last; what is left out between
+    counts as the channel's mean. 0 dB where less than a block is sent.
     """
     step, frames = told.description.shape.decimation, told.low_frames
     inside = np.flatnonzero((frames >= SETTLED * rate) & (frames + step < told.frames))

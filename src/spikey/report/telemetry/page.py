@@ -23,32 +23,32 @@ tr.aimed td { font-weight: 600; } td.met { color: #00798c; } td.missed { color: 
 img { max-width: 100%; height: auto; }
 """
 METHOD = (
-    "Ratio: times less than samples of 10 bits take. Every stream was encoded from frames handed over as they arrive, "
+    "Ratio: times less than samples of 10 bits take. Every stream was encoded from frames pushed as they arrive, "
     "a third of a packet at a time, and decoded again. Events kept: those that the same encoder finds when it has bits "
-    "for everything, told within 0.1 ms on their channel. Offline detector: crossings of 4.5 standard deviations, from "
+    "for everything, sent within 0.1 ms on their channel. Offline detector: crossings of 4.5 standard deviations, from "
     "the median of the whole channel, found within 0.2 ms. Known spikes: found if their channel has a crossing within "
     "0.5 ms of the trough; crossings are right if there is such a spike. Waveform error: squared difference from the "
-    "original's spike band, filtered in floating point, at the told troughs, over the original's energy. Clusters: "
+    "original's spike band, filtered in floating point, at the decoded troughs, over the original's energy. Clusters: "
     "three principal components and Gaussian mixtures chosen by the Bayesian information criterion, of channels with "
-    "30 or more waveforms; clustering the original again with another seed, or with 2 % of noise, says how steady the "
+    "30 or more waveforms; clustering the original again with another seed, or with 2 % of noise, shows how stable the "
     "clusters are. Accuracy: of tridesclous2, through SpikeInterface, on 40 generated units that 32 electrodes see, "
-    "sorted from the original and from what telemetry tells with noise of its level between the waveforms; "
-    "without a budget, what is lost is what telling only crossings costs. Power: "
-    "correlation of each channel's bins with the original's mean squares. Low band: signal over error, brick-walled, "
-    "under a Hann window, where blocks were told; what was left out between counts as the mean. Latency: "
-    "from the end of a trough's frame to the bytes of the packet that tells of it, by a clock that runs in real time "
+    "sorted from the original and from what telemetry contains with noise of its level between the waveforms; "
+    "without a budget, the loss is the cost of sending only crossings. Power: "
+    "correlation of each channel's bins with the original's mean squares. LFP band: signal over error, brick-walled, "
+    "under a Hann window, where blocks were sent; what was left out between counts as the mean. Latency: "
+    "from the end of a trough's frame to the bytes of the packet that contains it, by a real-time clock "
     "and adds the measured time of encoding; encoding and decoding: seconds of one thread for a second of signal."
 )
 
 
 def write_page(path: Path, results: dict[str, Any], pictures: list[Picture]) -> None:
-    """Write the page. results: what the report says, by set."""
+    """Write the page. results: of the report, by set."""
     with report_output(path) as (file, _):
         file.write("".join(_page(results, pictures)).encode())
 
 
 def sentence(about: dict[str, Any]) -> str:
-    """What a set says, in one sentence."""
+    """The result of a set, in one sentence."""
     lines = table(about["ratios"])
     verdicts = [line[-1] for line in lines[1:] if line[-1]]
     missed = [line[0].strip() for line in lines[1:] if line[-1] == "missed"]
@@ -59,7 +59,7 @@ def sentence(about: dict[str, Any]) -> str:
 def _page(results: dict[str, Any], pictures: list[Picture]) -> Iterator[str]:
     yield '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>How faithful is telemetry?</title>'
     yield f"<style>{_STYLE}</style></head><body>\n<h1>How faithful is telemetry?</h1>\n"
-    yield '<p class="lossy">Telemetry is lossy: it tells of a recording and does not restore it.</p>\n'
+    yield '<p class="lossy">Telemetry is lossy: it describes a recording and does not restore it.</p>\n'
     for about in results.values():
         yield f'<p class="answer">{html.escape(sentence(about))}</p>\n'
     for name, about in results.items():

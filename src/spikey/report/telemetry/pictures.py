@@ -30,12 +30,12 @@ PANELS = (
     ("wave_error", "waveform error, of energy", 0.10, False),
     ("rand", "clusters, adjusted Rand index", 0.9, True),
     ("power_mean", "power, correlation", 0.98, True),
-    ("low_100_mean", "low band below 100 Hz, dB", 10.0, True),
+    ("low_100_mean", "LFP band below 100 Hz, dB", 10.0, True),
 )
 
 
 def draw_telemetry(results: dict[str, Any], shown: Shown, sort: bool) -> list[Picture]:
-    """All pictures. results: what the report says, by set; shown: of the first set's first recording."""
+    """All pictures. results: of the report, by set; shown: of the first set's first recording."""
     ratio = min(shown.telemetry, key=from_target)
     waves = shown.waves[ratio]
     pictures = [_rates(results), _bits(results)]
@@ -70,8 +70,8 @@ def _rates(results: dict[str, Any]) -> Picture:
             one.set_ylim(0, high)
         one.set_title(name, fontsize=13)
     axes[0].legend(frameon=False, fontsize=11, loc="lower left")
-    caption = "Times less than 10-bit samples take, and what is left of them. The encoder spends bits on events first, "
-    return "Fidelity against bit rate", caption + "then power, then waveforms and the low band.", png(figure)
+    caption = "Compression relative to 10-bit samples, and what is preserved. The encoder spends bits on events first, "
+    return "Fidelity against bit rate", caption + "then power, then waveforms and the LFP band.", png(figure)
 
 
 def _bits(results: dict[str, Any]) -> Picture:
@@ -126,9 +126,9 @@ def _spikes(shown: Shown, ratio: float, waves: Waves) -> Picture:
         one.set_title(f"channel {waves.channels[row]}, error {error:.1%}", fontsize=11)
         one.set_xlabel("ms", fontsize=12)
     axes[1].set_ylabel("codes, band-passed", fontsize=12)
-    caption = f"Above, {TRACE:g} s of channel {channel}: telemetry tells the low band and the waveforms of events, and "
+    caption = f"Above, {TRACE:g} s of channel {channel}: telemetry has the LFP band, waveforms of events, and "
     caption += "no noise between them. Below, waveforms of the spike band from the largest to the smallest, as they "
-    return "Original and reconstruction", caption + "were (black) and as telemetry tells them (teal).", png(figure)
+    return "Original and reconstruction", caption + "were (black) and as decoded from telemetry (teal).", png(figure)
 
 
 def _busy(waves: Waves) -> int:

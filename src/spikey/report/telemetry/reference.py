@@ -1,6 +1,6 @@
-"""What telemetry is measured against: spike band, crossings, power and low band, computed offline in floating point.
+"""What telemetry is measured against: spike band, crossings, power and LFP band, computed offline in floating point.
 
-Written apart from the encoder: it works channel by channel, knows the whole recording, and rounds nothing.
+Written apart from the encoder: it works channel by channel, uses the whole recording, and rounds nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Events(NamedTuple):
 
 
 class Reference(NamedTuple):
-    """What the original says.
+    """Contents of the original.
 
     codes int32 (channels, frames). band float32 (channels, frames): the spike band, in codes. events: crossings of the
     threshold. noise float64 (channels,): standard deviation in the spike band, in codes. power float64 (bins,
@@ -155,13 +155,13 @@ def low_errors(
 ) -> np.ndarray:
     """Signal over error below each edge in Hz, in dB: float64 (edges,), of one channel.
 
-    code (frames,): the original. low (n,): samples of the low band, finite; sample i tells of frame first + i * step.
+    code (frames,): the original. low (n,): samples of the LFP band, finite; sample i belongs to frame first + i * step.
     Both are compared in the frequency domain, brick-walled at each edge, without the mean, under a Hann window.
     """
     length = len(low) * step
     start = math.ceil(first - step / 2)
     if start < 0 or start + length > len(code) or len(low) < 8:
-        raise ValueError("the low band must lie within the recording")
+        raise ValueError("the LFP band must lie within the recording")
     offset = first - start
     place = np.arange(length) / length
     window = np.sin(np.pi * place) ** 2

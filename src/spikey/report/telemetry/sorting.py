@@ -101,7 +101,7 @@ def rand_index(ones: np.ndarray, others: np.ndarray) -> float:
 
 
 def compare_clusters(tally: Tally, waves: Waves, channels: int) -> None:
-    """Add how well clusters of told waveforms agree with those of the original's at the same troughs."""
+    """Add how well clusters of decoded waveforms agree with those of the original's at the same troughs."""
     from threadpoolctl import threadpool_limits
 
     counts = np.bincount(waves.channels, minlength=channels)

@@ -1,6 +1,6 @@
 """Other codecs, each as its users have it, for measuring them beside Spikey: one file a group, one contract for all.
 
-`contract` says what a peer is; `forms` turns samples into what it is given. Only `bench` imports from here,
+`contract` specifies a peer; `forms` makes its input from samples. Only `bench` imports from here,
 and nothing here imports a peer's package before the peer is used.
 """
 

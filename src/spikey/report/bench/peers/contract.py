@@ -1,6 +1,6 @@
-"""What a peer is: it turns a recording in memory into bytes, and these bytes back, or says that it does not apply.
+"""What a peer is: it turns a recording in memory into bytes, and these bytes back, or raises DoesNotApply.
 
-Every peer passes the same tests (tests/report/test_peers.py). Whoever decodes has the layout and the number of frames,
+Every peer passes the same tests (tests/report/test_peers.py). The decoder has the layout and the number of frames,
 so that no peer has to store them; maps from codes to samples, and corrections, are stored and counted.
 """
 
@@ -21,7 +21,7 @@ CORRECTED, ORDERED = "corrected", "corrected and ordered"
 
 
 class DoesNotApply(DataError):
-    """A peer cannot hold recordings of this kind; the text says which it can."""
+    """A peer does not support recordings of this kind; the text names those it supports."""
 
 
 class Shape(NamedTuple):
@@ -37,9 +37,9 @@ class Peer:
 
     name: with its settings, as in tables. given: `file`, the bytes of the file as it is; `samples`, integers (frames,
     channels); `codes`, each channel's dense converter codes; `delta8`, one byte for each difference of codes;
-    `corrected`, samples divided by their step without their medians, of channels in their order or `and ordered` anew.
+    `corrected`, samples divided by their step without their medians, of channels in order or `and ordered`.
     encode: a recording's bytes; decode: the bytes of its file where that was given, else of its samples. Both may raise
-    anything; DoesNotApply says that the peer is not for such a recording.
+    anything; DoesNotApply means that the peer does not support such a recording.
     packages, programs: what it needs, all of these. fast: whether it is measured unless more is asked for.
     """
 

@@ -71,7 +71,7 @@ def _module(name: str) -> Any:
 
 
 def _method(module: str, name: str) -> Squeeze:
-    """A module's function, with the settings it has when nothing is said: the strongest of bzip2 and brotli."""
+    """A module's function, with its default settings: the strongest of bzip2 and brotli."""
     return lambda data: getattr(_module(module), name)(data)
 
 

@@ -55,7 +55,7 @@ def run(*command: str | Path) -> None:
     done = subprocess.run([*watch, *words], capture_output=True, stdin=subprocess.DEVNULL, timeout=PATIENCE)
     if done.returncode:
         said = (done.stderr or done.stdout).decode(errors="replace").split("\n")
-        last = next((line.strip() for line in reversed(said) if line.strip()), "it said nothing")
+        last = next((line.strip() for line in reversed(said) if line.strip()), "without a message")
         raise DataError(f"{words[0]} failed with status {done.returncode}: {last[:200]}")
 
 
