@@ -66,6 +66,8 @@ def test_links_between_generated_and_written_pages(tmp_path):
             other = (Path("/", page).parent / name).resolve().relative_to("/").as_posix() if name else page
             if (DOCS / other).is_file() and other not in texts:
                 continue  # a picture
+            if name.startswith("../") and (DOCS / name).is_file():
+                continue  # of the repository, which tools/site_hooks.py replaces
             if other not in texts or (anchor and anchor not in anchors(texts[other])):
                 wrong.append(f"{page}: {target}")
     assert wrong == []

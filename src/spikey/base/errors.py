@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 CHECKOUT = "in Spikey's checkout"  # there is no release yet that a package index has
 
 
@@ -82,6 +84,15 @@ class OutputExistsError(UsageError):
     def __reduce__(self) -> tuple[type, tuple[str, str]]:
         """For pickling, as between the processes of a cluster."""
         return type(self), (self.path, self._more)
+
+
+def failed_write(error: OSError) -> str:
+    """The code of a failure to write.
+
+    >>> failed_write(OSError(errno.ENOSPC, "No space left on device"))
+    'no-space'
+    """
+    return "no-space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "cannot-write"
 
 
 def install(extras: str = "", *packages: str) -> str:

@@ -166,7 +166,9 @@ def _own_name(source: str, target: str) -> str:
     from spikey.container.reader import Reader
 
     if is_archive(source):
-        raise UsageError(f"{source}: is an archive of recordings; restore it into a folder on this machine")
+        raise UsageError(
+            f"{source}: is an archive of recordings; restore it into a folder on this machine", code="archive"
+        )
     with Reader(source, salvage=True) as reader:
         if reader.files or reader.file_map is not None:
             raise UsageError(f"{source}: contains several files; restore it into a folder on this machine")

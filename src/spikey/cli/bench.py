@@ -80,7 +80,7 @@ def command(
     files = sorted(f for p in paths for f in (recordings_in(p, raw is not None) if p.is_dir() else [p]))[::every]
     for name in preset or ():
         if name not in ranked():
-            raise UsageError(f"there is no preset {name!r}; there are {', '.join(ranked())}")
+            raise UsageError(f"there is no preset {name!r}; there are {', '.join(ranked())}", code="unknown-preset")
     if html is not None:
         from spikey.report.bench.page import check_report
 
@@ -129,7 +129,7 @@ def _raw(channels: int | None, rate: float | None, dtype: str | None) -> Raw | N
     if channels is not None and rate is not None and dtype is not None:
         return channels, rate, dtype
     if (channels, rate, dtype) != (None, None, None):
-        raise UsageError("raw inputs need all three of --channels, --rate and --dtype")
+        raise UsageError("raw inputs need all three of --channels, --rate and --dtype", code="raw-options")
     return None
 
 

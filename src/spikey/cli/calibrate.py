@@ -58,7 +58,7 @@ def command(
         raise UsageError(f"{output}: the last path is the calibration to write, and must end in .safetensors")
     refuse_existing(output, force)
     if any(value is None for value in (channels, rate, dtype)) and (channels, rate, dtype) != (None, None, None):
-        raise UsageError("raw inputs need all three of --channels, --rate and --dtype")
+        raise UsageError("raw inputs need all three of --channels, --rate and --dtype", code="raw-options")
     raw = (channels, rate, dtype) if channels is not None and rate is not None and dtype is not None else None
     files = [file for path in inputs for file in (recordings_in(path, raw is not None) if path.is_dir() else [path])]
     if picture is not None:

@@ -54,7 +54,7 @@ def _load_numba() -> None:
 def some(files: list[Any], folder: Path | str, suffixes: tuple[str, ...]) -> None:
     """Raise UsageError if a folder contains none of the files that are searched for."""
     if not files:
-        raise UsageError(f"{folder}: contains no files that end in {' or '.join(suffixes)}")
+        raise UsageError(f"{folder}: contains no files that end in {' or '.join(suffixes)}", code="nothing-found")
 
 
 def recordings_in(folder: Path, raw: bool) -> list[Path]:
@@ -63,7 +63,9 @@ def recordings_in(folder: Path, raw: bool) -> list[Path]:
         found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
         if found:
             return found
-    raise UsageError(f"{folder}: contains no {'.raw, .dat or .bin' if raw else 'WAV or .spky'} files")
+    raise UsageError(
+        f"{folder}: contains no {'.raw, .dat or .bin' if raw else 'WAV or .spky'} files", code="nothing-found"
+    )
 
 
 def settings_from(
@@ -113,7 +115,7 @@ def raw_layout(channels: int | None, rate: float | None, dtype: str | None) -> t
     """The layout of a raw input from the options, or None without them."""
     stated = [value is not None for value in (channels, rate, dtype)]
     if any(stated) and not all(stated):
-        raise UsageError("a raw input needs all three of --channels, --rate and --dtype")
+        raise UsageError("a raw input needs all three of --channels, --rate and --dtype", code="raw-options")
     return (channels, rate, dtype) if channels is not None and rate is not None and dtype is not None else None
 
 

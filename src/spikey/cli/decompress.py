@@ -113,7 +113,9 @@ def command(
         if member and archives != list(opened):
             raise UsageError(f"{arguments.inputs[0]}: is not an archive of recordings, so --member names nothing in it")
         if archives and len(opened) > 1 and not (arguments.folder or arguments.output is None):
-            raise UsageError(f"{archives[0]}: is an archive of recordings; restore it into a folder, ending in /")
+            raise UsageError(
+                f"{archives[0]}: is an archive of recordings; restore it into a folder, ending in /", code="archive"
+            )
         alone = archives == list(opened) and len(archives) == 1 and not os.path.isdir(opened[archives[0]])
         work, inner = ([], {}) if alone else _planned(arguments, opened, stores, salvage)
         if config is not None:
@@ -188,7 +190,7 @@ def _planned(
         if other is not each:
             raise UsageError(f"{other.source} and {each.source} would both be written to {each.target}")
         if is_input(each.target, inputs):
-            raise UsageError(f"{each.target}: would be read and written at once; name another output")
+            raise UsageError(f"{each.target}: would be read and written at once; name another output", code="same-file")
     return work, archives
 
 
@@ -205,7 +207,7 @@ def _files_in(folder: Path) -> tuple[list[Path], int]:
         found += [path] * wanted
         others += not wanted
     if not found:
-        raise UsageError(f"{folder}: contains no files that end in {SUFFIX}")
+        raise UsageError(f"{folder}: contains no files that end in {SUFFIX}", code="nothing-found")
     return found, others
 
 

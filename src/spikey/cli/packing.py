@@ -80,7 +80,9 @@ def plan(
         found.inventories.append((text, taken))
         found.unstored += left
         if complete and left:
-            raise UsageError(f"{text}: could not be restored file for file: {listed(left)}; nothing was done")
+            raise UsageError(
+                f"{text}: could not be restored file for file: {listed(left)}; nothing was done", code="not-restorable"
+            )
         found.outputs += _outputs(arguments, text, taken)
     _check(found)
     folder = arguments.output if arguments.folder else None
@@ -181,7 +183,7 @@ def _check(found: Plan) -> None:
             one, two = other.item.name, each.item.name
             raise UsageError(f"{one} and {two} would both be written to {each.target}; give them different folders")
         if is_input(each.target, inputs):
-            raise UsageError(f"{each.target}: would be read and written at once; name another output")
+            raise UsageError(f"{each.target}: would be read and written at once; name another output", code="same-file")
 
 
 def _separate(found: Plan) -> None:

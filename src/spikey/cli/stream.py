@@ -130,7 +130,7 @@ def send(
         speed = 1.0 if realtime or datagrams else 0.0
     raw = [value for value in (channels, rate, dtype) if value is not None]
     if raw and len(raw) < 3:
-        raise UsageError("a raw input needs all three of --channels, --rate and --dtype")
+        raise UsageError("a raw input needs all three of --channels, --rate and --dtype", code="raw-options")
     key = key_of(key_file)
     prepare_kernels()
     prepare_sending()

@@ -100,7 +100,10 @@ def receive(
     if as_json:
         typer.echo(json.dumps({"complete": ended, "streams": facts_of, "packets": packets}, indent=2))
     if not facts_of:
-        raise DataError(f"{address}: no stream arrived{refused(receiver.unauthenticated, key)}")
+        raise DataError(
+            f"{address}: no stream arrived{refused(receiver.unauthenticated, key)}",
+            code="wrong-key" if receiver.unauthenticated else "no-stream",
+        )
     for each in facts_of:
         _report(each, as_json)
     if not as_json:

@@ -216,7 +216,10 @@ def receive(
             record(source, receiver, idle, stop, live)
             if receiver.description is None:
                 more = refused(receiver.unauthenticated, key)
-                raise DataError(f"{address}: no telemetry key packet arrived, so nothing could be decoded{more}")
+                raise DataError(
+                    f"{address}: no telemetry key packet arrived, so nothing could be decoded{more}",
+                    code="wrong-key" if receiver.unauthenticated else "no-stream",
+                )
         found = facts(receiver)
         found["packets"]["foreign"] += source.foreign
         found["packets"] |= losses(source)

@@ -68,7 +68,8 @@ def train(path: str, name: str | None = None) -> str:
     if missing:
         raise UsageError(
             f"training needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} missing: "
-            f"{install('train')}"
+            f"{install('train')}",
+            code="missing-package",
         )
     from spikey.cli.common import prepare_kernels, progress_bar, say
     from spikey.training import run

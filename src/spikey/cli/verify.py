@@ -46,7 +46,7 @@ def command(
         else:
             files += map(str, sorted(Path(text).rglob("*.spk[yt]")))
     if not files and not missing:
-        raise UsageError(f"{', '.join(paths)}: no files that end in .spky or .spkt")
+        raise UsageError(f"{', '.join(paths)}: no files that end in .spky or .spkt", code="nothing-found")
     from spikey.cli.telemetry_decode import verify as verify_telemetry
     from spikey.container.archive import is_archive
     from spikey.files.decompress import verify_file
@@ -62,7 +62,7 @@ def command(
         return Task(file, "", restored_size(file), lambda progress: verify_file(file, within, progress))
 
     if not as_json and not files and len(missing) == 1 and not os.path.exists(missing[0]):
-        raise DataError(f"{missing[0]} does not exist")
+        raise DataError(f"{missing[0]} does not exist", code="not-found")
     for text in missing:
         say(f"spikey: {text}: " + ("is not a regular file" if os.path.exists(text) else "does not exist"))
     alone = len(single) == 1 == len(files) + len(missing) and not as_json

@@ -35,7 +35,7 @@ def need_pynwb() -> None:
     try:
         import pynwb  # noqa: F401
     except ImportError:
-        raise UsageError(f"NWB files need pynwb: {install('spikeinterface')}") from None
+        raise UsageError(f"NWB files need pynwb: {install('spikeinterface')}", code="missing-package") from None
 
 
 def refuse_address(path: PathLike) -> None:

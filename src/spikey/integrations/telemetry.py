@@ -172,7 +172,7 @@ def need_spikeinterface() -> None:
     try:
         import spikeinterface.core  # noqa: F401
     except ImportError:
-        raise UsageError(f"this needs SpikeInterface: {install('spikeinterface')}") from None
+        raise UsageError(f"this needs SpikeInterface: {install('spikeinterface')}", code="missing-package") from None
 
 
 def _sorting(frames: np.ndarray, channels: np.ndarray, telemetry: Telemetry) -> tuple[NumpySorting, np.ndarray]:

@@ -48,7 +48,7 @@ def need_zarr() -> None:
     try:
         import zarr  # noqa: F401
     except ImportError:
-        raise UsageError(f"a Zarr group needs zarr: {install('numcodecs', 'zarr')}") from None
+        raise UsageError(f"a Zarr group needs zarr: {install('numcodecs', 'zarr')}", code="missing-package") from None
 
 
 def refuse_zarr(path: PathLike, overwrite: bool, source: PathLike | None = None) -> None:

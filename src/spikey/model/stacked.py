@@ -3,8 +3,8 @@
 A trained recurrent network (`n1-lstm-small`) refines linear prediction of order 32, as
 in `learned`. A ridge regression then predicts the remaining error from the network's units, recent errors and
 changes, the predictions of linear predictors of other orders and of a quick one, and the errors of other channels
-around the same time. The regression starts from a prior (`tools.fit_stacked`) and adapts to the spikes and noise of each
-electrode. The density is a mixture (`mixture`) with adaptive shares.
+around the same time. The regression starts from a prior (`tools.fit_stacked`) and adapts to the spikes and noise of
+each electrode. The density is a mixture (`mixture`) with adaptive shares.
 """
 
 from __future__ import annotations

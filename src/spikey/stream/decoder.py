@@ -28,47 +28,13 @@ from spikey.stream.counts import Counts
 from spikey.stream.group import HALF, Group, disjoint, raw_samples, uncovered
 from spikey.stream.packet import LAST, PARITY, RAW, Description, Packet, read_packet
 from spikey.stream.parity import Repair
+from spikey.stream.segments import Gap, Segment
 from spikey.stream.verifier import Verifier, stated_number
 
 WINDOW = 32  # packets of a group that wait for an earlier one
 EARLY = 64  # packets stored that came before their group's first key packet
 MOST_CHANNELS = 1 << 16  # of a stream
 MOST_ADMITTED = 4096  # packets that are not verified again
-
-
-class Segment(NamedTuple):
-    """Decoded samples of neighbouring channels.
-
-    Attributes
-    ----------
-    first_frame : int
-        Frame of the first sample, counted from the beginning of the stream.
-    first_channel : int
-        Channel of the first column.
-    samples : array (frames, channels)
-        The samples.
-    """
-
-    first_frame: int
-    first_channel: int
-    samples: np.ndarray
-
-
-class Gap(NamedTuple):
-    """Samples that are lost: their packets did not arrive in time and parity did not replace them.
-
-    Attributes
-    ----------
-    first_frame, end_frame : int
-        The lost frames, `end_frame` excluded, counted from the beginning of the stream.
-    first_channel, channels : int
-        The first of the channels concerned, and their number.
-    """
-
-    first_frame: int
-    end_frame: int
-    first_channel: int
-    channels: int
 
 
 class _Due(NamedTuple):
