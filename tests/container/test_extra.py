@@ -170,7 +170,7 @@ def test_names_that_lead_elsewhere_are_refused(name):
     header = Reader(written(None)).header
     bad = json.dumps({"files": [{"name": name, "size": 3}]}).encode()
     header.records.append((METADATA, packed_record(bad)))
-    with Reader(remade(header)) as reader, pytest.raises(spikey.DataError, match="names a side file badly"):
+    with Reader(remade(header)) as reader, pytest.raises(spikey.DataError, match="has an invalid name of a side file"):
         _ = reader.metadata
 
 

@@ -285,7 +285,7 @@ def test_methods_that_contradict_the_model():
     payload = encode_block(samples, learned(GENTLE), n1())
     for wrong, says in (
         (bytes([payload[0] ^ 64]) + payload[1:], "its model is not for"),
-        (payload[:1] + b"\2" + payload[2:], "method that this version does not know"),
+        (payload[:1] + b"\2" + payload[2:], "method that this version does not support"),
     ):
         with pytest.raises(DataError, match=says):
             decoded(wrong, samples, GENTLE)

@@ -185,7 +185,7 @@ def test_sizes_that_lie(at):
 
 
 def test_what_is_written_is_counted(at, monkeypatch):
-    """Even where zipfile would give more than the archive states."""
+    """Even where zipfile would give more than those in the archive."""
     reads: list[int] = []
     monkeypatch.setattr(zipfile.ZipExtFile, "read", lambda self, count: reads.append(count) or bytes(count))
     assert "not of the size" in refused(at, zip_bytes({"a.wav": WAV}))
