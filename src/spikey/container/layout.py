@@ -107,7 +107,10 @@ def read_header(cursor: Cursor) -> Header:
     cursor.take(4)
     version = cursor.byte()
     if version != VERSION:
-        raise DataError(f"{name}: has format version {version}; this program reads version {VERSION}; update Spikey")
+        raise DataError(
+            f"{name}: has format version {version}; this program reads version {VERSION}; update Spikey",
+            code="newer-version",
+        )
     flags = cursor.byte()
     if flags >> 4:
         raise DataError(
@@ -157,7 +160,10 @@ def _read_records(cursor: Cursor) -> list[tuple[int, bytes]]:
         if RECORDS.numbered(kind >> 1) is not None:
             records.append((kind >> 1, content))
         elif kind & 1:
-            raise DataError(f"{cursor.what}: needs a feature (record {kind >> 1}) that this version does not support")
+            raise DataError(
+                f"{cursor.what}: needs a feature (record {kind >> 1}) that this version does not support",
+                code="newer-version",
+            )
     return records
 
 
