@@ -2,7 +2,7 @@
 PYTHON ?= python3
 
 .PRECIOUS: env/python%/.ready
-.PHONY: demo checks test test-all test-new test-core test-lowest structure results clean
+.PHONY: demo checks test test-all test-new test-core test-lowest docs man structure results clean
 
 demo: env/.ready
 	env/bin/python cli.py demo
@@ -26,6 +26,7 @@ test-all: env/.ready
 	$(MAKE) -j 2 checks test-new
 	$(PYTEST)
 	$(MAKE) test-core
+	$(MAKE) docs man
 	env/bin/python tools/fuzz.py --seconds 60
 
 # Stores with the newest versions, on the newest Python that runs: PYTHON_NEW, or what tools/pythons.py finds.
@@ -69,6 +70,21 @@ env/.ready: requirements.txt pyproject.toml
 	env/bin/python -m pip install -q -r requirements.txt
 	touch $@
 
+# The documentation as a site in site/, and a manual page for each command in build/man/.
+DOCS = env/docs
+
+docs: env/.ready $(DOCS)/.ready
+	env/bin/python -m tools.reference_pages build/reference
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --quiet
+
+man: env/.ready
+	env/bin/python -m tools.man_pages build/man
+
+$(DOCS)/.ready: requirements-docs.txt
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install -q -r requirements-docs.txt
+	touch $@
+
 # How the package hangs together: importers, imports against the rule, calls, largest file, what the codec loads.
 structure: env/.ready
 	env/bin/python -m tools.structure
@@ -88,4 +104,4 @@ results: env/.ready
 	$(TABLES)
 
 clean:
-	rm -rf env demo build dist
+	rm -rf env demo build dist site

@@ -30,7 +30,14 @@ from spikey.recording.output import report_output
 from tools import device_bench, evaluation, preset_tables, size_tables, store_tables, vendor_tables
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "docs/results.md", "docs/telemetry.md", "docs/calibration.md", "docs/recordings.md")
+DOCUMENTS = (
+    "README.md",
+    "docs/results.md",
+    "docs/telemetry.md",
+    "docs/calibration.md",
+    "docs/recordings.md",
+    "docs/presets.md",
+)
 RUNS, PUBLISHED, TELEMETRY = "docs/results.json", "docs/published.json", "docs/telemetry.json"
 KEPT = {"ratio": 4, "bits_per_sample": 4, "encode_ms_s": 2, "decode_ms_s": 2}  # and decimals
 GIVEN = {
@@ -291,6 +298,7 @@ TABLES: dict[str, Callable[[dict[str, Any], dict[str, Any]], list[str]]] = {
     "stores-main": lambda runs, published: store_tables.main_rows(runs["stores"]),
     "preset-sizes": preset_tables.sizes,
     "preset-speeds": preset_tables.speeds,
+    "preset-savings": preset_tables.savings,
     "vendors": vendor_tables.vendors,
     "code-widths": size_tables.code_widths,
     "code-widths-crossed": size_tables.code_widths_crossed,

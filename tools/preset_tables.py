@@ -17,6 +17,18 @@ CHOSEN_ON = (
     "np1-noise4sam-lf",
 )
 
+# Recordings by device, real ones of unfiltered samples, and what they are.
+DEVICES = {
+    "N1, every fifth file": "Neuralink N1, motor cortex",
+    "np1-acsf-imec0": "Neuropixels 1.0, AP band, saline",
+    "np1-oe-lfp": "Neuropixels 1.0, LFP band",
+    "np2013-with-sync": "Neuropixels 2.0",
+    "oe-intan32-cinpla": "Intan, 32 channels",
+    "rat-intan128-r4": "Intan, 128 channels",
+    "rat-tetrode64-b": "Intan, tetrodes",
+    "biocam100-fw17": "3Brain CMOS array, 100 channels",
+}
+
 
 def presets(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
     """The presets of the registry, fastest first."""
@@ -63,4 +75,18 @@ def speeds(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
             cells = [f"{value:.2f}" if value < 10 else f"{value:.0f}" for value in (speed / 1e6 for speed in both)]
             cells += [f"{5e11 / speed / 3600:.{0 if speed < 1e7 else 1}f}" for speed in both]
             lines.append(f"| {recording} | `{name}` | {' | '.join(cells)} |")
+    return lines
+
+
+def savings(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
+    """What a terabyte of each device's samples becomes, in GB, and what a slower preset saves beside the fastest."""
+    first, *others = ranked()
+    heads = [f"`{first}`", *(f"`{name}` (saves)" for name in others)]
+    lines = [f"| device | recording | {' | '.join(heads)} |", "|---|---|" + "---:|" * len(heads)]
+    for recording, device in DEVICES.items():
+        row = runs["preset_sizes"]["recordings"][recording]
+        samples = row[first]["samples"]
+        sizes = {name: round(1000 * row[name]["bytes"] / (2 * samples)) for name in ranked()}
+        cells = [str(sizes[first]), *(f"{sizes[name]} ({sizes[first] - sizes[name]})" for name in others)]
+        lines.append(f"| {device} | {recording} | {' | '.join(cells)} |")
     return lines

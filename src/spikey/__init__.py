@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from spikey.files.acquisition import create
     from spikey.files.acquisition_writer import Writer
     from spikey.files.arrays import Recording, compress, decompress, open, open_archive
-    from spikey.stream.decoder import Decoder, Gap, Segment
+    from spikey.stream.decoder import Decoder
     from spikey.stream.encoder import Encoder
     from spikey.stream.key_file import read_key
+    from spikey.stream.segments import Gap, Segment
     from spikey.telemetry.decoded import Telemetry
     from spikey.telemetry.decoder import Missing, PacketContents, TelemetryDecoder
     from spikey.telemetry.encoder import TelemetryEncoder
@@ -64,13 +65,13 @@ _PLACES = {
     "DataError": "base.errors",
     "Decoder": "stream.decoder",
     "Encoder": "stream.encoder",
-    "Gap": "stream.decoder",
+    "Gap": "stream.segments",
     "Missing": "telemetry.decoder",
     "PacketContents": "telemetry.decoder",
     "QueueFullError": "base.errors",
     "Reader": "container.reader",
     "Recording": "files.arrays",
-    "Segment": "stream.decoder",
+    "Segment": "stream.segments",
     "SpikeyError": "base.errors",
     "Telemetry": "telemetry.decoded",
     "TelemetryDecoder": "telemetry.decoder",

@@ -151,7 +151,7 @@ def test_info(tmp_path, run):
         "coder": "rANS",
     }
     assert expected.items() <= first.items()
-    assert second["holds"] == "bytes" and "not modelled" in second["note"] and second["original_bytes"] == 1044
+    assert second["holds"] == "bytes" and "without a model" in second["note"] and second["original_bytes"] == 1044
     status, out, _ = run("info", tmp_path / "a.spky")
     assert status == 0 and "canonical wav" in out
 

@@ -71,7 +71,7 @@ def broken(path: Path, name: str) -> Path:
 def test_there_and_back(folder, run, tmp_path):
     out = tmp_path / "all.spky"
     status, said, err = run("compress", folder, out, "--together", "--preset", "fast", "--jobs", 2)
-    assert status == 0 and "4 files (1 group made at once)" in said
+    assert status == 0 and "4 files (1 group of simultaneous recordings)" in said
     assert err.startswith("note: 1 other file left out, as only .wav files are taken: ") and err.endswith("notes.txt\n")
     size = sum(map(len, recordings(folder).values()))
     assert f"{size:,} bytes as {out.stat().st_size:,}" in said
@@ -111,7 +111,7 @@ def test_wrong_calls(archive, folder, run, tmp_path):
         assert (status, out) == (2, "") and words in err and err.count("\n") == 1, err
     (tmp_path / "none").mkdir()
     status, _, err = run("compress", tmp_path / "none", tmp_path / "x.spky", "--together")
-    assert status == 2 and "holds no files that end in .wav" in err
+    assert status == 2 and "contains no files that end in .wav" in err
     spky = tmp_path / "a.spky"
     spky.write_bytes(spikey.compress(noise(1).astype("int16"), rate=1000))
     status, _, err = run("decompress", spky, tmp_path / "x.wav", "--member", "a")
@@ -214,7 +214,7 @@ def test_an_interrupted_run_leaves_nothing(tmp_path):
 
 def test_topology_of_a_folder_and_of_its_archive(folder, archive, run, tmp_path):
     status, said, err = run("topology", folder, "--picture", tmp_path / "x.png")
-    assert status == 0 and "4 recordings: 3 in 1 group made at once, 1 alone" in said and "picture" in err
+    assert status == 0 and "4 recordings: 3 simultaneous in 1 group, 1 alone" in said and "picture" in err
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
     facts = json.loads(run("topology", folder, "--json")[1])
     assert facts["groups"] == [["a.wav", "copy.wav", "sub/b.wav"]]

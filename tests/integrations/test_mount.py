@@ -235,7 +235,7 @@ def test_a_signal_unmounts_though_files_are_open(packed, view):
         assert os.pread(file, 100, 0) == data[:100]
         assert mount.end(signal.SIGTERM) == 0
         assert not is_mounted(view) and not view.exists()
-        assert mount.said.endswith(f"spikey: {view} is unmounted; 1 file was open there, and cannot be read any more\n")
+        assert mount.said.endswith(f"spikey: {view} is unmounted; 1 file was still open and can no longer be read\n")
         with pytest.raises(OSError):
             os.pread(file, 100, 300_000)
         with pytest.raises(OSError):

@@ -350,7 +350,7 @@ def test_one_stream_of_spikeglx(tmp_path):
     samples = vendors.spikeglx(tmp_path / "run")
     home = tmp_path / "run" / "run_g0"
     said = run("compress", home, tmp_path / "a.spky", status=2)
-    assert "becomes 3 files" in said and "imec0.ap, imec0.ap-SYNC, imec0.lf, imec0.lf-SYNC, nidq" in said
+    assert "contains 3 recordings" in said and "imec0.ap, imec0.ap-SYNC, imec0.lf, imec0.lf-SYNC, nidq" in said
     assert "no stream 'imec1.ap'" in run("compress", home, tmp_path / "a.spky", "--stream", "imec1.ap", status=2)
     assert not (tmp_path / "a.spky").exists()
     run("compress", home, tmp_path / "a.spky", "--stream", "imec0.ap")

@@ -30,7 +30,8 @@ def streams() -> list[bytes]:
 
 def run_stream(data: bytes, checked: bool) -> None:
     """What is taken was sent, and what is delivered is what was encoded."""
-    from spikey.stream.decoder import Decoder, Segment
+    from spikey.stream.decoder import Decoder
+    from spikey.stream.segments import Segment
 
     decoder, honest = Decoder(key=KEY), {packet for packets in _sent().values() for packet in packets}
     samples = seeds.stream_signal()

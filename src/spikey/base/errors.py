@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+import errno
+
 CHECKOUT = "in Spikey's checkout"  # there is no release yet that a package index has
 
 
 class SpikeyError(Exception):
-    """Base of everything Spikey raises on purpose. The command line prints its text and exits with `exit_status`."""
+    """Base of everything Spikey raises on purpose. The command line prints its text and exits with `exit_status`.
+
+    Attributes
+    ----------
+    code : str
+        The kind of error, a heading in docs/errors.md, with which the text ends; empty for kinds without one.
+
+    Examples
+    --------
+    >>> str(UsageError("a.spky: exists", code="exists"))
+    'a.spky: exists [exists]'
+    """
 
     exit_status = 1
+    code = ""
+
+    def __init__(self, *arguments: object, code: str = ""):
+        super().__init__(*arguments)
+        if code:
+            self.code = code
+
+    def __str__(self) -> str:
+        text, ending = super().__str__(), f" [{self.code}]"
+        return text + ending if self.code and not text.endswith(ending) else text
 
 
 class InterruptedByUser(SpikeyError):
@@ -22,10 +45,15 @@ class DataError(SpikeyError):
 
 
 class DamagedError(DataError):
-    """Part of a compressed file fails its checksum; `ranges` lists what is lost.
+    """Part of a compressed file fails its checksum.
 
-    `ranges` holds tuples `(first_frame, end_frame, first_channel, end_channel)`.
+    Attributes
+    ----------
+    ranges : list of (int, int, int, int)
+        What is lost: first frame, end frame, first channel, end channel.
     """
+
+    code = "damaged"
 
     def __init__(self, message: str, ranges: list[tuple[int, int, int, int]] | None = None):
         super().__init__(message)
@@ -34,6 +62,8 @@ class DamagedError(DataError):
 
 class QueueFullError(DataError):
     """The encoder of a recording is behind and its queue is full: the frames of this call are not in the recording."""
+
+    code = "queue-full"
 
 
 class UsageError(SpikeyError, ValueError):
@@ -45,9 +75,24 @@ class UsageError(SpikeyError, ValueError):
 class OutputExistsError(UsageError):
     """An output exists and may not be replaced; `path` is its path."""
 
+    code = "exists"
+
     def __init__(self, path: str, more: str = ""):
         super().__init__(f"{path}: exists{more}; -f or --force replaces it (in Python: overwrite=True)")
-        self.path = path
+        self.path, self._more = path, more
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        """For pickling, as between the processes of a cluster."""
+        return type(self), (self.path, self._more)
+
+
+def failed_write(error: OSError) -> str:
+    """The code of a failure to write.
+
+    >>> failed_write(OSError(errno.ENOSPC, "No space left on device"))
+    'no-space'
+    """
+    return "no-space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "cannot-write"
 
 
 def install(extras: str = "", *packages: str) -> str:

@@ -35,7 +35,7 @@ class Cursor:
     def take(self, count: int) -> bytes:
         """The next `count` bytes."""
         if count > len(self.data) - self.at:
-            raise DataError(f"{self.what}: ends {count - (len(self.data) - self.at)} bytes too early")
+            raise DataError(f"{self.what}: ends {count - (len(self.data) - self.at)} bytes too early", code="truncated")
         self.at += count
         return bytes(self.data[self.at - count : self.at])
 

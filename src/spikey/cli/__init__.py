@@ -44,7 +44,7 @@ from spikey.cli import (
     watch,
 )
 from spikey.cli.messages import say
-from spikey.cli.options import Command
+from spikey.cli.options import HELP_OPTIONS, Command
 from spikey.recording.output import remove_unfinished
 
 
@@ -78,34 +78,24 @@ def _print_version(wanted: bool) -> None:
 
 
 app = typer.Typer(
-    help="Lossless compression of raw brain recordings.",
+    help="Lossless compression of raw neural recordings.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP_OPTIONS,
 )
-for command in (
-    compress,
-    decompress,
-    convert,
-    mount,
-    watch,
-    info,
-    verify,
-    repair,
-    topology,
-    train,
-    models,
-    calibrate,
-    simulate,
-    bench,
-    budget,
-    doctor,
-    demo,
-):
-    app.command(command.__name__.rsplit(".", 1)[1], cls=Command)(_interruptible(command.command))
-app.add_typer(stream.app, name="stream")
-app.add_typer(telemetry.app, name="telemetry")
-app.add_typer(key.app, name="key")
+COMMANDS = {  # the groups of the help text
+    "Compress and restore": (compress, decompress),
+    "Check and repair": (info, verify, repair, doctor),
+    "Recordings as files and folders": (convert, mount, watch, topology),
+    "Models and calibration": (calibrate, train, models),
+    "Measure": (bench, budget, simulate, demo),
+}
+for panel, commands in COMMANDS.items():
+    for module in commands:
+        name = module.__name__.rsplit(".", 1)[1]
+        app.command(name, cls=Command, rich_help_panel=panel)(_interruptible(module.command))
+for name, group in (("stream", stream), ("telemetry", telemetry), ("key", key)):
+    app.add_typer(group.app, name=name, rich_help_panel="Streams and telemetry")
 
 
 @app.callback()
@@ -165,7 +155,7 @@ def run_command() -> None:
     except KeyboardInterrupt:
         say("spikey: interrupted")
         sys.exit(InterruptedByUser.exit_status)
-    except BrokenPipeError:  # whoever read our output has gone
+    except BrokenPipeError:  # the reader of the output has ended
         _discard_output()
         sys.exit(1)
     except OSError as error:  # of files all are dealt with where they are read and written
@@ -189,7 +179,7 @@ def _have_standard_streams() -> None:
 
 
 def _discard_output() -> None:
-    """Send what is left of standard output nowhere."""
+    """Discard the rest of standard output."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

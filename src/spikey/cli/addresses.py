@@ -76,7 +76,7 @@ def _files_in(text: str, suffixes: tuple[str, ...]) -> list[tuple[str, str]] | N
         found = [each for each in listed if PurePosixPath(each[1]).suffix.lower() in suffixes]
         if found and len(found) < len(listed):
             others = len(listed) - len(found)
-            note(f"{text}: {others:,} other file{'s' * (others > 1)} there, not ending in {suffixes[0]}, not read")
+            note(f"{text}: {others:,} other file{'s' * (others > 1)}, not ending in {suffixes[0]}, not read")
     some(found, text, suffixes)
     return found
 
@@ -152,7 +152,7 @@ def restore_to_addresses(arguments: Arguments, salvage: bool, jobs: int, overwri
             options: Any = {"salvage": salvage, "jobs": jobs if alone else 1, "overwrite": overwrite}
             outcome, lost = decompress_file(source, place, progress=progress, **options)
             if lost:
-                damaged.append(f"{source}: {describe_lost(lost)}; zeros stand for what is lost, the rest is whole")
+                damaged.append(f"{source}: {describe_lost(lost)}; zeros replace the lost samples, the rest is intact")
             return outcome
 
         return Task(source, target, 0, do)
@@ -166,7 +166,9 @@ def _own_name(source: str, target: str) -> str:
     from spikey.container.reader import Reader
 
     if is_archive(source):
-        raise UsageError(f"{source}: is an archive of recordings; restore it into a folder on this machine")
+        raise UsageError(
+            f"{source}: is an archive of recordings; restore it into a folder on this machine", code="archive"
+        )
     with Reader(source, salvage=True) as reader:
         if reader.files or reader.file_map is not None:
             raise UsageError(f"{source}: contains several files; restore it into a folder on this machine")

@@ -47,7 +47,7 @@ def parse(
     packs: bool,
     archive: bool = False,
 ) -> Arguments:
-    """Tell inputs from the output.
+    """Separate the inputs from the output.
 
     A single path is always an input. Of several, the last is the output if it ends in `/`, is a folder, ends in `.spky`
     (packs; otherwise: does not), or does not exist while there is one input only; else all are inputs. `output`, from
@@ -115,9 +115,9 @@ def check_inputs(inputs: tuple[str, ...]) -> None:
         if is_address(text) or text == STDIN:
             continue
         if text.endswith(("/", os.sep)) and not os.path.isdir(text):
-            raise DataError(f"{text}: no such folder")
+            raise DataError(f"{text}: no such folder", code="not-found")
         if not os.path.lexists(text):
-            raise DataError(f"{text} does not exist")
+            raise DataError(f"{text} does not exist", code="not-found")
         if is_special(text) and not is_descriptor(text):
             raise DataError(f"{text} is not a regular file; - reads standard input")
 

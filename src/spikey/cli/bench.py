@@ -22,35 +22,51 @@ Raw = tuple[int, float, str]
 
 
 def command(
-    paths: Annotated[list[Path], typer.Argument(help="WAV, raw or .spky files, or folders of them.")],
-    preset: Annotated[list[str] | None, typer.Option(help=f"Only these presets: {options.PRESETS}.")] = None,
-    model: Annotated[list[str] | None, typer.Option(help="Trained models too, by name or file.")] = None,
-    together: Annotated[int, typer.Option(help="Only the models, on so many WAV files at once.", min=0)] = 0,
-    fallback: Annotated[
-        bool, typer.Option(help="With --together: the adaptive predictors where they are better, as usual.")
-    ] = True,
-    every: Annotated[int, typer.Option(help="Every Nth file, from the first, of the sorted names.", min=1)] = 1,
-    repeats: Annotated[int, typer.Option(help="Times each is timed; the best counts.", min=1)] = 3,
+    paths: Annotated[list[Path], typer.Argument(metavar="IN...", help="WAV, raw or .spky files, or folders of them.")],
+    preset: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Preset to measure, {options.PRESETS}; can be repeated. Default: all."),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="Trained model to measure too, by name or file; can be repeated. Default: none."),
+    ] = None,
     peers: Annotated[
         str,
-        typer.Option(help="Other codecs that are installed: fast, all (slow ones and programs too), none, or names."),
+        typer.Option(help="Other codecs: fast, all (slow ones and programs too), none, or names."),
     ] = "fast",
     no_peers: Annotated[bool, typer.Option("--no-peers", help="The same as --peers none.")] = False,
-    channels: Annotated[int | None, typer.Option(help="Channels of raw inputs.")] = None,
-    rate: Annotated[float | None, typer.Option(help="Sampling rate of raw inputs in Hz.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="Type of raw inputs: int16, uint16, ...")] = None,
-    seconds: Annotated[float | None, typer.Option(help="Only so much of each recording, from its beginning.")] = None,
-    floor: Annotated[bool, typer.Option(help="Estimate the noise floor too.")] = True,
-    picture: Annotated[Path | None, typer.Option(help="Draw each recording's gain over preset fast, as PNG.")] = None,
-    html: Annotated[
-        Path | None, typer.Option(help="Write a report with pictures, one file that needs no other.")
+    every: Annotated[int, typer.Option(help="Measure only every Nth file in sorted order, from the first.", min=1)] = 1,
+    seconds: Annotated[
+        float | None, typer.Option(help="Measure only the first seconds of each recording. Default: all of it.")
     ] = None,
-    csv: Annotated[Path | None, typer.Option(help="Write the table for spreadsheets.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    repeats: Annotated[int, typer.Option(help="Number of timings; the fastest counts.", min=1)] = 3,
+    floor: Annotated[bool, typer.Option(help="Also estimate the noise floor, a bound on lossless ratios.")] = True,
+    together: Annotated[
+        int, typer.Option(help="Measure only the models, on this number of WAV files at once; 0: no.", min=0)
+    ] = 0,
+    fallback: Annotated[
+        bool, typer.Option(help="With --together: use the adaptive predictors where they are smaller, as usual.")
+    ] = True,
+    picture: Annotated[
+        Path | None, typer.Option(help="PNG file for a picture of each recording's gain over fast. Default: none.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="HTML file for a report with pictures. Default: none.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="CSV file for the table. Default: none.")] = None,
+    channels: options.Channels = None,
+    rate: options.Rate = None,
+    dtype: options.Dtype = None,
+    as_json: options.AsJson = False,
 ) -> None:
-    """Which codec for these recordings? Measure ratio, speed and memory of every preset and of other codecs.
+    """Measure ratio, speed and memory of every preset and of other codecs on your recordings.
 
-    Each codec works in one thread of a process of its own, after a warm-up; everything is decoded and compared.
+    Each codec runs in one thread of its own process, after a warm-up; everything is decoded and compared.
+
+    Examples
+    --------
+    spikey bench data/
+    spikey bench data/ --every 5 --peers all --html report.html
+    spikey bench a.dat --channels 384 --rate 30000 --dtype int16 --seconds 10
     """
     from spikey.codec.registry import DEFAULT_PRESET, ranked
     from spikey.model.trained import named
@@ -64,7 +80,7 @@ def command(
     files = sorted(f for p in paths for f in (recordings_in(p, raw is not None) if p.is_dir() else [p]))[::every]
     for name in preset or ():
         if name not in ranked():
-            raise UsageError(f"there is no preset {name!r}; there are {', '.join(ranked())}")
+            raise UsageError(f"there is no preset {name!r}; there are {', '.join(ranked())}", code="unknown-preset")
     if html is not None:
         from spikey.report.bench.page import check_report
 
@@ -113,12 +129,12 @@ def _raw(channels: int | None, rate: float | None, dtype: str | None) -> Raw | N
     if channels is not None and rate is not None and dtype is not None:
         return channels, rate, dtype
     if (channels, rate, dtype) != (None, None, None):
-        raise UsageError("raw inputs need all three of --channels, --rate and --dtype")
+        raise UsageError("raw inputs need all three of --channels, --rate and --dtype", code="raw-options")
     return None
 
 
 def _orders(preset: list[str] | None, model: list[str] | None, peers: str) -> list[Order]:
-    """What is measured, in order; what is missing is said."""
+    """What is measured, in order; a note lists what is missing."""
     from spikey.codec.registry import ranked
     from spikey.report.bench.peers import choose
     from spikey.report.bench.worker import Order, orders_of
@@ -129,12 +145,12 @@ def _orders(preset: list[str] | None, model: list[str] | None, peers: str) -> li
         say(f"note: {', '.join(lacking)}: not installed, so not measured: {install('bench,stores')}")
     programs = sorted({name for peer in missing for name in peer.missing() if name in peer.programs})
     if programs:
-        say(f"note: {', '.join(programs)}: no such program was found, so what needs it is not measured")
+        say(f"note: {', '.join(programs)}: no such program was found, so codecs that need it are not measured")
     return orders_of(preset or ranked(), model or []) + [Order(peer.title, peer.given) for peer in here]
 
 
 def _usable(files: list[Path], raw: Raw | None, seconds: float | None) -> tuple[list[Path], dict[str, Any]]:
-    """The files that are recordings, and what they are altogether; others are said. DataError where none is one."""
+    """The files that are recordings, and their totals; a note lists the others. Raise DataError if there are none."""
     from spikey.report.bench.interpolation import interpolation_of
     from spikey.report.bench.ranking import counted
     from spikey.report.bench.recordings import load

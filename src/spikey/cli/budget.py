@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spikey.base.errors import UsageError
+from spikey.cli import options
 from spikey.cli.common import prepare_kernels, progress_bar
 
 if TYPE_CHECKING:
@@ -18,17 +19,29 @@ _FITS = {"no": "no", "memory": "yes", "banks": "with banks", "registers": "with 
 
 
 def command(
-    paths: Annotated[list[Path] | None, typer.Argument(help="WAV files or folders to measure ratios on.")] = None,
-    model: Annotated[
-        list[str] | None, typer.Option(help="With recordings: trained models too, by name or file.")
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[IN]...", help="WAV files or folders to measure ratios on. Default: published ratios."),
     ] = None,
-    every: Annotated[int, typer.Option(help="Every Nth file, from the first, of the sorted names.", min=1)] = 1,
-    picture: Annotated[Path | None, typer.Option(help="Draw power against ratio into this PNG.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs, with every count and constant.")] = False,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="With recordings: trained model, by name or file; can be repeated. Default: none."),
+    ] = None,
+    every: Annotated[int, typer.Option(help="Measure only every Nth file in sorted order, from the first.", min=1)] = 1,
+    picture: Annotated[
+        Path | None, typer.Option(help="PNG file for a picture of power (mW) against ratio. Default: none.")
+    ] = None,
+    as_json: options.AsJson = False,
 ) -> None:
-    """Say whether a circuit doing this would fit into an implant: energy, power, memory and radio.
+    """Estimate energy, power, memory and radio of a circuit on an implant.
 
-    Operations were counted in the codec's own kernels; ratios are those of docs/results.md, or of the recordings given.
+    Operations were counted in the codec's own kernels; ratios are those of docs/results.md, or of the given recordings.
+    Energy is in pJ for each sample, power in mW.
+
+    Examples
+    --------
+    spikey budget
+    spikey budget data/ --every 5 --picture power.png
     """
     from spikey.report.budget import as_json as table_as_json
     from spikey.report.budget import rows
@@ -80,7 +93,7 @@ def _measured(paths: list[Path], models: list[str], every: int) -> dict[str, flo
 
 
 def _table(table: list[Row]) -> list[str]:
-    """What every predictor takes: counts, then power at each node."""
+    """The cost of every predictor: counts, then power at each node."""
     from spikey.report.budget import LAYOUTS, constants, radio_power, samples_a_second, verdict
 
     device = constants()["device"]
@@ -117,7 +130,7 @@ def _short(value: float) -> str:
 
 
 def _shared(table: list[Row]) -> list[str]:
-    """What reading weights once for all channels would do."""
+    """Power of the networks where each weight is read once for all channels."""
     lines = ["networks, with registers and each weight read once for all channels, mW"]
     for row in table:
         if row.counts["memory"]["weight"]:
@@ -141,7 +154,7 @@ def _links(table: list[Row]) -> list[str]:
 
 
 def _telemetry() -> list[str]:
-    """What the lossy mode takes, with every radio."""
+    """The cost of the lossy mode, with every radio."""
     from spikey.report.budget import LAYOUTS, constants, telemetry, wholes
 
     row, device = telemetry(), constants()["device"]
@@ -183,7 +196,7 @@ def _met() -> str:
 
 
 def _conclusions(table: list[Row]) -> list[str]:
-    """What follows, in sentences."""
+    """Conclusions, in sentences."""
     from spikey.report.budget import constants, radio_power, samples_a_second, verdict
 
     device = constants()["device"]
@@ -197,7 +210,7 @@ def _conclusions(table: list[Row]) -> list[str]:
                 what = "does not fit" if layout == "no" else f"fits with {layout}"
                 lines.append(f"At {node} {what}: {', '.join(answers[layout])}.")
     lines.append(
-        "The preset max is not for implants: its regression is solved anew every 1,024 "
+        "The preset max is not for implants: its regression is solved again every 1,024 "
         "samples of each channel or more often, in float64."
     )
     lines.append(_met())

@@ -20,32 +20,45 @@ if TYPE_CHECKING:
 
 def command(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="IN... OUT.safetensors", help="WAV, raw or .spky files, folders; output.")
+        list[Path],
+        typer.Argument(metavar="IN... OUT.safetensors", help="WAV, raw or .spky files or folders, and the output."),
     ],
     leave_out: Annotated[
-        int, typer.Option(help="Leave out every Nth sorted file, from the first, and what was recorded with it.", min=0)
+        int,
+        typer.Option(
+            help="Leave out every Nth file in sorted order, from the first, and its simultaneous recordings; 0: none.",
+            min=0,
+        ),
     ] = 0,
     rounds: Annotated[int, typer.Option(help="Rounds of expectation-maximisation.", min=1)] = 6,
-    device: Annotated[str, typer.Option(help="The device's name, for the record.")] = "unknown",
-    note: Annotated[str, typer.Option(help="Licence or origin of the recordings, for the record.")] = "",
-    channels: Annotated[int | None, typer.Option(help="Channels of raw inputs.")] = None,
-    rate: Annotated[float | None, typer.Option(help="Sampling rate of raw inputs in Hz.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="Type of raw inputs: int16, uint16, ...")] = None,
-    picture: Annotated[Path | None, typer.Option(help="Draw widths and savings, as PNG, SVG or PDF.")] = None,
+    device: Annotated[str, typer.Option(help="Name of the device, stored in the file.")] = "unknown",
+    note: Annotated[str, typer.Option(help="Licence or origin of the recordings, stored in the file.")] = "",
+    picture: Annotated[
+        Path | None,
+        typer.Option(help="File for a picture of widths and savings: PNG, SVG or PDF. Default: no picture."),
+    ] = None,
+    channels: options.Channels = None,
+    rate: options.Rate = None,
+    dtype: options.Dtype = None,
     force: options.Force = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The report for programs.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
-    """Estimate the code widths of a device's converter from recordings made with it, and what they save.
+    """Measure the code widths (DNL) of an ADC from its recordings, and what they save.
 
-    The saving is measured on a quarter of the recordings with widths from the others; the result is from all of them.
-    Use it with: spikey compress --calibration OUT.safetensors ...
+    The saving is measured on a quarter of the recordings with code widths from the others; the file contains those of
+    all recordings. Use it with: spikey compress --calibration OUT.safetensors
+
+    Examples
+    --------
+    spikey calibrate data/ device.safetensors --device "my headstage"
+    spikey compress a.wav --calibration device.safetensors
     """
     *inputs, output = paths
     if not inputs or output.suffix != ".safetensors":
         raise UsageError(f"{output}: the last path is the calibration to write, and must end in .safetensors")
     refuse_existing(output, force)
     if any(value is None for value in (channels, rate, dtype)) and (channels, rate, dtype) != (None, None, None):
-        raise UsageError("raw inputs need all three of --channels, --rate and --dtype")
+        raise UsageError("raw inputs need all three of --channels, --rate and --dtype", code="raw-options")
     raw = (channels, rate, dtype) if channels is not None and rate is not None and dtype is not None else None
     files = [file for path in inputs for file in (recordings_in(path, raw is not None) if path.is_dir() else [path])]
     if picture is not None:
@@ -94,7 +107,7 @@ def _say(output: Path, calibration: Calibration, report: Report) -> None:
         "recordings": f"{report.files:,} files, {report.channels:,} channels{left}, {report.samples:,} samples",
         "levels": f"{levels}; {len(counts):,} codes",
         "converters": f"{report.converters}" + (f"; {report.family}" if report.family else ""),
-        "codes seen": f"{(counts > 0).sum():,}; often enough to know their width: {len(report.known):,}",
+        "codes seen": f"{(counts > 0).sum():,}; often enough to measure their width: {len(report.known):,}",
         "widths": "; ".join(f"{name} % {value:.2f}" for name, value in spread.items()) + " LSB"
         if spread
         else "unknown",

@@ -1,4 +1,4 @@
-"""What was chosen for each channel of a block, in few words: as many channels as there are would be pages."""
+"""Summaries of what was chosen for each channel of a block: a list of all channels would fill pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What several commands share: settings from options and configurations, and the compilation's notice."""
+"""What several commands share: settings from options and configurations, and the note on compilation."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def prepare_kernels() -> None:
-    """Load Numba, and have the first compilation say that it is happening."""
+    """Load Numba, and announce the first compilation."""
     _load_numba()
     from spikey.base.jit import announce_compilation
 
@@ -52,9 +52,9 @@ def _load_numba() -> None:
 
 
 def some(files: list[Any], folder: Path | str, suffixes: tuple[str, ...]) -> None:
-    """Raise UsageError where a folder holds none of the files that it was searched for."""
+    """Raise UsageError if a folder contains none of the files that are searched for."""
     if not files:
-        raise UsageError(f"{folder}: holds no files that end in {' or '.join(suffixes)}")
+        raise UsageError(f"{folder}: contains no files that end in {' or '.join(suffixes)}", code="nothing-found")
 
 
 def recordings_in(folder: Path, raw: bool) -> list[Path]:
@@ -63,7 +63,9 @@ def recordings_in(folder: Path, raw: bool) -> list[Path]:
         found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
         if found:
             return found
-    raise UsageError(f"{folder}: holds no {'.raw, .dat or .bin' if raw else 'WAV or .spky'} files")
+    raise UsageError(
+        f"{folder}: contains no {'.raw, .dat or .bin' if raw else 'WAV or .spky'} files", code="nothing-found"
+    )
 
 
 def settings_from(
@@ -110,10 +112,10 @@ def settings_from(
 
 
 def raw_layout(channels: int | None, rate: float | None, dtype: str | None) -> tuple[int, float, str] | None:
-    """What the options say of a raw input, or None where they say nothing."""
+    """The layout of a raw input from the options, or None without them."""
     stated = [value is not None for value in (channels, rate, dtype)]
     if any(stated) and not all(stated):
-        raise UsageError("a raw input needs all three of --channels, --rate and --dtype")
+        raise UsageError("a raw input needs all three of --channels, --rate and --dtype", code="raw-options")
     return (channels, rate, dtype) if channels is not None and rate is not None and dtype is not None else None
 
 

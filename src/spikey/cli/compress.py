@@ -27,75 +27,115 @@ from spikey.recording.remote import is_address
 if TYPE_CHECKING:
     from spikey.files.settings import Settings
 
+METHOD, VENDORS = "Method", "Vendors' formats"  # groups of options
+
 
 def command(
     paths: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="IN... [OUT]", help="Files or folders, and where to; or addresses, as s3://bucket/folder/."
+            metavar="IN... [OUT]", help="Files or folders, and the output; or addresses such as s3://bucket/folder/."
         ),
     ] = None,
     output: options.Output = None,
-    config: options.Config = None,
-    name: options.Name = None,
     input_file: options.InputFile = None,
     output_file: options.OutputFile = None,
     preset: Annotated[
         str | None,
-        typer.Option(help=f"{options.EXPLAINED} (one core). Default: the first, or max with --together up to 100 MB."),
+        typer.Option(
+            help=f"{options.EXPLAINED} (one core). Default: the first; with --together, max up to 100 MB.",
+            rich_help_panel=METHOD,
+        ),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="A trained model by name (spikey models) or file.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Trained model, by name (see spikey models) or file. Default: none.", rich_help_panel=METHOD),
+    ] = None,
     embed_model: Annotated[
         bool | None,
         typer.Option(
             "--embed-model/--no-embed-model",
-            help="Write the model into the output; default: if it is your own and takes at most 1 % of it.",
+            help="Write the model into the output. Default: if it is your own and takes at most 1 % of it.",
+            rich_help_panel=METHOD,
         ),
     ] = None,
     calibration: Annotated[
-        str | None, typer.Option(help="auto, none, a shipped one by name (n1, intan-rhd2000) or a calibration file.")
+        str | None,
+        typer.Option(
+            help="Code widths of the ADC: auto, none, a name (n1, intan-rhd2000) or a calibration file. Default: auto.",
+            rich_help_panel=METHOD,
+        ),
     ] = None,
-    channels: options.Channels = None,
-    rate: options.Rate = None,
-    dtype: options.Dtype = None,
-    keep_partial: options.KeepPartial = False,
-    stream: Annotated[str | None, typer.Option(help="Which stream of a vendor's folder; default: all.")] = None,
-    reader: Annotated[
-        str | None, typer.Option(help="SpikeInterface's name of a vendor's format, where it is not recognised.")
+    config: Annotated[
+        Path | None, typer.Option(help="Configuration file (YAML). Default: none.", rich_help_panel=METHOD)
     ] = None,
-    jobs: Annotated[int | None, typer.Option(help="Threads; with --scheduler local processes.", min=1)] = None,
-    scheduler: Annotated[
-        str | None, typer.Option(help="A Dask scheduler, as tcp://host:8786, or local: a cluster on this machine.")
+    name: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of the document in the configuration file. Default: the first.", rich_help_panel=METHOD
+        ),
     ] = None,
     together: Annotated[
         bool,
         typer.Option(
-            "--together", help="One archive; recordings made at the same instant help each other (preset max)."
+            "--together",
+            help="Write one archive, in which simultaneous recordings are predicted from each other.",
+            rich_help_panel=METHOD,
         ),
     ] = False,
-    verify: Annotated[bool, typer.Option(help="Decode what was written and compare.")] = True,
+    channels: options.Channels = None,
+    rate: options.Rate = None,
+    dtype: options.Dtype = None,
+    keep_partial: options.KeepPartial = False,
+    stream: Annotated[
+        str | None,
+        typer.Option(help="Name of one stream to compress. Default: all streams.", rich_help_panel=VENDORS),
+    ] = None,
+    reader: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of SpikeInterface's reader. Default: the format is recognised.", rich_help_panel=VENDORS
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(help="Number of threads; with --scheduler, of local processes. Default: 1.", min=1)
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="Dask scheduler, as tcp://host:8786, or local for this machine. Default: none."),
+    ] = None,
+    verify: options.Verify = True,
     force: options.Force = False,
     skip_existing: options.SkipExisting = False,
     complete: Annotated[
         bool,
-        typer.Option("--complete", help="Store every file of a folder, derived ones too, or refuse."),
+        typer.Option(
+            "--complete", help="Store every file of a folder, derived ones too; refuse if one cannot be stored."
+        ),
     ] = False,
     remove_inputs: Annotated[
         bool,
-        typer.Option("--rm", help="Remove inputs once all outputs are verified and on the disk; implies --complete."),
+        typer.Option(
+            "--rm", help="Remove the inputs after all outputs are verified and on the disk; implies --complete."
+        ),
     ] = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Compress recordings without losing a bit.
+    """Compress recordings without loss.
 
-    `spikey compress a.wav` writes a.spky beside it; `spikey compress session1/ packed/` writes packed/session1/...
+    Of a folder every recording is compressed: WAV files, the formats of vendors (SpikeGLX, Open Ephys, Intan,
+    Neuralynx, Blackrock, EDF and others; NWB and more with SpikeInterface), and with --channels, --rate and --dtype raw
+    files (.raw, .dat, .bin). Files that are not stored are listed. An existing output is not replaced without --force.
 
-    Every recording in a folder is compressed: WAV files, those of vendors (SpikeGLX, Open Ephys, Intan, Neuralynx,
-    Blackrock, EDF, ...; NWB and others with SpikeInterface), with --channels, --rate and --dtype also .raw, .dat and
-    .bin files. What is not stored is named. An output that exists is never replaced without --force. With --together
-    one archive is written.
+    Examples
+    --------
+    spikey compress a.wav                      # writes a.spky
+    spikey compress session1/ packed/ --jobs 2 # writes packed/session1/...
+    spikey compress a.dat --channels 384 --rate 30000 --dtype int16
+    spikey compress session1/ packed/ --rm     # removes the verified inputs
+    spikey compress data/ all.spky --together  # one archive
     """
     set_level(quiet, verbose)
     arguments = parse(paths, output, input_file, output_file, packs=True, archive=together)

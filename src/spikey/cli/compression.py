@@ -85,7 +85,7 @@ def removable(found: Plan, done: Run) -> list[Path]:
         results = done.results[at : at + len(taken.items)]
         at += len(taken.items)
         if any(id(result.task) in failed for result in results) or any(left.failed for left in taken.unstored):
-            say(f"spikey: {text}: nothing was removed, as not all of it could be compressed")
+            say(f"spikey: {text}: nothing was removed because not all of it could be compressed")
             continue
         covered = [path for item in taken.items for path in item.covers]
         if not os.path.isdir(text):  # of a single input nothing else, such as its side files

@@ -18,21 +18,33 @@ from spikey.recording.output import make_folder, refuse_existing
 
 
 def command(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="A .spky file, or a folder of such files.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="The file, or folder, to write.")],
-    preset: Annotated[str | None, typer.Option(help=f"{options.PRESETS}: each smaller and slower.")] = None,
-    model: Annotated[str | None, typer.Option(help="A trained network instead of a preset: a name or a path.")] = None,
-    calibration: Annotated[
-        str | None, typer.Option(help="Code widths: auto, none, a shipped table's name, or a path.")
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A .spky file, or a folder of them.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="The file or folder to write.")],
+    preset: Annotated[
+        str | None, typer.Option(help=f"{options.PRESETS}, each smaller and slower. Default: the first.")
     ] = None,
-    jobs: Annotated[int, typer.Option(help="Threads.", min=1)] = 1,
-    verify: Annotated[bool, typer.Option(help="Decode what was written and compare.")] = True,
+    model: Annotated[
+        str | None, typer.Option(help="Trained model instead of a preset, by name or file. Default: none.")
+    ] = None,
+    calibration: Annotated[
+        str | None, typer.Option(help="Code widths of the ADC: auto, none, a name or a file. Default: auto.")
+    ] = None,
+    jobs: options.Jobs = 1,
+    verify: options.Verify = True,
     force: options.Force = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Write compressed files anew with another preset; they restore the same bytes, which is verified."""
+    """Compress .spky files again with another preset.
+
+    The new files restore the same bytes, which is verified.
+
+    Examples
+    --------
+    spikey convert a.spky smaller.spky --preset max
+    spikey convert packed/ archive/ --preset balanced --jobs 2
+    """
     set_level(quiet, verbose)
     settings = settings_from(None, None, preset, model, calibration, (None, None, None))
     pairs = [(source, target)]

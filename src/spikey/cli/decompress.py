@@ -46,32 +46,45 @@ class Restoring:
 
 def command(
     paths: Annotated[
-        list[str] | None, typer.Argument(metavar="IN... [OUT]", help="Files, folders or addresses, and where to.")
+        list[str] | None, typer.Argument(metavar="IN... [OUT]", help="Files, folders or addresses, and the output.")
     ] = None,
     output: options.Output = None,
-    config: Annotated[
-        Path | None, typer.Option(help="Not needed, unless to find a model that you trained yourself.")
-    ] = None,
-    name: options.Name = None,
-    model: Annotated[str | None, typer.Option(help="The file of a model that the input needs.")] = None,
     input_file: options.InputFile = None,
     output_file: options.OutputFile = None,
-    salvage: Annotated[bool, typer.Option("--salvage", help="Recover what is whole; lost parts become zeros.")] = False,
+    salvage: Annotated[
+        bool, typer.Option("--salvage", help="Restore what is intact of a damaged file; zeros replace lost samples.")
+    ] = False,
     member: Annotated[
-        list[str] | None, typer.Option(help="A recording of an archive, by its name; may be given several times.")
+        list[str] | None,
+        typer.Option(help="Name of a recording in an archive; can be repeated. Default: all recordings."),
     ] = None,
-    jobs: Annotated[int, typer.Option(help="Threads.", min=1)] = 1,
+    model: Annotated[
+        str | None,
+        typer.Option(help="File of the model that the input needs. Default: searched, see spikey models."),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="Configuration file, in whose model folder models are searched too. Default: none."),
+    ] = None,
+    name: options.Name = None,
+    jobs: options.Jobs = 1,
     force: options.Force = False,
     skip_existing: options.SkipExisting = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Restore recordings byte for byte; no options are needed.
+    """Restore recordings byte for byte.
 
-    `spikey decompress a.spky` writes a.wav beside it; `spikey decompress packed/ restored/` restores a tree, vendors'
-    side files included. Of an archive all recordings are restored into a folder, or those that --member names; one of
-    them also as a file. An output that exists is never replaced without --force.
+    No options are needed. Of a folder the tree is restored, the other files of vendors' recordings included; of an
+    archive all recordings, into a folder. An existing output is not replaced without --force.
+
+    Examples
+    --------
+    spikey decompress a.spky                   # writes a.wav
+    spikey decompress packed/ restored/        # restores the tree
+    spikey decompress all.spky one.wav --member one.wav
+    spikey decompress damaged.spky out.wav --salvage
     """
     set_level(quiet, verbose)
     arguments = parse(paths, output, input_file, output_file, packs=False)
@@ -100,7 +113,9 @@ def command(
         if member and archives != list(opened):
             raise UsageError(f"{arguments.inputs[0]}: is not an archive of recordings, so --member names nothing in it")
         if archives and len(opened) > 1 and not (arguments.folder or arguments.output is None):
-            raise UsageError(f"{archives[0]}: is an archive of recordings; restore it into a folder, ending in /")
+            raise UsageError(
+                f"{archives[0]}: is an archive of recordings; restore it into a folder, ending in /", code="archive"
+            )
         alone = archives == list(opened) and len(archives) == 1 and not os.path.isdir(opened[archives[0]])
         work, inner = ([], {}) if alone else _planned(arguments, opened, stores, salvage)
         if config is not None:
@@ -159,7 +174,7 @@ def _planned(
             continue
         files, others = _files_in(Path(place))
         if others:
-            note(f"{text}: {others:,} file{'s' * (others > 1)} there are not compressed recordings, and stay there")
+            note(f"{text}: {others:,} file{'s are' if others > 1 else ' is'} not compressed and not restored")
         for file in files:
             below = file.relative_to(place).parent
             if is_archive(file):
@@ -175,12 +190,12 @@ def _planned(
         if other is not each:
             raise UsageError(f"{other.source} and {each.source} would both be written to {each.target}")
         if is_input(each.target, inputs):
-            raise UsageError(f"{each.target}: would be read and written at once; name another output")
+            raise UsageError(f"{each.target}: would be read and written at once; name another output", code="same-file")
     return work, archives
 
 
 def _files_in(folder: Path) -> tuple[list[Path], int]:
-    """The compressed files below a folder, and how many others there are."""
+    """The compressed files below a folder, and the number of other files."""
     from spikey.container.layout import MAGIC
 
     found, others = [], 0
@@ -192,7 +207,7 @@ def _files_in(folder: Path) -> tuple[list[Path], int]:
         found += [path] * wanted
         others += not wanted
     if not found:
-        raise UsageError(f"{folder}: contains no files that end in {SUFFIX}")
+        raise UsageError(f"{folder}: contains no files that end in {SUFFIX}", code="nothing-found")
     return found, others
 
 
@@ -202,7 +217,7 @@ def _one(arguments: Arguments, text: str, place: Path | str, below: Path, salvag
 
     size, files, parts = 0, 0, 1
     packed = Path(text).name
-    name = Path(packed).with_suffix(".wav").name  # if it cannot be read, restoring it says why
+    name = Path(packed).with_suffix(".wav").name  # if it cannot be read, restoring it raises the error
     with suppress(SpikeyError), Reader(place, salvage=salvage) as reader:
         name, files = restored_name(reader, packed), len(reader.files)
         size = reader.frames * (reader.layout.frame_bytes if reader.layout.channels else 1)
@@ -248,7 +263,7 @@ def _restore(
         beside, more = _side_files(each, salvage, force)
         lost = lost + more
         if lost:
-            damaged.append(f"{each.source}: {describe_lost(lost)}; zeros stand for what is lost, the rest is whole")
+            damaged.append(f"{each.source}: {describe_lost(lost)}; zeros replace the lost samples, the rest is intact")
         return replace(outcome, original=outcome.original + beside, beside=beside)
 
     def task(each: Restoring) -> Task:
@@ -314,7 +329,7 @@ def _same(each: Restoring, jobs: int) -> Outcome | None:
 
 
 def _names_model(path: Path | str) -> bool:
-    """Whether a file names a trained model; if it cannot be read, decompressing says why."""
+    """Whether a file needs a trained model; if it cannot be read, decompressing raises the error."""
     from spikey.container.reader import Reader
 
     try:
@@ -325,7 +340,7 @@ def _names_model(path: Path | str) -> bool:
 
 
 def _consult(config: Path, name: str | None) -> None:
-    """Have models looked for where a configuration keeps them; a file itself says how it is coded."""
+    """Search models in the folder of a configuration too."""
     from spikey.config.documents import load
     from spikey.model.trained import look_in
 

@@ -1,4 +1,4 @@
-"""`spikey demo`: the main job on a recording made on the spot."""
+"""`spikey demo`: compress and restore a simulated recording."""
 
 from __future__ import annotations
 
@@ -14,11 +14,16 @@ from spikey.base.errors import SpikeyError
 
 
 def command(
-    folder: Annotated[Path, typer.Argument(help="Where the files go.")] = Path("demo"),
+    folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Folder for the files.")] = Path("demo"),
     seed: Annotated[int, typer.Option(help="Seed of the simulated recording.", min=0)] = 0,
-    config: Annotated[Path, typer.Option(help="The configuration to use.")] = Path("config.yaml"),
+    config: Annotated[Path, typer.Option(help="Configuration file; a missing one is not used.")] = Path("config.yaml"),
 ) -> None:
-    """Simulate a recording, compress and restore it as a user would, compare every byte, draw what was predicted."""
+    """Compress and restore a simulated recording, compare every byte, draw the prediction.
+
+    Examples
+    --------
+    spikey demo
+    """
     from spikey.codec.registry import ranked
     from spikey.recording.wav import open_wav
     from spikey.report.bench.measure import codecs, measure
@@ -34,7 +39,7 @@ def command(
         typer.echo(f"$ {' '.join(['python', *program[1:], *arguments])}")
         start = time.perf_counter()
         if subprocess.run([*program, *arguments], check=False).returncode:
-            raise SpikeyError("the demo failed; what went wrong stands above")
+            raise SpikeyError("the demo failed; see the error above")
         return time.perf_counter() - start
 
     files = ["--input_file", str(wav), "--output_file", str(packed)]
@@ -51,7 +56,7 @@ def command(
         samples = source.read(0, source.frames)[:, 0]
         positions, predictions, residuals = trace(samples)
         picture = folder / "prediction.png"
-        later = slice(len(positions) // 2, None)  # when the predictor knows the signal
+        later = slice(len(positions) // 2, None)  # after the predictor has adapted
         arrays = positions[later], predictions[later], residuals[later]
         draw_prediction(picture, *arrays, source.layout.rate, "Simulated N1 recording, after 2.5 s")
         typer.echo(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spikey.base.errors import DataError
+from spikey.cli import options
 from spikey.cli.chosen import summarise
 from spikey.cli.common import prepare_kernels
 from spikey.cli.messages import say
@@ -17,14 +18,24 @@ from spikey.cli.messages import say
 if TYPE_CHECKING:
     from spikey.container.reader import Reader
 
-MOST_LEVELS = 3  # that are named
+MOST_LEVELS = 3  # kinds of levels that are printed
 
 
 def command(
-    paths: Annotated[list[str], typer.Argument(help="Compressed files, or addresses of them.")],
-    as_json: Annotated[bool, typer.Option("--json", help="For programs: one JSON array.")] = False,
+    paths: Annotated[list[str], typer.Argument(metavar="FILE...", help="Compressed files, or their addresses.")],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON array, for programs.", rich_help_panel=options.MESSAGES)
+    ] = False,
 ) -> None:
-    """Describe compressed files; only short ones, of one block, are decoded, to see that they are whole."""
+    """Describe compressed files: samples, sizes, predictor, calibration, contents.
+
+    Only files of one block are decoded, to check that they are complete; spikey verify checks all blocks.
+
+    Examples
+    --------
+    spikey info a.spky
+    spikey info packed/*.spky --json
+    """
     from spikey.cli.telemetry_decode import describe as describe_telemetry
     from spikey.cli.telemetry_decode import words as telemetry_words
     from spikey.cli.together import describe as describe_archive
@@ -69,7 +80,7 @@ def show(facts: dict[str, Any]) -> None:
 
 
 def _check_single(reader: Reader) -> None:
-    """DamagedError where a file of one block is not whole; what it takes a missing model to see is left unseen."""
+    """Raise DamagedError if a file of one block is not intact; a file whose model is missing is not checked."""
     from spikey.base.errors import DamagedError
     from spikey.container.layout import BLOCK_BYTES, BYTES
 
@@ -102,7 +113,7 @@ def _shown(value: object) -> str:
 
 
 def describe(path: str | Path, check: bool = False) -> dict[str, Any]:
-    """The facts about one file, by name. check: decode a file of one block, whose end nothing else marks."""
+    """The description of one file, by name. check: decode a file of one block, whose end nothing else marks."""
     from spikey.codec.payload import predictor_in
     from spikey.container.layout import BLOCK_SAMPLES, BYTES, VERSION, WRAPPERS
     from spikey.container.reader import Reader
@@ -122,7 +133,7 @@ def describe(path: str | Path, check: bool = False) -> dict[str, Any]:
             "blocks": len(reader.structure.blocks),
         }
         if header.wrapper == BYTES:
-            note = "not integer PCM: kept losslessly by a general method, not modelled"
+            note = "not integer PCM: stored without loss and without a model"
             return facts | {
                 "original_bytes": header.frames,
                 "ratio": round(header.frames / reader.file_size, 4),

@@ -9,26 +9,48 @@ import typer
 
 from spikey.base.errors import UsageError
 from spikey.cli.messages import say
+from spikey.cli.options import HELP_OPTIONS, Command
 
 if TYPE_CHECKING:
     from spikey.stream.seen import Seen
 
+AUTHENTICATION = "Authentication"
 KeyFile = Annotated[
-    Path | None, typer.Option("--key-file", help="Authenticate packets with the key in this file (see spikey key).")
+    Path | None,
+    typer.Option(
+        "--key-file",
+        help="Key file (see spikey key new) with which packets are authenticated. Default: no authentication.",
+        rich_help_panel=AUTHENTICATION,
+    ),
 ]
-TagBytes = Annotated[int | None, typer.Option(help="Of the tag of each packet: 4, 8 or 16; with --key-file.")]
+TagBytes = Annotated[
+    int | None,
+    typer.Option(
+        help="With --key-file: tag of each packet, 4, 8 or 16 bytes. Default: 8 in streams, 4 in telemetry.",
+        rich_help_panel=AUTHENTICATION,
+    ),
+]
 ShortestTag = Annotated[
-    int | None, typer.Option("--tag-bytes", help="Of the shortest tag that is taken: 4, 8 or 16; with --key-file.")
+    int | None,
+    typer.Option(
+        "--tag-bytes",
+        help="With --key-file: shortest accepted tag, 4, 8 or 16 bytes. Default: 8 in streams, 4 in telemetry.",
+        rich_help_panel=AUTHENTICATION,
+    ),
 ]
 SeenFile = Annotated[
     Path | None,
-    typer.Option("--seen", help="Refuse streams that this file lists, and list those received; with --key-file."),
+    typer.Option(
+        "--seen",
+        help="With --key-file: file that lists the received streams, which are refused as replays. Default: none.",
+        rich_help_panel=AUTHENTICATION,
+    ),
 ]
 
 app = typer.Typer(
-    help="Keys with which streams and telemetry are authenticated.",
+    help="Create keys that authenticate streams and telemetry.",
     no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP_OPTIONS,
 )
 
 
@@ -37,13 +59,21 @@ def _group() -> None:
     pass
 
 
-@app.command()
-def new(path: Annotated[Path, typer.Argument(metavar="FILE", help="A new file; one that exists is kept.")]) -> None:
-    """Make a random key, in a file that only you can read. Whoever has it can send and receive as you."""
+@app.command(cls=Command)
+def new(path: Annotated[Path, typer.Argument(metavar="FILE", help="A new file; an existing one is refused.")]) -> None:
+    """Write a random key to a file that only you can read.
+
+    Anyone who has the key can send and receive as you.
+
+    Examples
+    --------
+    spikey key new lab.key
+    spikey stream send a.wav --to udp://10.0.0.2:9000 --key-file lab.key
+    """
     from spikey.stream.key_file import new_key
 
     new_key(path)
-    say(f"{path}: a new key; copy it to the other end, and to nobody else")
+    say(f"{path}: new key; copy it to the other end only")
 
 
 def key_of(path: Path | None) -> bytes | None:
@@ -60,7 +90,7 @@ def seen_of(path: Path | None, key: bytes | None, kind: str) -> Seen | None:
     if path is None:
         return None
     if key is None:
-        raise UsageError("--seen needs --key-file: without tags nothing tells a replay from a stream")
+        raise UsageError("--seen needs --key-file: without tags a replay cannot be recognised")
     from spikey.stream.seen import Seen
 
     return Seen(path, kind)

@@ -1,4 +1,4 @@
-"""What `stream receive` and `telemetry receive` share: who is heard, and the system's buffer."""
+"""Options and messages that `stream receive` and `telemetry receive` share."""
 
 from __future__ import annotations
 
@@ -12,18 +12,40 @@ from spikey.cli.common import say
 if TYPE_CHECKING:
     from spikey.stream.arrivals import Source
 
+LINK = "Network"
 From = Annotated[
-    str | None, typer.Option("--from", metavar="HOST[:PORT]", help="Take packets of this sender only; default: of all.")
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="HOST[:PORT]",
+        help="Accept packets of this sender only. Default: of every sender.",
+        rich_help_panel=LINK,
+    ),
 ]
 StreamNumber = Annotated[
     int | None,
-    typer.Option("--stream", help="Take the stream of this number only (see send).", min=0, max=(1 << 32) - 1),
+    typer.Option(
+        "--stream",
+        help="Accept the stream of this number only (see send). Default: every stream.",
+        min=0,
+        max=(1 << 32) - 1,
+        rich_help_panel=LINK,
+    ),
 ]
-Idle = Annotated[float, typer.Option(help="A stream is over after so many seconds without packets.", min=0.0)]
+Idle = Annotated[
+    float, typer.Option(help="Time in s without packets after which a stream is over.", min=0.0, rich_help_panel=LINK)
+]
 SocketMs = Annotated[
-    float, typer.Option(help="The system is to hold datagrams of so many ms while they are not read.", min=1.0)
+    float,
+    typer.Option(
+        help="Buffer of the operating system for unread datagrams, in ms at --socket-mbit.",
+        min=1.0,
+        rich_help_panel=LINK,
+    ),
 ]
-SocketMbit = Annotated[float, typer.Option(help="The rate that --socket-ms is meant for, in Mbit/s.", min=0.01)]
+SocketMbit = Annotated[
+    float, typer.Option(help="Rate in Mbit/s that --socket-ms refers to.", min=0.01, rich_help_panel=LINK)
+]
 
 
 def listen(
@@ -43,14 +65,14 @@ def listen(
     if source.address.kind == "udp" and source.granted < wanted:
         held = source.granted / megabits / 125  # ms
         say(
-            f"note: the system holds {source.granted:,} bytes of datagrams, {held:.0f} ms at {megabits:g} Mbit/s, not "
-            f"{milliseconds:g} ms; raise its limit (Linux: sudo sysctl -w net.core.rmem_max={wanted})"
+            f"note: the system buffers {source.granted:,} bytes of datagrams, {held:.0f} ms at {megabits:g} Mbit/s, "
+            f"not {milliseconds:g} ms; raise its limit (Linux: sudo sysctl -w net.core.rmem_max={wanted})"
         )
     return source
 
 
 def losses(source: Source) -> dict[str, Any]:
-    """For programs: what was dropped before it was read, and the sizes of the buffers; None where it is not known."""
+    """For programs: what was dropped before it was read, and the sizes of the buffers; None where it is unknown."""
     return {
         "unwanted": source.unwanted,
         "dropped": source.dropped,
@@ -76,11 +98,11 @@ def note_losses(ignored: dict[str, Any]) -> None:
         others = ignored["foreign"] + ignored["unwanted"]
         say(f"ignored {others:,} packets of others and {ignored['damaged']:,} damaged ones")
     if ignored["unauthenticated"]:
-        say(f"ignored {ignored['unauthenticated']:,} packets without a valid tag, or with one where there is no key")
+        say(f"ignored {ignored['unauthenticated']:,} packets without a valid tag, or with a tag but without --key-file")
     if ignored["dropped"]:
-        say(f"{ignored['dropped']:,} packets were dropped, as the buffer of packets that wait for the decoder was full")
+        say(f"{ignored['dropped']:,} packets were dropped, because the buffer of packets for the decoder was full")
     if ignored["dropped_by_system"]:
         say(
-            f"{ignored['dropped_by_system']:,} packets were dropped by the system, as its buffer was full; "
-            "a larger --socket-ms holds more"
+            f"{ignored['dropped_by_system']:,} packets were dropped by the system because its buffer was full; "
+            "give a larger --socket-ms"
         )

@@ -27,12 +27,12 @@ def say(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """What a person may want to know."""
+    """A note."""
     if _level > 0:
         say(f"note: {text}")
 
 
 def detail(text: str) -> None:
-    """What only -v shows."""
+    """A line that only -v prints."""
     if _level > 1:
         say(text)

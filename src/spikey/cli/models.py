@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
+from spikey.cli import options
 
-def command(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
-    """List the trained models that come with this version, those in the folders of SPIKEY_MODELS and those in ./models.
 
-    Use one with: spikey compress --model NAME ...
+def command(as_json: options.AsJson = False) -> None:
+    """List the trained models.
+
+    These are the models that come with this version, those in the folders of the variable SPIKEY_MODELS, and those in
+    ./models.
+
+    Examples
+    --------
+    spikey models
+    spikey compress a.wav --model n1-fixed
     """
     from dataclasses import asdict
 
@@ -35,6 +43,6 @@ def command(as_json: Annotated[bool, typer.Option("--json", help="For programs."
         built = row["architecture"]
         sees = "the signal alone" if built["alone"] else "errors, changes and running scales"
         size = f"{built['layers']} x {built['hidden']}"
-        typer.echo(f"{row['name']:20}{row['id']}  {built['type']:15}{size:9}{row['bytes']:>9,} bytes  sees {sees}")
+        typer.echo(f"{row['name']:20}{row['id']}  {built['type']:15}{size:9}{row['bytes']:>9,} bytes  inputs: {sees}")
     if not rows:
-        typer.echo("no models; `spikey train` makes one")
+        typer.echo("no models; train one with `spikey train`")

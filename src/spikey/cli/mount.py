@@ -17,18 +17,25 @@ MEGABYTE = 1_000_000
 
 def command(
     packed: Annotated[
-        str, typer.Argument(metavar="PACKED", help="A folder of .spky files, one of them, an archive, or an address.")
+        str, typer.Argument(metavar="PACKED", help="A folder of .spky files, one file, an archive, or an address.")
     ],
-    folder: Annotated[str, typer.Argument(metavar="VIEW", help="An empty folder, or one to be made.")],
-    cache: Annotated[int, typer.Option(metavar="MB", help="Memory for decoded blocks.", min=1)] = 512,
-    jobs: Annotated[int | None, typer.Option(help="Threads that decode; default: one a processor.", min=1)] = None,
+    folder: Annotated[str, typer.Argument(metavar="VIEW", help="An empty folder; a missing one is created.")],
+    cache: Annotated[int, typer.Option(metavar="MB", help="Memory for decoded blocks, in MB.", min=1)] = 512,
+    jobs: Annotated[
+        int | None, typer.Option(help="Number of threads that decode. Default: the number of processors.", min=1)
+    ] = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Show compressed recordings as the original files, for programs that read nothing else.
+    """Mount compressed recordings as a folder of the original files (read-only).
 
-    `spikey mount packed/ view/` shows in view/ every .bin, .dat, .wav and side file with its original bytes, name, size
-    and time, read-only; what is read is decoded then. It runs until Ctrl-C, or until view/ is unmounted
-    (fusermount3 -u view/).
+    Programs that read only the original formats find every .bin, .dat, .wav and other file in VIEW with its original
+    name, size, time and bytes, which are decoded when they are read. The command runs until Ctrl-C, or until VIEW is
+    unmounted (fusermount3 -u VIEW). It needs FUSE.
+
+    Examples
+    --------
+    spikey mount packed/ view/
+    spikey mount packed/ view/ --cache 2048    # 2 GB for decoded blocks
     """
     set_level(quiet, False)
     from spikey.files.shared_cache import SharedCache
@@ -55,4 +62,4 @@ def command(
         serve(view, folder)
         if view.opened:
             count = f"{view.opened:,} file{'s were' if view.opened > 1 else ' was'}"
-            say(f"spikey: {folder} is unmounted; {count} open there, and cannot be read any more")
+            say(f"spikey: {folder} is unmounted; {count} still open and can no longer be read")

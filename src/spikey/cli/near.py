@@ -18,29 +18,30 @@ if TYPE_CHECKING:
     from spikey.lossy.near_lossless import Written
 
 Input = Annotated[Path, typer.Argument(metavar="IN", help="WAV, or raw with --channels, --rate and --dtype.")]
-Output = Annotated[Path, typer.Argument(metavar="OUT.spky", help="The lossy file.")]
-Preset = Annotated[str, typer.Option(help=f"{options.PRESETS}.")]
-Channels = Annotated[int | None, typer.Option(help="Channels of a raw input.")]
-Rate = Annotated[float | None, typer.Option(help="Sampling rate of a raw input in Hz.")]
-Dtype = Annotated[str | None, typer.Option(help="Type of a raw input: int16, uint16, int8, int24.")]
-Jobs = Annotated[int, typer.Option(help="Threads.", min=1)]
-Verify = Annotated[bool, typer.Option(help="Decode what was written and hold every sample against the promise.")]
+Output = Annotated[Path, typer.Argument(metavar="OUT.spky", help="The lossy file to write.")]
+Preset = Annotated[str, typer.Option(help=f"{options.PRESETS}, each smaller and slower.")]
+Verify = Annotated[bool, typer.Option(help="Decode the output and check the error of every sample.")]
 
 
 def near_lossless(
     path: Input,
     output: Output,
-    error: Annotated[int, typer.Option(help="The largest error of any sample, in codes of the converter.", min=1)],
+    error: Annotated[int, typer.Option(help="Largest error of any sample, in codes of the ADC.", min=1)],
     preset: Preset = "balanced",
-    channels: Channels = None,
-    rate: Rate = None,
-    dtype: Dtype = None,
-    jobs: Jobs = 1,
+    channels: options.Channels = None,
+    rate: options.Rate = None,
+    dtype: options.Dtype = None,
+    jobs: options.Jobs = 1,
     keep_partial: options.KeepPartial = False,
     verify: Verify = True,
     force: options.Force = False,
 ) -> None:
-    """LOSSY: compress a recording so that no sample is off by more than so many codes."""
+    """LOSSY: compress with a bound on the error of every sample.
+
+    Examples
+    --------
+    spikey telemetry near-lossless a.wav a.spky --error 2
+    """
     from spikey.lossy.near_lossless import near_lossless as write
 
     start = time.perf_counter()
@@ -53,20 +54,26 @@ def near_lossless(
 def hybrid(
     path: Input,
     output: Output,
-    bits: Annotated[float, typer.Option(help="Bits per sample that the file may take, all its bytes counted.")],
+    bits: Annotated[float, typer.Option(help="Size of the file in bits per sample, all its bytes counted.")],
     correction: Annotated[
-        Path | None, typer.Option(help="A second file, with which the original comes back bit for bit.")
+        Path | None, typer.Option(help="Second file, with which the original is restored bit for bit. Default: none.")
     ] = None,
     preset: Preset = "balanced",
-    channels: Channels = None,
-    rate: Rate = None,
-    dtype: Dtype = None,
-    jobs: Jobs = 1,
+    channels: options.Channels = None,
+    rate: options.Rate = None,
+    dtype: options.Dtype = None,
+    jobs: options.Jobs = 1,
     keep_partial: options.KeepPartial = False,
     verify: Verify = True,
     force: options.Force = False,
 ) -> None:
-    """LOSSY: compress a recording into given bits per sample, with as little error as they allow."""
+    """LOSSY: compress to a given size with the smallest error.
+
+    Examples
+    --------
+    spikey telemetry hybrid a.wav a.spky --bits 2.5
+    spikey telemetry hybrid a.wav a.spky --bits 2.5 --correction a.fix.spky
+    """
     from spikey.lossy.near_lossless import hybrid as write
 
     start = time.perf_counter()
@@ -80,13 +87,21 @@ def hybrid(
 
 
 def restore(
-    path: Annotated[Path, typer.Argument(metavar="IN.spky", help="A lossy file.")],
+    path: Annotated[Path, typer.Argument(metavar="IN.spky", help="The lossy file.")],
     output: Annotated[Path, typer.Argument(metavar="OUT", help="The WAV or raw file to write.")],
-    correction: Annotated[Path | None, typer.Option(help="Its correction file: the original is restored.")] = None,
-    jobs: Jobs = 1,
+    correction: Annotated[
+        Path | None, typer.Option(help="Correction file, with which the original is restored. Default: none.")
+    ] = None,
+    jobs: options.Jobs = 1,
     force: options.Force = False,
 ) -> None:
-    """Decode a lossy file; with its correction file, the original byte for byte."""
+    """Decode a lossy file; with its correction file, restore the original.
+
+    Examples
+    --------
+    spikey telemetry restore a.spky approximate.wav
+    spikey telemetry restore a.spky original.wav --correction a.fix.spky
+    """
     from spikey.lossy.near_lossless import restore as decode
 
     prepare_kernels()

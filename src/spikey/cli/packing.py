@@ -80,7 +80,9 @@ def plan(
         found.inventories.append((text, taken))
         found.unstored += left
         if complete and left:
-            raise UsageError(f"{text}: could not be restored file for file: {listed(left)}; nothing was done")
+            raise UsageError(
+                f"{text}: could not be restored file for file: {listed(left)}; nothing was done", code="not-restorable"
+            )
         found.outputs += _outputs(arguments, text, taken)
     _check(found)
     folder = arguments.output if arguments.folder else None
@@ -123,7 +125,9 @@ def _outputs(arguments: Arguments, text: str, taken: Inventory) -> list[Planned]
         if len(items) != 1:
             streams = sorted({name for item in items if item.part is not None for name in item.part.names if name})
             choose = f", or choose one with --stream: {', '.join(streams)}" if streams else ""
-            raise UsageError(f"{text}: becomes {len(items):,} files; name a folder for them, ending in /{choose}")
+            raise UsageError(
+                f"{text}: contains {len(items):,} recordings; give a folder for the outputs, ending in /{choose}"
+            )
         target = arguments.output
         name = "" if arguments.documented or is_special(target) or text == "-" else _stored(items[0], target)
         return [Planned(items[0], taken.root, target, name)]
@@ -179,11 +183,11 @@ def _check(found: Plan) -> None:
             one, two = other.item.name, each.item.name
             raise UsageError(f"{one} and {two} would both be written to {each.target}; give them different folders")
         if is_input(each.target, inputs):
-            raise UsageError(f"{each.target}: would be read and written at once; name another output")
+            raise UsageError(f"{each.target}: would be read and written at once; name another output", code="same-file")
 
 
 def _separate(found: Plan) -> None:
-    """Have WAV files of several inputs that would share an output's name keep their suffix in it."""
+    """Give outputs of WAV files that would have the same name one with the input's suffix."""
     shared = Counter(each.target for each in found.outputs)
     for number, each in enumerate(found.outputs):
         if shared[each.target] > 1 and each.item.kind == "wav":

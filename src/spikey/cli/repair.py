@@ -15,18 +15,26 @@ from spikey.cli.messages import is_quiet, say, set_level
 
 
 def command(
-    paths: Annotated[list[Path], typer.Argument(help="Recordings without an index, completed in place.")],
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Recordings without an index; they are completed in place.")
+    ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Write the completed recording here, and leave the file as it is."),
+        typer.Option("--output", "-o", help="File for the completed recording. Default: the file itself."),
     ] = None,
-    jobs: Annotated[int, typer.Option(help="Threads.", min=1)] = 1,
+    jobs: options.Jobs = 1,
     force: options.Force = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Complete recordings whose program ended before it closed them, after a crash, say: decode and check every block,
-    cut off the one that was being written, append the index. Exit status 1 where blocks are damaged; such a file stays
-    as it is.
+    """Complete recordings whose program ended before it closed them.
+
+    Every block is decoded and checked, an unfinished last block is cut off, and the index is appended. If a block is
+    damaged, the file stays as it is and the exit status is 1.
+
+    Examples
+    --------
+    spikey repair day.spky
+    spikey repair day.spky --output completed.spky
     """
     set_level(quiet, False)
     if output is not None and len(paths) > 1:
@@ -58,5 +66,5 @@ def _repair(path: Path, output: Path | None, jobs: int, force: bool) -> None:
         typer.echo(f"{path}: is complete; nothing to do")
         return
     where = f"{path}: completed" if output is None else f"{path}: completed as {output}"
-    cut = f"{done.cut:,} bytes after them were no whole block and are left out" if done.cut else "nothing was cut off"
+    cut = f"{done.cut:,} bytes of an unfinished block were cut off" if done.cut else "nothing was cut off"
     typer.echo(f"{where}: {done.frames:,} frames; {cut}")

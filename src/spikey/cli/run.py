@@ -121,7 +121,7 @@ def run(
     together: Callable[[list[Task]], list[Outcome | SpikeyError]] | None = None,
     most: int = 1,
 ) -> Run:
-    """Do all tasks, `jobs` at a time. What fails is named and counted, and the rest goes on.
+    """Do all tasks, `jobs` at a time. Failures are printed and counted; the other tasks continue.
 
     passes: how often each byte is processed. alone: whether there is one task only, whose failure is raised.
     together: what does several tasks at once, up to `most`.

@@ -12,16 +12,24 @@ from spikey.cli import options
 
 
 def command(
-    output: Annotated[Path, typer.Argument(metavar="OUT.wav")],
-    seconds: Annotated[float, typer.Option(help="Length in seconds.", min=0.0)] = 5.0,
-    channels: Annotated[int, typer.Option(help="Channels.", min=1)] = 1,
-    seed: Annotated[int, typer.Option(help="Seed.", min=0)] = 0,
-    profile: Annotated[str, typer.Option(help="n1, neuropixels, openephys or intan.")] = "n1",
-    artifacts: Annotated[bool, typer.Option("--artifacts", help="Add rare huge steps.")] = False,
-    rails: Annotated[bool, typer.Option("--rails", help="Let the converter clip.")] = False,
+    output: Annotated[Path, typer.Argument(metavar="OUT.wav", help="The WAV file to write.")],
+    seconds: Annotated[float, typer.Option(help="Length in s.", min=0.0)] = 5.0,
+    channels: Annotated[int, typer.Option(help="Number of channels.", min=1)] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the random numbers.", min=0)] = 0,
+    profile: Annotated[str, typer.Option(help="Device: n1, neuropixels, openephys or intan.")] = "n1",
+    artifacts: Annotated[bool, typer.Option("--artifacts", help="Add rare large steps.")] = False,
+    rails: Annotated[bool, typer.Option("--rails", help="Let the ADC clip.")] = False,
     force: options.Force = False,
 ) -> None:
-    """Write a WAV with the statistics of a real recording: noise, spikes, field potentials, an uneven converter."""
+    """Write a simulated recording with the statistics of a real one.
+
+    It contains noise, spikes and field potentials, digitised by an ADC with differential nonlinearity.
+
+    Examples
+    --------
+    spikey simulate a.wav
+    spikey simulate probe.wav --profile neuropixels --channels 384 --seconds 1
+    """
     from spikey.recording.layout import Layout
     from spikey.recording.output import atomic_output, refuse_existing
     from spikey.recording.simulate import rate_of, simulate

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spikey.base.errors import UsageError
-from spikey.cli import stream_receive
+from spikey.cli import options, stream_receive
 from spikey.cli.common import prepare_kernels, say
 from spikey.cli.key import KeyFile, TagBytes, key_of
 from spikey.cli.live import Rows, live_view, stopping
+from spikey.cli.options import HELP_OPTIONS, Command
 
 if TYPE_CHECKING:
     from spikey.recording.layout import Layout
@@ -20,49 +21,93 @@ if TYPE_CHECKING:
     from spikey.stream.transport import Buffer
 
 ENOUGH = 1.0  # seconds of a stream after which its ratio is judged
+PACKETS, SIMULATED = "Packets", "Simulated faults"  # groups of options
+
+# Options of several commands that send.
+KeyInterval = Annotated[
+    float,
+    typer.Option(help="Time between key packets (random-access points), in s.", rich_help_panel=PACKETS),
+]
+Parity = Annotated[
+    int,
+    typer.Option(help="Parity packets for every 12 other packets, or fewer.", min=0, rich_help_panel=PACKETS),
+]
+Loss = Annotated[
+    float,
+    typer.Option(
+        help="Simulate packet loss: fraction of packets to drop (0 to 1).", min=0.0, max=1.0, rich_help_panel=SIMULATED
+    ),
+]
+Seed = Annotated[int, typer.Option(help="Seed of the random numbers of --loss.", rich_help_panel=SIMULATED)]
 
 app = typer.Typer(
-    help="Send recordings as packets as they come, receive them, and measure how long that takes.",
+    help="Send recordings as packets in real time, receive them, and measure the latency.",
     no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP_OPTIONS,
 )
-app.command()(stream_receive.receive)
+app.command(cls=Command)(stream_receive.receive)
 
 
-@app.command()
+@app.command(cls=Command)
 def send(
-    file: Annotated[Path, typer.Argument(help="A recording: WAV, or raw with --channels, --rate and --dtype.")],
-    to: Annotated[str, typer.Option(help="udp://host:port, tcp://host:port or - for standard output.")],
-    channels: Annotated[int | None, typer.Option(help="Channels of a raw input.")] = None,
-    rate: Annotated[float | None, typer.Option(help="Sampling rate of a raw input in Hz.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="Type of a raw input: int16, uint16, int8 or uint8.")] = None,
-    realtime: Annotated[bool, typer.Option("--realtime", help="The same as --speed 1 --when-full drop.")] = False,
+    file: Annotated[
+        Path, typer.Argument(metavar="IN", help="A recording: WAV, or raw with --channels, --rate and --dtype.")
+    ],
+    to: Annotated[str, typer.Option(help="Receiver: udp://host:port, tcp://host:port, or - for standard output.")],
     speed: Annotated[
         float | None,
-        typer.Option(help="Times the recording's rate; 0: as fast as possible; default: 1 for udp, else 0.", min=0.0),
+        typer.Option(
+            help="Speed as a multiple of the sampling rate; 0: as fast as possible. Default: 1 for udp, else 0.",
+            min=0.0,
+        ),
     ] = None,
     when_full: Annotated[
-        str | None, typer.Option("--when-full", help="wait, or drop: skip frames that there is no time for.")
+        str | None,
+        typer.Option("--when-full", help="When the buffer is full: wait, or drop to skip frames. Default: wait."),
     ] = None,
-    buffer_ms: Annotated[float, typer.Option(help="Samples that wait for the coder, in ms.", min=1.0)] = 250.0,
-    packet_ms: Annotated[float, typer.Option(help="Samples encoded at once, in ms.", min=0.01)] = 1.0,
+    realtime: Annotated[bool, typer.Option("--realtime", help="The same as --speed 1 --when-full drop.")] = False,
+    buffer_ms: Annotated[float, typer.Option(help="Buffer of samples before the encoder, in ms.", min=1.0)] = 250.0,
+    jobs: options.Jobs = 1,
+    packet_ms: Annotated[
+        float, typer.Option(help="Samples encoded at a time, in ms.", min=0.01, rich_help_panel=PACKETS)
+    ] = 1.0,
     packet_bytes: Annotated[
-        int | None, typer.Option(help="The largest packet; 0: one a thread; default: 1400 for udp, else 0.", min=0)
+        int | None,
+        typer.Option(
+            help="Size of the largest packet in bytes; 0: one packet for each thread. Default: 1400 for udp, else 0.",
+            min=0,
+            rich_help_panel=PACKETS,
+        ),
     ] = None,
-    key_interval: Annotated[float, typer.Option(help="Seconds between packets that one may begin at.")] = 1.0,
-    parity: Annotated[int, typer.Option(help="Parity packets for every 12 others or fewer.", min=0)] = 0,
-    repair: Annotated[bool, typer.Option("--repair", help="Send again what a receiver asks for (udp).")] = False,
-    jobs: Annotated[int, typer.Option(help="Threads.", min=1)] = 1,
+    key_interval: KeyInterval = 1.0,
+    parity: Parity = 0,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Send packets again that the receiver asks for (udp).", rich_help_panel=PACKETS),
+    ] = False,
     stream: Annotated[
-        int | None, typer.Option(help="The stream's number; default: a random one.", min=0, max=(1 << 32) - 1)
+        int | None,
+        typer.Option(
+            help="Number of the stream. Default: a random number.", min=0, max=(1 << 32) - 1, rich_help_panel=PACKETS
+        ),
     ] = None,
+    channels: options.Channels = None,
+    rate: options.Rate = None,
+    dtype: options.StreamDtype = None,
     key_file: KeyFile = None,
     tag_bytes: TagBytes = None,
-    loss: Annotated[float, typer.Option(help="Share of packets to lose, for trying.", min=0.0, max=1.0)] = 0.0,
-    seed: Annotated[int, typer.Option(help="Seed of --loss.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="A summary for programs.")] = False,
+    loss: Loss = 0.0,
+    seed: Seed = 0,
+    as_json: options.AsJson = False,
 ) -> None:
-    """Send a recording's samples as packets."""
+    """Send the samples of a recording as packets.
+
+    Examples
+    --------
+    spikey stream send a.wav --to udp://127.0.0.1:9000
+    spikey stream send a.wav --to tcp://host:9000 --realtime
+    spikey stream send a.wav --to udp://host:9000 --loss 0.01 --repair
+    """
     from spikey.files.compress import open_recording
     from spikey.files.settings import Settings
     from spikey.stream.encoder import DATAGRAM, Encoder
@@ -85,7 +130,7 @@ def send(
         speed = 1.0 if realtime or datagrams else 0.0
     raw = [value for value in (channels, rate, dtype) if value is not None]
     if raw and len(raw) < 3:
-        raise UsageError("a raw input needs all three of --channels, --rate and --dtype")
+        raise UsageError("a raw input needs all three of --channels, --rate and --dtype", code="raw-options")
     key = key_of(key_file)
     prepare_kernels()
     prepare_sending()
@@ -142,34 +187,57 @@ def send(
             f"{report.sent:,} bytes: ratio {report.ratio:.4f}; {_sending_losses(report)}"
         )
     if not whole:
-        say("spikey: interrupted; the stream was ended there")
+        say("spikey: interrupted; the stream was ended")
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(cls=Command)
 def bench(
-    paths: Annotated[list[Path] | None, typer.Argument(help="WAV files or folders; default: simulated ones.")] = None,
-    channels: Annotated[int, typer.Option(help="Channels.", min=1)] = 1024,
-    rate: Annotated[float, typer.Option(help="Frames per second.", min=1000.0)] = 20_000.0,
-    seconds: Annotated[float, typer.Option(help="Length, without the warm-up.", min=0.1)] = 10.0,
-    packet_ms: Annotated[float, typer.Option(help="Samples encoded at once, in ms.", min=0.01)] = 1.0,
-    parts: Annotated[int, typer.Option(help="Parts in which a packet's samples are handed over.", min=1)] = 2,
-    packet_bytes: Annotated[int, typer.Option(help="The largest packet; 0: one a thread.", min=0)] = 1400,
-    jobs: Annotated[int, typer.Option(help="Threads that encode, and that decode.", min=1)] = 1,
-    key_interval: Annotated[float, typer.Option(help="Seconds between packets that one may begin at.")] = 1.0,
-    parity: Annotated[int, typer.Option(help="Parity packets for every 12 others or fewer.", min=0)] = 0,
-    udp: Annotated[bool, typer.Option("--udp", help="Decode in another process, datagrams between the two.")] = False,
-    pace: Annotated[bool, typer.Option(help="In real time, or else as fast as it goes.")] = True,
-    stage: Annotated[str, typer.Option(help="encode, decode, both, together.")] = "both",
-    against_file: Annotated[
-        bool, typer.Option("--against-file", help="Also the ratio of the same samples as a file, by predictor lpc.")
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[IN]...", help="WAV files or folders. Default: simulated recordings."),
+    ] = None,
+    channels: Annotated[int, typer.Option(help="Number of channels.", min=1)] = 1024,
+    rate: Annotated[float, typer.Option(help="Sampling rate in Hz.", min=1000.0)] = 20_000.0,
+    seconds: Annotated[float, typer.Option(help="Length in s, without the warm-up.", min=0.1)] = 10.0,
+    stage: Annotated[str, typer.Option(help="What is measured: encode, decode, both or together.")] = "both",
+    pace: Annotated[bool, typer.Option(help="Measure in real time; otherwise as fast as possible.")] = True,
+    udp: Annotated[
+        bool, typer.Option("--udp", help="Decode in another process, with datagrams between the two.")
     ] = False,
-    picture: Annotated[Path | None, typer.Option(help="Draw the latencies; needs matplotlib.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    jobs: Annotated[int, typer.Option(help="Number of threads that encode, and that decode.", min=1)] = 1,
+    packet_ms: Annotated[
+        float, typer.Option(help="Samples encoded at a time, in ms.", min=0.01, rich_help_panel=PACKETS)
+    ] = 1.0,
+    parts: Annotated[
+        int, typer.Option(help="Number of parts in which a packet's samples arrive.", min=1, rich_help_panel=PACKETS)
+    ] = 2,
+    packet_bytes: Annotated[
+        int,
+        typer.Option(
+            help="Size of the largest packet in bytes; 0: one packet for each thread.", min=0, rich_help_panel=PACKETS
+        ),
+    ] = 1400,
+    key_interval: KeyInterval = 1.0,
+    parity: Parity = 0,
+    against_file: Annotated[
+        bool,
+        typer.Option("--against-file", help="Also measure the ratio of the same samples as a file (predictor lpc)."),
+    ] = False,
+    picture: Annotated[
+        Path | None, typer.Option(help="PNG file for a picture of the latencies; needs matplotlib. Default: none.")
+    ] = None,
+    as_json: options.AsJson = False,
 ) -> None:
-    """Measure ratio and latency: every channel is one of the recordings, shifted.
+    """Measure ratio and latency of a stream.
 
-    Stages: encode or decode alone; both, each as if alone, a second of one and then of the other; together, at once.
+    Every channel is one of the recordings, shifted in time. Stages: encode or decode alone; both, alternating each
+    second, each measured as if alone; together, both at the same time.
+
+    Examples
+    --------
+    spikey stream bench --seconds 5
+    spikey stream bench data/ --seconds 60 --udp
     """
     files = sorted(f for p in paths or () for f in (p.rglob("*.wav") if p.is_dir() else [p]))
     if paths and not files:
@@ -213,7 +281,7 @@ def bench(
 def _note_larger(report: Sent, layout: Layout) -> None:
     channels = f"{layout.channels:,} channel{'s' if layout.channels > 1 else ''}"
     say(
-        f"note: packets take more bytes than the samples in them (ratio {report.ratio:.2f}), as each has few "
+        f"note: packets take more bytes than their samples (ratio {report.ratio:.2f}) because each contains few "
         f"samples of {channels}; a longer --packet-ms makes them smaller"
     )
 
@@ -233,7 +301,7 @@ def _sending_losses(report: Sent) -> str:
     parts = [
         f"{report.skipped:,} frames skipped",
         f"{report.refused:,} packets refused",
-        f"{report.lost_on_purpose:,} lost on purpose" if report.lost_on_purpose else "",
+        f"{report.lost_on_purpose:,} dropped by --loss" if report.lost_on_purpose else "",
         f"{report.repairs:,} sent again" if report.asked else "",
     ]
     return ", ".join(filter(None, parts))

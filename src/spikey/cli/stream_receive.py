@@ -13,7 +13,18 @@ from spikey.base.errors import DataError
 from spikey.cli import options
 from spikey.cli.common import prepare_kernels, say
 from spikey.cli.key import KeyFile, SeenFile, ShortestTag, key_of, seen_of
-from spikey.cli.listen import From, Idle, SocketMbit, SocketMs, StreamNumber, listen, losses, note_losses, refused
+from spikey.cli.listen import (
+    LINK,
+    From,
+    Idle,
+    SocketMbit,
+    SocketMs,
+    StreamNumber,
+    listen,
+    losses,
+    note_losses,
+    refused,
+)
 from spikey.cli.live import Live, Rows, live_view, stopping
 
 if TYPE_CHECKING:
@@ -26,24 +37,38 @@ LOOK_FOR_REPAIR = 0.005  # and what is to be asked for
 
 
 def receive(
-    address: Annotated[str, typer.Argument(metavar="AT", help="udp://host:port, tcp://host:port or -.")],
-    output: Annotated[Path, typer.Argument(metavar="OUT.spky")],
+    address: Annotated[
+        str,
+        typer.Argument(
+            metavar="AT", help="Where to listen: udp://host:port, tcp://host:port, or - for standard input."
+        ),
+    ],
+    output: Annotated[Path, typer.Argument(metavar="OUT.spky", help="The compressed file to write.")],
+    jobs: Annotated[int, typer.Option(help="Number of threads that compress.", min=1)] = 1,
+    force: options.Force = False,
     only: From = None,
     stream: StreamNumber = None,
+    idle: Idle = 10.0,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Ask the sender for lost packets (udp).", rich_help_panel=LINK)
+    ] = False,
+    socket_ms: SocketMs = 500.0,
+    socket_mbit: SocketMbit = 200.0,
     key_file: KeyFile = None,
     tag_bytes: ShortestTag = None,
     seen: SeenFile = None,
-    repair: Annotated[bool, typer.Option("--repair", help="Ask for lost packets again (udp).")] = False,
-    idle: Idle = 10.0,
-    jobs: Annotated[int, typer.Option(help="Threads that write.", min=1)] = 1,
-    socket_ms: SocketMs = 500.0,
-    socket_mbit: SocketMbit = 200.0,
-    force: options.Force = False,
-    as_json: Annotated[bool, typer.Option("--json", help="A summary for programs.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
-    """Record a stream until its end packet; after a pause, or by Ctrl-C, the file holds what has come.
+    """Record a stream to a compressed file.
 
-    Exit status 1 where a stream did not end. A further stream is recorded beside the first, as OUT-2.spky.
+    Recording ends with the stream's end packet, after --idle seconds without packets, or by Ctrl-C; the file then
+    contains what arrived, and the exit status is 1 if the end packet is missing. A second stream is recorded beside the
+    first, as OUT-2.spky.
+
+    Examples
+    --------
+    spikey stream receive udp://0.0.0.0:9000 out.spky
+    spikey stream receive udp://0.0.0.0:9000 out.spky --repair --from 10.0.0.5
     """
     from spikey.recording.output import refuse_existing
     from spikey.stream.prepare import prepare_receiving
@@ -75,7 +100,10 @@ def receive(
     if as_json:
         typer.echo(json.dumps({"complete": ended, "streams": facts_of, "packets": packets}, indent=2))
     if not facts_of:
-        raise DataError(f"{address}: no stream arrived{refused(receiver.unauthenticated, key)}")
+        raise DataError(
+            f"{address}: no stream arrived{refused(receiver.unauthenticated, key)}",
+            code="wrong-key" if receiver.unauthenticated else "no-stream",
+        )
     for each in facts_of:
         _report(each, as_json)
     if not as_json:
@@ -96,14 +124,14 @@ def record(source: Source, receiver: Receiver, repair: bool, stop: threading.Eve
 
 
 def _report(facts: dict[str, Any], as_json: bool) -> None:
-    """What became of a stream, for a person; that it did not end is also said where standard output is for programs."""
+    """Print the result of a stream for a person; with --json only that it did not end."""
     from spikey.container.salvage import describe
 
     gaps, name = facts["gaps"], facts["file"]
     if not facts["ended"]:
         say(
-            f"{name}: the stream did not end ({facts['end']}); what came is kept, up to frame {facts['frames']:,}, "
-            "and what was sent after that is missing"
+            f"{name}: the stream did not end ({facts['end']}); the file contains frames up to {facts['frames']:,}; "
+            "later ones are missing"
         )
     if as_json:
         return
@@ -114,7 +142,7 @@ def _report(facts: dict[str, Any], as_json: bool) -> None:
         + (missing if facts["ended"] else f"{missing} before frame {facts['frames']:,}")
     )
     if facts["first_frame"]:
-        say(f"{name}: begins with frame {facts['first_frame']:,} of the stream, which had begun before")
+        say(f"{name}: begins with frame {facts['first_frame']:,} of the stream; earlier frames were not received")
     if facts["plain_blocks"]:
         say(
             f"{name}: {facts['plain_blocks']:,} blocks could not be compressed and verified, and are stored as they are"

@@ -1,4 +1,4 @@
-"""`spikey telemetry decode`, and what `spikey info` and `spikey verify` say of telemetry files."""
+"""`spikey telemetry decode`, and the descriptions of telemetry files for `spikey info` and `spikey verify`."""
 
 from __future__ import annotations
 
@@ -23,36 +23,62 @@ if TYPE_CHECKING:
     from spikey.telemetry.survey import Survey
 
 FORMS = ("npz", "csv", "nwb", "wav", "zarr")
-NAMED = 3  # spans of missing frames that are named
+NAMED = 3  # spans of missing frames that are printed
 
 
 def command(
-    path: Annotated[str, typer.Argument(metavar="IN.spkt", help="A telemetry file, or an address of one.")],
+    path: Annotated[str, typer.Argument(metavar="IN.spkt", help="A telemetry file, or its address.")],
     output: Annotated[
         str | None,
-        typer.Argument(metavar="OUT", help="Where to; .npz, .csv, .nwb, .wav or .zarr says what it becomes."),
+        typer.Argument(metavar="[OUT]", help="Output, whose kind its ending selects: .npz, .csv, .nwb, .wav or .zarr."),
     ] = None,
-    npz: Annotated[str | None, typer.Option(help="Write all that is known as NumPy arrays.")] = None,
-    csv: Annotated[str | None, typer.Option(help="Write a table of events, each with its waveform.")] = None,
-    nwb: Annotated[str | None, typer.Option(help="Write NWB: units, spike-band power, low band.")] = None,
-    wav: Annotated[str | None, typer.Option(help="Write the signal as it can be reconstructed, to look at.")] = None,
+    npz: Annotated[str | None, typer.Option(help="NumPy file for everything. Default: none.")] = None,
+    csv: Annotated[
+        str | None, typer.Option(help="CSV file for threshold crossings and their waveforms. Default: none.")
+    ] = None,
+    nwb: Annotated[
+        str | None, typer.Option(help="NWB file for units, spike-band power and the LFP band. Default: none.")
+    ] = None,
+    wav: Annotated[str | None, typer.Option(help="WAV file for the reconstructed signal. Default: none.")] = None,
+    zarr: Annotated[str | None, typer.Option(help="Zarr group (folder) for everything. Default: none.")] = None,
     noise: Annotated[
         int | None,
-        typer.Option(help="Seed of artificial noise between the waveforms of the WAV, as spike sorters need.", min=0),
+        typer.Option(
+            help="With WAV: seed of artificial noise between the waveforms, for spike sorters. Default: no noise.",
+            min=0,
+        ),
     ] = None,
-    zarr: Annotated[str | None, typer.Option(help="Write all that is known as a Zarr group, a folder.")] = None,
-    volts_per_code: Annotated[float | None, typer.Option(help="With which NWB is in volts; else in codes.")] = None,
-    start: Annotated[datetime | None, typer.Option(help="When the recording began, for NWB.")] = None,
+    volts_per_code: Annotated[
+        float | None, typer.Option(help="With NWB: size of a code of the ADC in V. Default: values in codes.")
+    ] = None,
+    start: Annotated[
+        datetime | None, typer.Option(help="With NWB: start of the recording. Default: 1970, with a remark.")
+    ] = None,
     key_file: KeyFile = None,
     force: options.Force = False,
-    summary: Annotated[bool, typer.Option("--summary", help="Say what the file holds; also done without OUT.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Say it for programs: one JSON object.")] = False,
+    summary: Annotated[
+        bool,
+        typer.Option(
+            "--summary",
+            help="Print a description of the file, as without OUT.",
+            rich_help_panel=options.MESSAGES,
+        ),
+    ] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print the description as JSON, for programs.", rich_help_panel=options.MESSAGES),
+    ] = False,
 ) -> None:
-    """Turn a telemetry file (lossy) into files of other kinds, or say what it holds.
+    """Convert a telemetry file (lossy) to other formats, or describe it.
 
-    The file is decoded in pieces, twice where something is written: first to count what there is of each.
+    The outputs contain threshold crossings, waveforms, spike-band power and the LFP band, and no more: the recording
+    itself cannot be restored.
 
-    Events, waveforms, spike-band power and the low band are what was kept of a recording; no form has more than these.
+    Examples
+    --------
+    spikey telemetry decode a.spkt             # describes the file
+    spikey telemetry decode a.spkt a.npz
+    spikey telemetry decode a.spkt --csv a.csv --wav a.wav
     """
     targets = _targets(output, {"npz": npz, "csv": csv, "nwb": nwb, "wav": wav, "zarr": zarr})
     if "nwb" in targets:
@@ -111,7 +137,7 @@ def describe(path: str) -> dict[str, Any]:
 
 
 def verify(path: str | Path, quiet: bool = False) -> bool:
-    """Check every packet of a file, and say what was found, unless quiet; whether it is whole."""
+    """Check every packet of a file and, unless quiet, print the result; return whether it is intact."""
     from spikey.telemetry.check import check
 
     with progress_bar(_size(str(path)), "bytes") as advance:
@@ -132,7 +158,7 @@ def _targets(output: str | None, options: dict[str, str | None]) -> dict[str, st
         if form not in FORMS:
             raise UsageError(f"{output}: must end in .npz, .csv, .nwb, .wav or .zarr, or be given as --npz, --csv, …")
         if form in targets:
-            raise UsageError(f"{output} and {targets[form]} are both to be {form.upper()}; give one")
+            raise UsageError(f"{output} and {targets[form]} are both {form.upper()} outputs; give one")
         targets[form] = output
     places = [target if is_address(target) else str(Path(target).resolve()) for target in targets.values()]
     twice = next((place for place in places if places.count(place) > 1), None)

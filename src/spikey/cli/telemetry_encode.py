@@ -21,37 +21,78 @@ if TYPE_CHECKING:
 
 _UNITS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
 
-# Options of every command that makes telemetry.
+# Options of every command that encodes telemetry.
+CONTENT, PACKETS = "Contents", "Packets"  # groups of options
 Budget = Annotated[
-    str | None, typer.Option(help="For all channels together, such as 1Mbit/s; default: 977 bit/s a channel.")
+    str | None,
+    typer.Option(help="Bit rate of all channels together, such as 1Mbit/s. Default: 977 bit/s for each channel."),
 ]
 Ratio = Annotated[
-    float | None, typer.Option(help="Or how many times less than the converter gives: 10 bits a sample for the N1.")
+    float | None,
+    typer.Option(help="Instead of --budget: ratio to the output of the ADC (N1: 10 bits per sample). Default: none."),
 ]
-Threshold = Annotated[float | None, typer.Option(help="Of events, in deviations of the noise (4.5).")]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        help="Threshold of crossings, in standard deviations of the noise. Default: 4.5.", rich_help_panel=CONTENT
+    ),
+]
 Match = Annotated[
     float | None,
     typer.Option(
-        help="Standard deviations of the matched filter's output from which weaker crossings are sent; 0: none (5)."
+        help="Threshold of weaker spikes, in standard deviations of the matched filter's output; 0: none. Default: 5.",
+        rich_help_panel=CONTENT,
     ),
 ]
-Polarity = Annotated[str | None, typer.Option(help="Of events: negative, positive, both (negative).")]
-RefractoryMs = Annotated[float | None, typer.Option(help="After an event (1).")]
-Band = Annotated[tuple[float, float] | None, typer.Option(help="Hz, of events and waveforms (300 5000).")]
-ResolutionMs = Annotated[float | None, typer.Option(help="Of events' times; 0: to the sample (0).")]
-Waveforms = Annotated[bool | None, typer.Option(help="Whether events come with waveforms (yes).")]
-PowerMs = Annotated[float | None, typer.Option(help="Bins of spike-band power; 0: none (50).")]
-LowHigh = Annotated[float | None, typer.Option(help="Hz, upper edge of the low band; 0: none (250).")]
-PacketMs = Annotated[float | None, typer.Option(help="Of a packet (as the budget allows).")]
-BufferMs = Annotated[float | None, typer.Option(help="How far packets may run ahead of the budget (10).")]
-Config = Annotated[Path | None, typer.Option(help="A configuration; its section telemetry counts.")]
-Name = Annotated[str | None, typer.Option(help="The configuration's document.")]
+Polarity = Annotated[
+    str | None,
+    typer.Option(help="Polarity of crossings: negative, positive or both. Default: negative.", rich_help_panel=CONTENT),
+]
+RefractoryMs = Annotated[
+    float | None,
+    typer.Option(
+        help="Time after a crossing without another of the channel, in ms. Default: 1.", rich_help_panel=CONTENT
+    ),
+]
+Band = Annotated[
+    tuple[float, float] | None,
+    typer.Option(help="Lower and upper edge of the spike band, in Hz. Default: 300 5000.", rich_help_panel=CONTENT),
+]
+ResolutionMs = Annotated[
+    float | None,
+    typer.Option(
+        help="Resolution of the times of crossings, in ms; 0: one sample. Default: 0.", rich_help_panel=CONTENT
+    ),
+]
+Waveforms = Annotated[
+    bool | None, typer.Option(help="Send the waveforms of crossings. Default: yes.", rich_help_panel=CONTENT)
+]
+PowerMs = Annotated[
+    float | None,
+    typer.Option(help="Bins of spike-band power, in ms; 0: no power. Default: 50.", rich_help_panel=CONTENT),
+]
+LowHigh = Annotated[
+    float | None,
+    typer.Option(help="Upper edge of the LFP band, in Hz; 0: no LFP. Default: 250.", rich_help_panel=CONTENT),
+]
+PacketMs = Annotated[
+    float | None,
+    typer.Option(help="Length of a packet, in ms. Default: as short as the bit rate allows.", rich_help_panel=PACKETS),
+]
+BufferMs = Annotated[
+    float | None,
+    typer.Option(help="How far packets may run ahead of the bit rate, in ms. Default: 10.", rich_help_panel=PACKETS),
+]
+Config = Annotated[
+    Path | None, typer.Option(help="Configuration file, whose section telemetry is read. Default: none.")
+]
+Name = options.Name
 
-LEFT_OUT = ("events", "waveforms", "values of power", "blocks of the low band")
+LEFT_OUT = ("events", "waveforms", "values of power", "blocks of the LFP band")
 
 
 def bit_rate(text: str) -> float:
-    """A bit rate as a person writes it, in bit/s; UsageError where it is none.
+    """A bit rate in bit/s from its text; UsageError for another text.
 
     >>> bit_rate("1Mbit/s"), bit_rate("500 kbit/s"), bit_rate("1e6")
     (1000000.0, 500000.0, 1000000.0)
@@ -66,9 +107,12 @@ def bit_rate(text: str) -> float:
 
 def command(
     path: Annotated[Path, typer.Argument(metavar="IN", help="WAV, or raw with --channels, --rate and --dtype.")],
-    output: Annotated[Path, typer.Argument(metavar="OUT.spkt", help="The telemetry file.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT.spkt", help="The telemetry file to write.")],
     budget: Budget = None,
     ratio: Ratio = None,
+    config: Config = None,
+    name: Name = None,
+    force: options.Force = False,
     threshold: Threshold = None,
     match: Match = None,
     polarity: Polarity = None,
@@ -80,20 +124,23 @@ def command(
     low_high: LowHigh = None,
     packet_ms: PacketMs = None,
     buffer_ms: BufferMs = None,
-    config: Config = None,
-    name: Name = None,
-    channels: Annotated[int | None, typer.Option(help="Channels of a raw input.")] = None,
-    rate: Annotated[float | None, typer.Option(help="Sampling rate of a raw input in Hz.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="Type of a raw input.")] = None,
+    channels: options.Channels = None,
+    rate: options.Rate = None,
+    dtype: options.StreamDtype = None,
     keep_partial: options.KeepPartial = False,
     key_file: KeyFile = None,
     tag_bytes: TagBytes = None,
-    force: options.Force = False,
-    as_json: Annotated[bool, typer.Option("--json", help="A summary for programs.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
-    """LOSSY: keep events, waveforms, spike-band power and a low band of a recording, within a budget of bits.
+    """LOSSY: encode spikes, spike-band power and the LFP band within a bit rate.
 
-    Options come before the configuration. What is decoded again are events and waveforms, not the recording.
+    The file contains threshold crossings, waveforms, spike-band power and the LFP band, from which the recording cannot
+    be restored. Options take precedence over the configuration.
+
+    Examples
+    --------
+    spikey telemetry encode a.wav a.spkt
+    spikey telemetry encode a.wav a.spkt --budget 500kbit/s --threshold 5
     """
     from spikey.files.settings import Settings as Recordings
     from spikey.telemetry.write import encode_file
@@ -140,7 +187,7 @@ def command(
 def settings_of(
     config: Path | None, name: str | None, budget: str | None, ratio: float | None, **given: Any
 ) -> tuple[Settings, bool]:
-    """Settings of a configuration, with what options give; and whether any of them states a budget."""
+    """Settings of a configuration and of the options; and whether any of them contains a budget."""
     from spikey.config.documents import load
     from spikey.telemetry.settings import Settings
 

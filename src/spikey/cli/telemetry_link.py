@@ -17,6 +17,7 @@ from spikey.cli.key import KeyFile, SeenFile, ShortestTag, TagBytes, key_of, see
 from spikey.cli.listen import From, Idle, SocketMbit, SocketMs, StreamNumber, listen, losses, note_losses, refused
 from spikey.cli.live import Live, Rows, live_view, stopping
 from spikey.cli.telemetry_encode import (
+    PACKETS,
     Band,
     Budget,
     BufferMs,
@@ -41,18 +42,24 @@ if TYPE_CHECKING:
     from spikey.telemetry.link import Receiver
 
 MOST_LISTED = 10  # missing spans
+SIMULATED = "Simulated faults"  # a group of options
 LONGEST_STEP = 0.5  # seconds between two looks that count as silence; over that, this process stood still
 
 
 def send(
     path: Annotated[Path, typer.Argument(metavar="IN", help="WAV, or raw with --channels, --rate and --dtype.")],
-    to: Annotated[str, typer.Option(help="udp://host:port, tcp://host:port or - for standard output.")],
+    to: Annotated[str, typer.Option(help="Receiver: udp://host:port, tcp://host:port, or - for standard output.")],
     speed: Annotated[
         float | None,
-        typer.Option(help="Times the recording's rate; 0: as fast as possible; default: 1 for udp, else 0.", min=0.0),
+        typer.Option(
+            help="Speed as a multiple of the sampling rate; 0: as fast as possible. Default: 1 for udp, else 0.",
+            min=0.0,
+        ),
     ] = None,
     budget: Budget = None,
     ratio: Ratio = None,
+    config: Config = None,
+    name: Name = None,
     threshold: Threshold = None,
     match: Match = None,
     polarity: Polarity = None,
@@ -64,21 +71,38 @@ def send(
     low_high: LowHigh = None,
     packet_ms: PacketMs = None,
     buffer_ms: BufferMs = None,
-    config: Config = None,
-    name: Name = None,
-    channels: Annotated[int | None, typer.Option(help="Channels of a raw input.")] = None,
-    rate: Annotated[float | None, typer.Option(help="Sampling rate of a raw input in Hz.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="Type of a raw input.")] = None,
     stream: Annotated[
-        int | None, typer.Option(help="The stream's number; default: a random one.", min=0, max=(1 << 32) - 1)
+        int | None,
+        typer.Option(
+            help="Number of the stream. Default: a random number.", min=0, max=(1 << 32) - 1, rich_help_panel=PACKETS
+        ),
     ] = None,
+    channels: options.Channels = None,
+    rate: options.Rate = None,
+    dtype: options.StreamDtype = None,
     key_file: KeyFile = None,
     tag_bytes: TagBytes = None,
-    loss: Annotated[float, typer.Option(help="Share of packets to lose, for trying.", min=0.0, max=1.0)] = 0.0,
-    seed: Annotated[int, typer.Option(help="Seed of --loss.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="A summary for programs.")] = False,
+    loss: Annotated[
+        float,
+        typer.Option(
+            help="Simulate packet loss: fraction of packets to drop (0 to 1).",
+            min=0.0,
+            max=1.0,
+            rich_help_panel=SIMULATED,
+        ),
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(help="Seed of the random numbers of --loss.", rich_help_panel=SIMULATED)] = 0,
+    as_json: options.AsJson = False,
 ) -> None:
-    """LOSSY: send telemetry of a recording over a link, as `encode` makes it. Options come before the configuration."""
+    """LOSSY: send the telemetry of a recording over a network.
+
+    Options take precedence over the configuration.
+
+    Examples
+    --------
+    spikey telemetry send a.wav --to udp://127.0.0.1:9001
+    spikey telemetry send a.wav --to udp://host:9001 --budget 1Mbit/s
+    """
     from spikey.files.compress import open_recording
     from spikey.files.settings import Settings as Recordings
     from spikey.stream.sender import Link, Sent
@@ -143,27 +167,37 @@ def send(
             f"{encoder.settings.budget:,.0f}; {encoder.events:,} events; {_losses(report)}"
         )
     if not whole:
-        say("spikey: interrupted; the stream was ended there")
+        say("spikey: interrupted; the stream was ended")
         raise typer.Exit(1)
 
 
 def receive(
-    address: Annotated[str, typer.Argument(metavar="AT", help="udp://host:port, tcp://host:port or -.")],
-    output: Annotated[Path, typer.Argument(metavar="OUT.spkt", help="The telemetry file.")],
+    address: Annotated[
+        str,
+        typer.Argument(
+            metavar="AT", help="Where to listen: udp://host:port, tcp://host:port, or - for standard input."
+        ),
+    ],
+    output: Annotated[Path, typer.Argument(metavar="OUT.spkt", help="The telemetry file to write.")],
+    force: options.Force = False,
     only: From = None,
     stream: StreamNumber = None,
-    key_file: KeyFile = None,
-    tag_bytes: ShortestTag = None,
-    seen: SeenFile = None,
     idle: Idle = 10.0,
     socket_ms: SocketMs = 500.0,
     socket_mbit: SocketMbit = 10.0,
-    force: options.Force = False,
-    as_json: Annotated[bool, typer.Option("--json", help="A summary for programs.")] = False,
+    key_file: KeyFile = None,
+    tag_bytes: ShortestTag = None,
+    seen: SeenFile = None,
+    as_json: options.AsJson = False,
 ) -> None:
-    """LOSSY: write telemetry that arrives to a file until its end packet; after a pause, or by Ctrl-C.
+    """LOSSY: record telemetry that arrives to a file.
 
-    The file holds what has come, whatever was lost on the way. Exit status 1 where the stream did not end.
+    Recording ends with the stream's end packet, after --idle seconds without packets, or by Ctrl-C; the file then
+    contains what arrived, and the exit status is 1 if the end packet is missing.
+
+    Examples
+    --------
+    spikey telemetry receive udp://0.0.0.0:9001 out.spkt
     """
     from spikey.recording.output import atomic_output, refuse_existing
     from spikey.telemetry.link import Receiver, facts
@@ -182,7 +216,10 @@ def receive(
             record(source, receiver, idle, stop, live)
             if receiver.description is None:
                 more = refused(receiver.unauthenticated, key)
-                raise DataError(f"{address}: no telemetry key arrived, so nothing could be kept{more}")
+                raise DataError(
+                    f"{address}: no telemetry key packet arrived, so nothing could be decoded{more}",
+                    code="wrong-key" if receiver.unauthenticated else "no-stream",
+                )
         found = facts(receiver)
         found["packets"]["foreign"] += source.foreign
         found["packets"] |= losses(source)
@@ -193,8 +230,8 @@ def receive(
         note_losses(found["packets"])
     if not found["complete"]:
         say(
-            f"{output}: the stream did not end ({found['end']}); what came is kept, up to frame {found['frames']:,}, "
-            "and what was sent after that is missing"
+            f"{output}: the stream did not end ({found['end']}); the file contains frames up to {found['frames']:,}; "
+            "later ones are missing"
         )
         raise typer.Exit(1)
 
@@ -240,7 +277,7 @@ def _sent(report: Sent, encoder: Any, bits: int) -> dict[str, Any]:
 
 
 def _losses(report: Sent) -> str:
-    lost = f", {report.lost_on_purpose:,} lost on purpose" if report.lost_on_purpose else ""
+    lost = f", {report.lost_on_purpose:,} dropped by --loss" if report.lost_on_purpose else ""
     return f"{report.refused:,} packets refused{lost}"
 
 
@@ -272,8 +309,8 @@ def _lines(output: Path, found: dict[str, Any]) -> list[str]:
         f"{output}: LOSSY telemetry of {found['seconds']:.2f} s of {found['channels']:,} channels, "
         f"{found['bytes']:,} bytes: {found['bits_per_second'] or 0:,.0f} bit/s of {budget:,.0f}",
         f"{found['events']:,} events, {found['weak_events']:,} of them weak; {found['waveforms']:,} waveforms; "
-        + ("whole" if found["complete"] else "the stream did not end"),
-        f"{packets['written']:,} packets kept; "
+        + ("complete" if found["complete"] else "the stream did not end"),
+        f"{packets['written']:,} packets written; "
         + ", ".join(f"{packets[n]:,} {n}" for n in ("lost", "late", "damaged", "foreign", "early", "dropped")),
     ]
     for first, end in found["missing"][:MOST_LISTED]:

@@ -10,40 +10,63 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spikey.base.errors import UsageError
+from spikey.cli import options
 from spikey.cli.common import prepare_kernels, progress_bar, some
 
 if TYPE_CHECKING:
     from spikey.report.telemetry.fidelity import Original
 
 RATIOS = (50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0)
-SIMULATED = 256  # channels, unless told
+SIMULATED = 256  # channels, unless given
 
 
 def command(
     paths: Annotated[
-        list[Path] | None, typer.Argument(metavar="[IN]...", help="WAV files or folders; without, simulated ones.")
+        list[Path] | None,
+        typer.Argument(metavar="[IN]...", help="WAV files or folders. Default: simulated recordings."),
     ] = None,
-    every: Annotated[int, typer.Option(help="Every Nth file, from the first, of the sorted names.", min=1)] = 1,
+    every: Annotated[int, typer.Option(help="Measure only every Nth file in sorted order, from the first.", min=1)] = 1,
     channels: Annotated[
         int | None,
-        typer.Option(help="Tile the recordings to so many channels, each shifted by its own offset.", min=1),
+        typer.Option(
+            help="Tile the recordings to this number of channels, each shifted in time. "
+            "Default: as they are; simulated: 256.",
+            min=1,
+        ),
     ] = None,
-    seconds: Annotated[float, typer.Option(help="Of each recording.", min=0.5)] = 5.0,
+    seconds: Annotated[float, typer.Option(help="Length of each recording that is measured, in s.", min=0.5)] = 5.0,
     ratio: Annotated[
-        list[float] | None, typer.Option(help="Times less than 10-bit samples take; give it several times.", min=1)
+        list[float] | None,
+        typer.Option(
+            help="Ratio to 10-bit samples; can be repeated. Default: 50, 100, 200, 500, 1000 and 2000.", min=1
+        ),
     ] = None,
     simulated: Annotated[
-        bool, typer.Option("--simulated", help="Also simulated recordings with known spikes.")
+        bool, typer.Option("--simulated", help="Also measure simulated recordings with known spikes.")
     ] = False,
-    sort: Annotated[bool, typer.Option("--sort/--no-sort", help="Cluster waveforms, and sort known spikes.")] = True,
+    sort: Annotated[
+        bool, typer.Option("--sort/--no-sort", help="Cluster waveforms, and sort recordings with known spikes.")
+    ] = True,
     sorter: Annotated[
         list[str] | None,
-        typer.Option(help="tridesclous2, spykingcircus2 (the default: both) or mountainsort5; give it several times."),
+        typer.Option(
+            help="Spike sorter: tridesclous2, spykingcircus2 or mountainsort5; can be repeated. Default: the first two."
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-    page: Annotated[Path | None, typer.Option("--html", help="Write a page with pictures.")] = None,
+    page: Annotated[
+        Path | None, typer.Option("--html", help="HTML file for a report with pictures. Default: none.")
+    ] = None,
+    as_json: options.AsJson = False,
 ) -> None:
-    """Say how faithful telemetry is: encode at several rates, decode, and compare with the original."""
+    """Measure the fidelity of telemetry at several bit rates.
+
+    Recordings are encoded, decoded and compared with the original.
+
+    Examples
+    --------
+    spikey telemetry report --ratio 200
+    spikey telemetry report data/ --every 5 --channels 1024 --html report.html
+    """
     from spikey.report.telemetry.report import check_report, report
     from spikey.report.telemetry.table import SORTERS
 

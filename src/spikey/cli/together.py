@@ -99,7 +99,11 @@ def compress(
         typer.echo(json.dumps(facts, indent=2))
     elif not is_quiet():
         many = f"{len(packing.entries):,} file{'s' * (len(packing.entries) != 1)}"
-        related = f" ({packing.groups:,} group{'s' * (packing.groups > 1)} made at once)" if packing.groups else ""
+        related = (
+            f" ({packing.groups:,} group{'s' * (packing.groups > 1)} of simultaneous recordings)"
+            if packing.groups
+            else ""
+        )
         write = say if arguments.to_stdout else typer.echo
         write(summary([packing.total()], seconds, f"compressed {many}{related},"))
     if packing.failures:
@@ -166,7 +170,7 @@ def restore(
                 )
                 if lost:
                     cause = f" with {' and '.join(others)}, which it was coded with" if others else ""
-                    damaged.append(f"{path}, {name}: {describe_lost(lost)}{cause}; zeros stand for what is lost")
+                    damaged.append(f"{path}, {name}: {describe_lost(lost)}{cause}; zeros replace the lost samples")
                 return outcome
 
             return Task(name, target, _size_of(archive, name), do)
@@ -180,7 +184,7 @@ def restore(
 
 
 def _size_of(archive: Archive, name: str) -> int:
-    """The bytes of a recording, as far as they are known without decoding."""
+    """The bytes of a recording, 0 where only decoding would show them."""
     try:
         reader = archive.reader(archive.entry(name).number)
     except SpikeyError:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spikey.base.errors import UsageError
+from spikey.cli import options
 from spikey.cli.common import raw_layout, say
 from spikey.cli.tables import show_table
 from spikey.cli.together import found as files_in
@@ -18,16 +19,26 @@ if TYPE_CHECKING:
 
 
 def command(
-    paths: Annotated[list[Path], typer.Argument(help="Recordings or folders of them, one recording, or an archive.")],
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-    picture: Annotated[Path | None, typer.Option(help="Also draw it: a PNG, SVG or PDF to write.")] = None,
-    channels: Annotated[int | None, typer.Option(help="Channels of raw inputs.")] = None,
-    rate: Annotated[float | None, typer.Option(help="Sampling rate of raw inputs in Hz.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="Type of raw inputs: int16, uint16, int8, int24, float32.")] = None,
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="IN...", help="Recordings or folders of them, one recording, or an archive.")
+    ],
+    picture: Annotated[
+        Path | None, typer.Option(help="File for a picture: PNG, SVG or PDF. Default: no picture.")
+    ] = None,
+    channels: options.Channels = None,
+    rate: options.Rate = None,
+    dtype: options.Dtype = None,
+    as_json: options.AsJson = False,
 ) -> None:
-    """Say which recordings were made at the same instant, or which channels of one recording go together.
+    """Find simultaneous recordings, or related channels of one recording.
 
-    Of an archive it says what was found when it was written, and which recordings each is coded with.
+    Of an archive, list the simultaneous recordings that were found when it was written, and which recordings each is
+    predicted from.
+
+    Examples
+    --------
+    spikey topology data/                      # simultaneous recordings
+    spikey topology a.wav --picture a.png      # related channels
     """
     from spikey.container.archive import Archive, is_archive
     from spikey.report.topology import of_archive, of_channels, of_recordings, opener
@@ -53,7 +64,7 @@ def command(
     if picture is not None:
         from spikey.report.topology_picture import draw_topology
 
-        draw_topology(picture, found, f"What goes together in {', '.join(path.name for path in paths[:3])}")
+        draw_topology(picture, found, f"Related in {', '.join(path.name for path in paths[:3])}")
     if as_json:
         typer.echo(json.dumps(found.to_json(), indent=2))
         return
@@ -86,6 +97,6 @@ def _show(found: Topology) -> None:
         typer.echo("")
     alone = len(found.names) - sum(map(len, groups))
     typer.echo(
-        f"{len(found.names):,} recordings: {len(found.names) - alone:,} in {len(groups):,} "
-        f"group{'s' * (len(groups) != 1)} made at once, {alone:,} alone"
+        f"{len(found.names):,} recordings: {len(found.names) - alone:,} simultaneous in {len(groups):,} "
+        f"group{'s' * (len(groups) != 1)}, {alone:,} alone"
     )

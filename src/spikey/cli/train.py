@@ -14,15 +14,25 @@ from spikey.base.errors import InterruptedByUser, SpikeyError, UsageError, insta
 
 
 def command(
-    config: Annotated[Path, typer.Argument(help="The configuration file.")],
-    name: Annotated[str | None, typer.Argument(help="Which of its documents; the first one if left out.")] = None,
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The configuration file (YAML).")],
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Name of its document. Default: the first document.")
+    ] = None,
 ) -> None:
-    """Train the predictor that a configuration describes; an interrupted training goes on when it is run again."""
+    """Train the predictor that a configuration describes.
+
+    An interrupted training continues when the command is run again. Training needs PyTorch and Lightning.
+
+    Examples
+    --------
+    spikey train config.yaml Test
+    spikey train config.yaml Quick             # under ten minutes on two cores
+    """
     typer.echo(train(str(config), name))
 
 
 def main(arguments: list[str]) -> None:
-    """Run the document NAME of CONFIG, or its first; one sentence and status 1 or 2 where that cannot be."""
+    """Run the document NAME of CONFIG, or its first; an error is one sentence and status 1 or 2."""
     signal.signal(signal.SIGTERM, _stop)
     try:
         if not 1 <= len(arguments) <= 2:
@@ -49,8 +59,8 @@ def train(path: str, name: str | None = None) -> str:
     kind = config.predictor.type
     if kind not in networks():
         return (
-            f"{path}, {config.name}: predictor.type {kind} adapts to each recording as it goes and has nothing to "
-            f"train; use it with: python cli.py compress --config {path} --input_file IN.wav --output_file OUT.bin"
+            f"{path}, {config.name}: predictor.type {kind} adapts to each recording and has nothing to train; "
+            f"use it with: python cli.py compress --config {path} --input_file IN.wav --output_file OUT.bin"
         )
     from importlib.util import find_spec
 
@@ -58,7 +68,8 @@ def train(path: str, name: str | None = None) -> str:
     if missing:
         raise UsageError(
             f"training needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} missing: "
-            f"{install('train')}"
+            f"{install('train')}",
+            code="missing-package",
         )
     from spikey.cli.common import prepare_kernels, progress_bar, say
     from spikey.training import run

@@ -19,13 +19,23 @@ from spikey.recording.remote import is_address
 
 
 def command(
-    paths: Annotated[list[str], typer.Argument(help="Compressed files or addresses of them, or folders.")],
-    jobs: Annotated[int, typer.Option(help="Threads.", min=1)] = 1,
+    paths: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="Compressed files, their addresses, or folders.")
+    ],
+    jobs: options.Jobs = 1,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Decode compressed files and check every checksum; exit status 1 where anything is damaged or missing."""
+    """Decode compressed files and check every checksum.
+
+    The exit status is 1 if a file is damaged or missing.
+
+    Examples
+    --------
+    spikey verify a.spky
+    spikey verify packed/ --jobs 2
+    """
     set_level(quiet, verbose)
     files: list[str] = []
     missing: list[str] = []
@@ -36,7 +46,7 @@ def command(
         else:
             files += map(str, sorted(Path(text).rglob("*.spk[yt]")))
     if not files and not missing:
-        raise UsageError(f"{', '.join(paths)}: no files that end in .spky or .spkt")
+        raise UsageError(f"{', '.join(paths)}: no files that end in .spky or .spkt", code="nothing-found")
     from spikey.cli.telemetry_decode import verify as verify_telemetry
     from spikey.container.archive import is_archive
     from spikey.files.decompress import verify_file
@@ -52,7 +62,7 @@ def command(
         return Task(file, "", restored_size(file), lambda progress: verify_file(file, within, progress))
 
     if not as_json and not files and len(missing) == 1 and not os.path.exists(missing[0]):
-        raise DataError(f"{missing[0]} does not exist")
+        raise DataError(f"{missing[0]} does not exist", code="not-found")
     for text in missing:
         say(f"spikey: {text}: " + ("is not a regular file" if os.path.exists(text) else "does not exist"))
     alone = len(single) == 1 == len(files) + len(missing) and not as_json
@@ -63,7 +73,7 @@ def command(
         done.results += members.results
         done.seconds += members.seconds
         if failures:
-            say(f"spikey: {file}: {failures:,} damaged; {len(members.done):,} whole")
+            say(f"spikey: {file}: {failures:,} damaged; {len(members.done):,} intact")
             damaged += 1
     lossy = {file: verify_telemetry(file, as_json or is_quiet()) for file in telemetry}
     damaged += sum(not whole for whole in lossy.values())
@@ -84,7 +94,7 @@ def command(
 
 
 def restored_size(file: str) -> int:
-    """A file's samples in bytes, as far as they are known without decoding."""
+    """A file's samples in bytes, 0 where only decoding would show them."""
     from spikey.base.errors import SpikeyError
     from spikey.container.reader import Reader
 

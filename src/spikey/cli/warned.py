@@ -1,4 +1,4 @@
-"""What other packages warn of, while they read vendors' files."""
+"""Warnings of other packages that read vendors' files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spikey.cli.messages import note
 
 @contextmanager
 def warnings_said() -> Iterator[None]:
-    """Say what other packages warn of, each once, in a line."""
+    """Print the warnings of other packages, each once, in a line."""
     seen: set[str] = set()
 
     def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:

@@ -36,31 +36,46 @@ NAMED = 5  # recordings of other formats that a note lists
 
 
 def command(
-    folder: Annotated[str, typer.Argument(help="Where acquisition software writes its sessions.")],
+    folder: Annotated[
+        str, typer.Argument(metavar="FOLDER", help="The folder that acquisition software writes its sessions to.")
+    ],
     into: Annotated[
-        str | None, typer.Option(metavar="PACKED", help="The folder for outputs; default: beside the originals.")
+        str | None, typer.Option(metavar="PACKED", help="Folder for the outputs. Default: beside the originals.")
     ] = None,
     remove: Annotated[
         bool,
-        typer.Option("--rm", help="Remove a session's files once all of it is stored, verified and on the disk."),
+        typer.Option("--rm", help="Remove the files of a session after all of it is stored, verified and on the disk."),
     ] = False,
-    once: Annotated[bool, typer.Option("--once", help="Compress what is finished, and end.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Compress the finished sessions and exit.")] = False,
     minutes: Annotated[
-        float, typer.Option(help="Minutes between looks; a session is finished when three in a row find it the same.")
+        float,
+        typer.Option(help="Minutes between two scans; a session is finished when three scans find it unchanged."),
     ] = 5,
-    jobs: Annotated[int, typer.Option(help="Threads.", min=1)] = 1,
+    jobs: options.Jobs = 1,
     preset: Annotated[str | None, typer.Option(help=f"{options.EXPLAINED} (one core). Default: the first.")] = None,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="The journal's lines for programs, one JSON object each.")
+        bool,
+        typer.Option(
+            "--json",
+            help="Print the lines of the journal, one JSON object each, for programs.",
+            rich_help_panel=options.MESSAGES,
+        ),
     ] = False,
 ) -> None:
-    """Compress finished recording sessions of SpikeGLX, Open Ephys, Intan, Blackrock and Neuralynx as they appear.
+    """Watch a folder and compress each recording session when it is finished.
 
-    A session is finished when names, sizes and times of its files are the same at three looks in a row, --minutes
-    apart, and no process is seen that has one of them open for writing. Every output is verified. A journal in the
-    folder of the outputs (.spikey-watch.jsonl) lists what was done; after a crash the same command goes on.
+    Sessions of SpikeGLX, Open Ephys, Intan, Blackrock and Neuralynx are recognised. A session is finished when names,
+    sizes and times of its files are the same in three scans in a row and no process has one of them open for writing.
+    Every output is verified. A journal beside the outputs (.spikey-watch.jsonl) lists what was done; after a crash the
+    same command continues.
+
+    Examples
+    --------
+    spikey watch data/ --into packed/
+    spikey watch data/ --into packed/ --rm     # removes the verified originals
+    spikey watch data/ --once                  # for a nightly job
     """
     from spikey.files.settings import Settings
 

@@ -163,7 +163,7 @@ class Work:
         self._write(run=name, event="removed", files=len(removed), freed=freed, seconds=_since(start))
 
     def finish_removal(self, line: dict[str, Any]) -> None:
-        """Go on with a removal that was interrupted, if the outputs are still whole.
+        """Continue an interrupted removal if the outputs are still intact.
 
         A file that has changed since is no longer what was compressed, and stays.
         """
@@ -187,11 +187,11 @@ class Work:
             self._write(run=name, **stopped.facts)
 
     def _verify(self, files: list[dict[str, Any]]) -> None:
-        """Raise _Stopped unless every output of a session is whole."""
+        """Raise _Stopped unless every output of a session is intact."""
         from spikey.files.decompress import verify_file
 
         sizes = {each["output"]: each["output_size"] for each in files}
-        why = "its removal was interrupted, and goes on no further, as {}"
+        why = "its removal was interrupted and cannot continue: {}"
         for output, size in sizes.items():
             path = self._places.outputs / output
             try:
@@ -215,7 +215,7 @@ def _outcomes(done: Done) -> list[Any]:
 
 
 def _discard(done: Done, there: set[str]) -> None:
-    """Remove the outputs that were written now, where there were none: the session is there, and goes on changing."""
+    """Remove the outputs that were written now where there were none: the session still changes."""
     for task, _ in done.done:
         if task.target not in there:
             with suppress(OSError):

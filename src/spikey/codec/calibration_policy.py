@@ -21,7 +21,8 @@ from spikey.levels.scaled import find_scale
 from spikey.model.calibration import Calibration, load, n1, named, shipped_name, shipped_names
 from spikey.recording.readable import ArraySource, Readable
 
-AUTO, NONE = "auto", "none"
+AUTO = "auto"
+NONE = "none"
 CHANNELS = 8
 GLANCE = 8192  # frames that suffice to recognise an N1
 Wanted = Calibration | str | os.PathLike[str] | None

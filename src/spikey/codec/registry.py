@@ -168,7 +168,7 @@ def preset_method(name: str) -> Method:
     """The method of a preset; UsageError where there is none of that name."""
     record = PRESETS.get(name)
     if record is None:
-        raise UsageError(f"there is no preset {name!r}; there are {', '.join(ranked())}")
+        raise UsageError(f"there is no preset {name!r}; there are {', '.join(ranked())}", code="unknown-preset")
     return record.method
 
 

@@ -31,6 +31,10 @@ _MAX_NODES = 10_000
 _MAX_DEPTH = 20
 
 
+def _wrong(text: str) -> UsageError:
+    return UsageError(text, code="configuration")
+
+
 def load(path: str | os.PathLike[str], name: str | None = None) -> Config:
     """Read the document called `name`, or the first one, from the configuration file at `path`.
 
@@ -50,7 +54,7 @@ def load(path: str | os.PathLike[str], name: str | None = None) -> Config:
     by_name = {document["name"]: document for document in named}
     for document in named:
         if by_name[document["name"]] is not document:
-            raise UsageError(f"{file}: two documents are named {_shown(document['name'])}")
+            raise _wrong(f"{file}: two documents are named {_shown(document['name'])}")
 
     first = next((document for document in documents if document.get("name") != "DEFAULT"), documents[0])
     chosen = first if name is None else _named(file, by_name, name)
@@ -64,7 +68,7 @@ def load(path: str | os.PathLike[str], name: str | None = None) -> Config:
     try:
         return Config.model_validate(merged)
     except ValidationError as error:
-        raise UsageError(f"{label}: {_explain(error)}") from None
+        raise _wrong(f"{label}: {_explain(error)}") from None
 
 
 class _Loader(yaml.SafeLoader):
@@ -94,9 +98,9 @@ def _read_documents(file: str) -> list[dict[str, Any]]:
             content = stream.read(_MAX_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         cause = getattr(error, "strerror", None) or error
-        raise UsageError(f"{file}: the configuration cannot be read ({cause})".replace("\0", "\\0")) from None
+        raise _wrong(f"{file}: the configuration cannot be read ({cause})".replace("\0", "\\0")) from None
     if len(content) > _MAX_BYTES:
-        raise UsageError(f"{file}: is larger than 1 MiB, too large for a configuration")
+        raise _wrong(f"{file}: is larger than 1 MiB, too large for a configuration")
 
     documents = []
     try:
@@ -108,16 +112,16 @@ def _read_documents(file: str) -> list[dict[str, Any]]:
         mark = error.problem_mark or error.context_mark
         place = f" in line {mark.line + 1}" if mark else ""
         problem = " ".join(str(error.problem or error.context).split())
-        raise UsageError(f"{file}: is not valid YAML{place}: {problem[:300]}") from None
+        raise _wrong(f"{file}: is not valid YAML{place}: {problem[:300]}") from None
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:
         # Beside bytes that are not text: what PyYAML's constructors raise for `2024-99-99` or `!!bool maybe`.
-        raise UsageError(f"{file}: is not usable as YAML: {' '.join(str(error).split())[:300]}") from None
+        raise _wrong(f"{file}: is not usable as YAML: {' '.join(str(error).split())[:300]}") from None
 
     for number, document in enumerate(documents, 1):
         if document is not None and not isinstance(document, dict):
-            raise UsageError(f"{file}: document {number} is {_shown(document)}, not a set of `key: value` lines")
+            raise _wrong(f"{file}: document {number} is {_shown(document)}, not a set of `key: value` lines")
     if not any(documents):
-        raise UsageError(f"{file}: holds no configuration, it is empty")
+        raise _wrong(f"{file}: holds no configuration, it is empty")
     return [document for document in documents if document]
 
 
@@ -145,7 +149,7 @@ def _check_node(node: yaml.Node, budget: int, depth: int) -> int:
 def _named(file: str, by_name: dict[str, dict[str, Any]], name: object) -> dict[str, Any]:
     if not isinstance(name, str) or name not in by_name:
         known = f"; there is {', '.join(map(_shown, list(by_name)[:20]))}" if by_name else ""
-        raise UsageError(f"{file}: no document is named {_shown(name)}{_nearest(name, list(by_name), known)}")
+        raise _wrong(f"{file}: no document is named {_shown(name)}{_nearest(name, list(by_name), known)}")
     return by_name[name]
 
 
@@ -153,13 +157,13 @@ def _ancestry(file: str, by_name: dict[str, dict[str, Any]], document: dict[str,
     """The document, what it imports, what that imports, ..., and DEFAULT at the end."""
     default = by_name.get("DEFAULT")
     if default and "import" in default:
-        raise UsageError(f"{file}: the document DEFAULT cannot import another one")
+        raise _wrong(f"{file}: the document DEFAULT cannot import another one")
     chain = [document]
     while "import" in chain[-1]:
         parent = _named(file, by_name, chain[-1]["import"])
         if any(parent is earlier for earlier in chain):
             circle = " > ".join(_shown(step.get("name")) for step in [*chain, parent])
-            raise UsageError(f"{file}: the imports go in a circle: {circle}")
+            raise _wrong(f"{file}: the imports go in a circle: {circle}")
         chain.append(parent)
     if default and not any(default is earlier for earlier in chain):
         chain.append(default)

@@ -168,7 +168,9 @@ class BlockDecoder:
     def _part(self, block: Block, ranges: list[tuple[int, int]]) -> memoryview:
         """A block's payload of which some ranges are read, and the others are zeros."""
         if block.offset + block.size > self.file.size:  # as an index may list it that is salvaged
-            raise DataError(f"{self.file.name}: ends {block.offset + block.size - self.file.size} bytes too early")
+            raise DataError(
+                f"{self.file.name}: ends {block.offset + block.size - self.file.size} bytes too early", code="truncated"
+            )
         data = memoryview(bytearray(block.size))
         for start, end in ranges:
             data[start:end] = self.file.view_at(block.offset + start, end - start)

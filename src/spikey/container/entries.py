@@ -169,10 +169,13 @@ def read_directory(read_at: Callable[[int, int], bytes], size: int, what: str) -
     ):
         raise DataError(
             f"{what}: has no directory at its end: it is truncated, or something follows it; "
-            "decompressing with --salvage recovers what is intact"
+            "decompressing with --salvage recovers what is intact",
+            code="truncated",
         )
     offset, check, _ = FOOTER.unpack(footer)
-    damaged = DataError(f"{what}: its directory is damaged; decompressing with --salvage recovers what is intact")
+    damaged = DataError(
+        f"{what}: its directory is damaged; decompressing with --salvage recovers what is intact", code="damaged-index"
+    )
     if not len(FRONT) <= offset <= size - FOOTER.size:
         raise damaged
     body = read_at(offset, size - FOOTER.size - offset)

@@ -39,7 +39,9 @@ class SideFile:
         file, name, size = open_file(self.path)
         with file:
             if size != self.size:
-                raise DataError(f"{name}: had {self.size:,} bytes when it was found and has {size:,} now")
+                raise DataError(
+                    f"{name}: had {self.size:,} bytes when it was found and has {size:,} now", code="changed-while-read"
+                )
             for at in range(0, self.size, PIECE):
                 yield bytes(read_at(file, name, at, min(PIECE, self.size - at)))
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Self
 
 from spikey.base import forks
-from spikey.base.errors import DataError, UsageError
+from spikey.base.errors import DataError, UsageError, failed_write
 from spikey.base.locks import try_lock, unlock
 from spikey.container.block_writer import BlockWriter
 from spikey.container.layout import Block, Header
@@ -126,7 +126,7 @@ class GrowingFile:
             raise DataError(f"{self.path}: was changed by another program while it was written")
 
     def _failure(self, error: OSError) -> DataError:
-        return DataError(f"{self.path}: cannot be written ({error.strerror or error})")
+        return DataError(f"{self.path}: cannot be written ({error.strerror or error})", code=failed_write(error))
 
 
 def write_all(handle: int, data: bytes) -> int:

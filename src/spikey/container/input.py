@@ -47,7 +47,7 @@ class Input:
     def view_at(self, offset: int, count: int) -> memoryview:
         """What `read_at` returns, without a copy of it."""
         if offset + count > self.size:
-            raise DataError(f"{self.name}: ends {offset + count - self.size} bytes too early")
+            raise DataError(f"{self.name}: ends {offset + count - self.size} bytes too early", code="truncated")
         return memoryview(read_at(self.opened, self.name, offset, count))
 
     def read_around(self, offset: int, count: int) -> bytes:

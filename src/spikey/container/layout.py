@@ -97,23 +97,32 @@ def read_header(cursor: Cursor) -> Header:
     magic = cursor.data[:4].tobytes()
     if magic == b"SPKA":
         raise DataError(
-            f"{name}: is an archive of recordings: decompress it alone, or open it with spikey.open_archive"
+            f"{name}: is an archive of recordings: decompress it alone, or open it with spikey.open_archive",
+            code="archive",
         )
     if magic == b"SPKT":
-        raise DataError(f"{name}: is lossy telemetry, not a recording: use spikey telemetry decode")
+        raise DataError(f"{name}: is lossy telemetry, not a recording: use spikey telemetry decode", code="lossy-file")
     if magic != MAGIC:
-        raise DataError(f"{name}: is not a Spikey file (it begins with {magic!r})")
+        raise DataError(f"{name}: is not a Spikey file (it begins with {magic!r})", code="not-spikey")
     cursor.take(4)
     version = cursor.byte()
     if version != VERSION:
-        raise DataError(f"{name}: has format version {version}; this program reads version {VERSION}; update Spikey")
+        raise DataError(
+            f"{name}: has format version {version}; this program reads version {VERSION}; update Spikey",
+            code="newer-version",
+        )
     flags = cursor.byte()
     if flags >> 4:
-        raise DataError(f"{name}: uses features (flags {flags:#04x}) that this version does not support; update Spikey")
+        raise DataError(
+            f"{name}: uses features (flags {flags:#04x}) that this version does not support; update Spikey",
+            code="newer-version",
+        )
     kinds = cursor.byte()
     dtype, wrapper = kinds & 15, kinds >> 4
     if dtype >= len(DTYPES) or wrapper >= len(WRAPPERS):
-        raise DataError(f"{name}: has a sample type that this version does not support; update Spikey")
+        raise DataError(
+            f"{name}: has a sample type that this version does not support; update Spikey", code="newer-version"
+        )
     channels = cursor.varint(MOST_CHANNELS)
     rate = float(cursor.varint(1 << 33))
     if rate == 1:
@@ -136,7 +145,9 @@ def _check_lossy(flagged: bool, wrapper: int, kinds: list[int], name: str) -> No
     """The flag and one record belong together, so that no program that looks at either takes one for the other."""
     found = [kind for kind in kinds if is_lossy(kind)]
     if flagged and not found:
-        raise DataError(f"{name}: is lossy in a way that this version does not support; update Spikey")
+        raise DataError(
+            f"{name}: is lossy in a way that this version does not support; update Spikey", code="newer-version"
+        )
     if len(found) > 1 or (found and (not flagged or wrapper == BYTES)):
         raise DataError(f"{name}: has contradictory lossy records")
 
@@ -149,7 +160,10 @@ def _read_records(cursor: Cursor) -> list[tuple[int, bytes]]:
         if RECORDS.numbered(kind >> 1) is not None:
             records.append((kind >> 1, content))
         elif kind & 1:
-            raise DataError(f"{cursor.what}: needs a feature (record {kind >> 1}) that this version does not support")
+            raise DataError(
+                f"{cursor.what}: needs a feature (record {kind >> 1}) that this version does not support",
+                code="newer-version",
+            )
     return records
 
 
@@ -221,7 +235,7 @@ def write_index(header: bytes, blocks: list[Block], offset: int) -> bytes:
 def read_index(body: bytes, check: int, what: str) -> tuple[bytes, list[Block]]:
     """The header's copy and the blocks that an index lists."""
     if zlib.crc32(body) != check or not body.startswith(INDEX_SYNC):
-        raise DataError(f"{what}: its index is damaged")
+        raise DataError(f"{what}: its index is damaged", code="damaged-index")
     cursor = Cursor(body, what)
     cursor.take(len(INDEX_SYNC))
     header = cursor.take(cursor.varint(len(body)))

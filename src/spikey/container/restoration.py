@@ -45,7 +45,10 @@ def restoration_of(header: Header, name: str, lossy: bool, correction: bool) -> 
     they contain is not the original.
     """
     if corrected_digest(header) and not correction:
-        raise DataError(f"{name}: corrects a lossy file and is not a recording; use it with: spikey telemetry restore")
+        raise DataError(
+            f"{name}: corrects a lossy file and is not a recording; use it with: spikey telemetry restore",
+            code="lossy-file",
+        )
     record = unpack_record(header, BINS, name)
     if record is None:
         return None
@@ -53,7 +56,8 @@ def restoration_of(header: Header, name: str, lossy: bool, correction: bool) -> 
     if not lossy:
         raise DataError(
             f"{name}: is a lossy recording ({bins.words()}), from which the original cannot be "
-            "restored; spikey telemetry restore decodes it, in Python lossy=True"
+            "restored; spikey telemetry restore decodes it, in Python lossy=True",
+            code="lossy-file",
         )
     return Restoration(bins)
 

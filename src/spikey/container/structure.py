@@ -139,7 +139,7 @@ def _read_front(file: Input, read: Callable[[int, int], bytes]) -> _Front:
         header = read_header(cursor)
     data = cursor.data[: cursor.at].tobytes()
     if not header.single and cursor.take(4) != struct.pack("<I", zlib.crc32(data)):
-        raise DataError(f"{file.name}: its header is damaged")
+        raise DataError(f"{file.name}: its header is damaged", code="damaged-index")
     return _Front(header, data, cursor.at)
 
 
@@ -158,7 +158,8 @@ def _whole(file: Input, salvage: bool) -> Structure:
     if copy != index_copy(front, header.record(MODEL)):
         raise DataError(
             f"{file.name}: its beginning and its index are of two files; "
-            "decompressing with --salvage recovers what is intact of the first"
+            "decompressing with --salvage recovers what is intact of the first",
+            code="damaged-index",
         )
     return Structure(header, front, end, blocks)
 
@@ -201,7 +202,7 @@ def _only_block(file: Input, header: Header, after_header: int) -> Block:
     """The block of a file in one piece."""
     size = file.size - after_header - 4
     if size < 0:
-        raise DataError(f"{file.name}: ends in the middle of its header")
+        raise DataError(f"{file.name}: ends in the middle of its header", code="truncated")
     check = struct.unpack("<I", file.read_at(file.size - 4, 4))[0]
     plain = header.wrapper == BYTES
     kind, channels = (BLOCK_BYTES, 0) if plain else (BLOCK_SAMPLES, header.layout.channels)
@@ -214,11 +215,15 @@ def _read_index(file: Input) -> tuple[bytes, list[Block]]:
     if len(footer) < FOOTER.size or not footer.endswith(FOOTER_MAGIC):
         raise DataError(
             f"{file.name}: has no index at its end: it is truncated, or something follows it; "
-            "decompressing with --salvage recovers what is intact"
+            "decompressing with --salvage recovers what is intact",
+            code="truncated",
         )
     offset, check, _ = FOOTER.unpack(footer)
     if offset > file.size - FOOTER.size:
-        raise DataError(f"{file.name}: its index is damaged; decompressing with --salvage recovers what is intact")
+        raise DataError(
+            f"{file.name}: its index is damaged; decompressing with --salvage recovers what is intact",
+            code="damaged-index",
+        )
     return read_index(file.read_at(offset, file.size - FOOTER.size - offset), check, file.name)
 
 
@@ -239,7 +244,9 @@ def _rescued(file: Input) -> Structure:
         if copy != front:
             blocks, foreign = [], set(blocks)
     if header.single:
-        raise DataError(f"{file.name}: is damaged, and a file in one piece, as short as this, cannot be salvaged")
+        raise DataError(
+            f"{file.name}: is damaged, and a file in one piece, as short as this, cannot be salvaged", code="damaged"
+        )
     if not blocks:
         found = find_blocks(file.read_around, file.size, file.name)
         own = (block for block in found if block not in foreign)
@@ -255,7 +262,9 @@ def _check_coverage(structure: Structure, file: Input) -> None:
     around = {BLOCK_HEAD: 0, BLOCK_TAIL: 0, BLOCK_FILES: 0}
     for block in structure.blocks:
         if block.offset + block.size > file.size:
-            raise DataError(f"{file.name}: ends {block.offset + block.size - file.size} bytes too early")
+            raise DataError(
+                f"{file.name}: ends {block.offset + block.size - file.size} bytes too early", code="truncated"
+            )
         if block.kind in around:
             if block.first_frame != around[block.kind] or not _possible(block, header):
                 raise DataError(f"{file.name}: its blocks do not fit together at byte {block.first_frame}")

@@ -20,7 +20,17 @@ from spikey.recording.readable import ArraySource
 
 
 class Recording(NamedTuple):
-    """Samples (frames, channels), an integer or float type; rate in Hz; number of channels."""
+    """Samples of a recording, as `decompress` returns them.
+
+    Attributes
+    ----------
+    samples : array (frames, channels)
+        Of the type that was compressed.
+    rate : float
+        Sampling rate in Hz.
+    channels : int
+        Number of channels.
+    """
 
     samples: np.ndarray
     rate: float

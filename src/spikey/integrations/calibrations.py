@@ -18,7 +18,8 @@ from spikey.base.errors import DataError, UsageError
 if TYPE_CHECKING:
     from spikey.model.calibration import Calibration
 
-AUTO, NONE = "auto", "none"
+AUTO = "auto"
+NONE = "none"
 TEXT = "base64:"
 GLANCE_FRAMES, GLANCE_CHANNELS = 4096, 16  # of a chunk, by which a shipped calibration is chosen
 

@@ -59,7 +59,9 @@ def compress(
     settings, preset : Settings, str, optional
         As for `spikey.files.compress`, or a preset alone.
     client : distributed.Client, optional
-        Without one, `scheduler` is the address of a scheduler, or a local cluster of `jobs` processes is started.
+        A connection to a cluster; None to connect as `connect` does.
+    scheduler, jobs : str, int, optional
+        As for `connect`.
     ship : bool, optional
         Whether the samples are sent to the workers, instead of read by them; by default if a worker has no access to
         the file.

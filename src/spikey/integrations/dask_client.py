@@ -39,6 +39,8 @@ class Call(NamedTuple):
 class ClusterError(SpikeyError):
     """The cluster failed: no scheduler, no workers, or one that died."""
 
+    code = "cluster"
+
 
 @contextmanager
 def connect(scheduler: str | None = None, jobs: int | None = None) -> Iterator[Client]:
@@ -67,7 +69,7 @@ def connect(scheduler: str | None = None, jobs: int | None = None) -> Iterator[C
     'http://127.0.0.1:8787/status'
     """
     if importlib.util.find_spec("distributed") is None:
-        raise UsageError(f"a cluster needs Dask: {install('dask')}")
+        raise UsageError(f"a cluster needs Dask: {install('dask')}", code="missing-package")
     from distributed import Client, LocalCluster
 
     if scheduler is None or scheduler == "local":
@@ -141,7 +143,8 @@ def check_workers(client: Client) -> None:
             has = "has no spikey" if found == "none" else f"has spikey {found}"
             raise UsageError(
                 f"the worker at {worker} {has}, and here it is {__version__}; "
-                f"install the same version everywhere: {install()}"
+                f"install the same version everywhere: {install()}",
+                code="missing-package",
             )
 
 

@@ -64,7 +64,8 @@ def check_version(version: str) -> None:
     if version != __version__:
         raise UsageError(
             f"a worker has spikey {__version__}, and here it is {version}; "
-            f"install the same version everywhere: {install()}"
+            f"install the same version everywhere: {install()}",
+            code="missing-package",
         )
 
 

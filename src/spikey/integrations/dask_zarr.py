@@ -55,6 +55,11 @@ def to_zarr(
     settings, client, scheduler, jobs, progress
         As for `spikey.integrations.dask.compress`.
 
+    Returns
+    -------
+    Outcome
+        Bytes before and after, and the number of samples.
+
     Raises
     ------
     UsageError
@@ -65,7 +70,9 @@ def to_zarr(
     try:
         import zarr
     except ImportError:
-        raise UsageError(f"{out}: a Zarr array needs zarr: {install('numcodecs', 'zarr')}") from None
+        raise UsageError(
+            f"{out}: a Zarr array needs zarr: {install('numcodecs', 'zarr')}", code="missing-package"
+        ) from None
     from spikey.integrations.estimated import calibration_for
     from spikey.integrations.numcodecs import Spikey
 

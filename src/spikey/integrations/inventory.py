@@ -32,7 +32,19 @@ def _stored_as_is(why: str) -> str:
 
 @dataclass(frozen=True)
 class Unstored:
-    """A file below the root that the outputs will not restore, and why; `failed`: a recording that cannot be read."""
+    """A file below the input folder that no output restores.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    size : int
+        Its size in bytes.
+    reason : str
+        Why it is not stored.
+    failed : bool
+        Whether it is a recording that cannot be read.
+    """
 
     path: Path
     size: int
@@ -44,11 +56,20 @@ class Unstored:
 class Item:
     """One planned output.
 
-    name: where the original lay below the input folder, with slashes; a title for anything but one flat file.
-    path: the one file that `files.compress_file` compresses; else None, and `part` is the vendors' part.
-    kind: "wav", "raw", "vendor" or "bytes" (a file that is stored byte for byte, without a model).
-    covers: the input files whose bytes the output restores; none where only samples are stored.
-    size: bytes of the files that are covered, or of the samples.
+    Attributes
+    ----------
+    name : str
+        Place of the original below the input folder, with slashes; a title for what is not one flat file.
+    path : Path or None
+        The one file that `files.compress_file` compresses; None where `part` is given.
+    part : Part or None
+        The part of a vendor's recording.
+    kind : {"wav", "raw", "vendor", "bytes"}
+        "bytes": a file that is stored byte for byte, without a model.
+    covers : tuple of Path
+        The input files whose bytes the output restores; empty where only samples are stored.
+    size : int
+        Size in bytes of the files that are covered, or of the samples.
     """
 
     name: str
@@ -61,7 +82,17 @@ class Item:
 
 @dataclass(frozen=True)
 class Inventory:
-    """The planned outputs of an input, and what they omit."""
+    """The planned outputs of an input, and what they leave out.
+
+    Attributes
+    ----------
+    root : Path
+        The input folder.
+    items : tuple of Item
+        The planned outputs.
+    unstored : tuple of Unstored
+        The files that no output restores.
+    """
 
     root: Path
     items: tuple[Item, ...]

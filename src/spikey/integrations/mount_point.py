@@ -34,7 +34,7 @@ def import_fuse() -> ModuleType:
     try:
         import mfusepy
     except ImportError:
-        raise UsageError(f"spikey mount needs mfusepy: {install('mount')}") from None
+        raise UsageError(f"spikey mount needs mfusepy: {install('mount')}", code="missing-package") from None
     except (OSError, AttributeError) as error:
         raise UsageError(f"spikey mount needs FUSE ({error}): {_system_package()}") from None
     if sys.platform == "linux":

@@ -35,7 +35,7 @@ def need_pynwb() -> None:
     try:
         import pynwb  # noqa: F401
     except ImportError:
-        raise UsageError(f"NWB files need pynwb: {install('spikeinterface')}") from None
+        raise UsageError(f"NWB files need pynwb: {install('spikeinterface')}", code="missing-package") from None
 
 
 def refuse_address(path: PathLike) -> None:
@@ -104,6 +104,11 @@ def nwb_output(
         Of the whole stream, as `spikey.telemetry.check.inspect` returns it.
     path, volts_per_code, start, source, overwrite
         As for `write_nwb`.
+
+    Yields
+    ------
+    callable
+        Call it with each part, in order.
 
     Raises
     ------

@@ -76,7 +76,17 @@ def read_spikey(
 
 
 class SpikeyRecordingExtractor(BaseRecording):
-    """Compressed recordings, one file per segment, decoded on request; arguments as for `read_spikey`."""
+    """Compressed recordings, one file for each segment; samples are decoded when they are read.
+
+    Parameters
+    ----------
+    file_paths : path or sequence of paths
+        As for `read_spikey`.
+    stream_name : str, optional
+        As for `read_spikey`.
+    threads : int
+        As for `read_spikey`.
+    """
 
     def __init__(self, file_paths: PathLike | Sequence[PathLike], stream_name: str | None = None, threads: int = 0):
         readers = _segments_of(file_paths, stream_name)

@@ -38,6 +38,11 @@ def read_telemetry_sorting(path: PathLike, times: str = "crossing", *, weak: boo
     weak : bool
         Whether weak events, which cross only a lower threshold and match their channel's spikes, are among the spikes.
 
+    Returns
+    -------
+    NumpySorting
+        A sorting of SpikeInterface.
+
     Raises
     ------
     DataError
@@ -84,6 +89,11 @@ def read_telemetry_recording(path: PathLike, kind: str = "samples", noise: int |
     noise : int, optional
         The seed of artificial noise of each channel's level between the waveforms, which spike sorters need.
 
+    Returns
+    -------
+    TelemetryRecordingExtractor
+        A recording of SpikeInterface.
+
     Raises
     ------
     DataError
@@ -112,6 +122,11 @@ def telemetry_analyzer(path: PathLike, probe: Any = None, volts_per_code: float 
         For the channels in order; without one they stand 100 um apart on a line.
     volts_per_code : float, optional
         With it waveforms and recording are in uV, as some of SpikeInterface's metrics need them.
+
+    Returns
+    -------
+    SortingAnalyzer
+        In memory, with the decoded waveforms.
 
     Raises
     ------
@@ -157,7 +172,7 @@ def need_spikeinterface() -> None:
     try:
         import spikeinterface.core  # noqa: F401
     except ImportError:
-        raise UsageError(f"this needs SpikeInterface: {install('spikeinterface')}") from None
+        raise UsageError(f"this needs SpikeInterface: {install('spikeinterface')}", code="missing-package") from None
 
 
 def _sorting(frames: np.ndarray, channels: np.ndarray, telemetry: Telemetry) -> tuple[NumpySorting, np.ndarray]:

@@ -48,7 +48,7 @@ def need_zarr() -> None:
     try:
         import zarr  # noqa: F401
     except ImportError:
-        raise UsageError(f"a Zarr group needs zarr: {install('numcodecs', 'zarr')}") from None
+        raise UsageError(f"a Zarr group needs zarr: {install('numcodecs', 'zarr')}", code="missing-package") from None
 
 
 def refuse_zarr(path: PathLike, overwrite: bool, source: PathLike | None = None) -> None:
@@ -113,6 +113,11 @@ def zarr_output(
         Of the whole stream, as `spikey.telemetry.check.inspect` returns it.
     path, source, overwrite
         As for `write_zarr`.
+
+    Yields
+    ------
+    callable
+        Call it with each part, in order.
 
     Raises
     ------

@@ -121,7 +121,8 @@ def find(id4: bytes, places: list[Path], variable: str, largest: int, what: str)
     looked = ", ".join(_described(place, largest) for place in places)
     raise DataError(
         f"{what} {id4.hex()} is needed and was not found in {looked}; "
-        f"put its file into one of these folders or name its folder in {variable}"
+        f"put its file into one of these folders or name its folder in {variable}",
+        code=f"missing-{what}",
     )
 
 

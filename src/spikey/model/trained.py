@@ -261,7 +261,9 @@ def named(name: str) -> Model:
         model = load(path)
     else:
         known = ", ".join(found) or "none"
-        raise UsageError(f"there is no model {name!r}, neither a file nor one of the known models ({known})")
+        raise UsageError(
+            f"there is no model {name!r}, neither a file nor one of the known models ({known})", code="unknown-model"
+        )
     _origin[model.id] = path
     return use(model)
 

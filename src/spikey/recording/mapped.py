@@ -46,7 +46,10 @@ class MappedSource:
         for file, places in zip(mapped.files, self._places, strict=True):
             size = os.stat(file.path).st_size
             if size != places[-1].byte:
-                raise DataError(f"{file.path}: had {places[-1].byte:,} bytes when it was found and has {size:,} now")
+                raise DataError(
+                    f"{file.path}: had {places[-1].byte:,} bytes when it was found and has {size:,} now",
+                    code="changed-while-read",
+                )
 
     def read(self, first_frame: int, count: int) -> np.ndarray:
         """Samples (count, channels); UsageError outside the recording, DataError where a file cannot give them."""

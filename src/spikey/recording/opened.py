@@ -145,7 +145,7 @@ def open_file(path: PathLike) -> tuple[File, str, int]:
         size = os.fstat(raw.fileno()).st_size
         return File(raw, path, size), name, size
     except FileNotFoundError:
-        raise DataError(f"{name} does not exist") from None
+        raise DataError(f"{name} does not exist", code="not-found") from None
     except (OSError, ValueError) as error:
         raise DataError(f"{name} cannot be opened: {getattr(error, 'strerror', None) or error}") from error
 
@@ -164,7 +164,10 @@ def reopen(path: str | bytes, size: int) -> File:
     file, name, now = open_file(path)
     if now != size:
         file.close()
-        raise DataError(f"{name}: has {now:,} bytes, and had {size:,} when it was opened first; open it again")
+        raise DataError(
+            f"{name}: has {now:,} bytes, and had {size:,} when it was opened first; open it again",
+            code="changed-while-read",
+        )
     return file
 
 

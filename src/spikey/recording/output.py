@@ -15,7 +15,7 @@ from functools import cache, reduce
 from pathlib import Path
 from typing import BinaryIO
 
-from spikey.base.errors import OutputExistsError, UsageError
+from spikey.base.errors import OutputExistsError, UsageError, failed_write
 from spikey.base.locks import try_lock
 from spikey.recording.remote import is_address
 
@@ -82,7 +82,7 @@ def atomic_output(
         from spikey.recording.store import atomic_address
 
         if any(os.fspath(path) == os.fspath(each) for each in inputs):
-            raise UsageError(f"{path}: would be read and written at once; name another output")
+            raise UsageError(f"{path}: would be read and written at once; name another output", code="same-file")
         with atomic_address(os.fspath(path), overwrite) as remote:
             yield remote
         return
@@ -114,7 +114,7 @@ def atomic_output(
             _unfinished.discard(tmp_path)
             os.close(lock)
     except OSError as error:
-        raise UsageError(f"{target}: cannot be written ({error.strerror or error})") from None
+        raise UsageError(f"{target}: cannot be written ({error.strerror or error})", code=failed_write(error)) from None
 
 
 @contextmanager
@@ -236,7 +236,7 @@ def _check(target: Path, path: PathLike, inputs: tuple[PathLike, ...], overwrite
     if os.fspath(path).endswith(("/", os.sep)):
         raise UsageError(f"{os.fspath(path)}: no such folder")
     if is_input(target, inputs):
-        raise UsageError(f"{os.fspath(path)}: would be read and written at once; name another output")
+        raise UsageError(f"{os.fspath(path)}: would be read and written at once; name another output", code="same-file")
     if not overwrite and target.exists():
         raise OutputExistsError(os.fspath(path))
 
@@ -313,7 +313,9 @@ def _spooled(path: PathLike) -> Iterator[tuple[BinaryIO, str]]:
             ):
                 shutil.copyfileobj(done, out, 1 << 20)
         except OSError as error:
-            raise UsageError(f"{os.fspath(path)}: cannot be written ({error.strerror or error})") from None
+            raise UsageError(
+                f"{os.fspath(path)}: cannot be written ({error.strerror or error})", code=failed_write(error)
+            ) from None
     finally:
         with suppress(OSError):
             os.unlink(tmp_path)

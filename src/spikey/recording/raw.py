@@ -32,6 +32,7 @@ def open_raw(path: PathLike, channels: int, rate: float, dtype: str, keep_partia
         rest = "bytes remain" if remain > 1 else "byte remains"
         raise UsageError(
             f"{name}: size is not a multiple of {layout.frame_bytes:,} bytes ({channels:,} channels x {dtype}); "
-            f"{remain:,} {rest}. Use --keep-partial to store them as they are"
+            f"{remain:,} {rest}. Use --keep-partial to store them as they are",
+            code="partial-frame",
         )
     return Source(file, name, layout, head_size=0, payload_size=size, file_size=size)

@@ -33,7 +33,7 @@ def open_address(address: str) -> tuple[Remote, str, int]:
     try:
         import fsspec
     except ImportError:
-        raise UsageError(f"{address}: an address needs fsspec: {install('remote')}") from None
+        raise UsageError(f"{address}: an address needs fsspec: {install('remote')}", code="missing-package") from None
     try:
         system, path = fsspec.core.url_to_fs(address)
 
@@ -46,11 +46,12 @@ def open_address(address: str) -> tuple[Remote, str, int]:
     except FileNotFoundError as error:
         cause = error.__cause__
         if cause is None or isinstance(cause, FileNotFoundError) or getattr(cause, "status", None) == 404:
-            raise DataError(f"{address} does not exist") from None
+            raise DataError(f"{address} does not exist", code="not-found") from None
         raise DataError(f"{address} cannot be reached: {_said(cause)}") from error
     except ImportError as error:
         raise UsageError(
-            f"{address}: needs a package that is missing ({_said(error)}); for http and s3: {install('remote')}"
+            f"{address}: needs a package that is missing ({_said(error)}); for http and s3: {install('remote')}",
+            code="missing-package",
         ) from None
     except Exception as error:
         raise DataError(f"{address} cannot be opened: {_said(error)}") from error
@@ -65,7 +66,10 @@ def reopen_address(address: str, size: int) -> Remote:
     remote, _, now = open_address(address)
     if now != size:
         remote.close()
-        raise DataError(f"{address}: has {now:,} bytes, and had {size:,} when it was opened first; open it again")
+        raise DataError(
+            f"{address}: has {now:,} bytes, and had {size:,} when it was opened first; open it again",
+            code="changed-while-read",
+        )
     return remote
 
 

@@ -17,7 +17,7 @@ def find_store(address: str) -> tuple[Any, str]:
     try:
         import fsspec
     except ImportError:
-        raise UsageError(f"{address}: an address needs fsspec: {install('remote')}") from None
+        raise UsageError(f"{address}: an address needs fsspec: {install('remote')}", code="missing-package") from None
     try:
         store, path = fsspec.core.url_to_fs(address)
     except ImportError as error:  # whose text names the package

@@ -123,14 +123,14 @@ class _Parser:
         for _ in range(MAX_CHUNKS):
             # A chunk's header that the end of the file cuts off is as good as none.
             if position + 8 > self.end:
-                raise DataError(f"{self.name} has a header but no data chunk")
+                raise DataError(f"{self.name} has a header but no data chunk", code="not-wav")
             label, size = self._chunk(position)
             position += 8
             if size == UNKNOWN_SIZE:
                 size = large.get(label, size)
             if label == b"data":
                 if layout is None:
-                    raise DataError(f"{self.name} has no fmt chunk before its data chunk; {AS_RAW}")
+                    raise DataError(f"{self.name} has no fmt chunk before its data chunk; {AS_RAW}", code="not-wav")
                 return layout, position, self._payload(position, size)
             if label == b"fmt " and layout is None:
                 layout = self._layout(position, size)
@@ -146,13 +146,15 @@ class _Parser:
         kind, form = first[:4], first[8:12]
         if kind in (b"RIFF", b"RIFX", b"RF64", b"BW64") and b"WAVE".startswith(form):
             if len(first) < 12:
-                raise DataError(f"{self.name} ends after {self.end} bytes, within the header of a WAV file")
+                raise DataError(
+                    f"{self.name} ends after {self.end} bytes, within the header of a WAV file", code="truncated"
+                )
             if kind == b"RIFX":
                 raise NotPCM(f"{self.name} is a big-endian WAV file (RIFX), which is not read as samples")
             return kind
         looks = next((what for magic, what in OTHER_FILES.items() if first.startswith(magic)), None)
         found = f"looks like {looks}" if looks else f"starts with {first[:8]!r}"
-        raise DataError(f"{self.name} is not a WAV file (it {found}); {AS_RAW}")
+        raise DataError(f"{self.name} is not a WAV file (it {found}); {AS_RAW}", code="not-wav")
 
     def _layout(self, position: int, size: int) -> Layout:
         fmt = self._read(position, min(size, 40, self.end - position))

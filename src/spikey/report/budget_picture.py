@@ -33,7 +33,9 @@ def draw_budget(path: str | os.PathLike[str], table: list[Row]) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        raise UsageError(f"{path}: a picture needs matplotlib, which is missing: {install('plot')}") from None
+        raise UsageError(
+            f"{path}: a picture needs matplotlib, which is missing: {install('plot')}", code="missing-package"
+        ) from None
     device, nodes = constants()["device"], list(constants()["nodes"])
     colours = dict(zip([row.predictor for row in table], _COLOURS * len(table), strict=False))
     figure = Figure(figsize=(15, 12), dpi=100, layout="constrained")

@@ -41,7 +41,9 @@ def _matplotlib(path: str | os.PathLike[str]) -> tuple[Any, Any]:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        raise UsageError(f"{path}: a picture needs matplotlib, which is missing: {install('plot')}") from None
+        raise UsageError(
+            f"{path}: a picture needs matplotlib, which is missing: {install('plot')}", code="missing-package"
+        ) from None
     return Figure, FigureCanvasAgg
 
 

@@ -55,7 +55,9 @@ def draw_prediction(
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        raise UsageError(f"{path}: a picture needs matplotlib, which is missing: {install('plot')}") from None
+        raise UsageError(
+            f"{path}: a picture needs matplotlib, which is missing: {install('plot')}", code="missing-package"
+        ) from None
 
     figure = Figure(figsize=(14, 8), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)  # no window, no global state, whatever backend the caller uses

@@ -28,29 +28,13 @@ from spikey.stream.counts import Counts
 from spikey.stream.group import HALF, Group, disjoint, raw_samples, uncovered
 from spikey.stream.packet import LAST, PARITY, RAW, Description, Packet, read_packet
 from spikey.stream.parity import Repair
+from spikey.stream.segments import Gap, Segment
 from spikey.stream.verifier import Verifier, stated_number
 
 WINDOW = 32  # packets of a group that wait for an earlier one
 EARLY = 64  # packets stored that came before their group's first key packet
 MOST_CHANNELS = 1 << 16  # of a stream
 MOST_ADMITTED = 4096  # packets that are not verified again
-
-
-class Segment(NamedTuple):
-    """Samples (frames, channels) that arrived; their first frame since the stream began, their first channel."""
-
-    first_frame: int
-    first_channel: int
-    samples: np.ndarray
-
-
-class Gap(NamedTuple):
-    """Frames [first_frame, end_frame) of `channels` channels from `first_channel` on that are lost."""
-
-    first_frame: int
-    end_frame: int
-    first_channel: int
-    channels: int
 
 
 class _Due(NamedTuple):
@@ -61,22 +45,38 @@ class _Due(NamedTuple):
 
 
 class Decoder:
-    """Decodes the packets of one stream, in any order.
-
-    `description` (any group's) is None until the first key packet. A receiver with a clock can set `latest`, the last
-    frame that is possible by now: packets of later frames are refused.
+    """Decodes the packets of one stream, in any order of arrival.
 
     Parameters
     ----------
     stream : int, optional
-        Its number; None for that of the first key packet.
+        Number of the stream; None for the stream of the first key packet.
     calibration : Calibration, optional
-        One that is not shipped.
-    wait, jobs : int
-        Packets of a group that may arrive before a missing one is given up; threads of `push_all`.
-    key, tag_bytes : bytes, int, optional
-        The encoder's key: only packets with a valid tag are accepted, each once; without a key, only packets without a
-        tag. The shortest accepted tag; None for 8 bytes.
+        Code widths of the ADC, where the encoder used a calibration that does not come with the package.
+    wait : int
+        Packets of a group of channels that may arrive before a missing one is given up.
+    jobs : int
+        Threads of `push_all`.
+    key : bytes, optional
+        The encoder's key. With it only packets with a valid tag are decoded, each once; without it only packets without
+        a tag.
+    tag_bytes : int, optional
+        Shortest tag that is accepted, in bytes; None for 8.
+
+    Attributes
+    ----------
+    description : Description or None
+        Channels, rate and type of the samples; None until the first key packet.
+    latest : int or None
+        The last frame that the sender can have reached, set by a receiver with a clock; later frames are refused.
+
+    Examples
+    --------
+    >>> import numpy, spikey
+    >>> encoder, decoder = spikey.Encoder(2, 20000), spikey.Decoder()
+    >>> packets = encoder.push(numpy.zeros((20, 2), dtype="int16"))
+    >>> [segment.samples.shape for segment in decoder.push_all(packets)]
+    [(20, 2)]
     """
 
     def __init__(

@@ -61,34 +61,40 @@ class _Group:
 
 
 class Encoder:
-    """Encodes frames of many channels into packets as they come.
+    """Encodes frames of many channels into packets while they arrive.
 
-    Packets are returned at once, or as soon as there are `packet_frames`: then most of the work is done before the last
-    frame, and the groups complete their packets in turn; push a quarter of a packet at a time. A packet should contain
-    about a millisecond.
+    `push` returns the packets of its frames at once, or with `packet_frames` as soon as so many frames are there: most
+    of the work is then done before the last of them arrives, and the groups of channels take turns, so push a quarter
+    of `packet_frames` at a time. A packet should contain about a millisecond.
 
     Parameters
     ----------
-    channels, rate, dtype : int, float, str
-        Of the samples; rate in Hz.
+    channels : int
+        Number of channels.
+    rate : float
+        Sampling rate in Hz.
+    dtype : {"int16", "uint16", "int8", "uint8"}
+        Type of the samples.
     levels : Levels, optional
-        The values that occur; None derives them from the first frames.
+        The values that occur; None to find them in the first frames.
     calibration : Calibration, "n1" or None
-        Code widths of the ADC; "n1": the N1's where it fits, else none.
+        Code widths of the ADC; "n1" for those of the N1 where they suit the samples.
     packet_bytes : int, optional
-        The largest packet; None for one packet per thread.
+        Size of the largest packet in bytes; None for one packet for each thread.
     packet_frames : int, optional
-        Frames of a packet; None for those of each push.
+        Frames in a packet; None for those of one call of `push`.
     key_interval : float
-        Seconds between two key packets of a group.
+        Seconds between two key packets of a group of channels, at which decoding can begin.
     parity : int
-        Parity packets for every 12 or fewer others of the same frames.
+        Parity packets for every 12 other packets, or fewer, of the same frames.
     jobs : int
         Threads.
     stream : int, optional
-        The stream's number; None for a random one.
-    key, tag_bytes : bytes, int, optional
-        16 to 32 bytes that receivers share, and the size of tags: 4, 8 (None) or 16 bytes.
+        Number of the stream; None for a random one.
+    key : bytes, optional
+        16 to 32 bytes that the receivers have too; each packet then has a tag, a message authentication code.
+    tag_bytes : int, optional
+        Size of the tag: 4, 8 or 16 bytes; None for 8.
 
     Examples
     --------

@@ -17,9 +17,10 @@ from spikey.levels.contract import Levels
 from spikey.levels.n1 import N1_VALUES, N1Levels
 from spikey.model.calibration import Calibration, n1
 from spikey.recording.layout import Layout
-from spikey.stream.decoder import Decoder, Segment
+from spikey.stream.decoder import Decoder
 from spikey.stream.encoder import DTYPES, Encoder
 from spikey.stream.latency import settle
+from spikey.stream.segments import Segment
 
 FRAMES = 700  # past the first solutions for weights, in a stream and in a block
 RATE = 1000.0

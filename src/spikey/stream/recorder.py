@@ -25,8 +25,8 @@ from spikey.model.calibration import Calibration, find
 from spikey.recording.layout import Layout
 from spikey.recording.output import atomic_output, is_special, is_taken
 from spikey.recording.remote import is_address
-from spikey.stream.decoder import Gap, Segment
 from spikey.stream.packet import Description
+from spikey.stream.segments import Gap, Segment
 
 SLICE_FRAMES = 1 << 16  # gathered before they are compressed, at most
 SLICE_BYTES = 32 << 20

@@ -11,11 +11,12 @@ from typing import Any
 from spikey.base.errors import DataError
 from spikey.stream.arrivals import name_of
 from spikey.stream.authentic_requests import Asker
-from spikey.stream.decoder import Decoder, Segment
+from spikey.stream.decoder import Decoder
 from spikey.stream.latency import Latency
 from spikey.stream.packet import MOST_FRAMES, Description, read_packet
 from spikey.stream.progress import Progress
 from spikey.stream.recorder import MOST_RATE, Recorder
+from spikey.stream.segments import Segment
 from spikey.stream.transport import MOST_ASKED, write_request
 
 ASK_AGAIN = 0.01  # seconds before the same packet is asked for again

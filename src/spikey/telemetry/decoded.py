@@ -40,21 +40,43 @@ class Around(NamedTuple):
 
 @dataclass(frozen=True)
 class Telemetry:
-    """Decoded telemetry, of a stream or of a part of one. It is lossy: features of a recording, not the recording.
+    """Decoded telemetry of a stream, or of a part of one. It is lossy: features of a recording, not the recording.
 
-    All frames count from the stream's first. A part has the events whose crossings lie in it, with their waveforms,
-    the bins of power and the samples of the LFP band that end in it.
+    All frames count from the beginning of the stream. A part contains the events whose crossings lie in it, with their
+    waveforms, and the bins of power and samples of the LFP band that end in it.
 
-    description: of the stream, with its settings. frames: its length, or the part's. event_frames, event_channels int64
-    (n,): threshold crossings, and troughs of weak events, in order. event_weak bool (n,): which events are weak: they
-    cross only a lower threshold, and match their channel's spikes. waveform_of int64 (n,): the row in `waveforms` of
-    each event, or -1.
-    waveforms float32 (w, snippet): in codes, band-passed; sample `pre` is the trough. trough_frames int64 (w,).
-    power float32 (bins, channels): mean square in the spike band's lower part, in squared codes; NaN where it was left
-    out. low float32 (samples, channels): the LFP band in codes, sample i at frame `low_frames[i]`; NaN likewise.
-    missing: spans of frames without data. counts: of packets, those before a part and a few after it included. dropped:
-    events, waveforms, values of power and blocks of the LFP band that the encoder left out for want of bits.
-    first_frame: with which a part begins. noise: standard deviation in the spike band, float64 (channels,), in codes.
+    Attributes
+    ----------
+    description : Description
+        Of the stream, with its settings.
+    frames : int
+        Length of the stream, or of the part.
+    first_frame : int
+        First frame of a part; 0 for a stream.
+    event_frames, event_channels : int64 (n,)
+        Threshold crossings and troughs of weak events, in order of time.
+    event_weak : bool (n,)
+        Which events are weak: they cross only a lower threshold and match their channel's spikes.
+    waveform_of : int64 (n,)
+        Row in `waveforms` of each event, or -1.
+    waveforms : float32 (w, samples)
+        In codes, band-passed; sample `pre` is the trough.
+    trough_frames : int64 (w,)
+        Frame of the trough of each waveform.
+    power : float32 (bins, channels)
+        Mean square in the lower part of the spike band, in squared codes; NaN where it was left out.
+    low : float32 (samples, channels)
+        The LFP band in codes; NaN where it was left out.
+    low_frames : int64 (samples,)
+        Frame of each sample of `low`.
+    missing : tuple of (int, int)
+        First and end frame of each span without data.
+    counts : Counts
+        Of packets; of a part, those before it and a few after it included.
+    dropped : tuple of int
+        Threshold crossings, waveforms, values of power and blocks of the LFP band that did not fit the bit rate.
+    noise : float64 (channels,)
+        Standard deviation of the noise in the spike band, in codes.
     """
 
     description: Description

@@ -29,16 +29,35 @@ HOLD = 8  # packets that wait for a missing one, or for the first key
 
 @dataclass(frozen=True)
 class PacketContents:
-    """A decoded packet.
+    """The contents of one decoded packet.
 
-    first_frame, end_frame: that it covers. dropped: events that the encoder left out of it.
-    event_frames, event_channels int64 (n,): crossings, then troughs of weak events, which come with their waveforms,
-    `Shape.wait` frames later, and may lie before the packet. power_bins, power_channels int64 (m,), power float64 (m,):
-    mean squares, in codes. low_ends, low_channels int64 (k,), low int64 (k, 64): samples of the LFP band in 1/64 codes,
-    and how many of these there are before each block's end. wave_frames, wave_channels int64 (w,): the crossings that
-    waveforms belong to; trough_frames int64 (w,); waves int32 (w, snippet): in 1/1024 codes, `Shape.pre` before the
-    trough. weak: how many of the events and waveforms are weak ones, which are the last. left_out_waves,
-    left_out_power, left_out_low: waveforms, values of power and blocks that were due.
+    Attributes
+    ----------
+    first_frame, end_frame : int
+        The frames that it covers, `end_frame` excluded.
+    dropped : int
+        Threshold crossings that the encoder left out.
+    event_frames, event_channels : int64 (n,)
+        Threshold crossings, then troughs of weak events, which come with their waveforms, `Shape.wait` frames later,
+        and may lie before the packet.
+    power_bins, power_channels : int64 (m,)
+        Bin and channel of each value of spike-band power.
+    power : float64 (m,)
+        Mean squares in squared codes.
+    low_ends, low_channels : int64 (k,)
+        Samples of the LFP band before each block's end, and the block's channel.
+    low : int64 (k, 64)
+        Blocks of samples of the LFP band in 1/64 codes.
+    wave_frames, wave_channels : int64 (w,)
+        The crossings that the waveforms belong to.
+    trough_frames : int64 (w,)
+        The trough of each waveform.
+    waves : int32 (w, samples)
+        Waveforms in 1/1024 codes; the trough is sample `Shape.pre`.
+    weak : int
+        Number of weak events, the last ones, and of their waveforms.
+    left_out_waves, left_out_power, left_out_low : int
+        Waveforms, values of power and blocks of the LFP band that were due and left out.
     """
 
     first_frame: int
@@ -64,7 +83,13 @@ class PacketContents:
 
 @dataclass(frozen=True)
 class Missing:
-    """Frames without data: their packet did not come, or the key that it needs did not."""
+    """Frames without data: their packet did not arrive, or the key packet that it needs did not.
+
+    Attributes
+    ----------
+    first_frame, end_frame : int
+        The missing frames, `end_frame` excluded.
+    """
 
     first_frame: int
     end_frame: int
@@ -88,12 +113,26 @@ class Counts:
 
 
 class TelemetryDecoder:
-    """Decodes telemetry packets, in order or nearly so; nothing that arrives raises an error.
+    """Decodes telemetry packets, in order or nearly so; no packet raises an error, whatever it contains.
 
-    `description` is the stream's, once a key has come; `counts` counts what became of packets; `ended` is the number of
-    frames, once the last packet has been read. key: the encoder's; with one, only packets whose tag it verifies are
-    taken. tag_bytes: the shortest tag that is; None for 4 bytes.
+    Parameters
+    ----------
+    key : bytes, optional
+        The encoder's key; with it only packets with a valid tag are decoded.
+    tag_bytes : int, optional
+        Shortest tag that is accepted, in bytes; None for 4.
 
+    Attributes
+    ----------
+    description : Description or None
+        Of the stream, after its first key packet.
+    counts : Counts
+        Packets that were read, lost, late, damaged and so on.
+    ended : int or None
+        Number of frames of the stream, after its last packet.
+
+    Examples
+    --------
     >>> import numpy, spikey
     >>> encoder, decoder = spikey.TelemetryEncoder(2, 20000), spikey.TelemetryDecoder()
     >>> packets = encoder.push(numpy.zeros((300, 2), dtype="int16")) + encoder.close()

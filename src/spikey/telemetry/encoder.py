@@ -42,13 +42,34 @@ PURPOSES = ("header", "keys", "events", "waveforms", "weak", "power", "low")
 
 
 class TelemetryEncoder:
-    """Encodes frames of many channels into packets of what matters, lossy, within a budget of bits.
+    """Encodes frames of many channels into packets of features, lossy, within a bit rate.
 
-    channels, rate (Hz), dtype: of the samples. settings: what to encode, and the budget. stream: a number of its own
-    for the stream; None for a random one. key: 16 to 32 bytes that receivers have too, with which each packet gets a
-    tag of `settings.tag_bytes`. `frames`, `events`, `dropped` (events, waveforms, values of power, blocks of the LFP
-    band) and `spent` (bits by purpose) count what became of what was pushed.
+    Parameters
+    ----------
+    channels : int
+        Number of channels.
+    rate : float
+        Sampling rate in Hz.
+    dtype : str
+        Type of the samples: int16, uint16, int8 or uint8.
+    settings : TelemetrySettings, optional
+        What to encode, and the bit rate.
+    stream : int, optional
+        Number of the stream; None for a random one.
+    key : bytes, optional
+        16 to 32 bytes that the receivers have too; each packet then has a tag of `settings.tag_bytes`.
 
+    Attributes
+    ----------
+    frames, events : int
+        Frames that were pushed, and threshold crossings that were encoded.
+    dropped : int64 (4,)
+        Threshold crossings, waveforms, values of power and blocks of the LFP band that did not fit the bit rate.
+    spent : dict
+        Bits by purpose.
+
+    Examples
+    --------
     >>> import numpy, spikey
     >>> encoder = spikey.TelemetryEncoder(16, 20000, settings=spikey.TelemetrySettings(budget=16e3))
     >>> packets = encoder.push(numpy.zeros((20000, 16), dtype="int16")) + encoder.close()

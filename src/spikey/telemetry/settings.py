@@ -35,19 +35,47 @@ POLARITIES = ("negative", "positive", "both")
 
 @dataclass(frozen=True)
 class Settings:
-    """What to encode and how many bits it may take.
+    """What a telemetry stream contains, and its bit rate.
 
-    budget: bit/s for all channels together. threshold: in standard deviations of the noise, estimated by the running
-    median (Quiroga et al., 2004). match: in standard deviations of the output of a filter matched to the channel's
-    spikes, from which weaker crossings are sent while there are bits for them; 0: none of them. polarity: of the
-    crossings: negative, positive or both. refractory_ms: without a further event of the channel. band: Hz, of events
-    and waveforms. resolution_ms: of the times of events; 0: to the sample. waveforms: whether events have some.
-    power_ms: bins of spike-band power, 0: none. power_high: Hz, its upper edge. low_high: Hz, upper edge of the LFP
-    band, 0: none. packet_ms: of a packet; None: as the budget allows. buffer_ms: how far packets may run ahead of the
-    budget. key_s: seconds between keys; None: as the budget allows. tag_bytes: of the tag of each packet of an encoder
-    with a key; 0: none, or with a key 4.
+    Parameters
+    ----------
+    budget : float
+        Bit rate of all channels together, in bit/s.
+    threshold : float
+        Of threshold crossings, in standard deviations of the noise, estimated by the running median (Quiroga et al.,
+        2004).
+    match : float
+        Of weak events, in standard deviations of the output of a filter matched to the channel's spikes; weaker
+        crossings that exceed it are sent while there are bits for them. 0: none.
+    polarity : {"negative", "positive", "both"}
+        Of the threshold crossings.
+    refractory_ms : float
+        Time after a crossing without another one of the channel, in ms.
+    band : tuple of float
+        Lower and upper edge of the band of crossings and waveforms, in Hz.
+    resolution_ms : float
+        Resolution of the times of crossings, in ms; 0: to the sample.
+    waveforms : bool
+        Whether crossings have waveforms.
+    power_ms : float
+        Length of a bin of spike-band power, in ms; 0: no power.
+    power_high : float
+        Upper edge of the band of spike-band power, in Hz.
+    low_high : float
+        Upper edge of the LFP band, in Hz; 0: no LFP.
+    packet_ms : float, optional
+        Length of a packet, in ms; None: as short as the bit rate allows.
+    buffer_ms : float
+        How far packets may run ahead of the bit rate, in ms.
+    key_s : float, optional
+        Time between key packets, in s; None: as the bit rate allows.
+    tag_bytes : int
+        Size of the tag of each packet of an encoder with a key: 4, 8 or 16 bytes; 0: 4 with a key, none without.
 
-    >>> Settings().budget
+    Examples
+    --------
+    >>> import spikey
+    >>> spikey.TelemetrySettings().budget
     1000000.0
     """
 

@@ -22,7 +22,9 @@ def draw_gains(path: str | os.PathLike[str], results: list[Result], base: str) -
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        raise UsageError(f"{path}: a picture needs matplotlib, which is missing: {install('plot')}") from None
+        raise UsageError(
+            f"{path}: a picture needs matplotlib, which is missing: {install('plot')}", code="missing-package"
+        ) from None
     whole = [result for result in results if None not in result.sizes]  # others are not comparable
     sizes = {result.codec: np.array(result.sizes, dtype=np.float64) for result in whole}
     if base not in sizes or len(sizes) < 2:

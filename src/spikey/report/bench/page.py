@@ -40,7 +40,9 @@ _METHOD = (
 def check_report(path: Path) -> None:
     """UsageError where a report cannot be drawn here, before anything is measured for it."""
     if importlib.util.find_spec("matplotlib") is None:
-        raise UsageError(f"{path}: a report needs matplotlib, which is missing: {install('plot')}")
+        raise UsageError(
+            f"{path}: a report needs matplotlib, which is missing: {install('plot')}", code="missing-package"
+        )
 
 
 def write_report(

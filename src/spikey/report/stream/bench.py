@@ -24,9 +24,10 @@ from spikey.files.arrays import compress_with
 from spikey.files.settings import Settings
 from spikey.recording.simulate import simulate
 from spikey.recording.wav import open_wav
-from spikey.stream.decoder import Decoder, Gap, Segment
+from spikey.stream.decoder import Decoder
 from spikey.stream.encoder import Encoder
 from spikey.stream.latency import Latency, settle
+from spikey.stream.segments import Gap, Segment
 
 WARM_UP = 0.5  # seconds
 TURN = 1.0  # seconds that are encoded, then decoded

@@ -16,7 +16,7 @@ def draw(row: dict[str, Any], path: Path) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise UsageError(f"a picture needs matplotlib: {install('plot')}") from None
+        raise UsageError(f"a picture needs matplotlib: {install('plot')}", code="missing-package") from None
     figure = Figure(figsize=(6, 3.5), layout="constrained")
     axes = figure.add_subplot()
     kinds = [name for name in row if name.endswith("_ms") and "work" not in name]

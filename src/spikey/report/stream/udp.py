@@ -12,8 +12,9 @@ import numpy as np
 
 from spikey.base.errors import SpikeyError
 from spikey.report.stream.bench import WARM_UP, Check, Plan, Stage, frames_of, moments, peak, row_of
-from spikey.stream.decoder import Decoder, Segment
+from spikey.stream.decoder import Decoder
 from spikey.stream.latency import Latency, settle
+from spikey.stream.segments import Segment
 
 SOCKET_BYTES = 16 << 20
 SILENT = 10.0  # seconds after which the receiving process gives up

@@ -48,7 +48,10 @@ def check_sorting(sorters: Sequence[str] = USUAL_SORTERS) -> None:
     if "mountainsort5" in sorters and importlib.util.find_spec("mountainsort5") is None:
         raise UsageError("mountainsort5 is missing: pip install mountainsort5, or another --sorter")
     if missing:
-        raise UsageError(f"sorting needs {', '.join(missing)}, which is missing: {install('sort')}, or --no-sort")
+        raise UsageError(
+            f"sorting needs {', '.join(missing)}, which is missing: {install('sort')}, or --no-sort",
+            code="missing-package",
+        )
 
 
 def cluster(waveforms: np.ndarray, seed: int = 0, only: int | None = None) -> np.ndarray:
