@@ -53,16 +53,16 @@ def recordings(arguments: argparse.Namespace) -> Iterator[tuple[Recording, list[
             yield found[name]._replace(name=title), []
 
 
-def measure(one: Recording, options: list[str]) -> dict[str, list[Any]]:
-    """What `best_of` gives of a recording."""
+def measure(one: Recording, options: list[str]) -> dict[str, Any]:
+    """What `spikey bench` measures on a recording."""
     command = [sys.executable, "-m", "spikey", "bench", str(one.path), *options, "--no-floor", "--json"]
     command += ["--preset", "fast", "--preset", "max"]
     command += ["--peers", "flac, wavpack, pcodec, blosc", "--repeats", "3"]
     if one.raw is not None:
         channels, rate, dtype = one.raw
         command += ["--channels", str(channels), "--rate", str(rate), "--dtype", dtype]
-    answer = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
-    return best_of(answer["rows"])
+    answer: dict[str, Any] = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+    return answer
 
 
 def best_of(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
@@ -98,11 +98,13 @@ def main() -> None:
     parser.add_argument("--generated", type=Path)
     parser.add_argument("--n1", type=Path)
     arguments = parser.parse_args()
-    rows = {}
+    run: dict[str, Any] = {"command": command_of("device_bench", arguments, "n1", "generated", "real"), "rows": {}}
     for one, options in recordings(arguments):
-        rows[one.name] = measure(one, options)
-        print(one.name, rows[one.name], flush=True)
-    keep("devices", {"command": command_of("device_bench", arguments, "n1", "generated", "real"), "rows": rows})
+        answer = measure(one, options)
+        run["rows"][one.name] = best_of(answer["rows"])
+        run |= {name: answer[name] for name in ("processor", "versions")}
+        print(one.name, run["rows"][one.name], flush=True)
+    keep("devices", run)
 
 
 if __name__ == "__main__":

@@ -167,24 +167,25 @@ def _speed(value: float | None) -> str:
     return f"{value:.1f}" if value < 99.95 else f"{value:.0f}"
 
 
+FEW = 5  # other codecs in the README
+
+
 def _results(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
-    """The README's: all of Spikey's, the best of each other codec, and starred what cannot be run here."""
-    measured = _by_ratio(runs["validation"]["rows"])
-    models = [row for row in runs["models"]["rows"] if row["codec"] not in {each["codec"] for each in measured}]
+    """The README's: Spikey's presets and the best other codecs; those that cannot be run here are starred."""
     lines = ["| codec | ratio | encode, million samples/s | decode |", "|---|---:|---:|---:|"]
-    seen = set()
-    for row in _by_ratio(measured + models):
-        kind = re.split(r"[ ,-]", row["codec"].lower())[0]
-        if not _ours(row) and kind in seen:
-            continue
-        seen.add(kind)
-        bold, mark = "**" if _ours(row) else "", " °" if row in models else ""
+    best: dict[str, tuple[Row, str]] = {}
+    rows = [(row, "") for row in runs["validation"]["rows"]]
+    rows += [(row, " *") for row in published["rows"] if not row.get("also_measured")]
+    for row, mark in sorted(rows, key=lambda each: -float(each[0]["ratio"])):
+        kind = row["codec"] if _ours(row) else re.split(r"[ ,-]", row["codec"].lower())[0]
+        best.setdefault(kind, (row, mark))
+    ours = [each for each in best.values() if _ours(each[0]) and not each[1]]
+    others = [each for each in best.values() if each not in ours][:FEW]
+    for row, mark in [*ours, *others]:
+        ratio = f"{row['ratio']:.3f} *" if mark else f"{row['ratio']:.4f}"
+        bold = "**" if _ours(row) and not mark else ""
         speeds = f"{_speed(row['encode_ms_s'])}{mark} | {_speed(row['decode_ms_s'])}{mark}"
-        lines.append(f"| {bold}{_name(row)}{bold} | {bold}{row['ratio']:.4f}{bold} | {speeds} |")
-    for row in _by_ratio(published["rows"]):
-        if not row.get("also_measured"):
-            speeds = f"{_speed(row['encode_ms_s'])} * | {_speed(row['decode_ms_s'])} *"
-            lines.append(f"| {_name(row)} | {row['ratio']:.3f} * | {speeds} |")
+        lines.append(f"| {bold}{_name(row)}{bold} | {bold}{ratio}{bold} | {speeds} |")
     return lines
 
 
@@ -239,27 +240,6 @@ def _published(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
     return lines
 
 
-# Of a telemetry report, what the README says.
-SHORT = (
-    "kept", "recall_lost", "recall_all", "precision_lost", "wave_error", "rand", "accuracy_lost", "power_mean",
-    "low_100_mean", "event_ms_p99", "wave_ms_p99", "weak_ms_p99", "encode_s", "decode_s",
-)  # fmt: skip
-
-
-def _telemetry(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
-    """The README's: real and simulated recordings at the ratio that targets are for."""
-    from spikey.report.telemetry.table import ROWS, from_target
-
-    found = {name: min(run["ratios"], key=lambda facts: from_target(facts["ratio"])) for name, run in _sets(runs)}
-    lines = [f"| | {' | '.join(found)} | target |", "|---|" + "---:|" * (len(found) + 1)]
-    for key in SHORT:
-        row = ROWS[key]
-        values = [facts.get(key) for facts in found.values()]
-        cells = ["" if value is None else row.written.format(value) for value in values]
-        lines.append(f"| {row.name.strip()} | {' | '.join(cells)} | {row.target or ''} |")
-    return lines
-
-
 def _telemetry_set(name: str, runs: dict[str, Any]) -> list[str]:
     """Everything of one set of recordings, at every ratio."""
     from spikey.report.telemetry.table import table
@@ -287,7 +267,6 @@ TABLES: dict[str, Callable[[dict[str, Any], dict[str, Any]], list[str]]] = {
     "challenge": lambda runs, published: evaluation.table(runs["challenge"]),
     "models": _models,
     "published": _published,
-    "telemetry": _telemetry,
     "telemetry-real": lambda runs, published: _telemetry_set("real", runs),
     "telemetry-simulated": lambda runs, published: _telemetry_set("simulated", runs),
     "presets": preset_tables.presets,
@@ -295,7 +274,6 @@ TABLES: dict[str, Callable[[dict[str, Any], dict[str, Any]], list[str]]] = {
     "fast-sizes": size_tables.fast_sizes,
     "devices": lambda runs, published: device_bench.table(runs["devices"]),
     "stores": lambda runs, published: store_tables.full(runs["stores"]),
-    "stores-main": lambda runs, published: store_tables.main_rows(runs["stores"]),
     "preset-sizes": preset_tables.sizes,
     "preset-speeds": preset_tables.speeds,
     "preset-savings": preset_tables.savings,

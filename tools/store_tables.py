@@ -1,4 +1,4 @@
-"""The comparison of stores as tables of README.md and docs/results.md."""
+"""The comparison of stores as the tables of docs/results.md."""
 
 from __future__ import annotations
 
@@ -15,12 +15,6 @@ COLUMNS = {
     "everything_ms": "everything, one process, ms",
     "memory_mb": "memory, MB",
 }
-SHORT = ("ratio", "write_million_samples_s", "read_million_samples_s", "second_ms", "channel_ms")
-MAIN = (
-    "spikey fast, Zarr", "spikey fast, Zarr, jobs=2", "spikey fast, Zarr, verify=False", "spikey fast, .spky",
-    "FLAC 8, corrected", "FLAC 5, corrected", "FLAC 8", "WavPack 3, corrected", "pcodec 8, corrected",
-    "OpenZL, corrected", "Blosc-zstd 5, bitshuffle", "mtscomp",
-)  # fmt: skip
 Row = dict[str, Any]
 
 
@@ -37,10 +31,10 @@ def _cell(key: str, value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
-def _table(rows: list[Row], columns: tuple[str, ...]) -> list[str]:
-    lines = [f"| codec | {' | '.join(COLUMNS[key] for key in columns)} |", "|---|" + "---:|" * len(columns)]
+def _table(rows: list[Row]) -> list[str]:
+    lines = [f"| codec | {' | '.join(COLUMNS[key] for key in COLUMNS)} |", "|---|" + "---:|" * len(COLUMNS)]
     for row in rows:
-        cells = [_cell(key, row[key]) for key in columns]
+        cells = [_cell(key, row[key]) for key in COLUMNS]
         if row["codec"].startswith("spikey"):
             cells[0] = f"**{cells[0]}**"
         lines.append(f"| {row['codec']} | {' | '.join(cells)} |")
@@ -54,12 +48,5 @@ def full(run: dict[str, Any]) -> list[str]:
     for name in dict.fromkeys(row["recording"] for row in run["rows"]):
         rows = [row for row in run["rows"] if row["recording"] == name]
         lines += [f"**{name}** (real time is {rows[0]['real_time_million_samples_s']:,} million samples/s)", ""]
-        lines += [*_table(rows, tuple(COLUMNS)), ""]
+        lines += [*_table(rows), ""]
     return lines
-
-
-def main_rows(run: dict[str, Any]) -> list[str]:
-    """The main codecs on the first recording."""
-    first = run["rows"][0]["recording"]
-    rows = {row["codec"]: row for row in run["rows"] if row["recording"] == first}
-    return _table([rows[name] for name in MAIN if name in rows], SHORT)
