@@ -121,7 +121,7 @@ def test_a_disk_that_fills_up(tmp_path):
         status=2,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000)),
     )
-    assert err == f"spikey: {tmp_path / 'a.spky'}: cannot be written (File too large)\n"
+    assert err == f"spikey: {tmp_path / 'a.spky'}: cannot be written (File too large) [cannot-write]\n"
     assert names(tmp_path) == {"a.wav"}
 
 
