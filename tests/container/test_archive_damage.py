@@ -88,7 +88,7 @@ def test_a_companion_that_is_another_is_noticed(archive, tmp_path):
         ]
 
     with Archive(rebuilt(archive, tmp_path, change)) as opened:
-        with pytest.raises(DamagedError, match="another recording in its place"):
+        with pytest.raises(DamagedError, match="a different recording in its place"):
             restore(opened, "deep/same.wav", tmp_path / "x.wav")
         verify_member(opened, "a1.wav")
         verify_member(opened, "two.wav")
@@ -100,7 +100,7 @@ def test_names_that_lead_elsewhere_are_refused(archive, tmp_path, name):
         return [(replace(e, name=name) if e.number == 0 else e, c) for e, c in held]
 
     path = rebuilt(archive, tmp_path, change)
-    with pytest.raises(DataError, match="no name that a file can be restored under"):
+    with pytest.raises(DataError, match="not a valid name for a restored file"):
         Archive(path)
     with Archive(damaged(path, tmp_path, path.stat().st_size - 10), salvage=True) as opened:
         assert 0 not in [entry.number for entry in opened.entries] and len(opened) == 11

@@ -108,8 +108,8 @@ def test_other_versions_and_features_are_refused_by_name():
     refused(lambda d: d.__setitem__(4, 2), "format version 2")
     refused(lambda d: d.__setitem__(5, d[5] | lay.LOSSY), "lossy in a way that this version does not support")
     refused(lambda d: d.__setitem__(5, d[5] | 0x40), "flags 0x41")
-    refused(lambda d: d.__setitem__(6, 0x0F), "type of samples")
-    refused(lambda d: d.__setitem__(6, 0x42), "type of samples")
+    refused(lambda d: d.__setitem__(6, 0x0F), "sample type")
+    refused(lambda d: d.__setitem__(6, 0x42), "sample type")
     refused(lambda d: d.__setitem__(0, ord("X")), "not a Spikey file")
     refused(lambda d: d.__delitem__(slice(None)), "is empty")
 

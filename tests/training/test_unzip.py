@@ -70,7 +70,7 @@ def test_what_names_no_recordings(at, tmp_path):
     assert "a folder without WAV files" in sentence(UsageError, at("empty"))
     Path("a.zip").write_bytes(GOOD)
     Path("data/recordings/x").mkdir(parents=True)
-    assert "is in the way" in sentence(UsageError, at("a.zip"))
+    assert "are to be unpacked" in sentence(UsageError, at("a.zip"))
     shutil.rmtree("data")
     Path("data").write_bytes(b"")
     assert "not a folder" in sentence(UsageError, at("a.zip"))
