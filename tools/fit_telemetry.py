@@ -208,11 +208,11 @@ def smoothed(seen: np.ndarray) -> np.ndarray:
 def fit(batches: list[np.ndarray]) -> dict[str, np.ndarray]:
     """The contents of `tables.npz`."""
     learned: dict[str, Any] = plain_tables()
-    with _shipping(learned):
+    with shipping(learned):
         learned["basis"] = principal_components(batches)
         learned["shape"] = mean_shape(batches, learned["basis"])
     tally = Tally(np.zeros((ROWS, SYMBOLS), dtype=np.int64))
-    with _shipping(learned):
+    with shipping(learned):
         for batch in batches:
             encoder = TelemetryEncoder(batch.shape[1], RATE, settings=SETTINGS)
             encoder._allocator = _Counting(encoder, tally)
@@ -222,7 +222,7 @@ def fit(batches: list[np.ndarray]) -> dict[str, np.ndarray]:
 
 
 @contextmanager
-def _shipping(learned: dict[str, np.ndarray]) -> Iterator[None]:
+def shipping(learned: dict[str, np.ndarray]) -> Iterator[None]:
     """Has telemetry use these tables for a while."""
     before = basis.shipped
     basis.shipped = lambda: learned  # type: ignore[assignment]

@@ -12,6 +12,7 @@ from spikey.coding.range_coder import range_decoder
 from spikey.telemetry.basis import restore_low, restore_power, restore_waves, tables, transforms
 from spikey.telemetry.channel_stats import clipped, default_profile
 from spikey.telemetry.filters import FRACTION
+from spikey.telemetry.footprint import ABSENT, OWN, SCALED, restore_scaled
 from spikey.telemetry.frontend import NORMAL
 from spikey.telemetry.logarithm import exp2
 from spikey.telemetry.packet import DROPPED, LAST, Description, Packet, read_packet
@@ -19,7 +20,7 @@ from spikey.telemetry.payload import Payload, code_crossings, code_detail, code_
 from spikey.telemetry.reorder import ReorderBuffer
 from spikey.telemetry.schedule import PART, Schedule, channels_of
 from spikey.telemetry.settings import BLOCK
-from spikey.telemetry.syntax import CODED, FIELDS, NOISE, quality_of, rough_quality_of
+from spikey.telemetry.syntax import FIELDS, NOISE, quality_of, rough_quality_of
 from spikey.telemetry.verifier import Verifier
 
 POWER_FRACTION = 12  # bits of squares below one code
@@ -37,7 +38,7 @@ class PacketContents:
     mean squares, in codes. low_ends, low_channels int64 (k,), low int64 (k, 64): samples of the LFP band in 1/64 codes,
     and how many of these there are before each block's end. wave_frames, wave_channels int64 (w,): the crossings that
     waveforms belong to; trough_frames int64 (w,); waves int32 (w, snippet): in 1/1024 codes, `Shape.pre` before the
-    trough. weak: how many of the events and waveforms are weak ones, which are the last. left_out_waves,
+    trough. wave_scaled bool (w,): which of them are a neighbouring channel's, scaled. weak: how many of the events and waveforms are weak ones, which are the last. left_out_waves,
     left_out_power, left_out_low: waveforms, values of power and blocks that were due.
     """
 
@@ -56,6 +57,7 @@ class PacketContents:
     wave_channels: np.ndarray
     trough_frames: np.ndarray
     waves: np.ndarray
+    wave_scaled: np.ndarray
     weak: int
     left_out_waves: int
     left_out_power: int
@@ -271,8 +273,9 @@ class TelemetryDecoder:
             np.concatenate([waves[1], weak[1]]),
             np.concatenate([waves[2], weak[0]]),
             np.concatenate([waves[3], weak[2]]),
+            np.concatenate([waves[4], np.zeros(len(weak[0]), dtype=np.bool_)]),
             len(weak[0]),
-            int(payload.absent.sum()),
+            int(np.count_nonzero(payload.absent == ABSENT)),
             no_power,
             no_low,
         )
@@ -307,9 +310,7 @@ class TelemetryDecoder:
         self._due, self._frames, self._channels = (each[~ready] for each in (self._due, self._frames, self._channels))
         if start < self._blind:
             frames, channels = frames[:0], channels[:0]
-        payload.wave_channels = channels
-        payload.absent, payload.offsets = np.zeros((2, len(frames)), dtype=np.uint8)
-        payload.waves = np.zeros((len(frames), CODED), dtype=np.int32)
+        payload.expect_waves(self.shape, channels, frames)
         return frames
 
     def _power(self, payload: Payload, channels: np.ndarray) -> np.ndarray:
@@ -334,13 +335,16 @@ class TelemetryDecoder:
         )
         return samples
 
-    def _waves(self, payload: Payload, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Frames of crossings, channels, frames of troughs, and snippets."""
-        there = payload.absent == 0
-        channels, steps = payload.wave_channels[there], payload.waves[there]
-        snippets = self._snippets(channels, steps, quality_of(int(payload.size[0])))
+    def _waves(self, payload: Payload, frames: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Frames of crossings, channels, frames of troughs, snippets, and which of these are scaled."""
+        there, own = payload.absent != ABSENT, payload.absent == OWN
+        snippets = np.zeros((len(there), self.shape.snippet), dtype=np.int32)
+        steps = payload.wave_channels[own], payload.waves[own]
+        snippets[own] = self._snippets(*steps, quality_of(int(payload.size[0])))
+        restore_scaled(payload.links, payload.absent, payload.gains, snippets)
         crossings = frames[there] + self.shape.resolution // 2
-        return crossings, channels, crossings + payload.offsets[there], snippets
+        channels, scaled = payload.wave_channels[there], payload.absent[there] == SCALED
+        return crossings, channels, crossings + payload.offsets[there], snippets[there], scaled
 
     def _snippets(self, channels: np.ndarray, steps: np.ndarray, quality: int) -> np.ndarray:
         """Waveforms int32 (n, snippet) of channels int64 (n,), of steps int32 (n, 13)."""

@@ -38,7 +38,14 @@ OCTAVES_ROW = TROUGH_ROW + 1
 POWER_ROWS = OCTAVES_ROW + 1
 LOW_ROWS = POWER_ROWS + COARSEST * SPREADS
 WAVE_ROWS = LOW_ROWS + STEP_CLASSES * BANDS * LOW_CONTEXTS
-ROWS = WAVE_ROWS + QUALITIES * COMPONENTS * WAVE_CONTEXTS
+NEAR_ROWS = WAVE_ROWS + QUALITIES * COMPONENTS * WAVE_CONTEXTS  # from here on only where channels have neighbours
+ZONES, TRENDS = 9, 8
+PLACE_ROWS = NEAR_ROWS + 3 * 4 * ZONES
+KIND_ROWS = PLACE_ROWS + ZONES * TRENDS
+KIND_CONTEXTS, SHIFTS, GAIN_DELAYS = 16, 8, 8
+SHIFT_ROWS = KIND_ROWS + 4 * KIND_CONTEXTS
+GAIN_ROWS = SHIFT_ROWS + SHIFTS
+ROWS = GAIN_ROWS + 3 * GAIN_DELAYS
 
 
 @kernel
@@ -141,7 +148,7 @@ def code_waves(coder, tables, size, absent, offsets, waves):
         absent[e] = flag(coder, tables, ABSENT, absent[e])
         if absent[e] == 0:
             offsets[e] = symbol(coder, tables, TROUGH_ROW, offsets[e])
-            _code_wave(coder, tables, quality, waves[e])
+            code_wave(coder, tables, quality, waves[e])
 
 
 @kernel
@@ -149,7 +156,7 @@ def code_weak_waves(coder, tables, size, waves):
     """Code the waveforms int32 (n, 13) of weak events, whose places are those of their troughs."""
     quality = rough_quality_of(size[0])
     for e in range(waves.shape[0]):
-        _code_wave(coder, tables, quality, waves[e])
+        code_wave(coder, tables, quality, waves[e])
 
 
 @inlined
@@ -169,7 +176,8 @@ def rough_quality_of(size):
 
 
 @inlined
-def _code_wave(coder, tables, quality, wave):
+def code_wave(coder, tables, quality, wave):
+    """Code a waveform int32 (13,) in its basis."""
     wave[0] = symbol(coder, tables, OCTAVES_ROW, wave[0])
     largest, last, before = 0, 0, 0
     for k in range(wave.shape[0] - 1):
