@@ -21,7 +21,22 @@ from spikey.telemetry.encoder import TelemetryEncoder
 from spikey.telemetry.payload import Payload, code_crossings, code_detail
 from spikey.telemetry.settings import Settings
 from spikey.telemetry.symbols import SYMBOLS, Tally
-from spikey.telemetry.syntax import GAIN_ROWS, KIND_CONTEXTS, KIND_ROWS, NEAR_ROWS, PLACE_ROWS, ROWS, SHIFT_ROWS, ZONES
+from spikey.telemetry.syntax import (
+    GAIN_ROWS,
+    KIND_CONTEXTS,
+    KIND_ROWS,
+    NEAR_ROWS,
+    OWN_COMPONENTS,
+    OWN_ROWS,
+    OWN_TROUGH_ROW,
+    PLACE_ROWS,
+    QUALITIES,
+    ROWS,
+    SHIFT_ROWS,
+    WAVE_CONTEXTS,
+    WAVE_ROWS,
+    ZONES,
+)
 from tools.fit_telemetry import shipping
 
 ROUNDS = 4
@@ -87,19 +102,25 @@ class _Counting(TelemetryEncoder):
         super()._account(payload, *others)
 
 
-def smoothed(seen: np.ndarray) -> np.ndarray:
-    """Counts int32 (rows, 33) out of 2^24 of the rows from `NEAR_ROWS` on, of how often symbols were seen."""
+def smoothed(seen: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Counts int32 (rows, 33) out of 2^24 of the rows from `NEAR_ROWS` on, of how often symbols were seen.
+
+    counts: of the rows before. Rows of waveforms that others are scaled from begin as those of all waveforms.
+    """
     counted = seen[NEAR_ROWS:].astype(np.float64)
-    edges = [NEAR_ROWS, PLACE_ROWS, *range(KIND_ROWS, SHIFT_ROWS + 1, KIND_CONTEXTS), GAIN_ROWS, ROWS]
+    edges = [NEAR_ROWS, PLACE_ROWS, *range(KIND_ROWS, SHIFT_ROWS + 1, KIND_CONTEXTS), GAIN_ROWS, OWN_TROUGH_ROW]
     for first, end in zip(edges[:-1], edges[1:], strict=True):
         group = 4 * ZONES if first == NEAR_ROWS else end - first
         part = counted[first - NEAR_ROWS : end - NEAR_ROWS].reshape(-1, group, SYMBOLS)
         parent = part.sum(axis=1, keepdims=True) + 1e-3
         part += PARENT * parent / parent.sum(axis=2, keepdims=True)
+    counted[OWN_TROUGH_ROW - NEAR_ROWS] += 1.0
+    others = counts[WAVE_ROWS:NEAR_ROWS].reshape(QUALITIES, -1, SYMBOLS)[:, : OWN_COMPONENTS * WAVE_CONTEXTS] / MASS
+    counted[OWN_ROWS - NEAR_ROWS :] += PARENT * others.reshape(-1, SYMBOLS)
     shares = counted / counted.sum(axis=1, keepdims=True)
-    counts = np.floor((FLOOR + (1 - SYMBOLS * FLOOR) * shares) * MASS).astype(np.int64)
-    counts[np.arange(len(counts)), counts.argmax(axis=1)] += MASS - counts.sum(axis=1)
-    return counts.astype(np.int32)
+    fitted = np.floor((FLOOR + (1 - SYMBOLS * FLOOR) * shares) * MASS).astype(np.int64)
+    fitted[np.arange(len(fitted)), fitted.argmax(axis=1)] += MASS - fitted.sum(axis=1)
+    return fitted.astype(np.int32)
 
 
 def fit(learned: dict[str, Any], found: list[Probe]) -> None:
@@ -114,7 +135,7 @@ def fit(learned: dict[str, Any], found: list[Probe]) -> None:
                     encoder = _Counting(channels, probe.rate, settings=settings, stream=0)
                     encoder.tally = tally
                     encoder.push(probe.samples)
-        learned["counts"][NEAR_ROWS:] = smoothed(tally.seen)
+        learned["counts"][NEAR_ROWS:] = smoothed(tally.seen, learned["counts"])
 
 
 def main(out: str) -> None:

@@ -10,17 +10,21 @@ import numpy as np
 
 from spikey.base.jit import inlined, kernel
 from spikey.telemetry.logarithm import exp2
-from spikey.telemetry.symbols import even, symbol
+from spikey.telemetry.symbols import even, signed, symbol
 from spikey.telemetry.syntax import (
     GAIN_DELAYS,
     GAIN_ROWS,
     KIND_CONTEXTS,
     KIND_ROWS,
+    OCTAVES_ROW,
+    OWN_COMPONENTS,
+    OWN_ROWS,
+    OWN_TROUGH_ROW,
     SHIFT_ROWS,
     SHIFTS,
-    TROUGH_ROW,
-    code_wave,
+    WAVE_CONTEXTS,
     quality_of,
+    wave_row,
 )
 
 OWN, ABSENT, SCALED = 0, 1, 2  # kinds of waveforms
@@ -82,6 +86,21 @@ def gain_row(late, rank):
 
 
 @inlined
+def code_own_wave(coder, tables, quality, wave):
+    """Code a waveform int32 (13,) in its basis as in `code_waves`; the first components have rows of their own."""
+    wave[0] = symbol(coder, tables, OCTAVES_ROW, wave[0])
+    largest, last, before = 0, 0, 0
+    for k in range(wave.shape[0] - 1):
+        row = wave_row(quality, k, largest, last + before)
+        if k < OWN_COMPONENTS:
+            row = OWN_ROWS + quality * OWN_COMPONENTS * WAVE_CONTEXTS + (row - wave_row(quality, 0, 0, 0))
+        value = signed(coder, tables, row, wave[k + 1])
+        wave[k + 1] = value
+        before, last = last, min(abs(value), 4)
+        largest = max(largest, min(abs(value), 8))
+
+
+@inlined
 def _kind_row(plan, links, frames, kinds, i):
     """The row for the kind of waveform i."""
     earlier, own, later = 0, 0, 0
@@ -111,8 +130,8 @@ def code_footprints(coder, tables, size, plan, links, frames, kinds, offsets, wa
     for i in range(kinds.shape[0]):
         kinds[i] = min(symbol(coder, tables, _kind_row(plan[0], links, frames, kinds, i), kinds[i]), SCALED)
         if kinds[i] == OWN:
-            offsets[i] = symbol(coder, tables, TROUGH_ROW, offsets[i])
-            code_wave(coder, tables, quality, waves[i])
+            offsets[i] = symbol(coder, tables, OWN_TROUGH_ROW, offsets[i])
+            code_own_wave(coder, tables, quality, waves[i])
     for i in range(kinds.shape[0]):
         if kinds[i] == SCALED:
             j, rank = source_of(links, kinds, i)

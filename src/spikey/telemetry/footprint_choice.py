@@ -13,6 +13,7 @@ from spikey.telemetry.footprint import (
     OWN,
     SCALED,
     code_footprints,
+    code_own_wave,
     gain_of,
     gain_row,
     shift_row,
@@ -20,7 +21,7 @@ from spikey.telemetry.footprint import (
 )
 from spikey.telemetry.payload import Payload
 from spikey.telemetry.symbols import COST_BITS, Meter, Tables, spent
-from spikey.telemetry.syntax import MOST_OCTAVES, STEPS, TROUGH_ROW, code_wave, quality_of
+from spikey.telemetry.syntax import MOST_OCTAVES, OWN_TROUGH_ROW, STEPS, quality_of
 
 PLAN_BITS = 3
 EIGHTHS = 8  # of the waveforms, in which those that are sent as such get fewer
@@ -68,8 +69,8 @@ def choose_footprints(
         kinds[i] = SCALED
         if at >= most:
             continue
-        code_wave(meter, tables, quality, waves[i])
-        bits = meter.spent[0] + tables.cost[TROUGH_ROW, offsets[i]]
+        code_own_wave(meter, tables, quality, waves[i])
+        bits = meter.spent[0] + tables.cost[OWN_TROUGH_ROW, offsets[i]]
         meter.spent[0] = 0
         bits -= tables.cost[gain_row(frames[i] - frames[j], rank), g]
         bits -= tables.cost[shift_row(frames[j] + offsets[j] - frames[i]), offsets[i]]

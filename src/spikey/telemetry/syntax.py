@@ -45,7 +45,10 @@ KIND_ROWS = PLACE_ROWS + ZONES * TRENDS
 KIND_CONTEXTS, SHIFTS, GAIN_DELAYS = 16, 8, 8
 SHIFT_ROWS = KIND_ROWS + 4 * KIND_CONTEXTS
 GAIN_ROWS = SHIFT_ROWS + SHIFTS
-ROWS = GAIN_ROWS + 3 * GAIN_DELAYS
+OWN_TROUGH_ROW = GAIN_ROWS + 3 * GAIN_DELAYS
+OWN_ROWS = OWN_TROUGH_ROW + 1
+OWN_COMPONENTS = 3  # of the waveforms that others are scaled from: these are larger than most
+ROWS = OWN_ROWS + QUALITIES * OWN_COMPONENTS * WAVE_CONTEXTS
 
 
 @kernel
@@ -148,7 +151,7 @@ def code_waves(coder, tables, size, absent, offsets, waves):
         absent[e] = flag(coder, tables, ABSENT, absent[e])
         if absent[e] == 0:
             offsets[e] = symbol(coder, tables, TROUGH_ROW, offsets[e])
-            code_wave(coder, tables, quality, waves[e])
+            _code_wave(coder, tables, quality, waves[e])
 
 
 @kernel
@@ -156,7 +159,7 @@ def code_weak_waves(coder, tables, size, waves):
     """Code the waveforms int32 (n, 13) of weak events, whose places are those of their troughs."""
     quality = rough_quality_of(size[0])
     for e in range(waves.shape[0]):
-        code_wave(coder, tables, quality, waves[e])
+        _code_wave(coder, tables, quality, waves[e])
 
 
 @inlined
@@ -176,8 +179,7 @@ def rough_quality_of(size):
 
 
 @inlined
-def code_wave(coder, tables, quality, wave):
-    """Code a waveform int32 (13,) in its basis."""
+def _code_wave(coder, tables, quality, wave):
     wave[0] = symbol(coder, tables, OCTAVES_ROW, wave[0])
     largest, last, before = 0, 0, 0
     for k in range(wave.shape[0] - 1):
