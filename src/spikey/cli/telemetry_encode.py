@@ -35,6 +35,13 @@ Match = Annotated[
         help="Standard deviations of the matched filter's output from which weaker crossings are sent; 0: none (5)."
     ),
 ]
+Neighbours = Annotated[
+    int | None,
+    typer.Option(help="Channels before a channel in the file that see the same cells, on dense probes: 0 to 8 (0)."),
+]
+Column = Annotated[
+    int | None, typer.Option(help="Channels of a column of such a probe, where one column follows another (0: no).")
+]
 Polarity = Annotated[str | None, typer.Option(help="Of events: negative, positive, both (negative).")]
 RefractoryMs = Annotated[float | None, typer.Option(help="After an event (1).")]
 Band = Annotated[tuple[float, float] | None, typer.Option(help="Hz, of events and waveforms (300 5000).")]
@@ -71,6 +78,8 @@ def command(
     ratio: Ratio = None,
     threshold: Threshold = None,
     match: Match = None,
+    neighbours: Neighbours = None,
+    column: Column = None,
     polarity: Polarity = None,
     refractory_ms: RefractoryMs = None,
     band: Band = None,
@@ -105,6 +114,8 @@ def command(
         ratio,
         threshold=threshold,
         match=match,
+        neighbours=neighbours,
+        column=column,
         polarity=polarity,
         refractory_ms=refractory_ms,
         band=band,

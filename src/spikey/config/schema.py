@@ -118,6 +118,8 @@ class Telemetry(_Section):
     budget: Annotated[float, Field(ge=100)] | None = None
     threshold: Annotated[float, Field(ge=1, le=100)] = 4.5
     match: Annotated[float, Field(ge=0, le=100)] = 5.0
+    neighbours: Annotated[int, Field(ge=0, le=8)] = 0
+    column: Annotated[int, Field(ge=0, le=65536)] = 0
     polarity: Literal["negative", "positive", "both"] = "negative"
     refractory_ms: Annotated[float, Field(ge=0.75, le=100)] = 1.0
     band_low: Annotated[float, Field(ge=1)] = 300.0

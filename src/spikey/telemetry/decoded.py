@@ -47,7 +47,8 @@ class Telemetry:
 
     description: of the stream, with its settings. frames: its length, or the part's. event_frames, event_channels int64
     (n,): threshold crossings, and troughs of weak events, in order. event_weak bool (n,): which events are weak: they
-    cross only a lower threshold, and match their channel's spikes. waveform_of int64 (n,): the row in `waveforms` of
+    cross only a lower threshold, and match their channel's spikes. event_scaled bool (n,): which events' waveforms are
+    those of neighbouring channels, scaled. waveform_of int64 (n,): the row in `waveforms` of
     each event, or -1.
     waveforms float32 (w, snippet): in codes, band-passed; sample `pre` is the trough. trough_frames int64 (w,).
     power float32 (bins, channels): mean square in the spike band's lower part, in squared codes; NaN where it was left
@@ -62,6 +63,7 @@ class Telemetry:
     event_frames: np.ndarray
     event_channels: np.ndarray
     event_weak: np.ndarray
+    event_scaled: np.ndarray
     waveform_of: np.ndarray
     waveforms: np.ndarray
     trough_frames: np.ndarray

@@ -25,7 +25,6 @@ from spikey.telemetry.syntax import MOST_OCTAVES, OWN_TROUGH_ROW, STEPS, quality
 
 PLAN_BITS = 3
 EIGHTHS = 8  # of the waveforms, in which those that are sent as such get fewer
-CHEAPER = 1.0  # what a bit is worth here, of what it is worth in quantisation
 
 
 @inlined
@@ -79,7 +78,7 @@ def choose_footprints(
         for k in range(values.shape[1]):
             away = np.float64(values[i, k] - np.int64(waves[i, k + 1]) * coarser)
             error -= away * away
-        worth = CHEAPER * WORTH / 65536 * np.float64(step) * np.float64(step)
+        worth = WORTH / 65536 * np.float64(step) * np.float64(step)
         if error > worth * np.float64(bits) / (1 << COST_BITS):
             kinds[i] = OWN
     absent = 0
@@ -122,7 +121,7 @@ class Footprints:
         """Whether these bits were of a smaller size than what else is in the packet needs; sets the next one."""
         if not len(self._order) or int(size[0]) == self._size:
             return False
-        size[0] = self._size + 1
+        size[0] = (self._size + int(size[0]) + 1) // 2
         return True
 
     def _choose(self, size: np.ndarray, most: int) -> int:

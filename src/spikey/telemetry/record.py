@@ -104,7 +104,7 @@ class _Join:
 
     def __init__(self, part: Telemetry):
         self.first, self.frames_with_data = part.first_frame, 0
-        self._events = [_Growing(each) for each in (part.event_frames, part.event_channels, part.event_weak)]
+        self._events = [_Growing(each) for each in _events_of(part)]
         self._waves = [_Growing(each) for each in (part.waveform_of, part.waveforms, part.trough_frames)]
         self._power, self._low = _Growing(part.power), _Growing(part.low)
         self._waveforms = 0
@@ -117,7 +117,7 @@ class _Join:
         self._last = part
         rows = np.where(part.waveform_of >= 0, part.waveform_of + self._waveforms, -1)
         self._waveforms += len(part.waveforms)
-        more = (part.event_frames, part.event_channels, part.event_weak, rows, part.waveforms, part.trough_frames)
+        more = (*_events_of(part), rows, part.waveforms, part.trough_frames)
         for column, each in zip([*self._events, *self._waves], more, strict=True):
             column.add(each)
         if part.blank:
@@ -134,16 +134,14 @@ class _Join:
     def done(self) -> Telemetry:
         """All of them as one."""
         last = self._last
-        frames, channels, weak = (column.done() for column in self._events)
+        events = [column.done() for column in self._events]
         waveform_of, waveforms, troughs = (column.done() for column in self._waves)
         low0, low1 = (rows_before(last.description.shape, frame)[1] for frame in (self.first, last.end_frame))
         a, b, c, d = self._dropped.tolist()
         return Telemetry(
             last.description,
             last.end_frame - self.first,
-            frames,
-            channels,
-            weak,
+            *events,
             waveform_of,
             waveforms,
             troughs,
@@ -156,3 +154,7 @@ class _Join:
             last.noise,
             self.first,
         )
+
+
+def _events_of(part: Telemetry) -> tuple[np.ndarray, ...]:
+    return part.event_frames, part.event_channels, part.event_weak, part.event_scaled
