@@ -11,6 +11,7 @@ import typer
 
 from spikey.base.errors import UsageError
 from spikey.cli.common import prepare_kernels, progress_bar, some
+from spikey.cli.telemetry_encode import Column, Neighbours
 
 if TYPE_CHECKING:
     from spikey.report.telemetry.fidelity import Original
@@ -40,18 +41,22 @@ def command(
         list[str] | None,
         typer.Option(help="tridesclous2, spykingcircus2 (the default: both) or mountainsort5; give it several times."),
     ] = None,
+    neighbours: Neighbours = None,
+    column: Column = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     page: Annotated[Path | None, typer.Option("--html", help="Write a page with pictures.")] = None,
 ) -> None:
     """Say how faithful telemetry is: encode at several rates, decode, and compare with the original."""
     from spikey.report.telemetry.report import check_report, report
     from spikey.report.telemetry.table import SORTERS
+    from spikey.telemetry.settings import Settings
 
     sorters = tuple(dict.fromkeys(sorter or SORTERS[:2]))
     unknown = [name for name in sorters if name not in SORTERS]
     if unknown:
         raise UsageError(f"--sorter must be {', '.join(SORTERS)}, not {unknown[0]}")
     check_report(page, sort, sorters)
+    settings = Settings(neighbours=neighbours or 0, column=column or 0)
     ratios = sorted(set(ratio or RATIOS))
     sets: dict[str, Callable[[], list[Original]]] = {}
     if paths:
@@ -61,7 +66,7 @@ def command(
         sets["simulated"] = lambda: [_simulated(channels or SIMULATED, seconds)]
     prepare_kernels()
     with progress_bar(None, "steps") as advance:
-        result = report(sets, ratios, sort, sorters, page, advance)
+        result = report(sets, ratios, sort, sorters, page, advance, settings)
     typer.echo(json.dumps(result, indent=2) if as_json else "\n".join(_text(result)))
 
 

@@ -20,6 +20,7 @@ from spikey.telemetry.allocation import OMITTED_BITS, Allocator
 from spikey.telemetry.basis import tables, transforms
 from spikey.telemetry.channel_stats import array_noise, default_profile
 from spikey.telemetry.footprint import ABSENT
+from spikey.telemetry.footprint_choice import alone
 from spikey.telemetry.packet import DROPPED, KEY, LAST, Description, described, head_bytes, write_packet
 from spikey.telemetry.payload import Payload, code_crossings, code_detail, code_key_parts, lone_events
 from spikey.telemetry.pending import Pending, Weak
@@ -239,6 +240,8 @@ class TelemetryEncoder:
         """Set the weak events that are due and match well enough for a size of steps; returns them in their order."""
         shape, least = self.shape, self._pending.least + STRICTER * max(size - STRICT_FROM, 0)
         weak = self._pending.weak(least)
+        if shape.distances and len(weak.troughs):
+            weak = alone(payload, shape, weak)
         payload.weak[:] = 0
         if not len(weak.troughs):
             return weak

@@ -20,6 +20,8 @@ from spikey.telemetry.footprint import (
     source_of,
 )
 from spikey.telemetry.payload import Payload
+from spikey.telemetry.pending import Weak
+from spikey.telemetry.settings import Shape
 from spikey.telemetry.symbols import COST_BITS, Meter, Tables, spent
 from spikey.telemetry.syntax import MOST_OCTAVES, OWN_TROUGH_ROW, STEPS, quality_of
 
@@ -91,6 +93,34 @@ def choose_footprints(
     plan[0] = 0 if absent == 0 else (4 if absent == kinds.shape[0] else 1 + 3 * absent // kinds.shape[0])
     code_footprints(meter, tables, size, plan, links, frames, kinds, offsets, waves, gains)
     return spent(meter)
+
+
+@kernel
+def mark_alone(distances, slot, channels, frames, troughs, of_weak, alone):
+    """Set alone uint8 (v,) to 0 for weak events next to a neighbour's crossing, to whose footprint they belong.
+
+    channels, frames int64 (w,): of crossings, in order. troughs, of_weak int64 (v,): frames and channels of weak events.
+    """
+    for e in range(troughs.shape[0]):
+        alone[e] = 1
+        for k in range(2 * distances.shape[0]):
+            c = of_weak[e] + (distances[k >> 1] if k & 1 else -distances[k >> 1])
+            for at in range(troughs[e] // slot - 1, troughs[e] // slot + 2):
+                low, high = 0, channels.shape[0]
+                while low < high:
+                    middle = (low + high) >> 1
+                    before = frames[middle] // slot < at or (frames[middle] // slot == at and channels[middle] < c)
+                    low, high = (middle + 1, high) if before else (low, middle)
+                if low < channels.shape[0] and channels[low] == c and 2 * abs(frames[low] - troughs[e]) <= slot:
+                    alone[e] = 0
+
+
+def alone(payload: Payload, shape: Shape, weak: Weak) -> Weak:
+    """Those weak events that do not belong to the footprint of a crossing whose waveform is due with them."""
+    there = np.ones(len(weak.troughs), dtype=np.uint8)
+    distances = np.array(shape.distances, dtype=np.int64)
+    mark_alone(distances, shape.slot, payload.wave_channels, payload.wave_frames, weak.troughs, weak.channels, there)
+    return Weak(*(each[there == 1] for each in weak))
 
 
 class Footprints:
