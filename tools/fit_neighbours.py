@@ -1,9 +1,9 @@
 """Learns the tables of telemetry that serve where channels have neighbours, from generated dense probes.
 
 `python -m tools.fit_neighbours TABLES.npz` rewrites the rows of these tables from `NEAR_ROWS` on, and leaves all others
-as they are. Recordings are those of SpikeInterface's generator with seeds of their own, in two columns of electrodes
-20 um apart, encoded with several budgets; what the encoder then codes is counted. As the encoder's choices follow from
-the tables, this is done several times.
+as they are. Recordings are those of SpikeInterface's generator with seeds of their own: electrodes 20 um apart in two
+columns, or 40 um apart in one. They are encoded with several budgets; what the encoder then codes is counted. As the
+encoder's choices follow from the tables, this is done several times.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ from spikey.telemetry.syntax import (
 )
 from tools.fit_telemetry import shipping
 
-ROUNDS = 4
-BUDGETS = (500.0, 977.0, 2000.0, 5000.0)  # bit/s a channel
+ROUNDS = 3
+BUDGETS = (500.0, 977.0, 3000.0)  # bit/s a channel
+SECONDS = 4.0  # of each recording
 PARENT = 10.0  # how many symbols of related rows count as much as a row's own
 FLOOR = 1e-5  # of each symbol
 
@@ -54,20 +55,21 @@ class Probe:
     column: int = 0
 
 
-def generated(seed: int, channels: int, units: int, rate: float, seconds: float) -> np.ndarray:
+def generated(seed: int, channels: int, units: int, rate: float, columns: int, pitch: float) -> np.ndarray:
     """Samples int16 (frames, channels) of the generator: noise of 8 uV, which electrodes share up to about 40 um."""
     from spikeinterface.core import generate_ground_truth_recording
     from spikeinterface.core.generate import generate_channel_locations
 
-    places = generate_channel_locations(channels, 2, 20)
+    places = generate_channel_locations(channels, columns, pitch)
     apart = np.linalg.norm(places[:, None] - places[None], axis=2)
     noise = {"noise_levels": 1.0, "cov_matrix": 8.0**2 * np.exp(-apart / 40), "strategy": "on_the_fly"}
     recording, _ = generate_ground_truth_recording(
-        durations=[seconds],
+        durations=[SECONDS],
         sampling_frequency=rate,
         num_channels=channels,
         num_units=units,
         noise_kwargs=noise,
+        generate_probe_kwargs={"num_columns": columns, "xpitch": pitch, "ypitch": pitch, "contact_shapes": "circle"},
         seed=seed,
     )
     return (3 * np.round(recording.get_traces() / (3 * 0.195))).astype(np.int16)
@@ -81,8 +83,10 @@ def interleaved(samples: np.ndarray) -> np.ndarray:
 
 def probes() -> list[Probe]:
     """What the tables are learned from."""
-    first, second = generated(101, 128, 64, 30_000.0, 6.0), generated(102, 64, 40, 20_000.0, 6.0)
+    first, second = generated(101, 128, 64, 30_000.0, 2, 20.0), generated(102, 64, 40, 20_000.0, 2, 20.0)
+    third = generated(103, 48, 24, 25_000.0, 1, 40.0)
     return [
+        Probe(third, 25_000.0),
         Probe(first, 30_000.0),
         Probe(first, 30_000.0, 64),
         Probe(interleaved(first), 30_000.0),
