@@ -14,8 +14,8 @@ from kit.dense import dense
 from spikey.base.errors import UsageError
 from spikey.cli import telemetry
 from spikey.cli.telemetry_encode import settings_of
-from spikey.recording.layout import Layout
-from spikey.recording.wav import canonical_head, pack
+from spikey.recording.layout import Layout, pack
+from spikey.recording.wav import canonical_head
 from spikey.report.telemetry.fidelity import Original
 from spikey.report.telemetry.report import report
 from spikey.telemetry import export
@@ -113,6 +113,6 @@ def test_the_report_takes_them(samples):
     original = Original("dense", samples, RATE)
     with_waves = []
     for neighbours in (0, 4):
-        found = report({"recordings": lambda: [original]}, [200.0], settings=Settings(neighbours=neighbours))
+        found = report({"recordings": lambda: [original]}, [100.0], settings=Settings(neighbours=neighbours))
         with_waves.append(found["recordings"]["ratios"][0]["with_waveform"])
     assert with_waves[1] > with_waves[0] + 0.1

@@ -134,8 +134,8 @@ def test_csv_without_waveforms(tmp_path):
     telemetry = collect(encoded(simulate(20_000, 2, RATE, 1), waveforms=False))
     export.write_csv(telemetry, tmp_path / "a.csv")
     lines = (tmp_path / "a.csv").read_text().splitlines()
-    assert lines[0] == "time_s,channel,crossing_frame,trough_frame,amplitude,weak" and len(lines) > 5
-    assert all(line.endswith(",,,0") for line in lines[1:])
+    assert lines[0] == "time_s,channel,crossing_frame,trough_frame,amplitude,weak,scaled" and len(lines) > 5
+    assert all(line.endswith(",,,0,0") for line in lines[1:])
 
 
 @pytest.mark.parametrize("piece", [1, 7000, 1 << 30])
