@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from spikey.base.shipped import tables as shipped_tables
 from spikey.model.fixed_point import MASS
-from spikey.telemetry import basis
 from spikey.telemetry.encoder import TelemetryEncoder
 from spikey.telemetry.payload import Payload, code_crossings, code_detail
 from spikey.telemetry.settings import Settings
@@ -25,6 +25,8 @@ from spikey.telemetry.syntax import (
     GAIN_ROWS,
     KIND_CONTEXTS,
     KIND_ROWS,
+    NEAR_POWER_ROWS,
+    NEAR_POWERS,
     NEAR_ROWS,
     OWN_COMPONENTS,
     OWN_ROWS,
@@ -40,7 +42,7 @@ from spikey.telemetry.syntax import (
 from tools.fit_telemetry import shipping
 
 ROUNDS = 3
-BUDGETS = (500.0, 977.0, 3000.0)  # bit/s a channel
+BUDGETS = (500.0, 977.0, 3000.0, 10_000.0)  # bit/s a channel
 SECONDS = 4.0  # of each recording
 PARENT = 10.0  # how many symbols of related rows count as much as a row's own
 FLOOR = 1e-5  # of each symbol
@@ -113,14 +115,16 @@ def smoothed(seen: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """
     counted = seen[NEAR_ROWS:].astype(np.float64)
     edges = [NEAR_ROWS, PLACE_ROWS, *range(KIND_ROWS, SHIFT_ROWS + 1, KIND_CONTEXTS), GAIN_ROWS, OWN_TROUGH_ROW]
-    for first, end in zip(edges[:-1], edges[1:], strict=True):
+    spans = list(pairwise(edges))
+    spans += [(first, first + NEAR_POWERS) for first in range(NEAR_POWER_ROWS, ROWS, NEAR_POWERS)]
+    for first, end in spans:
         group = 4 * ZONES if first == NEAR_ROWS else end - first
         part = counted[first - NEAR_ROWS : end - NEAR_ROWS].reshape(-1, group, SYMBOLS)
         parent = part.sum(axis=1, keepdims=True) + 1e-3
         part += PARENT * parent / parent.sum(axis=2, keepdims=True)
     counted[OWN_TROUGH_ROW - NEAR_ROWS] += 1.0
     others = counts[WAVE_ROWS:NEAR_ROWS].reshape(QUALITIES, -1, SYMBOLS)[:, : OWN_COMPONENTS * WAVE_CONTEXTS] / MASS
-    counted[OWN_ROWS - NEAR_ROWS :] += PARENT * others.reshape(-1, SYMBOLS)
+    counted[OWN_ROWS - NEAR_ROWS : NEAR_POWER_ROWS - NEAR_ROWS] += PARENT * others.reshape(-1, SYMBOLS)
     shares = counted / counted.sum(axis=1, keepdims=True)
     fitted = np.floor((FLOOR + (1 - SYMBOLS * FLOOR) * shares) * MASS).astype(np.int64)
     fitted[np.arange(len(fitted)), fitted.argmax(axis=1)] += MASS - fitted.sum(axis=1)

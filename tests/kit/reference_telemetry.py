@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 from kit.reference import Fields, clamp
 from kit.reference_telemetry_header import COSINES, TAGS, Coder, read_description, up
-from kit.reference_telemetry_near import OWN_ROWS, footprints, near_places
+from kit.reference_telemetry_near import NEAR_POWER_ROWS, OWN_ROWS, footprints, near_places
 
 ROOTS = (65536, 71468, 77936, 84990, 92682, 101070, 110218, 120194)
 RATE, NOISE, POWER, SPREAD, SCALE, LEVEL, WEAK = range(7)  # of a profile, and rows of the tables
@@ -178,9 +178,13 @@ class Decoder:
             out.left_out_power, turns = len(turns), []
         steps = (1 + coder.flag(0) if coder.flag(2) else 0) if turns else 0
         out.power_bins, out.power_channels = [k - 1 for k, _, _ in turns], [c for _, c, _ in turns]
-        out.power = []
+        out.power, before, last = [], 0, -2
         for c in out.power_channels:
-            v = coder.signed(POWER_ROWS + 4 * steps + self.profile[c][SPREAD])
+            row = POWER_ROWS + 4 * steps + self.profile[c][SPREAD]
+            if d.distances:
+                row = NEAR_POWER_ROWS + 14 * steps + (clamp(before + 6, 0, 12) if c == last + 1 else 13)
+            v = coder.signed(row)
+            before, last = v, c
             square = exp2(min(self.profile[c][POWER] + v * 2**steps + steps, 352))
             out.power.append((square if steps else square * 1069 >> 10) / 4096)
 

@@ -116,14 +116,15 @@ def test_pushes_of_any_size_give_the_same_packets(samples):
     settings = replace(SHORT, neighbours=4)
     whole = sent(samples[:6000], settings)[1]
     encoder = TelemetryEncoder(CHANNELS, RATE, settings=settings, stream=1)
-    assert [p for at in range(0, 6000, 77) for p in encoder.push(samples[at : min(at + 77, 6000)])] + encoder.close() == whole
+    pieces = [samples[at : min(at + 77, 6000)] for at in range(0, 6000, 77)]
+    assert [packet for piece in pieces for packet in encoder.push(piece)] + encoder.close() == whole
 
 
 def test_weak_events_beside_crossings_are_of_their_footprint(samples):
     plain, near = (collect(sent(samples, replace(PLENTY, neighbours=n))[1]) for n in (0, 4))
     assert near.event_weak.sum() < 0.8 * plain.event_weak.sum()
-    weak = set(zip(near.event_frames[near.event_weak].tolist(), near.event_channels[near.event_weak].tolist(), strict=True))
-    assert 0 < len(weak) and len(weak - _weak(plain)) < 0.1 * len(weak)  # a template may differ
+    weak = _weak(near)
+    assert len(weak) > 0 and len(weak - _weak(plain)) < 0.1 * len(weak)  # the first packets' steps may differ
 
 
 def _weak(telemetry: Telemetry) -> set[tuple[int, int]]:
@@ -143,7 +144,7 @@ def test_links_are_the_neighbours_events_near_in_time(seed):
         for k in range(6):
             c = channels[i] + (1, -1)[k % 2 == 0] * distances[k // 2]
             near = [j for j in np.flatnonzero(channels == c) if 2 * abs(frames[j] - frames[i]) <= slot]
-            near.sort(key=lambda j: ((0, 2, 1)[frames[j] // slot - frames[i] // slot]))
+            near.sort(key=lambda j: (0, 2, 1)[frames[j] // slot - frames[i] // slot])
             assert links[i, k] == (near[0] if near else -1)
     assert (links >= 0).sum() > 20
 
@@ -169,7 +170,8 @@ def test_a_scaled_waveform_without_a_source_is_none():
     coder = range_encoder(1, 100)
     code_footprints(coder, tables(), size, plan, links, frames, kinds, offsets, waves, gains)
     kinds[:], plan[:] = OWN, 0
-    code_footprints(range_decoder([finish_lane(coder, 0)]), tables(), size, plan, links, frames, kinds, offsets, waves, gains)
+    decoder = range_decoder([finish_lane(coder, 0)])
+    code_footprints(decoder, tables(), size, plan, links, frames, kinds, offsets, waves, gains)
     assert plan[0] == 1 and kinds.tolist() == [ABSENT, ABSENT]
 
 
@@ -244,4 +246,3 @@ def test_golden_file():
     assert golden_packets() == KEPT.read_bytes()
     telemetry = collect(list(packets_of(KEPT.read_bytes())))
     assert telemetry.frames == 900 and telemetry.event_scaled.sum() >= 5 and (~telemetry.event_scaled).sum() >= 5
-

@@ -95,7 +95,14 @@ def check(items: list[PacketContents | Missing], decoder: TelemetryDecoder, whol
             continue
         wanted = whole[item.first_frame]
         for name in vars(item):
-            of_waves = name in ("wave_frames", "wave_channels", "trough_frames", "waves", "left_out_waves")
+            of_waves = name in (
+                "wave_frames",
+                "wave_channels",
+                "trough_frames",
+                "waves",
+                "wave_scaled",
+                "left_out_waves",
+            )
             if of_waves and item.first_frame < known:
                 assert len(item.waves) == item.weak and item.left_out_waves == 0
             else:

@@ -87,6 +87,7 @@ def test_a_crossing_and_a_weak_event_at_the_same_frame_have_their_own_waveforms(
         wave_channels=both * 0,
         trough_frames=both + np.array([3, 0]),
         waves=waves.astype(np.int32),
+        wave_scaled=np.zeros(2, dtype=np.bool_),
         weak=1,
     )
     found = joined(decoder, items)

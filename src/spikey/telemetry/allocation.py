@@ -7,7 +7,7 @@ import numpy as np
 from spikey.base.jit import kernel
 from spikey.telemetry.basis import quantise_low, quantise_waves
 from spikey.telemetry.footprint_choice import PLAN_BITS, Footprints
-from spikey.telemetry.payload import Payload, code_crossings, lone_events, places
+from spikey.telemetry.payload import Payload, code_crossings, code_powers, lone_events, places
 from spikey.telemetry.pending import Pending, Weak
 from spikey.telemetry.settings import Shape
 from spikey.telemetry.symbols import Tables, meter, spent
@@ -16,13 +16,11 @@ from spikey.telemetry.syntax import (
     BURSTS,
     CODED,
     RATE,
-    SPREAD,
     STEPS,
     WEAK,
     code_low,
     code_omitted,
     code_places,
-    code_power,
     code_waves,
     code_weak_waves,
     quality_of,
@@ -96,7 +94,7 @@ class Allocator:
         payload.coarse[0] = (size >= COARSER_FROM) + (size >= COARSEST_FROM)
         payload.power >>= payload.coarse[0]
         code_omitted(self.meter, self.tables, payload.no_power)
-        code_power(self.meter, self.tables, payload.coarse, profile[:, SPREAD], payload.power_channels, payload.power)
+        code_powers(self.meter, self.tables, self.shape, payload, profile)
         cost = int(spent(self.meter))
         if cost > left:
             payload.no_power[0], cost = 1, OMITTED_BITS
@@ -121,9 +119,14 @@ class Allocator:
         payload.low = np.zeros_like(low)
         payload.weak_waves = np.zeros((len(weak.troughs), CODED), dtype=np.int32)
         coding = self.meter, self.tables, profile
-        of_waves = payload.wave_channels, waves, payload.absent, payload.offsets, payload.waves
-        if self.shape.distances:
-            of_waves = tuple(each[:0] for each in of_waves)
+        here = slice(0 if self.shape.distances else None)  # none, where they are coded by their neighbours'
+        of_waves = (
+            payload.wave_channels[here],
+            waves[here],
+            payload.absent[here],
+            payload.offsets[here],
+            payload.waves[here],
+        )
         of_low = payload.low_channels, low, payload.no_low, payload.low
         fixed = self._weak_bits(payload, profile)
         payload.size[0] = size

@@ -38,7 +38,8 @@ class PacketContents:
     mean squares, in codes. low_ends, low_channels int64 (k,), low int64 (k, 64): samples of the LFP band in 1/64 codes,
     and how many of these there are before each block's end. wave_frames, wave_channels int64 (w,): the crossings that
     waveforms belong to; trough_frames int64 (w,); waves int32 (w, snippet): in 1/1024 codes, `Shape.pre` before the
-    trough. wave_scaled bool (w,): which of them are a neighbouring channel's, scaled. weak: how many of the events and waveforms are weak ones, which are the last. left_out_waves,
+    trough. wave_scaled bool (w,): which of them are a neighbouring channel's, scaled. weak: how many of the events and
+    waveforms are weak ones, which are the last. left_out_waves,
     left_out_power, left_out_low: waveforms, values of power and blocks that were due.
     """
 

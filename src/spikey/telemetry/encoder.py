@@ -276,5 +276,6 @@ class TelemetryEncoder:
         dropped = int(payload.dropped[0])
         self.events += len(self._pending.events) - dropped
         no_power, no_low = int(payload.no_power[0]), int(payload.no_low[0])
-        left_out = (dropped, int(np.count_nonzero(payload.absent == ABSENT)), no_power * len(payload.power), no_low * len(payload.low))
+        absent = int(np.count_nonzero(payload.absent == ABSENT))
+        left_out = (dropped, absent, no_power * len(payload.power), no_low * len(payload.low))
         self.dropped += np.array(left_out)

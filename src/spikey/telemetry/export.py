@@ -59,8 +59,8 @@ UNITS = {
 }
 NAMES = (  # of all arrays, in order
     *("note", "rate", "channels", "frames", "dtype", "event_frames", "event_times", "event_channels", "event_weak"),
-    *("event_scaled", "waveform_of", "waveforms", "waveform_pre", "waveform_channels", "trough_frames", "power", "power_bin", "low"),
-    *("low_frames", "low_rate", "missing", "left_out", "settings", "units"),
+    *("event_scaled", "waveform_of", "waveforms", "waveform_pre", "waveform_channels", "trough_frames", "power"),
+    *("power_bin", "low", "low_frames", "low_rate", "missing", "left_out", "settings", "units"),
 )
 PathLike = str | os.PathLike[str]
 
@@ -108,11 +108,11 @@ def constants(
 def arrays(telemetry: Telemetry) -> dict[str, np.ndarray]:
     """All decoded contents, by name, as NumPy arrays; `units` has each one's unit, as JSON.
 
-    event_frames, event_channels, waveform_of int64 (n,), event_times float64 (n,), event_weak, event_scaled bool (n,): events.
-    waveforms float32 (w, snippet), trough_frames, waveform_channels int64 (w,). power float32 (bins, channels). low
-    float32 (samples, channels), low_frames float64 (samples,). missing int64 (spans, 2). left_out int64 (4,). Without
-    dimensions: rate, low_rate float64; channels, frames, power_bin, waveform_pre int64; note, dtype, and settings in
-    JSON, texts.
+    event_frames, event_channels, waveform_of int64 (n,), event_times float64 (n,), event_weak, event_scaled bool (n,):
+    events. waveforms float32 (w, snippet), trough_frames, waveform_channels int64 (w,). power float32 (bins,
+    channels). low float32 (samples, channels), low_frames float64 (samples,). missing int64 (spans, 2). left_out int64
+    (4,). Without dimensions: rate, low_rate float64; channels, frames, power_bin, waveform_pre int64; note, dtype, and
+    settings in JSON, texts.
 
     >>> import spikey
     >>> from spikey.telemetry.record import collect

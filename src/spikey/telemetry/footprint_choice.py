@@ -99,7 +99,8 @@ def choose_footprints(
 def mark_alone(distances, slot, channels, frames, troughs, of_weak, alone):
     """Set alone uint8 (v,) to 0 for weak events next to a neighbour's crossing, to whose footprint they belong.
 
-    channels, frames int64 (w,): of crossings, in order. troughs, of_weak int64 (v,): frames and channels of weak events.
+    channels, frames int64 (w,): of crossings in order. troughs, of_weak int64 (v,): frames and channels of weak
+    events.
     """
     for e in range(troughs.shape[0]):
         alone[e] = 1

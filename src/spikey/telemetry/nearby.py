@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from spikey.base.jit import inlined, kernel
 from spikey.telemetry.symbols import even, flag, signed, symbol
-from spikey.telemetry.syntax import BURST_ROW, NEAR_ROWS, PLACE_ROWS, TRENDS, ZONES
+from spikey.telemetry.syntax import (
+    BURST_ROW,
+    NEAR_POWER_ROWS,
+    NEAR_POWERS,
+    NEAR_ROWS,
+    PLACE_ROWS,
+    TRENDS,
+    ZONES,
+    code_coarse,
+)
 
 NEVER = -(1 << 40)  # a place long before the packet
 BEFORE = 4  # a fourth of a slot: how long before its beginning events of neighbours count
@@ -80,6 +89,17 @@ def code_near_events(coder, tables, rates, burst, places, distances, latest, fou
                     found[slot, c] = 0
             if found[slot, c] != 0:
                 latest[c] = base + found[slot, c] - 1
+
+
+@kernel
+def code_near_power(coder, tables, coarse, which, values):
+    """Code power as `code_power` does, each value by that of the channel before, where that has just come."""
+    code_coarse(coder, tables, coarse)
+    for i in range(values.shape[0]):
+        near = NEAR_POWERS - 1
+        if i > 0 and which[i] == which[i - 1] + 1:
+            near = min(max(values[i - 1] + NEAR_POWERS // 2 - 1, 0), NEAR_POWERS - 2)
+        values[i] = signed(coder, tables, NEAR_POWER_ROWS + coarse[0] * NEAR_POWERS + near, values[i])
 
 
 @kernel

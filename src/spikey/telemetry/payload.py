@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from spikey.telemetry.footprint import code_footprints, link_waves
-from spikey.telemetry.nearby import code_near_events, count_lone
+from spikey.telemetry.nearby import code_near_events, code_near_power, count_lone
 from spikey.telemetry.packet import DROPPED, LAST
 from spikey.telemetry.settings import Shape
 from spikey.telemetry.symbols import Tables
@@ -53,9 +53,9 @@ class Payload:
     power_channels int64 (n,), power int32 (n,), coarse: how much of its steps, no_power: whether it is
     left out. size: of the steps of what follows.
     low_channels int64 (m,), low int32 (m, coefficients), no_low. wave_channels, wave_frames int64 (w,): of the events
-    whose waveforms are due, the latter as their places begin. absent uint8 (w,): 1 where a waveform is left out, 2 where
-    it is scaled, by gains uint8 (w,), as links int32 (w, ...) tell; plan int64 (1,); as in `footprint`. offsets uint8
-    (w,), waves int32 (w, 13). weak int16 (slots, channels): troughs of weak events, `wait`
+    whose waveforms are due, the latter as their places begin. absent uint8 (w,): 1 where a waveform is left out, 2
+    where it is scaled; plan int64 (1,), links int32 (w, 2 n), gains uint8 (w,): as in `footprint`. offsets uint8 (w,),
+    waves int32 (w, 13). weak int16 (slots, channels): troughs of weak events, `wait`
     frames after these; no_weak; weak_waves int32 (v, 13).
     """
 
@@ -129,12 +129,20 @@ def code_crossings(coder: Any, tables: Tables, shape: Shape, payload: Payload, p
         code_events(*coding, payload.found)
 
 
+def code_powers(coder: Any, tables: Tables, shape: Shape, payload: Payload, profile: np.ndarray) -> None:
+    """Code the values of power."""
+    if shape.distances:
+        code_near_power(coder, tables, payload.coarse, payload.power_channels, payload.power)
+    else:
+        code_power(coder, tables, payload.coarse, profile[:, SPREAD], payload.power_channels, payload.power)
+
+
 def code_detail(coder: Any, tables: Tables, shape: Shape, payload: Payload, profile: np.ndarray) -> None:
     """Code power, LFP band, weak events and waveforms."""
     if len(payload.power):
         code_omitted(coder, tables, payload.no_power)
         if not payload.no_power[0]:
-            code_power(coder, tables, payload.coarse, profile[:, SPREAD], payload.power_channels, payload.power)
+            code_powers(coder, tables, shape, payload, profile)
     if len(payload.low) or len(payload.absent) or shape.weak:
         code_size(coder, payload.size)
     if len(payload.low):

@@ -38,7 +38,7 @@ class Crossings(NamedTuple):
 
 
 class Waves(NamedTuple):
-    """Complete waveforms: keys, frames of crossings int64 (n,), offsets uint8 (n,), coefficients int32 (n, components)."""
+    """Complete waveforms: keys and frames of crossings int64 (n,), offsets uint8 (n,), coefficients int32 (n, 12)."""
 
     keys: np.ndarray
     frames: np.ndarray
@@ -58,7 +58,12 @@ class Weak(NamedTuple):
 
 
 NO_CROSSINGS = Crossings(*np.zeros((3, 0), dtype=np.int64))
-NO_WAVES = Waves(*np.zeros((2, 0), dtype=np.int64), np.zeros(0, dtype=np.uint8), np.zeros((0, COMPONENTS), dtype=np.int32))
+NO_WAVES = Waves(
+    NO_CROSSINGS.keys,
+    NO_CROSSINGS.keys,
+    np.zeros(0, dtype=np.uint8),
+    np.zeros((0, COMPONENTS), dtype=np.int32),
+)
 
 NO_WEAK = Weak(NO_CROSSINGS.keys, NO_CROSSINGS.keys, NO_WAVES.coefficients, np.zeros(0, dtype=np.int32))
 

@@ -134,14 +134,17 @@ class _Join:
     def done(self) -> Telemetry:
         """All of them as one."""
         last = self._last
-        events = [column.done() for column in self._events]
+        frames, channels, weak, scaled = (column.done() for column in self._events)
         waveform_of, waveforms, troughs = (column.done() for column in self._waves)
         low0, low1 = (rows_before(last.description.shape, frame)[1] for frame in (self.first, last.end_frame))
         a, b, c, d = self._dropped.tolist()
         return Telemetry(
             last.description,
             last.end_frame - self.first,
-            *events,
+            frames,
+            channels,
+            weak,
+            scaled,
             waveform_of,
             waveforms,
             troughs,
