@@ -115,7 +115,6 @@ class Allocator:
         waves int32 (n, components), low int32 (m, coefficients): coefficients. weak: events in the order of their
         places, which are set. Returns the bits of waveforms, LFP band and weak events.
         """
-        payload.waves = np.zeros((len(waves), CODED), dtype=np.int32)
         payload.low = np.zeros_like(low)
         payload.weak_waves = np.zeros((len(weak.troughs), CODED), dtype=np.int32)
         coding = self.meter, self.tables, profile

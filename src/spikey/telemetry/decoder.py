@@ -339,13 +339,20 @@ class TelemetryDecoder:
     def _waves(self, payload: Payload, frames: np.ndarray) -> tuple[np.ndarray, ...]:
         """Frames of crossings, channels, frames of troughs, snippets, and which of these are scaled."""
         there, own = payload.absent != ABSENT, payload.absent == OWN
-        snippets = np.zeros((len(there), self.shape.snippet), dtype=np.int32)
         steps = payload.wave_channels[own], payload.waves[own]
-        snippets[own] = self._snippets(*steps, quality_of(int(payload.size[0])))
-        restore_scaled(payload.links, payload.absent, payload.gains, snippets)
+        snippets = self._snippets(*steps, quality_of(int(payload.size[0])))
+        if self.shape.distances:
+            snippets = self._with_scaled(payload, snippets)
         crossings = frames[there] + self.shape.resolution // 2
         channels, scaled = payload.wave_channels[there], payload.absent[there] == SCALED
-        return crossings, channels, crossings + payload.offsets[there], snippets[there], scaled
+        return crossings, channels, crossings + payload.offsets[there], snippets, scaled
+
+    def _with_scaled(self, payload: Payload, own: np.ndarray) -> np.ndarray:
+        """All snippets of a packet, of which some are scaled from its own int32 (n, snippet)."""
+        snippets = np.zeros((len(payload.absent), self.shape.snippet), dtype=np.int32)
+        snippets[payload.absent == OWN] = own
+        restore_scaled(payload.links, payload.absent, payload.gains, snippets)
+        return snippets[payload.absent != ABSENT]
 
     def _snippets(self, channels: np.ndarray, steps: np.ndarray, quality: int) -> np.ndarray:
         """Waveforms int32 (n, snippet) of channels int64 (n,), of steps int32 (n, 13)."""

@@ -138,14 +138,14 @@ class TelemetryEncoder:
         if number == 0:
             self._begin()
         payload, description = Payload(self._found, self._weak), b""
+        self._place_events(payload)
+        pending.stats.add_events(self._counts(payload), self.shape.slots)
         payload.length[0] = self.frames - pending.start
         if self._turns.opens(number):
             flags |= KEY
             a, b, c, d = map(int, self.dropped)
             description = replace(self._described, levels=self._levels, packet=number, dropped=(a, b, c, d)).write()
         payload.profiles = self._profiles(number)
-        self._place_events(payload)
-        pending.stats.add_events(self._counts(payload), self.shape.slots)
         self._place_power(payload)
         waves, low = self._place_waves(payload), self._place_low(payload)
         head = 8 * (head_bytes(1 << 7, self.settings.tag_bytes) + len(description) + (1 if description else 0)) + SLACK
@@ -231,8 +231,7 @@ class TelemetryEncoder:
     def _place_waves(self, payload: Payload) -> np.ndarray:
         """Set whose waveforms are due; returns their coefficients."""
         waves = self._pending.waves()
-        frames = waves.frames - waves.frames % self.shape.slot % self.shape.resolution
-        payload.expect_waves(self.shape, waves.keys % self.channels, frames)
+        payload.expect_waves(self.shape, waves.keys % self.channels, waves.frames)
         payload.offsets = waves.offsets
         return waves.coefficients
 

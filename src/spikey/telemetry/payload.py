@@ -44,6 +44,9 @@ def _waves(rows: int) -> np.ndarray:
     return np.zeros((rows, CODED), dtype=np.int32)
 
 
+NO_FRAMES, NO_LINKS, NO_GAINS = _none(dtype=np.int64), _none(0), _none(dtype=np.uint8)
+
+
 @dataclass
 class Payload:
     """The contents of a packet as coded. Single numbers are int64 (1,), so that a decoder can set them.
@@ -74,10 +77,10 @@ class Payload:
     size: np.ndarray = field(default_factory=_one)
     no_low: np.ndarray = field(default_factory=_one)
     wave_channels: np.ndarray = field(default_factory=lambda: _none(dtype=np.int64))
-    wave_frames: np.ndarray = field(default_factory=lambda: _none(dtype=np.int64))
-    links: np.ndarray = field(default_factory=lambda: _none(0))
+    wave_frames: np.ndarray = field(default_factory=lambda: NO_FRAMES)
+    links: np.ndarray = field(default_factory=lambda: NO_LINKS)
     plan: np.ndarray = field(default_factory=_one)
-    gains: np.ndarray = field(default_factory=lambda: _none(dtype=np.uint8))
+    gains: np.ndarray = field(default_factory=lambda: NO_GAINS)
     absent: np.ndarray = field(default_factory=lambda: _none(dtype=np.uint8))
     offsets: np.ndarray = field(default_factory=lambda: _none(dtype=np.uint8))
     waves: np.ndarray = field(default_factory=lambda: _none(CODED))
@@ -85,14 +88,15 @@ class Payload:
     weak_waves: np.ndarray = field(default_factory=lambda: _none(CODED))
 
     def expect_waves(self, shape: Shape, channels: np.ndarray, frames: np.ndarray) -> None:
-        """Make room for the waveforms of events, whose channels and frames are int64 (w,)."""
+        """Make room for the waveforms of events, whose channels and frames, in their places, are int64 (w,)."""
         count = len(channels)
-        self.wave_channels, self.wave_frames = channels, frames
+        self.wave_channels = channels
         self.absent, self.offsets, self.gains = np.zeros((3, count), dtype=np.uint8)
         self.waves = _waves(count)
-        distances = np.array(shape.distances, dtype=np.int64)
-        self.links = np.zeros((count, 2 * len(distances)), dtype=np.int32)
-        if len(distances) and count:
+        if shape.distances and count:
+            frames = self.wave_frames = frames - frames % shape.slot % shape.resolution
+            distances = np.array(shape.distances, dtype=np.int64)
+            self.links = np.zeros((count, 2 * len(distances)), dtype=np.int32)
             grid = np.zeros((3, shape.channels), dtype=np.int32)
             link_waves(distances, shape.slot, channels, frames, grid, self.links)
 
