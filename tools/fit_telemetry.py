@@ -3,7 +3,7 @@
 `python -m tools.fit_telemetry FOLDER OUT.npz [LEAVE_OUT]` looks at recordings that have nothing to do with
 every `LEAVE_OUT`th one (5), each as a channel, and writes `telemetry/tables.npz`. The basis are the principal
 components of waveforms, of which no channel has many; the tables are counts, smoothed, of what the encoder codes with
-every size of steps.
+every size of steps. Rows for neighbouring channels come out uniform: `python -m tools.fit_neighbours` sets them.
 """
 
 from __future__ import annotations
@@ -193,7 +193,8 @@ def smoothed(seen: np.ndarray) -> np.ndarray:
     """Counts int32 (rows, 33) out of 2^24, of how often symbols were seen, int64 (rows, 33)."""
     counted = seen.astype(np.float64)
     low = slice(syntax.LOW_ROWS, syntax.WAVE_ROWS)
-    for rows, contexts in ((low, syntax.LOW_CONTEXTS), (slice(syntax.WAVE_ROWS, ROWS), syntax.WAVE_CONTEXTS)):
+    waves = slice(syntax.WAVE_ROWS, syntax.NEAR_ROWS)
+    for rows, contexts in ((low, syntax.LOW_CONTEXTS), (waves, syntax.WAVE_CONTEXTS)):
         part = counted[rows].reshape(-1, contexts, SYMBOLS)
         parent = part.sum(axis=1, keepdims=True) + 1e-3
         part += PARENT * parent / parent.sum(axis=2, keepdims=True)
@@ -208,11 +209,11 @@ def smoothed(seen: np.ndarray) -> np.ndarray:
 def fit(batches: list[np.ndarray]) -> dict[str, np.ndarray]:
     """The contents of `tables.npz`."""
     learned: dict[str, Any] = plain_tables()
-    with _shipping(learned):
+    with shipping(learned):
         learned["basis"] = principal_components(batches)
         learned["shape"] = mean_shape(batches, learned["basis"])
     tally = Tally(np.zeros((ROWS, SYMBOLS), dtype=np.int64))
-    with _shipping(learned):
+    with shipping(learned):
         for batch in batches:
             encoder = TelemetryEncoder(batch.shape[1], RATE, settings=SETTINGS)
             encoder._allocator = _Counting(encoder, tally)
@@ -222,7 +223,7 @@ def fit(batches: list[np.ndarray]) -> dict[str, np.ndarray]:
 
 
 @contextmanager
-def _shipping(learned: dict[str, np.ndarray]) -> Iterator[None]:
+def shipping(learned: dict[str, np.ndarray]) -> Iterator[None]:
     """Has telemetry use these tables for a while."""
     before = basis.shipped
     basis.shipped = lambda: learned  # type: ignore[assignment]

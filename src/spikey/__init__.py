@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from spikey.stream.encoder import Encoder
     from spikey.stream.key_file import read_key
     from spikey.stream.segments import Gap, Segment
+    from spikey.telemetry.contents import Missing, PacketContents
     from spikey.telemetry.decoded import Telemetry
-    from spikey.telemetry.decoder import Missing, PacketContents, TelemetryDecoder
+    from spikey.telemetry.decoder import TelemetryDecoder
     from spikey.telemetry.encoder import TelemetryEncoder
     from spikey.telemetry.file import iter_telemetry, read_telemetry
     from spikey.telemetry.settings import Settings as TelemetrySettings
@@ -66,8 +67,8 @@ _PLACES = {
     "Decoder": "stream.decoder",
     "Encoder": "stream.encoder",
     "Gap": "stream.segments",
-    "Missing": "telemetry.decoder",
-    "PacketContents": "telemetry.decoder",
+    "Missing": "telemetry.contents",
+    "PacketContents": "telemetry.contents",
     "QueueFullError": "base.errors",
     "Reader": "container.reader",
     "Recording": "files.arrays",

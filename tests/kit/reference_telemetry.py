@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 from kit.reference import Fields, clamp
 from kit.reference_telemetry_header import COSINES, TAGS, Coder, read_description, up
+from kit.reference_telemetry_near import NEAR_POWER_ROWS, OWN_ROWS, footprints, near_places
 
 ROOTS = (65536, 71468, 77936, 84990, 92682, 101070, 110218, 120194)
 RATE, NOISE, POWER, SPREAD, SCALE, LEVEL, WEAK = range(7)  # of a profile, and rows of the tables
@@ -109,7 +110,11 @@ class Decoder:
             return None
         out = SimpleNamespace(first_frame=start, end_frame=end, dropped=dropped)
         burst = coder.symbol(BURST_ROW)
-        events = self.places(coder, start, RATE, 2 * burst)
+        if d.distances:
+            rates = [max(profile[RATE] - 2 * burst, 0) for profile in self.profile]
+            events = near_places(coder, d, start, rates)
+        else:
+            events = self.places(coder, start, RATE, 2 * burst)
         half = d.resolution // 2
         out.event_frames, out.event_channels = [f + half for f, _ in events], [c for _, c in events]
         if d.waves:
@@ -129,13 +134,17 @@ class Decoder:
         rougher = max(min(quality + 3, 5), quality)
         weak = [(max(f - d.wait + half, 0), c, self.wave(coder, c, rougher)) for f, c in weak]
         waves, out.left_out_waves = [], 0
-        for f, c in due:
-            if coder.flag(6):
-                out.left_out_waves += 1
-            else:
-                waves.append((f, c, f + coder.symbol(TROUGH_ROW), self.wave(coder, c, quality)))
-        waves += [(f, c, f, wave) for f, c, wave in weak]
-        for i, name in enumerate(("wave_frames", "wave_channels", "trough_frames", "waves")):
+        if d.distances and due:
+            waves = footprints(coder, d, due, lambda c: self.wave(coder, c, quality, True))
+            out.left_out_waves = len(due) - len(waves)
+        else:
+            for f, c in due:
+                if coder.flag(6):
+                    out.left_out_waves += 1
+                else:
+                    waves.append((f, c, f + coder.symbol(TROUGH_ROW), self.wave(coder, c, quality), False))
+        waves += [(f, c, f, wave, False) for f, c, wave in weak]
+        for i, name in enumerate(("wave_frames", "wave_channels", "trough_frames", "waves", "wave_scaled")):
             setattr(out, name, [each[i] for each in waves])
         out.event_frames += [f for f, _, _ in weak]
         out.event_channels += [c for _, c, _ in weak]
@@ -169,9 +178,13 @@ class Decoder:
             out.left_out_power, turns = len(turns), []
         steps = (1 + coder.flag(0) if coder.flag(2) else 0) if turns else 0
         out.power_bins, out.power_channels = [k - 1 for k, _, _ in turns], [c for _, c, _ in turns]
-        out.power = []
+        out.power, before, last = [], 0, -2
         for c in out.power_channels:
-            v = coder.signed(POWER_ROWS + 4 * steps + self.profile[c][SPREAD])
+            row = POWER_ROWS + 4 * steps + self.profile[c][SPREAD]
+            if d.distances:
+                row = NEAR_POWER_ROWS + 14 * steps + (clamp(before + 6, 0, 12) if c == last + 1 else 13)
+            v = coder.signed(row)
+            before, last = v, c
             square = exp2(min(self.profile[c][POWER] + v * 2**steps + steps, 352))
             out.power.append((square if steps else square * 1069 >> 10) / 4096)
 
@@ -195,13 +208,14 @@ class Decoder:
         level = 64 * self.d.middle + (profile[LEVEL] * exp2(2 * profile[SCALE]) >> 2)
         return [(sum(COSINES[k][i] * v for k, v in enumerate(coefficients)) + 2**13 >> 14) + level for i in range(64)]
 
-    def wave(self, coder, c, quality):
+    def wave(self, coder, c, quality, own=False):
         octaves = coder.symbol(OCTAVES_ROW)
         step = exp2(2 * self.profile[c][NOISE] - 7 + 4 * quality) << min(octaves, 12)
         components, largest, a, b = [], 0, 0, 0
         for k in range(12):
             group = sum(largest >= least for least in (2, 4, 8))
-            value = coder.signed(WAVE_ROWS + (12 * quality + k) * 16 + 4 * group + min(a + b, 3))
+            first = OWN_ROWS + (3 * quality + k) * 16 if own and k < 3 else WAVE_ROWS + (12 * quality + k) * 16
+            value = coder.signed(first + 4 * group + min(a + b, 3))
             a, b, largest = min(abs(value), 4), a, max(largest, abs(value))
             components.append(value * step)
         rows = zip(components, self.d.basis, strict=True)

@@ -17,8 +17,9 @@ _stored = np.load(SOURCE / "spikey" / "data" / "tables" / "telemetry.npz")
 COUNTS, BASIS, COSINES = (_stored[name].tolist() for name in ("counts", "basis", "cosines"))
 CUMULATIVE = [list(itertools.accumulate(row, initial=0)) for row in COUNTS]
 TAGS = {0x90: 3, 0x98: 4, 0xA0: 8, 0xA8: 16}  # bytes of the check, by the first byte without its flags
-# Threshold, refractory time, band, resolution, power's bins and edge, LFP band's edge, polarity, waveforms, match.
-USUAL = [4.5, 1.0, 300.0, 5000.0, 0.0, 50.0, 1000.0, 250.0, 0.0, 1.0, 5.0]
+# Threshold, refractory time, band, resolution, power's bins and edge, LFP band's edge, polarity, waveforms, match,
+# neighbours, column.
+USUAL = [4.5, 1.0, 300.0, 5000.0, 0.0, 50.0, 1000.0, 250.0, 0.0, 1.0, 5.0, 0.0, 0.0]
 
 
 def up(a, b):
@@ -104,6 +105,8 @@ def read_description(fields):
     d.coefficients = min(math.ceil(settings[7] / (r / d.decimation / 128)), 64)
     d.waves = settings[9] != 0
     d.weak = d.waves and settings[10] != 0
+    near, column = int(settings[11]), int(settings[12])
+    d.distances = ([column, 1, column + 1, column - 1] if column else [1][:near]) + list(range(2, near + 1))
     d.basis = basis(r, d.pre, d.snippet)
     d.parts = up(d.channels, 8)
     return d

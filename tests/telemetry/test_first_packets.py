@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from spikey.recording.simulate import simulate
-from spikey.telemetry.decoder import PacketContents, TelemetryDecoder
+from spikey.telemetry.contents import PacketContents
+from spikey.telemetry.decoder import TelemetryDecoder
 from spikey.telemetry.encoder import TelemetryEncoder
 from spikey.telemetry.settings import Settings
 

@@ -129,7 +129,7 @@ def test_descriptions_say_only_what_is_unusual():
     again = described(other)
     assert again.settings.polarity == "both" and not again.settings.waveforms and again.settings.band == (250.0, 6000.0)
     assert len(other.write()) > len(usual.write()) + 20
-    assert len(NUMBERED) == 11
+    assert len(NUMBERED) == 13
 
 
 @given(st.binary(max_size=80), st.integers(0, 7))

@@ -17,7 +17,8 @@ from spikey.base.errors import DataError, UsageError
 from spikey.levels.n1 import N1_VALUES
 from spikey.recording.simulate import simulate
 from spikey.telemetry.basis import BASIS_BITS, shipped, stretched
-from spikey.telemetry.decoder import Missing, TelemetryDecoder
+from spikey.telemetry.contents import Missing
+from spikey.telemetry.decoder import TelemetryDecoder
 from spikey.telemetry.encoder import TelemetryEncoder
 from spikey.telemetry.packet import MAGIC, read_packet
 from spikey.telemetry.rate_control import DETAIL, EVENTS, RateControl

@@ -90,6 +90,7 @@ def test_npz_holds_all(path, decoded, decode, tmp_path):
             "event_frames",
             "event_channels",
             "event_weak",
+            "event_scaled",
             "waveform_of",
             "waveforms",
             "trough_frames",
@@ -112,7 +113,8 @@ def test_csv_has_a_line_for_each_event(path, decoded, decode, tmp_path):
     with open(tmp_path / "events.txt", newline="") as file:
         lines = list(csv.DictReader(file))
     assert len(lines) == len(decoded.event_frames)
-    assert list(lines[0])[:7] == ["time_s", "channel", "crossing_frame", "trough_frame", "amplitude", "weak", "w0"]
+    columns = ["time_s", "channel", "crossing_frame", "trough_frame", "amplitude", "weak", "scaled", "w0"]
+    assert list(lines[0])[:8] == columns
     assert [line["weak"] for line in lines] == ["1" if weak else "0" for weak in decoded.event_weak]
     for line, frame, channel, row in zip(
         lines, decoded.event_frames, decoded.event_channels, decoded.waveform_of, strict=True
@@ -132,8 +134,8 @@ def test_csv_without_waveforms(tmp_path):
     telemetry = collect(encoded(simulate(20_000, 2, RATE, 1), waveforms=False))
     export.write_csv(telemetry, tmp_path / "a.csv")
     lines = (tmp_path / "a.csv").read_text().splitlines()
-    assert lines[0] == "time_s,channel,crossing_frame,trough_frame,amplitude,weak" and len(lines) > 5
-    assert all(line.endswith(",,,0") for line in lines[1:])
+    assert lines[0] == "time_s,channel,crossing_frame,trough_frame,amplitude,weak,scaled" and len(lines) > 5
+    assert all(line.endswith(",,,0,0") for line in lines[1:])
 
 
 @pytest.mark.parametrize("piece", [1, 7000, 1 << 30])
@@ -229,6 +231,7 @@ def test_nwb_of_little(packets, decoded, tmp_path):
         event_frames=none,
         event_channels=none,
         event_weak=none.astype(np.bool_),
+        event_scaled=none.astype(np.bool_),
         waveform_of=none,
         waveforms=decoded.waveforms[:0],
         trough_frames=none,

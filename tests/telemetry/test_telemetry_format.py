@@ -7,16 +7,17 @@ import pytest
 
 import spikey
 from kit import reference_telemetry as reference
+from kit.dense import dense
 from kit.paths import GOLDEN
 from kit.reference_telemetry_header import packets_of
 from spikey.levels.n1 import N1_VALUES
 from spikey.recording.simulate import simulate
-from spikey.telemetry.decoder import Missing, PacketContents
+from spikey.telemetry.contents import Missing, PacketContents
 from spikey.telemetry.settings import Settings
 
 NAMES = (
     "first_frame", "end_frame", "dropped", "event_frames", "event_channels", "power_bins", "power_channels", "power",
-    "low_ends", "low_channels", "low", "wave_frames", "wave_channels", "trough_frames", "waves", "weak",
+    "low_ends", "low_channels", "low", "wave_frames", "wave_channels", "trough_frames", "waves", "wave_scaled", "weak",
     "left_out_waves", "left_out_power", "left_out_low",
 )  # fmt: skip
 
@@ -35,7 +36,7 @@ def agree(packets: list[bytes]) -> dict[str, int]:
             assert np.size(value) == np.size(expected), (own.first_frame, name)
             if np.size(value):
                 np.testing.assert_array_equal(value, expected, err_msg=f"{name} at {own.first_frame}")
-            count[name] += value if isinstance(value, int) else len(value)
+            count[name] += value if isinstance(value, int) else sum(value) if name == "wave_scaled" else len(value)
     return count | {"missing": sum(isinstance(item, Missing) for item in items)}
 
 
@@ -149,3 +150,39 @@ def test_every_size_of_steps(monkeypatch, size):
     samples = N1_VALUES[np.clip(np.rint(codes), 0, 1023).astype(int)]
     count = agree(encoded(samples, budget=1e7, packet_ms=15.0, power_ms=10.0))
     assert count["low"] and count["waves"] and count["power"]
+
+
+@pytest.fixture(scope="module")
+def probe() -> np.ndarray:
+    return dense(0.8, 12, seed=3)
+
+
+@pytest.mark.parametrize(
+    ("expected", "settings"),
+    [
+        (("wave_scaled", "waves", "weak", "power", "low"), {"budget": 6e4, "packet_ms": 6.0}),
+        (("wave_scaled", "left_out_waves", "left_out_low"), {"budget": 2e4, "packet_ms": 15.0}),
+        (("wave_scaled", "weak"), {"budget": 4e4, "packet_ms": 150.0, "key_s": 0.3}),
+        (("wave_scaled",), {"budget": 1.5e5, "packet_ms": 0.75, "neighbours": 2}),
+        (("wave_scaled",), {"budget": 8e4, "packet_ms": 3.0, "resolution_ms": 0.2, "match": 0.0}),
+        (("wave_scaled",), {"budget": 8e4, "packet_ms": 6.0, "resolution_ms": 0.75, "polarity": "both"}),
+        (("wave_scaled",), {"budget": 8e4, "packet_ms": 6.0, "neighbours": 2, "column": 6}),
+        (("event_frames",), {"budget": 8e4, "packet_ms": 6.0, "waveforms": False}),
+    ],
+    ids=["plenty", "short", "long", "one slot", "rough", "one place", "columns", "events"],
+)
+def test_streams_of_dense_probes(probe, expected, settings):
+    count = agree(encoded(probe, **{"neighbours": 4, **settings}))
+    assert all(count[name] > 0 for name in expected), count
+
+
+@pytest.mark.parametrize("rate", [30_000.0, 12_207.03])
+def test_dense_probes_at_other_rates(probe, rate):
+    assert agree(encoded(probe[:9000], rate, budget=5e4, packet_ms=3.0, neighbours=8))["wave_scaled"] > 10
+
+
+def test_losses_of_dense_probes(probe):
+    packets = encoded(probe, budget=7e4, packet_ms=3.0, key_s=0.3, neighbours=4)
+    kept = [packet for i, packet in enumerate(packets) if i % 9 != 5]
+    count = agree(kept)
+    assert count["missing"] > 10 and count["wave_scaled"] > 20

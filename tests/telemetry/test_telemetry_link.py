@@ -33,7 +33,8 @@ from spikey.recording.simulate import simulate
 from spikey.recording.wav import canonical_head
 from spikey.stream.arrivals import CLOSED, Source
 from spikey.stream.transport import Address, parse
-from spikey.telemetry.decoder import HOLD, Missing, PacketContents
+from spikey.telemetry.contents import Missing, PacketContents
+from spikey.telemetry.decoder import HOLD
 from spikey.telemetry.file import read_telemetry
 from spikey.telemetry.link import Receiver, facts
 from spikey.telemetry.packet import KEY, MAGIC, MARK, MARKS, NUMBERS, SHORTEST, read_packet, write_packet
@@ -95,7 +96,14 @@ def check(items: list[PacketContents | Missing], decoder: TelemetryDecoder, whol
             continue
         wanted = whole[item.first_frame]
         for name in vars(item):
-            of_waves = name in ("wave_frames", "wave_channels", "trough_frames", "waves", "left_out_waves")
+            of_waves = name in (
+                "wave_frames",
+                "wave_channels",
+                "trough_frames",
+                "waves",
+                "wave_scaled",
+                "left_out_waves",
+            )
             if of_waves and item.first_frame < known:
                 assert len(item.waves) == item.weak and item.left_out_waves == 0
             else:

@@ -16,8 +16,9 @@ from spikey.base.errors import DataError, UsageError
 from spikey.recording.simulate import simulate
 from spikey.telemetry import file as file_module
 from spikey.telemetry.check import check, inspect
+from spikey.telemetry.contents import Missing, PacketContents
 from spikey.telemetry.decoded import Telemetry, filled
-from spikey.telemetry.decoder import Missing, PacketContents, TelemetryDecoder
+from spikey.telemetry.decoder import TelemetryDecoder
 from spikey.telemetry.filters import BOXCARS, FRACTION, LOW_FRACTION
 from spikey.telemetry.packet import KEY, read_packet, write_packet
 from spikey.telemetry.pieces import Assembler, parts

@@ -18,7 +18,8 @@ from spikey.config.schema import Telemetry as Section
 from spikey.recording.layout import Layout, pack
 from spikey.recording.simulate import simulate
 from spikey.recording.wav import canonical_head
-from spikey.telemetry.decoder import PacketContents, TelemetryDecoder
+from spikey.telemetry.contents import PacketContents
+from spikey.telemetry.decoder import TelemetryDecoder
 from spikey.telemetry.pieces import parts
 from spikey.telemetry.record import collect, joined
 
@@ -87,6 +88,7 @@ def test_a_crossing_and_a_weak_event_at_the_same_frame_have_their_own_waveforms(
         wave_channels=both * 0,
         trough_frames=both + np.array([3, 0]),
         waves=waves.astype(np.int32),
+        wave_scaled=np.zeros(2, dtype=np.bool_),
         weak=1,
     )
     found = joined(decoder, items)

@@ -315,7 +315,12 @@ def _telemetries() -> tuple[bytes, ...]:
 
     found = [(GOLDEN / "telemetry.spkt").read_bytes()]
     samples = np.repeat(signal(6000), 2, axis=1)
-    for options in ({"budget": 40_000.0}, {"budget": 8000.0, "polarity": "both"}):
+    for options in (
+        {"budget": 40_000.0},
+        {"budget": 8000.0, "polarity": "both"},
+        {"budget": 20_000.0, "neighbours": 3},
+        {"budget": 8000.0, "neighbours": 1, "column": 3},
+    ):
         encoder = TelemetryEncoder(4, 20_000, settings=TelemetrySettings(**options))  # type: ignore[arg-type]
         packets = [packet for at in range(0, 6000, 500) for packet in encoder.push(samples[at : at + 500])]
         found.append(MAGIC + b"".join(packets + encoder.close()))

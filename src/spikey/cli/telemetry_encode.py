@@ -44,6 +44,20 @@ Match = Annotated[
         rich_help_panel=CONTENT,
     ),
 ]
+Neighbours = Annotated[
+    int | None,
+    typer.Option(
+        help="Preceding channels of the file that record the same cells, on dense probes: 0 to 8. Default: 0.",
+        rich_help_panel=CONTENT,
+    ),
+]
+Column = Annotated[
+    int | None,
+    typer.Option(
+        help="Channels in a column of such a probe, if one column follows another in the file; 0: no. Default: 0.",
+        rich_help_panel=CONTENT,
+    ),
+]
 Polarity = Annotated[
     str | None,
     typer.Option(help="Polarity of crossings: negative, positive or both. Default: negative.", rich_help_panel=CONTENT),
@@ -115,6 +129,8 @@ def command(
     force: options.Force = False,
     threshold: Threshold = None,
     match: Match = None,
+    neighbours: Neighbours = None,
+    column: Column = None,
     polarity: Polarity = None,
     refractory_ms: RefractoryMs = None,
     band: Band = None,
@@ -152,6 +168,8 @@ def command(
         ratio,
         threshold=threshold,
         match=match,
+        neighbours=neighbours,
+        column=column,
         polarity=polarity,
         refractory_ms=refractory_ms,
         band=band,

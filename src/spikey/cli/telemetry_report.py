@@ -12,6 +12,7 @@ import typer
 from spikey.base.errors import UsageError
 from spikey.cli import options
 from spikey.cli.common import prepare_kernels, progress_bar, some
+from spikey.cli.telemetry_encode import Column, Neighbours
 
 if TYPE_CHECKING:
     from spikey.report.telemetry.fidelity import Original
@@ -56,6 +57,8 @@ def command(
     page: Annotated[
         Path | None, typer.Option("--html", help="HTML file for a report with pictures. Default: none.")
     ] = None,
+    neighbours: Neighbours = None,
+    column: Column = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Measure the fidelity of telemetry at several bit rates.
@@ -69,12 +72,14 @@ def command(
     """
     from spikey.report.telemetry.report import check_report, report
     from spikey.report.telemetry.table import SORTERS
+    from spikey.telemetry.settings import Settings
 
     sorters = tuple(dict.fromkeys(sorter or SORTERS[:2]))
     unknown = [name for name in sorters if name not in SORTERS]
     if unknown:
         raise UsageError(f"--sorter must be {', '.join(SORTERS)}, not {unknown[0]}")
     check_report(page, sort, sorters)
+    settings = Settings(neighbours=neighbours or 0, column=column or 0)
     ratios = sorted(set(ratio or RATIOS))
     sets: dict[str, Callable[[], list[Original]]] = {}
     if paths:
@@ -84,7 +89,7 @@ def command(
         sets["simulated"] = lambda: [_simulated(channels or SIMULATED, seconds)]
     prepare_kernels()
     with progress_bar(None, "steps") as advance:
-        result = report(sets, ratios, sort, sorters, page, advance)
+        result = report(sets, ratios, sort, sorters, page, advance, settings)
     typer.echo(json.dumps(result, indent=2) if as_json else "\n".join(_text(result)))
 
 

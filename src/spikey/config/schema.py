@@ -173,6 +173,14 @@ class Telemetry(_Section):
         Field(ge=0, le=100),
         _about("Threshold of weaker spikes, in standard deviations of the matched filter's output; 0: none."),
     ] = 5.0
+    neighbours: Annotated[
+        int, Field(ge=0, le=8), _about("Preceding channels that record the same cells, on dense probes.")
+    ] = 0
+    column: Annotated[
+        int,
+        Field(ge=0, le=65536),
+        _about("Channels in a column of such a probe, if one column follows another in the file; 0: no."),
+    ] = 0
     polarity: Annotated[Literal["negative", "positive", "both"], _about("Polarity of crossings.")] = "negative"
     refractory_ms: Annotated[
         float, Field(ge=0.75, le=100), _about("Time after a crossing without another of the channel, in ms.")

@@ -55,10 +55,10 @@ def write_nwb(
 ) -> None:
     """Write decoded telemetry as an NWB file, complete or not at all.
 
-    `units` has a row for each channel with events: their `spike_times`, which of them are `weak`, mean, standard
-    deviation and each of its waveforms; a spike whose waveform was left out has none. The processing module `ecephys`
-    has the spike-band power, and the LFP band as `LFP` where `volts_per_code` is given, else as a series in codes.
-    `invalid_times` lists what is missing.
+    `units` has a row for each channel with events: their `spike_times`, which of them are `weak` and `scaled`, mean,
+    standard deviation and each of its waveforms; a spike whose waveform was left out has none. The processing module
+    `ecephys` has the spike-band power, and the LFP band as `LFP` where `volts_per_code` is given, else as a series in
+    codes. `invalid_times` lists what is missing.
 
     Parameters
     ----------

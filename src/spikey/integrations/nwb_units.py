@@ -32,6 +32,7 @@ class UnitsOutput:
         snippet = known.description.shape.snippet
         self._times = empty_array((known.events,), "float64")
         self._weak = empty_array((known.events,), "bool")
+        self._scaled = empty_array((known.events,), "bool")
         self._with_waves = known.waveforms > 0
         self._waves = empty_array((known.waveforms, snippet), "float32")
         self._have = empty_array((known.events,), _unsigned(known.waveforms))
@@ -51,11 +52,15 @@ class UnitsOutput:
         times = VectorData(name="spike_times", description=words, data=self._times)
         words = "whether each spike is a weak event, which crosses only a lower threshold"
         weak = VectorData(name="weak", description=words, data=self._weak)
+        words = "whether each spike's waveform is that of a neighbouring channel, scaled"
+        scaled = VectorData(name="scaled", description=words, data=self._scaled)
         columns = [
             times,
             VectorIndex(name="spike_times_index", target=times, data=self._ends),
             weak,
             VectorIndex(name="weak_index", target=weak, data=self._ends),
+            scaled,
+            VectorIndex(name="scaled_index", target=scaled, data=self._ends),
         ]
         if self._with_waves:
             each = VectorData(name="waveforms", description="band-passed, decoded", data=self._waves)
@@ -88,7 +93,8 @@ class UnitsOutput:
         """Take the events of a stream's next part, once the file has been laid out."""
         there = part.waveform_of >= 0
         waves = part.waveforms[part.waveform_of[there]]
-        self._waiting.append((part.event_frames, part.event_channels, part.event_weak, there, waves))
+        events = part.event_frames, part.event_channels, part.event_weak, part.event_scaled
+        self._waiting.append((*events, there, waves))
         self._count += len(part.event_frames)
         if self._count >= TOGETHER:
             self._write()
@@ -108,11 +114,11 @@ class UnitsOutput:
         waiting, self._waiting, self._count = self._waiting, [], 0
         if not waiting:
             return
-        frames, channels, weak, there, waves = (np.concatenate(each) for each in zip(*waiting, strict=True))
+        frames, channels, weak, scaled, there, waves = (np.concatenate(each) for each in zip(*waiting, strict=True))
         order = np.argsort(channels, kind="stable")
         waves = waves[(np.cumsum(there) - 1)[order][there[order]]]
         times, channels = frames[order] / self._description.rate, channels[order]
-        weak, there = weak[order], there[order]
+        weak, scaled, there = weak[order], scaled[order], there[order]
         before = np.append(0, np.cumsum(there))
         starts = np.flatnonzero(np.append(True, channels[1:] != channels[:-1]))
         for first, end in zip(starts, np.append(starts[1:], len(channels)), strict=True):
@@ -121,6 +127,7 @@ class UnitsOutput:
             own = waves[before[first] : before[end]]
             self._times.dataset[at : at + end - first] = times[first:end]
             self._weak.dataset[at : at + end - first] = weak[first:end]
+            self._scaled.dataset[at : at + end - first] = scaled[first:end]
             self._at[channel] += end - first
             if self._with_waves:
                 self._have.dataset[at : at + end - first] = wave_at + before[first + 1 : end + 1] - before[first]

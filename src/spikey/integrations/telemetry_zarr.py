@@ -30,6 +30,7 @@ PLACES = {  # of the arrays of `spikey.telemetry.export.arrays`
     "event_times": "events/times",
     "event_channels": "events/channels",
     "event_weak": "events/weak",
+    "event_scaled": "events/scaled",
     "waveform_of": "events/waveform_of",
     "waveforms": "waveforms/samples",
     "waveform_channels": "waveforms/channels",

@@ -6,7 +6,8 @@ import numpy as np
 
 from spikey.base.jit import kernel
 from spikey.telemetry.basis import quantise_low, quantise_waves
-from spikey.telemetry.payload import Payload, code_crossings, places
+from spikey.telemetry.footprint_choice import PLAN_BITS, Footprints
+from spikey.telemetry.payload import Payload, code_crossings, code_powers, lone_events, places
 from spikey.telemetry.pending import Pending, Weak
 from spikey.telemetry.settings import Shape
 from spikey.telemetry.symbols import Tables, meter, spent
@@ -15,13 +16,11 @@ from spikey.telemetry.syntax import (
     BURSTS,
     CODED,
     RATE,
-    SPREAD,
     STEPS,
     WEAK,
     code_low,
     code_omitted,
     code_places,
-    code_power,
     code_waves,
     code_weak_waves,
     quality_of,
@@ -63,7 +62,9 @@ class Allocator:
 
     def _event_bits(self, payload: Payload, profile: np.ndarray, events: int) -> int:
         """The bits of the events; sets how much likelier they are than usual so that these are few."""
-        best, least = 0, -1
+        best, least, expected = 0, -1, self._expected(profile)
+        if self.shape.distances:
+            events = int(lone_events(self.shape, payload).sum())
         for burst in range(BURSTS):
             payload.burst[0] = burst
             code_crossings(self.meter, self.tables, self.shape, payload, profile)
@@ -71,7 +72,7 @@ class Allocator:
             if 0 <= least <= cost:
                 break
             best, least = burst, cost
-            if events <= self._expected(profile):
+            if events <= expected:
                 break
         payload.burst[0] = best
         return least
@@ -84,7 +85,7 @@ class Allocator:
 
     def least_bits(self, waves: int) -> int:
         """Bits that encode that so many waveforms, and the weak events, are left out."""
-        return SIZE_BITS + (ABSENT + 2) * waves
+        return SIZE_BITS + (PLAN_BITS if self.shape.distances else (ABSENT + 2) * waves)
 
     def power(self, payload: Payload, profile: np.ndarray, size: int, left: int) -> int:
         """Choose whether the power that is due goes out, in steps that go with a size; returns the bits."""
@@ -93,7 +94,7 @@ class Allocator:
         payload.coarse[0] = (size >= COARSER_FROM) + (size >= COARSEST_FROM)
         payload.power >>= payload.coarse[0]
         code_omitted(self.meter, self.tables, payload.no_power)
-        code_power(self.meter, self.tables, payload.coarse, profile[:, SPREAD], payload.power_channels, payload.power)
+        code_powers(self.meter, self.tables, self.shape, payload, profile)
         cost = int(spent(self.meter))
         if cost > left:
             payload.no_power[0], cost = 1, OMITTED_BITS
@@ -114,17 +115,29 @@ class Allocator:
         waves int32 (n, components), low int32 (m, coefficients): coefficients. weak: events in the order of their
         places, which are set. Returns the bits of waveforms, LFP band and weak events.
         """
-        payload.waves = np.zeros((len(waves), CODED), dtype=np.int32)
         payload.low = np.zeros_like(low)
         payload.weak_waves = np.zeros((len(weak.troughs), CODED), dtype=np.int32)
         coding = self.meter, self.tables, profile
-        of_waves = payload.wave_channels, waves, payload.absent, payload.offsets, payload.waves
+        here = slice(0 if self.shape.distances else None)  # none, where they are coded by their neighbours'
+        of_waves = (
+            payload.wave_channels[here],
+            waves[here],
+            payload.absent[here],
+            payload.offsets[here],
+            payload.waves[here],
+        )
         of_low = payload.low_channels, low, payload.no_low, payload.low
         fixed = self._weak_bits(payload, profile)
         payload.size[0] = size
         of_weak = weak.channels, weak.coefficients, payload.weak_waves
-        quantise_to_fit(*coding, *of_waves, *of_low, *of_weak, payload.size, left - SIZE_BITS - fixed, self._bits)
-        bits_waves, bits_low, bits_weak = map(int, self._bits)
+        footprints = Footprints(self.meter, self.tables, profile, payload, waves) if self.shape.distances else None
+        while True:
+            room = left - SIZE_BITS - fixed
+            bits_waves = footprints.bits(payload.size, room) if footprints else 0
+            quantise_to_fit(*coding, *of_waves, *of_low, *of_weak, payload.size, room - bits_waves, self._bits)
+            if footprints is None or not footprints.coarser(payload.size):
+                break
+        bits_waves, bits_low, bits_weak = bits_waves + int(self._bits[0]), *map(int, self._bits[1:])
         bits_low += SIZE_BITS
         bits_weak += fixed
         if bits_waves + bits_low + bits_weak > left and self.shape.weak:
@@ -132,7 +145,9 @@ class Allocator:
             payload.weak_waves = payload.weak_waves[:0]
         if bits_waves + bits_low + bits_weak > left and len(low):
             payload.no_low[0], bits_low = 1, OMITTED_BITS + SIZE_BITS
-        if bits_waves + bits_low + bits_weak > left:
+        if bits_waves + bits_low + bits_weak > left and footprints:
+            bits_waves = footprints.fit(payload.size, left - bits_low - bits_weak)
+        elif bits_waves + bits_low + bits_weak > left:
             weakest = np.argsort((waves.astype(np.float64) ** 2).sum(axis=1), kind="stable")
             some = max(len(weakest) // 8, 1)
             for end in range(some, len(weakest) + some, some):

@@ -67,9 +67,9 @@ class ChannelStats:
             (6, channels), dtype=np.int64
         )
 
-    def add_events(self, channels: np.ndarray, slots: int) -> None:
-        """Add a packet's events, of so many slots."""
-        self._events += np.bincount(channels, minlength=self.channels)
+    def add_events(self, counts: np.ndarray, slots: int) -> None:
+        """Add how many events of a packet, of so many slots, channels have, int64 (channels,)."""
+        self._events += counts
         self._slots += slots
 
     def add_weak(self, channels: np.ndarray) -> None:

@@ -57,6 +57,8 @@ class Telemetry:
         Threshold crossings and troughs of weak events, in order of time.
     event_weak : bool (n,)
         Which events are weak: they cross only a lower threshold and match their channel's spikes.
+    event_scaled : bool (n,)
+        Which events have the scaled waveform of a neighbouring channel.
     waveform_of : int64 (n,)
         Row in `waveforms` of each event, or -1.
     waveforms : float32 (w, samples)
@@ -84,6 +86,7 @@ class Telemetry:
     event_frames: np.ndarray
     event_channels: np.ndarray
     event_weak: np.ndarray
+    event_scaled: np.ndarray
     waveform_of: np.ndarray
     waveforms: np.ndarray
     trough_frames: np.ndarray

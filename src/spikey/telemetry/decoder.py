@@ -11,7 +11,9 @@ from spikey.base.errors import DataError
 from spikey.coding.range_coder import range_decoder
 from spikey.telemetry.basis import restore_low, restore_power, restore_waves, tables, transforms
 from spikey.telemetry.channel_stats import clipped, default_profile
+from spikey.telemetry.contents import Missing, PacketContents
 from spikey.telemetry.filters import FRACTION
+from spikey.telemetry.footprint import ABSENT, OWN, SCALED, restore_scaled
 from spikey.telemetry.frontend import NORMAL
 from spikey.telemetry.logarithm import exp2
 from spikey.telemetry.packet import DROPPED, LAST, Description, Packet, read_packet
@@ -19,80 +21,12 @@ from spikey.telemetry.payload import Payload, code_crossings, code_detail, code_
 from spikey.telemetry.reorder import ReorderBuffer
 from spikey.telemetry.schedule import PART, Schedule, channels_of
 from spikey.telemetry.settings import BLOCK
-from spikey.telemetry.syntax import CODED, FIELDS, NOISE, quality_of, rough_quality_of
+from spikey.telemetry.syntax import FIELDS, NOISE, quality_of, rough_quality_of
 from spikey.telemetry.verifier import Verifier
 
 POWER_FRACTION = 12  # bits of squares below one code
 
 HOLD = 8  # packets that wait for a missing one, or for the first key
-
-
-@dataclass(frozen=True)
-class PacketContents:
-    """The contents of one decoded packet.
-
-    Attributes
-    ----------
-    first_frame, end_frame : int
-        The frames that it covers, `end_frame` excluded.
-    dropped : int
-        Threshold crossings that the encoder left out.
-    event_frames, event_channels : int64 (n,)
-        Threshold crossings, then troughs of weak events, which come with their waveforms, `Shape.wait` frames later,
-        and may lie before the packet.
-    power_bins, power_channels : int64 (m,)
-        Bin and channel of each value of spike-band power.
-    power : float64 (m,)
-        Mean squares in squared codes.
-    low_ends, low_channels : int64 (k,)
-        Samples of the LFP band before each block's end, and the block's channel.
-    low : int64 (k, 64)
-        Blocks of samples of the LFP band in 1/64 codes.
-    wave_frames, wave_channels : int64 (w,)
-        The crossings that the waveforms belong to.
-    trough_frames : int64 (w,)
-        The trough of each waveform.
-    waves : int32 (w, samples)
-        Waveforms in 1/1024 codes; the trough is sample `Shape.pre`.
-    weak : int
-        Number of weak events, the last ones, and of their waveforms.
-    left_out_waves, left_out_power, left_out_low : int
-        Waveforms, values of power and blocks of the LFP band that were due and left out.
-    """
-
-    first_frame: int
-    end_frame: int
-    dropped: int
-    event_frames: np.ndarray
-    event_channels: np.ndarray
-    power_bins: np.ndarray
-    power_channels: np.ndarray
-    power: np.ndarray
-    low_ends: np.ndarray
-    low_channels: np.ndarray
-    low: np.ndarray
-    wave_frames: np.ndarray
-    wave_channels: np.ndarray
-    trough_frames: np.ndarray
-    waves: np.ndarray
-    weak: int
-    left_out_waves: int
-    left_out_power: int
-    left_out_low: int
-
-
-@dataclass(frozen=True)
-class Missing:
-    """Frames without data: their packet did not arrive, or the key packet that it needs did not.
-
-    Attributes
-    ----------
-    first_frame, end_frame : int
-        The missing frames, `end_frame` excluded.
-    """
-
-    first_frame: int
-    end_frame: int
 
 
 @dataclass
@@ -310,8 +244,9 @@ class TelemetryDecoder:
             np.concatenate([waves[1], weak[1]]),
             np.concatenate([waves[2], weak[0]]),
             np.concatenate([waves[3], weak[2]]),
+            np.concatenate([waves[4], np.zeros(len(weak[0]), dtype=np.bool_)]),
             len(weak[0]),
-            int(payload.absent.sum()),
+            int(np.count_nonzero(payload.absent == ABSENT)),
             no_power,
             no_low,
         )
@@ -346,9 +281,7 @@ class TelemetryDecoder:
         self._due, self._frames, self._channels = (each[~ready] for each in (self._due, self._frames, self._channels))
         if start < self._blind:
             frames, channels = frames[:0], channels[:0]
-        payload.wave_channels = channels
-        payload.absent, payload.offsets = np.zeros((2, len(frames)), dtype=np.uint8)
-        payload.waves = np.zeros((len(frames), CODED), dtype=np.int32)
+        payload.expect_waves(self.shape, channels, frames)
         return frames
 
     def _power(self, payload: Payload, channels: np.ndarray) -> np.ndarray:
@@ -373,13 +306,23 @@ class TelemetryDecoder:
         )
         return samples
 
-    def _waves(self, payload: Payload, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Frames of crossings, channels, frames of troughs, and snippets."""
-        there = payload.absent == 0
-        channels, steps = payload.wave_channels[there], payload.waves[there]
-        snippets = self._snippets(channels, steps, quality_of(int(payload.size[0])))
+    def _waves(self, payload: Payload, frames: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Frames of crossings, channels, frames of troughs, snippets, and which of these are scaled."""
+        there, own = payload.absent != ABSENT, payload.absent == OWN
+        steps = payload.wave_channels[own], payload.waves[own]
+        snippets = self._snippets(*steps, quality_of(int(payload.size[0])))
+        if self.shape.distances:
+            snippets = self._with_scaled(payload, snippets)
         crossings = frames[there] + self.shape.resolution // 2
-        return crossings, channels, crossings + payload.offsets[there], snippets
+        channels, scaled = payload.wave_channels[there], payload.absent[there] == SCALED
+        return crossings, channels, crossings + payload.offsets[there], snippets, scaled
+
+    def _with_scaled(self, payload: Payload, own: np.ndarray) -> np.ndarray:
+        """All snippets of a packet, of which some are scaled from its own int32 (n, snippet)."""
+        snippets = np.zeros((len(payload.absent), self.shape.snippet), dtype=np.int32)
+        snippets[payload.absent == OWN] = own
+        restore_scaled(payload.links, payload.absent, payload.gains, snippets)
+        return snippets[payload.absent != ABSENT]
 
     def _snippets(self, channels: np.ndarray, steps: np.ndarray, quality: int) -> np.ndarray:
         """Waveforms int32 (n, snippet) of channels int64 (n,), of steps int32 (n, 13)."""

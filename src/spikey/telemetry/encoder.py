@@ -19,8 +19,10 @@ from spikey.telemetry import syntax
 from spikey.telemetry.allocation import OMITTED_BITS, Allocator
 from spikey.telemetry.basis import tables, transforms
 from spikey.telemetry.channel_stats import array_noise, default_profile
+from spikey.telemetry.footprint import ABSENT
+from spikey.telemetry.footprint_choice import alone
 from spikey.telemetry.packet import DROPPED, KEY, LAST, Description, described, head_bytes, write_packet
-from spikey.telemetry.payload import Payload, code_crossings, code_detail, code_key_parts
+from spikey.telemetry.payload import Payload, code_crossings, code_detail, code_key_parts, lone_events
 from spikey.telemetry.pending import Pending, Weak
 from spikey.telemetry.rate_control import AIM, DETAIL, EVENTS, POWER, RateControl
 from spikey.telemetry.schedule import PART, Schedule, channels_of
@@ -158,14 +160,14 @@ class TelemetryEncoder:
         if number == 0:
             self._begin()
         payload, description = Payload(self._found, self._weak), b""
-        pending.stats.add_events(pending.events[:, 1], self.shape.slots)
+        self._place_events(payload)
+        pending.stats.add_events(self._counts(payload), self.shape.slots)
         payload.length[0] = self.frames - pending.start
         if self._turns.opens(number):
             flags |= KEY
             a, b, c, d = map(int, self.dropped)
             description = replace(self._described, levels=self._levels, packet=number, dropped=(a, b, c, d)).write()
         payload.profiles = self._profiles(number)
-        self._place_events(payload)
         self._place_power(payload)
         waves, low = self._place_waves(payload), self._place_low(payload)
         head = 8 * (head_bytes(1 << 7, self.settings.tag_bytes) + len(description) + (1 if description else 0)) + SLACK
@@ -234,6 +236,12 @@ class TelemetryEncoder:
         payload.found[:] = 0
         payload.found[frames // self.shape.slot, channels] = 1 + frames % self.shape.slot // self.shape.resolution
 
+    def _counts(self, payload: Payload) -> np.ndarray:
+        """How many events channels have, int64 (channels,), of those whose chances are the profile's."""
+        if self.shape.distances:
+            return lone_events(self.shape, payload)
+        return np.bincount(self._pending.events[:, 1], minlength=self.channels)
+
     def _place_power(self, payload: Payload) -> None:
         """Set the power that is due, in the finest steps."""
         spans = self._turns.power(self.packets, self.frames)
@@ -246,14 +254,16 @@ class TelemetryEncoder:
     def _place_waves(self, payload: Payload) -> np.ndarray:
         """Set whose waveforms are due; returns their coefficients."""
         waves = self._pending.waves()
-        payload.wave_channels, payload.offsets = waves.keys % self.channels, waves.offsets
-        payload.absent = np.zeros(len(waves.keys), dtype=np.uint8)
+        payload.expect_waves(self.shape, waves.keys % self.channels, waves.frames)
+        payload.offsets = waves.offsets
         return waves.coefficients
 
     def _place_weak(self, payload: Payload, size: int) -> Weak:
         """Set the weak events that are due and match well enough for a size of steps; returns them in their order."""
         shape, least = self.shape, self._pending.least + STRICTER * max(size - STRICT_FROM, 0)
         weak = self._pending.weak(least)
+        if shape.distances and len(weak.troughs):
+            weak = alone(payload, shape, weak)
         payload.weak[:] = 0
         if not len(weak.troughs):
             return weak
@@ -288,5 +298,6 @@ class TelemetryEncoder:
         dropped = int(payload.dropped[0])
         self.events += len(self._pending.events) - dropped
         no_power, no_low = int(payload.no_power[0]), int(payload.no_low[0])
-        left_out = (dropped, int(payload.absent.sum()), no_power * len(payload.power), no_low * len(payload.low))
+        absent = int(np.count_nonzero(payload.absent == ABSENT))
+        left_out = (dropped, absent, no_power * len(payload.power), no_low * len(payload.low))
         self.dropped += np.array(left_out)

@@ -43,6 +43,7 @@ UNITS = {
     "event_times": "s",
     "event_channels": "channel, from 0",
     "event_weak": "whether it crosses only a lower threshold; its frame is its trough's",
+    "event_scaled": "whether its waveform is that of a neighbouring channel, scaled",
     "waveform_of": "row of waveforms, -1: none",
     "waveforms": "codes of the converter, band-passed",
     "waveform_pre": "samples before the trough",
@@ -58,8 +59,8 @@ UNITS = {
 }
 NAMES = (  # of all arrays, in order
     *("note", "rate", "channels", "frames", "dtype", "event_frames", "event_times", "event_channels", "event_weak"),
-    *("waveform_of", "waveforms", "waveform_pre", "waveform_channels", "trough_frames", "power", "power_bin", "low"),
-    *("low_frames", "low_rate", "missing", "left_out", "settings", "units"),
+    *("event_scaled", "waveform_of", "waveforms", "waveform_pre", "waveform_channels", "trough_frames", "power"),
+    *("power_bin", "low", "low_frames", "low_rate", "missing", "left_out", "settings", "units"),
 )
 PathLike = str | os.PathLike[str]
 
@@ -72,6 +73,7 @@ def columns(telemetry: Telemetry, waveforms: int = 0) -> dict[str, np.ndarray]:
         "event_times": telemetry.event_frames / telemetry.rate,
         "event_channels": telemetry.event_channels,
         "event_weak": telemetry.event_weak,
+        "event_scaled": telemetry.event_scaled,
         "waveform_of": np.where(rows >= 0, rows + waveforms, -1) if waveforms else rows,
         "waveforms": telemetry.waveforms,
         "waveform_channels": telemetry.waveform_channels,
@@ -106,11 +108,11 @@ def constants(
 def arrays(telemetry: Telemetry) -> dict[str, np.ndarray]:
     """All decoded contents, by name, as NumPy arrays; `units` has each one's unit, as JSON.
 
-    event_frames, event_channels, waveform_of int64 (n,), event_times float64 (n,), event_weak bool (n,): events.
-    waveforms float32 (w, snippet), trough_frames, waveform_channels int64 (w,). power float32 (bins, channels). low
-    float32 (samples, channels), low_frames float64 (samples,). missing int64 (spans, 2). left_out int64 (4,). Without
-    dimensions: rate, low_rate float64; channels, frames, power_bin, waveform_pre int64; note, dtype, and settings in
-    JSON, texts.
+    event_frames, event_channels, waveform_of int64 (n,), event_times float64 (n,), event_weak, event_scaled bool (n,):
+    events. waveforms float32 (w, snippet), trough_frames, waveform_channels int64 (w,). power float32 (bins,
+    channels). low float32 (samples, channels), low_frames float64 (samples,). missing int64 (spans, 2). left_out int64
+    (4,). Without dimensions: rate, low_rate float64; channels, frames, power_bin, waveform_pre int64; note, dtype, and
+    settings in JSON, texts.
 
     >>> import spikey
     >>> from spikey.telemetry.record import collect
@@ -139,10 +141,10 @@ def inputs(source: PathLike | None) -> list[PathLike]:
 
 
 def write_csv(telemetry: Telemetry, path: PathLike, source: PathLike | None = None, *, overwrite: bool = False) -> None:
-    """Write a line for each event: time_s, channel, crossing_frame, trough_frame, amplitude, weak, w0, w1, ….
+    """Write a line for each event: time_s, channel, crossing_frame, trough_frame, amplitude, weak, scaled, w0, w1, ….
 
     amplitude: of the waveform's trough, w0 …: its samples, all in codes with four decimals, blank where there is none.
-    weak: 1 or 0; of weak events crossing_frame is the trough's. UsageError where `path` cannot be written.
+    weak, scaled: 1 or 0; of weak events crossing_frame is the trough's. UsageError where `path` cannot be written.
     """
     with csv_output(telemetry.description, path, source, overwrite=overwrite) as add:
         add(telemetry)
@@ -159,17 +161,18 @@ def csv_output(
     with atomic_output(path, *inputs(source), overwrite=overwrite, readable_as=inputs(source)) as (file, _):
         text = io.TextIOWrapper(file, "ascii", newline="")
         table = csv.writer(text, lineterminator="\n")
-        table.writerow(["time_s", "channel", "crossing_frame", "trough_frame", "amplitude", "weak", *names])
+        table.writerow(["time_s", "channel", "crossing_frame", "trough_frame", "amplitude", "weak", "scaled", *names])
 
         def add(part: Telemetry) -> None:
-            events = zip(part.event_frames, part.event_channels, part.event_weak, part.waveform_of, strict=True)
-            for frame, channel, weak, row in events:
+            marks = zip(part.event_weak.astype(int), part.event_scaled.astype(int), strict=True)
+            events = zip(part.event_frames, part.event_channels, part.waveform_of, marks, strict=True)
+            for frame, channel, row, which in events:
                 trough, amplitude, wave = "", "", blank
                 if row >= 0:
                     wave = [f"{value:.4f}" for value in part.waveforms[row].tolist()]
                     trough, amplitude = str(part.trough_frames[row]), wave[part.pre]
                 time = f"{frame / part.rate:.7f}"
-                table.writerow([time, channel, frame, trough, amplitude, int(weak), *wave])
+                table.writerow([time, channel, frame, trough, amplitude, *which, *wave])
 
         yield add
         text.flush()

@@ -15,7 +15,8 @@ from spikey.stream.arrivals import CLOSED, name_of
 from spikey.stream.progress import Progress
 from spikey.stream.seen import Seen
 from spikey.stream.sender import PART, READ_BYTES, Link, Sent
-from spikey.telemetry.decoder import Missing, PacketContents, TelemetryDecoder
+from spikey.telemetry.contents import Missing, PacketContents
+from spikey.telemetry.decoder import TelemetryDecoder
 from spikey.telemetry.encoder import TelemetryEncoder
 from spikey.telemetry.packet import LAST, MAGIC, NUMBERS, Description, Packet, read_packet, tag_size
 from spikey.telemetry.record import LEFT_OUT

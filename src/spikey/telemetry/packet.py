@@ -104,7 +104,7 @@ class Description:
 # Settings that a key contains where they are not the default ones, each as a number, by its bit.
 NUMBERED = (
     "threshold", "refractory_ms", "band_low", "band_high", "resolution_ms", "power_ms", "power_high", "low_high",
-    "polarity", "waveforms", "match",
+    "polarity", "waveforms", "match", "neighbours", "column",
 )  # fmt: skip
 
 
@@ -187,6 +187,13 @@ def _within(ends: tuple[float, float], value: float) -> float:
     return min(max(value, ends[0]), ends[1])
 
 
+def _whole(value: float) -> int:
+    """A whole number that a key gives as a float; UsageError for others."""
+    if value != int(value):
+        raise UsageError(f"{value:g} is not a whole number")
+    return int(value)
+
+
 def _read_description(cursor: Cursor, tag_bytes: int) -> Description:
     version = cursor.byte()
     if version != VERSION:
@@ -207,6 +214,7 @@ def _read_description(cursor: Cursor, tag_bytes: int) -> Description:
         raise DataError("a telemetry key describes an impossible stream")
     levels = read_integer_levels(kinds >> 4, cursor)
     try:
+        neighbours, column = (_whole(values.pop(name)) for name in ("neighbours", "column"))
         slot = slot_frames(rate)
         settings = Settings(
             budget=budget,
@@ -216,6 +224,8 @@ def _read_description(cursor: Cursor, tag_bytes: int) -> Description:
             packet_ms=_within(PACKET_MS, slots * slot / rate * 1000),
             key_s=_within(KEY_S, epoch * slots * slot / rate),
             tag_bytes=tag_bytes,
+            neighbours=neighbours,
+            column=column,
             **values,
         )
         if packet * shape_of(settings, channels, rate).frames > LATEST:

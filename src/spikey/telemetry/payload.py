@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from spikey.telemetry.footprint import code_footprints, link_waves
+from spikey.telemetry.nearby import code_near_events, code_near_power, count_lone
 from spikey.telemetry.packet import DROPPED, LAST
 from spikey.telemetry.settings import Shape
 from spikey.telemetry.symbols import Tables
@@ -53,8 +55,10 @@ class Payload:
     (n, 7): of the next epoch. dropped: events that were left out. burst: as in `code_events`.
     power_channels int64 (n,), power int32 (n,), coarse: how much of its steps, no_power: whether it is
     left out. size: of the steps of what follows.
-    low_channels int64 (m,), low int32 (m, coefficients), no_low. wave_channels int64 (w,), absent uint8 (w,),
-    offsets uint8 (w,), waves int32 (w, 13). weak int16 (slots, channels): troughs of weak events, `wait`
+    low_channels int64 (m,), low int32 (m, coefficients), no_low. wave_channels, wave_frames int64 (w,): of the events
+    whose waveforms are due, the latter as their places begin. absent uint8 (w,): 1 where a waveform is left out, 2
+    where it is scaled; plan int64 (1,), links int32 (w, 2 n), gains uint8 (w,): as in `footprint`. offsets uint8 (w,),
+    waves int32 (w, 13). weak int16 (slots, channels): troughs of weak events, `wait`
     frames after these; no_weak; weak_waves int32 (v, 13).
     """
 
@@ -73,16 +77,40 @@ class Payload:
     size: np.ndarray = field(default_factory=_one)
     no_low: np.ndarray = field(default_factory=_one)
     wave_channels: np.ndarray = field(default_factory=_none(dtype=np.int64))
+    wave_frames: np.ndarray = field(default_factory=_none(dtype=np.int64))
+    links: np.ndarray = field(default_factory=_none(0))
+    plan: np.ndarray = field(default_factory=_one)
+    gains: np.ndarray = field(default_factory=_none(dtype=np.uint8))
     absent: np.ndarray = field(default_factory=_none(dtype=np.uint8))
     offsets: np.ndarray = field(default_factory=_none(dtype=np.uint8))
     waves: np.ndarray = field(default_factory=_none(CODED))
     no_weak: np.ndarray = field(default_factory=_one)
     weak_waves: np.ndarray = field(default_factory=_none(CODED))
 
+    def expect_waves(self, shape: Shape, channels: np.ndarray, frames: np.ndarray) -> None:
+        """Make room for the waveforms of events, whose channels and frames, in their places, are int64 (w,)."""
+        count = len(channels)
+        self.wave_channels = channels
+        self.absent, self.offsets, self.gains = np.zeros((3, count), dtype=np.uint8)
+        self.waves = _waves(count)
+        if shape.distances and count:
+            frames = self.wave_frames = frames - frames % shape.slot % shape.resolution
+            distances = np.array(shape.distances, dtype=np.int64)
+            self.links = np.zeros((count, 2 * len(distances)), dtype=np.int32)
+            grid = np.zeros((3, shape.channels), dtype=np.int32)
+            link_waves(distances, shape.slot, channels, frames, grid, self.links)
+
 
 def places(shape: Shape) -> int:
     """How many times within a slot an event's coded time can take."""
     return -(-shape.slot // shape.resolution)
+
+
+def lone_events(shape: Shape, payload: Payload) -> np.ndarray:
+    """How many events of each channel, int64 (channels,), are next to none of neighbours."""
+    counts, latest = np.zeros((2, shape.channels), dtype=np.int64)
+    count_lone(places(shape), np.array(shape.distances, dtype=np.int64), latest, payload.found, counts)
+    return counts
 
 
 def code_key_parts(coder: Any, tables: Tables, shape: Shape, flags: int, payload: Payload) -> None:
@@ -97,7 +125,20 @@ def code_key_parts(coder: Any, tables: Tables, shape: Shape, flags: int, payload
 
 def code_crossings(coder: Any, tables: Tables, shape: Shape, payload: Payload, profile: np.ndarray) -> None:
     """Code the events."""
-    code_events(coder, tables, profile[:, RATE], payload.burst, places(shape), payload.found)
+    coding = coder, tables, profile[:, RATE], payload.burst, places(shape)
+    if shape.distances:
+        latest, distances = np.zeros(shape.channels, dtype=np.int64), np.array(shape.distances, dtype=np.int64)
+        code_near_events(*coding, distances, latest, payload.found)
+    else:
+        code_events(*coding, payload.found)
+
+
+def code_powers(coder: Any, tables: Tables, shape: Shape, payload: Payload, profile: np.ndarray) -> None:
+    """Code the values of power."""
+    if shape.distances:
+        code_near_power(coder, tables, payload.coarse, payload.power_channels, payload.power)
+    else:
+        code_power(coder, tables, payload.coarse, profile[:, SPREAD], payload.power_channels, payload.power)
 
 
 def code_detail(coder: Any, tables: Tables, shape: Shape, payload: Payload, profile: np.ndarray) -> None:
@@ -105,7 +146,7 @@ def code_detail(coder: Any, tables: Tables, shape: Shape, payload: Payload, prof
     if len(payload.power):
         code_omitted(coder, tables, payload.no_power)
         if not payload.no_power[0]:
-            code_power(coder, tables, payload.coarse, profile[:, SPREAD], payload.power_channels, payload.power)
+            code_powers(coder, tables, shape, payload, profile)
     if len(payload.low) or len(payload.absent) or shape.weak:
         code_size(coder, payload.size)
     if len(payload.low):
@@ -121,4 +162,9 @@ def code_detail(coder: Any, tables: Tables, shape: Shape, payload: Payload, prof
     if len(payload.weak_waves):
         code_weak_waves(coder, tables, payload.size, payload.weak_waves)
     if len(payload.absent):  # last, as how many there are hangs on packets before
-        code_waves(coder, tables, payload.size, payload.absent, payload.offsets, payload.waves)
+        if shape.distances:
+            of_links = payload.plan, payload.links, payload.wave_frames
+            of_waves = payload.absent, payload.offsets, payload.waves, payload.gains
+            code_footprints(coder, tables, payload.size, *of_links, *of_waves)
+        else:
+            code_waves(coder, tables, payload.size, payload.absent, payload.offsets, payload.waves)

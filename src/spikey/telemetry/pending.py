@@ -38,9 +38,10 @@ class Crossings(NamedTuple):
 
 
 class Waves(NamedTuple):
-    """Complete waveforms: keys int64 (n,), offsets uint8 (n,), coefficients int32 (n, components)."""
+    """Complete waveforms: keys and frames of crossings int64 (n,), offsets uint8 (n,), coefficients int32 (n, 12)."""
 
     keys: np.ndarray
+    frames: np.ndarray
     offsets: np.ndarray
     coefficients: np.ndarray
 
@@ -57,7 +58,12 @@ class Weak(NamedTuple):
 
 
 NO_CROSSINGS = Crossings(*np.zeros((3, 0), dtype=np.int64))
-NO_WAVES = Waves(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.uint8), np.zeros((0, COMPONENTS), dtype=np.int32))
+NO_WAVES = Waves(
+    NO_CROSSINGS.keys,
+    NO_CROSSINGS.keys,
+    np.zeros(0, dtype=np.uint8),
+    np.zeros((0, COMPONENTS), dtype=np.int32),
+)
 
 NO_WEAK = Weak(NO_CROSSINGS.keys, NO_CROSSINGS.keys, NO_WAVES.coefficients, np.zeros(0, dtype=np.int32))
 
@@ -133,7 +139,7 @@ class Pending:
         self._open = Crossings(*(each[~ready] for each in self._open))
         channels = keys % self.shape.channels
         offsets, coefficients = self._analysed(frames, channels)
-        self._waves.append(Waves(keys, offsets, coefficients))
+        self._waves.append(Waves(keys, frames, offsets, coefficients))
 
     def _analysed(self, frames: np.ndarray, channels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Offsets of troughs and coefficients of the waveforms of crossings, int64 (n,) each."""

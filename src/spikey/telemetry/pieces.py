@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from spikey.base.errors import DataError
+from spikey.telemetry.contents import Missing, PacketContents
 from spikey.telemetry.decoded import (
     TAPS,
     Around,
@@ -23,7 +24,7 @@ from spikey.telemetry.decoded import (
     part_of,
     rows_before,
 )
-from spikey.telemetry.decoder import Missing, PacketContents, TelemetryDecoder
+from spikey.telemetry.decoder import TelemetryDecoder
 from spikey.telemetry.filters import FRACTION, LOW_FRACTION
 from spikey.telemetry.settings import BLOCK, Shape
 
@@ -58,9 +59,9 @@ class Assembler:
         none = np.zeros(0, dtype=np.int64)
         strong = np.zeros(0, dtype=np.bool_)
         self._events: tuple[np.ndarray, ...] = (none, none, strong)  # frames, channels, whether they are weak
-        # The same of the events that waveforms belong to; troughs, samples.
+        # The same of the events that waveforms belong to; troughs, samples, whether they are scaled.
         samples = np.zeros((0, shape.snippet), dtype=np.float32)
-        self._waves: tuple[np.ndarray, ...] = (*self._events, none, samples)
+        self._waves: tuple[np.ndarray, ...] = (*self._events, none, samples, strong)
         nothing = np.zeros((0, shape.channels), dtype=np.float32)
         self._bin, self._row = rows_before(shape, first)
         self._row = max(self._row - TAPS, 0)
@@ -111,13 +112,15 @@ class Assembler:
         frames = self._events[0]
         own = ((frames < end) | last) & (frames >= self._start)
         events, channels, weak = (each[own] for each in self._events)
-        *having, troughs, waves = self._waves
+        *having, troughs, waves, of_neighbours = self._waves
         crossings, of_waves = having[:2]
         past = np.count_nonzero(crossings < max(first, self._start))
         until = max(len(crossings) if last else np.count_nonzero(crossings < end), past)
         waveform_of = np.full(len(events), -1, dtype=np.int64)
         where = np.searchsorted(_key(events, channels, weak), _key(*(each[past:until] for each in having)))
         waveform_of[where] = np.arange(until - past)
+        scaled = np.zeros(len(events), dtype=np.bool_)
+        scaled[where] = of_neighbours[past:until]
         power = part_of(self._power, self._bin, bin0, bin1)
         low = part_of(self._low, self._row, low0, low1)
         sums, count = finite_sums(low)
@@ -131,6 +134,7 @@ class Assembler:
             events,
             channels,
             weak,
+            scaled,
             waveform_of,
             waves[past:until],
             troughs[past:until],
@@ -169,13 +173,14 @@ class Assembler:
             all_of("event_channels", channels),
             np.concatenate([weak, *(_weak_of(len(item.event_frames), item.weak) for item in contents)]),
         )
-        frames, channels, weak, troughs, waves = self._waves
+        frames, channels, weak, troughs, waves, scaled = self._waves
         self._waves = _ordered(
             all_of("wave_frames", frames),
             all_of("wave_channels", channels),
             np.concatenate([weak, *(_weak_of(len(item.waves), item.weak) for item in contents)]),
             all_of("trough_frames", troughs),
             np.concatenate([waves, (all_of("waves") / (1 << FRACTION)).astype(np.float32)]),
+            all_of("wave_scaled", scaled),
         )
         at, channels = all_of("power_bins") - self._bin, all_of("power_channels")
         inside = at >= 0

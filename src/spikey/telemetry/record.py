@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from spikey.base.errors import DataError
+from spikey.telemetry.contents import Missing, PacketContents
 from spikey.telemetry.decoded import Telemetry, frames_of_low, rows_before
-from spikey.telemetry.decoder import Missing, PacketContents, TelemetryDecoder
+from spikey.telemetry.decoder import TelemetryDecoder
 from spikey.telemetry.pieces import LEFT_OUT, Assembler, missing_spans, parts
 from spikey.telemetry.settings import Shape
 
@@ -104,7 +105,7 @@ class _Join:
 
     def __init__(self, part: Telemetry):
         self.first, self.frames_with_data = part.first_frame, 0
-        self._events = [_Growing(each) for each in (part.event_frames, part.event_channels, part.event_weak)]
+        self._events = [_Growing(each) for each in _events_of(part)]
         self._waves = [_Growing(each) for each in (part.waveform_of, part.waveforms, part.trough_frames)]
         self._power, self._low = _Growing(part.power), _Growing(part.low)
         self._waveforms = 0
@@ -117,7 +118,7 @@ class _Join:
         self._last = part
         rows = np.where(part.waveform_of >= 0, part.waveform_of + self._waveforms, -1)
         self._waveforms += len(part.waveforms)
-        more = (part.event_frames, part.event_channels, part.event_weak, rows, part.waveforms, part.trough_frames)
+        more = (*_events_of(part), rows, part.waveforms, part.trough_frames)
         for column, each in zip([*self._events, *self._waves], more, strict=True):
             column.add(each)
         if part.blank:
@@ -134,7 +135,7 @@ class _Join:
     def done(self) -> Telemetry:
         """All of them as one."""
         last = self._last
-        frames, channels, weak = (column.done() for column in self._events)
+        frames, channels, weak, scaled = (column.done() for column in self._events)
         waveform_of, waveforms, troughs = (column.done() for column in self._waves)
         low0, low1 = (rows_before(last.description.shape, frame)[1] for frame in (self.first, last.end_frame))
         a, b, c, d = self._dropped.tolist()
@@ -144,6 +145,7 @@ class _Join:
             frames,
             channels,
             weak,
+            scaled,
             waveform_of,
             waveforms,
             troughs,
@@ -156,3 +158,7 @@ class _Join:
             last.noise,
             self.first,
         )
+
+
+def _events_of(part: Telemetry) -> tuple[np.ndarray, ...]:
+    return part.event_frames, part.event_channels, part.event_weak, part.event_scaled

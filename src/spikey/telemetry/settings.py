@@ -30,6 +30,7 @@ ROUNDING = 1e-6  # by which a number may change that a key gives in 32 bits
 PACKET_MS = (0.01, 5000.0)  # that a packet may last
 KEY_S = (0.1, 3600.0)  # that may lie between two keys
 MATCH = 5.0
+MOST_NEIGHBOURS = 8
 POLARITIES = ("negative", "positive", "both")
 
 
@@ -69,6 +70,10 @@ class Settings:
         How far packets may run ahead of the bit rate, in ms.
     key_s : float, optional
         Time between key packets, in s; None: as the bit rate allows.
+    neighbours : int
+        How many channels before a channel, in the order of the file, record the same cells, on dense probes: 0 to 8.
+    column : int
+        Channels in a column of such a probe, where the file has one column after another; 0: it does not.
     tag_bytes : int
         Size of the tag of each packet of an encoder with a key: 4, 8 or 16 bytes; 0: 4 with a key, none without.
 
@@ -94,6 +99,8 @@ class Settings:
     buffer_ms: float = BUFFER_MS
     key_s: float | None = None
     tag_bytes: int = 0
+    neighbours: int = 0
+    column: int = 0
 
     def __post_init__(self) -> None:
         def check(name: str, value: float, low: float, high: float) -> None:
@@ -119,6 +126,11 @@ class Settings:
             check("packet_ms", self.packet_ms, *PACKET_MS)
         if self.key_s is not None:
             check("key_s", self.key_s, *KEY_S)
+        check("neighbours", self.neighbours, 0, MOST_NEIGHBOURS)
+        if self.column and not (self.neighbours and self.neighbours + 1 < self.column <= MOST_CHANNELS):
+            raise UsageError(
+                f"a telemetry stream's column must have more channels than neighbours and one, not {self.column}"
+            )
         if self.tag_bytes not in TAG_BYTES:
             raise UsageError(f"a tag of telemetry has 4, 8 or 16 bytes, not {self.tag_bytes}")
 
@@ -136,6 +148,7 @@ class Shape:
     before and from the trough on, and after the crossing within which that is. bin: frames of a bin of power, or 0.
     decimation: frames of a sample of the LFP band. coefficients: those coded of a block's 64, or 0.
     epoch: packets between two keys. weak: whether there are weak events.
+    distances: of a channel's neighbours before it in the file, nearest first.
     """
 
     channels: int
@@ -153,6 +166,7 @@ class Shape:
     epoch: int
     waveforms: bool = field(default=True)
     weak: bool = field(default=True)
+    distances: tuple[int, ...] = ()
 
     @property
     def frames(self) -> int:
@@ -235,4 +249,15 @@ def shape_of(settings: Settings, channels: int, rate: float) -> Shape:
         max(round(key_seconds * rate / (slot * slots)), 1),
         settings.waveforms,
         settings.waveforms and settings.match > 0,
+        neighbour_distances(settings),
     )
+
+
+def neighbour_distances(settings: Settings) -> tuple[int, ...]:
+    """By how many channels a channel's neighbours lie before it, nearest first.
+
+    >>> neighbour_distances(Settings(neighbours=3)), neighbour_distances(Settings(neighbours=3, column=192))
+    ((1, 2, 3), (192, 1, 193, 191, 2, 3))
+    """
+    along, column = tuple(range(1, settings.neighbours + 1)), settings.column
+    return (column, 1, column + 1, column - 1, *along[1:]) if column else along

@@ -38,7 +38,19 @@ OCTAVES_ROW = TROUGH_ROW + 1
 POWER_ROWS = OCTAVES_ROW + 1
 LOW_ROWS = POWER_ROWS + COARSEST * SPREADS
 WAVE_ROWS = LOW_ROWS + STEP_CLASSES * BANDS * LOW_CONTEXTS
-ROWS = WAVE_ROWS + QUALITIES * COMPONENTS * WAVE_CONTEXTS
+NEAR_ROWS = WAVE_ROWS + QUALITIES * COMPONENTS * WAVE_CONTEXTS  # from here on only where channels have neighbours
+ZONES, TRENDS = 9, 8
+PLACE_ROWS = NEAR_ROWS + 3 * 4 * ZONES
+KIND_ROWS = PLACE_ROWS + ZONES * TRENDS
+KIND_CONTEXTS, SHIFTS, GAIN_DELAYS = 16, 8, 8
+SHIFT_ROWS = KIND_ROWS + 4 * KIND_CONTEXTS
+GAIN_ROWS = SHIFT_ROWS + SHIFTS
+OWN_TROUGH_ROW = GAIN_ROWS + 3 * GAIN_DELAYS
+OWN_ROWS = OWN_TROUGH_ROW + 1
+OWN_COMPONENTS = 3  # of the waveforms that others are scaled from: these are larger than most
+NEAR_POWER_ROWS = OWN_ROWS + QUALITIES * OWN_COMPONENTS * WAVE_CONTEXTS
+NEAR_POWERS = 14  # -6 to 6, of the channel before; none
+ROWS = NEAR_POWER_ROWS + COARSEST * NEAR_POWERS
 
 
 @kernel
@@ -91,16 +103,22 @@ def code_places(coder, tables, rates, burst, places, found):
                 found[slot, c] = 0
 
 
+@inlined
+def code_coarse(coder, tables, coarse):
+    """Code how coarse the steps of power are."""
+    more = flag(coder, tables, COARSE, min(coarse[0], 1))
+    if more != 0:
+        more += flag(coder, tables, 0, max(coarse[0], 1) - 1)
+    coarse[0] = more
+
+
 @kernel
 def code_power(coder, tables, coarse, spreads, which, values):
     """Code the power of some channels less its level in the profile, in steps of 1/8, 1/4 or 1/2 octave.
 
     coarse int64 (1,): 0, 1 or 2. spreads int32 (channels,): classes. which int64 (n,): channels. values int32 (n,).
     """
-    more = flag(coder, tables, COARSE, min(coarse[0], 1))
-    if more != 0:
-        more += flag(coder, tables, 0, max(coarse[0], 1) - 1)
-    coarse[0] = more
+    code_coarse(coder, tables, coarse)
     for i in range(values.shape[0]):
         values[i] = signed(coder, tables, POWER_ROWS + coarse[0] * SPREADS + spreads[which[i]], values[i])
 

@@ -14,7 +14,8 @@ from spikey.levels.n1 import fits_n1
 from spikey.recording.output import atomic_output
 from spikey.recording.source import Source
 from spikey.stream.encoder import DTYPES
-from spikey.telemetry.decoder import Missing, TelemetryDecoder
+from spikey.telemetry.contents import Missing
+from spikey.telemetry.decoder import TelemetryDecoder
 from spikey.telemetry.encoder import TelemetryEncoder
 from spikey.telemetry.packet import MAGIC
 from spikey.telemetry.settings import Settings, Shape

@@ -17,7 +17,8 @@ import numpy as np
 from spikey.recording.simulate import Spikes
 from spikey.report.telemetry.reference import SETTLED, Events, Reference, cut, low_errors, matched, refer
 from spikey.stream.latency import settle
-from spikey.telemetry.decoder import PacketContents, TelemetryDecoder
+from spikey.telemetry.contents import PacketContents
+from spikey.telemetry.decoder import TelemetryDecoder
 from spikey.telemetry.encoder import TelemetryEncoder
 from spikey.telemetry.record import Telemetry, collect, joined
 from spikey.telemetry.settings import BLOCK, Settings, shape_of

@@ -10,6 +10,7 @@ from spikey.report.bench.page import check_report as check_page
 from spikey.report.telemetry.fidelity import Original, Shown, Tally, Waves, measure
 from spikey.report.telemetry.reference import Reference
 from spikey.report.telemetry.table import SORTERS, facts_of, from_target
+from spikey.telemetry.settings import Settings
 
 SORTED_TOO = 500.0  # a ratio at which known units are sorted as well
 
@@ -31,6 +32,7 @@ def report(
     sorters: Sequence[str] = SORTERS[:2],
     page: Path | None = None,
     advance: Callable[..., None] = lambda amount, note="": None,
+    settings: Settings | None = None,
 ) -> dict[str, Any]:
     """What was found of each set, by its name; the page is written where one is wanted."""
     result: dict[str, Any] = {}
@@ -43,7 +45,7 @@ def report(
 
     for name, load in sets.items():
         originals = load()
-        tallies, first = measure(originals, ratios, advance=advance, each=clusters if sort else None)
+        tallies, first = measure(originals, ratios, settings, advance=advance, each=clusters if sort else None)
         shown = shown or first
         if sort and name == "simulated":
             from spikey.report.telemetry.sorting import sort_known

@@ -1,0 +1,160 @@
+"""Footprints: a spike that several neighbouring channels see comes with the waveform of some, scaled for the others.
+
+All events of the waveforms in a packet have come before. Of each waveform first its kind is coded, and those of kind
+`OWN` in their basis; a `SCALED` one is that of the nearest neighbour which has one of its own, times a gain.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from spikey.base.jit import inlined, kernel
+from spikey.telemetry.logarithm import exp2
+from spikey.telemetry.symbols import even, signed, symbol
+from spikey.telemetry.syntax import (
+    GAIN_DELAYS,
+    GAIN_ROWS,
+    KIND_CONTEXTS,
+    KIND_ROWS,
+    OCTAVES_ROW,
+    OWN_COMPONENTS,
+    OWN_ROWS,
+    OWN_TROUGH_ROW,
+    SHIFT_ROWS,
+    SHIFTS,
+    WAVE_CONTEXTS,
+    quality_of,
+    wave_row,
+)
+
+OWN, ABSENT, SCALED = 0, 1, 2  # kinds of waveforms
+PLANS = 5  # none of a packet's waveforms is left out; less than a third, less than two thirds, more; all
+ALL = PLANS - 1
+GAINS = 33  # 2^(2 - i / 2)
+GAIN_BITS = 16
+UNLIKE = 4  # eighths of an octave, between two gains
+LARGEST = 8 * (2 + GAIN_BITS)  # of a gain of 4 times 2^16, in eighths
+
+
+@kernel
+def link_waves(distances, slot, channels, frames, grid, links):
+    """Set links int32 (w, 2 n) to the waveforms of neighbours that belong to the same spike, or -1; nearest first.
+
+    distances int64 (n,). slot: frames. channels, frames int64 (w,): of the events, in order. grid int32 (3, channels):
+    for the work.
+    """
+    grid[:] = -1
+    ahead = 0
+    for i in range(channels.shape[0]):
+        own = frames[i] // slot
+        while ahead < channels.shape[0] and frames[ahead] // slot <= own + 1:
+            grid[frames[ahead] // slot % 3, channels[ahead]] = ahead
+            ahead += 1
+        for k in range(2 * distances.shape[0]):
+            c = channels[i] + (distances[k >> 1] if k & 1 else -distances[k >> 1])
+            links[i, k] = -1
+            if c < 0 or c >= grid.shape[1]:
+                continue
+            for at in (own, own - 1, own + 1):
+                j = grid[at % 3, c]
+                if j >= 0 and frames[j] // slot == at and 2 * abs(frames[j] - frames[i]) <= slot:
+                    links[i, k] = j
+                    break
+
+
+@inlined
+def source_of(links, kinds, i):
+    """The waveform of its own kind that waveform i may be scaled from, and how many neighbours are nearer; or -1."""
+    for k in range(links.shape[1]):
+        j = links[i, k]
+        if j >= 0 and kinds[j] == OWN:
+            return np.int64(j), np.int64(k)
+    return np.int64(-1), np.int64(0)
+
+
+@inlined
+def shift_row(late):
+    """The row for a scaled waveform's trough, whose source's lies so many frames after the crossing."""
+    return SHIFT_ROWS + min(max(late + 1, 0), SHIFTS - 1)
+
+
+@inlined
+def gain_row(late, rank):
+    """The row for the gain of a waveform that crosses so much later than its source, of a rank among neighbours."""
+    near = 0 if rank < 2 else (1 if rank < 4 else 2)
+    return GAIN_ROWS + near * GAIN_DELAYS + min(max(late + 3, 0), GAIN_DELAYS - 1)
+
+
+@inlined
+def code_own_wave(coder, tables, quality, wave):
+    """Code a waveform int32 (13,) in its basis as in `code_waves`; the first components have rows of their own."""
+    wave[0] = symbol(coder, tables, OCTAVES_ROW, wave[0])
+    largest, last, before = 0, 0, 0
+    for k in range(wave.shape[0] - 1):
+        row = wave_row(quality, k, largest, last + before)
+        if k < OWN_COMPONENTS:
+            row = OWN_ROWS + quality * OWN_COMPONENTS * WAVE_CONTEXTS + (row - wave_row(quality, 0, 0, 0))
+        value = signed(coder, tables, row, wave[k + 1])
+        wave[k + 1] = value
+        before, last = last, min(abs(value), 4)
+        largest = max(largest, min(abs(value), 8))
+
+
+@inlined
+def _kind_row(plan, links, frames, kinds, i):
+    """The row for the kind of waveform i."""
+    earlier, own, later = 0, 0, 0
+    for k in range(links.shape[1]):
+        j = links[i, k]
+        if j >= 0:
+            earlier += 1 if frames[j] < frames[i] else 0
+            if j > i:
+                later = 1
+            elif kinds[j] == OWN:
+                own = 1
+    return KIND_ROWS + plan * KIND_CONTEXTS + 4 * min(earlier, 3) + 2 * own + later
+
+
+@kernel
+def code_footprints(coder, tables, size, plan, links, frames, kinds, offsets, waves, gains):
+    """Code the waveforms of events, whole ones and those that are scaled from them.
+
+    size, plan int64 (1,). links, frames: as in `link_waves`. kinds, offsets, gains uint8 (w,): offsets of the troughs.
+    waves int32 (w, 13).
+    """
+    plan[0] = even(coder, PLANS, plan[0])
+    if plan[0] == ALL:
+        kinds[:] = ABSENT
+        return
+    quality = quality_of(size[0])
+    for i in range(kinds.shape[0]):
+        kinds[i] = min(symbol(coder, tables, _kind_row(plan[0], links, frames, kinds, i), kinds[i]), SCALED)
+        if kinds[i] == OWN:
+            offsets[i] = symbol(coder, tables, OWN_TROUGH_ROW, offsets[i])
+            code_own_wave(coder, tables, quality, waves[i])
+    for i in range(kinds.shape[0]):
+        if kinds[i] == SCALED:
+            j, rank = source_of(links, kinds, i)
+            if j < 0:  # as in no packet of an encoder
+                kinds[i] = ABSENT
+                continue
+            late = frames[j] + offsets[j] - frames[i]
+            offsets[i] = symbol(coder, tables, shift_row(late), offsets[i])
+            gains[i] = symbol(coder, tables, gain_row(frames[i] - frames[j], rank), gains[i])
+
+
+@inlined
+def gain_of(i):
+    """The gain of an index, times 2^16."""
+    return exp2(LARGEST - UNLIKE * np.int64(i))
+
+
+@kernel
+def restore_scaled(links, kinds, gains, snippets):
+    """Set the snippets int32 (w, length) that are scaled from others, which are there."""
+    for i in range(kinds.shape[0]):
+        if kinds[i] == SCALED:
+            j, _ = source_of(links, kinds, i)
+            gain = gain_of(gains[i])
+            for s in range(snippets.shape[1]):
+                snippets[i, s] = (snippets[j, s] * gain + (1 << (GAIN_BITS - 1))) >> GAIN_BITS
