@@ -288,7 +288,7 @@ def test_an_encoder_that_stands_still_is_given_up(path, slow, monkeypatch):
     monkeypatch.setattr(pipeline, "PATIENCE", 0.2)
     monkeypatch.setattr(pipeline, "SLOWEST", 1e9)
     writer = begin(path)
-    with pytest.raises(DataError, match="stands still.*none is lost"):
+    with pytest.raises(DataError, match="has stalled.*none is lost"):
         writer.append(SAMPLES)
     assert writer.frames == len(SAMPLES)
     writer.append(SAMPLES)
@@ -302,7 +302,7 @@ def test_an_encoder_that_stands_still_is_given_up(path, slow, monkeypatch):
 def test_closing_does_not_wait_for_ever(path, slow, monkeypatch):
     monkeypatch.setattr(pipeline, "PATIENCE", 0.2)
     monkeypatch.setattr(pipeline, "SLOWEST", 1e9)
-    with pytest.raises(DataError, match="stands still"), begin(path, on_full="raise") as writer:
+    with pytest.raises(DataError, match="has stalled"), begin(path, on_full="raise") as writer:
         writer.append(SAMPLES[:BLOCK])
         writer.append(SAMPLES[BLOCK : 2 * BLOCK + 100])
     assert_holds(path, SAMPLES[: 2 * BLOCK + 100])

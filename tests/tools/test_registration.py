@@ -50,7 +50,7 @@ def test_all_texts_are_marked_as_not_to_be_sent_yet():
 
 def test_the_page_specifies_the_chunk_as_the_documentation_does():
     text = (FOLDER / "README.md").read_text(encoding="utf-8")
-    assert "| mark | 3 bytes | `b5 53 43` |" in text and "What a reader must refuse" in text and "](" not in text
+    assert "| mark | 3 bytes | `b5 53 43` |" in text and "A reader must refuse" in text and "](" not in text
 
 
 def test_the_example_decodes_to_the_samples_that_the_page_describes():
