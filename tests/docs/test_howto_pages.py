@@ -80,6 +80,7 @@ def test_what_a_page_shows(stated, printed, same):
 
 def test_a_page_that_shows_something_else_is_noticed(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    page = "```console\n$ echo a > b\n$ cat b\nc\n$ spikey info b\nspikey: b: ...\n```\n```python\nprint(1)\n```\n```text\n2\n```\n"
+    page = "```console\n$ echo a > b\n$ cat b\nc\n$ spikey info b\nspikey: b: ...\n```\n"
+    page += "```python\nprint(1)\n```\n```text\n2\n```\n"
     wrong = follow(blocks(page), run, tmp_path)
     assert [text.partition("\n")[0] for text in wrong] == ["`cat b` prints", "line 9 prints"]

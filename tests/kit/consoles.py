@@ -1,8 +1,8 @@
 """Pages of the documentation that show commands with their output: run from top to bottom, and compared.
 
 A block of the language `console` has lines that begin with `$ `, which are commands, each followed by what it prints.
-`...` in a line stands for anything, and a line that is only `...` for any number of lines. Blocks of the language `python`
-are run in the same folder, in one session; other blocks are not run.
+`...` in a line stands for anything, and a line that is only `...` for any number of lines. Blocks of the language
+`python` are run in the same folder, in one session, unless `not run` follows the language; other blocks are not run.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import contextlib
 import io
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -67,8 +68,6 @@ def follow(page: list[Block], run: Run, folder: Path) -> list[str]:
 def _printed(command: str, run: Run, folder: Path) -> str:
     """What a command prints: in this process where it is one of Spikey, else in a shell that has `spikey`."""
     if command.startswith("spikey ") and not _SHELL.search(command):
-        import shlex
-
         _, out, error = run(*shlex.split(command)[1:])
         return _quiet(out + error)
     tools = folder / "bin"

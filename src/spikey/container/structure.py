@@ -275,8 +275,8 @@ def _check_coverage(structure: Structure, file: Input) -> None:
             end = block.extent[1]
         if block.extent[:3] != (frame, end, channel) or not _possible(block, header):
             raise DataError(
-                f"{file.name}: its blocks do not fit together at frame {frame}, channel {channel}: samples are missing, as in "
-                "a stream that lost packets; spikey decompress --salvage restores the others",
+                f"{file.name}: its blocks do not fit together at frame {frame}, channel {channel}: samples are "
+                "missing, as in a stream that lost packets; spikey decompress --salvage restores the others",
                 code="damaged-index",
             )
         channel = 0 if wanted == BLOCK_BYTES else block.extent[3] % header.layout.channels
