@@ -198,6 +198,16 @@ def test_the_fallback_is_announced(tmp_path, run):
     assert (tmp_path / "b.wav").read_bytes() == (tmp_path / "a.wav").read_bytes()
 
 
+def test_files_that_are_not_restored_are_counted_but_for_the_journal(tmp_path, run):
+    (tmp_path / "a.wav").write_bytes(wav())
+    (tmp_path / "packed").mkdir()
+    assert run("compress", tmp_path / "a.wav", tmp_path / "packed")[0] == 0
+    (tmp_path / "packed" / ".spikey-watch.jsonl").write_text("{}\n")
+    assert "not restored" not in "".join(run("decompress", tmp_path / "packed", tmp_path / "one/")[1:])
+    (tmp_path / "packed" / "notes.txt").write_text("a")
+    assert "1 file is not compressed and not restored" in run("decompress", tmp_path / "packed", tmp_path / "two/")[2]
+
+
 def test_a_configuration_chooses_and_is_not_needed_to_restore(tmp_path, run):
     (tmp_path / "a.wav").write_bytes(wav(500))
     config = tmp_path / "c.yaml"

@@ -105,8 +105,9 @@ def test_salvaging_finds_blocks_of_an_unfinished_stretch(growing):
         third = reader.structure.blocks[2]
     damaged = bytearray(growing)
     damaged[third.offset - len(third.write()) + 5] ^= 4
-    with pytest.raises(DataError, match="do not fit together"):
+    with pytest.raises(DataError, match="do not fit together.*samples are missing.*--salvage") as error:
         spikey.open(bytes(damaged))
+    assert error.value.code == "damaged-index"
     with Reader(bytes(damaged), salvage=True) as reader:
         assert reader.lost == [third.extent] and len(reader) == len(SAMPLES)
         wanted = SAMPLES.copy()

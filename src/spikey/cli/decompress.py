@@ -18,7 +18,7 @@ from spikey.cli.common import prepare_kernels, trained_file
 from spikey.cli.messages import note, say, set_level
 from spikey.cli.run import Run, Task, run
 from spikey.cli.together import restore as restore_archive
-from spikey.files.names import SUFFIX, restored_name
+from spikey.files.names import JOURNAL, SUFFIX, restored_name
 from spikey.recording.output import STDOUT, is_input, is_special, is_taken, make_folder
 from spikey.recording.remote import is_address
 
@@ -195,7 +195,7 @@ def _planned(
 
 
 def _files_in(folder: Path) -> tuple[list[Path], int]:
-    """The compressed files below a folder, and the number of other files."""
+    """The compressed files below a folder, and the number of other files, the journal of `spikey watch` aside."""
     from spikey.container.layout import MAGIC
 
     found, others = [], 0
@@ -205,7 +205,7 @@ def _files_in(folder: Path) -> tuple[list[Path], int]:
             with suppress(OSError), path.open("rb") as file:
                 wanted = file.read(4) == MAGIC
         found += [path] * wanted
-        others += not wanted
+        others += not wanted and path.name != JOURNAL
     if not found:
         raise UsageError(f"{folder}: contains no files that end in {SUFFIX}", code="nothing-found")
     return found, others

@@ -21,6 +21,7 @@ from spikey.cli.messages import detail, is_quiet, note, say, set_level
 from spikey.cli.warned import warnings_said
 from spikey.cli.watched import Places, Work
 from spikey.files.journal import Journal, Line, lines_of
+from spikey.files.names import JOURNAL
 from spikey.integrations.runs import VENDORS, Found, look_again, runs_in
 from spikey.integrations.watching import UNCHANGED, History, Looks
 from spikey.recording.output import make_folder
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from spikey.files.settings import Settings
     from spikey.integrations.runs import Run
 
-JOURNAL = ".spikey-watch.jsonl"
 PRIORITY = 10  # added to the process's nice value
 MOST_MINUTES = 60 * 24 * 7
 NAMED = 5  # recordings of other formats that a note lists

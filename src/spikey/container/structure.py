@@ -274,7 +274,11 @@ def _check_coverage(structure: Structure, file: Input) -> None:
         if channel == 0:
             end = block.extent[1]
         if block.extent[:3] != (frame, end, channel) or not _possible(block, header):
-            raise DataError(f"{file.name}: its blocks do not fit together at frame {frame}, channel {channel}")
+            raise DataError(
+                f"{file.name}: its blocks do not fit together at frame {frame}, channel {channel}: samples are "
+                "missing, as in a stream that lost packets; spikey decompress --salvage restores the others",
+                code="damaged-index",
+            )
         channel = 0 if wanted == BLOCK_BYTES else block.extent[3] % header.layout.channels
         frame = frame if channel else end
     if frame != header.frames or channel:

@@ -11,6 +11,7 @@ from spikey.container.layout import BLOCK_BYTES, BLOCK_HEAD, BYTES, CANONICAL, W
 from spikey.container.reader import Reader
 
 SUFFIX = ".spky"
+JOURNAL = ".spikey-watch.jsonl"  # of `spikey watch`, beside its outputs
 RAW = (".dat", ".bin", ".raw")  # what files of nothing but samples are most often called
 SUFFIXES = re.compile(r"\.[a-z][a-z0-9_]{0,9}")  # what a file's kind is called, unlike the number in day.2024
 WAV_MAGIC = (b"RIFF", b"RIFX", b"RF64", b"BW64")
