@@ -44,20 +44,20 @@ CODECS = {  # titles, and how the names in `spikey bench` begin
 def recordings(arguments: argparse.Namespace) -> Iterator[tuple[Recording, list[str]]]:
     """What is measured, and the options of `spikey bench` that it takes."""
     if arguments.n1 is not None:
-        yield Recording("Neuralink N1, 119 recordings", arguments.n1, None), ["--every", "5"]
+        yield Recording("Neuralink N1, 119 recordings", arguments.n1, None), ["--every", "5", "--repeats", "1"]
     if arguments.generated is not None:
-        yield GENERATED._replace(path=arguments.generated), ["--seconds", "1"]
+        yield GENERATED._replace(path=arguments.generated), ["--seconds", "1", "--repeats", "3"]
     if arguments.real is not None:
         found = {one.name: one for one in of_devices(arguments.real)}
         for name, title in DEVICES.items():
-            yield found[name]._replace(name=title), []
+            yield found[name]._replace(name=title), ["--repeats", "3"]
 
 
 def measure(one: Recording, options: list[str]) -> dict[str, Any]:
     """What `spikey bench` measures on a recording."""
     command = [sys.executable, "-m", "spikey", "bench", str(one.path), *options, "--no-floor", "--json"]
     command += ["--preset", "fast", "--preset", "max"]
-    command += ["--peers", "flac, wavpack, pcodec, blosc", "--repeats", "3"]
+    command += ["--peers", "flac, wavpack, pcodec, blosc"]
     if one.raw is not None:
         channels, rate, dtype = one.raw
         command += ["--channels", str(channels), "--rate", str(rate), "--dtype", dtype]
