@@ -67,10 +67,11 @@ def _wavpack() -> Any:
     import warnings
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that an older library decodes with one thread, which is what is wanted
-        from wavpack_numcodecs import WavPack
+        warnings.simplefilter("ignore")  # an older library decodes with one thread, as is intended here
+        # The module, as the package's own WavPack is the codec of Zarr 3 where that is installed.
+        from wavpack_numcodecs.wavpack import WavPack
 
-        return WavPack(level=4)
+        return WavPack(level=4, num_decoding_threads=1)
 
 
 def _encoded(codec: Any, groups: Iterator[np.ndarray]) -> bytes:
