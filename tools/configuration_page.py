@@ -84,8 +84,8 @@ def _kinds(annotation: Any) -> list[Any]:
 
 def _bounds(metadata: list[Any]) -> str:
     """The bounds among the constraints of a key."""
-    signs = ((annotated_types.Ge, "ge", "≥"), (annotated_types.Gt, "gt", ">"))
-    signs += ((annotated_types.Le, "le", "≤"), (annotated_types.Lt, "lt", "<"))
+    signs: list[tuple[type, str, str]] = [(annotated_types.Ge, "ge", "≥"), (annotated_types.Gt, "gt", ">")]
+    signs += [(annotated_types.Le, "le", "≤"), (annotated_types.Lt, "lt", "<")]
     bounds = [
         f"{sign} {getattr(each, name):,}" for kind, name, sign in signs for each in metadata if isinstance(each, kind)
     ]

@@ -143,7 +143,7 @@ def main() -> None:
     """Print the table, as Markdown."""
     measure(next(cases(3000)), 1)  # compiles
     print(
-        "| device | type | found by itself (first channel) | ratio | bits per sample | plain codes | encode | decode "
+        "| device | type | detected (first channel) | ratio | bits per sample | plain codes | encode | decode "
         "| look, s |"
     )
     print("|---|---|---|---:|---:|---:|---:|---:|---:|")

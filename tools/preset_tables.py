@@ -45,7 +45,7 @@ def sizes(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
     before, rows = runs["sizes"]["recordings"], runs["preset_sizes"]["recordings"]
     names = ranked()
     lines = [
-        f"| recording | {' | '.join(f'`{name}`, bytes' for name in names)} | before | `{names[-1]}` beside it |",
+        f"| recording | {' | '.join(f'`{name}`, bytes' for name in names)} | before | `{names[-1]}` relative to it |",
         "|---|" + "---:|" * (len(names) + 2),
     ]
     means: dict[str, list[float]] = {"geometric mean": [], "of those that nothing was chosen on": []}

@@ -19,7 +19,7 @@ def fast_sizes(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
     """Bytes of files and of chunks of 1,000 frames, and how much smaller they are than those of predictor lpc were."""
     before, after = runs["sizes"]["recordings"], runs["speed"]["sizes"]
     lines = [
-        "| recording | file, bytes | beside `lpc` | chunks of 1,000 frames | beside `lpc` |",
+        "| recording | file, bytes | relative to `lpc` | chunks of 1,000 frames | relative to `lpc` |",
         "|---|---:|---:|---:|---:|",
     ]
     for name, (whole, chunks) in after.items():
@@ -33,7 +33,7 @@ def code_widths(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
     """What code widths save of each recording's file."""
     measured = runs["code_widths"]
     lines = [
-        "| recording | even widths | with a table | saved | whose table | its bytes | time, s |",
+        "| recording | equal widths | with a table | saved | table | its bytes | time, s |",
         "|---|---:|---:|---:|---|---:|---:|",
     ]
     for name, row in measured["rows"].items():

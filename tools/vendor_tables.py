@@ -1,4 +1,4 @@
-"""The table of vendors' formats for docs/recordings.md: what comes back, and ratios from docs/results.json."""
+"""The table of vendors' formats for docs/recordings.md: restored files, and ratios from docs/results.json."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 
 class Format(NamedTuple):
-    """A format: its key in docs/results.json, what is read, what comes back, what is not stored."""
+    """A format: its key in docs/results.json, what is read, what is restored, what is not stored."""
 
     key: str
     files: str
@@ -18,9 +18,7 @@ WHOLE = "the folder, byte for byte"
 FILES = "the files, byte for byte"
 FORMATS = (
     Format("spikeglx", "SpikeGLX `.bin` + `.meta`: all probes, NIDQ, OneBox", WHOLE, "nothing"),
-    Format(
-        "mtscomp", "mtscomp `.cbin` + `.ch`", "the `.bin` that they were made of, byte for byte", "the `.cbin` itself"
-    ),
+    Format("mtscomp", "mtscomp `.cbin` + `.ch`", "the original `.bin`, byte for byte", "the `.cbin` itself"),
     Format("open-ephys-binary", "Open Ephys binary", WHOLE, "nothing"),
     Format("open-ephys-legacy", "Open Ephys legacy: `.continuous`, `.events`, `.spikes`", WHOLE, "nothing"),
     Format("intan", "Intan `.rhd`, `.rhs` with their header", FILES, "nothing"),
@@ -32,19 +30,19 @@ FORMATS = (
     Format("brainvision", "BrainVision `.vhdr`, `.eeg`, `.vmrk`", FILES, "nothing"),
     Format("micromed", "Micromed `.TRC`", FILES, "nothing"),
     Format("axon", "one flat file that Neo reads: Axon `.abf`, NeuroScope, Axona, MCS `.raw`", FILES, "nothing"),
-    Format("saved", "folders that SpikeInterface saved", WHOLE, "nothing"),
+    Format("saved", "folders saved by SpikeInterface", WHOLE, "nothing"),
     Format(
         "samples",
-        "all else that SpikeInterface reads: NWB, TDT, Plexon, Spike2, 3Brain, MaxWell, AlphaOmega, ...",
+        "all other formats that SpikeInterface reads: NWB, TDT, Plexon, Spike2, 3Brain, MaxWell, AlphaOmega, ...",
         "the samples as `.dat`, names and gains of channels",
-        "all else in the file: **keep the original**",
+        "everything else in the file: **keep the original**",
     ),
 )
 
 
 def vendors(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
-    """Formats, what of them comes back, and the ratio of each real session of them."""
-    lines = ["| files | what comes back | not stored | ratio on real sessions |", "|---|---|---|---|"]
+    """Formats, what is restored, and the ratio of each real session."""
+    lines = ["| files | restored | not stored | ratio on real sessions |", "|---|---|---|---|"]
     rows = runs["vendors"]["rows"]
     for each in FORMATS:
         found = [row for row in rows if row["format"] == each.key]

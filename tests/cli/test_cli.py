@@ -70,7 +70,7 @@ def test_folders_with_several_jobs(tmp_path):
     assert "3 files" in out
     assert sorted(err.splitlines()) == sorted(
         [
-            f"spikey: {tmp_path / 'in' / 'bad.wav'} ends after 4 bytes, within the header of a WAV file",
+            f"spikey: {tmp_path / 'in' / 'bad.wav'} ends after 4 bytes, within the header of a WAV file [truncated]",
             f"note: 1 file is not stored (5 bytes): {tmp_path / 'in' / 'notes.txt'} (not a recording)",
             f"note: {tmp_path / 'in' / '3.wav'} contains no samples",
             "spikey: 1 of 4 files could not be compressed",
@@ -121,7 +121,7 @@ def test_a_disk_that_fills_up(tmp_path):
         status=2,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000)),
     )
-    assert err == f"spikey: {tmp_path / 'a.spky'}: cannot be written (File too large)\n"
+    assert err == f"spikey: {tmp_path / 'a.spky'}: cannot be written (File too large) [cannot-write]\n"
     assert names(tmp_path) == {"a.wav"}
 
 

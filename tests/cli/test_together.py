@@ -320,7 +320,7 @@ def test_a_picture_is_neither_blank_nor_one_colour(case, tmp_path):
 
 def test_a_picture_puts_into_words_what_it_cannot_show(tmp_path):
     expected = {
-        "nothing": ["None of the 6 recordings", "Nothing is coded with anything else (6 alone)"],
+        "nothing": ["None of the 6 recordings", "No recording is coded with another (6 alone)"],
         "a pair": ["all 0.50", "1 group, 4 alone"],
         "copies": ["all 1.00"],
         "all channels": ["all 0.97", "of 502 links, the strongest of each"],

@@ -70,7 +70,7 @@ def test_facts_come_from_the_engine(run, tmp_path):
 
 def test_the_predictor_lms_is_no_longer_read():
     data = payload_of(encode_block(SAMPLES, Method())).data
-    with pytest.raises(DataError, match=r"^the block: is coded by a method that this version does not know$"):
+    with pytest.raises(DataError, match=r"^the block: is coded by a method that this version does not support$"):
         decode_blocks([Payload(bytes([data[0] & ~15 | 2]) + bytes(data[1:]), *SAMPLES.shape, SAMPLES.dtype)])
 
 
@@ -98,7 +98,7 @@ def test_the_facts_of_a_damaged_payload_are_an_error():
 
 
 def test_unknown_predictors_are_refused_before_any_engine_runs():
-    unknown = "the block: is coded by a method that this version does not know"
+    unknown = "the block: is coded by a method that this version does not support"
     for data, words in ((b"", "too early"), (bytes([14, 1]), unknown), (bytes([STORED]), unknown)):
         with pytest.raises(DataError, match=words):
             decode_blocks([payload_of(encode_block(SAMPLES, OWN)), payload_of(data)])

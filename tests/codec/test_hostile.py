@@ -64,7 +64,7 @@ def test_bits_of_the_method_that_are_not_in_use_are_refused(bit):
     samples = known_signal(300)[:, :1]
     payload = encode_block(samples, Method(), None)
     assert (alone(payload, *samples.shape) == samples).all()
-    with pytest.raises(DataError, match="is coded by a method that this version does not know"):
+    with pytest.raises(DataError, match="is coded by a method that this version does not support"):
         alone(bytes([payload[0] | 1 << bit]) + payload[1:], *samples.shape)
 
 

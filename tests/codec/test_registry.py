@@ -98,7 +98,7 @@ def test_files_of_what_is_not_registered_are_refused(recording, tmp_path):
         spikey.decompress(data)
     PREDICTORS.remove(PREDICTOR.name)
     PRESETS.remove(PRESET.name)
-    with pytest.raises(spikey.DataError, match="method that this version does not know"):
+    with pytest.raises(spikey.DataError, match="method that this version does not support"):
         spikey.decompress(data)
 
 

@@ -115,7 +115,7 @@ def test_times_in_bytes_take_next_to_nothing(name, after):
         (b"\0\0\0\0" + bytes(8) + b"\2\3", "cannot be unpacked"),
         (b"\0\0\0\0" + bytes(8) + b"\2\0x", "bytes too many"),
         (b"\0\0\0\1" + bytes(8) + b"\2\x63" + bytes(8) + b"\0\0", "jumps in frames"),
-        (b"\0\0\0\0" + bytes(8) + b"\2\1\3" + bytes(9), "does not know"),
+        (b"\0\0\0\0" + bytes(8) + b"\2\1\3" + bytes(9), "does not support"),
         (b"\0\0\0\0" + bytes(8) + b"\2\1\0" + bytes(9), "where 10 were packed"),
     ],
 )

@@ -198,8 +198,9 @@ def test_every_mistake_is_one_sentence(written, text):
 
 def test_unknown_document_and_where_it_happened(written):
     path = written("name: Test\n---\nname: Other\ntraining: {epochs: 0}\n")
-    assert refusal(path, "Tset") == "config.yaml: no document is named 'Tset'; did you mean Test?"
-    assert refusal(path, "zzzzz") == "config.yaml: no document is named 'zzzzz'; there is 'Test', 'Other'"
+    assert refusal(path, "Tset") == "config.yaml: no document is named 'Tset'; did you mean Test? [configuration]"
+    others = "there is 'Test', 'Other' [configuration]"
+    assert refusal(path, "zzzzz") == f"config.yaml: no document is named 'zzzzz'; {others}"
     assert refusal(path, "Other").startswith("config.yaml, document 'Other': training.epochs must be at least 1")
 
 

@@ -219,9 +219,9 @@ def test_an_interrupted_run_leaves_nothing(folder, tmp_path):
 
 
 def test_names_that_cannot_be_kept(folder, tmp_path):
-    with pytest.raises(UsageError, match="both be called a.wav"):
+    with pytest.raises(UsageError, match="both be named a.wav"):
         compress_archive([("a.wav", folder / "a0.wav"), ("a.wav", folder / "a1.wav")], tmp_path / "x", FAST)
-    with pytest.raises(UsageError, match="no name that a file can be restored under"):
+    with pytest.raises(UsageError, match="not a valid name for a restored file"):
         compress_archive([("a:b.wav", folder / "a0.wav")], tmp_path / "x", FAST)
     shutil.copy(folder / "a0.wav", tmp_path / "same.wav")
     with pytest.raises(UsageError, match="read and written at once"):

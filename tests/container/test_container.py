@@ -1,4 +1,4 @@
-"""The `.spky` file: both forms, what this version does not know, and the sizes that are promised."""
+"""The `.spky` file: both forms, what this version does not support, and the sizes that are promised."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_progress_counts_samples(small_blocks):
     assert sum(seen) == samples.size and len(seen) == 6
 
 
-# ---------------------------------------------------------------- what this version does not know
+# ---------------------------------------------------------------- what this version does not support
 
 
 def with_header(change) -> bytes:
@@ -106,10 +106,10 @@ def test_other_versions_and_features_are_refused_by_name():
             Reader(with_header(change))
 
     refused(lambda d: d.__setitem__(4, 2), "format version 2")
-    refused(lambda d: d.__setitem__(5, d[5] | lay.LOSSY), "lossy in a way that this version does not know")
+    refused(lambda d: d.__setitem__(5, d[5] | lay.LOSSY), "lossy in a way that this version does not support")
     refused(lambda d: d.__setitem__(5, d[5] | 0x40), "flags 0x41")
-    refused(lambda d: d.__setitem__(6, 0x0F), "type of samples")
-    refused(lambda d: d.__setitem__(6, 0x42), "type of samples")
+    refused(lambda d: d.__setitem__(6, 0x0F), "sample type")
+    refused(lambda d: d.__setitem__(6, 0x42), "sample type")
     refused(lambda d: d.__setitem__(0, ord("X")), "not a Spikey file")
     refused(lambda d: d.__delitem__(slice(None)), "is empty")
 

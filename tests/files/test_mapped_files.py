@@ -303,7 +303,7 @@ def test_malformed_maps(content):
 
 def test_two_files_of_one_name():
     content = FileMap(("a", "b"), tuple(THREE[:2])).write()
-    with pytest.raises(spikey.DataError, match="no recording needs"):
+    with pytest.raises(spikey.DataError, match="in an impossible way"):
         read_file_map(content.replace(b"\1b", b"\1A"), Layout(2, 1, "int16"), 203, "a")
 
 

@@ -239,8 +239,8 @@ def test_blocks_that_cannot_be_are_refused_without_making_room(shape, coding, te
     ("payload", "says"),
     [
         (b"\0" + bytes(79), "stored with a wrong size"),
-        (b"\5" + bytes(30), "a method that this version does not know"),
-        (b"\x0f\0", "a method that this version does not know"),
+        (b"\5" + bytes(30), "a method that this version does not support"),
+        (b"\x0f\0", "a method that this version does not support"),
         (b"\x41\1", "too early"),
         (b"\x44\1" + bytes(9), "needs a model"),
         (b"\x41\1" + b"\x08\x10" * 2 + bytes(9), "needs a calibration"),
@@ -269,7 +269,7 @@ def test_flags_that_contradict_each_other():
     text, shape = np.dtype("<i2"), (20, 2)
     for flags in (64, 128, chunk.GENERAL | chunk_samples.CALIBRATED, chunk.GENERAL | chunk_samples.CUT):
         head, _ = chunk._head(flags, text, shape)
-        with pytest.raises(DataError, match="a feature that this version does not know"):
+        with pytest.raises(DataError, match="a feature that this version does not support"):
             decode_chunk(head + general(bytes(80)))
     head, _ = chunk._head(chunk_samples.EMBEDDED, text, shape, b"\5\1a")
     with pytest.raises(DataError):
@@ -291,7 +291,7 @@ def test_calibrations_in_a_chunk_that_cannot_be():
         (Coding(n1().id, (len(file) - 1, packed)), "were packed"),
         (Coding(n1().id, (len(file) + 1, packed)), "were packed"),
         (Coding(n1().id, (len(file), packed[:-99])), "were packed"),
-        (Coding(n1().id, (len(file), b"garbage")), "by a method that this version does not know"),
+        (Coding(n1().id, (len(file), b"garbage")), "by a method that this version does not support"),
         (Coding(n1().id, (7, b"\1garbage")), "cannot be unpacked"),
         (Coding(n1().id, (1000, pack_bytes(bytes(1 << 26)))), "more than the 1000 bytes that were packed"),
         (Coding(n1().id, (9, b"\0something")), "is not a safetensors file"),

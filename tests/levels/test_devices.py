@@ -290,7 +290,7 @@ def test_true_floats_say_so(tmp_path):
     samples = np.random.default_rng(0).normal(size=(9000, 1)).astype(SINGLE)
     (tmp_path / "a.wav").write_bytes(wav(samples))
     outcome = compress_file(tmp_path / "a.wav", tmp_path / "a.spky", Settings())
-    assert "no scaled integers" in outcome.note and outcome.samples == 9000
+    assert "not scaled integers" in outcome.note and outcome.samples == 9000
     decompress_file(tmp_path / "a.spky", tmp_path / "b.wav")
     assert (tmp_path / "b.wav").read_bytes() == wav(samples)
     (facts,) = json.loads(ran("info", tmp_path / "a.spky", "--json"))
@@ -426,7 +426,7 @@ def test_the_period_of_the_widths():
 def test_a_uniform_converter_is_called_that(tmp_path):
     ran("simulate", tmp_path / "a.wav", "--profile", "neuropixels", "--seconds", 4, "--channels", 2)
     text = ran("calibrate", tmp_path / "a.wav", tmp_path / "a.safetensors", "--rounds", 2)
-    assert "uniform as far as 240,000 samples tell" in text and "step 3" in text
+    assert "uniform as far as 240,000 samples show" in text and "step 3" in text
 
 
 def test_too_few_samples_are_called_that(tmp_path):

@@ -284,12 +284,12 @@ def test_methods_that_contradict_the_model():
     samples = known_signal(100)
     payload = encode_block(samples, learned(GENTLE), n1())
     for wrong, says in (
-        (bytes([payload[0] ^ 64]) + payload[1:], "its model is not for"),
-        (payload[:1] + b"\2" + payload[2:], "method that this version does not know"),
+        (bytes([payload[0] ^ 64]) + payload[1:], "does not fit its model"),
+        (payload[:1] + b"\2" + payload[2:], "method that this version does not support"),
     ):
         with pytest.raises(DataError, match=says):
             decoded(wrong, samples, GENTLE)
-    with pytest.raises(DataError, match="does not name"):
+    with pytest.raises(DataError, match="has no model id"):
         decode_block(Payload(payload, *samples.shape, samples.dtype), Lookup(n1))
     for cut in range(20):
         with pytest.raises(DataError, match="too early|at most"):

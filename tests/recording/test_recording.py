@@ -227,13 +227,13 @@ def test_layouts(opened, body, layout):
         (fmt(tag=0x1234), "0x1234"),
         (extensible(tag=3, bits=32), "IEEE float"),
         (extensible(end=b"\0" * 14), "sub-format 00000001-0000"),
-        (extensible()[:20], "does not say its sub-format"),
+        (extensible()[:20], "without a sub-format"),
         (fmt(channels=0, frame_bytes=2), "zero channels"),
         (fmt(channels=2, frame_bytes=3), "2 channels of 16 bits in frames of 3 bytes"),
-        (fmt(channels=2, frame_bytes=2), "no integer PCM"),
-        (fmt(frame_bytes=0), "no integer PCM"),
-        (fmt(bits=0, frame_bytes=2), "no integer PCM"),
-        (fmt(bits=64), "no integer PCM"),
+        (fmt(channels=2, frame_bytes=2), "not integer PCM"),
+        (fmt(frame_bytes=0), "not integer PCM"),
+        (fmt(bits=0, frame_bytes=2), "not integer PCM"),
+        (fmt(bits=64), "not integer PCM"),
     ],
 )
 def test_what_is_no_pcm_says_what_it_is(tmp_path, body, says):

@@ -267,7 +267,7 @@ def test_a_stream_that_grows_is_noted_once(tmp_path, samples):
         options = ["--to", "udp://127.0.0.1:9", "--speed", "0"]
         done = runner.invoke(command.app, ["send", str(path), *layout, *options])
         assert done.exit_code == 0, done.output
-        assert done.stderr.count("packets take more bytes than the samples in them") == larger
+        assert done.stderr.count("packets take more bytes than their samples") == larger
 
 
 def test_a_second_end_that_contradicts_what_came_is_ignored(samples, tmp_path):

@@ -167,7 +167,7 @@ def test_wav_of_odd_size_and_wav_that_cannot_be(tmp_path):
     assert len(data) % 2 == 0 and int.from_bytes(data[4:8], "little") == len(data) - 8
     with open_wav(tmp_path / "a.wav") as source:
         assert source.frames == 3001
-    with pytest.raises(UsageError, match="WAV header cannot state .*write .npz instead"):
+    with pytest.raises(UsageError, match="WAV header cannot contain .*write .npz instead"):
         export.write_wav(collect(encoded(samples.astype(np.uint16))), tmp_path / "b.wav")
     assert rest(tmp_path) == {"a.wav"}
 

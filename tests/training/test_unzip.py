@@ -70,7 +70,7 @@ def test_what_names_no_recordings(at, tmp_path):
     assert "a folder without WAV files" in sentence(UsageError, at("empty"))
     Path("a.zip").write_bytes(GOOD)
     Path("data/recordings/x").mkdir(parents=True)
-    assert "is in the way" in sentence(UsageError, at("a.zip"))
+    assert "are to be unpacked" in sentence(UsageError, at("a.zip"))
     shutil.rmtree("data")
     Path("data").write_bytes(b"")
     assert "not a folder" in sentence(UsageError, at("a.zip"))
@@ -185,7 +185,7 @@ def test_sizes_that_lie(at):
 
 
 def test_what_is_written_is_counted(at, monkeypatch):
-    """Even where zipfile would give more than the archive states."""
+    """Even where zipfile would give more than those in the archive."""
     reads: list[int] = []
     monkeypatch.setattr(zipfile.ZipExtFile, "read", lambda self, count: reads.append(count) or bytes(count))
     assert "not of the size" in refused(at, zip_bytes({"a.wav": WAV}))

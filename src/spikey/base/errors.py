@@ -73,7 +73,7 @@ class UsageError(SpikeyError, ValueError):
 
 
 class OutputExistsError(UsageError):
-    """An output exists and was not to be replaced; `path` names it."""
+    """An output exists and may not be replaced; `path` is its path."""
 
     code = "exists"
 

@@ -172,7 +172,7 @@ def spare_folder() -> str | None:
     except OSError:
         warn(f"{what}, so every start compiles them again")
         return None
-    warn(f"{what}, so they are in {folder} for the time being")
+    warn(f"{what}, so they are in the temporary folder {folder}")
     return folder
 
 

@@ -53,7 +53,7 @@ class Cursor:
             if byte < 128:
                 break
             if shift > 63:
-                raise DataError(f"{self.what}: holds a number that does not end")
+                raise DataError(f"{self.what}: holds an unterminated number")
         if value > limit:
             raise DataError(f"{self.what}: holds {value} where at most {limit} is possible")
         return value

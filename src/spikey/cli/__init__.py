@@ -155,7 +155,7 @@ def run_command() -> None:
     except KeyboardInterrupt:
         say("spikey: interrupted")
         sys.exit(InterruptedByUser.exit_status)
-    except BrokenPipeError:  # whoever read our output has gone
+    except BrokenPipeError:  # the reader of the output has ended
         _discard_output()
         sys.exit(1)
     except OSError as error:  # of files all are dealt with where they are read and written
@@ -179,7 +179,7 @@ def _have_standard_streams() -> None:
 
 
 def _discard_output() -> None:
-    """Send what is left of standard output nowhere."""
+    """Discard the rest of standard output."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -210,7 +210,7 @@ def _conclusions(table: list[Row]) -> list[str]:
                 what = "does not fit" if layout == "no" else f"fits with {layout}"
                 lines.append(f"At {node} {what}: {', '.join(answers[layout])}.")
     lines.append(
-        "The preset max is not for implants: its regression is solved anew every 1,024 "
+        "The preset max is not for implants: its regression is solved again every 1,024 "
         "samples of each channel or more often, in float64."
     )
     lines.append(_met())

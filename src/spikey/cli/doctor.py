@@ -60,12 +60,12 @@ def command(as_json: options.AsJson = False) -> None:
     if kept is None:
         troubles.append("kernels are not compiled (NUMBA_DISABLE_JIT is set?): everything is hundreds of times slower")
     elif folder is None:
-        troubles.append("no folder can be written: every start compiles the kernels anew; set NUMBA_CACHE_DIR")
+        troubles.append("no folder can be written: every start compiles the kernels again; set NUMBA_CACHE_DIR")
     else:
         cached = sorted(Path(folder).glob("loop.run_rows-*.nbc"))
         lines.append(f"kernel cache {folder}: {len(cached)} variants of the loop")
         if not cached:
-            troubles.append(f"{folder} cannot be written: every start compiles the kernels anew; set NUMBA_CACHE_DIR")
+            troubles.append(f"{folder} cannot be written: every start compiles the kernels again; set NUMBA_CACHE_DIR")
     if as_json:
         facts = {
             "well": not troubles,

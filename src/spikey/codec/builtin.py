@@ -160,7 +160,7 @@ register(
     Predictor(
         name="balanced",
         number=3,
-        about="several linear predictors and scales joined by a small network",
+        about="several linear predictors and scales combined by a small network",
         method=BALANCED,
         configured={},
         start=_start_balanced,
@@ -171,7 +171,7 @@ register(
     Predictor(
         name="learned",
         number=4,
-        about="a trained network: a file names or contains it",
+        about="a trained network, identified or contained in the file",
         method=None,
         configured={"lstm": "n1-lstm-small", "fixed_input_nn": "n1-fixed"},
         engine=_network,
@@ -188,7 +188,7 @@ register(
     Predictor(
         name="max",
         number=6,
-        about="a shipped network, other predictors and other channels joined by a regression",
+        about="a shipped network, other predictors and other channels combined by a regression",
         method=MAX,
         configured={},
         engine=_adaptive,
@@ -205,7 +205,7 @@ register(
     Predictor(
         name="wide",
         number=7,
-        about="weights of least squares, fitted to each block and stored, and neighbouring channels",
+        about="least-squares weights, fitted to each block and stored, with neighbouring channels",
         method=WIDE,
         configured={"wide": None},
         engine=_wide,
@@ -216,7 +216,7 @@ register(
     Predictor(
         name="interpolated",
         number=8,
-        about="frames that are a filter of those before and behind them, and the predictor wide for the others",
+        about="interpolated frames, predicted by a filter from sampled ones, which the predictor wide codes",
         method=None,
         configured={},
         engine=_interpolated,
@@ -227,7 +227,7 @@ register(
     Predictor(
         name="refined",
         number=9,
-        about="all channels one after another: recursive least squares, on other channels too",
+        about="recursive least squares on the past and on other channels",
         method=None,
         configured={},
         engine=_refined,
@@ -239,8 +239,8 @@ register(
         name=DEFAULT_PRESET,
         rank=0,
         method=WIDE,
-        about="weights fitted to each second and stored, neighbouring channels, vector instructions",
-        use="the default, to record, sort and read with",
+        about="stored weights, fitted to each second; neighbouring channels; vector instructions",
+        use="the default: recording, sorting, reading",
         hours=(2, 8),
     )
 )
@@ -249,9 +249,9 @@ register(
         name="balanced",
         rank=1,
         method=BALANCED,
-        about="also recursive least squares on 4 of the channels before; up to 4 channels: a small "
+        about="also recursive least squares on 4 earlier channels; with up to 4 channels, a small "
         "integer network that refines location and scale",
-        use="to copy and keep",
+        use="copying and keeping",
         hours=(55, 80),
     )
 )
@@ -260,9 +260,9 @@ register(
         name="max",
         rank=2,
         method=MAX,
-        about="the same on 8 channels too; up to 4 channels: an LSTM, other predictors and other channels joined by a "
-        "regression that learns as it goes, a learned mixture density",
-        use="the smallest files, for archives",
+        about="the same on 8 channels; with up to 4 channels, an LSTM, other predictors and other channels combined by "
+        "an adaptive regression, and an adaptive mixture density",
+        use="archives: the smallest files",
         hours=(180, 460),
     )
 )

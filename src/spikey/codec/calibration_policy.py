@@ -29,7 +29,7 @@ Wanted = Calibration | str | os.PathLike[str] | None
 
 
 class Chosen(NamedTuple):
-    """A calibration, and its bytes where it has to travel with the file; None for none."""
+    """A calibration, and its bytes if the file must contain it; None for none."""
 
     calibration: Calibration | None = None
     embed: bytes | None = None
@@ -42,7 +42,7 @@ def choose_calibration(wanted: Wanted, source: Readable, method: Method) -> Chos
     ----------
     wanted : {"auto", "none"}, name, Calibration, path or None
         The name of a shipped calibration, such as "n1", a calibration, or the path of one is used for the channels that
-        it suits; one that is not shipped travels with the file. None is "none".
+        it suits; one that is not shipped is stored in the file. None is "none".
     source, method
         Looked at for "auto" only. The same calibration is chosen for all presets.
     """

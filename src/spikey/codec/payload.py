@@ -95,7 +95,7 @@ def record_of(payload: Payload) -> Predictor:
     """The predictor that a payload is coded with; DataError where there is none of its number."""
     record = PREDICTORS.numbered(Cursor(payload.data, payload.what).byte() & NUMBER)
     if record is None:
-        raise DataError(f"{payload.what}: is coded by a method that this version does not know")
+        raise DataError(f"{payload.what}: is coded by a method that this version does not support")
     return record
 
 

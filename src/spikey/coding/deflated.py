@@ -44,7 +44,7 @@ def unpack_elements(packed: bytes | memoryview, size: int, what: str) -> bytes:
     elif method in (b"\1", b"\2", b"\4", b"\x08"):
         data = _ungroup(_inflate(content, size, what), method[0])
     else:
-        raise DataError(f"{what}: holds bytes packed by a method that this version does not know")
+        raise DataError(f"{what}: holds bytes packed by a method that this version does not support")
     if len(data) != size:
         raise DataError(f"{what}: holds {len(data)} bytes where {size} were packed")
     return data

@@ -69,12 +69,11 @@ class Predictor(_Section):
     """The predictor and, if it is a trained network, its size."""
 
     type: Annotated[
-        str | None,
+        Annotated[str, _one_of(predictors)] | None,
         _about(
             "Predictor: wide or lpc, which need no training, or lstm or fixed_input_nn, trained networks; "
             "without one the preset decides."
         ),
-        _one_of(predictors),
     ] = None
     input_size: Annotated[
         _Size,
@@ -224,9 +223,8 @@ class Config(_Section):
     data: Data = Data()
     telemetry: Telemetry = Telemetry()
     preset: Annotated[
-        str | None,
+        Annotated[str, _one_of(presets)] | None,
         _about("Preset: fast, balanced or max; null: the predictor, and fast where that has no type."),
-        _one_of(presets),
     ] = None
     calibration: Annotated[
         _PathText,

@@ -1,4 +1,4 @@
-"""Reads an archive of recordings: each of them as a reader of its own, decoding only the others that it needs."""
+"""Reads an archive of recordings: each has its own reader, which decodes only the other recordings that it needs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ CHUNK = 1 << 20  # bytes of a recording's file that are read at once
 
 
 class Named(NamedTuple):
-    """A channel of another recording that one was coded with; the correlation, from -1 to 1, is as measured then."""
+    """A channel of another recording that one was coded with, and their measured correlation, from -1 to 1."""
 
     name: str
     channel: int
@@ -49,18 +49,17 @@ class Named(NamedTuple):
 
 
 class Archive:
-    """An opened archive: `archive[name]` is a `Reader`, opened when it is asked for.
+    """An opened archive: `archive[name]` is a `Reader`, opened on first use.
 
-    Readers decode what recordings were coded with on demand; what is decoded stays in memory for the next within
-    bounds. An archive and its readers serve threads and forked processes, and can be pickled: the copy opens the path
-    again.
+    Readers decode companions on demand and cache them within bounds. Threads and forked processes can share an archive
+    and its readers, which can be pickled: the copy opens the path again.
 
     Parameters
     ----------
     path : path, bytes or opened file
         A file's path, an address that fsspec opens, or a file's bytes.
     salvage : bool
-        Whether a missing directory is made up for by looking for recordings; otherwise what is damaged raises
+        Whether recordings are searched for if the directory is missing; otherwise damage raises
         DamagedError or DataError.
     """
 
@@ -93,7 +92,7 @@ class Archive:
                 raise DataError(f"{self.name}: is not an archive of recordings (it begins with {front[:4]!r})")
             if len(front) < len(FRONT) or front[4:] != FRONT[4:]:
                 raise DataError(
-                    f"{self.name}: is not an archive of format version {VERSION}, which this program reads: update it"
+                    f"{self.name}: has another format version than {VERSION}, which this program reads; update Spikey"
                 )
             entries = read_directory(self.input.read_at, self.file_size, self.name)
         except DataError:
@@ -127,7 +126,7 @@ class Archive:
 
     @property
     def lost(self) -> list[int]:
-        """Places, from 0, of recordings of which nothing is left but others' references; only salvaging finds such."""
+        """Places, from 0, of recordings that are missing but referred to by others; only found by salvaging."""
         there = set(self._entries) | {entry.number for entry in self.models}
         wanted = {number for entry in self.entries for number, *_ in entry.companions} | there
         return sorted(set(range(max(wanted, default=-1) + 1)) - there)
@@ -152,7 +151,7 @@ class Archive:
         return self._numbers[name]
 
     def entry(self, name: str) -> Entry:
-        """A recording's entry; UsageError where there is none of that name."""
+        """A recording's entry; UsageError if there is none of that name."""
         return self._entries[self._numbered(name)]
 
     def name_of(self, number: int) -> str:
@@ -160,7 +159,7 @@ class Archive:
         return self._entries[number].name if number in self._entries else f"recording {number}, whose name is lost"
 
     def companions(self, name: str) -> list[Named]:
-        """The channels that a recording was coded with; of a copy its original and channel 0."""
+        """The channels that a recording was coded with; for a copy, its original and channel 0."""
         return [Named(self.name_of(c.number), c.channel, c.correlation) for c in self.entry(name).companions]
 
     def needed(self, name: str) -> list[str]:

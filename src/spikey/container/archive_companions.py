@@ -71,7 +71,7 @@ class ArchiveCompanions:
         for number, channel, _ in self._entry.companions:
             reader, samples = self._read(number, first_frame, first_frame + count, [channel])
             if reader.dtype.kind == "f":
-                raise DataError(f"{reader.name}: holds floats, which nothing is coded with")
+                raise DataError(f"{reader.name}: holds floats, which cannot be companions")
             columns.append(samples[:, 0])
         return np.stack(columns, axis=1)
 
@@ -91,7 +91,7 @@ class ArchiveCompanions:
                 self._check_bond()
                 reader = archive.reader(number)
                 if any(lost[0] < end and lost[1] > first for lost in reader.lost):
-                    raise DataError(f"{reader.name}: frames {first} to {end} are not all there")
+                    raise DataError(f"{reader.name}: frames {first} to {end} are incomplete")
                 return reader, reader.read(first, end - first, list(channels))
             except (SpikeyError, IndexError) as error:
                 self.missed.add(name)
@@ -104,4 +104,4 @@ class ArchiveCompanions:
         if all(self._archive.has(number) for number in numbers) and self._entry.bond != bond_of(
             [self._archive.ending(number) for number in numbers]
         ):
-            raise DataError("the archive holds another recording in its place than at first")
+            raise DataError("the archive holds a different recording in its place")

@@ -224,7 +224,7 @@ class BlockDecoder:
             return unpack(data, layout), data
         if payload[:1] == COPIED_BYTE:
             if self._companions is None or len(payload) > 1:
-                raise DataError(f"{what}: refers to another recording badly")
+                raise DataError(f"{what}: is damaged: invalid reference to another recording")
             copied = self._companions.copied(block.extent, self.layout)
             return copied, packed(copied, layout)
         samples = self._provided.pop(block.offset, None)

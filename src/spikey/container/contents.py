@@ -35,8 +35,8 @@ def coding(extent: tuple[int, int, int, int], encoded: EncodedBlock, content: by
 class Contents:
     """What goes into a file beside its samples.
 
-    calibration: the one that blocks were coded with; embed: its bytes, where they are to travel with the file. model:
-    the trained network that blocks were coded with; embed_model: whether it travels as well, None: where it is the
+    calibration: the one that blocks were coded with; embed: its bytes, if the file is to contain them. model:
+    the trained network that blocks were coded with; embed_model: whether the file contains it, None: where it is the
     user's own and takes at most 1 % of the file. compared: whether blocks of the network come with their coding without
     it. extra: metadata and side files. file_map: the files to be restored, where samples lie between other bytes, which
     are the source's head then. companions: how many channels of other recordings blocks were coded with, 0 for a copy.

@@ -1,4 +1,4 @@
-"""Whether a trained network travels with what was coded with it: decided by the sizes of the whole file."""
+"""Whether a trained network is stored in the file that was coded with it, decided by the sizes of the whole file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spikey.coding.packed_bytes import pack_bytes, unpack_bytes
 from spikey.container.layout import LARGEST_RECORD
 from spikey.model.trained import LARGEST_FILE, Model, file_of, is_shipped, load
 
-SHARE = 100  # a model of the user's own travels unasked where it takes at most one part in so many of the file
+SHARE = 100  # a user's model is embedded by default if it takes at most one part in so many of the file
 
 
 class Fate(Enum):
@@ -40,10 +40,10 @@ class Tally:
 
 
 class Embedding:
-    """A model that may travel with a file.
+    """A model that may be embedded in a file.
 
     embed: True where it must unless the file is smaller without it, False where it must not, None where a model that
-    does not come with the package travels if it takes at most 1 % of the file.
+    is not shipped is embedded if it takes at most 1 % of the file.
     """
 
     def __init__(self, model: Model, embed: bool | None):

@@ -111,21 +111,21 @@ def _read_fields(body: bytes, what: str) -> Entry:
     try:
         name = safe_name(_read_name(cursor))
     except UnicodeDecodeError:
-        raise DataError(f"{what}: names a member by what is no text") from None
+        raise DataError(f"{what}: has a member whose name is not text") from None
     size = cursor.varint()
     if kind >= len(KINDS):
-        raise DataError(f"{what}: keeps {name} in a way that this version does not know")
+        raise DataError(f"{what}: stores {name} in a form that this version does not support")
     if kind in (ALONE, MODEL):
         entry = Entry(number, name, size, kind)
     else:
         count = cursor.varint(MOST_CHANNELS)
         if count < 1 or (kind == COPY and count > 1):
-            raise DataError(f"{what}: states {count} companions of {name}, which is impossible")
+            raise DataError(f"{what}: has {count} companions of {name}, which is impossible")
         companions = []
         for _ in range(count):
             back, channel, correlation = cursor.varint(), cursor.varint(1 << 24), cursor.signed()
             if not 1 <= back <= number:
-                raise DataError(f"{what}: has {name} depend on what does not come before it")
+                raise DataError(f"{what}: has {name} depend on a member that is not before it")
             companions.append(Reference(number - back, channel, min(max(correlation / FINE, -1.0), 1.0)))
         bond = struct.unpack("<I", cursor.take(4))[0]
         entry = Entry(number, name, size, kind, tuple(companions), bond)
@@ -169,12 +169,12 @@ def read_directory(read_at: Callable[[int, int], bytes], size: int, what: str) -
     ):
         raise DataError(
             f"{what}: has no directory at its end: it is truncated, or something follows it; "
-            "decompressing with --salvage recovers what is whole",
+            "decompressing with --salvage recovers what is intact",
             code="truncated",
         )
     offset, check, _ = FOOTER.unpack(footer)
     damaged = DataError(
-        f"{what}: its directory is damaged; decompressing with --salvage recovers what is whole", code="damaged-index"
+        f"{what}: its directory is damaged; decompressing with --salvage recovers what is intact", code="damaged-index"
     )
     if not len(FRONT) <= offset <= size - FOOTER.size:
         raise damaged
@@ -251,11 +251,11 @@ def _check_names(entries: list[Entry], what: str) -> None:
     recordings = [entry for entry in entries if entry.kind != MODEL]
     for entry in recordings:
         if entry.name in seen:
-            raise DataError(f"{what}: has two members called {entry.name}")
+            raise DataError(f"{what}: has two members named {entry.name}")
         seen.add(entry.name)
     for entry in recordings:
         if any(parent in seen for parent in _parents(entry.name)):
-            raise DataError(f"{what}: has {entry.name} lie below a member, which is no folder")
+            raise DataError(f"{what}: has {entry.name} below a member, which is not a folder")
 
 
 def _parents(name: str) -> Iterator[str]:

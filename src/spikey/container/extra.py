@@ -1,4 +1,4 @@
-"""What travels beside the samples: metadata as JSON, and side files byte for byte.
+"""Stored beside the samples: metadata as JSON, and side files byte for byte.
 
 Neither is needed to restore the samples, so readers that know nothing of them skip them. The metadata name the side
 files; their bytes lie in blocks of their own, one file after another.
@@ -60,7 +60,7 @@ class Extra:
         try:
             text = json.dumps(content | ({"files": files} if files else {}), separators=(",", ":"))
         except (TypeError, ValueError) as error:
-            raise UsageError(f"metadata must be what JSON can hold: {error}") from None
+            raise UsageError(f"metadata must be serialisable as JSON: {error}") from None
         if len(files) > MOST_FILES or len(text) > LARGEST_METADATA:
             raise UsageError(
                 f"{len(text):,} bytes of metadata that name {len(files):,} side files are too many; "
@@ -106,7 +106,7 @@ def safe_name(name: str) -> str:
     parts = name.split("/")
     odd = any(ord(c) < 32 or c in '\\:*?"<>|' for c in name)
     if odd or len(name) > 1000 or any(part in ("", ".", "..") or RESERVED.fullmatch(part) for part in parts):
-        raise DataError(f"{name!r} is no name that a file can be restored under")
+        raise DataError(f"{name!r} is not a valid name for a restored file")
     return name
 
 
@@ -131,7 +131,7 @@ def read_metadata(record: bytes, what: str) -> dict[str, Any]:
             if not (isinstance(entry["size"], int) and 0 <= entry["size"] <= LARGEST_FILE):
                 raise ValueError
     except DataError as error:
-        raise DataError(f"{what}: names a side file badly: {error}") from None
+        raise DataError(f"{what}: has an invalid name of a side file: {error}") from None
     except (ValueError, KeyError, TypeError, RecursionError):
         raise DataError(f"{what}: its metadata are malformed; the samples can still be read") from None
     return found

@@ -87,7 +87,7 @@ def _name(text: bytes, what: str) -> str:
     try:
         return safe_name(text.decode())
     except (DataError, UnicodeDecodeError):
-        raise DataError(f"{what}: names a file that cannot be restored under its name") from None
+        raise DataError(f"{what}: has a file name that cannot be restored") from None
 
 
 def _read_run(cursor: Cursor, what: str) -> Run:
@@ -126,4 +126,4 @@ def _check(runs: Runs, column: int, layout: Layout, frames: int, what: str) -> i
 
 
 def _malformed(what: str) -> DataError:
-    return DataError(f"{what}: describes its files in a way that no recording needs")
+    return DataError(f"{what}: describes its files in an impossible way")

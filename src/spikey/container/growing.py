@@ -37,7 +37,7 @@ class GrowingFile:
         except FileExistsError:
             raise
         except (OSError, ValueError) as error:
-            raise UsageError(f"{self.path}: cannot be made ({getattr(error, 'strerror', None) or error})") from None
+            raise UsageError(f"{self.path}: cannot be created ({getattr(error, 'strerror', None) or error})") from None
         self._blocks = BlockWriter(self._file, header)
         try:
             self._blocks.__enter__()

@@ -97,7 +97,7 @@ def read_header(cursor: Cursor) -> Header:
     magic = cursor.data[:4].tobytes()
     if magic == b"SPKA":
         raise DataError(
-            f"{name}: is an archive of recordings: decompress it by itself, or open it with spikey.open_archive",
+            f"{name}: is an archive of recordings: decompress it alone, or open it with spikey.open_archive",
             code="archive",
         )
     if magic == b"SPKT":
@@ -108,13 +108,13 @@ def read_header(cursor: Cursor) -> Header:
     version = cursor.byte()
     if version != VERSION:
         raise DataError(
-            f"{name}: is of format version {version}, and this program reads version {VERSION}: update it",
+            f"{name}: has format version {version}; this program reads version {VERSION}; update Spikey",
             code="newer-version",
         )
     flags = cursor.byte()
     if flags >> 4:
         raise DataError(
-            f"{name}: uses features (flags {flags:#04x}) that this version does not know: update it",
+            f"{name}: uses features (flags {flags:#04x}) that this version does not support; update Spikey",
             code="newer-version",
         )
     kinds = cursor.byte()
@@ -132,7 +132,7 @@ def read_header(cursor: Cursor) -> Header:
     else:
         rate /= 2
     if channels < 1 or not 0 <= rate < float("inf"):
-        raise DataError(f"{name}: states {channels} channels at {rate} Hz, which is impossible")
+        raise DataError(f"{name}: has {channels} channels at {rate} Hz, which is impossible")
     frames = cursor.varint()
     calibration = cursor.take(4) if flags & NAMED else b""
     records = _read_records(cursor) if flags & WITH_RECORDS else []
@@ -145,9 +145,11 @@ def _check_lossy(flagged: bool, wrapper: int, kinds: list[int], name: str) -> No
     """The flag and one record belong together, so that no program that looks at either takes one for the other."""
     found = [kind for kind in kinds if is_lossy(kind)]
     if flagged and not found:
-        raise DataError(f"{name}: is lossy in a way that this version does not know: update it", code="newer-version")
+        raise DataError(
+            f"{name}: is lossy in a way that this version does not support; update Spikey", code="newer-version"
+        )
     if len(found) > 1 or (found and (not flagged or wrapper == BYTES)):
-        raise DataError(f"{name}: contradicts itself about what it has lost")
+        raise DataError(f"{name}: has contradictory lossy records")
 
 
 def _read_records(cursor: Cursor) -> list[tuple[int, bytes]]:
@@ -158,7 +160,10 @@ def _read_records(cursor: Cursor) -> list[tuple[int, bytes]]:
         if RECORDS.numbered(kind >> 1) is not None:
             records.append((kind >> 1, content))
         elif kind & 1:
-            raise DataError(f"{cursor.what}: needs a feature (record {kind >> 1}) that this version does not know")
+            raise DataError(
+                f"{cursor.what}: needs a feature (record {kind >> 1}) that this version does not support",
+                code="newer-version",
+            )
     return records
 
 
@@ -214,7 +219,7 @@ def read_block(data: bytes | memoryview, offset: int, what: str) -> Block:
     numbers = [inner.varint() for _ in range(6)]
     check = struct.unpack("<I", inner.take(4))[0]
     if inner.at != len(body):
-        raise DataError(f"{what}: the block header at byte {offset} is of a form that this version does not know")
+        raise DataError(f"{what}: the block header at byte {offset} is of a form that this version does not support")
     kind, first_frame, frames, first_channel, channels, size = numbers
     return Block(kind, first_frame, frames, first_channel, channels, size, check, offset + cursor.at)
 

@@ -35,14 +35,14 @@ from spikey.model.trained import Model
 from spikey.model.trained import find as find_model
 from spikey.recording.opened import Opened, open_data
 
-ENOUGH = 1 << 19  # samples to decode that pay for another thread
+ENOUGH = 1 << 19  # samples to decode for which another thread is worthwhile
 
 
 class Reader(ArrayFacts):
     """An opened compressed recording, sliced like a NumPy array: `reader[a:b, c]`.
 
-    A reader serves threads and forked processes; each process has its own decoded samples and its own `lost`. It can be
-    pickled: the copy opens the same path again, and raises DataError where the file has changed since.
+    Threads and forked processes can share a reader; each process has its own cache and its own `lost`. It can be
+    pickled: the copy opens the same path again, and raises DataError if the file has changed.
 
     Parameters
     ----------
@@ -50,25 +50,25 @@ class Reader(ArrayFacts):
         A file's path, an address that fsspec opens (`https://...`, `s3://...`: only the bytes that are needed are
         fetched), a file's bytes, or a part of an opened file.
     salvage : bool
-        Whether damaged blocks read as zeros and are listed in `lost`, and a missing index is made up for by looking for
-        blocks; otherwise either raises DamagedError or DataError.
+        Whether damaged blocks read as zeros and are listed in `lost`, and blocks are searched for if the index is
+        missing; otherwise either raises DamagedError or DataError.
     companions : Companions, optional
-        Gives the samples of the recordings that this one was coded with; without them such a file is refused.
+        Provides the samples of companions; without it a file with companions is refused.
     lossy : bool
-        Whether a lossy recording is accepted; otherwise it is refused, as what it restores is not the original.
+        Whether to accept a lossy recording, whose samples are not the original; otherwise it is refused.
     correction : bool
-        Whether to open a file that corrects a lossy one, of which the samples are not a recording.
+        Whether to open a correction file, whose samples are not a recording.
     models : callable
-        Finds a trained network by its id, where the file does not contain it.
+        Finds a trained network by its id, if the file does not contain it.
     jobs : int
-        Threads that decode what an index or `read` needs, where that is enough for more than one.
+        Threads for decoding a large slice.
 
     Attributes
     ----------
     layout, frames : Layout, int
-        Channels, rate and type of the samples; their number in a channel.
+        Channels, rate and type of the samples; number of frames.
     lost : list of (first frame, end frame, first channel, end channel)
-        What salvaging has found to be lost so far.
+        Lost extents that salvaging has found so far.
 
     Examples
     --------
@@ -109,7 +109,7 @@ class Reader(ArrayFacts):
             self._map = BlockMap(self.structure.blocks, self.frames, self.layout.channels)
             self.cache = BlockCache(room_for(self._map.largest_stretch))
             if self.header.single and self.frames == 0:
-                self.decoder.content(self.structure.blocks[0])  # nobody else would ever check its sum
+                self.decoder.content(self.structure.blocks[0])  # no other step would compare its checksum
         except BaseException:
             self.close()
             raise
@@ -138,19 +138,19 @@ class Reader(ArrayFacts):
 
     @property
     def complete(self) -> bool:
-        """Whether the file has its index. One without is still written, or its program ended before it was closed: the
-        reader has what was there when it was opened, and `spikey repair` completes the file.
+        """Whether the file has its index. Otherwise it is being written, or its program ended before closing it: the
+        reader has the blocks that were there when it was opened, and `spikey repair` completes the file.
         """
         return self.structure.complete
 
     @property
     def lossy(self) -> Bins | None:
-        """The bins of a lossy recording; None of a lossless one."""
+        """The bins of a lossy recording; None for a lossless one."""
         return None if self.restoration is None else self.restoration.bins
 
     @property
     def corrects(self) -> bytes:
-        """The beginning of the SHA-256 of the lossy file that this one corrects; empty where it is no correction."""
+        """The beginning of the SHA-256 of the lossy file that this one corrects; empty if it is not a correction."""
         return corrected_digest(self.header)
 
     @property
@@ -161,7 +161,7 @@ class Reader(ArrayFacts):
     def correct(self, rests: Reader) -> None:
         """Read the original's samples from now on, with the correction file of this lossy one.
 
-        Raises DataError where `rests` is the correction of another file.
+        Raises DataError if `rests` is the correction of another file.
         """
         check_correction(self, rests)
         assert self.restoration is not None
@@ -169,19 +169,19 @@ class Reader(ArrayFacts):
         self.cache.clear()
 
     def calibration(self) -> Calibration | None:
-        """The calibration that the file names, if any; DataError where it cannot be had."""
+        """The file's calibration, if any; DataError if it cannot be found."""
         return self._dependencies.calibration()
 
     @property
     def model_id(self) -> bytes:
-        """The id of the model that the file names; empty where it names none."""
+        """The id of the file's model; empty without one."""
         return self._dependencies.model_id
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What the file contains beside the samples (`docs/format.md`, section 27); empty where that is nothing.
+        """What the file contains beside the samples (`docs/format.md`, section 27); empty without any.
 
-        Raises DataError where it is malformed.
+        Raises DataError if it is malformed.
         """
         if self._metadata is None:
             record = self.header.record(METADATA)
@@ -195,16 +195,16 @@ class Reader(ArrayFacts):
 
     @cached_property
     def file_map(self) -> FileMap | None:
-        """How the files that are restored are made of samples and other bytes; None of one file in the usual form.
+        """How restored files consist of samples and other bytes; None for one file in the usual form.
 
-        Raises DataError where it is malformed.
+        Raises DataError if it is malformed.
         """
         record = unpack_record(self.header, FILE_MAP, self.name)
         return None if record is None else read_file_map(record, self.layout, self.frames, self.name)
 
     @property
     def chunks(self) -> tuple[int, int]:
-        """Frames and channels that are decoded together, at most: the steps to read in, as of a Zarr array."""
+        """Largest frames and channels of a block: read in these steps, as with the chunks of a Zarr array."""
         return self._map.largest_block
 
     def __repr__(self) -> str:
@@ -246,7 +246,7 @@ class Reader(ArrayFacts):
         channels: Sequence[int] | np.ndarray | None = None,
         jobs: int | None = None,
     ) -> np.ndarray:
-        """Samples (count, channels) of a range of frames, of all channels or those named.
+        """Samples (count, channels) of a range of frames, of all channels or the given ones.
 
         jobs: threads; those of the reader if None.
         """
@@ -278,7 +278,7 @@ class Reader(ArrayFacts):
     ) -> np.ndarray:
         """Samples (rows, columns) within the shape, the rows ascending."""
         if self.header.wrapper == BYTES:
-            raise UsageError(f"{self.name}: holds plain bytes, no samples; decompress it")
+            raise UsageError(f"{self.name}: holds plain bytes, not samples; decompress it")
         try:
             out = np.zeros((len(rows), len(columns)), dtype=self.dtype)
         except (MemoryError, ValueError):
@@ -313,9 +313,9 @@ class Reader(ArrayFacts):
         return min(jobs, samples // ENOUGH + 1)
 
     def _pieces(self, block: Block, wanted: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """What has wanted channels of a block, counted within it: which of them, in which columns, of which samples.
+        """The parts of a block with requested channels, counted in the block: channels, output columns and samples.
 
-        That is groups of channels where not all of the block's are needed, otherwise the block.
+        These are groups of channels, or the whole block if all its channels are needed.
         """
         every = np.arange(len(wanted))
         if self.restoration is None and block.offset not in self.cache:
@@ -333,7 +333,7 @@ class Reader(ArrayFacts):
         yield every, wanted, self._samples(block)
 
     def _samples(self, block: Block) -> np.ndarray:
-        """A sample block's content, from the cache when it is there; zeros where it is lost and may be."""
+        """A sample block's content, from the cache if possible; zeros if it is lost when salvaging."""
         samples = self.cache.get(block.offset)
         if samples is not None:
             return samples
@@ -347,9 +347,9 @@ class Reader(ArrayFacts):
         return samples
 
     def _group(self, block: Block, place: int, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Channels of a group of a block, ascending, wanted ones among them, and their samples as of `_samples`.
+        """Channels of a group of a block, ascending, including the requested ones, and their samples, see `_samples`.
 
-        That is no more of the group than it takes, and all of it once more is asked for.
+        Decodes no more of the group than needed at first, and the whole group when more is requested.
         """
         inside = self.decoder.groups(block).channels[place]
         samples = self.cache.get((block.offset, place))
@@ -375,7 +375,7 @@ class Reader(ArrayFacts):
                 samples[:, channels] = self.decoder.some(block, channels)
             except DamagedError as lost:
                 errors.append(lost)
-        if not errors:  # of any group: then what is wrong is not in one
+        if not errors:  # of no group: then the damage is outside the groups
             self.lose(error)
             return np.zeros_like(samples)
         for one in errors:
@@ -408,11 +408,11 @@ class Reader(ArrayFacts):
         return self.decoder.payload(block)
 
     def levels(self, block: Block) -> list[str]:
-        """In words, what values each channel of a block of samples can take; nothing where they are stored as is."""
+        """The levels of each channel of a block of samples, in words; nothing if samples are stored raw."""
         return self.decoder.facts(block).levels
 
     def facts(self, block: Block) -> Facts:
-        """How a block of samples is coded, which is not checked; DataError where it is visibly damaged."""
+        """How a block of samples is coded, unchecked; DataError if it is visibly damaged."""
         return self.decoder.facts(block)
 
     def close(self) -> None:
@@ -427,13 +427,13 @@ class Reader(ArrayFacts):
 
 
 def decode_ahead(wanted: list[tuple[Reader, Block]]) -> None:
-    """Decode blocks of one or several files together where a trained network gains by that, for the next reading."""
+    """Decode blocks of one or several files together if a trained network is faster then, for later reads."""
     decode_together([(reader.decoder, block) for reader, block in wanted if block.offset not in reader.cache])
 
 
 @dataclass(frozen=True)
 class _State:
-    """What is pickled of a reader beside its file and the options that it was opened with."""
+    """The pickled state of a reader, besides its file and its options."""
 
     name: str
     salvage: bool

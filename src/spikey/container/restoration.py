@@ -55,8 +55,8 @@ def restoration_of(header: Header, name: str, lossy: bool, correction: bool) -> 
     bins = read_bins(record, header.layout, name)
     if not lossy:
         raise DataError(
-            f"{name}: is a lossy recording ({bins.words()}), from which the original does not come "
-            "back; spikey telemetry restore decodes it, in Python lossy=True",
+            f"{name}: is a lossy recording ({bins.words()}), from which the original cannot be "
+            "restored; spikey telemetry restore decodes it, in Python lossy=True",
             code="lossy-file",
         )
     return Restoration(bins)
@@ -69,4 +69,4 @@ def check_correction(reader: Reader, correction: Reader) -> None:
         or correction.corrects != reader.digest
         or (correction.shape, correction.dtype) != (reader.shape, reader.dtype)
     ):
-        raise DataError(f"{correction.name}: is not the correction of {reader.name}; the two must be made together")
+        raise DataError(f"{correction.name}: is not the correction of {reader.name}; use the two files of one call")

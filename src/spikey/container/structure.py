@@ -1,6 +1,6 @@
 """Parses the structure of a `.spky` file: header, index and blocks' places. Nothing is decoded.
 
-What is damaged is an error or, when salvaging, made up for from what is whole: the index contains a copy of the header,
+Damage is an error or, when salvaging, replaced from intact parts: the index contains a copy of the header,
 and blocks are found by their marks.
 """
 
@@ -158,7 +158,7 @@ def _whole(file: Input, salvage: bool) -> Structure:
     if copy != index_copy(front, header.record(MODEL)):
         raise DataError(
             f"{file.name}: its beginning and its index are of two files; "
-            "decompressing with --salvage recovers what is whole of the first",
+            "decompressing with --salvage recovers what is intact of the first",
             code="damaged-index",
         )
     return Structure(header, front, end, blocks)
@@ -215,13 +215,13 @@ def _read_index(file: Input) -> tuple[bytes, list[Block]]:
     if len(footer) < FOOTER.size or not footer.endswith(FOOTER_MAGIC):
         raise DataError(
             f"{file.name}: has no index at its end: it is truncated, or something follows it; "
-            "decompressing with --salvage recovers what is whole",
+            "decompressing with --salvage recovers what is intact",
             code="truncated",
         )
     offset, check, _ = FOOTER.unpack(footer)
     if offset > file.size - FOOTER.size:
         raise DataError(
-            f"{file.name}: its index is damaged; decompressing with --salvage recovers what is whole",
+            f"{file.name}: its index is damaged; decompressing with --salvage recovers what is intact",
             code="damaged-index",
         )
     return read_index(file.read_at(offset, file.size - FOOTER.size - offset), check, file.name)

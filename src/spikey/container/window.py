@@ -72,4 +72,4 @@ def check_companions(header: Header, companions: Companions | None, name: str) -
             f"{name}: was coded together with other recordings, and can be read only in the archive with them"
         )
     if Cursor(record, name).varint() != companions.count:
-        raise DataError(f"{name}: was coded with other companions than the archive states")
+        raise DataError(f"{name}: was coded with other companions than those in the archive")

@@ -1,4 +1,4 @@
-"""Records while samples come: other threads compress, verify and write appended frames, in constant memory."""
+"""Recording: threads compress, verify and write appended frames, in constant memory."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def create(
     metadata: dict[str, Any] | None = None,
     block_frames: int | None = None,
 ) -> Writer:
-    """Begin a recording: a file that is there, and can be opened, while frames are appended to it.
+    """Start a recording: a file that can be opened while frames are appended to it.
 
     The first time on a machine this compiles the kernels, which takes up to a minute; then a few tenths of a second.
 
     Parameters
     ----------
     path : path
-        A new file of this machine; one that exists is refused.
+        A new local file; an existing one is refused.
     channels : int
         Samples of a frame.
     rate : float
@@ -57,11 +57,11 @@ def create(
     dtype : str or dtype
         Type of the samples: an integer type of up to 32 bits, "int24" (in int32), float32 or float64.
     preset : str, optional
-        A name in `spikey.codec.registry.PRESETS`; None for the fastest, which keeps up with many channels.
+        A name in `spikey.codec.registry.PRESETS`; None for the fastest.
     calibration : {"none"}, name of a shipped one, Calibration, path or None
-        As of `spikey.compress`, but for "auto", which would have to look at the whole recording.
+        As for `spikey.compress`, except "auto", which needs the whole recording.
     verify : bool
-        Whether each block is decoded and compared, by a thread of its own, before it is written.
+        Whether a second thread decodes and compares each block before it is written.
     on_full : {"wait", "raise"}
         What `append` does when the encoder is behind and the queue is full: wait, or raise `QueueFullError`.
     queue : int
@@ -69,9 +69,10 @@ def create(
     jobs : int
         Threads that encode.
     metadata : dict, optional
-        What JSON can hold, stored in the file's header.
+        JSON-serialisable values, stored in the file's header.
     block_frames : int, optional
-        Frames that are encoded at a time; None for about a second. What is not yet encoded is lost with the program.
+        Frames that are encoded at a time; None for about a second. If the program is killed, frames
+        that are not yet encoded are lost.
 
     Returns
     -------
@@ -81,7 +82,7 @@ def create(
     Raises
     ------
     UsageError
-        The file exists or cannot be made, or an argument cannot work.
+        The file exists or cannot be created, or an argument is invalid.
 
     Examples
     --------
@@ -100,7 +101,7 @@ def create(
         if number is not None and (not isinstance(number, int | np.integer) or number < 1):
             raise UsageError(f"{name} must be a whole number from 1 on, not {number!r}")
     if isinstance(calibration, str) and calibration == AUTO:
-        raise UsageError("calibration='auto' looks at a whole recording; name one, or convert the file afterwards")
+        raise UsageError("calibration='auto' needs the whole recording; give a calibration, or convert the file later")
     if is_address(path):
         raise UsageError(f"{os.fspath(path)}: recording needs a local file, not an address")
     method = Settings(preset=preset).method()
@@ -117,7 +118,7 @@ def create(
     try:
         file = GrowingFile(path, header)
     except FileExistsError:
-        raise UsageError(f"{os.fspath(path)}: exists, and a recording replaces no file; name another one") from None
+        raise UsageError(f"{os.fspath(path)}: exists and is never replaced; give another path") from None
     return Writer(file, layout, how, shape, verify, on_full, queue)
 
 

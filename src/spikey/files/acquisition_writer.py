@@ -36,7 +36,7 @@ class Writer:
     """A recording that is being written, made by `spikey.create`.
 
     Several threads may use it, but only in the process that made it: a forked child can neither append nor close.
-    An interrupt (KeyboardInterrupt) in a call leaves it usable; `frames` then is how much of the call was taken.
+    An interrupt (KeyboardInterrupt) in a call leaves it usable; `frames` is then the number of appended frames.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Writer:
     layout : Layout
         Channels, rate and type of the samples.
     late : int
-        How often `append` had to wait for the encoder, or with `on_full="raise"` was refused.
+        How often `append` had to wait for the encoder, or was refused with `on_full="raise"`.
     """
 
     def __init__(
@@ -81,12 +81,12 @@ class Writer:
 
     @property
     def frames_written(self) -> int:
-        """Frames that are in the file, which a reader that opens it now has."""
+        """Frames in the file, available to a reader that opens it now."""
         return self._pipeline.end
 
     @property
     def plain(self) -> int:
-        """Blocks that were stored without compression, as coding or verifying them failed; 0 where all is well."""
+        """Blocks that were stored without compression, as coding or verification failed."""
         return self._pipeline.plain
 
     def append(self, frames: np.ndarray) -> None:
@@ -95,7 +95,7 @@ class Writer:
         Parameters
         ----------
         frames : array (n, channels), or (channels,) for one frame
-            Of exactly the recording's type (int32 for int24), in any order in memory. Of a single channel also (n,).
+            Exactly the recording's type (int32 for int24), in any memory order. For a single channel also (n,).
 
         Raises
         ------
@@ -104,8 +104,8 @@ class Writer:
         QueueFullError
             With `on_full="raise"`, when the encoder is behind: nothing of this call is appended, later calls may be.
         DataError
-            What came of earlier frames: the disk is full, say. When a block did not decode to its samples, which then
-            are stored as they are, this is raised once, and the frames of this call are appended.
+            Earlier frames could not be written, for example because the disk is full. If a block does not decode to its
+            samples, they are stored uncompressed, this is raised once, and the frames of this call are appended.
         """
         self._check_process()
         samples = self._samples(frames)
@@ -123,9 +123,9 @@ class Writer:
             self._pipeline.check_notice()
 
     def flush(self) -> None:
-        """Compress what has been appended so far and have it on the disk when this returns.
+        """Compress all appended frames and flush them to disk.
 
-        Raises DataError where that fails.
+        Raises DataError if that fails.
         """
         self._check_process()
         with self._calling:
@@ -136,9 +136,9 @@ class Writer:
             self._pipeline.check_notice()
 
     def close(self) -> None:
-        """Write what is left and the index, and have the file on the disk; a second call does nothing.
+        """Write the remaining frames and the index, and flush the file to disk; a second call does nothing.
 
-        Raises DataError where that fails; what was written before is in the file then, which can be opened.
+        Raises DataError if that fails; the file then contains what was written before and can be opened.
         """
         self._check_process()
         with self._calling:

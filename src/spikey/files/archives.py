@@ -43,12 +43,12 @@ from spikey.recording.source import NotPCM, Source
 
 IN_MEMORY = 1 << 25  # bytes of a compressed group that are not put into a temporary file
 PIECE = 1 << 20
-AROUND_MODEL = 40  # bytes that an archive keeps of a model beside itself
+AROUND_MODEL = 40  # bytes of a model's entry besides the model
 
 
 @dataclass
 class Packing:
-    """What became of many recordings: outcomes by name, the archive's bytes, why recordings are missing from it, and
+    """Results of compressing recordings: outcomes by name, the archive's bytes, reasons for missing recordings, and
     further notes on it.
     """
 
@@ -77,8 +77,8 @@ def compress_archive(
 
     Simultaneous recordings are found and coded with each other, `settings.jobs` at a time. Each is decoded and
     compared before the archive is renamed to `out_path`, with `settings.verify`. done: called for each.
-    overwrite: whether to replace `out_path` where it exists; done only where the new archive lacks no recording.
-    A recording that cannot be read is left out and named in the result; UsageError or DataError where nothing is left.
+    overwrite: whether to replace `out_path` where it exists; done only if the new archive is complete.
+    A recording that cannot be read is omitted and named in the result; UsageError or DataError if none can be read.
     """
     settings = settings or Settings()
     if settings.model is not None:
@@ -123,7 +123,7 @@ def compress_archive(
 def _write(
     out: BinaryIO, work: list[Planned], job: _Job, packing: Packing, done: Callable[[Outcome], None] | None
 ) -> tuple[ArchiveWriter, list[int], Tally]:
-    """Write an archive, with a model at its end where it is to travel; also each recording's checksum."""
+    """Write an archive, with an embedded model at its end; also returns each recording's checksum."""
     numbers: dict[int, int] = {}
     checks: list[int] = []
     tally = Tally()
@@ -153,7 +153,7 @@ def _write(
 
 
 def _method(settings: Settings, size: int) -> Method:
-    """The method for a recording of `size` bytes: by default, unless it is large, the one that looks at others most."""
+    """The method for a recording of `size` bytes: by default, unless it is large, the one with the most companions."""
     return (replace(settings, preset="max") if settings.free and size <= LARGE else settings).method()
 
 
@@ -165,14 +165,14 @@ def _check_names(members: Sequence[tuple[str, Path]]) -> None:
         except DataError as error:
             raise UsageError(f"{path}: {error}") from None
         if name in taken:
-            raise UsageError(f"{taken[name]} and {path} would both be called {name}")
+            raise UsageError(f"{taken[name]} and {path} would both be named {name}")
         taken[name] = path
 
 
 def _planned(
     members: Sequence[tuple[str, Path]], settings: Settings
 ) -> tuple[list[list[Planned]], list[int], list[SpikeyError]]:
-    """The groups of recordings, files that are to be kept as plain bytes, and why others are left out."""
+    """The groups of recordings, files to be stored as plain bytes, and reasons for omitted ones."""
     recordings, plain = [], []
     failures: list[SpikeyError] = []
     for index, (_, path) in enumerate(members):
@@ -344,7 +344,7 @@ def _check_written(path: str, entries: list[Entry], checks: list[int]) -> None:
     """Read an archive back: every recording was decoded before it was copied into it."""
     with Archive(path) as archive:
         if archive.entries != entries or checks != [crc_of(archive.bytes_of(entry.name)) for entry in entries]:
-            raise SpikeyError("the archive reads back as something else than was written; nothing was kept")
+            raise SpikeyError("the archive does not decode to what was written; no output was written")
         for entry in archive.models:
             archive.model(bytes.fromhex(entry.name))
 

@@ -44,7 +44,7 @@ def compress(samples: Any, rate: float, preset: str | None = None, calibration: 
     ----------
     samples : array (frames, channels) or (frames,)
         An integer type of up to 32 bits, or float32 or float64. Floats that are integers times a gain are coded like
-        those, bit for bit; others hardly shrink.
+        integers, bit for bit; others hardly shrink.
     rate : float
         Sampling rate in Hz.
     preset : str, optional
@@ -62,7 +62,7 @@ def compress(samples: Any, rate: float, preset: str | None = None, calibration: 
     Raises
     ------
     UsageError
-        For samples of another kind. Warns of channels that seem to come first, and of floats that hardly shrink.
+        For unsupported samples. Warns if the channels seem to be the first axis, and of floats that hardly shrink.
 
     Examples
     --------
@@ -98,7 +98,7 @@ def decompress(data: bytes | str | os.PathLike[str], jobs: int = 1, lossy: bool 
     jobs : int
         Threads.
     lossy : bool
-        Whether to accept a lossy file (`spikey telemetry`), which otherwise is refused.
+        Whether to accept a lossy file (`spikey telemetry`); otherwise it is refused.
 
     Returns
     -------
@@ -108,9 +108,9 @@ def decompress(data: bytes | str | os.PathLike[str], jobs: int = 1, lossy: bool 
     Raises
     ------
     DamagedError
-        With the extents that are lost.
+        Parts are damaged; its `ranges` are the lost extents.
     DataError
-        Where the data are not a compressed file.
+        The data are not a compressed file.
     """
     with open(data, lossy=lossy) as reader:
         samples = reader.read(0, reader.frames, jobs=jobs)
@@ -127,7 +127,7 @@ def open(path: str | os.PathLike[str] | bytes, lossy: bool = False, jobs: int | 
     lossy : bool
         Whether to accept a lossy file; `reader.lossy` then describes what was lost.
     jobs : int, optional
-        Threads that decode a slice which needs more than one; None for as many as there are processors.
+        Threads for decoding a large slice; None for the number of processors.
 
     Returns
     -------

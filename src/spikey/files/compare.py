@@ -114,6 +114,6 @@ def _same_streams(one: Iterator[bytes], other: Iterator[bytes]) -> bool:
 def _same(same: bool, name: str) -> None:
     if not same:
         raise SpikeyError(
-            f"{name}: changed while it was read, or what was written does not decode to it; nothing was kept",
+            f"{name}: changed while it was read, or what was written does not decode to it; no output was written",
             code="verification-failed",
         )

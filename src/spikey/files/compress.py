@@ -41,25 +41,25 @@ def compress_file(
     overwrite: bool = False,
     name: str = "",
 ) -> Outcome:
-    """Compress a recording into a file that gets its mode and modification time.
+    """Compress a recording into a file with its mode and modification time.
 
     Parameters
     ----------
     path, out_path : paths
         A WAV file, or a raw one that `settings.raw` describes; the file to write.
     settings : Settings, optional
-        How; with `settings.verify`, what is written is decoded and compared before it is renamed to `out_path`.
+        How; with `settings.verify`, the output is decoded and compared before it is renamed to `out_path`.
     progress : callable, optional
         Called with bytes of the recording done and bytes written since.
     overwrite : bool
-        Whether to replace `out_path` where it exists. The input is never replaced.
+        Whether to replace an existing `out_path`. The input is never replaced.
     name : str
-        A name to store, under which the file is restored into a folder; empty where the output's name gives it.
+        A name to store, under which the file is restored into a folder; empty if the output's name implies it.
 
     Raises
     ------
     DataError, UsageError
-        Nothing is left behind then. OutputExistsError: `out_path` exists.
+        No output remains. OutputExistsError: `out_path` exists.
     """
     settings = settings or Settings()
     try:
@@ -198,7 +198,7 @@ def check_unchanged(source: Named) -> None:
     """DataError where a recording's file has another size than when it was opened."""
     size = getattr(source, "size_now", None)
     if size is not None and size() != size_of(source):
-        raise DataError(f"{source.name}: changed its size while it was read; nothing was kept")
+        raise DataError(f"{source.name}: changed its size while it was read; no output was written")
 
 
 def note_on_floats(reader: Reader, name: str) -> str:
@@ -208,7 +208,7 @@ def note_on_floats(reader: Reader, name: str) -> str:
     if not packed:
         return ""
     share = "" if packed == len(blocks) else f"in {packed:,} of {len(blocks):,} blocks "
-    return f"{name} {share}holds floats that are no scaled integers, which hardly shrink"
+    return f"{name} {share}holds floats that are not scaled integers, which hardly shrink"
 
 
 def write_bytes(path: str | os.PathLike[str], out: Writable, name: str = "") -> tuple[int, int]:

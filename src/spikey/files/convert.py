@@ -1,4 +1,4 @@
-"""One Spikey file into another: other preset, the same bytes restored, each complete and verified or not at all."""
+"""Converts a Spikey file to another preset; it restores the same bytes, and is complete and verified or not written."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ def convert_file(
     path, out_path : paths
         A `.spky` file, also an archive; the file to write, which gets its mode and modification time.
     settings : Settings, optional
-        How to compress; with `settings.verify`, what is written is decoded and compared before it is renamed.
+        How to compress; with `settings.verify`, the output is decoded and compared before it is renamed.
     progress : callable, optional
         Called with bytes of the recording done and bytes written since.
     overwrite : bool
-        Whether to replace `out_path` where it exists. The input is never replaced.
+        Whether to replace an existing `out_path`. The input is never replaced.
 
     Returns
     -------
@@ -98,8 +98,8 @@ def convert_file(
     with Reader(path, lossy=True, correction=True) as reader:
         if reader.lossy is not None or reader.corrects:
             raise UsageError(
-                f"{os.fspath(path)}: is lossy or corrects a lossy file, which is not converted; restore it, and "
-                "compress what is restored"
+                f"{os.fspath(path)}: is lossy or corrects a lossy file, which cannot be converted; restore it and "
+                "compress the result"
             )
         metadata = {key: value for key, value in reader.metadata.items() if key != "files"}
         if reader.header.wrapper == BYTES:

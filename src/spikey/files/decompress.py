@@ -16,7 +16,7 @@ from spikey.recording.remote import is_address
 from spikey.recording.source import Sink
 
 INCOMPLETE = (
-    "has no index: it is still being written, or its program ended before it closed it; what was written until then is "
+    "has no index: it is still being written, or its program ended before closing it; the blocks written so far are "
     "read, and spikey repair completes the file"
 )
 
@@ -44,9 +44,9 @@ def decompress_file(
     progress : callable, optional
         Called with bytes restored since, and 0.
     opened : Reader, optional
-        The file's reader, where there is one already; it is closed.
+        An existing reader of the file; it is closed.
     overwrite : bool
-        Whether to replace `out_path` where it exists. The input is never replaced.
+        Whether to replace an existing `out_path`. The input is never replaced.
 
     Returns
     -------
@@ -69,7 +69,7 @@ def decompress_files(
     progress: Progress | None = None,
     overwrite: bool = False,
 ) -> tuple[Outcome, list[tuple[int, int, int, int]]]:
-    """Restore all files of a recording that lies in several, under their names below a folder.
+    """Restore all files of a recording of several files, under their names in a folder.
 
     Parameters, results and errors are those of `decompress_file`; without `overwrite` nothing is written where one of
     the files exists.
@@ -105,7 +105,7 @@ def restore_to(out: BinaryIO, reader: Reader, jobs: int = 1, progress: Progress 
 
 
 def verify_file(path: str | os.PathLike[str], jobs: int = 1, progress: Progress | None = None) -> Outcome:
-    """Decode everything and check every sum; DamagedError lists all that is lost."""
+    """Decode everything and check every checksum; DamagedError lists everything that is lost."""
     with Reader(path, lossy=True, correction=True) as reader:
         reader.salvage = True
         kinds = (BLOCK_HEAD, BLOCK_TAIL, BLOCK_BYTES, BLOCK_FILES)

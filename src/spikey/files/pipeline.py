@@ -1,7 +1,7 @@
-"""Blocks on their way into a file that grows: one thread encodes them, another verifies and writes them, in order.
+"""Writes blocks of a recording: one thread encodes them, another verifies and writes them, in order.
 
-Encoding a stretch of frames overlaps verifying the one before it. Whatever goes wrong with encoding loses no samples:
-what cannot be encoded, or does not decode to what it was made of, is stored as it is.
+Encoding a stretch of frames overlaps with verifying the one before it. Failures of encoding lose no samples:
+samples that cannot be encoded, or do not decode to the same samples, are stored raw.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Pipeline:
     and compared before they are written. queue: stretches that may wait for the encoder.
 
     `plain` counts the blocks that are stored as they are because coding them failed; `end` is the frame up to which
-    everything is written. That writing failed is raised by every later call. One thread puts stretches.
+    everything is written. After a failed write every later call raises. One thread puts stretches.
     """
 
     def __init__(self, name: str, layout: Layout, how: Encoding, write: Write, *, verify: bool = True, queue: int = 2):
@@ -84,7 +84,7 @@ class Pipeline:
         return max(self._queue - (len(self._left) - self._begun), 0)
 
     def put(self, stretch: Stretch) -> bool:
-        """Have a stretch written; return whether the encoder had to be waited for.
+        """Queue a stretch for writing; return whether this had to wait for the encoder.
 
         Stretches come in the order of their frames; one that is put again, as after an interrupt, is ignored.
         """
@@ -111,7 +111,7 @@ class Pipeline:
             raise DataError(str(self._error))
 
     def check_notice(self) -> None:
-        """Raise, once, that coding failed in a way that its user must know of, though no samples are lost."""
+        """Raise, once, that coding failed in a way that the user must notice, although no samples are lost."""
         notice, self._notice = self._notice, None
         if notice is not None:
             raise notice
@@ -151,14 +151,14 @@ class Pipeline:
         return ready() or self._error is not None or self._finished > finished
 
     def _give_up(self) -> None:
-        """Do without the threads, which stand still: store what they have not written as it is."""
+        """Replace the threads, which have stalled: store what they have not written raw."""
         if not self._writing.acquire(timeout=1):
-            self._error = DataError(f"{self.name}: writing stands still; frames up to {self.end:,} are in the file")
+            self._error = DataError(f"{self.name}: writing has stalled; frames up to {self.end:,} are in the file")
             return
         self._stopped = self._given_up = True
         self._writing.release()
         self._notice = DataError(
-            f"{self.name}: the encoder stands still; samples are stored without compression from frame "
+            f"{self.name}: the encoder has stalled; samples are stored without compression from frame "
             f"{self.end:,} on, and none is lost"
         )
 
@@ -268,7 +268,7 @@ class Pipeline:
 
 
 def compile_for(layout: Layout, how: Encoding) -> None:
-    """Have what such samples need compiled or loaded, by coding noise."""
+    """Compile or load the kernels for such samples, by coding noise."""
     noise = np.random.default_rng(0).integers(0, 40, (FEW_FRAMES, min(layout.channels, MANY)))
     compile_with(noise.astype(layout.memory_dtype), layout, how)
 

@@ -1,4 +1,4 @@
-"""Completes a recording whose program ended before it was closed: what is whole stays, and an index is appended."""
+"""Completes a recording whose program ended before it was closed: intact blocks stay, and an index is appended."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from spikey.recording.remote import is_address
 
 @dataclass(frozen=True)
 class Repaired:
-    """What became of a file. needed: whether it had no index. cut: bytes after its last whole block, left out."""
+    """The result. needed: whether the index was missing. cut: bytes after the last whole block, removed."""
 
     needed: bool
     frames: int
@@ -52,30 +52,30 @@ def repair_file(
 ) -> Repaired:
     """Complete a recording without an index, in place or as another file.
 
-    Every block is decoded first. In place, what lies behind the last whole block is cut off.
+    Every block is decoded first. In place, bytes behind the last whole block are removed.
 
     Parameters
     ----------
     path : path
-        A `.spky` file of this machine.
+        A local `.spky` file.
     out_path : path, optional
-        Where to write the completed recording; the file itself stays as it is then.
+        Where to write the completed recording; the file itself is then not changed.
     progress : callable, optional
         Called with bytes of the file that were verified since, and 0.
     jobs : int
         Threads.
     overwrite : bool
-        Whether to replace `out_path` where it exists.
+        Whether to replace an existing `out_path`.
 
     Returns
     -------
     Repaired
-        For a file that is complete nothing is done.
+        A complete file is not changed.
 
     Raises
     ------
     DataError
-        It is not a recording of Spikey, or is being written. DamagedError: blocks are damaged. It stays as it is.
+        It is not a recording of Spikey, or is being written. DamagedError: blocks are damaged. It is not changed.
     UsageError
         It or the output cannot be written.
     """
@@ -86,8 +86,8 @@ def repair_file(
             return Repaired(False, reader.frames)
         if not grows(_header_of(reader)):
             raise DataError(
-                f"{reader.name}: has no index, and was not written as its recording went on, so that it is not known "
-                "what is missing; decompressing with --salvage recovers what is whole"
+                f"{reader.name}: has no index and was not written by a recording, so that the missing parts are "
+                "unknown; decompressing with --salvage recovers what is intact"
             )
     with (
         _locked(path, os.O_RDWR if out_path is None else os.O_RDONLY) as handle,
@@ -173,7 +173,7 @@ def _kept(reader: Reader, damaged: set[Block], elsewhere: bool) -> list[Block]:
     if ranges:
         raise DamagedError(
             f"{reader.name}: {describe_lost(ranges)}; the file stays as it is: decompressing with --salvage recovers "
-            "what is whole, and --output leaves out damage at its end",
+            "what is intact, and --output leaves out damage at its end",
             ranges,
         )
     whole = whole_stretches(blocks, reader.header)

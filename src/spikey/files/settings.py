@@ -20,8 +20,8 @@ class Settings:
     """How to compress: a preset, what a configuration overrides, calibration, threads.
 
     preset: None for the default, `fast`. predictor: one that a configuration can name and that needs no model, instead
-    of a preset. model: a trained network instead of a preset; embed_model: whether it travels with the file, None:
-    where it does not come with the package and takes at most 1 % of the file. calibration: see
+    of a preset. model: a trained network instead of a preset; embed_model: whether to store it in the file, None:
+    if it is not shipped and takes at most 1 % of the file. calibration: see
     `spikey.codec.calibration_policy.choose_calibration`. raw: channels, rate in Hz and type of a file without a header;
     keep_partial: whether it may end within a frame. block_frames: frames of a full block; None for the usual number.
     """

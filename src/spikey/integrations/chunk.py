@@ -280,7 +280,7 @@ def read_head(data: memoryview) -> Head:
     if not whole:
         raise DamagedError("a chunk is damaged at its beginning; restore it from a copy")
     if flags & ~(FORTRAN | (GENERAL if coding is None else FLAGS)):
-        raise DataError(f"a chunk uses a feature that this version does not know: {NEWER}")
+        raise DataError(f"a chunk uses a feature that this version does not support: {NEWER}")
     return Head(flags, _dtype(text), shape, coding, check, cursor.at + 4)
 
 

@@ -40,7 +40,7 @@ One = TypeVar("One")
 
 
 class Means(NamedTuple):
-    """How samples are encoded; embed: the calibration's bytes where they are to travel with the chunk."""
+    """How samples are encoded; embed: the calibration's bytes if the chunk is to contain it."""
 
     method: Method
     calibration: Calibration | None = None
@@ -52,7 +52,7 @@ class Coding:
     """What the head of a chunk contains of its samples.
 
     calibration, model: ids; empty where no block uses one. embedded: size and packed bytes of the calibration, where
-    they travel with the chunk. full: frames and channels of a full block, and sizes: bytes of all payloads, in order;
+    they are stored in the chunk. full: frames and channels of a full block, and sizes: bytes of all payloads, in order;
     None and nothing where there is one block.
     """
 
@@ -83,7 +83,7 @@ def read_coding(flags: int, cursor: Cursor, shape: Shape) -> Coding:
     embedded = None
     if flags & EMBEDDED:
         if not calibration:
-            raise DataError(f"{cursor.what}: contains a calibration without a name")
+            raise DataError(f"{cursor.what}: contains a calibration without an id")
         embedded = cursor.varint(LARGEST_CALIBRATION), cursor.take(cursor.varint(LARGEST_CALIBRATION + 1))
     model = cursor.take(4) if flags & TRAINED else b""
     if not flags & CUT:

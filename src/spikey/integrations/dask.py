@@ -1,8 +1,8 @@
 """Compression on a Dask cluster: chunk by chunk on its workers, written in order by the client, to the same bytes.
 
-Workers read a recording themselves where they see it, encode and decode it, and send back blocks with checksums. The
-client asks for a bounded number ahead of those it writes, writes beside the output's place and moves it there when all
-is well. Nobody else writes anything, so no retry and no worker's death can harm the result.
+Workers read the recording themselves if they have access, encode and decode it, and return blocks with checksums. The
+client requests a bounded number ahead, writes to a temporary path and renames the complete file. Nothing else writes,
+so retries and the death of workers do no harm.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def compress(
     scheduler, jobs : str, int, optional
         As for `connect`.
     ship : bool, optional
-        Whether the samples are sent to the workers, rather than read by them; by default where a worker does not see
+        Whether the samples are sent to the workers, instead of read by them; by default if a worker has no access to
         the file.
     progress : callable, optional
         Called with the number of samples done since its last call.
@@ -73,14 +73,14 @@ def compress(
     Returns
     -------
     Outcome
-        Sizes and ratio, as of `spikey.files.compress.compress_file`.
+        Sizes and ratio, as for `spikey.files.compress.compress_file`.
 
     Raises
     ------
     ClusterError
-        The cluster cannot go on.
+        The cluster failed.
     UsageError, DataError
-        As of `spikey.files.compress.compress_file`.
+        As for `spikey.files.compress.compress_file`.
 
     Examples
     --------
@@ -112,7 +112,7 @@ def compress_files(
     progress: Callable[[int], None] | None = None,
     overwrite: bool = False,
 ) -> Iterator[tuple[Any, Outcome | SpikeyError]]:
-    """Compress recordings on a cluster, one after another, and yield what became of each.
+    """Compress recordings on a cluster, one after another, and yield the result of each.
 
     The tasks of all recordings are one queue, so that the cluster stays busy from one to the next.
 
@@ -131,7 +131,7 @@ def compress_files(
     Raises
     ------
     ClusterError
-        The cluster cannot go on.
+        The cluster failed.
     """
     settings = replace(settings or Settings(), jobs=1)
     jobs = [Job(source, out, settings, overwrite) for source, out in work]

@@ -1,4 +1,4 @@
-"""The near end of a cluster: finding or starting one, asking whether its workers fit, and tasks a little ahead."""
+"""The client of a cluster: connecting or starting one, checking its workers, and submitting tasks a little ahead."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ class Call(NamedTuple):
 
 
 class ClusterError(SpikeyError):
-    """The cluster is at fault: no scheduler, no workers, or one that died; nothing can go on."""
+    """The cluster failed: no scheduler, no workers, or one that died."""
 
     code = "cluster"
 
 
 @contextmanager
 def connect(scheduler: str | None = None, jobs: int | None = None) -> Iterator[Client]:
-    """Connect to the scheduler at an address, or start a cluster of processes on this machine.
+    """Connect to the scheduler at an address, or start a local cluster of processes.
 
     Parameters
     ----------
     scheduler : str, optional
-        An address such as "tcp://host:8786"; None or "local" for a cluster here.
+        An address such as "tcp://host:8786"; None or "local" for a local cluster.
     jobs : int, optional
-        Processes of a cluster here; by default as many as there are cores.
+        Processes of a local cluster; by default the number of cores.
 
     Yields
     ------
@@ -60,7 +60,7 @@ def connect(scheduler: str | None = None, jobs: int | None = None) -> Iterator[C
     Raises
     ------
     UsageError
-        Nobody listens, a worker has no Spikey or another version of it, or Dask is not installed.
+        No scheduler answers, a worker has no Spikey or another version of it, or Dask is not installed.
 
     Examples
     --------
@@ -230,11 +230,11 @@ class Window:
         except SpikeyError:
             raise
         except (CancelledError, asyncio.CancelledError):
-            raise ClusterError("the Dask scheduler is gone, or somebody cancelled the tasks") from None
+            raise ClusterError("the Dask scheduler has stopped, or the tasks were cancelled") from None
         except KilledWorker as error:
             raise SpikeyError(
-                f"{call.owner.name}: {error.allowed_failures + 1} workers died while they worked on it, for lack of "
-                "memory perhaps; give them more, or fewer threads each"
+                f"{call.owner.name}: {error.allowed_failures + 1} workers died while they worked on it, perhaps for "
+                "lack of memory; give them more, or fewer threads each"
             ) from None
         except Exception as error:
             what = f"{type(error).__name__}: {reason(error)}"
@@ -247,4 +247,4 @@ def threads(client: Client) -> int:
         scheduler: Any = client.scheduler
         return sum(client.sync(scheduler.ncores, callback_timeout=CONNECT_SECONDS).values())
     except Exception as error:
-        raise ClusterError(f"the Dask scheduler does not answer any more ({reason(error)})") from None
+        raise ClusterError(f"the Dask scheduler no longer answers ({reason(error)})") from None

@@ -199,5 +199,5 @@ class _Summed:
                 check = zlib.crc32(read_at(file, tmp_path, at, min(PIECE, size - at)), check)
         if (size, check) != (self.written, self._check):
             raise SpikeyError(
-                f"{name}: what was stored is not what was written; no output was written. Write to another place"
+                f"{name}: the stored copy differs from what was written; no output was written. Write to another place"
             )

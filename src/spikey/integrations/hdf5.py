@@ -57,10 +57,10 @@ logger = logging.getLogger("spikey")
 
 
 class Filter(Mapping[str, Any]):
-    """The arguments with which h5py's `create_dataset` stores a dataset with Spikey: give it as `**Filter()`.
+    """Arguments for h5py's `create_dataset` that store a dataset with Spikey: pass `**Filter()`.
 
-    Chunks should contain about a second of all channels, as in `chunks=(30000, channels)`; what h5py chooses by itself
-    is too small to be fast. See `spikey.integrations.chunk.Options`.
+    Chunks should contain about a second of all channels, as in `chunks=(30000, channels)`; h5py's default is too small
+    to be fast. See `spikey.integrations.chunk.Options`.
 
     Parameters
     ----------
@@ -69,8 +69,9 @@ class Filter(Mapping[str, Any]):
     model : str, optional
         Name or path of a trained network to use instead.
     calibration : str, bytes or path
-        "auto" for the shipped one that suits a chunk, if any, "none", a shipped one's name, or the bytes or the path of
-        a file of `spikey calibrate`. HDF5 has room for small ones alone: that of a path becomes part of every chunk.
+        "auto" for the shipped one that fits a chunk best, if any; "none"; the name of a shipped one; or the bytes or
+        the path of a file of `spikey calibrate`. HDF5's parameters have room for small ones only: a
+        file given by path becomes part of every chunk.
     jobs : int
         Threads within a chunk.
     verify : bool
@@ -79,7 +80,7 @@ class Filter(Mapping[str, Any]):
     Raises
     ------
     UsageError, DataError
-        An option cannot be; its model or calibration is missing.
+        An option is invalid; its model or calibration is missing.
 
     Examples
     --------
@@ -194,12 +195,12 @@ def _no_collection() -> Iterator[None]:
 
 
 def read(dataset: h5py.Dataset, selection: Any, jobs: int = 1) -> np.ndarray:
-    """`dataset[selection]`, which decodes only the groups of channels that are selected; h5py decodes whole chunks.
+    """Read `dataset[selection]`, decoding only the selected groups of channels; h5py decodes whole chunks.
 
     Parameters
     ----------
     dataset : h5py.Dataset
-        Any; one (time, channel) that is stored with `Filter` alone gains by it.
+        Any; faster for (time, channel) stored with `Filter` alone.
     selection : int, slice, list, mask, or a pair of these
         Frames, and channels, as for a NumPy array: `numpy.s_[100:200, 3]`.
     jobs : int
@@ -213,7 +214,7 @@ def read(dataset: h5py.Dataset, selection: Any, jobs: int = 1) -> np.ndarray:
     Raises
     ------
     DataError
-        A chunk is damaged; the sentence is the filter's own, where h5py raises OSError.
+        A chunk is damaged, where h5py would raise OSError.
 
     Examples
     --------
@@ -242,7 +243,7 @@ def last_error() -> str:
     Returns
     -------
     str
-        One sentence; empty where it never failed.
+        One sentence; empty if it never failed.
     """
     return _last_error
 
@@ -291,7 +292,7 @@ def register() -> None:
         HDF5 refuses it.
     """
     if not h5py.h5z.register_filter(ctypes.addressof(_class)):
-        raise OSError("HDF5 does not take Spikey's filter")
+        raise OSError("HDF5 rejects Spikey's filter")
 
 
 @atexit.register

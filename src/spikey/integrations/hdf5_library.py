@@ -98,7 +98,7 @@ def read_values(list_id: int, filter_id: int) -> tuple[Any, list[int]]:
 def write_values(list_id: int, filter_id: int, flags: Any, values: tuple[int, ...]) -> None:
     """Replace the parameters of a filter of a new dataset."""
     if library.H5Pmodify_filter(list_id, filter_id, flags, len(values), (c_uint * len(values))(*values)) < 0:
-        raise DataError("HDF5 does not take the filter's parameters")
+        raise DataError("HDF5 rejects the filter's parameters")
 
 
 def chunk_shape(list_id: int) -> list[int]:

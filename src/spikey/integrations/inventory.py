@@ -1,4 +1,4 @@
-"""What becomes of everything in an input: the outputs to be written, and the files that they will not restore."""
+"""The plan for an input: the outputs to be written, and the files that they will not restore."""
 
 from __future__ import annotations
 

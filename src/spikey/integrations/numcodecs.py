@@ -1,7 +1,7 @@
-"""The numcodecs codec `spikey`, for Zarr 2 and everything else that takes numcodecs' codecs.
+"""The numcodecs codec `spikey`, for Zarr 2 and other users of numcodecs.
 
-Installed with the package (entry point `numcodecs.codecs`), so that `numcodecs.get_codec({"id": "spikey"})` and a Zarr
-array that names it find it without an import.
+Installed with the package (entry point `numcodecs.codecs`), so that `numcodecs.get_codec({"id": "spikey"})` and Zarr
+arrays find it without an import.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class Spikey(Codec):
     model : str, optional
         Name or path of a trained network to use instead.
     calibration : str, bytes or path
-        "auto" for the shipped one that suits a chunk, if any, "none", a shipped one's name, or the bytes or the path of
-        a file of `spikey calibrate`, which becomes part of the configuration.
+        "auto" for the shipped one that fits a chunk best, if any; "none"; the name of a shipped one; or the bytes or
+        the path of a file of `spikey calibrate`, which becomes part of the configuration.
     jobs : int
         Threads within a chunk.
     verify : bool
@@ -66,7 +66,7 @@ class Spikey(Codec):
     Raises
     ------
     UsageError
-        An option cannot be.
+        An option is invalid.
 
     Examples
     --------
@@ -103,8 +103,8 @@ class Spikey(Codec):
     def decode(self, buf: Any, out: Any = None) -> Any:
         """The array that was encoded, in its memory order; or `out`, filled with it.
 
-        buf: bytes, or an array of them. out: of the type and shape that were encoded, or flat; either may be bytes.
-        Raises DamagedError or DataError where `buf` is not what was encoded, or not for `out`.
+        buf: bytes, or an array of them. out: of the encoded type and shape, or flat; either may be bytes.
+        Raises DamagedError or DataError if `buf` is not an encoded chunk, or does not fit `out`.
         """
         if out is None:
             return decode_chunk(ensure_contiguous_ndarray(buf), self.options.threads, None, self.options.calibration)
@@ -125,7 +125,7 @@ class Spikey(Codec):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Spikey:
-        """The codec of a configuration without its id; UsageError where a newer version wrote it."""
+        """The codec of a configuration without its id; UsageError if a newer version wrote it."""
         return cls(**vars(options_from(config)))
 
     def __repr__(self) -> str:
@@ -133,14 +133,14 @@ class Spikey(Codec):
 
 
 def codec_for(recording: Any, preset: str = DEFAULTS.preset, **options: Any) -> Spikey:
-    """The codec for an array that a recording goes into, with the code widths of the recording's own converters.
+    """The codec for storing a recording in an array, with the code widths of the recording's own ADCs.
 
-    They are estimated once from a few million samples of the recording, and become part of the array's metadata.
+    The widths are estimated once from a few million samples, and become part of the array's metadata.
 
     Parameters
     ----------
     recording : recording of SpikeInterface, or array (frames, channels) of NumPy, Dask, Zarr or h5py
-        What is going to be stored.
+        The recording to be stored.
     preset : str
         As of `Spikey`.
     **options
@@ -153,7 +153,7 @@ def codec_for(recording: Any, preset: str = DEFAULTS.preset, **options: Any) -> 
     Raises
     ------
     UsageError
-        The recording is neither of these, or an option cannot be.
+        The recording is of another kind, or an option is invalid.
 
     Examples
     --------

@@ -155,7 +155,7 @@ def _found_remote(source: str) -> Iterator[_Found]:
     except FileNotFoundError:
         raise DataError(f"{source} does not exist") from None
     except Exception as error:  # each protocol has its own kinds
-        raise DataError(f"{source}: its store does not list what is there ({reason(error)})") from error
+        raise DataError(f"{source}: its store cannot list files ({reason(error)})") from error
     paths = sorted(path for path in listed if PurePosixPath(path).suffix.lower() == SUFFIX)
     if not paths:
         raise UsageError(f"{source}: contains no files that end in {SUFFIX}")

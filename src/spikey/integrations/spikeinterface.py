@@ -1,4 +1,4 @@
-"""SpikeInterface: `read_spikey` opens `.spky` files as a recording, `write_spikey` makes them of one."""
+"""SpikeInterface: `read_spikey` opens `.spky` files as a recording, `write_spikey` writes them."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ def read_spikey(
     Parameters
     ----------
     file_paths : path or sequence of paths
-        A `.spky` file, an address of one (`https://…`), a list of them, one a segment, or a folder of them.
+        A `.spky` file, an address of one (`https://…`), a list of them, one per segment, or a folder of them.
     stream_name : str, optional
-        Which of the streams in the files, such as `imec0.ap` or `imec0.ap-SYNC`; by default the first.
+        The stream in the files, such as `imec0.ap` or `imec0.ap-SYNC`; by default the first.
     threads : int
-        That decode; 0: as many as there are processors, but one within SpikeInterface's own jobs.
+        Decoding threads; 0: the number of processors, but one within SpikeInterface's own jobs.
 
     Returns
     -------
@@ -212,19 +212,19 @@ def write_spikey(
 ) -> list[Path]:
     """Compress a recording with channel ids, properties, annotations and probe.
 
-    Warns of floats that hardly shrink, and of channels that seem to come first.
+    Warns of floats that hardly shrink, and if the channels seem to be the first axis.
 
     Parameters
     ----------
     recording : BaseRecording
-        Of integers of up to 32 bits, or floats.
+        Integers of up to 32 bits, or floats.
     path : path
-        Where a recording of one segment is written; one of several is written to `a_seg0.spky`, `a_seg1.spky`, …
-        where `path` is `a.spky`.
+        The output of a recording of one segment; several segments are written to `a_seg0.spky`, `a_seg1.spky`, …
+        if `path` is `a.spky`.
     preset : str
         As for `spikey.compress`.
     threads : int
-        That encode; 0: as many as there are processors, but one within SpikeInterface's own jobs.
+        Encoding threads; 0: the number of processors, but one within SpikeInterface's own jobs.
     block_frames : int, optional
         Frames that are decoded together, by default those of a second; fewer make short reads faster and files larger.
     verify : bool
@@ -232,7 +232,7 @@ def write_spikey(
     progress : callable, optional
         Called with the number of samples done since its last call.
     overwrite : bool
-        Whether to replace files that exist.
+        Whether to replace existing files.
 
     Returns
     -------
@@ -242,7 +242,7 @@ def write_spikey(
     Raises
     ------
     DataError
-        The samples are of another type.
+        The sample type is not supported.
     UsageError
         `path` cannot be written.
     """

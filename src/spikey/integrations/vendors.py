@@ -1,4 +1,4 @@
-"""Vendors' recordings: what becomes of a file, or of everything in a folder, when it is compressed.
+"""Vendors' recordings: how a file, or everything in a folder, would be compressed.
 
 Only vendors' formats need SpikeInterface; WAV files, raw files and others are found without it.
 """
@@ -28,16 +28,16 @@ def take_inventory(
     exclude: Collection[Path] = (),
     among: Collection[Path] | None = None,
 ) -> Inventory:
-    """Decide what becomes of a file, or of everything in a folder; nothing is written.
+    """List how a file, or everything in a folder, would be compressed; nothing is written.
 
     Parameters
     ----------
     path : Path
         A recording, or a folder of recordings of any kinds.
     raw : bool
-        Whether .raw, .dat and .bin files that are no vendor's are samples that the caller describes.
+        Whether .raw, .dat and .bin files outside vendors' recordings are samples that the caller describes.
     stream, reader : str, optional
-        Only the parts of vendors' recordings that contain this stream; SpikeInterface's name of the format.
+        Only the parts of vendors' recordings with this stream; SpikeInterface's name of the format.
     complete : bool
         Whether derived files and all others are stored as well.
     exclude : collection of Path
@@ -48,15 +48,15 @@ def take_inventory(
     Returns
     -------
     Inventory
-        What of a folder cannot be read is in `unstored`, with the reason, and does not hinder the rest.
+        Files that cannot be read are in `unstored`, with the reason, and do not stop the rest.
 
     Raises
     ------
     DataError
         For a file that is not a recording, and for a folder in which nothing can be stored.
     UsageError
-        For an empty folder, for a stream or reader that does not exist, and where SpikeInterface is missing and nothing
-        else is there.
+        For an empty folder, for a stream or reader that does not exist, and if SpikeInterface is missing and nothing
+        else can be read.
     """
     if not path.exists():
         raise DataError(f"{path} does not exist")

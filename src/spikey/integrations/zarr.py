@@ -1,6 +1,6 @@
 """The Zarr 3 codec `spikey`, an array-to-bytes codec: what Zarr calls a serializer.
 
-Installed with the package (entry point `zarr.codecs`), so that arrays which name it open without an import.
+Installed with the package (entry point `zarr.codecs`), so that arrays with it open without an import.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ NAME = "spikey"  # as arrays' metadata contain it
 class SpikeyCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
     """Lossless compression of recordings, chunk by chunk; chunks have the shape (time, channels).
 
-    Give it to Zarr as `serializer`, alone or inside shards. Without filters and compressors beside it, reading some
+    Pass it to Zarr as `serializer`, with or without shards. Without filters and compressors beside it, reading some
     channels fetches and decodes only the groups of channels of a chunk that contain them. The array's metadata contain
     what differs from the defaults; see `spikey.integrations.chunk.Options`.
 
@@ -57,8 +57,8 @@ class SpikeyCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
     model : str, optional
         Name or path of a trained network to use instead.
     calibration : str, bytes or path
-        "auto" for the shipped one that suits a chunk, if any, "none", a shipped one's name, or the bytes or the path of
-        a file of `spikey calibrate`, which becomes part of the array's metadata.
+        "auto" for the shipped one that fits a chunk best, if any; "none"; the name of a shipped one; or the bytes or
+        the path of a file of `spikey calibrate`, which becomes part of the array's metadata.
     jobs : int
         Threads within a chunk.
     verify : bool
@@ -67,7 +67,7 @@ class SpikeyCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
     Raises
     ------
     UsageError
-        An option cannot be.
+        An option is invalid.
 
     Examples
     --------
@@ -93,7 +93,7 @@ class SpikeyCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
-        """The codec that an array's metadata name; UsageError where a newer version wrote them."""
+        """The codec of an array's metadata; UsageError if a newer version wrote them."""
         return cls(**vars(options_from(data.get("configuration") or {})))
 
     def to_dict(self) -> dict[str, Any]:
@@ -102,13 +102,13 @@ class SpikeyCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin):
         return {"name": NAME, "configuration": config} if config else {"name": NAME}
 
     def validate(self, *, shape: tuple[int, ...], dtype: Any, chunk_grid: Any) -> None:
-        """Raises UsageError for arrays whose elements have no bytes of their own, such as strings of any length."""
+        """Raises UsageError for arrays of variable-length elements, such as strings."""
         native = dtype.to_native_dtype()
         if native.kind not in KINDS or native.hasobject:
             raise UsageError(f"{NAME} cannot hold elements of type {native}; use another codec for this array")
 
     def compute_encoded_size(self, input_byte_length: int, chunk_spec: ArraySpec) -> int:
-        """Raises NotImplementedError, as of every codec whose chunks vary in size."""
+        """Raises NotImplementedError, as chunks vary in size."""
         raise NotImplementedError
 
     def _encode_sync(self, chunk_array: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
@@ -198,14 +198,14 @@ def _advance(parts: Any, answers: list[Any] | None) -> tuple[list[tuple[int, int
 
 
 def codec_for(recording: Any, preset: str = DEFAULTS.preset, **options: Any) -> SpikeyCodec:
-    """The codec for an array that a recording goes into, with the code widths of the recording's own converters.
+    """The codec for storing a recording in an array, with the code widths of the recording's own ADCs.
 
-    They are estimated once from a few million samples of the recording, and become part of the array's metadata.
+    The widths are estimated once from a few million samples, and become part of the array's metadata.
 
     Parameters
     ----------
     recording : recording of SpikeInterface, or array (frames, channels) of NumPy, Dask, Zarr or h5py
-        What is going to be stored.
+        The recording to be stored.
     preset : str
         As of `SpikeyCodec`.
     **options
@@ -218,7 +218,7 @@ def codec_for(recording: Any, preset: str = DEFAULTS.preset, **options: Any) -> 
     Raises
     ------
     UsageError
-        The recording is neither of these, or an option cannot be.
+        The recording is of another kind, or an option is invalid.
 
     Examples
     --------

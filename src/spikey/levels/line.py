@@ -100,7 +100,7 @@ def read_line(cursor: Cursor) -> Line:
     """Read what `Line.write` wrote; DataError for what it cannot have written."""
     form = cursor.byte()
     if form > QUOTIENT:
-        raise DataError(f"{cursor.what}: has a channel that advances in a way that this version does not know")
+        raise DataError(f"{cursor.what}: has a channel that advances in a way that this version does not support")
     fraction = cursor.varint(ONE - 1) if form == STEPS else 0
     scale = 1.0 if form == STEPS else struct.unpack("<d", cursor.take(8))[0]
     runs: list[Run] = []

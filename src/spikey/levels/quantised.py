@@ -190,16 +190,16 @@ def read_bins(data: bytes, layout: Layout, what: str) -> Bins:
     cursor = Cursor(data, what)
     number, error = cursor.byte(), cursor.varint()
     if number not in MODES:
-        raise DataError(f"{what}: is lossy in a way ({number}) that this version does not know: update it")
+        raise DataError(f"{what}: is lossy in a way ({number}) that this version does not support; update Spikey")
     given = cursor.varint()
     runs: list[tuple[int, int]] = []
     for _ in range(cursor.varint(MOST_RUNS)):
         gap, step = cursor.varint(), cursor.varint(MOST_STEP - 1) + 1
         if (gap == 0) != (not runs):
-            raise DataError(f"{what}: states bins that follow each other badly")
+            raise DataError(f"{what}: has bins in an invalid order")
         runs.append((runs[-1][0] + gap if runs else 0, step))
     if not runs or len(data) - cursor.at < layout.channels * SMALLEST_AXIS:
-        raise DataError(f"{what}: does not state the bins of all its channels")
+        raise DataError(f"{what}: lacks the bins of some channels")
     known: dict[Axis, Axis] = {}  # one object for all channels that are alike, of which a file can state very many
     axes = tuple(known.setdefault(axis, axis) for axis in (_read_axis(cursor, layout) for _ in range(layout.channels)))
     bins = Bins(MODES[number], given / (1 if number == 1 else GIVEN), tuple(runs), axes)
@@ -249,7 +249,7 @@ def find_axes(source: Readable) -> tuple[Axis, ...]:
     """
     layout = source.layout
     if layout.memory_dtype.kind == "f":
-        raise UsageError("floats have no codes to be off by; convert the recording to integers first")
+        raise UsageError("an error in codes needs integer samples; convert the recording to integers first")
     channels = layout.channels
     if not source.frames:
         return (_axis(layout, 1, True),) * channels

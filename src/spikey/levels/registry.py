@@ -32,7 +32,7 @@ def read_levels(number: int, cursor: Cursor) -> Levels:
     """Read what `Levels.write` wrote after its number; DataError when it cannot be."""
     record = LEVEL_MAPS.numbered(number)
     if record is None:
-        raise DataError(f"{cursor.what}: uses levels of kind {number}, which this version does not know")
+        raise DataError(f"{cursor.what}: uses levels of kind {number}, which this version does not support")
     return record.read(cursor)
 
 

@@ -1,6 +1,6 @@
-"""Floating-point samples that are scaled integers: the gain and offset that give every sample back, bit for bit.
+"""Floating-point samples that are scaled integers: the gain and offset that reproduce every sample, bit for bit.
 
-Most float recordings are a converter's codes times a gain, in microvolts or as parts of full scale. Found again, the
+Most float recordings are ADC codes times a gain, in microvolts or as parts of full scale. Once recovered, the
 codes are coded like any others. Samples that are not restored exactly, such as NaN where a recording was blanked, are
 stored one by one; a channel with too many of them is left to a general method.
 """
@@ -23,8 +23,8 @@ PATCH_BYTES = 10  # of a short patch
 MOST_PATCHED = 8  # bytes of samples for each byte of patches, at least
 SAMPLED = 1 << 13  # values that a gain is looked for in
 LARGEST = 1 << 31  # integers are less than that in magnitude
-EVEN = 0.2  # of a step: what a value may be off an even grid while the gain is roughly known
-DIVISORS = 8  # of the smallest step seen that may be the real one
+EVEN = 0.2  # of a step: tolerance of a value against an even grid while the gain is approximate
+DIVISORS = 8  # fractions of the smallest observed step that may be the real one
 PROBES = 64
 ROUNDS = 4
 CENTRES = [2**k for k in range(7, 24)]  # codes at which unsigned converters have their zero
@@ -62,7 +62,7 @@ class Scale:
 
 
 class Patch(NamedTuple):
-    """A run of equal samples that the scale does not give: where it begins, its length, a sample's bits."""
+    """A run of equal samples that the scale does not reproduce: its first frame, its length, a sample's bits."""
 
     first: int
     frames: int
@@ -71,7 +71,7 @@ class Patch(NamedTuple):
 
 @dataclass(frozen=True)
 class Scaled(Levels):
-    """The levels of a floating-point channel: those of its integers, their scale, and samples that it does not give."""
+    """The levels of a floating-point channel: those of its integers, the scale, and exceptions."""
 
     number: ClassVar[int] = 3
     scale: Scale
@@ -130,7 +130,7 @@ def _read(cursor: Cursor) -> Levels:
     gain = struct.unpack("<d", cursor.take(8))[0]
     offset = struct.unpack("<d", cursor.take(8))[0] if form & SHIFTED else 0.0
     if form > SINGLE | SHIFTED | PATCHED or not np.isfinite([gain, offset]).all():
-        raise DataError(f"{cursor.what}: scales a channel in a way that this version does not know")
+        raise DataError(f"{cursor.what}: scales a channel in a way that this version does not support")
     patches, end = [], 0
     for _ in range(cursor.varint() if form & PATCHED else 0):
         first = end + cursor.varint()
@@ -139,7 +139,7 @@ def _read(cursor: Cursor) -> Levels:
     number = cursor.byte()
     record = None if number == Scaled.number else LEVEL_MAPS.numbered(number)
     if record is None:
-        raise DataError(f"{cursor.what}: uses levels of kind {number}, which this version does not know")
+        raise DataError(f"{cursor.what}: uses levels of kind {number}, which this version does not support")
     return Scaled(Scale(gain, offset, bool(form & SINGLE)), record.read(cursor), tuple(patches))
 
 
@@ -159,7 +159,7 @@ class Found(NamedTuple):
 
 
 def find_scale(values: np.ndarray) -> Found | None:
-    """The scale of floating-point values (frames,), frames at least 1; None where it would not give nearly all of them.
+    """The scale of floating-point values (frames,), frames at least 1; None if it reproduces too few.
 
     The integers are int16 where they fit, so that their levels can be any that a converter's samples have, else int32.
     Where a sample is patched the integer before it is repeated.
@@ -180,7 +180,7 @@ def find_scale(values: np.ndarray) -> Found | None:
 
 
 def _samples(finite: np.ndarray) -> Iterator[np.ndarray]:
-    """Distinct values to look for a scale in: of the whole channel, then of parts, in case one has no odd ones."""
+    """Distinct values to look for a scale in: of the whole channel, then of parts, which may have no exceptions."""
     zero = finite == 0
     if (np.signbit(finite) & zero).any() and (~np.signbit(finite) & zero).any():
         finite = finite[~(np.signbit(finite) & zero)]
@@ -192,7 +192,7 @@ def _samples(finite: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _refined(values: np.ndarray, seen: np.ndarray, candidates: Callable[[np.ndarray], Iterator[Scale]]) -> Found | None:
-    """The first candidate for the distinct values `seen`, made to give as many of all values as it can."""
+    """The first candidate for the distinct values `seen`, refined to reproduce as many of all values as possible."""
     best = None
     for _ in range(ROUNDS):
         scale = next(candidates(seen), None)
@@ -202,7 +202,7 @@ def _refined(values: np.ndarray, seen: np.ndarray, candidates: Callable[[np.ndar
         best = _patched(scale, values, found, right) or best
         if right.all():
             break
-        # The gain may be a little off: what it nearly gives back narrows it down.
+        # The gain may be inexact: values that it nearly reproduces narrow it down.
         wrong = values[~right & (np.abs(found) < LARGEST)]
         off = np.abs(scale.values(scale.nearest(wrong)[0], values.dtype) - wrong)
         near = wrong[off <= 4 * np.finfo(values.dtype).eps * (np.abs(wrong) + abs(scale.offset))]
@@ -214,7 +214,7 @@ def _refined(values: np.ndarray, seen: np.ndarray, candidates: Callable[[np.ndar
 
 
 def _patched(scale: Scale, values: np.ndarray, integers: np.ndarray, right: np.ndarray) -> Found | None:
-    """A scale with patches where it does not give a value; None where they would be too many."""
+    """A scale with patches for values that it does not reproduce; None if there would be too many."""
     patches: tuple[Patch, ...] = ()
     if not right.all():
         places, bits = np.flatnonzero(~right), _bits(values)[~right]
@@ -235,7 +235,7 @@ def _bits(values: np.ndarray) -> np.ndarray:
 
 
 def _binary(seen: np.ndarray) -> Iterator[Scale]:
-    """The scale of a power of two that gives the distinct values `seen` back, if any, however uneven they are: such are
+    """The scale of a power of two that reproduces the distinct values `seen`, if any, for any spacing:
     codes with DNL as parts of full scale, and differences of codes.
     """
     wide = seen.astype(np.float64)
@@ -245,7 +245,7 @@ def _binary(seen: np.ndarray) -> Iterator[Scale]:
 
 
 def _even(seen: np.ndarray) -> Iterator[Scale]:
-    """Scales that give the distinct values `seen` back where they are on an even grid, the likeliest first."""
+    """Scales that reproduce the distinct values `seen` if they are on an even grid, the likeliest first."""
     wide = seen.astype(np.float64)
     if len(seen) == 1:
         yield Scale(float(wide[0])) if wide[0] else Scale(-1.0 if np.signbit(wide[0]) else 1.0)

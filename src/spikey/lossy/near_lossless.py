@@ -187,7 +187,7 @@ def _opened(path: Path, settings: Settings) -> Source:
     if settings.raw is None:
         return open_wav(path)
     if settings.raw[2].startswith("float"):
-        raise UsageError(f"{os.fspath(path)}: floats have no codes to be off by; only integers can be made coarser")
+        raise UsageError(f"{os.fspath(path)}: lossy modes need integer samples, not floats")
     return open_raw(path, *settings.raw, keep_partial=settings.keep_partial)
 
 
@@ -253,12 +253,11 @@ def _check(source: Source, reader: Reader, jobs: int, exact: bool = False) -> No
         bounds = 0 if exact else bins.bounds(restored.shape, first)
         if (bins.errors(samples, restored) > bounds).any() or (exact and (samples != restored).any()):
             raise SpikeyError(
-                f"{source.name}: changed while it was read, or what was written does not keep its promise; "
-                "nothing was kept"
+                f"{source.name}: changed while it was read, or the output violates its guarantee; no output was written"
             )
         first += len(restored)
     if first != source.frames:
-        raise DataError(f"{source.name}: changed while it was read; nothing was kept")
+        raise DataError(f"{source.name}: changed while it was read; no output was written")
 
 
 def _pieces(reader: Reader, jobs: int) -> Iterator[np.ndarray]:

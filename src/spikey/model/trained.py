@@ -62,7 +62,7 @@ class Architecture:
             or any(type(size) is not int or not 1 <= size <= most for size, most in sizes)
             or any(type(flag) is not bool for flag in flags)
         ):
-            raise DataError(f"is of an architecture that this version does not know: {asdict(self)}")
+            raise DataError(f"is of an architecture that this version does not support: {asdict(self)}")
         if self.weights > MOST_WEIGHTS:
             raise DataError(f"is of an architecture of {self.weights:,} weights; at most {MOST_WEIGHTS:,} are possible")
 

@@ -56,7 +56,7 @@ class Layout:
         if not possible:
             raise UsageError(f"a sampling rate is a finite number of Hz, not {reprlib.repr(self.rate)}")
         if self.dtype not in DTYPES:
-            raise UsageError(f"{self.dtype!r} is no sample type; the types are {', '.join(DTYPES)}")
+            raise UsageError(f"{self.dtype!r} is not a sample type; the types are {', '.join(DTYPES)}")
 
     @property
     def itemsize(self) -> int:
@@ -79,14 +79,14 @@ def unpack(buffer: Buffer, layout: Layout) -> Samples:
 
     Returns shape `(frames, channels)`, dtype `layout.memory_dtype`, C-contiguous. Except for int24, on little-endian
     hosts, the result shares the memory of `buffer` and is writable only if `buffer` is.
-    Raises `UsageError` if the bytes are no whole number of frames.
+    Raises `UsageError` if the bytes are not a whole number of frames.
 
     >>> unpack(bytes([255, 255, 255, 0, 0, 128]), Layout(2, 30000, "int24"))
     array([[      -1, -8388608]], dtype=int32)
     """
     size = memoryview(buffer).nbytes
     if size % layout.frame_bytes:
-        raise UsageError(f"{size} bytes are no whole number of frames of {layout.frame_bytes} bytes")
+        raise UsageError(f"{size} bytes are not a whole number of frames of {layout.frame_bytes} bytes")
     if layout.dtype == "int24":
         # The three bytes go to the top of a word, so that shifting it down extends the sign.
         words = np.zeros((size // 3, 4), np.uint8)

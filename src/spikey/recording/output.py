@@ -1,4 +1,4 @@
-"""Writing a file completely or not at all, on the disk when it is done, and never over another one unless asked to."""
+"""Writes files completely or not at all, flushed to disk, and without overwriting others unless requested."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from spikey.base.errors import OutputExistsError, UsageError, failed_write
 from spikey.base.locks import try_lock
 from spikey.recording.remote import is_address
 
-RECORDINGS = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"SPKY", b"SPKA", b"SPKT")  # what such files begin with
+RECORDINGS = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"SPKY", b"SPKA", b"SPKT")  # first bytes of such files
 STDOUT = "/dev/stdout"  # what `-` stands for; no such file need exist
 _TEMPORARY = re.compile(r"\..*\.[0-9a-f]{8}\.part", re.DOTALL)
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/(?:fd/(\d+)|(stdin|stdout|stderr))")
@@ -30,7 +30,7 @@ _unfinished: set[str] = set()  # of this process
 
 
 def tmp_name(name: str) -> str:
-    """What a file is called until it is complete."""
+    """The temporary name of a file until it is complete."""
     short = os.fsencode(name)[:100].decode("utf-8", "ignore")  # as file systems limit bytes
     return f".{short}.{secrets.token_hex(4)}.part"
 
@@ -52,7 +52,7 @@ def atomic_output(
     like: PathLike | None = None,
     readable_as: Iterable[PathLike] = (),
 ) -> Iterator[tuple[BinaryIO, str]]:
-    """A file to write that appears under `path` only when the block ends without an error, and is then on the disk.
+    """A file to write that is renamed to `path` and flushed to disk when the block ends without an error.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def atomic_output(
             yield remote
         return
     if not os.fspath(path):
-        raise UsageError("an empty path names no file; name the output")
+        raise UsageError("the output path is empty; give a path")
     if is_special(path):
         with _spooled(path) as spooled:
             yield spooled
@@ -172,18 +172,18 @@ def is_input(path: PathLike, inputs: tuple[PathLike, ...]) -> bool:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it, on the disk; UsageError where that fails."""
+    """Make a folder and those above it, flushed to disk; UsageError if that fails."""
     missing = [each for each in (path, *path.parents) if not each.exists()]
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"{path}: cannot be made ({error.strerror})") from None
+        raise UsageError(f"{path}: cannot be created ({error.strerror})") from None
     for each in missing:
         sync_folder(each.parent)
 
 
 def sync_folder(path: PathLike) -> None:
-    """Have the names in a folder on the disk, where the system can do that."""
+    """Flush the names in a folder to disk, if the system supports this."""
     with suppress(OSError):
         handle = os.open(path, os.O_RDONLY)
         try:
@@ -193,7 +193,7 @@ def sync_folder(path: PathLike) -> None:
 
 
 def sync_file(path: PathLike) -> None:
-    """Have a file's bytes on the disk; OSError where that fails."""
+    """Flush a file's bytes to disk; OSError if that fails."""
     with open(path, "r+b") as file:
         os.fsync(file.fileno())
 
@@ -260,7 +260,7 @@ def _create(target: Path, mode: int) -> tuple[int, str, int]:
 
 
 def _finish(tmp_path: str, like: os.stat_result | None, mode: int | None) -> None:
-    """Have a complete file's bytes on the disk, and give it the time of another and a mode."""
+    """Flush a complete file's bytes to disk, and set its mode and the time of another file."""
     sync_file(tmp_path)
     if like is not None:
         os.utime(tmp_path, ns=(like.st_atime_ns, like.st_mtime_ns))
@@ -269,7 +269,7 @@ def _finish(tmp_path: str, like: os.stat_result | None, mode: int | None) -> Non
 
 
 def _rename(tmp_path: str, target: Path, overwrite: bool) -> None:
-    """Give a file its name. Without `overwrite` a file that has it already, or gets it at this moment, stays."""
+    """Rename a file. Without `overwrite` an existing file of that name, even one created at this moment, stays."""
     if overwrite:
         os.replace(tmp_path, target)
         return

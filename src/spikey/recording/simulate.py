@@ -6,7 +6,7 @@
 
 The numbers follow the recordings of the Neuralink compression challenge: a spectrum that falls by a factor of 50
 from DC to Nyquist as AR(1) noise does, field potentials below 100 Hz that double the power, an innovation of 4 to 7.5
-codes. Nothing is copied from them: the converter's pattern of code widths is of this module's own making.
+codes. Nothing is copied from them: the ADC's pattern of code widths is artificial.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def simulate(
     frames, channels: the shape; 0 frames are allowed.
     rate: Hz; by default that of the profile, 19,531 for `n1` and 30,000 for the others.
     seed: any integer from 0.
-    profile: `n1`, 10-bit codes of uneven width stretched to 16 bits as trunc(code / 1023 * 65535 - 32768);
+    profile: `n1`, 10-bit codes with DNL, rescaled to 16 bits as trunc(code / 1023 * 65535 - 32768);
         `neuropixels` or `openephys`, even 10-bit codes of which a sample is `step` times the distance from the middle;
         `intan`, even 16-bit codes likewise.
     spikes_per_second: of all units of a channel together, 0 to 200.

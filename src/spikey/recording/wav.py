@@ -54,7 +54,7 @@ def canonical_head(layout: Layout, frames: int) -> bytes:
     """
     size = frames * layout.frame_bytes
     if layout.dtype not in DTYPE_OF_SIZE.values() or layout.rate != int(layout.rate):
-        raise UsageError(f"a WAV header cannot state {layout.dtype} samples at {layout.rate} Hz")
+        raise UsageError(f"a WAV header cannot contain {layout.dtype} samples at {layout.rate} Hz")
     rate = int(layout.rate)
     try:
         # fmt: off
@@ -66,7 +66,7 @@ def canonical_head(layout: Layout, frames: int) -> bytes:
         )
         # fmt: on
     except struct.error:
-        raise UsageError(f"{frames} frames of {layout} are beyond what a plain WAV header can state") from None
+        raise UsageError(f"{frames} frames of {layout} are beyond what a plain WAV header can contain") from None
 
 
 def open_wav(path: PathLike, floats: bool = False) -> Source:
@@ -177,8 +177,8 @@ class _Parser:
         itemsize, rest = divmod(frame_bytes, channels)
         if rest or itemsize not in sizes or not 0 < bits <= 8 * itemsize:
             raise NotPCM(
-                f"{self.name} states {channels} channels of {bits} bits in frames of {frame_bytes} bytes, "
-                f"which is no {'float of 32 or 64' if tag == FLOAT else 'integer PCM of 8 to 32'} bits"
+                f"{self.name} has {channels} channels of {bits} bits in frames of {frame_bytes} bytes, "
+                f"which is not {'float of 32 or 64' if tag == FLOAT else 'integer PCM of 8 to 32'} bits"
             )
         return Layout(channels, rate, sizes[itemsize])
 

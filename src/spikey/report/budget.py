@@ -1,9 +1,9 @@
 """Would this run on the implant? Energy, power and memory of every predictor, and of telemetry, from counts.
 
 The counts are those of `tools.count_operations` and `count_telemetry`, of the code itself, in
-`operations.json`; what an operation, a byte or a bit costs is in `energy.yaml`, with sources. The circuit that is
-reckoned with computes one sample of one channel after another and does nothing else: no instructions are fetched,
-addresses cost nothing, nothing leaks.
+`operations.json`; what an operation, a byte or a bit costs is in `energy.yaml`, with sources. The modelled
+circuit computes one sample of one channel after another and does nothing else: no instructions are fetched, addresses
+cost nothing, nothing leaks.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ CONSTANTS = FOLDER / "budget" / "energy.yaml"
 TELEMETRY = "telemetry"
 SMALLEST = 8192  # bytes; no figures are known of smaller memories
 WORD = 8  # bytes of an access
-# How the state of the channels is kept, the dearest first.
+# Memory layouts for the state of the channels, the most expensive first.
 LAYOUTS = {
     "memory": "in one memory",
     "banks": "in a bank for each channel",
-    "registers": "in such banks, each value moved once a sample and else in registers that cost nothing",
+    "registers": "in such banks, each value moved once per sample, otherwise in registers at no cost",
 }
 Bits = Mapping[str, float | None]
 
@@ -59,7 +59,7 @@ def stored_bits() -> dict[str, float | None]:
 
 
 def between(known: Mapping[int, float], size: float) -> float:
-    """What is known for some sizes, for another: a power law between neighbours, or beyond the outermost two.
+    """A value for a size from those of other sizes: a power law between neighbours, or beyond the outermost two.
 
     >>> between({8: 0.5, 32: 8.0}, 16), between({8: 0.5, 32: 8.0}, 64)
     (2.0, 32.0)
@@ -90,7 +90,7 @@ def arithmetic(node: Mapping[str, Any], counts: Mapping[str, Any]) -> float:
 def traffic(node: Mapping[str, Any], counts: Mapping[str, Any], layout: str, sharing: int = 1) -> float:
     """pJ of a sample's accesses to memory.
 
-    Tables, weights and scratch lie in memories of their own. sharing: channels that a weight serves once it is read.
+    Tables, weights and scratch have separate memories. sharing: channels for which a weight is read once.
     """
     moved, memory = counts["bytes"], counts["memory"]
     ways = ("fetched", "stored") if layout == "registers" else ("reads", "writes")
@@ -133,7 +133,7 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """Of the device's bits to what is left."""
+        """Of the device's bits to the compressed ones."""
         return constants()["device"]["bits"] / self.bits if self.bits else None
 
     @property

@@ -125,24 +125,24 @@ class Report:
         return {str(p): float(np.percentile(self.widths[self.known], p)) for p in (1, 5, 25, 50, 75, 95, 99)}
 
     def verdict(self) -> str:
-        """What it comes to, in a sentence."""
+        """The conclusion, in one sentence."""
         percent = 100 * self.of_widths / self.plain if self.plain else 0.0
         saved = f"{self.of_widths:.4f} bits per sample ({percent:.2f} %)"
-        of = f"{sum(one.samples for one in self.measured):,} samples that had no part in it"
+        of = f"{sum(one.samples for one in self.measured):,} held-out samples"
         if not len(self.known):
             return (
-                f"{self.samples:,} samples are too few: no code occurs {ENOUGH} times, which it takes to know a width; "
+                f"{self.samples:,} samples are too few: no code occurs {ENOUGH} times, as a width needs; "
                 "use more recordings"
             )
         if self.pays:
             least = 8 * self.cost / self.of_widths
             return (
                 f"the widths save {saved} on {of}; "
-                f"a file that carries them takes {self.cost:,} bytes more, so they pay from {least:,.0f} samples on"
+                f"a file with them takes {self.cost:,} bytes more, so they save space from {least:,.0f} samples on"
             )
         return (
-            f"this converter is uniform as far as {self.samples:,} samples show: its widths would save {saved} "
-            f"on {of}, and a calibration would cost {self.cost:,} bytes in each file; it is not worth it"
+            f"this ADC is uniform as far as {self.samples:,} samples show: its widths would save {saved} "
+            f"on {of}, and a calibration would cost {self.cost:,} bytes in each file; do not use one"
         )
 
     def to_json(self) -> dict[str, Any]:

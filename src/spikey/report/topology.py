@@ -107,7 +107,7 @@ def opener(raw: tuple[int, float, str] | None = None) -> Opener:
             reader = Reader(path)
             if reader.header.wrapper == BYTES:
                 reader.close()
-                raise DataError(f"{path}: holds plain bytes, no samples")
+                raise DataError(f"{path}: holds plain bytes, not samples")
             return reader
         return open_wav(path, floats=True) if raw is None else open_raw(path, *raw)
 

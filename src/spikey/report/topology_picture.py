@@ -64,7 +64,7 @@ def _sentence(axes: Any, found: Topology) -> None:
     """What was found where there is nothing to draw."""
     text = f"None of the {len(found.names):,} {found.of}\nis simultaneous with another"
     if len(found.names) == 1:
-        text = "One recording has nothing to go together with"
+        text = "A single recording has no companion"
     axes.text(0.5, 0.5, text, ha="center", fontsize=16)
     axes.set_axis_off()
 
@@ -101,7 +101,7 @@ def _strengths(axes: Any, found: Topology) -> None:
     """The correlation of every link, the largest first."""
     sizes = np.sort([abs(link.correlation) for link in found.links])[::-1]
     axes.plot(np.arange(1, len(sizes) + 1), sizes, color=_LINK, lw=2)
-    axes.set_title("Correlation of the first differences of each two that are coded together")
+    axes.set_title("Correlation of the first differences of each pair that is coded together")
     axes.set_xlabel(f"{len(sizes):,} links, in order")
     axes.set_ylabel("correlation, magnitude")
     axes.set_ylim(0, None)
@@ -116,7 +116,7 @@ def _short(name: str) -> str:
 
 def _alone(axes: Any, found: Topology) -> None:
     """Every node by itself, as none is linked to another."""
-    refers = "No channel refers to another" if found.of == "channels" else "Nothing is coded with anything else"
+    refers = "No channel refers to another" if found.of == "channels" else "No recording is coded with another"
     axes.set_title(f"{refers} ({len(found.names):,} alone)")
     across = int(np.ceil(np.sqrt(max(1, len(found.names)))))
     places = {node: (float(node % across), -float(node // across)) for node in range(len(found.names))}

@@ -1,11 +1,11 @@
 """The state of all channels of a stream, and the loop that codes some frames of them.
 
 Channels are in groups; a group's channels share one range coder and one clock, and restart together at a key
-packet. Predictor, scale and density are those of files coded by `lpc`; each channel learns alone. So that no frame has
+packet. Predictor, scale and density are those of files coded by `lpc`; each channel adapts alone. So that no frame has
 more to do than others, the channels of a group solve for their weights at different frames.
 
-What a frame needs lies side by side for all channels, so that predictions and scales of many are computed at once;
-only the range coder goes from channel to channel. Several groups take turns in it, as each step waits for the last one.
+The data of a frame are contiguous over channels, so that predictions and scales of many are computed at once;
+only the range coder works channel by channel. Several groups are interleaved in it, as each step waits for the last.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from spikey.model.scale import BYTE_BITS, opening_scale
 from spikey.stream.packet import MOST_CHANNELS
 
 RATE = 2  # of the running scale, a row of the table of updates: as in `scale`
-WINDOW = 84  # rows of the latest differences: ORDER and some, so that they are seldom moved
+WINDOW = 84  # rows of the latest differences: more than ORDER, so that they are seldom moved
 OPENINGS = 224  # frames after a key when the short segments (32, 64, 128) are over
-TOGETHER = 5  # groups that take turns
+TOGETHER = 5  # groups that are interleaved
 MOST_GROUPS = 256
 
 
@@ -97,7 +97,7 @@ class Scratch(NamedTuple):
 def channel_states(channels: int, groups: int, alphabet: int, density: Any, prior: np.ndarray | None) -> ChannelStates:
     """States over an alphabet of that size; the groups' first and last channels are still to be set.
 
-    Every group needs a key before its first frame. What no key has touched takes no memory.
+    Every group needs a key before its first frame. Groups without a key take no memory.
     """
     start = np.zeros(ORDER + 1, dtype=np.int64)
     if prior is not None:
@@ -171,7 +171,7 @@ def _solve_weights(states, channel, scratch):
 class TwoStepDecoder(NamedTuple):
     """A range decoder that decodes in two steps, so that lanes need not wait for each other's divisions and tables.
 
-    wanted, near int64 (lanes,): what the first step, `decode_target`, leaves to the second.
+    wanted, near int64 (lanes,): results of the first step, `decode_target`, for the second.
     """
 
     decoder: RangeDecoder
@@ -212,7 +212,7 @@ def _decode_frame(coder, states, lanes, codes, scratch):
 
 @kernel
 def run_frames(coder, states, groups, lengths, codes, scratch):
-    """Code frames of some groups; each is a lane of the coder. Encoding and decoding differ in its type alone.
+    """Code frames of some groups; each is a lane of the coder. Encoding and decoding differ only in its type.
 
     groups, lengths int64 (lanes,): which, and how many frames of each. codes int32 (frames, all channels): read
     when encoding, written when decoding.
@@ -267,7 +267,7 @@ def _predict(states, group):
 
 @inlined
 def _update(states, group, codes, scratch):
-    """Update a group's states with a frame. One short loop after the other, as those can do many channels at once."""
+    """Update a group's states with a frame. Short loops, which can be vectorised over channels."""
     begin, end, age = states.first[group], states.end[group], states.age[group]
     own, here, z = codes[begin:end], scratch.here[: end - begin], scratch.z[: end - begin]
     location, step, last = states.location[begin:end], states.step[begin:end], states.last[begin:end]

@@ -1,4 +1,4 @@
-"""Packets in, frames out; what is lost is reported exactly, and nothing wrong is ever delivered."""
+"""Decodes packets into frames; losses are reported exactly, and no wrong sample is delivered."""
 
 from __future__ import annotations
 
@@ -95,9 +95,9 @@ class Decoder:
         self.description: Description | None = None
         self.counts = Counts()
         self.latest: int | None = None
-        self.ending = False  # whether an end packet has come, be it its turn or not
+        self.ending = False  # whether an end packet has arrived, in turn or not
         self._calibration, self._wait, self._jobs = calibration, wait, jobs
-        self._far = None if key is not None else max(wait, WINDOW)  # packets ahead, from where on it takes two
+        self._far = None if key is not None else max(wait, WINDOW)  # packets ahead, beyond which two must agree
         self._pool = ThreadPoolExecutor(jobs) if jobs > 1 else None
         self._codes = np.zeros(0, dtype=np.int32)
         self._scratch = [scratch() for _ in range(jobs)]
@@ -107,7 +107,7 @@ class Decoder:
         self._early: deque[Packet] = deque(maxlen=EARLY)
 
     def push(self, packet: bytes) -> list[Segment | Gap]:
-        """The segments and gaps that follow from a packet; a damaged one, or one of another stream, is only counted."""
+        """The segments and gaps that a packet completes; damaged and foreign packets are only counted."""
         return self.push_all([packet])
 
     def push_all(self, packets: Sequence[bytes]) -> list[Segment | Gap]:
@@ -183,12 +183,12 @@ class Decoder:
         return self._is_current(packet, self._whole(packet)) and group.is_new(packet)
 
     def _whole(self, packet: Packet) -> int:
-        """A packet's whole number: keys contain it, others are taken to be near the next one of their group."""
+        """A packet's whole number: keys contain it, others are assumed to be near the next one of their group."""
         group = None if packet.flags & PARITY or packet.description is not None else self._groups.get(packet.group)
         return stated_number(packet) if group is None else max(group.whole(packet.number), 0)
 
     def _is_current(self, packet: Packet, whole: int) -> bool:
-        """Whether the number of which an authentic packet's tag is fits its group, which was perhaps not known then."""
+        """Whether the number in an authentic packet's tag fits its group, possibly unknown at that time."""
         return self._verifier.key is None or self._groups[packet.group].whole(packet.number) == whole
 
     def _recover(self, packet: Packet) -> Iterator[_Due]:
@@ -203,7 +203,7 @@ class Decoder:
             yield from self._sorted(each)
 
     def _is_too_far(self, packet: Packet) -> bool:
-        """Whether a packet claims more frames than there can have been, also of packets before it, a frame each."""
+        """Whether a packet implies more frames than possible, at least one for each packet before it."""
         if self.latest is None:
             return False
         first = 0 if packet.description is None else packet.description.first_frame
@@ -214,7 +214,7 @@ class Decoder:
         return self._wait + max(self.latest - group.frame, 0) < group.ahead(packet.number) < HALF
 
     def _queue(self, packet: Packet) -> Iterator[_Due]:
-        """Queue a packet of the stream; what is due comes out in order."""
+        """Queue a packet of the stream; returns due packets in order."""
         group = self._groups.get(packet.group)
         if group is None:
             if packet.description is None or not self._acceptable(packet.description):
@@ -245,7 +245,7 @@ class Decoder:
         return out
 
     def _acceptable(self, description: Description) -> bool:
-        """Whether a group fits the stream's description, so that a stranger's packet cannot make anyone allocate."""
+        """Whether a group fits the stream's description, so that a foreign packet cannot cause an allocation."""
         own = self.description
         if own is None:
             return description.channels <= MOST_CHANNELS
@@ -269,7 +269,7 @@ class Decoder:
             if fresh is not None:
                 group.alive = False
                 if not group.continues(fresh):
-                    raise DataError("a packet does not carry on its group")
+                    raise DataError("a packet does not continue its group")
                 if fresh.first_frame > group.frame:
                     out.append(Gap(group.frame, fresh.first_frame, fresh.first_channel, fresh.count))
                 group.frame = fresh.first_frame
@@ -365,15 +365,15 @@ class Decoder:
 
     @property
     def ended(self) -> bool:
-        """Whether the end packets of all groups have come."""
+        """Whether the end packets of all groups have arrived."""
         return bool(self._groups) and all(group.ended for group in self._groups.values())
 
     def wanted(self) -> list[tuple[int, int]]:
-        """Packets that are missing and still waited for, as (group, number)."""
+        """Missing packets that are still accepted, as (group, number)."""
         return [(index, number) for index, group in self._groups.items() for number in group.missing()]
 
     def finish(self) -> list[Segment | Gap]:
-        """Give up waiting: what can still be decoded, and everything that is missing up to the stream's end.
+        """Stop waiting: all that can still be decoded, and gaps for everything missing up to the stream's end.
 
         The end is that of the stream's end packets, or else the last frame of any group.
         """

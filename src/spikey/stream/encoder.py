@@ -1,4 +1,4 @@
-"""Frames in, packets out, at once."""
+"""Encodes frames into packets without delay."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from spikey.stream.worker import Worker
 
 DATAGRAM = 1400  # bytes
 WHOLE = 1 << 20  # the largest packet where size does not matter
-TYPICAL_BITS = 4.7  # of a sample, for the number of channels in a group
+TYPICAL_BITS = 4.7  # bits of a sample, assumed for the number of channels in a group
 TYPICAL_FRAMES = 20
 DESCRIBED = 64  # bytes of a description at most
 TURNS = 2  # in which groups finish packets of a fixed number of frames
@@ -47,8 +47,8 @@ DTYPES = ("int16", "uint16", "int8", "uint8")
 class _Group:
     """The encoder's state of a group. number: of its next packet. start: the frame with which that begins.
 
-    frames: buffered for it; wanted: when there are so many, it is made. next_key: the frame from which on one is due.
-    head: what it begins with. plain: whether some of its frames are not of the levels.
+    frames: buffered for it; wanted: number of frames at which it is made. next_key: the frame at which a key is due.
+    head: its first bytes. plain: whether some of its frames are outside the levels.
     """
 
     number: int = 0
@@ -198,7 +198,7 @@ class Encoder:
         return packets
 
     def flush(self) -> list[bytes]:
-        """The packets of the frames that are held."""
+        """The packets of the frames that are buffered."""
         packets, self._ready = self._ready, []
         packets += self._finish([index for index, group in enumerate(self._groups) if group.frames])
         self._begin_together()
@@ -308,7 +308,7 @@ class Encoder:
         return parity
 
     def skip(self, frames: int) -> None:
-        """Let frames go that never came, as when there was no time for them: the receiver reports them as a gap."""
+        """Omit frames that were not recorded or not pushed in time: the receiver reports them as a gap."""
         self._ready += self.flush()
         self.frames += frames
         self._begin_together()
@@ -316,7 +316,7 @@ class Encoder:
             group.next_key = 0
 
     def close(self) -> list[bytes]:
-        """The packets of the frames that are held, and end packets with the stream's length, one a group."""
+        """The packets of the frames that are buffered, and one end packet per group with the stream's length."""
         packets = self.flush()
         if self._pool is not None:
             self._pool.shutdown()
@@ -324,7 +324,7 @@ class Encoder:
         return packets + [self._packet(index, LAST, 0, body) for index in range(len(self._groups))]
 
     def again(self, group: int, number: int) -> bytes | None:
-        """A packet that was sent before, while it is in the history."""
+        """A packet that was sent before, if it is still in the history."""
         return self._history.get((group, number))
 
     def _begin(self, frames: np.ndarray) -> ChannelStates:

@@ -39,8 +39,8 @@ def read_key(path: str | os.PathLike[str]) -> bytes:
     Parameters
     ----------
     path : path
-        A file of one line with 32 to 64 hexadecimal characters, as `spikey key new` makes it. A `UserWarning` is given
-        where others than its owner can read it.
+        A file of one line with 32 to 64 hexadecimal characters, as `spikey key new` makes it. A `UserWarning` is issued
+        if other users can read it.
 
     Returns
     -------

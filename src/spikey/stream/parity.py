@@ -131,7 +131,7 @@ class Repair:
             length = int(row[0]) << 8 | int(row[1])
             content = row[2 : 2 + length].tobytes()
             if not 2 <= length <= size - 2 or content[0] & 0xF0 not in MARKS or content[0] & PARITY:
-                raise DataError("a parity packet recovers nonsense")
+                raise DataError("a parity packet recovers an invalid packet")
             group, number = names[index][0], int.from_bytes(names[index][1:], "little")
             found.append(self._packet(content, group, number))
         return found

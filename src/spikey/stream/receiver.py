@@ -1,7 +1,7 @@
-"""Takes the packets of one or several streams apart and records each; asks again for what is missing where it may.
+"""Separates the packets of several streams and records each; requests missing packets if possible.
 
 Anyone who can reach the port can send anything. The cost is bounded: a stream is recorded only once a second packet
-of it has come from the same sender, so many at a time, and a silent one gives its place to another. With a key, nothing
+of it has come from the same sender, so many at a time, and a silent one is replaced by another. With a key, nothing
 counts but packets that it authenticates, whatever their address.
 """
 
@@ -28,7 +28,7 @@ MOST_STREAMS = 8  # recorded at a time
 MOST_FILES = 100  # of one receiver
 MOST_CANDIDATES = 64  # streams of which one packet has come
 SILENT = 1.0  # seconds without packets after which a stream gives its place, or its sender's, to another
-MOST_LINES = 20  # about strangers
+MOST_LINES = 20  # about unknown senders
 LONGEST_STEP = 0.5  # seconds between two looks at the clock that count as silence; over that, this process stood still
 ASK_EVERY = 0.002  # seconds between two requests
 
@@ -37,7 +37,7 @@ class Receiver:
     """Records streams: the first as `out`, others beside it, as out-2 and so on; each ends with its own end packet.
 
     jobs: threads. idle: seconds of silence after which a stream is over without one. stream: the only one to record;
-    None for all. log: takes a line for a person. key, tag_bytes: as of `Decoder`. seen: streams that are over for ever.
+    None for all. log: takes a line for a person. key, tag_bytes: as of `Decoder`. seen: streams never accepted again.
 
     `foreign` counts packets of streams that are not recorded, `damaged` those that belong to none, `late` those of
     streams that are over, `unauthenticated` those of no stream that is recorded which have no tag of the key, or have a
@@ -265,7 +265,7 @@ class Receiver:
         return found
 
     def finish(self, end: str) -> None:
-        """Nothing comes any more: complete all files, of streams that did not end for the reason `end`."""
+        """Complete all files; `end` is the reason for streams that did not end."""
         for stream in list(self._open.values()):
             self._close(stream, end)
         for number, sender in self._candidates:

@@ -1,4 +1,4 @@
-"""How packets travel: as datagrams, over a TCP connection, through a pipe. Buffers are bounded, losses counted.
+"""Transports of packets: as datagrams, over a TCP connection, through a pipe. Buffers are bounded, losses counted.
 
 On a connection or a pipe each packet comes after its length, 4 bytes.
 """

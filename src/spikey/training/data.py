@@ -47,7 +47,7 @@ def recordings(data: Data, progress: Bar | None = None, say: Say = lambda text: 
     with suppress(OSError):
         folder.rmdir()  # if it is empty
     if os.path.lexists(folder):
-        raise UsageError(f"{folder}: is in the way of the recordings to be unpacked there; move it away")
+        raise UsageError(f"{folder}: exists where the recordings are to be unpacked; move it away")
     if isinstance(address, Path):
         unpack(address, folder, bar, say)
         return _wav_files(directory)

@@ -134,7 +134,7 @@ def prepare(config: Config, say: Say, bar: Bar) -> Plan:
         with atomic_output(plan.folder / "config.yaml", overwrite=True) as (file, _):
             file.write(yaml.safe_dump(config.model_dump(), sort_keys=False).encode())
     except OSError as error:
-        raise UsageError(f"{plan.folder}: cannot be made ({error.strerror})") from None
+        raise UsageError(f"{plan.folder}: cannot be created ({error.strerror})") from None
     return plan
 
 

@@ -269,7 +269,7 @@ def test_edges_of_any_bytes_are_numbers():
     )  # zeros are gaps beyond the last frame
     far = {"side": 32, "taps": (0,) * 64, "flags": 8, "edges": varint(0)}
     text = fails(front_of(**far, runs=(0, *[39, 0] * 29)), like)  # runs so short that all frames are edges
-    assert text.endswith("in a way that this version does not know")
+    assert text.endswith("in a way that this version does not support")
 
 
 def test_facts_of_damaged_payloads_are_refused():

@@ -44,20 +44,20 @@ def test_what_is_built_like_a_payload_decodes():
 def test_settings_beyond_their_bounds_are_refused(place, number):
     settings = [*GOOD[:place], number, *GOOD[place + 1 :]]
     for look in (decode_block, facts_of):
-        with pytest.raises(DataError, match=r"^the block: .*does not know$"):
+        with pytest.raises(DataError, match=r"^the block: .*does not support$"):
             look(built(settings))
 
 
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"order": (0, 0)}, "does not know"),
-        ({"order": (0, 2)}, "does not know"),
-        ({"order": (1, -1)}, "does not know"),
-        ({"columns": [(0, LEVEL, 1)]}, "does not know"),
-        ({"columns": [(1, CENTRE, 1 << 19)]}, "around a code that it does not have"),
-        ({"columns": [(1, CENTRE, -1)]}, "does not know"),
-        ({"columns": [(0, NEAR, 0), (1, NEAR, 0)], "first": 9 | 16}, "does not know"),
+        ({"order": (0, 0)}, "does not support"),
+        ({"order": (0, 2)}, "does not support"),
+        ({"order": (1, -1)}, "does not support"),
+        ({"columns": [(0, LEVEL, 1)]}, "does not support"),
+        ({"columns": [(1, CENTRE, 1 << 19)]}, "an invalid centre code"),
+        ({"columns": [(1, CENTRE, -1)]}, "does not support"),
+        ({"columns": [(0, NEAR, 0), (1, NEAR, 0)], "first": 9 | 16}, "does not support"),
         ({"stream": b"\7" * 300}, "more than its samples"),
     ],
 )

@@ -201,7 +201,7 @@ def test_the_independent_decoder_agrees(converters, dtype):
 @pytest.mark.parametrize(
     ("calibration", "message"),
     [
-        (None, "needs a calibration that the file does not name"),
+        (None, "needs a calibration, but the file has no calibration id"),
         (calibration_of(2), "needs converter 3 of a calibration of 2"),
         (calibration_of(3, offset=-128, step=3), "not for its values"),
         (n1(), "has a calibration of 1024 codes that is not for its values"),

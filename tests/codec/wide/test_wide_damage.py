@@ -204,7 +204,7 @@ def test_groups_that_repeat_or_omit_channels_are_refused(groups):
     even = bytes([Affine.number]) + Affine(5, 1).write()
     like = np.zeros((100, 8), np.int16)
     decode_block(payload_of(described(even, 8, [[3, 2, 1], [0, 4, 7, 6, 5]]), like), LOOKUP)
-    assert "has groups that are not all of its channels" in fails(payload_of(described(even, 8, groups), like))
+    assert "has groups that do not cover its channels" in fails(payload_of(described(even, 8, groups), like))
 
 
 def test_a_payload_of_a_few_bytes_costs_what_its_samples_do():

@@ -66,7 +66,7 @@ def _channel(channel: Channel) -> bytes:
 def _read_channel(cursor: Cursor, index: int) -> Channel:
     flags = cursor.byte()
     if flags >= 32:
-        raise DataError(f"{cursor.what}: describes a channel in a way that this version does not know")
+        raise DataError(f"{cursor.what}: describes a channel in a way that this version does not support")
     channel = Channel(read_levels(flags & 7, cursor), bool(flags & CALIBRATED), cursor.byte())
     if flags & REFERRING:
         channel.references = [cursor.varint(max(index - 1, 0)) for _ in range(cursor.byte())]
@@ -80,15 +80,15 @@ def _read_method(cursor: Cursor, find_model: Callable[[], Model | None]) -> tupl
     first, second = cursor.byte(), cursor.byte()
     record = PREDICTORS.numbered(first & 15)
     if record is None or first & UNUSED:
-        raise DataError(f"{cursor.what}: is coded by a method that this version does not know")
+        raise DataError(f"{cursor.what}: is coded by a method that this version does not support")
     known, lanes = (second, 1) if record.companions else (0, second)
     if not 1 <= lanes <= record.lanes:
-        raise DataError(f"{cursor.what}: is coded by a method that this version does not know")
+        raise DataError(f"{cursor.what}: is coded by a method that this version does not support")
     if known > MOST_COMPANIONS:
         raise DataError(f"{cursor.what}: is coded with more companions than possible")
     model = find_model() if record.trained else None
     if record.trained and model is None:
-        raise DataError(f"{cursor.what}: needs a model that the file does not name")
+        raise DataError(f"{cursor.what}: needs a model, but the file has no model id")
     return Method(record.name, bool(first >> 6 & 1), lanes, model=model), known
 
 
@@ -105,7 +105,7 @@ def parse(payload: Payload, lookup: Lookup) -> Parsed:
     lanes, longest = method.lanes, size // method.lanes
     if method.model is not None:
         if method.model.architecture.delta != method.delta or any(c.references for c in channels):
-            raise DataError(f"{what}: is coded in a way that its model is not for")
+            raise DataError(f"{what}: is coded in a way that does not fit its model")
         lanes, longest = count, LONGEST_CODE * frames
     sizes = [cursor.varint(len(payload.data)) for _ in range(lanes - 1)]
     lows = [cursor.take((frames * c.levels.low_bits + 7) // 8) if c.levels.low_bits else b"" for c in channels]
@@ -134,7 +134,7 @@ def _calibration(channels: Iterable[Channel], lookup: Lookup, what: str) -> Cali
         return None
     calibration = lookup.calibration()
     if calibration is None:
-        raise DataError(f"{what}: needs a calibration that the file does not name")
+        raise DataError(f"{what}: needs a calibration, but the file has no calibration id")
     wrong = next((alphabet for alphabet in alphabets if alphabet not in (1, calibration.alphabet)), None)
     if wrong is not None:
         raise DataError(f"{what}: a channel of {wrong} codes has a calibration of {calibration.alphabet}")

@@ -78,7 +78,7 @@ def _encode(block: Block, method: Method) -> EncodedBlock | None:
 
 
 def _differences(integers: np.ndarray, found: Found) -> np.ndarray:
-    """What the filter leaves of the frames between sampled ones (frames, channels), modulo their size."""
+    """Errors of the filter for the frames between sampled ones (frames, channels), modulo their size."""
     pattern, channels = found.pattern, found.channels
     by_channel = np.ascontiguousarray(integers.T)
     out = np.empty((len(pattern.others), len(channels)), difference_type(integers.dtype))
@@ -127,7 +127,7 @@ def _shares(count: int) -> list[range]:
 def _restored(
     parts: Parts, places: np.ndarray, sampled: np.ndarray, differences: np.ndarray | None, samples: np.ndarray
 ) -> None:
-    """Fill in samples (frames, channels) from the sampled frames and what the filter leaves of those between.
+    """Fill in samples (frames, channels) from the sampled frames and the filter's errors for those between.
 
     places: of the channels, among those that are interpolated. differences: those of the predictor wide, if there are.
     """

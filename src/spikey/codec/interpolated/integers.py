@@ -72,5 +72,5 @@ def read_scale(cursor: Cursor) -> Scale:
     gain = struct.unpack("<d", cursor.take(8))[0]
     offset = struct.unpack("<d", cursor.take(8))[0] if form & SHIFTED else 0.0
     if form > SINGLE | SHIFTED or not np.isfinite([gain, offset]).all() or not gain:
-        raise DataError(f"{cursor.what}: is interpolated in a way that this version does not know")
+        raise DataError(f"{cursor.what}: is interpolated in a way that this version does not support")
     return Scale(gain, offset, bool(form & SINGLE))

@@ -30,9 +30,9 @@ class Parts:
     """A payload taken apart. scale: of floats.
 
     contexts: of frames between that are near the ends of runs, -1 of others; None where they are not apart. numbers:
-    what the filter leaves of them, int32 (channels, frames). channels, others: those that are interpolated, and those
+    the filter's errors for them, int32 (channels, frames). channels, others: those that are interpolated, and those
     that are not, int64. sampled, between, rest: payloads of the predictor wide: of the sampled frames of `channels`, of
-    what their filter leaves of the other ones, None where `numbers` have all, and of `others`, None where there are
+    their filter's errors for the other ones, None where `numbers` have all, and of `others`, None where there are
     none. right: by name, whether each of these is as its checksum has it.
     """
 
@@ -93,7 +93,7 @@ def _checksum(data: bytes | memoryview) -> bytes:
 def parse(payload: Payload) -> Parts:
     """Take a payload apart; DataError for what no encoder writes, but for damage within the payloads in it."""
     what, dtype = payload.what, payload.dtype
-    unknown = DataError(f"{what}: is interpolated in a way that this version does not know")
+    unknown = DataError(f"{what}: is interpolated in a way that this version does not support")
     if len(payload.data) > payload.frames * payload.count * dtype.itemsize:
         raise DataError(f"{what}: has a payload of {len(payload.data)} bytes, which is more than its samples have")
     cursor = Cursor(payload.data, what)
@@ -173,7 +173,7 @@ def _read_filter(cursor: Cursor, factor: int, dtype: np.dtype) -> tuple[Filter, 
         or rule > EVEN
         or np.abs(taps).sum(axis=1).max() > most_weight(dtype)
     ):
-        raise DataError(f"{cursor.what}: is interpolated in a way that this version does not know")
+        raise DataError(f"{cursor.what}: is interpolated in a way that this version does not support")
     if abs(bias) > 1 << 60 or max(abs(low), abs(high), abs(offset), step) > 2 * most:
         raise DataError(f"{cursor.what}: has a filter of numbers that its samples cannot have")
     return Filter(taps.astype(np.int64), bits, bias, rule, low, high), offset, step, flags

@@ -50,13 +50,13 @@ def write(descriptions: list[Description], numbers: np.ndarray, lows: bytes, str
 def parse(payload: Payload) -> Parsed:
     """Take a payload apart; DataError for what no encoder writes."""
     what = payload.what
-    unknown = DataError(f"{what}: describes a channel in a way that this version does not know")
+    unknown = DataError(f"{what}: describes a channel in a way that this version does not support")
     if len(payload.data) > payload.frames * payload.count * payload.dtype.itemsize:
         raise DataError(f"{what}: has a payload of {len(payload.data)} bytes, which is more than its samples have")
     cursor = Cursor(payload.data, what)
     flags = cursor.byte()
     if flags & ~(SEVERAL | NUMBER):
-        raise DataError(f"{what}: is coded by a method that this version does not know")
+        raise DataError(f"{what}: is coded by a method that this version does not support")
     descriptions = read_descriptions(cursor, payload, bool(flags & SEVERAL))
     data = np.frombuffer(cursor.take(cursor.varint(len(payload.data))), np.uint8)
     chosen, order = np.zeros(SETTINGS, np.int64), np.zeros(payload.count, np.int64)
@@ -70,7 +70,7 @@ def parse(payload: Payload) -> Parsed:
     if (rows[packed, KIND] != CONSTANT).any():
         raise unknown
     if (rows[:, CENTRE] >= alphabets(descriptions)[rows[:, LEVEL]]).any():
-        raise DataError(f"{what}: has a channel around a code that it does not have")
+        raise DataError(f"{what}: has a channel with an invalid centre code")
     lows = [read_low(cursor, descriptions[row[LEVEL]][0], payload.frames, payload.dtype) for row in rows]
     return Parsed(descriptions, settings, order, rows, lows, cursor.rest())
 

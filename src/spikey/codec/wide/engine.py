@@ -314,14 +314,14 @@ def numbers_of(head: np.ndarray, directory: Directory, count: int, what: str) ->
     numbers, stored = np.zeros((count, COLUMNS), np.int64), np.zeros((count, SIZE))
     kinds = np.array([LISTED if converter else EVEN for _, converter in directory.descriptions], np.int64)
     if not header.read_numbers(head, kinds, LIMITS, numbers, stored):
-        raise DataError(f"{what}: describes a channel in a way that this version does not know")
+        raise DataError(f"{what}: describes a channel in a way that this version does not support")
     alphabets = np.array([1 if levels is None else levels.alphabet for levels, _ in directory.descriptions])
     packed = np.array([levels is None for levels, _ in directory.descriptions])[numbers[:, header.LEVEL]]
     if (numbers[packed, header.KIND] != CONSTANT).any():
-        raise DataError(f"{what}: describes a channel in a way that this version does not know")
+        raise DataError(f"{what}: describes a channel in a way that this version does not support")
     centres = numbers[:, header.CENTRE]
     if (centres < 0).any() or (centres >= alphabets[numbers[:, header.LEVEL]]).any():
-        raise DataError(f"{what}: has a channel around a code that it does not have")
+        raise DataError(f"{what}: has a channel with an invalid centre code")
     return numbers, stored
 
 

@@ -103,7 +103,7 @@ def _read_groups(cursor: Cursor, count: int) -> list[np.ndarray]:
         return [np.zeros(1, np.int64)]
     groups, expected = [], 0
     seen = np.zeros(count, bool)
-    wrong = DataError(f"{cursor.what}: has groups that are not all of its channels")
+    wrong = DataError(f"{cursor.what}: has groups that do not cover its channels")
     for _ in range(cursor.varint(count - 1) + 1):
         channels = []
         for _ in range(cursor.varint(GROUP - 1) + 1):
@@ -129,7 +129,7 @@ def parse(payload: Payload) -> Directory:
     flags = cursor.byte()
     lanes, several = (flags & ~SEVERAL) >> 4, bool(flags & SEVERAL)
     if lanes >= len(LANES):
-        raise DataError(f"{what}: is coded by a method that this version does not know")
+        raise DataError(f"{what}: is coded by a method that this version does not support")
     descriptions = read_descriptions(cursor, payload, several)
     groups = _read_groups(cursor, payload.count)
     if len(groups) == 1:
@@ -161,5 +161,5 @@ def read_words(cursor: Cursor, lanes: int) -> tuple[np.ndarray, np.ndarray]:
     state = np.frombuffer(cursor.take(4 * lanes), "<u4").astype(np.uint32)
     rest = cursor.rest()
     if len(rest) % 2:
-        raise DataError(f"{cursor.what}: is damaged: half a word is left")
+        raise DataError(f"{cursor.what}: is damaged: its last word is incomplete")
     return state, np.frombuffer(rest, "<u2").astype(np.uint16, copy=False)

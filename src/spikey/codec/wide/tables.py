@@ -135,7 +135,7 @@ def tables_for(descriptions: Sequence[Description], calibration: Calibration | N
             tables.append(None)
             continue
         if calibration is None:
-            raise DataError(f"{what}: needs a calibration that the file does not name")
+            raise DataError(f"{what}: needs a calibration, but the file has no calibration id")
         if number > calibration.converters:
             raise DataError(f"{what}: needs converter {number} of a calibration of {calibration.converters}")
         first = first_code(calibration, levels)

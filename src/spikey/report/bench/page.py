@@ -27,13 +27,13 @@ tr.ours { font-weight: 600; } tr.failed { color: #b00020; }
 img { max-width: 100%; height: auto; }
 """
 _METHOD = (
-    "Every codec worked in one thread of a process of its own, on recordings in memory, after a warm-up; all was "
-    "decoded and compared, and a codec that lost a sample is reported as failed. Ratio: bytes of the recordings' files "
-    "over compressed bytes. Speeds: the best of {repeats} for each recording, programs with what starting them takes. "
-    "Memory: the most held at once beyond what the process held before; of programs, all that they held. What "
-    "codecs were given: file, its bytes; samples, integers; codes, the converter's codes without the gaps between "
-    "values; delta8, one byte for each difference of codes. Decoders are assumed to have the layout and the number "
-    "of frames, which is not counted against the other codecs; of Spikey every byte of the file counts."
+    "Every codec ran in one thread of a separate process, on recordings in memory, after a warm-up. All output was "
+    "decoded and compared; a codec that lost a sample is reported as failed. Ratio: bytes of the recordings' files "
+    "divided by compressed bytes. Speeds: the best of {repeats} for each recording; for programs, starting them is "
+    "included. Memory: the maximum, minus the memory before; for programs, the total. Input of the codecs: "
+    "file, its bytes; samples, integers; codes, the ADC codes without the gaps between "
+    "values; delta8, one byte for each difference of codes. For the other codecs, layout and number of frames are not "
+    "counted; for Spikey every byte of the file counts."
 )
 
 
@@ -73,7 +73,7 @@ def _page(facts: dict[str, Any], results: list[Result], pictures: list[tuple[str
     yield f"<p>{counted(facts['recordings'])}, {facts['original']:,} bytes, {facts['samples']:,} samples"
     yield f" ({html.escape(kinds + more)}).</p>\n"
     if facts["left_out"] or facts["cut"]:
-        yield f"<p>{facts['left_out']:,} files are no recordings of integers and were left out; of {facts['cut']:,} "
+        yield f"<p>{facts['left_out']:,} files are not recordings of integers and were skipped; of {facts['cut']:,} "
         yield "recordings only the beginning was measured.</p>\n"
     if facts.get("interpolated"):
         yield f"<p>{html.escape(words(facts['interpolated']))}</p>\n"
@@ -94,9 +94,7 @@ def _page(facts: dict[str, Any], results: list[Result], pictures: list[tuple[str
         text = (
             f"The noise floor: {floor['method']}; from {floor['looked_at']:,} of {floor['samples']:,} samples. It is "
         )
-        text += (
-            "an estimate and no bound: what it does not expect, noise that is not Gaussian, can be coded in fewer bits."
-        )
+        text += "an estimate, not a bound: non-Gaussian noise can be coded in fewer bits."
         yield f"<p>{html.escape(text)}</p>\n"
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
     yield f"<p><code>{html.escape(facts['command'])}</code><br>{html.escape(facts['processor'])}; "

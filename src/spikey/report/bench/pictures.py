@@ -160,16 +160,12 @@ def _widths(recordings: list[Loaded]) -> Picture:
         shown = np.arange(max(first, 0), min(last + 1, len(widths)))
         left.bar(shown, widths[shown], width=1.0, color=OURS)
         left.set_ylim(0, max(2.0, float(widths[shown].max(initial=0)) * 1.05))
-        caption = (
-            f"Widths of the codes of the converter (calibration {calibration.id.hex()}), and how often codes occur."
-        )
+        caption = f"Code widths of the ADC (calibration {calibration.id.hex()}), and how often codes occur."
         left.axhline(1, color="#222222", lw=1)
         left.set_xlabel("code", fontsize=13)
         left.set_ylabel("width, LSB", fontsize=13)
     else:
-        caption = (
-            "This converter's widths are not known, or do not pay for being stored, so that all codes are taken to "
-        )
+        caption = "The code widths are unknown, or storing them saves no space, so all codes are assumed to "
         caption += "be equally wide. How often they occur:"
     found, counts = np.unique(codes[(codes >= first) & (codes <= last)], return_counts=True)
     right = panels[-1]
@@ -216,7 +212,9 @@ def _residuals(recordings: list[Loaded]) -> Iterator[Picture]:
         axes.set_title(Path(recording.name).name[:40], fontsize=11, parse_math=False)
         axes.set_xlabel("residual, codes", fontsize=12)
         axes.legend(frameon=False, fontsize=10, loc="upper right")
-    caption = "What prediction leaves, in recordings that become small, average and large. A Gaussian cannot be shrunk."
+    caption = (
+        "Residuals of the recordings with the best, the average and the worst ratio. Gaussian noise is incompressible."
+    )
     yield "Residuals", caption, png(figure)
 
 

@@ -76,7 +76,7 @@ def load(path: Path, raw: tuple[int, float, str] | None = None, seconds: float |
         layout: Layout = source.layout
         spky = isinstance(source, Reader)
         if spky and source.header.wrapper == BYTES:
-            raise NotPCM(f"{path}: keeps a file as plain bytes, whose samples are not known")
+            raise NotPCM(f"{path}: holds a file as plain bytes, without known samples")
         if layout.memory_dtype.kind == "f":
             raise NotPCM(f"{path}: holds floats, and codecs are compared on integers")
         if not source.frames:
