@@ -277,6 +277,7 @@ TABLES: dict[str, Callable[[dict[str, Any], dict[str, Any]], list[str]]] = {
     "preset-sizes": preset_tables.sizes,
     "preset-speeds": preset_tables.speeds,
     "preset-savings": preset_tables.savings,
+    "preset-decoding": preset_tables.decoding,
     "vendors": vendor_tables.vendors,
     "code-widths": size_tables.code_widths,
     "code-widths-crossed": size_tables.code_widths_crossed,

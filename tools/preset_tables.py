@@ -90,3 +90,13 @@ def savings(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
         cells = [str(sizes[first]), *(f"{sizes[name]} ({sizes[first] - sizes[name]})" for name in others)]
         lines.append(f"| {device} | {recording} | {' | '.join(cells)} |")
     return lines
+
+
+def decoding(runs: dict[str, Any], published: dict[str, Any]) -> list[str]:
+    """Hours in which one core decodes a terabyte of each device's samples."""
+    lines = [f"| device | {' | '.join(f'`{name}`' for name in ranked())} |", "|---|" + "---:|" * len(ranked())]
+    for recording, device in DEVICES.items():
+        row = runs["preset_sizes"]["recordings"][recording]
+        hours = [5e11 / 3600 * row[name]["decode"] / row[name]["samples"] for name in ranked()]
+        lines.append(f"| {device} | {' | '.join(f'{each:.0f}' for each in hours)} |")
+    return lines

@@ -34,7 +34,9 @@ NEEDED = {
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=pytest.mark.slow if page == "howto-training" else ()) for page in PAGES]
+)
 def test_a_page_does_what_it_shows(page, run, tmp_path, monkeypatch):
     for name in NEEDED.get(page, ()):
         pytest.importorskip(name)
