@@ -22,6 +22,7 @@ from spikey.base.errors import DataError, SpikeyError, UsageError
 from spikey.cli import telemetry_decode
 from spikey.recording.simulate import simulate
 from spikey.recording.wav import open_wav
+from spikey.stream.key_file import new_key, read_key
 from spikey.telemetry import decoded as decoded_module
 from spikey.telemetry import export
 from spikey.telemetry import file as file_module
@@ -278,6 +279,29 @@ def test_sorting_and_recording(path, decoded):
     for call in (read_telemetry_recording, read_telemetry_sorting):
         with pytest.raises(UsageError, match="'other'"):
             call(path, "other")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_spikeinterface_reads_authenticated_files_with_the_file_of_the_key(tmp_path):
+    pytest.importorskip("spikeinterface.core")
+    from spikey.integrations.telemetry import read_telemetry_recording, read_telemetry_sorting, telemetry_analyzer
+
+    key, path = tmp_path / "a.key", tmp_path / "a.spkt"
+    new_key(key)
+    chosen = spikey.TelemetrySettings(budget=CHANNELS * 5000.0)
+    encoder = spikey.TelemetryEncoder(CHANNELS, RATE, settings=chosen, key=read_key(key))
+    samples = simulate(FRAMES, CHANNELS, RATE, seed=3)
+    path.write_bytes(b"SPKT" + b"".join(encoder.push(samples) + encoder.close()))
+    for call in (read_telemetry_sorting, read_telemetry_recording, telemetry_analyzer):
+        with pytest.raises(UsageError, match="key_file="):
+            call(path)
+    telemetry = spikey.read_telemetry(path, key=read_key(key))
+    assert len(read_telemetry_sorting(path, key_file=key).to_spike_vector()) == len(telemetry.event_frames) > 100
+    recording = read_telemetry_recording(path, key_file=key)
+    assert read_key(key).hex() not in repr(recording.to_dict())
+    again = pickle.loads(pickle.dumps(recording))
+    assert np.array_equal(again.get_traces(), telemetry.samples())
+    assert telemetry_analyzer(path, key_file=key).get_num_channels() == CHANNELS
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spikey.base.errors import DataError, UsageError, install
+from spikey.stream.key_file import read_key
 from spikey.telemetry.check import NOTE
 from spikey.telemetry.file import iter_telemetry
 
@@ -23,7 +24,9 @@ PITCH = 100.0  # um
 TIMES = ("crossing", "trough")
 
 
-def read_telemetry_sorting(path: PathLike, times: str = "crossing", *, weak: bool = True) -> NumpySorting:
+def read_telemetry_sorting(
+    path: PathLike, times: str = "crossing", *, weak: bool = True, key_file: PathLike | None = None
+) -> NumpySorting:
     """The events of a telemetry file as a sorting with one unit for each channel; a unit's id is its channel's.
 
     Units are channels, not cells: nothing was sorted.
@@ -37,6 +40,8 @@ def read_telemetry_sorting(path: PathLike, times: str = "crossing", *, weak: boo
         Weak events are at their troughs in either case.
     weak : bool
         Whether weak events, which cross only a lower threshold and match their channel's spikes, are among the spikes.
+    key_file : path, optional
+        The file with the sender's key, for authenticated streams: only packets with a valid tag are decoded.
 
     Returns
     -------
@@ -65,7 +70,7 @@ def read_telemetry_sorting(path: PathLike, times: str = "crossing", *, weak: boo
     if times not in TIMES:
         raise UsageError(f"times of a telemetry sorting must be {' or '.join(TIMES)}, not {times!r}")
     frames, channels = [], []
-    for part in iter_telemetry(path):  # so that only events take memory
+    for part in iter_telemetry(path, key=_key(key_file)):  # so that only events take memory
         own = part.event_frames.copy()
         if times == "trough":
             there = part.waveform_of >= 0
@@ -76,7 +81,9 @@ def read_telemetry_sorting(path: PathLike, times: str = "crossing", *, weak: boo
     return _sorting(np.concatenate(frames), np.concatenate(channels), part)[0]
 
 
-def read_telemetry_recording(path: PathLike, kind: str = "samples", noise: int | None = None) -> BaseRecording:
+def read_telemetry_recording(
+    path: PathLike, kind: str = "samples", noise: int | None = None, *, key_file: PathLike | None = None
+) -> BaseRecording:
     """The signal of a telemetry file, for viewing, reconstructed when asked for. It is lossy.
 
     Parameters
@@ -88,6 +95,9 @@ def read_telemetry_recording(path: PathLike, kind: str = "samples", noise: int |
         band.
     noise : int, optional
         The seed of artificial noise of each channel's level between the waveforms, which spike sorters need.
+    key_file : path, optional
+        The file with the sender's key, for authenticated streams: only packets with a valid tag are decoded.
+        SpikeInterface stores the path with the recording, not the key.
 
     Returns
     -------
@@ -104,10 +114,12 @@ def read_telemetry_recording(path: PathLike, kind: str = "samples", noise: int |
     need_spikeinterface()
     from spikey.integrations.telemetry_recording import TelemetryRecordingExtractor
 
-    return TelemetryRecordingExtractor(path, kind, noise)
+    return TelemetryRecordingExtractor(path, kind, noise, key_file)
 
 
-def telemetry_analyzer(path: PathLike, probe: Any = None, volts_per_code: float | None = None) -> SortingAnalyzer:
+def telemetry_analyzer(
+    path: PathLike, probe: Any = None, volts_per_code: float | None = None, *, key_file: PathLike | None = None
+) -> SortingAnalyzer:
     """A `SortingAnalyzer` in memory whose waveforms, and with them templates, are the decoded ones of a telemetry file.
 
     One unit for each channel, with the events that have a waveform, weak ones among them, at their troughs, and each
@@ -122,6 +134,8 @@ def telemetry_analyzer(path: PathLike, probe: Any = None, volts_per_code: float 
         For the channels in order; without one they stand 100 um apart on a line.
     volts_per_code : float, optional
         With it waveforms and recording are in uV, as some of SpikeInterface's metrics need them.
+    key_file : path, optional
+        The file with the sender's key, for authenticated streams: only packets with a valid tag are decoded.
 
     Returns
     -------
@@ -140,7 +154,7 @@ def telemetry_analyzer(path: PathLike, probe: Any = None, volts_per_code: float 
 
     from spikey.integrations.telemetry_recording import TelemetryRecordingExtractor
 
-    recording = TelemetryRecordingExtractor(path, "waveforms")
+    recording = TelemetryRecordingExtractor(path, "waveforms", key_file=key_file)
     telemetry = recording.telemetry
     if not len(telemetry.waveforms):
         raise DataError(f"{path}: holds no waveforms, so there is nothing to analyze")
@@ -165,6 +179,10 @@ def telemetry_analyzer(path: PathLike, probe: Any = None, volts_per_code: float 
     _give_waveforms(analyzer, telemetry, telemetry.waveforms[order] * np.float32(gain))
     analyzer.compute("templates")
     return analyzer
+
+
+def _key(path: PathLike | None) -> bytes | None:
+    return None if path is None else read_key(path)
 
 
 def need_spikeinterface() -> None:

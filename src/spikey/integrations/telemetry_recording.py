@@ -15,6 +15,7 @@ except ImportError:
     raise ImportError(f"this needs SpikeInterface: {install('spikeinterface')}") from None
 
 from spikey.recording.remote import full
+from spikey.stream.key_file import read_key
 from spikey.telemetry.check import NOTE
 from spikey.telemetry.decoded import Telemetry
 from spikey.telemetry.file import read_telemetry
@@ -28,16 +29,28 @@ class TelemetryRecordingExtractor(BaseRecording):
     `telemetry`: what was decoded.
     """
 
-    def __init__(self, file_path: str | os.PathLike[str], kind: str = KINDS[0], noise: int | None = None):
+    def __init__(
+        self,
+        file_path: str | os.PathLike[str],
+        kind: str = KINDS[0],
+        noise: int | None = None,
+        key_file: str | os.PathLike[str] | None = None,
+    ):
         if kind not in KINDS:
             raise UsageError(f"a telemetry recording is of {', '.join(KINDS)}, not of {kind!r}")
         name = full(file_path)
-        self.telemetry = telemetry = read_telemetry(name)
+        self.telemetry = telemetry = read_telemetry(name, key=None if key_file is None else read_key(key_file))
         dtype = telemetry.description.dtype if kind == KINDS[0] else "float32"
         BaseRecording.__init__(self, telemetry.rate, np.arange(telemetry.channels), dtype)
         self.annotate(note=NOTE)
         self.add_recording_segment(TelemetryRecordingSegment(telemetry, kind, noise))
-        self._kwargs = {"file_path": name, "kind": kind, "noise": noise}
+        # The key's file, not the key: SpikeInterface writes these arguments into files of its own.
+        self._kwargs = {
+            "file_path": name,
+            "kind": kind,
+            "noise": noise,
+            "key_file": None if key_file is None else os.path.abspath(key_file),
+        }
 
 
 class TelemetryRecordingSegment(BaseRecordingSegment):

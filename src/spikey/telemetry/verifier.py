@@ -78,7 +78,7 @@ def refuse_unreadable(begins: bytes, key: bytes | None, what: str) -> None:
     begins: the first bytes of its first packet.
     """
     if tag_size(begins) and key is None:
-        remedy = "spikey telemetry decode --key-file (in Python: key=...)"
+        remedy = "spikey telemetry decode --key-file (in Python: key=..., for SpikeInterface key_file=...)"
         raise UsageError(f"{what}: is authenticated, and read with its key only: {remedy}", code="wrong-key")
     if key is not None and not tag_size(begins):
         raise UsageError(f"{what}: is not authenticated, so that a key verifies nothing of it; read it without one")
