@@ -100,13 +100,11 @@ class Schedule:
         for turn in range(max((begin - spread) // period, 0), end // period + 1):
             if turn == 0 and spread < period:
                 continue
-
-            def until(frame: int, turn: int = turn) -> int:
-                return min(max(((frame - turn * period) * channels) // spread + 1, 0), channels)
-
-            first, last = until(begin), until(end)
-            if turn == 0:
-                first = max(first, until(0))
+            due = turn * period
+            first = min(max((begin - due) * channels // spread + 1, 0), channels)
+            last = min(max((end - due) * channels // spread + 1, 0), channels)
+            if turn == 0:  # whose channel 0 is due at frame 0, before which there is no block
+                first = max(first, 1)
             if first < last:
                 found.append((turn, first, last))
         return found
