@@ -319,7 +319,7 @@ def facts(receiver: Receiver) -> dict[str, Any]:
     """
     described, counts = receiver.description, receiver.decoder.counts
     if described is None:
-        raise DataError("no telemetry key arrived")
+        raise DataError("no telemetry key packet arrived")
     shape = described.shape
     heard = receiver.written * shape.frames
     if receiver.decoder.ended is not None:

@@ -178,7 +178,7 @@ def read_packet(data: bytes | memoryview) -> Packet:
     if flags & KEY:
         description = _read_description(Cursor(cursor.take(cursor.varint(1 << 16)), "a telemetry key"), size)
         if description.packet % NUMBERS != number:
-            raise DataError("a telemetry key is numbered in two ways")
+            raise DataError("a telemetry key packet has two different numbers")
     return Packet(flags, number, description, cursor.rest())
 
 
@@ -211,7 +211,7 @@ def _read_description(cursor: Cursor, tag_bytes: int) -> Description:
     noise = cursor.varint(MOST_NOISE)
     possible = kinds >> 4 in (N1Levels.number, Affine.number) and values["polarity"] in (0, 1, 2)
     if kinds & 15 not in STREAMED or not possible:
-        raise DataError("a telemetry key describes an impossible stream")
+        raise DataError("a telemetry key packet describes an impossible stream")
     levels = read_integer_levels(kinds >> 4, cursor)
     try:
         neighbours, column = (_whole(values.pop(name)) for name in ("neighbours", "column"))
@@ -231,5 +231,5 @@ def _read_description(cursor: Cursor, tag_bytes: int) -> Description:
         if packet * shape_of(settings, channels, rate).frames > LATEST:
             raise UsageError("it has lasted too long")
     except (UsageError, OverflowError, ValueError, ZeroDivisionError) as error:
-        raise DataError(f"a telemetry key describes an impossible stream: {error}") from None
+        raise DataError(f"a telemetry key packet describes an impossible stream: {error}") from None
     return Description(stream, channels, rate, STREAMED[kinds & 15], levels, settings, packet, dropped, noise)

@@ -203,7 +203,7 @@ class Pending:
         return Weak(*(each[due] for each in self._weak)) if len(due) else NO_WEAK
 
     def blocks(self, profile: np.ndarray, channels: np.ndarray, ends: np.ndarray, middle: int) -> np.ndarray:
-        """Coefficients int32 (n, coefficients) of channels' blocks of the LFP band; ends: samples before each end."""
+        """Coefficients int32 (n, coefficients) of blocks of the LFP band; ends: samples before each end."""
         coefficients = np.zeros((len(channels), self.shape.coefficients), dtype=np.int32)
         if len(channels):
             frontend = self.frontend

@@ -238,7 +238,7 @@ def parts(
         if assembler is not None and assembler.done:
             return
     if assembler is None:
-        raise DataError(f"{what}: contains no telemetry key, without which nothing can be decoded")
+        raise DataError(f"{what}: contains no telemetry key packet, without which nothing can be decoded")
     for item in decoder.finish():
         yield from assembler.add(item)
     yield from assembler.close()

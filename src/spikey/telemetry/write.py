@@ -106,7 +106,7 @@ def budgeted(
     if layout.dtype not in DTYPES:
         raise UsageError(f"{what}: telemetry takes samples of {', '.join(DTYPES)}, not {layout.dtype}")
     if not layout.rate:
-        raise UsageError(f"{what}: telemetry needs to know the sampling rate")
+        raise UsageError(f"{what}: telemetry needs the sampling rate")
     stretched = layout.dtype == "int16" and (source.frames == 0 or fits_n1(source.read(0, min(source.frames, 4096))))
     bits = N1_BITS if stretched else 8 * layout.itemsize
     if settings is None or usual_budget:
