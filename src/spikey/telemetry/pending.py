@@ -154,7 +154,7 @@ class Pending:
         return offsets, coefficients
 
     def _add_weak(self, candidates: np.ndarray) -> None:
-        """Score weak crossings int64 (n, 3): frame of the packet, channel, median of the channel; store those that match.
+        """Score weak crossings int64 (n, 3): frame of the packet, channel, its median; store those that match.
 
         Templates change between packets only, so scores do not depend on how frames were pushed.
         """
