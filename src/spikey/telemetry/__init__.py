@@ -1,5 +1,5 @@
 """Telemetry, which is lossy: threshold crossings, waveforms, spike-band power and an LFP band within a bit budget.
 
-Apart from all that is lossless: nothing in here is used unless a telemetry command or class is called, and its files
+Separate from everything lossless: nothing in here is used unless a telemetry command or class is called, and its files
 are marked as lossy for every reader.
 """

@@ -1,4 +1,4 @@
-"""Bit allocation: which contents go into a packet, and how finely quantised; detail is dropped before events are."""
+"""Bit allocation: which contents go into a packet, and in which steps; detail is dropped before crossings are."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ from spikey.telemetry.syntax import (
 OMITTED_BITS = 9
 SIZE_BITS = 6
 COARSER_FROM, COARSEST_FROM = 25, 32  # sizes from which power comes in steps of a quarter and half of an octave
-MANY = 3  # times more events than there usually are: then it is tried whether a burst explains them
+MANY = 3  # times more crossings than usual, above which larger burst classes are tried
 
 
 class Allocator:
-    """Allocates a packet's bits with a meter, which adds up the cost of what is coded instead of coding it."""
+    """Allocates a packet's bits with a meter, which adds up the cost of symbols instead of coding them."""
 
     def __init__(self, tables: Tables, shape: Shape):
         self.tables, self.shape = tables, shape
         self.meter = meter()
         self._bits = np.zeros(3, dtype=np.int64)
-        self._many = np.zeros(0), 0.0  # a profile, and how many events need no explanation with it
+        self._many = np.zeros(0), 0.0  # a profile, and its `_expected`
 
     def events(self, payload: Payload, pending: Pending, profile: np.ndarray, left: int) -> int:
-        """Choose how likely events are in this packet, and drop those for which there are no bits left.
+        """Choose the burst class of the packet's crossings, and drop those that do not fit; returns the bits.
 
-        Returns the bits. Events of the most active channels carry the least information each, and are dropped first.
+        Crossings of the most active channels carry the least information each, so they are dropped first.
         """
         frames, channels = pending.events.T
         cost = self._event_bits(payload, profile, len(frames))
@@ -61,7 +61,7 @@ class Allocator:
         return cost
 
     def _event_bits(self, payload: Payload, profile: np.ndarray, events: int) -> int:
-        """The bits of the events; sets how much likelier they are than usual so that these are few."""
+        """The bits of the crossings; sets the burst class that needs the fewest."""
         best, least, expected = 0, -1, self._expected(profile)
         if self.shape.distances:
             events = int(lone_events(self.shape, payload).sum())
@@ -78,17 +78,17 @@ class Allocator:
         return least
 
     def _expected(self, profile: np.ndarray) -> float:
-        """How many events of a packet need no explanation."""
+        """How many crossings a packet may have before larger burst classes are tried."""
         if self._many[0] is not profile:
             self._many = profile, MANY * (1 + self.shape.slots * float((0.5 ** (profile[:, RATE] + 1.0)).sum()))
         return self._many[1]
 
     def least_bits(self, waves: int) -> int:
-        """Bits that encode that so many waveforms, and the weak events, are left out."""
+        """Bits needed to mark so many waveforms, and the weak spikes, as left out."""
         return SIZE_BITS + (PLAN_BITS if self.shape.distances else (ABSENT + 2) * waves)
 
     def power(self, payload: Payload, profile: np.ndarray, size: int, left: int) -> int:
-        """Choose whether the power that is due goes out, in steps that go with a size; returns the bits."""
+        """Choose whether the power that is due is sent, and its steps, by the size; returns the bits."""
         if not len(payload.power):
             return 0
         payload.coarse[0] = (size >= COARSER_FROM) + (size >= COARSEST_FROM)
@@ -110,15 +110,15 @@ class Allocator:
         size: int,
         left: int,
     ) -> tuple[int, int, int]:
-        """Choose the steps of waveforms and LFP band, of a size or coarser, and what of them is left out.
+        """Choose the steps of waveforms and LFP band, of a size or coarser, and which of them are left out.
 
-        waves int32 (n, components), low int32 (m, coefficients): coefficients. weak: events in the order of their
-        places, which are set. Returns the bits of waveforms, LFP band and weak events.
+        waves int32 (n, components), low int32 (m, coefficients): coefficients. weak: spikes in the order of their
+        places, which are set. Returns the bits of waveforms, LFP band and weak spikes.
         """
         payload.low = np.zeros_like(low)
         payload.weak_waves = np.zeros((len(weak.troughs), CODED), dtype=np.int32)
         coding = self.meter, self.tables, profile
-        here = slice(0 if self.shape.distances else None)  # none, where they are coded by their neighbours'
+        here = slice(0 if self.shape.distances else None)  # none if footprints are coded instead
         of_waves = (
             payload.wave_channels[here],
             waves[here],
@@ -159,7 +159,7 @@ class Allocator:
         return bits_waves, bits_low, bits_weak
 
     def _weak_bits(self, payload: Payload, profile: np.ndarray) -> int:
-        """The bits of the places of weak events."""
+        """The bits of the places of weak spikes."""
         if not self.shape.weak:
             return 0
         code_omitted(self.meter, self.tables, payload.no_weak)
@@ -177,7 +177,7 @@ def quantise_to_fit(
 ):  # fmt: skip
     """Quantise waveforms and LFP band with the finest steps, of a size or coarser, that need no more bits than left.
 
-    Sets size int64 (1,), and bits int64 (3,) to those of waveforms, LFP band and weak events' waveforms, with the
+    Sets size int64 (1,), and bits int64 (3,) to those of waveforms, LFP band and weak spikes' waveforms, with the
     coarsest steps if none are coarse enough.
     """
     while True:

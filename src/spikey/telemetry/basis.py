@@ -1,4 +1,4 @@
-"""The waveforms' basis and the transforms of blocks: between signals and whole-numbered multiples of a step."""
+"""The waveforms' basis and the transforms of blocks: between signals and integer multiples of a step."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from spikey.telemetry.syntax import LOW_CONTEXTS, MOST_OCTAVES, NOISE, OFFSET, P
 
 BASIS_BITS = 13
 COSINE_BITS = 14
-BASIS_RATE = 20_000.0  # Hz, at which the basis was learned
+BASIS_RATE = 20_000.0  # Hz, at which the basis was fitted
 HALF_EIGHTH = 1069  # 2^(1 / 16), times 2^10
 LEAST_SQUARE = 64  # of the power, in 2^-12 squared codes: an eighth of a code
 NOISE_EIGHTHS = 5  # of the noise's standard deviation above its median, in 1/8 octaves
 FINEST_WAVE = -12  # steps of quality 0, in 1/8 octaves of the noise
 FINEST_LOW = -32  # steps of size 0, in 1/8 octaves of the LFP band's deviation
 UPPER = 21  # the first coefficient above 100 Hz
-COARSER_FROM, COARSER = 10, 24  # the size of steps from which those are coarser, and by how many 1/8 octaves at most
+COARSER_FROM, COARSER = 10, 24  # the step size from which those are coarser, and by how many 1/8 octaves at most
 WORTH = 6400  # what a bit is worth, in 2^-16 squared steps
 
 
 class Transforms(NamedTuple):
     """waves int16 (components, snippet), times 2^13, rows orthonormal; cosines int16 (coefficients, 64), times 2^14;
-    template int32 (components,), times 2^14: a spike's usual direction.
+    template int32 (components,), times 2^14: direction of a typical spike.
     """
 
     waves: np.ndarray
@@ -40,25 +40,25 @@ class Transforms(NamedTuple):
 
 @cache
 def shipped() -> dict[str, np.ndarray]:
-    """What comes with the package: `counts` of the tables, `basis`, `shape` of a spike in it, `cosines`."""
+    """The shipped arrays: `counts` of the tables, `basis`, `shape` of a typical spike in it, `cosines`."""
     return shipped_tables("telemetry")
 
 
 @cache
 def tables() -> Tables:
-    """The tables that symbols are coded with."""
+    """The shipped tables of the symbols."""
     return tables_of(shipped()["counts"])
 
 
 def transforms(shape: Shape) -> Transforms:
-    """For a shape; the basis is stretched to the rate, and made orthonormal again."""
+    """The transforms for a shape; the basis is resampled to the rate and orthonormalised again."""
     stored = shipped()
     cosines = stored["cosines"][: shape.coefficients].astype(np.int16)
     return Transforms(stretched(stored["basis"], shape).astype(np.int16), cosines, stored["shape"])
 
 
 def stretched(basis: np.ndarray, shape: Shape) -> np.ndarray:
-    """A basis int32 (components, 28) learned at 20 kHz, for a shape's rate: int32 (components, snippet)."""
+    """A basis int32 (components, 28) fitted at 20 kHz, resampled to a shape's rate: int32 (components, snippet)."""
     factor = BASIS_RATE / shape.rate
     if abs(factor - 1) < 0.04 and basis.shape[1] == shape.snippet:
         return basis.astype(np.int32)
@@ -70,7 +70,7 @@ def stretched(basis: np.ndarray, shape: Shape) -> np.ndarray:
             at = min(max((i - shape.pre) * factor + trough, 0.0), basis.shape[1] - 1.0)
             low = min(int(at), basis.shape[1] - 2)
             vector[i] = row[low] + (at - low) * (row[low + 1] - row[low])
-        for other in rows:  # Gram and Schmidt
+        for other in rows:  # Gram-Schmidt
             vector = vector - other * _sum(vector, other)
         length = _sum(vector, vector) ** 0.5
         rows.append(vector / length if length > 1e-6 else vector * 0)
@@ -78,7 +78,7 @@ def stretched(basis: np.ndarray, shape: Shape) -> np.ndarray:
 
 
 def _sum(first: np.ndarray, second: np.ndarray) -> float:
-    """Of the products, in order."""
+    """Sum of the products, in order, so that it is the same on every machine."""
     total = 0.0
     for a, b in zip(first.tolist(), second.tolist(), strict=True):
         total += a * b
@@ -104,10 +104,10 @@ def level_of(profile, middle):
 
 @kernel
 def analyse_low(cosines, low, first, ends, channels, profile, middle, coefficients):
-    """Coefficients int32 (n, coefficients), in 1/64 codes, of blocks of the LFP band, from the level in the profile.
+    """Coefficients int32 (n, coefficients), in 1/64 codes, of blocks of the LFP band minus the profile's level.
 
     low int32 (channels, ring): its samples, from the channels' first codes, int32 (channels,). ends int64 (n,): samples
-    before the end of each block. channels int64 (n,): whose. What lies before the stream's first sample is as that is.
+    before the end of each block. channels int64 (n,): of each block. Before the stream the first sample is repeated.
     """
     ring = low.shape[1] - 1
     for b in range(ends.shape[0]):
@@ -131,14 +131,14 @@ def wave_step(profile, quality):
 
 @inlined
 def low_step(profile, step, k):
-    """The step of coefficient k of a channel's LFP band, in 1/64 codes; where bits are short, coarser above 100 Hz."""
+    """The step of coefficient k of a channel's LFP band, in 1/64 codes; if bits are short, coarser above 100 Hz."""
     coarser = min(max(2 * (step - COARSER_FROM), 0), COARSER) if k >= UPPER else 0
     return exp2(2 * profile[SCALE] + FINEST_LOW + 2 * step + coarser)
 
 
 @inlined
 def _worth(tables, row, value, size):
-    """How many steps of a size a value is, or one less where the error that this makes is worth the bits it saves.
+    """A value in steps of a size, rounded one step towards zero where the bits that this saves are worth the error.
 
     After Sullivan and Wiegand, "Rate-distortion optimization for video compression" (1998).
     """
@@ -159,8 +159,8 @@ def _worth(tables, row, value, size):
 def quantise_waves(tables, profile, channels, coefficients, quality, steps):
     """Steps int32 (n, 13) of waveforms' coefficients int32 (n, 12); profile int32 (channels, 7), channels int64 (n,).
 
-    Large waveforms have steps that are larger by whole octaves, the first of the 13 numbers, so that none needs more
-    than 15 of them.
+    The first of the 13 numbers is by how many octaves the steps of a large waveform are larger, so that no coefficient
+    needs more than 15 of them.
     """
     for e in range(coefficients.shape[0]):
         size = wave_step(profile[channels[e]], quality)

@@ -1,4 +1,4 @@
-"""Channel statistics: event rate, noise, power and LFP band, which the encoder measures and keys contain.
+"""Channel statistics: rate of crossings, noise, power and LFP band, measured by the encoder and sent as profiles.
 
 A profile is the quantised statistics of channels, int32 (channels, 7); its fields are those of `syntax`.
 """
@@ -25,16 +25,16 @@ from spikey.telemetry.syntax import (
     WEAK,
 )
 
-# The default profile: medians over the N1's recordings; for other noise, the LFP band is as much larger or smaller.
+# The default profile: medians over the N1's recordings; with other noise the LFP band is scaled by the same factor.
 USUAL = {RATE: 9, NOISE: 49, SPREAD: 1, SCALE: 39, OFFSET: 0, WEAK: 9}
 LEAST = (0, 0, -512, 0, 0, -(1 << 16), 0)  # of each field
 MOST = (FLAG_CLASSES - 1, 160, 352, SPREADS - 1, 120, 1 << 16, FLAG_CLASSES - 1)
-PRIOR_SLOTS = 4096  # of which a third contained an event
-WIDE = (2, 4, 8)  # mean distances of power from its level, in 1/8 octaves, that part the classes
+PRIOR_SLOTS = 4096  # added to those measured, with a third of a crossing
+WIDE = (2, 4, 8)  # mean distances of power from its level, in 1/8 octaves, between the classes
 
 
 def default_profile(channels: int, noise: int = USUAL[NOISE]) -> np.ndarray:
-    """The profile int32 (channels, 7) before anything was measured but the noise of the array, as in a profile."""
+    """The profile int32 (channels, 7) before any measurement but the array's noise, in the units of a profile."""
     profile = np.zeros((channels, FIELDS), dtype=np.int32)
     for field, value in USUAL.items():
         profile[:, field] = value
@@ -45,18 +45,18 @@ def default_profile(channels: int, noise: int = USUAL[NOISE]) -> np.ndarray:
 
 
 def clipped(profile: np.ndarray) -> np.ndarray:
-    """A profile clipped to its fields' ranges, so that a forged one does no harm."""
+    """A profile clipped to its fields' ranges, so that a forged one is harmless."""
     return np.clip(profile, LEAST, MOST).astype(np.int32)
 
 
 def array_noise(band: np.ndarray) -> int:
-    """The noise of an array, as in a profile, of the first frames int32 (n, channels) of its spike bands."""
+    """The noise of an array, in the units of a profile, from the first frames int32 (n, channels) of the spike band."""
     median = int(np.sort(np.abs(band), axis=None)[band.size // 2]) if band.size else 0
     return min(int(log2(max(median, LEAST_NOISE), 2)), MOST[NOISE])
 
 
 class ChannelStats:
-    """Running sums over channels' events, power and LFP band; they are halved with each epoch."""
+    """Running sums of the channels' crossings, power and LFP band; they are halved in each epoch."""
 
     def __init__(self, channels: int):
         self.channels = channels
@@ -68,12 +68,12 @@ class ChannelStats:
         )
 
     def add_events(self, counts: np.ndarray, slots: int) -> None:
-        """Add how many events of a packet, of so many slots, channels have, int64 (channels,)."""
+        """Add the crossings of a packet, int64 (channels,), which has so many slots."""
         self._events += counts
         self._slots += slots
 
     def add_weak(self, channels: np.ndarray) -> None:
-        """Add a packet's weak events."""
+        """Add a packet's weak spikes."""
         self._weak += np.bincount(channels, minlength=self.channels)
 
     def add_power(self, logarithm: np.ndarray, level: np.ndarray) -> None:
@@ -90,7 +90,7 @@ class ChannelStats:
         self._samples += samples.shape[1]
 
     def profile(self, frontend: Frontend, middle: int) -> np.ndarray:
-        """The profile int32 (channels, 7) of the sums, which are halved then; middle: the alphabet's middle code."""
+        """The profile int32 (channels, 7) from the sums, then halve these; middle: the alphabet's middle code."""
         made = default_profile(self.channels)
         for field, events in ((RATE, self._events), (WEAK, self._weak)):
             slots_between = (self._slots + PRIOR_SLOTS) * 3 // (3 * events + 1)

@@ -1,4 +1,4 @@
-"""The contents of a telemetry file and whether it is whole, for a person or a program."""
+"""The contents of a telemetry file and whether it is intact, as text or JSON."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ NOTE = "lossy telemetry: features of a recording, not the recording"
 class Census:
     """The packets of a file by their checksums.
 
-    size: bytes of the file. packets: that are whole. missing: packets that are not there between these or before them.
-    damaged: bytes that belong to no whole packet. ended: whether the stream's last packet is there.
+    size: bytes of the file. packets: number of intact packets. missing: packets missing between or before these.
+    damaged: bytes that belong to no intact packet. ended: whether the stream's last packet is there.
     """
 
     size: int
@@ -37,7 +37,7 @@ class Census:
         return self.ended and not self.missing and not self.damaged
 
     def words(self) -> str:
-        """The state of the file, for a person.
+        """The state of the file as text.
 
         >>> Census(900, 12, 1, 0, True).words()
         '12 packets are whole; 1 is missing'
@@ -74,7 +74,7 @@ class Tally:
             yield packet
 
     def add(self, packet: bytes) -> None:
-        """Count a whole packet."""
+        """Count an intact packet."""
         flags, number, description, _ = read_packet(packet)
         number = self._expected + (number - self._expected + NUMBERS // 2) % NUMBERS - NUMBERS // 2
         if description is not None:
@@ -86,12 +86,12 @@ class Tally:
         self._bytes += len(packet)
 
     def census(self, size: int) -> Census:
-        """Of a file of so many bytes, once all of its packets were counted."""
+        """The census of a file of so many bytes, once all of its packets were counted."""
         return Census(size, self._packets, self._missing, size - len(MAGIC) - self._bytes, self._ended)
 
 
 def check(path: str | os.PathLike[str], progress: Progress | None = None) -> Census:
-    """Check every packet of a telemetry file; DataError where it is none. progress: called with bytes done since."""
+    """Check every packet of a telemetry file; DataError if it is not one. progress: called with bytes done since."""
     file, name, size = open_file(path)
     tally = Tally()
     with file:
@@ -103,10 +103,10 @@ def check(path: str | os.PathLike[str], progress: Progress | None = None) -> Cen
 def inspect(
     path: str | os.PathLike[str], progress: Progress | None = None, key: bytes | None = None
 ) -> tuple[Survey, Census]:
-    """Decode a telemetry file to count its contents, and check whether it is whole.
+    """Decode a telemetry file to count its contents, and check whether it is intact.
 
-    DataError where it is none, contains no key, or claims more frames than its bytes can encode. progress: called with
-    bytes done since.
+    DataError if it is not one, contains no key packet, or claims more frames than its bytes can encode. progress:
+    called with bytes done since.
     """
     file, name, size = open_file(path)
     tally = Tally()
@@ -119,7 +119,7 @@ def inspect(
 
 
 def facts(name: str, found: Survey, counted: Census) -> dict[str, Any]:
-    """The contents of a file, by name; numbers, texts, lists and dictionaries only, so that JSON can hold them."""
+    """The contents of a file, by name; only types that JSON can represent."""
     description = found.description
     seconds = found.frames / description.rate
     events, waveforms, power, low = found.dropped
@@ -152,7 +152,7 @@ def facts(name: str, found: Survey, counted: Census) -> dict[str, Any]:
 
 
 def settings_of(description: Description) -> dict[str, Any]:
-    """The stream's settings, by name; numbers as they were before they were rounded to 32 bits."""
+    """The stream's settings, by name; numbers as they were before rounding to 32 bits."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, tuple):

@@ -18,8 +18,8 @@ class PacketContents:
     dropped : int
         Threshold crossings that the encoder left out.
     event_frames, event_channels : int64 (n,)
-        Threshold crossings, then troughs of weak events, which come with their waveforms, `Shape.wait` frames later,
-        and may lie before the packet.
+        Threshold crossings, then troughs of weak spikes. These are sent with their waveforms, `Shape.wait` frames
+        later, so they may lie before the packet.
     power_bins, power_channels : int64 (m,)
         Bin and channel of each value of spike-band power.
     power : float64 (m,)
@@ -35,11 +35,11 @@ class PacketContents:
     waves : int32 (w, samples)
         Waveforms in 1/1024 codes; the trough is sample `Shape.pre`.
     wave_scaled : bool (w,)
-        Which waveforms are the scaled ones of a neighbouring channel.
+        Which waveforms are scaled copies of a neighbouring channel's.
     weak : int
-        Number of weak events, the last ones, and of their waveforms.
+        Number of weak spikes, which are the last events, and of their waveforms.
     left_out_waves, left_out_power, left_out_low : int
-        Waveforms, values of power and blocks of the LFP band that were due and left out.
+        Waveforms, values of power and blocks of the LFP band that were due but left out.
     """
 
     first_frame: int

@@ -1,5 +1,5 @@
-"""Decoded telemetry, of a whole stream or of a part of one: events, waveforms, power and LFP band as arrays, and a
-signal for the eye.
+"""Decoded telemetry of a stream or of a part of one: events (threshold crossings and weak spikes), waveforms, power and
+LFP band as arrays, and a signal for viewing.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from spikey.telemetry.packet import Description
 from spikey.telemetry.settings import Shape
 
 TAPS = 16  # of the interpolation of the LFP band
-NOISE_FRAMES = 4096  # whose artificial noise is made together
-SIGNAL_BYTES = 1 << 25  # of float64, about, that are reconstructed together
+NOISE_FRAMES = 4096  # of artificial noise that are generated together
+SIGNAL_BYTES = 1 << 25  # of float64, about, for each reconstructed piece
 
 
 class Around(NamedTuple):
-    """What the signal of a part of a stream needs, which reaches beyond the part.
+    """Data around a part of a stream, from which the signal of the part is made.
 
-    low float32 (n, channels): the LFP band from row `first` of the stream on. rows: that the stream is known to have.
+    low float32 (n, channels): the LFP band from row `first` of the stream on. rows: how many the stream has so far.
     troughs, channels int64 (w,), waves float32 (w, snippet): waveforms in order. level float32 (channels,): of the LFP
-    band, in place of what is missing.
+    band, used where it is missing.
     """
 
     first: int
@@ -54,11 +54,11 @@ class Telemetry:
     first_frame : int
         First frame of a part; 0 for a stream.
     event_frames, event_channels : int64 (n,)
-        Threshold crossings and troughs of weak events, in order of time.
+        Threshold crossings and troughs of weak spikes, in order of time.
     event_weak : bool (n,)
-        Which events are weak: they cross only a lower threshold and match their channel's spikes.
+        Which events are weak spikes: they cross only a lower threshold and match their channel's spikes.
     event_scaled : bool (n,)
-        Which events have the scaled waveform of a neighbouring channel.
+        Which events have a scaled copy of a neighbouring channel's waveform.
     waveform_of : int64 (n,)
         Row in `waveforms` of each event, or -1.
     waveforms : float32 (w, samples)
@@ -74,7 +74,7 @@ class Telemetry:
     missing : tuple of (int, int)
         First and end frame of each span without data.
     counts : Counts
-        Of packets; of a part, those before it and a few after it included.
+        Counts of packets; for a part, including those before it and a few after it.
     dropped : tuple of int
         Threshold crossings, waveforms, values of power and blocks of the LFP band that did not fit the bit rate.
     noise : float64 (channels,)
@@ -107,7 +107,7 @@ class Telemetry:
 
     @property
     def channels(self) -> int:
-        """Of the stream."""
+        """Number of channels of the stream."""
         return self.description.channels
 
     @property
@@ -132,7 +132,7 @@ class Telemetry:
 
     @property
     def blank(self) -> bool:
-        """Whether this is a long part without any data, which has no rows of `power` and `low` rather than NaN."""
+        """Whether this is a long part without any data: `power` and `low` then have no rows, instead of rows of NaN."""
         bins, low = rows_before(self.description.shape, self.end_frame)
         return len(self.power) < bins - self.first_bin or len(self.low) < low - self.first_low
 
@@ -158,10 +158,11 @@ class Telemetry:
     ) -> np.ndarray:
         """A signal for viewing, float32 (frames, channels) in codes: the LFP band, and waveforms where events were.
 
-        first, end: frames of the stream; without them all of this. low: whether with the LFP band; without it there is
-        0 where no waveform is. What is missing is set to the LFP band's level: its mean in a whole stream, in a part
-        what it was up to the part's end. This is not the recording: there is no noise in it, but artificial noise of
-        each channel's level between the waveforms where `noise`, the seed of it, is a number; spike sorters need some.
+        first, end: frames of the stream; by default all of this part. low: whether to include the LFP band; otherwise
+        the signal is 0 where there is no waveform. Where the LFP band is missing, its level is used: in a whole stream
+        the mean, in a part the mean up to the part's end. This is not the recording and contains no noise. If `noise`,
+        a seed, is given, artificial noise of each channel's level is added between the waveforms; spike sorters need
+        it.
         """
         first = self.first_frame if first is None else first
         end = self.end_frame if end is None else end
@@ -235,8 +236,8 @@ class Telemetry:
 
 
 def _own_frames(troughs: np.ndarray, channels: np.ndarray, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
-    """First and end frames, int64 (w,) each, of waveforms, which where two of a channel overlap are those nearer to its
-    trough.
+    """First and end frames, int64 (w,) each, of waveforms; where two of a channel overlap, each has the frames nearer
+    to its trough.
     """
     order = np.lexsort((troughs, channels))
     t, c = troughs[order], channels[order]
@@ -249,7 +250,7 @@ def _own_frames(troughs: np.ndarray, channels: np.ndarray, shape: Shape) -> tupl
 
 
 def _interpolator(phases: int) -> np.ndarray:
-    """Weights float64 (phases, 16), multiples of 2^-20 that add up to 1: then sums are exact, whatever the machine."""
+    """Weights float64 (phases, 16), multiples of 2^-20 that add up to 1, so that sums are exact on every machine."""
     distance = np.arange(phases)[:, None] / phases - (np.arange(TAPS) + 1 - TAPS // 2)
     weights = np.rint(np.sinc(distance) * np.cos(np.pi * distance / TAPS) ** 2 * (1 << 20))
     weights[:, TAPS // 2 - 1] += (1 << 20) - weights.sum(axis=1)
@@ -257,7 +258,7 @@ def _interpolator(phases: int) -> np.ndarray:
 
 
 def rows_before(shape: Shape, frame: int) -> tuple[int, int]:
-    """Bins of power, and samples of the LFP band, that are over before a frame of a stream."""
+    """Bins of power, and samples of the LFP band, that end before a frame of a stream."""
     return frame // shape.bin if shape.bin else 0, frame // shape.decimation if shape.coefficients else 0
 
 
@@ -268,7 +269,7 @@ def frames_of_low(shape: Shape, first: int, end: int) -> np.ndarray:
 
 
 def part_of(values: np.ndarray, start: int, first: int, end: int) -> np.ndarray:
-    """Rows `first` to `end` of a stream, of which `values` has those from `start` on; NaN where it has none."""
+    """Rows `first` to `end` of a stream, of which `values` has those from `start` on; NaN for others."""
     if start <= first and end <= start + len(values):
         return values[first - start : end - start]
     part = np.full((max(end - first, 0), values.shape[1]), np.nan, dtype=values.dtype)
@@ -279,21 +280,21 @@ def part_of(values: np.ndarray, start: int, first: int, end: int) -> np.ndarray:
 
 
 def finite_sums(low: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sums float64 (channels,) of the values of the LFP band that are there, and how many these are.
+    """Sums float64 (channels,) of the finite values of the LFP band, and how many these are.
 
-    The values are multiples of 1/64, so that their sums are exact, whatever the order.
+    The values are multiples of 1/64, so their sums are exact in any order.
     """
     finite = np.isfinite(low)
     return low.sum(axis=0, dtype=np.float64, where=finite), finite.sum(axis=0)
 
 
 def level_of(sums: np.ndarray, count: np.ndarray, middle: int) -> np.ndarray:
-    """Means float32 (channels,); the middle code where there is nothing."""
+    """Means float32 (channels,); the middle code if there are no values."""
     return np.where(count > 0, sums / np.maximum(count, 1), middle).astype(np.float32)
 
 
 def filled(telemetry: Telemetry) -> Iterator[Telemetry]:
-    """Itself; a blank part as parts of a second, in which power and LFP band are NaN."""
+    """The part itself; a blank part as parts of a second, in which power and LFP band are NaN."""
     if not telemetry.blank:
         yield telemetry
         return

@@ -1,4 +1,4 @@
-"""Telemetry packets in; events, waveforms, spike-band power and LFP band out, with what is missing."""
+"""Telemetry packets in; events, waveforms, spike-band power and LFP band out, with spans of missing frames."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from spikey.telemetry.verifier import Verifier
 
 POWER_FRACTION = 12  # bits of squares below one code
 
-HOLD = 8  # packets that wait for a missing one, or for the first key
+HOLD = 8  # packets that wait for a missing one, or for the first key packet
 
 
 @dataclass
 class Counts:
-    """Packets that came, that could be read, were lost, came too late or twice, were damaged or of another stream, came
-    before the first key, and those that could not be read for want of a profile. unauthenticated: those without the tag
-    of the decoder's key, or with a tag where it has no key.
+    """Counts of packets: pushed, read, lost, late or repeated, damaged or of another stream, early (before the first
+    key packet), and unreadable for lack of a profile. unauthenticated: packets without a valid tag of the decoder's
+    key, or with a tag if it has no key.
     """
 
     packets: int = 0
@@ -59,7 +59,7 @@ class TelemetryDecoder:
     Attributes
     ----------
     description : Description or None
-        Of the stream, after its first key packet.
+        Description of the stream, after its first key packet.
     counts : Counts
         Packets that were read, lost, late, damaged and so on.
     ended : int or None
@@ -115,10 +115,9 @@ class TelemetryDecoder:
 
     @property
     def noise(self) -> np.ndarray:
-        """The noise's standard deviation in the channels' spike bands by their latest profile, in codes: float64
-        (channels,).
+        """Standard deviation of the noise in each channel's spike band, in codes, float64 (channels,).
 
-        The middle of the step that a profile has for it. Once a key has come.
+        By the latest profile: the middle of the profile's step. Needs a key packet first.
         """
         assert self.description is not None
         profile = self._profile if self._profile is not None else self._coming
@@ -126,11 +125,11 @@ class TelemetryDecoder:
         return medians / ((1 << FRACTION) * NORMAL)
 
     def finish(self) -> list[PacketContents | Missing]:
-        """The contents of the packets that still waited for missing ones."""
+        """The contents of packets that were still waiting for missing ones."""
         return self._release(everything=True)
 
     def _begin(self, key: Packet, description: Description) -> list[PacketContents | Missing]:
-        """Begin at a key; of the packets before it, those count that it has overtaken."""
+        """Begin at a key packet, with the earlier packets that it has overtaken."""
         self.description = description
         self.shape = shape = description.shape
         self._turns, self._tables, self._transforms = Schedule(shape), tables(), transforms(shape)
@@ -139,7 +138,7 @@ class TelemetryDecoder:
         self._profile: np.ndarray | None = None
         self._coming = default_profile(shape.channels, description.noise)
         self._parts: set[int] = set()
-        self._due, self._frames, self._channels = np.zeros((3, 0), dtype=np.int64)  # of waveforms that are to come
+        self._due, self._frames, self._channels = np.zeros((3, 0), dtype=np.int64)  # of waveforms in later packets
         self._blind = 0
         items: list[PacketContents | Missing] = [self._miss(0, description.packet)] if description.packet else []
         self._reorder.put(description.packet, key)
@@ -163,17 +162,17 @@ class TelemetryDecoder:
             items.append(self._read(number, packet))
             due = number + 1
             if self.ended is not None:
-                break  # what claims to come after the end does not count
+                break  # packets numbered after the end are ignored
         return items
 
     def _miss(self, first: int, end: int) -> Missing:
-        """Packets of which nothing can be read."""
+        """The frames of packets of which nothing can be read; waveforms that depend on them are skipped."""
         frames = self.shape.frames
         self._blind = end * frames + self.shape.wait + self.shape.resolution
         return Missing(first * frames, end * frames)
 
     def _turn(self, number: int) -> None:
-        """Take the next profile where a new epoch begins."""
+        """Switch to the next profile if a new epoch begins."""
         epoch = self._turns.epoch(number)[0]
         if epoch == self._epoch:
             return
@@ -252,7 +251,7 @@ class TelemetryDecoder:
         )
 
     def _events(self, number: int, payload: Payload) -> tuple[np.ndarray, np.ndarray]:
-        """Frames and channels of a packet's events; notes that their waveforms are to come."""
+        """Frames and channels of a packet's crossings; stores when their waveforms are due."""
         shape = self.shape
         slots, channels = np.nonzero(payload.found)
         start = number * shape.frames + slots * shape.slot
@@ -264,18 +263,18 @@ class TelemetryDecoder:
         return frames + shape.resolution // 2, channels
 
     def _weak(self, number: int, payload: Payload) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Frames of the troughs of a packet's weak events, channels, and snippets."""
+        """Frames of the troughs of a packet's weak spikes, channels, and snippets."""
         shape = self.shape
         if payload.no_weak[0]:
             payload.weak[:] = 0
-        slots, channels = map(np.ascontiguousarray, np.nonzero(payload.weak))  # so that one kernel serves all
+        slots, channels = map(np.ascontiguousarray, np.nonzero(payload.weak))  # so that one compiled kernel suffices
         start = number * shape.frames + slots * shape.slot - shape.wait
         frames = start + (payload.weak[slots, channels].astype(np.int64) - 1) * shape.resolution
         snippets = self._snippets(channels, payload.weak_waves, rough_quality_of(int(payload.size[0])))
         return np.maximum(frames + shape.resolution // 2, 0), channels, snippets
 
     def _expect(self, start: int, end: int, payload: Payload) -> np.ndarray:
-        """Frames of the events whose waveforms are in a packet, which need all events before them."""
+        """Frames of the crossings whose waveforms are in a packet; none if earlier crossings may be missing."""
         ready = self._due < end
         frames, channels = self._frames[ready], self._channels[ready]
         self._due, self._frames, self._channels = (each[~ready] for each in (self._due, self._frames, self._channels))
@@ -318,7 +317,7 @@ class TelemetryDecoder:
         return crossings, channels, crossings + payload.offsets[there], snippets, scaled
 
     def _with_scaled(self, payload: Payload, own: np.ndarray) -> np.ndarray:
-        """All snippets of a packet, of which some are scaled from its own int32 (n, snippet)."""
+        """All snippets of a packet; own int32 (n, snippet): those from which the others are scaled."""
         snippets = np.zeros((len(payload.absent), self.shape.snippet), dtype=np.int32)
         snippets[payload.absent == OWN] = own
         restore_scaled(payload.links, payload.absent, payload.gains, snippets)

@@ -32,13 +32,13 @@ from spikey.telemetry.syntax import FIELDS, STEPS
 from spikey.telemetry.templates import MOST_SCORE_BITS
 from spikey.telemetry.verifier import tagged
 
-SLACK = 24  # bits that ending a payload may take beyond the meter's count
+SLACK = 24  # bits by which a finished payload may exceed the meter's count
 LENGTH_BITS = 20
-PULL = 6.0  # how strongly a full buffer coarsens the steps at once,
-DRIFT = 0.05  # and how strongly with every packet
-UNUSED = -0.25  # with a packet after which the buffer is empty
-START = 20.0  # the first size of steps
-# Where bits are short, weak events must match the better: by so many 1/16 deviations for each size of steps above one.
+PULL = 6.0  # proportional gain of the step size on the fullness of the buffer
+DRIFT = 0.05  # its integral gain, per packet
+UNUSED = -0.25  # change of the step size after a packet that leaves the buffer empty
+START = 20.0  # the first step size
+# If bits are short, weak spikes must match better: by STRICTER 1/16 deviations for each step size above STRICT_FROM.
 STRICT_FROM, STRICTER = 8, 4
 PURPOSES = ("header", "keys", "events", "waveforms", "weak", "power", "low")
 
@@ -120,7 +120,7 @@ class TelemetryEncoder:
 
     @property
     def frames(self) -> int:
-        """That were pushed."""
+        """Number of frames that were pushed."""
         return self._pending.frames
 
     def push(self, frames: np.ndarray) -> list[bytes]:
@@ -142,7 +142,7 @@ class TelemetryEncoder:
         return packets
 
     def close(self) -> list[bytes]:
-        """The last packet, which contains the frames that are left and the stream's length."""
+        """The last packet, which contains the remaining frames and the stream's length."""
         if self._closed:
             return []
         self._closed = True
@@ -155,7 +155,7 @@ class TelemetryEncoder:
         return frames.astype(np.int32) - self._levels.offset
 
     def _packet(self, flags: int) -> bytes:
-        """The packet that is complete, or the last one."""
+        """Encode the packet that is complete, or the last one."""
         number, pending, control, allocator = self.packets, self._pending, self._rate_control, self._allocator
         if number == 0:
             self._begin()
@@ -175,7 +175,7 @@ class TelemetryEncoder:
         code_key_parts(allocator.meter, self._tables, self.shape, flags, payload)
         bits = {"header": head, "keys": int(spent(allocator.meter))}
 
-        least = 3 * OMITTED_BITS + allocator.least_bits(len(waves))  # that encode that the rest is left out
+        least = 3 * OMITTED_BITS + allocator.least_bits(len(waves))  # to mark the rest as left out
 
         def left(purpose: float) -> int:
             return control.room(purpose, self.frames) - sum(bits.values())
@@ -184,7 +184,7 @@ class TelemetryEncoder:
         if payload.dropped[0]:
             flags |= DROPPED
             waves = self._place_waves(payload)
-        # Packets of many blocks are as fine as they can be; small ones vary, and are steered together.
+        # Long packets, of many blocks, each use the finest steps that fit; short ones vary, so the size is controlled.
         size = 0 if self._turns.at_once else round(self._size + PULL * (control.fullness - AIM))
         size = min(max(size, 0), STEPS - 1)
         bits["power"] = allocator.power(payload, self._profile, size, left(POWER) - least)
@@ -208,13 +208,13 @@ class TelemetryEncoder:
         return packet
 
     def _begin(self) -> None:
-        """Choose the profile of the first epoch by the noise of the first packet's frames."""
+        """Choose the profile of the first epoch from the noise of the first packet's frames."""
         noise = array_noise(self._pending.latest_band())
         self._described = replace(self._described, noise=noise)
         self._profile = self._next = default_profile(self.channels, noise)
 
     def _profiles(self, number: int) -> np.ndarray:
-        """The profiles that a packet contains; measures the next ones, and takes these, when it is time."""
+        """The profiles that a packet contains; measures the next profile, and switches to it, when it is due."""
         turns, pending = self._turns, self._pending
         parts = turns.profiles(number)
         if number == 0 and turns.at_once:
@@ -231,13 +231,13 @@ class TelemetryEncoder:
         )
 
     def _place_events(self, payload: Payload) -> None:
-        """Set the events that the packet would contain if there were no budget."""
+        """Set the crossings that the packet would contain without a budget."""
         frames, channels = self._pending.events.T
         payload.found[:] = 0
         payload.found[frames // self.shape.slot, channels] = 1 + frames % self.shape.slot // self.shape.resolution
 
     def _counts(self, payload: Payload) -> np.ndarray:
-        """How many events channels have, int64 (channels,), of those whose chances are the profile's."""
+        """Crossings per channel, int64 (channels,), that are coded with the profile's probabilities."""
         if self.shape.distances:
             return lone_events(self.shape, payload)
         return np.bincount(self._pending.events[:, 1], minlength=self.channels)
@@ -252,14 +252,14 @@ class TelemetryEncoder:
         payload.power = np.concatenate([bins[each][first:end] - level[first:end] for each, first, end in spans])
 
     def _place_waves(self, payload: Payload) -> np.ndarray:
-        """Set whose waveforms are due; returns their coefficients."""
+        """Set the waveforms that are due; returns their coefficients."""
         waves = self._pending.waves()
         payload.expect_waves(self.shape, waves.keys % self.channels, waves.frames)
         payload.offsets = waves.offsets
         return waves.coefficients
 
     def _place_weak(self, payload: Payload, size: int) -> Weak:
-        """Set the weak events that are due and match well enough for a size of steps; returns them in their order."""
+        """Set the weak spikes that are due and match well enough for a step size; returns them in order."""
         shape, least = self.shape, self._pending.least + STRICTER * max(size - STRICT_FROM, 0)
         weak = self._pending.weak(least)
         if shape.distances and len(weak.troughs):
@@ -277,15 +277,15 @@ class TelemetryEncoder:
         return Weak(*(each[order] for each in weak))
 
     def _place_low(self, payload: Payload) -> np.ndarray:
-        """Set whose blocks of the LFP band are due; returns their coefficients."""
+        """Set the blocks of the LFP band that are due; returns their coefficients."""
         payload.low_channels, turn = channels_of(self._turns.blocks(self.packets, self.frames))
         ends = self._turns.block_ends(turn, payload.low_channels)
         return self._pending.blocks(self._profile, payload.low_channels, ends, self._levels.alphabet // 2)
 
     def _account(self, payload: Payload, bits: dict[str, int], head: int, coded: int) -> None:
-        """Count what a packet took and what was left out of it, and steer the size of steps.
+        """Count a packet's bits and what was left out of it, and adjust the step size.
 
-        head, coded: bits of the packet outside and inside of its payload, over whose purposes rounding is spread.
+        head, coded: bits of the packet outside and inside its payload; rounding is spread over the payload's purposes.
         """
         fullness = self._rate_control.fullness
         drift = DRIFT * (fullness - AIM) if fullness > 0 else UNUSED

@@ -1,7 +1,7 @@
-"""Decoded telemetry as other files: NPZ, a CSV table of events, a WAV to look at; each complete or not at all.
+"""Decoded telemetry as other files: NPZ, a CSV table of events, a WAV for viewing; each complete or not at all.
 
-`write_npz`, `write_csv` and `write_wav` write what was decoded as a whole; `csv_output`, `wav_output` and, in a module
-of its own, `npz_output` take it part by part, in memory that a part takes.
+`write_npz`, `write_csv` and `write_wav` write decoded telemetry as a whole; `csv_output`, `wav_output` and
+`npz.npz_output` write it part by part, in memory for one part.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from spikey.telemetry.survey import Survey
 
 COMMENT = b"Lossy reconstruction from Spikey telemetry, not the recording"  # in a WAV
-MOST_RIFF = (1 << 32) - 2  # bytes that a WAV's 32-bit sizes can count
+MOST_RIFF = (1 << 32) - 2  # bytes that a WAV's 32-bit sizes can represent
 UNKNOWN = b"\xff\xff\xff\xff"  # in place of a size that does not fit
 FORMAT_BYTES = 24  # of a WAV's chunk `fmt `
-PIECE = 1 << 21  # samples that are reconstructed together
+PIECE = 1 << 21  # samples for each reconstructed piece
 UNITS = {
     "rate": "Hz",
     "event_frames": "frames",
@@ -66,7 +66,7 @@ PathLike = str | os.PathLike[str]
 
 
 def columns(telemetry: Telemetry, waveforms: int = 0) -> dict[str, np.ndarray]:
-    """The arrays that grow with a stream, by name. waveforms: how many there are before this part."""
+    """The arrays that grow with a stream, by name. waveforms: number of waveforms before this part."""
     rows = telemetry.waveform_of
     return {
         "event_frames": telemetry.event_frames,
@@ -106,13 +106,13 @@ def constants(
 
 
 def arrays(telemetry: Telemetry) -> dict[str, np.ndarray]:
-    """All decoded contents, by name, as NumPy arrays; `units` has each one's unit, as JSON.
+    """All decoded contents, by name, as NumPy arrays; `units` lists their units, as JSON.
 
     event_frames, event_channels, waveform_of int64 (n,), event_times float64 (n,), event_weak, event_scaled bool (n,):
     events. waveforms float32 (w, snippet), trough_frames, waveform_channels int64 (w,). power float32 (bins,
     channels). low float32 (samples, channels), low_frames float64 (samples,). missing int64 (spans, 2). left_out int64
-    (4,). Without dimensions: rate, low_rate float64; channels, frames, power_bin, waveform_pre int64; note, dtype, and
-    settings in JSON, texts.
+    (4,). Without dimensions: rate, low_rate float64; channels, frames, power_bin, waveform_pre int64; strings: note,
+    dtype, and settings in JSON.
 
     >>> import spikey
     >>> from spikey.telemetry.record import collect
@@ -127,9 +127,9 @@ def arrays(telemetry: Telemetry) -> dict[str, np.ndarray]:
 
 
 def write_npz(telemetry: Telemetry, path: PathLike, source: PathLike | None = None, *, overwrite: bool = False) -> None:
-    """Write `arrays` as one file that `numpy.load` opens. UsageError where `path` cannot be written.
+    """Write `arrays` as one file that `numpy.load` opens. UsageError if `path` cannot be written.
 
-    source: a file that must not be the one written to, here and below. overwrite: whether to replace a file.
+    source: a file that `path` must not be, here and below. overwrite: whether to replace an existing file.
     """
     with atomic_output(path, *inputs(source), overwrite=overwrite, readable_as=inputs(source)) as (file, _):
         np.savez(file, **arrays(telemetry))  # type: ignore[arg-type]
@@ -141,10 +141,10 @@ def inputs(source: PathLike | None) -> list[PathLike]:
 
 
 def write_csv(telemetry: Telemetry, path: PathLike, source: PathLike | None = None, *, overwrite: bool = False) -> None:
-    """Write a line for each event: time_s, channel, crossing_frame, trough_frame, amplitude, weak, scaled, w0, w1, ….
+    """Write a row for each event: time_s, channel, crossing_frame, trough_frame, amplitude, weak, scaled, w0, w1, ….
 
-    amplitude: of the waveform's trough, w0 …: its samples, all in codes with four decimals, blank where there is none.
-    weak, scaled: 1 or 0; of weak events crossing_frame is the trough's. UsageError where `path` cannot be written.
+    amplitude: of the waveform's trough, w0 …: its samples, all in codes with four decimals, blank if there is none.
+    weak, scaled: 1 or 0; crossing_frame of a weak spike is its trough. UsageError if `path` cannot be written.
     """
     with csv_output(telemetry.description, path, source, overwrite=overwrite) as add:
         add(telemetry)
@@ -154,7 +154,7 @@ def write_csv(telemetry: Telemetry, path: PathLike, source: PathLike | None = No
 def csv_output(
     description: Description, path: PathLike, source: PathLike | None = None, *, overwrite: bool = False
 ) -> Iterator[Callable[[Telemetry], None]]:
-    """`write_csv` for a stream's parts: what is yielded is called with each, in order."""
+    """`write_csv` part by part: yields a function to call with each part, in order."""
     snippet = description.shape.snippet
     names = [f"w{i}" for i in range(snippet)] if description.settings.waveforms else []
     blank = [""] * len(names)
@@ -189,8 +189,8 @@ def write_wav(
 ) -> None:
     """Write the reconstructed signal, `Telemetry.samples`, as a WAV with a comment that it is a lossy reconstruction.
 
-    progress: called with the samples done since. UsageError where `path` cannot be written, or a WAV cannot hold the
-    rate or type.
+    progress: called with numbers of samples written. UsageError if `path` cannot be written, or a WAV cannot represent
+    the rate or type.
     """
     with wav_output(survey([telemetry]), path, source, progress, overwrite=overwrite) as add:
         add(telemetry)
@@ -206,9 +206,9 @@ def wav_output(
     noise: int | None = None,
     overwrite: bool = False,
 ) -> Iterator[Callable[[Telemetry], None]]:
-    """`write_wav` for a stream's parts: what is yielded is called with each, in order. known: of the whole stream.
+    """`write_wav` part by part: yields a function to call with each part, in order. known: of the whole stream.
 
-    noise: seed of artificial noise between the waveforms, or none of it; as of `Telemetry.signal`.
+    noise: seed of artificial noise between the waveforms, as in `Telemetry.signal`; None for no noise.
     """
     description = known.description
     layout = Layout(description.channels, description.rate, description.dtype)
@@ -222,7 +222,7 @@ def wav_output(
         sink.write_head(head)
 
         def add(part: Telemetry) -> None:
-            if part.around is not None:  # what is missing gets the level of the whole
+            if part.around is not None:  # where the LFP band is missing: its mean over the whole stream
                 part = replace(part, around=part.around._replace(level=known.level))
             for first in range(part.first_frame, part.end_frame, rows):
                 samples = part.samples(first, min(first + rows, part.end_frame), noise)

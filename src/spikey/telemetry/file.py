@@ -15,16 +15,16 @@ from spikey.telemetry.record import SECONDS, whole_of
 from spikey.telemetry.schedule import Schedule
 from spikey.telemetry.verifier import FileVerifier, refuse_unreadable
 
-MARKS = re.compile(b"[\\x90-\\xaf]")  # that a packet may begin with
-MOST_SUMMED = 1 << 33  # bytes that are summed in vain while a whole packet is looked for
-PIECE = 4 * MOST_BYTES  # bytes that are read together, more than any packet has
-NEAR = 1 << 20  # bytes in which a key is looked for packet by packet
+MARKS = re.compile(b"[\\x90-\\xaf]")  # first bytes of packets
+MOST_SUMMED = 1 << 33  # bytes over which checksums may fail in the search for an intact packet
+PIECE = 4 * MOST_BYTES  # bytes that are read at once, more than any packet has
+NEAR = 1 << 20  # bytes in which a key packet is searched for packet by packet
 
 Progress = Callable[[int], None]
 
 
 def is_telemetry(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is a telemetry file, by its beginning; False if it cannot be read."""
+    """Whether a file is a telemetry file, by its first bytes; False if it cannot be read."""
     try:
         file, name, size = open_file(path)
         with file:
@@ -40,10 +40,10 @@ def packets_in(
     progress: Progress | None = None,
     key: bytes | None = None,
 ) -> Iterator[bytes]:
-    """The packets of an opened file, or of a file's bytes, from an offset on; what is damaged is passed over.
+    """The packets of an opened file, or of a file's bytes, from an offset on; damaged bytes are skipped.
 
-    DataError where it is not a telemetry file. progress: called with bytes that were read since. key: with which the
-    packets' tags are verified, from a key packet on; UsageError where they have tags and there is none, or the reverse.
+    DataError if it is not a telemetry file. progress: called with numbers of bytes read. key: with which tags are
+    verified, from a key packet on; UsageError if packets have tags and there is no key, or the reverse.
     """
     return (packet for _, packet in _located(open_data(data), what, offset, progress, FileVerifier(key)))
 
@@ -51,7 +51,7 @@ def packets_in(
 def _located(
     file: Opened, what: str, offset: int, progress: Progress | None = None, verifier: FileVerifier | None = None
 ) -> Iterator[tuple[int, bytes]]:
-    """The packets from an offset on, each with its own offset; verifier: of their tags, None for any."""
+    """The packets from an offset on, each with its offset; verifier: of their tags, None to skip this."""
     if file.size < len(MAGIC) or read_at(file, what, 0, len(MAGIC)) != MAGIC:
         raise DataError(f"{what}: is not a telemetry file")
     if verifier is not None:
@@ -71,7 +71,7 @@ def _located(
                 verifier.check(parsed, packet)
         except DataError:
             summed += min(end, file.size) - at
-            found = MARKS.search(piece, at + 1 - start)  # until a whole packet begins
+            found = MARKS.search(piece, at + 1 - start)  # try the next position at which a packet may begin
             at = start + (found.start() if found else len(piece))
             continue
         yield at, packet
@@ -81,7 +81,7 @@ def _located(
 
 
 def _next(file: Opened, what: str, read: int, at: int, progress: Progress | None) -> bytes:
-    """The piece of a file from an offset on; read: up to where it was read before."""
+    """The piece of a file from an offset on; read: the end of what was read before."""
     piece = bytes(read_at(file, what, at, min(PIECE, file.size - at)))
     if progress is not None:
         progress(at + len(piece) - read)
@@ -93,28 +93,28 @@ def read_telemetry(
 ) -> Telemetry:
     """Decode a telemetry file, or one at an address, or a part of it.
 
-    The file is read and decoded in pieces: what it takes of memory are the arrays that are returned, and little more.
+    The file is read and decoded in pieces, so memory use is little more than the returned arrays.
 
     Parameters
     ----------
     path : path
         A telemetry file, or the address of one.
     start, end : float
-        Seconds of the stream, between which what is wanted lies; without `end` all that follows. Decoding begins a few
-        seconds before `start`, at a key.
+        Span to decode, in seconds of the stream; without `end`, to its end. Decoding begins a few seconds before
+        `start`, at a key packet.
     key : bytes, optional
         Of an authenticated file, as `spikey.read_key` reads it.
 
     Returns
     -------
     Telemetry
-        What is damaged or missing is in `missing` and `counts`. Near the ends of a part `signal` lacks what lies
-        beyond them, as it does not in the parts of `iter_telemetry`.
+        Missing frames are in `missing`, damaged packets in `counts`. Near the ends of a part, `signal` lacks the data
+        beyond them, unlike in the parts of `iter_telemetry`.
 
     Raises
     ------
     DataError
-        It is not a telemetry file, contains no key, or claims more frames than its bytes can encode.
+        It is not a telemetry file, contains no key packet, or claims more frames than its bytes can encode.
     UsageError
         `start` and `end` are not a span of time.
     """
@@ -133,34 +133,34 @@ def iter_telemetry(
     *,
     key: bytes | None = None,
 ) -> Iterator[Telemetry]:
-    """Decode a telemetry file, or one at an address, into consecutive parts, in memory that a part takes.
+    """Decode a telemetry file, or one at an address, into consecutive parts, in memory for one part.
 
-    Joined, the parts are what `read_telemetry` returns.
+    The concatenated parts equal what `read_telemetry` returns.
 
     Parameters
     ----------
     path : path
         A telemetry file, or the address of one.
     seconds : float
-        Of each part; the last one may be shorter. A longer stretch without any data is one part, whose `power` and
+        Length of each part; the last one may be shorter. A longer span without any data is one part, whose `power` and
         `low` have no rows: its `blank` is True.
     start, end : float
-        Seconds of the stream, between which the parts lie; without `end` all that follows. Decoding begins a few
-        seconds before `start`, at a key.
+        Span to decode, in seconds of the stream; without `end`, to its end. Decoding begins a few seconds before
+        `start`, at a key packet.
     progress : callable, optional
-        Called with the numbers of bytes that were read since.
+        Called with numbers of bytes read.
     key : bytes, optional
         Of an authenticated file, as `spikey.read_key` reads it.
 
     Yields
     ------
     Telemetry
-        From its `first_frame` to its `end_frame`; all frames count from the stream's first.
+        A part, from its `first_frame` to its `end_frame`; all frames count from the stream's first.
 
     Raises
     ------
     DataError
-        It is not a telemetry file, or contains no key.
+        It is not a telemetry file, or contains no key packet.
     UsageError
         `seconds` is not a length, or `start` and `end` are not a span of time.
     """
@@ -191,7 +191,7 @@ def _parts(
     progress: Progress | None = None,
     key: bytes | None = None,
 ) -> Iterator[Telemetry]:
-    """The parts of an opened file, from near their start on."""
+    """The parts of an opened file; decoding begins at the key packet that `start` needs."""
     offset = len(MAGIC)
     if start > 0:
         offset = _offset_for(file, name, start)
@@ -201,8 +201,9 @@ def _parts(
 
 
 def _offset_for(file: Opened, name: str, start: float) -> int:
-    """Where decoding must begin for what lies from a second on to be complete: one epoch before that second's own, as
-    the profile that an epoch needs is in the packets of the one before.
+    """The offset at which decoding must begin so that everything from a second `start` on is complete.
+
+    This is one epoch before that second's own: the profile of an epoch is in the packets of the epoch before.
     """
     first = next(_keys(file, name, len(MAGIC), file.size), None)
     if first is None:
@@ -214,7 +215,7 @@ def _offset_for(file: Opened, name: str, start: float) -> int:
     packet = turns.epoch(max(turns.epoch(packet)[1] - 1, 0))[1]
     if packet <= description.packet:
         return len(MAGIC)
-    # The key is between these two; keys follow each other by number.
+    # The key packet is between these two offsets; key packets are ordered by number.
     end = file.size
     while end - offset > NEAR:
         middle = (offset + end) // 2
@@ -233,7 +234,7 @@ def _offset_for(file: Opened, name: str, start: float) -> int:
 def _keys(
     file: Opened, name: str, offset: int, end: int, stream: int | None = None
 ) -> Iterator[tuple[int, Description]]:
-    """Keys that begin between two offsets, each with its own; stream: of this one only."""
+    """Key packets between two offsets, each with its offset; stream: of this one only."""
     for at, packet in _located(file, name, offset):
         if at >= end:
             return

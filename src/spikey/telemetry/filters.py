@@ -1,6 +1,6 @@
-"""Filters in whole numbers: Butterworth sections for the spike band, a decimator for the LFP band.
+"""Integer filters: Butterworth sections for the spike band, a decimator for the LFP band.
 
-Coefficients are computed with + - * / and square roots alone, so that every machine gets the same.
+Coefficients are computed with + - * / and square roots only, so they are the same on every machine.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import numpy as np
 COEFFICIENT_BITS = 20
 FRACTION = 10  # bits of the filtered signal below one code
 LOW_FRACTION = 6  # bits of the LFP band below one code
-BOXCARS = 4  # running means one after the other, which make the decimator (Hogenauer, 1981)
-# What they take away below a fifth of the decimated rate, three taps of that rate give back: -1/6, 4/3, -1/6.
+BOXCARS = 4  # running means in series, of which the decimator consists (Hogenauer, 1981)
+# Three taps at the decimated rate compensate their attenuation up to a fifth of it: -1/6, 4/3, -1/6.
 SHARPEN = (-1, 8, -1)
 _PI = 3.141592653589793
 _ROOT_HALF = 0.7071067811865476
@@ -30,7 +30,7 @@ def tangent(x: float) -> float:
 
 
 def section(kind: str, corner: float, rate: float) -> np.ndarray:
-    """A Butterworth section of second order, by the bilinear transform: gain, a1 and a2, int32 (3,), times 2^20.
+    """A second-order Butterworth section by the bilinear transform: gain, a1 and a2, int32 (3,), times 2^20.
 
     kind: "high" or "low", whose numerators are 1, -2, 1 and 1, 2, 1 times the gain. corner, rate: Hz.
 

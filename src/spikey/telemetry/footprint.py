@@ -1,7 +1,8 @@
-"""Footprints: a spike that several neighbouring channels see comes with the waveform of some, scaled for the others.
+"""Footprints: of a spike on several neighbouring channels some waveforms are coded, others are scaled copies of these.
 
-All events of the waveforms in a packet have come before. Of each waveform first its kind is coded, and those of kind
-`OWN` in their basis; a `SCALED` one is that of the nearest neighbour which has one of its own, times a gain.
+All crossings of a packet's waveforms are already decoded. First the kind of each waveform is coded, with the
+coefficients of those of kind `OWN`. A `SCALED` waveform is that of the nearest neighbour with one of kind `OWN`, times
+a gain.
 """
 
 from __future__ import annotations
@@ -28,20 +29,20 @@ from spikey.telemetry.syntax import (
 )
 
 OWN, ABSENT, SCALED = 0, 1, 2  # kinds of waveforms
-PLANS = 5  # none of a packet's waveforms is left out; less than a third, less than two thirds, more; all
+PLANS = 5  # of a packet's waveforms are left out: none; less than a third, less than two thirds, more; all
 ALL = PLANS - 1
 GAINS = 33  # 2^(2 - i / 2)
 GAIN_BITS = 16
-UNLIKE = 4  # eighths of an octave, between two gains
-LARGEST = 8 * (2 + GAIN_BITS)  # of a gain of 4 times 2^16, in eighths
+UNLIKE = 4  # eighths of an octave between two gains
+LARGEST = 8 * (2 + GAIN_BITS)  # the largest gain, 4, times 2^16, in eighths of an octave
 
 
 @kernel
 def link_waves(distances, slot, channels, frames, grid, links):
     """Set links int32 (w, 2 n) to the waveforms of neighbours that belong to the same spike, or -1; nearest first.
 
-    distances int64 (n,). slot: frames. channels, frames int64 (w,): of the events, in order. grid int32 (3, channels):
-    for the work.
+    distances int64 (n,). slot: frames. channels, frames int64 (w,): of the crossings, in order. grid int32
+    (3, channels): scratch.
     """
     grid[:] = -1
     ahead = 0
@@ -64,7 +65,7 @@ def link_waves(distances, slot, channels, frames, grid, links):
 
 @inlined
 def source_of(links, kinds, i):
-    """The waveform of its own kind that waveform i may be scaled from, and how many neighbours are nearer; or -1."""
+    """The waveform of kind `OWN` from which waveform i may be scaled, or -1, and its rank among the links."""
     for k in range(links.shape[1]):
         j = links[i, k]
         if j >= 0 and kinds[j] == OWN:
@@ -74,20 +75,20 @@ def source_of(links, kinds, i):
 
 @inlined
 def shift_row(late):
-    """The row for a scaled waveform's trough, whose source's lies so many frames after the crossing."""
+    """The row for the trough of a scaled waveform; late: frames from its crossing to the trough of its source."""
     return SHIFT_ROWS + min(max(late + 1, 0), SHIFTS - 1)
 
 
 @inlined
 def gain_row(late, rank):
-    """The row for the gain of a waveform that crosses so much later than its source, of a rank among neighbours."""
+    """The row for the gain of a scaled waveform; late: frames from its source's crossing to its own."""
     near = 0 if rank < 2 else (1 if rank < 4 else 2)
     return GAIN_ROWS + near * GAIN_DELAYS + min(max(late + 3, 0), GAIN_DELAYS - 1)
 
 
 @inlined
 def code_own_wave(coder, tables, quality, wave):
-    """Code a waveform int32 (13,) in its basis as in `code_waves`; the first components have rows of their own."""
+    """Code a waveform int32 (13,) of kind `OWN` as in `code_waves`; its first components have separate rows."""
     wave[0] = symbol(coder, tables, OCTAVES_ROW, wave[0])
     largest, last, before = 0, 0, 0
     for k in range(wave.shape[0] - 1):
@@ -117,7 +118,7 @@ def _kind_row(plan, links, frames, kinds, i):
 
 @kernel
 def code_footprints(coder, tables, size, plan, links, frames, kinds, offsets, waves, gains):
-    """Code the waveforms of events, whole ones and those that are scaled from them.
+    """Code the waveforms of crossings: first the kinds and those of kind `OWN`, then those scaled from them.
 
     size, plan int64 (1,). links, frames: as in `link_waves`. kinds, offsets, gains uint8 (w,): offsets of the troughs.
     waves int32 (w, 13).
@@ -135,7 +136,7 @@ def code_footprints(coder, tables, size, plan, links, frames, kinds, offsets, wa
     for i in range(kinds.shape[0]):
         if kinds[i] == SCALED:
             j, rank = source_of(links, kinds, i)
-            if j < 0:  # as in no packet of an encoder
+            if j < 0:  # no encoder makes such a packet
                 kinds[i] = ABSENT
                 continue
             late = frames[j] + offsets[j] - frames[i]
@@ -151,7 +152,7 @@ def gain_of(i):
 
 @kernel
 def restore_scaled(links, kinds, gains, snippets):
-    """Set the snippets int32 (w, length) that are scaled from others, which are there."""
+    """Set the snippets int32 (w, length) that are scaled from others; the others are given."""
     for i in range(kinds.shape[0]):
         if kinds[i] == SCALED:
             j, _ = source_of(links, kinds, i)

@@ -1,4 +1,4 @@
-"""Which waveforms of a packet are sent as such, which scaled from a neighbour's, and which are left out."""
+"""Which waveforms of a packet are sent in full, which as scaled copies of a neighbour's, and which are left out."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from spikey.telemetry.symbols import COST_BITS, Meter, Tables, spent
 from spikey.telemetry.syntax import MOST_OCTAVES, OWN_TROUGH_ROW, STEPS, quality_of
 
 PLAN_BITS = 3
-EIGHTHS = 8  # of the waveforms, in which those that are sent as such get fewer
+EIGHTHS = 8  # steps in which the number of waveforms sent in full is reduced
 
 
 @inlined
 def _best_gain(wave, steps, size):
-    """The index of the gain with which a source fits a waveform best, and the squared error."""
+    """The index of the gain with the smallest squared error between a source and a waveform, and this error."""
     size <<= min(np.int64(steps[0]), MOST_OCTAVES)
     best, least = 0, np.float64(np.inf)
     for g in range(GAINS):
@@ -51,10 +51,10 @@ def choose_footprints(
 ):  # fmt: skip
     """Choose kinds, gains and steps of waveforms for a size of steps; returns the bits.
 
-    order int64 (w,): waveforms by their energy, the largest first, of which `most` may be sent as such. values int32
+    order int64 (w,): waveforms by energy, the largest first, of which `most` may be sent in full. values int32
     (w, components): coefficients. Others as in `code_footprints`.
 
-    A waveform is scaled from a neighbour's where the error that this makes is worth the bits that it saves.
+    A waveform is sent as a scaled copy where the bits that this saves are worth the error.
     """
     quality = quality_of(size[0])
     quantise_waves(tables, profile, channels, values, quality, waves)
@@ -97,7 +97,7 @@ def choose_footprints(
 
 @kernel
 def mark_alone(distances, slot, channels, frames, troughs, of_weak, alone):
-    """Set alone uint8 (v,) to 0 for weak events next to a neighbour's crossing, to whose footprint they belong.
+    """Set alone uint8 (v,) to 0 for weak spikes next to a neighbour's crossing: they belong to its footprint.
 
     channels, frames int64 (w,): of crossings in order. troughs, of_weak int64 (v,): frames and channels of weak
     events.
@@ -117,7 +117,7 @@ def mark_alone(distances, slot, channels, frames, troughs, of_weak, alone):
 
 
 def alone(payload: Payload, shape: Shape, weak: Weak) -> Weak:
-    """Those weak events that do not belong to the footprint of a crossing whose waveform is due with them."""
+    """The weak spikes that do not belong to the footprint of a crossing whose waveform is in the same packet."""
     there = np.ones(len(weak.troughs), dtype=np.uint8)
     distances = np.array(shape.distances, dtype=np.int64)
     mark_alone(distances, shape.slot, payload.wave_channels, payload.wave_frames, weak.troughs, weak.channels, there)
@@ -125,7 +125,7 @@ def alone(payload: Payload, shape: Shape, weak: Weak) -> Weak:
 
 
 class Footprints:
-    """The waveforms of a packet, coded with a meter for sizes of steps until they fit.
+    """The waveforms of a packet, measured with a meter for increasing step sizes until they fit.
 
     values int32 (w, components): coefficients of the waveforms that are due by the payload.
     """
@@ -138,7 +138,7 @@ class Footprints:
         self._values, self._size = values, -1
 
     def bits(self, size: np.ndarray, left: int) -> int:
-        """Choose kinds and steps for a size, int64 (1,), or a coarser one that needs no more bits than are left."""
+        """Choose kinds and steps for a size, int64 (1,), or the next coarser one that fits; returns the bits."""
         if not len(self._order):
             return 0
         bits = self._choose(size, len(self._order))
@@ -149,7 +149,7 @@ class Footprints:
         return bits
 
     def coarser(self, size: np.ndarray) -> bool:
-        """Whether these bits were of a smaller size than what else is in the packet needs; sets the next one."""
+        """Whether the rest of the packet needs a coarser size than these bits were for; sets the next one to try."""
         if not len(self._order) or int(size[0]) == self._size:
             return False
         size[0] = (self._size + int(size[0]) + 1) // 2
@@ -159,7 +159,7 @@ class Footprints:
         return int(choose_footprints(*self._given, most, self._values, size, *self._set))
 
     def fit(self, size: np.ndarray, left: int) -> int:
-        """Leave out the weakest, and what can be scaled from none, until so many bits are enough."""
+        """Leave out the weakest waveforms, and those that have no source, until the rest fits; returns the bits."""
         count = len(self._order)
         for eighth in range(EIGHTHS - 1, -1, -1):
             bits = self._choose(size, count * eighth // EIGHTHS)

@@ -4,8 +4,8 @@
            |     (the spike band)      +-- low-pass -- square -- sum: spike-band power
            +-- decimator: the LFP band
 
-All channels side by side, frame by frame, in whole numbers. The spike band is buffered, so that waveforms can be
-cut out of it.
+All channels are processed together, frame by frame, in integers. The spike band is buffered, so that waveforms can be
+cut from it.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from spikey.telemetry.filters import BOXCARS, COEFFICIENT_BITS, FRACTION, LOW_FR
 from spikey.telemetry.settings import BLOCK, POLARITIES, Settings, Shape
 
 MEDIAN_BITS = 10  # of the running median below a unit of the spike band
-SLOWEST = 14  # its steps are 1/2^14 of itself, once it has settled
+SLOWEST = 14  # its steps are 1/2^14 of its value once it has settled
 QUICKEST = 3
-WARM_UP = 256  # frames before the first event
-LEAST_NOISE = 1 << (FRACTION - 2)  # a quarter of a code: below that, channels are as good as silent
+WARM_UP = 256  # frames before the first crossing
+LEAST_NOISE = 1 << (FRACTION - 2)  # a quarter of a code; channels below this are silent
 NORMAL = 0.6744897501960817  # median of the absolute value of a standard normal variable
 THRESHOLD_BITS = 8
-POWER_SHIFT = 4  # bits of the spike band that its squares do without
-ROOM = 512  # frames that are processed before the windows are moved
-WEAK = 3.0  # standard deviations of noise from which a crossing may be a weak event
+POWER_SHIFT = 4  # low bits of the spike band that its squares omit
+ROOM = 512  # frames that are processed before the buffers are moved
+WEAK = 3.0  # standard deviations of the noise above which a crossing may be a weak spike
 HALF = 1 << (COEFFICIENT_BITS - 1)
 HIGH, LOW, POWER = 0, 1, 2  # rows of `sections`
 
@@ -35,22 +35,22 @@ HIGH, LOW, POWER = 0, 1, 2  # rows of `sections`
 class Frontend(NamedTuple):
     """State of the front end for all channels.
 
-    raw int32 (channels,): a frame's codes less the channel's first one. band int32 (rows, channels): the spike band, in
-    2^-10 codes. sections int32 (3, 3): gain, a1 and a2 of each filter. memory int32 (8, channels): their delay lines,
-    two values each: codes, high-passed signal, spike band, and the power's band.
-    median int64 (channels,): of the absolute spike band, in 2^-20 codes. limit int32 (channels,): the threshold in
-    2^-10 codes. since int32 (channels,): frames since the last event. beyond uint8 (channels,): whether the last frame
-    was beyond the threshold (1) and the weak one (2), and rising uint8 (channels,): whether this frame is the first.
-    age int32 (channels,): frames since the last weak crossing. weak_limit: the weak threshold. power int64 (channels,):
-    sum of squares in the running bin, in 2^-12 squared codes. sums int64 (4, channels): the decimator's running sums,
-    modulo a power of two that its output cannot reach. combs int64 (6, channels): what its differences and last taps
-    subtract. low int32 (channels, ring): the latest samples of the LFP band, in 1/64 codes, as many as a packet's
-    blocks need. first int32 (channels,): the first code. events int32 (capacity, 2): frame of the packet and channel of
-    each. candidates int64 (capacity, 3): the same of weak crossings whose waveform is over, which no event followed,
-    and the channel's median, in 2^-10 codes. numbers int64 (11,): frames processed; row of the next frame in `raw` and
-    `band`; events found in this chunk; threshold over median, times 256; refractory frames; frames of a sample of the
-    LFP band; bits of the running sums; polarity; candidates found in this chunk; weak threshold over median, times 256;
-    frames until a waveform is over.
+    raw int32 (channels,): a frame's codes minus the channel's first one. band int32 (rows, channels): the spike band,
+    in 2^-10 codes. sections int32 (3, 3): gain, a1 and a2 of each filter. memory int32 (8, channels): their delay
+    lines, two values each: codes, high-passed signal, spike band, and the power's band. median int64 (channels,): of
+    the absolute spike band, in 2^-20 codes. limit int32 (channels,): the threshold in 2^-10 codes. since int32
+    (channels,): frames since the last crossing. beyond uint8 (channels,): whether the last frame was beyond the
+    threshold (1) and the weak one (2), and rising uint8 (channels,): whether this frame is the first. age int32
+    (channels,): frames since the last weak crossing. weak_limit: the weak threshold. power int64 (channels,): sum of
+    squares in the current bin, in 2^-12 squared codes. sums int64 (4, channels): the decimator's running sums, modulo a
+    power of two above its largest output. combs int64 (6, channels): delayed values of its differences and last taps.
+    low int32 (channels, ring): the latest samples of the LFP band, in 1/64 codes, as many as a packet's blocks need.
+    first int32 (channels,): the first code. events int32 (capacity, 2): frame of the packet and channel of each
+    crossing. candidates int64 (capacity, 3): the same of weak crossings whose waveform is over and that no crossing
+    followed, and the channel's median, in 2^-10 codes. numbers int64 (11,): frames processed; row of the next frame in
+    `raw` and `band`; crossings found in this chunk; threshold over median, times 256; refractory frames; frames of a
+    sample of the LFP band; bits of the running sums; polarity; candidates found in this chunk; weak threshold over
+    median, times 256; frames until a waveform is over.
     """
 
     raw: np.ndarray
@@ -75,13 +75,13 @@ class Frontend(NamedTuple):
 
 
 FRAMES, ROW, FOUND, FACTOR, REFRACTORY, DECIMATION, SUM_BITS, POLARITY, CANDIDATES, WEAK_FACTOR, WAIT = range(11)
-NEVER = 1 << 20  # frames since something that has not been
-MOST_LIMIT = (1 << 31) - 1  # which no signal exceeds
-CODE_BITS = 18  # of a code less another one, with its sign
+NEVER = 1 << 20  # frames since something that has not happened
+MOST_LIMIT = (1 << 31) - 1  # no signal exceeds it
+CODE_BITS = 18  # of the difference of two codes, with its sign
 
 
 def new_frontend(settings: Settings, shape: Shape) -> Frontend:
-    """A state before the first frame."""
+    """The state before the first frame."""
     channels = shape.channels
     history = shape.wait + shape.pre + 1
     rows = history + ROOM
@@ -136,14 +136,14 @@ def new_frontend(settings: Settings, shape: Shape) -> Frontend:
 
 @kernel
 def begin_frontend(frontend, codes):
-    """Set the codes int32 (channels,) that signals are measured from, so that filters need not settle."""
+    """Set the codes int32 (channels,) that are subtracted from the signals, so that filters need not settle."""
     for c in range(codes.shape[0]):
         frontend.first[c] = codes[c]
 
 
 @kernel
 def process_frames(frontend, codes, offset):
-    """Process frames int32 (n, channels), n at most the room; `offset`: of the first of them in its packet."""
+    """Process frames int32 (n, channels), n at most `ROOM`; `offset`: of the first one in its packet."""
     channels = frontend.first.shape[0]
     rows, history = frontend.band.shape[0], frontend.band.shape[0] - ROOM
     if frontend.numbers[ROW] + codes.shape[0] > rows:
@@ -201,7 +201,7 @@ def _filter(frontend, raw, band):
 
 @inlined
 def _measure(frontend, band):
-    """Move the running median of the absolute spike band, and now and then the threshold."""
+    """Update the running median of the absolute spike band, and every 16 frames the thresholds."""
     median, frames = frontend.median, frontend.numbers[FRAMES]
     shift, age = QUICKEST, frames >> 5
     while age > 1 and shift < SLOWEST:
@@ -223,7 +223,7 @@ def _measure(frontend, band):
 
 @inlined
 def _detect(frontend, band, frame):
-    """Note the channels whose spike band crosses the threshold with this frame, and the weak crossings before it whose
+    """Store the channels whose spike band crosses the threshold in this frame, and earlier weak crossings whose
     waveform is over.
     """
     limit, weak_limit, since, age = frontend.limit, frontend.weak_limit, frontend.since, frontend.age
@@ -274,7 +274,7 @@ def _add(frontend):
 
 @inlined
 def _decimate(frontend):
-    """One more sample of the LFP band: running means are differences of running sums (Hogenauer, 1981)."""
+    """Compute a sample of the LFP band: running means are differences of running sums (Hogenauer, 1981)."""
     sums, combs, decimation = frontend.sums, frontend.combs, frontend.numbers[DECIMATION]
     place = (frontend.numbers[FRAMES] // decimation - 1) & (frontend.low.shape[1] - 1)
     half = np.int64(1) << (frontend.numbers[SUM_BITS] - 1)
@@ -294,7 +294,7 @@ def _decimate(frontend):
 
 @kernel
 def cut_snippets(frontend, rows, channels, shape, offsets, waveforms):
-    """Cut the waveforms of events out of the spike band.
+    """Cut the waveforms of crossings from the spike band.
 
     rows, channels int64 (n,): of each crossing. shape int64 (3,): frames before the trough, from it on, and of the
     search for it. offsets uint8 (n,): set to the trough's distance from the crossing. waveforms int32 (n, snippet).

@@ -1,4 +1,4 @@
-"""Telemetry over links: a recording sent as packets at its own pace, and packets received into a telemetry file."""
+"""Telemetry over links: sends a recording as packets at its own rate, and writes received packets to a file."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from spikey.telemetry.reorder import ReorderBuffer
 from spikey.telemetry.verifier import Verifier
 
 HOLD = 64  # packets that wait for a missing one
-QUIET = 0.3  # seconds without packets after which a stream whose end packet came is over, whatever is missing
-SURE = NUMBERS // 4  # packets that a silence may last until only a key gives the next number
+QUIET = 0.3  # seconds without packets after which a stream with a received end packet is over, despite missing packets
+SURE = NUMBERS // 4  # length in packets of a silence after which only a key packet gives the next number
 NOBODY = object()
-MOST_CANDIDATES = 64  # senders of which one key has come
-MOST_LINES = 20  # about strangers
+MOST_CANDIDATES = 64  # senders from which one key packet arrived
+MOST_LINES = 20  # of log about ignored packets
 ENDED = "end packet"
 COUNTED = ("written", "late", "damaged", "early", "foreign", "refused", "unauthenticated")  # of a receiver
 
@@ -42,10 +42,10 @@ def send(
     stop: threading.Event,
     watch: Callable[[Sent], None],
 ) -> Sent:
-    """Send a recording as telemetry, each packet when its frames are over, and the packet that ends it.
+    """Send a recording as telemetry, each packet when its frames are over, and the end packet.
 
-    speed: times the recording's rate; 0 for as fast as possible. stop: ends it early. watch: called after each packet's
-    frames. Where the encoder is slower than the pace, the link falls behind.
+    speed: multiple of the recording's rate; 0 for as fast as possible. stop: ends sending early. watch: called after
+    each packet's frames. If the encoder is slower than this, the link falls behind.
     """
     report, step = link.report, encoder.shape.frames
     pace, start = speed * source.layout.rate, time.perf_counter()
@@ -75,15 +75,15 @@ def send(
 class Receiver:
     """Writes the packets of one stream to a file, in order, and counts their contents.
 
-    It waits for a key and a second packet of the same sender, so that one stray key does not block the stream. Then it
-    takes packets from that sender, and from whoever sent the stream's latest key, and counts all others as `foreign`,
-    `damaged` ones apart; `late` ones came twice or when their turn was over, `refused` keys are farther on than the
-    clock allows. `early` ones came before the key. stream: the only one to take; None for the first. log: takes a line
-    for a person.
+    It waits for a key packet and a second packet of the same sender, so that one stray key packet does not block the
+    stream. Then it accepts packets from that sender, and from the sender of the stream's latest key packet. Others are
+    counted: `foreign` packets of other senders, `damaged` ones, `late` ones that were repeated or arrived after a later
+    one was written, `refused` key packets that are further ahead than the clock allows, `early` ones before the key
+    packet. stream: the only one to accept; None for the first. log: is called with a line of text.
 
-    key: the sender's: whatever has a valid tag is then of the stream, whoever sent it, and nothing else is:
-    `unauthenticated` counts that, and packets with a tag where there is no key. tag_bytes: as of `TelemetryDecoder`.
-    seen: streams that are over for ever.
+    key: the sender's. With it, packets with a valid tag are accepted from any sender, and no others; `unauthenticated`
+    counts the rest, and packets with a tag if there is no key. tag_bytes: as of `TelemetryDecoder`. seen: streams that
+    are refused because they were received before.
     """
 
     def __init__(
@@ -107,21 +107,21 @@ class Receiver:
         self.left_out = dict.fromkeys(LEFT_OUT, 0)
         self.missing: list[tuple[int, int]] = []
         self.closed = False  # whether the sender's connection was closed
-        self.end = ""  # why nothing more is waited for
+        self.end = ""  # reason why the recording ended
         self._file, self._only, self._log = file, stream, log
         self._lines = 0
         self._reorder: ReorderBuffer[bytes] = ReorderBuffer(HOLD)
-        self._waiting: deque[tuple[Packet, bytes, Any]] = deque(maxlen=HOLD)  # for the first key
-        self._keys: OrderedDict[Any, tuple[Packet, bytes]] = OrderedDict()  # by sender, while none is the stream's
-        self._sender: Any = NOBODY  # who may send packets other than keys, which do not name their stream
-        self._home: Any = NOBODY  # and with whom the stream began, so that nobody else's key silences it
+        self._waiting: deque[tuple[Packet, bytes, Any]] = deque(maxlen=HOLD)  # for the first key packet
+        self._keys: OrderedDict[Any, tuple[Packet, bytes]] = OrderedDict()  # by sender, until one begins the stream
+        self._sender: Any = NOBODY  # of packets other than key packets, which do not identify their stream
+        self._home: Any = NOBODY  # and the first sender of the stream, so that a copied key packet does not silence it
         self._ending = False
         self._heard = 0.0
         self._progress = Progress(0, 0.0, 0)  # in packets
 
     @property
     def description(self) -> Description | None:
-        """Of the stream, once a key has come."""
+        """Description of the stream, once a key packet has arrived."""
         return self.decoder.description
 
     @property
@@ -130,7 +130,7 @@ class Receiver:
         return self.decoder.ended is not None or (self._ending and time.monotonic() - self._heard > QUIET)
 
     def take(self, arrived: Sequence[tuple[bytes, Any]]) -> None:
-        """Packets, whatever they are, each with who sent it."""
+        """Take arrived packets, valid or not, each with its sender."""
         for data, sender in arrived:
             if data == CLOSED:
                 self.closed |= sender == self._sender
@@ -145,13 +145,13 @@ class Receiver:
         self._write(everything=False)
 
     def finish(self, end: str = "the receiver was ended") -> None:
-        """Nothing comes any more; end: why, where it was not the stream's end."""
+        """End the recording; end: the reason, if the stream has not ended."""
         self._write(everything=True)
         self._count(self.decoder.finish())
         self.end = end if self.decoder.ended is None else ENDED
 
     def _belongs(self, packet: Packet, data: bytes, sender: Any) -> bool:
-        """Whether a packet is of this stream: a key names it, others are judged by their sender."""
+        """Whether a packet is of this stream: key packets identify it, for others the sender decides."""
         now, key, described = time.monotonic(), packet.description, self.description
         if self._verifier.key is not None or tag_size(data):
             return self._is_authentic(packet, data, sender)
@@ -167,7 +167,7 @@ class Receiver:
         if key is not None and key.stream == described.stream:
             self._sender = sender
             self._home = sender if self._home is NOBODY else self._home
-        elif key is not None:  # another stream begins there
+        elif key is not None:  # that sender has begun another stream
             self._sender, self._home = (NOBODY if sender == each else each for each in (self._sender, self._home))
         mine = sender in (self._sender, self._home) and (key is None or key.stream == described.stream)
         if mine:
@@ -179,7 +179,7 @@ class Receiver:
         return mine
 
     def _is_authentic(self, packet: Packet, data: bytes, sender: Any) -> bool:
-        """Whether a packet is of this stream by its tag; the first key that is begins one."""
+        """Whether a packet is of this stream by its tag; the first authentic key packet begins it."""
         key, described = packet.description, self.description
         if described is None and key is None and self._verifier.key is not None and tag_size(data):
             self.early += 1
@@ -190,7 +190,7 @@ class Receiver:
             self._strange(packet, data, sender)
             return False
         if described is not None:
-            if number >= self._reorder.next:  # a replay is no sign of the sender
+            if number >= self._reorder.next:  # a replay does not show that the sender is active
                 self._sender, self._heard = sender, time.monotonic()
             return True
         assert key is not None
@@ -206,7 +206,7 @@ class Receiver:
         return False
 
     def _strange(self, packet: Packet, data: bytes, sender: Any) -> None:
-        """Count a packet without a valid tag of the key, or with a tag where there is no key."""
+        """Count a packet without a valid tag of the key, or with a tag if there is no key."""
         self.unauthenticated += 1
         if tag_size(data) in self._strangers or packet.description is None:
             return
@@ -220,7 +220,7 @@ class Receiver:
             self._note(f"{where}, whose tags are too short, or not of this key")
 
     def _meet(self, packet: Packet, data: bytes, sender: Any) -> None:
-        """A packet while no stream is received: the first key of one, or what shows that a key was no stray one."""
+        """Take a packet before a stream is chosen: a first key packet, or a second packet that confirms one."""
         key = packet.description
         if key is not None and self._only not in (None, key.stream):
             self.foreign += 1
@@ -249,7 +249,7 @@ class Receiver:
             self._put(packet, data)
 
     def _begin(self, key: Packet, data: bytes, sender: Any) -> None:
-        """Begin at a key, with the packets after it that it has been overtaken by."""
+        """Begin at a key packet, with the later packets that arrived before it."""
         assert key.description is not None
         self._reorder = ReorderBuffer(HOLD, key.description.packet)
         self._sender = self._home = sender
@@ -267,7 +267,7 @@ class Receiver:
         self._write(everything=False)
 
     def _note(self, what: str) -> None:
-        """Log what is ignored, while there are not too many lines."""
+        """Log an ignored packet, up to a number of lines."""
         self._lines += 1
         if self._lines <= MOST_LINES:
             more = "; further lines of this kind are left out" if self._lines == MOST_LINES else ""
@@ -278,11 +278,11 @@ class Receiver:
         if not self.done and self._reorder.put(self._reorder.number(packet), data):
             self._ending |= last
             self._progress.came(1)
-        elif not last:  # that one is sent several times
+        elif not last:  # the last packet is sent several times
             self.late += 1
 
     def _write(self, *, everything: bool) -> None:
-        """Write and decode what is in order."""
+        """Write and decode the packets that are in order."""
         for _, data in self._reorder.take(everything=everything):
             if self.decoder.ended is not None:
                 return
@@ -308,18 +308,18 @@ class Receiver:
 
 
 def _follows(first: Packet, key: Description) -> bool:
-    """Whether a key is of the stream of an earlier one."""
+    """Whether a key packet is of the same stream as an earlier one."""
     return first.description is not None and first.description.stream == key.stream
 
 
 def facts(receiver: Receiver) -> dict[str, Any]:
-    """What became of a stream, for programs; DataError where none came. missing: [first frame, end frame].
+    """Summary of a received stream, for JSON; DataError if none arrived. missing: [first frame, end frame].
 
-    bits_per_second: of the packets that came, for the time that these cover.
+    bits_per_second: of the received packets, over the time that they cover.
     """
     described, counts = receiver.description, receiver.decoder.counts
     if described is None:
-        raise DataError("no telemetry key arrived")
+        raise DataError("no telemetry key packet arrived")
     shape = described.shape
     heard = receiver.written * shape.frames
     if receiver.decoder.ended is not None:

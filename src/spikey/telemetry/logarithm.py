@@ -1,4 +1,4 @@
-"""Logarithms and powers of two in whole numbers, the same on every machine."""
+"""Logarithms and powers of two in integers, the same on every machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _UNIT = 30
 
 @kernel
 def log2(value, bits):
-    """Binary logarithm of a whole number from 1 to below 2^62, in 1/2^bits, rounded down.
+    """Binary logarithm of an integer from 1 to below 2^62, in 1/2^bits, rounded down.
 
     >>> int(log2(1, 3)), int(log2(8, 3)), int(log2(3, 8))
     (0, 24, 405)
@@ -33,7 +33,7 @@ def log2(value, bits):
 
 @kernel
 def exp2(eighths):
-    """2^(eighths / 8) as a whole number, at least 1; eighths below 8 * 46.
+    """2^(eighths / 8) as an integer, at least 1; eighths below 8 * 46.
 
     >>> [int(exp2(i)) for i in (-5, 0, 8, 84)]
     [1, 1, 2, 1448]
@@ -45,6 +45,6 @@ def exp2(eighths):
 
 @kernel
 def logarithms(values, bits, results):
-    """Set results int32 (n,) to `log2` of values int64 (n,), of which those below 1 count as 1."""
+    """Set results int32 (n,) to `log2` of values int64 (n,); values below 1 count as 1."""
     for i in range(values.shape[0]):
         results[i] = log2(max(values[i], np.int64(1)), bits)

@@ -1,7 +1,8 @@
-"""Events on neighbouring channels: a cell that several electrodes see crosses the threshold on them at about one time.
+"""Crossings on neighbouring channels: a spike that several electrodes record crosses the threshold on them together.
 
-The neighbours of a channel are channels at some distances before it in the file (`Shape.distances`). Where one of them
-has an event that the channel has not had yet, tables give the chance of one, and its place, instead of the profile.
+The neighbours of a channel are channels at certain distances before it in the file (`Shape.distances`). If one of them
+has a crossing with no counterpart on the channel yet, tables give the probability of a crossing, and its place, instead
+of the profile.
 """
 
 from __future__ import annotations
@@ -20,17 +21,17 @@ from spikey.telemetry.syntax import (
 )
 
 NEVER = -(1 << 40)  # a place long before the packet
-BEFORE = 4  # a fourth of a slot: how long before its beginning events of neighbours count
-APART = 2  # half a slot: events of two channels that are as near belong together
-STEEP = 3  # places by which the two nearest neighbours' events may differ in the contexts
+BEFORE = 4  # neighbours' crossings count from a quarter of a slot before its beginning
+APART = 2  # crossings of two channels within half a slot belong together
+STEEP = 3  # largest difference of the two nearest neighbours' places in the contexts
 
 
 @inlined
 def nearby(distances, latest, c, base, places):
-    """The events of a channel's neighbours that lie near a slot and go with none of the channel's own.
+    """The crossings of a channel's two nearest neighbours that lie near a slot and belong to none of the channel's own.
 
-    latest int64 (channels,): places of the latest events of the packet. base: place with which the slot begins.
-    Returns how many of the two nearest there are, how many neighbours nearer to it there are, and both places.
+    latest int64 (channels,): places of the latest crossings of the packet. base: place with which the slot begins.
+    Returns how many there are (0 to 2), the rank of the first neighbour, and both places.
     """
     own = latest[c] - base
     seen, rank, first, second = 0, 0, 0, 0
@@ -50,7 +51,7 @@ def nearby(distances, latest, c, base, places):
 
 @inlined
 def _context(seen, first, second, places):
-    """Where in the slot the nearest neighbour's event lies, 0 to 8, and how much later than the next one's, 0 to 7."""
+    """Zone of the slot with the nearest neighbour's crossing, 0 to 8, and its delay after the next one's, 0 to 7."""
     zone = 0 if first < 0 else 1 + (ZONES - 1) * first // places
     trend = 0 if seen == 1 else min(max(first - second, -STEEP), STEEP) + STEEP + 1
     return zone, trend
@@ -58,16 +59,16 @@ def _context(seen, first, second, places):
 
 @inlined
 def _near_row(rank, zone, trend):
-    """The row for whether there is an event."""
+    """The row for whether there is a crossing."""
     steep = 0 if trend == 0 else (1 if trend <= STEEP else (2 if trend <= STEEP + 2 else 3))
     return NEAR_ROWS + (min(rank, 2) * 4 + steep) * ZONES + zone
 
 
 @kernel
 def code_near_events(coder, tables, rates, burst, places, distances, latest, found):
-    """Code the events of a packet as `code_events` does, those next to neighbours' events by these.
+    """Code the crossings of a packet as `code_events` does, but near neighbours' crossings with tables.
 
-    distances int64 (n,): of neighbours. latest int64 (channels,): for the work.
+    distances int64 (n,): of neighbours. latest int64 (channels,): scratch.
     """
     burst[0] = symbol(coder, tables, BURST_ROW, burst[0])
     latest[:] = NEVER
@@ -93,7 +94,7 @@ def code_near_events(coder, tables, rates, burst, places, distances, latest, fou
 
 @kernel
 def code_near_power(coder, tables, coarse, which, values):
-    """Code power as `code_power` does, each value by that of the channel before, where that has just come."""
+    """Code power as `code_power` does, each value with a row chosen by the channel before, if that was just coded."""
     code_coarse(coder, tables, coarse)
     for i in range(values.shape[0]):
         near = NEAR_POWERS - 1
@@ -104,7 +105,7 @@ def code_near_power(coder, tables, coarse, which, values):
 
 @kernel
 def count_lone(places, distances, latest, found, counts):
-    """Add to counts int64 (channels,) the events that are next to none of neighbours."""
+    """Add to counts int64 (channels,) the crossings with none of a neighbour near them."""
     latest[:] = NEVER
     for slot in range(found.shape[0]):
         base = slot * places

@@ -1,4 +1,4 @@
-"""Decoded telemetry as an NPZ file, part by part: its arrays grow in temporary files until their lengths are known."""
+"""Decoded telemetry as an NPZ file, part by part: arrays grow in temporary files until their lengths are known."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from spikey.telemetry.decoded import Telemetry, filled
 from spikey.telemetry.export import NAMES, PathLike, columns, constants, inputs
 from spikey.telemetry.survey import Survey
 
-COPIED = 1 << 20  # bytes that are copied together
+COPIED = 1 << 20  # bytes that are copied at once
 
 
 @contextmanager
 def npz_output(
     known: Survey, path: PathLike, source: PathLike | None = None, *, overwrite: bool = False
 ) -> Iterator[Callable[[Telemetry], None]]:
-    """`export.write_npz` for a stream's parts: what is yielded is called with each, in order; the bytes are the same.
+    """`export.write_npz` part by part: yields a function to call with each part, in order; writes the same bytes.
 
-    known: of the whole stream. The temporary files lie beside the output, and take as much room.
+    known: of the whole stream. The temporary files are beside the output and as large.
     """
     fixed = constants(known.description, known.frames, known.missing, known.dropped)
     with (
@@ -69,7 +69,7 @@ class _Growing:
         self._rows += len(more)
 
     def write(self, out: IO[bytes]) -> None:
-        """Write all of it as NumPy writes an array."""
+        """Write the whole array in NumPy's format."""
         shape = (self._rows, *self._like.shape[1:])
         header = {"descr": np.lib.format.dtype_to_descr(self._like.dtype), "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(out, header)

@@ -1,11 +1,11 @@
 """The bytes of a telemetry packet: at most 8 beyond its payload; key packets also describe the stream.
 
-u8   0x90 + flags: 1 key, 2 last, 4 events of it were dropped; 0x98, 0xA0 or 0xA8 + flags: it ends with a tag
+u8   0x90 + flags: 1 key, 2 last, 4 some of its crossings were dropped; 0x98, 0xA0 or 0xA8 + flags: it ends with a tag
 u16  number, modulo 2^16
      length of the rest without the check, varint
      in a key packet, the description, after its length, varint
      payload
-u24  CRC-32 of all before it, without its highest byte; or a tag of 4, 8 or 16 bytes
+u24  CRC-32 of everything before it, without its highest byte; or a tag of 4, 8 or 16 bytes
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ LATEST = 1 << 50  # frame at which a packet may begin
 class Description:
     """The description of the stream in a key packet: all that a receiver needs to begin, and what was left out so far.
 
-    stream: random, of this stream. dtype, levels: of the samples. packet: the number of this one, not modulo anything.
-    dropped: events, waveforms, values of power and blocks of the LFP band that were left out before this packet.
-    noise: of the array when the stream began, as in a profile.
+    stream: random number of the stream. dtype, levels: of the samples. packet: whole number of this packet, without
+    modulo. dropped: crossings, waveforms, values of power and blocks of the LFP band that were left out before this
+    packet. noise: of the array at the start of the stream, in the units of a profile.
     """
 
     stream: int
@@ -101,7 +101,7 @@ class Description:
         )
 
 
-# Settings that a key contains where they are not the default ones, each as a number, by its bit.
+# Settings that a key packet contains if they differ from the default, each as a number, by its bit.
 NUMBERED = (
     "threshold", "refractory_ms", "band_low", "band_high", "resolution_ms", "power_ms", "power_high", "low_high",
     "polarity", "waveforms", "match", "neighbours", "column",
@@ -116,7 +116,7 @@ def _value(settings: Settings, name: str) -> float:
 
 
 class Packet(NamedTuple):
-    """A packet taken apart."""
+    """A parsed packet."""
 
     flags: int
     number: int
@@ -125,19 +125,19 @@ class Packet(NamedTuple):
 
 
 def described(wanted: Description) -> Description:
-    """A description as a receiver will read it, so that both ends reckon with the same numbers."""
+    """A description as a receiver reads it, so that both ends compute with the same numbers."""
     return _read_description(Cursor(wanted.write(), "a telemetry key"), wanted.settings.tag_bytes)
 
 
 def head_bytes(payload: int, tag_bytes: int = 0) -> int:
-    """Bytes of a packet beyond a payload of so many bytes, description included in that."""
+    """Bytes of a packet beyond a payload of so many bytes, which includes the description."""
     return 3 + len(varint(payload)) + (tag_bytes or CHECK_BYTES)
 
 
 def write_packet(
     flags: int, number: int, payload: bytes, description: bytes = b"", authenticator: Authenticator | None = None
 ) -> bytes:
-    """The bytes of a packet; number: whole. authenticator: makes its tag."""
+    """The bytes of a packet; number: whole, without modulo. authenticator: makes its tag."""
     rest = (varint(len(description)) + description if flags & KEY else b"") + payload
     mark = TAG_MARKS[0 if authenticator is None else authenticator.size]
     data = struct.pack("<BH", mark | flags, number % NUMBERS) + varint(len(rest)) + rest
@@ -147,12 +147,12 @@ def write_packet(
 
 
 def tag_size(packet: bytes | memoryview) -> int:
-    """Bytes of the tag that a packet ends with, by its first byte; 0 where it has none."""
+    """Size of a packet's tag in bytes, by its first byte; 0 without a tag."""
     return TAGGED.get(packet[0] & 0xF8, 0) if len(packet) else 0
 
 
 def packet_length(data: bytes | memoryview) -> int:
-    """Bytes of the packet that begins here, from its first 6 bytes; DataError where none begins."""
+    """Length in bytes of the packet that begins here, from its first 6 bytes; DataError if none begins."""
     cursor = Cursor(data[:6], "a packet")
     mark = cursor.byte() & 0xF8
     if mark != MARK and mark not in TAGGED:
@@ -163,7 +163,7 @@ def packet_length(data: bytes | memoryview) -> int:
 
 
 def read_packet(data: bytes | memoryview) -> Packet:
-    """Take a packet apart; DataError for anything that is not one, or not whole. A tag is not verified here."""
+    """Parse a packet; DataError for anything that is not a complete, intact packet. A tag is not verified here."""
     view, size = memoryview(data), tag_size(data)
     if packet_length(view) != len(view):
         raise DataError("a telemetry packet's length differs from that in its header")
@@ -178,17 +178,17 @@ def read_packet(data: bytes | memoryview) -> Packet:
     if flags & KEY:
         description = _read_description(Cursor(cursor.take(cursor.varint(1 << 16)), "a telemetry key"), size)
         if description.packet % NUMBERS != number:
-            raise DataError("a telemetry key is numbered in two ways")
+            raise DataError("a telemetry key packet has two different numbers")
     return Packet(flags, number, description, cursor.rest())
 
 
 def _within(ends: tuple[float, float], value: float) -> float:
-    """A value that was rounded to whole slots or packets, by which one at the end of its range may lie beyond it."""
+    """A value clipped to its range: rounding to whole slots or packets may have moved it beyond the end."""
     return min(max(value, ends[0]), ends[1])
 
 
 def _whole(value: float) -> int:
-    """A whole number that a key gives as a float; UsageError for others."""
+    """An integer that a key packet contains as a float; UsageError for others."""
     if value != int(value):
         raise UsageError(f"{value:g} is not a whole number")
     return int(value)
@@ -211,7 +211,7 @@ def _read_description(cursor: Cursor, tag_bytes: int) -> Description:
     noise = cursor.varint(MOST_NOISE)
     possible = kinds >> 4 in (N1Levels.number, Affine.number) and values["polarity"] in (0, 1, 2)
     if kinds & 15 not in STREAMED or not possible:
-        raise DataError("a telemetry key describes an impossible stream")
+        raise DataError("a telemetry key packet describes an impossible stream")
     levels = read_integer_levels(kinds >> 4, cursor)
     try:
         neighbours, column = (_whole(values.pop(name)) for name in ("neighbours", "column"))
@@ -231,5 +231,5 @@ def _read_description(cursor: Cursor, tag_bytes: int) -> Description:
         if packet * shape_of(settings, channels, rate).frames > LATEST:
             raise UsageError("it has lasted too long")
     except (UsageError, OverflowError, ValueError, ZeroDivisionError) as error:
-        raise DataError(f"a telemetry key describes an impossible stream: {error}") from None
+        raise DataError(f"a telemetry key packet describes an impossible stream: {error}") from None
     return Description(stream, channels, rate, STREAMED[kinds & 15], levels, settings, packet, dropped, noise)

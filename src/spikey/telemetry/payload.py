@@ -1,4 +1,4 @@
-"""A packet's payload as arrays, and the order in which its parts are coded: the same for both directions."""
+"""A packet's payload as arrays, and the order in which its parts are coded, the same for encoder and decoder."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _one() -> np.ndarray:
 
 
 def _none(*columns: int, dtype: type = np.int32) -> Callable[[], np.ndarray]:
-    """A factory of arrays of no rows, which can be one array, as there is nothing in it to change."""
+    """A factory of arrays without rows; all are one array, as it contains nothing that could change."""
     nothing: np.ndarray = np.zeros((0, *columns), dtype=dtype)
     return lambda: nothing
 
@@ -51,15 +51,15 @@ def _waves(rows: int) -> np.ndarray:
 class Payload:
     """The contents of a packet as coded. Single numbers are int64 (1,), so that a decoder can set them.
 
-    found int16 (slots, channels): events, as in `code_events`. length: frames of the last packet. profiles int32
-    (n, 7): of the next epoch. dropped: events that were left out. burst: as in `code_events`.
-    power_channels int64 (n,), power int32 (n,), coarse: how much of its steps, no_power: whether it is
-    left out. size: of the steps of what follows.
-    low_channels int64 (m,), low int32 (m, coefficients), no_low. wave_channels, wave_frames int64 (w,): of the events
-    whose waveforms are due, the latter as their places begin. absent uint8 (w,): 1 where a waveform is left out, 2
-    where it is scaled; plan int64 (1,), links int32 (w, 2 n), gains uint8 (w,): as in `footprint`. offsets uint8 (w,),
-    waves int32 (w, 13). weak int16 (slots, channels): troughs of weak events, `wait`
-    frames after these; no_weak; weak_waves int32 (v, 13).
+    found int16 (slots, channels): crossings, as in `code_events`. length: frames of the last packet. profiles int32
+    (n, 7): of the next epoch. dropped: crossings that were left out. burst: as in `code_events`.
+    power_channels int64 (n,), power int32 (n,), coarse: how coarse its steps are, no_power: whether it is left out.
+    size: step size of everything after this. low_channels int64 (m,), low int32 (m, coefficients), no_low.
+    wave_channels, wave_frames int64 (w,): of the crossings whose waveforms are due; frames: first frames of their
+    places. absent uint8 (w,): 1 if a waveform is left out, 2 if it is scaled; plan int64 (1,), links int32 (w, 2 n),
+    gains uint8 (w,): as in `footprint`. offsets uint8 (w,), waves int32 (w, 13).
+    weak int16 (slots, channels): troughs of weak spikes, at the place `wait` frames after the trough; no_weak;
+    weak_waves int32 (v, 13).
     """
 
     found: np.ndarray
@@ -88,7 +88,7 @@ class Payload:
     weak_waves: np.ndarray = field(default_factory=_none(CODED))
 
     def expect_waves(self, shape: Shape, channels: np.ndarray, frames: np.ndarray) -> None:
-        """Make room for the waveforms of events, whose channels and frames, in their places, are int64 (w,)."""
+        """Allocate the waveforms of crossings; channels int64 (w,), frames int64 (w,): any within their places."""
         count = len(channels)
         self.wave_channels = channels
         self.absent, self.offsets, self.gains = np.zeros((3, count), dtype=np.uint8)
@@ -102,19 +102,19 @@ class Payload:
 
 
 def places(shape: Shape) -> int:
-    """How many times within a slot an event's coded time can take."""
+    """Number of places of a slot: times that can be coded."""
     return -(-shape.slot // shape.resolution)
 
 
 def lone_events(shape: Shape, payload: Payload) -> np.ndarray:
-    """How many events of each channel, int64 (channels,), are next to none of neighbours."""
+    """Crossings of each channel, int64 (channels,), with none of a neighbour near them."""
     counts, latest = np.zeros((2, shape.channels), dtype=np.int64)
     count_lone(places(shape), np.array(shape.distances, dtype=np.int64), latest, payload.found, counts)
     return counts
 
 
 def code_key_parts(coder: Any, tables: Tables, shape: Shape, flags: int, payload: Payload) -> None:
-    """Code what can be read without any profile: the length, profiles, what was dropped."""
+    """Code the parts that need no profile: the length, profiles, the number of dropped crossings."""
     if flags & LAST:
         code_length(coder, payload.length, shape.frames)
     if len(payload.profiles):
@@ -124,7 +124,7 @@ def code_key_parts(coder: Any, tables: Tables, shape: Shape, flags: int, payload
 
 
 def code_crossings(coder: Any, tables: Tables, shape: Shape, payload: Payload, profile: np.ndarray) -> None:
-    """Code the events."""
+    """Code the crossings."""
     coding = coder, tables, profile[:, RATE], payload.burst, places(shape)
     if shape.distances:
         latest, distances = np.zeros(shape.channels, dtype=np.int64), np.array(shape.distances, dtype=np.int64)
@@ -142,7 +142,7 @@ def code_powers(coder: Any, tables: Tables, shape: Shape, payload: Payload, prof
 
 
 def code_detail(coder: Any, tables: Tables, shape: Shape, payload: Payload, profile: np.ndarray) -> None:
-    """Code power, LFP band, weak events and waveforms."""
+    """Code power, LFP band, weak spikes and waveforms."""
     if len(payload.power):
         code_omitted(coder, tables, payload.no_power)
         if not payload.no_power[0]:
@@ -161,7 +161,7 @@ def code_detail(coder: Any, tables: Tables, shape: Shape, payload: Payload, prof
                 payload.weak_waves = _waves(int(np.count_nonzero(payload.weak)))
     if len(payload.weak_waves):
         code_weak_waves(coder, tables, payload.size, payload.weak_waves)
-    if len(payload.absent):  # last, as how many there are hangs on packets before
+    if len(payload.absent):  # last, as their number depends on earlier packets
         if shape.distances:
             of_links = payload.plan, payload.links, payload.wave_frames
             of_waves = payload.absent, payload.offsets, payload.waves, payload.gains

@@ -1,4 +1,4 @@
-"""Features that are pending, computed but not yet in a packet: events, waveforms, weak events, power, the LFP band."""
+"""Features that are computed but not yet in a packet: crossings, waveforms, weak spikes, power, the LFP band."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from spikey.telemetry.templates import SCORE_BITS, first_templates, learn_templa
 
 
 class Crossings(NamedTuple):
-    """Events whose waveforms are not complete, int64 (n,) each.
+    """Crossings whose waveforms are not complete, int64 (n,) each.
 
     keys: slot of the stream times the number of channels, plus the channel. frames: of the stream. due: the frame after
-    which the waveform is complete, by the event's coded time.
+    which the waveform is complete, by the crossing's coded time.
     """
 
     keys: np.ndarray
@@ -47,8 +47,8 @@ class Waves(NamedTuple):
 
 
 class Weak(NamedTuple):
-    """Weak crossings: their troughs' frames of the stream and channels, int64 (n,), coefficients int32 (n, components),
-    and scores int32 (n,), as of `match_templates`.
+    """Weak crossings: frames of their troughs and channels, int64 (n,), coefficients int32 (n, components), and scores
+    int32 (n,) from `match_templates`.
     """
 
     troughs: np.ndarray
@@ -71,15 +71,16 @@ NO_WEAK = Weak(NO_CROSSINGS.keys, NO_CROSSINGS.keys, NO_WAVES.coefficients, np.z
 class Pending:
     """Computes features of codes, and stores them until their packet is made.
 
-    events int64 (n, 2): of the running packet: frame of it, and channel. bins: power of the latest bins, by number, in
-    1/8 octaves, int32 (channels,). stats: running channel statistics. least: score of weak crossings that may be sent.
+    events int64 (n, 2): crossings of the current packet: frame in it, and channel. bins: power of the latest bins, by
+    number, in 1/8 octaves, int32 (channels,). stats: running channel statistics. least: lowest score of weak crossings
+    that may be sent.
     """
 
     def __init__(self, settings: Settings, shape: Shape, transforms: Transforms):
         self.shape, self.transforms = shape, transforms
         self.frontend = new_frontend(settings, shape)
         self.stats = ChannelStats(shape.channels)
-        self.frames = self.start = 0  # processed; and with which the running packet began
+        self.frames = self.start = 0  # processed; and before the current packet
         self.events = np.zeros((0, 2), dtype=np.int64)
         self.bins: dict[int, np.ndarray] = {}
         self.least = round(settings.match * (1 << SCORE_BITS))
@@ -97,7 +98,7 @@ class Pending:
         return min(room, self.shape.bin - self.frames % self.shape.bin) if self.shape.bin else room
 
     def add(self, codes: np.ndarray, profile: np.ndarray) -> None:
-        """Process codes int32 (n, channels), n at most the room; profile: the one in force."""
+        """Process codes int32 (n, channels), n at most `room()`; profile: the current one."""
         frontend, shape = self.frontend, self.shape
         if self.frames == 0:
             begin_frontend(frontend, codes[0])
@@ -131,7 +132,7 @@ class Pending:
             self._open = Crossings(*map(np.concatenate, zip(self._open, more, strict=True)))
 
     def _cut(self) -> None:
-        """Cut out the waveforms that are complete by now."""
+        """Cut out the waveforms that have become complete."""
         ready = self._open.due < self.frames
         if not ready.any():
             return
@@ -153,9 +154,9 @@ class Pending:
         return offsets, coefficients
 
     def _add_weak(self, candidates: np.ndarray) -> None:
-        """Score weak crossings int64 (n, 3): frame of the packet, channel, that one's median; store those that match.
+        """Score weak crossings int64 (n, 3): frame of the packet, channel, its median; store those that match.
 
-        Templates change between packets only, so that scores do not hang on how frames were pushed.
+        Templates change between packets only, so scores do not depend on how frames were pushed.
         """
         frames, channels = self.start + candidates[:, 0], candidates[:, 1].copy()
         offsets, coefficients = self._analysed(frames, channels)
@@ -167,11 +168,11 @@ class Pending:
             self._weak = Weak(*map(np.concatenate, zip(self._weak, more, strict=True)))
 
     def keys(self, events: np.ndarray) -> np.ndarray:
-        """The keys of events (n, 2) of the running packet."""
+        """The keys of crossings (n, 2) of the current packet."""
         return (self.start + events[:, 0]) // self.shape.slot * self.shape.channels + events[:, 1]
 
     def drop_waveforms(self, events: np.ndarray) -> None:
-        """Drop the waveforms of events (n, 2) that are left out of the running packet."""
+        """Drop the waveforms of crossings (n, 2) that are left out of the current packet."""
         keys = self.keys(events)
         left = ~np.isin(self._open.keys, keys)
         self._open = Crossings(*(each[left] for each in self._open))
@@ -180,7 +181,7 @@ class Pending:
             self._waves[at] = Waves(*(each[left] for each in waves))
 
     def waves(self) -> Waves:
-        """The waveforms that are complete, in the order of their events."""
+        """The waveforms that are complete, in the order of their crossings."""
         if not self._waves:
             return NO_WAVES
         waves = self._waves[0]
@@ -195,14 +196,14 @@ class Pending:
         return self.frontend.band[end - min(self.frames, ROOM // 2) : end]
 
     def weak(self, least: int) -> Weak:
-        """The weak crossings of a score or more that are due, `shape.wait` frames after their troughs, in no order."""
+        """The weak crossings with at least a score that are due, `shape.wait` frames after their troughs; unordered."""
         if not len(self._weak.troughs):
             return NO_WEAK
         due = np.flatnonzero((self._weak.troughs + self.shape.wait < self.frames) & (self._weak.scores >= least))
         return Weak(*(each[due] for each in self._weak)) if len(due) else NO_WEAK
 
     def blocks(self, profile: np.ndarray, channels: np.ndarray, ends: np.ndarray, middle: int) -> np.ndarray:
-        """Coefficients int32 (n, coefficients) of channels' blocks of the LFP band, which end after so many samples."""
+        """Coefficients int32 (n, coefficients) of blocks of the LFP band; ends: samples before each end."""
         coefficients = np.zeros((len(channels), self.shape.coefficients), dtype=np.int32)
         if len(channels):
             frontend = self.frontend
@@ -212,7 +213,7 @@ class Pending:
         return coefficients
 
     def begin_packet(self) -> None:
-        """Drop what was due with the last packet, and begin the next one."""
+        """Drop the features that were due in the last packet, and begin the next one."""
         self.start = self.frames
         self.events = self.events[:0]
         if self.shape.weak:

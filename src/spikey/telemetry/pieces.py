@@ -1,8 +1,8 @@
 """The contents of packets put together: consecutive parts of a stream, each complete, in bounded memory.
 
-What a packet contains belongs to earlier frames too: waveforms come after their crossings, bins of power and blocks of
-the LFP band after they have ended, and events may come after the packet of their frames. A part is therefore made once
-later packets have come.
+The contents of a packet belong to earlier frames too: waveforms come after their crossings, bins of power and blocks of
+the LFP band after their ends, and weak spikes may come after the packet of their frames. So a part is made only after
+later packets have arrived.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from spikey.telemetry.filters import FRACTION, LOW_FRACTION
 from spikey.telemetry.settings import BLOCK, Shape
 
 LEFT_OUT = ("dropped", "left_out_waves", "left_out_power", "left_out_low")
-LATE = 64  # frames that an event may come later than its waveform is complete
+LATE = 64  # frames by which an event may come later than the end of its waveform
 FOREVER = 1 << 62  # frames
 
 
 def lateness(shape: Shape) -> int:
-    """Frames of the packets after a part that its contents, and what its signal needs, may lie in."""
+    """Frames after a part whose packets may contain data of the part, or data that its signal needs."""
     late = shape.wait + shape.snippet + shape.resolution + LATE
     return late + shape.bin + shape.block + (TAPS + 4) * shape.decimation
 
 
 class Assembler:
-    """Puts the contents of packets together, in order, and gives out parts that are complete.
+    """Assembles the contents of packets, in order, into complete parts.
 
-    decoder: where the contents come from; it has read a key. span: frames of a part. first, end: frames of the stream,
-    between which the parts lie. done: whether all parts were given out.
+    decoder: the source of the contents, which has read a key packet. span: frames of a part. first, end: frames of the
+    stream between which the parts are. done: whether all parts were returned.
     """
 
     def __init__(self, decoder: TelemetryDecoder, span: int = FOREVER, first: int = 0, end: int = FOREVER):
@@ -53,25 +53,25 @@ class Assembler:
         self._shape = shape = self._description.shape
         self._span, self._start, self._end, self._hold = span, first, end, lateness(shape)
         self._first = first  # of the next part
-        self._latest = 0  # frames whose packets came
-        self._occupied = 0  # frame behind which there can be no data
+        self._latest = 0  # frames whose packets have arrived
+        self._occupied = 0  # frame from which on there can be no data
         self._contents: list[PacketContents] = []
         none = np.zeros(0, dtype=np.int64)
         strong = np.zeros(0, dtype=np.bool_)
         self._events: tuple[np.ndarray, ...] = (none, none, strong)  # frames, channels, whether they are weak
-        # The same of the events that waveforms belong to; troughs, samples, whether they are scaled.
+        # The same of the events with waveforms; troughs, samples, whether they are scaled.
         samples = np.zeros((0, shape.snippet), dtype=np.float32)
         self._waves: tuple[np.ndarray, ...] = (*self._events, none, samples, strong)
         nothing = np.zeros((0, shape.channels), dtype=np.float32)
         self._bin, self._row = rows_before(shape, first)
         self._row = max(self._row - TAPS, 0)
-        self._power, self._low = nothing, nothing  # from these on
+        self._power, self._low = nothing, nothing  # from these rows on
         self._missing: list[tuple[int, int]] = []
         self._left_out: list[tuple[int, ...]] = []  # frame and counts
         self._sums, self._finite = np.zeros(shape.channels), np.zeros(shape.channels, dtype=np.int64)
 
     def add(self, item: PacketContents | Missing) -> Iterator[Telemetry]:
-        """Take what follows; the parts that are complete with it."""
+        """Take the next contents; yields the parts that become complete."""
         self._latest = item.end_frame
         if item.end_frame + self._hold < self._start:
             return  # all of it belongs to frames before the first part
@@ -80,12 +80,12 @@ class Assembler:
         else:
             self._contents.append(item)
             self._occupied = item.end_frame + self._hold
-        # A stretch without data must be over before what follows it is placed.
+        # A span without data must be over before the contents after it are placed.
         if self._latest >= min(self._first + self._span, self._end) + self._hold:
             yield from self._ready(self._latest - self._hold)
 
     def close(self) -> Iterator[Telemetry]:
-        """What is left, after the last packet: at least one part, unless all that was asked for was given out."""
+        """After the last packet: the remaining parts, at least one unless all requested parts were returned."""
         yield from self._ready(self._latest - 1)
         if not self.done:
             self._first = min(self._first, self._latest)
@@ -93,16 +93,16 @@ class Assembler:
             self.done = True
 
     def _ready(self, until: int) -> Iterator[Telemetry]:
-        """Parts that end at a frame at most."""
+        """The parts that end at a frame or before."""
         while not self.done and min(self._first + self._span, self._end) <= until:
             end = min(self._first + self._span, self._end)
-            if self._first >= self._occupied:  # without data: all of it is one part
+            if self._first >= self._occupied:  # a span without data is one part
                 end = max(end, min(self._first + (until - self._first) // self._span * self._span, self._end))
             yield self._part(end)
             self.done = self._first == self._end
 
     def _part(self, end: int, last: bool = False) -> Telemetry:
-        """The part that ends at a frame; forgets what no later one needs."""
+        """The part that ends at a frame; drops data that no later part needs."""
         self._place()
         shape, first = self._shape, self._first
         blank = end - first > self._span
@@ -152,7 +152,7 @@ class Assembler:
         return part
 
     def _place(self) -> None:
-        """Put the contents that came to those that wait, all in order."""
+        """Add the contents that have arrived to the waiting ones, in order."""
         contents, self._contents = self._contents, []
         shape = self._shape
 
@@ -191,14 +191,14 @@ class Assembler:
         self._low[samples[inside], channels[inside]] = all_of("low")[inside] / (1 << LOW_FRACTION)
 
     def _left_out_before(self, end: int, last: bool) -> tuple[int, int, int, int]:
-        """What was left out of the packets that begin before a frame, and were not counted."""
+        """Counts of what was left out of packets that begin before a frame and were not counted yet."""
         before = [counts for frame, *counts in self._left_out if frame < end or last]
         self._left_out = self._left_out[len(before) :]
         a, b, c, d = np.array(before, dtype=np.int64).reshape(-1, len(LEFT_OUT)).sum(axis=0).tolist()
         return a, b, c, d
 
     def _forget(self, end: int) -> None:
-        """Drop what only parts that end before a frame need."""
+        """Drop data that only parts that end before a frame need."""
         shape = self._shape
         self._first = end
         later = self._events[0] >= end
@@ -220,9 +220,9 @@ def parts(
     end: float | None = None,
     key: bytes | None = None,
 ) -> Iterator[Telemetry]:
-    """Decode packets into consecutive parts of a stream, of so many seconds each; DataError where there is no key.
+    """Decode packets into consecutive parts of a stream, of so many seconds each; DataError without a key packet.
 
-    start, end: seconds of the stream, between which the parts lie. key: of authenticated packets.
+    start, end: seconds of the stream between which the parts are. key: of authenticated packets.
     """
     decoder = TelemetryDecoder(key)
     assembler: Assembler | None = None
@@ -238,14 +238,14 @@ def parts(
         if assembler is not None and assembler.done:
             return
     if assembler is None:
-        raise DataError(f"{what}: contains no telemetry key, without which nothing can be decoded")
+        raise DataError(f"{what}: contains no telemetry key packet, without which nothing can be decoded")
     for item in decoder.finish():
         yield from assembler.add(item)
     yield from assembler.close()
 
 
 def missing_spans(items: Iterable[PacketContents | Missing]) -> tuple[tuple[int, int], ...]:
-    """First and end frames of what is missing; what follows each other is one span."""
+    """First and end frames of missing spans; adjacent ones are joined."""
     spans: list[tuple[int, int]] = []
     for item in items:
         if isinstance(item, Missing) and item.first_frame < item.end_frame:
@@ -256,7 +256,7 @@ def missing_spans(items: Iterable[PacketContents | Missing]) -> tuple[tuple[int,
 
 
 def _extended(values: np.ndarray, rows: int) -> np.ndarray:
-    """With further rows of NaN, so that there are so many; never fewer."""
+    """The values extended by rows of NaN to so many rows, if there are fewer."""
     more = np.full((max(rows - len(values), 0), values.shape[1]), np.nan, dtype=values.dtype)
     return np.concatenate([values, more])
 

@@ -1,4 +1,4 @@
-"""Has every kernel that telemetry needs compiled, or loaded, before time counts."""
+"""Compiles or loads every kernel that telemetry needs, before a real-time run."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from spikey.telemetry.encoder import TelemetryEncoder
 from spikey.telemetry.settings import Settings
 
 RATE = 20_000
-FRAMES = 8000  # past the first bins of power and blocks of the LFP band
-SPIKE = 2000  # of the samples, far above the noise
-CHANNELS = (1, 8)  # the arrays of a single channel are of a type of their own
-BUDGETS = (1e5, 500.0)  # bit/s of a channel: one for everything, and one by which events are left out
+FRAMES = 8000  # beyond the first bins of power and blocks of the LFP band
+SPIKE = 2000  # in sample values, far above the noise
+CHANNELS = (1, 8)  # arrays of a single channel have another Numba type
+BUDGETS = (1e5, 500.0)  # bit/s per channel: one that suffices for everything, one with which crossings are left out
 DTYPES = ("int16", "uint16")
 
 
 def prepare() -> None:
-    """Have what the encoder and the decoder need compiled: noise with spikes goes through both."""
+    """Compile what the encoder and the decoder need, by passing noise with spikes through both."""
     chance = np.random.default_rng(0)
     frames = chance.normal(0, 100, (FRAMES, max(CHANNELS)))
     frames[FRAMES // 2 :: 50] -= SPIKE

@@ -1,9 +1,9 @@
 """Rate control: how many bits the next packet may have within the budget.
 
-Three bounds hold after every packet: bits run ahead of the budget by the buffer's bits and no more (a leaky bucket: a
-radio of the budget's rate sends them in time), every second has no more bits than the budget gives for a second, and so
-has the stream since its beginning, but for a burst of events, which later packets make up for. Keys and what a packet
-needs in any case go out whatever the bounds are, which is why the rest stays below them.
+Three bounds hold after every packet. The bits run ahead of the budget by at most the size of the buffer (a leaky
+bucket: a radio at the budget's rate sends them in time). Every second has at most the bits that the budget allows for a
+second. So does the stream since its beginning, except for a burst of crossings, for which later packets compensate. Key
+packets and the mandatory parts of a packet are sent regardless of the bounds, so the rest stays below them.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from spikey.telemetry.packet import MAGIC
 from spikey.telemetry.schedule import COPIES, PART
 from spikey.telemetry.settings import LEAST_PACKETS, PROFILE_BITS, Settings, Shape
 
-# Up to how full the buffer may get with each purpose: detail goes before events do.
+# How full the buffer may get with each purpose: detail is dropped before crossings are.
 DETAIL, POWER, EVENTS = 0.5, 0.75, 1.0
 LAST_BITS = 100  # of an empty packet
-DRAINED = 0.99  # of the budget: what the buffer gives off, so that the bound on a second hardly ever binds
+DRAINED = 0.99  # fraction of the budget at which the buffer drains, so that the bound on a second is rarely reached
 AIM = 0.3  # how full it should be
 
 
 class RateControl:
-    """A leaky bucket: bits of packets of `Shape.frames`, for a budget.
+    """A leaky bucket for the bits of packets of `Shape.frames`, with a budget.
 
     >>> from spikey.telemetry.settings import shape_of
     >>> control = RateControl(Settings(), shape_of(Settings(), 1024, 20_000))
@@ -43,7 +43,7 @@ class RateControl:
         self._reserve = 2 * (PROFILE_BITS // COPIES * min(PART, shape.channels) + LAST_BITS + 8 * settings.tag_bytes)
 
     def room(self, purpose: float, frames: int) -> int:
-        """Bits that the next packet, which ends at a frame of the stream, may have with its contents for a purpose."""
+        """Bits that the next packet may have, including a purpose; frames: frame of the stream at which it ends."""
         ahead = DRAINED * self._packet + purpose * self.most - self.held
         limit = self._second - self._recent
         if purpose < EVENTS:
@@ -51,7 +51,7 @@ class RateControl:
         return int(min(ahead, limit - (1 - purpose) * self._reserve))
 
     def spend(self, bits: int) -> None:
-        """A packet of so many bits goes out."""
+        """Account for a packet of so many bits."""
         self._total += bits
         self.held = max(self.held + bits - DRAINED * self._packet, 0.0)
         if len(self._window) == self._window.maxlen:

@@ -1,4 +1,4 @@
-"""All of a telemetry stream as one: its decoded parts joined."""
+"""A whole telemetry stream, from its decoded parts."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from spikey.telemetry.settings import Shape
 __all__ = ["LEFT_OUT", "Telemetry", "collect", "joined", "refuse_false_length", "whole_of"]
 
 SECONDS = 1.0  # of the parts
-GROWTH = 1 / 32  # of an array, beyond what it holds
-# Values of power and LFP band that a stream of so many bytes may have, more than any needs: a false number must not
-# take all memory.
+GROWTH = 1 / 32  # of an array, beyond its contents
+# Values of power and LFP band that a stream of so many bytes may have, more than any valid one has: a false number of
+# frames must not use all memory.
 LEAST_VALUES, VALUES_PER_BYTE = 1 << 24, 1 << 12
 
 
 def collect(packets: Iterable[bytes], what: str = "the stream", key: bytes | None = None) -> Telemetry:
-    """Decode all packets of a stream; DataError where there is no key packet. key: of authenticated packets."""
+    """Decode all packets of a stream; DataError without a key packet. key: of authenticated packets."""
     packets = list(packets)
     return whole_of(parts(packets, SECONDS, what, key=key), sum(map(len, packets)), what)
 
 
 def joined(decoder: TelemetryDecoder, items: list[PacketContents | Missing]) -> Telemetry:
-    """The contents of packets as arrays, of a decoder that has read a key."""
+    """The contents of packets as arrays, from a decoder that has read a key packet."""
     assembler = Assembler(decoder)
     for item in items:
         assert not list(assembler.add(item))
@@ -39,16 +39,16 @@ def joined(decoder: TelemetryDecoder, items: list[PacketContents | Missing]) -> 
 
 
 def refuse_false_length(shape: Shape, first: int, end: int, size: int, what: str) -> None:
-    """DataError where so many frames are more than packets of so many bytes can encode."""
+    """DataError if so many frames are more than packets of so many bytes can encode."""
     (bin0, low0), (bin1, low1) = rows_before(shape, first), rows_before(shape, end)
     if (bin1 - bin0 + low1 - low0) * shape.channels > LEAST_VALUES + VALUES_PER_BYTE * size:
         raise DataError(f"{what}: its packets claim {end - first:,} frames, more than its {size:,} bytes can encode")
 
 
 def whole_of(stream: Iterable[Telemetry], size: int, what: str) -> Telemetry:
-    """Consecutive parts as one, in little more memory than the result takes.
+    """Consecutive parts as one, in little more memory than the result.
 
-    size: of the packets, in bytes; DataError where they claim more frames than they can encode.
+    size: of the packets, in bytes; DataError if they claim more frames than they can encode.
     """
     join: _Join | None = None
     for part in stream:
@@ -61,7 +61,7 @@ def whole_of(stream: Iterable[Telemetry], size: int, what: str) -> Telemetry:
 
 
 class _Growing:
-    """An array that grows at its end, by moving pages of memory rather than by copying where the system can do that."""
+    """An array that grows at its end; the system may move pages of memory instead of copying."""
 
     def __init__(self, like: np.ndarray):
         self._array = np.zeros((0, *like.shape[1:]), dtype=like.dtype)
@@ -77,7 +77,7 @@ class _Growing:
         self._length = end
 
     def skip(self, rows: int) -> None:
-        """Append rows of NaN, which take memory in the end only."""
+        """Append rows of NaN, which use memory only in the result."""
         self._gaps.append((self._length, rows))
 
     def done(self) -> np.ndarray:
@@ -98,7 +98,7 @@ class _Growing:
 
 
 class _Join:
-    """Parts of a stream, one after the other, as they become one.
+    """Joins consecutive parts of a stream.
 
     first: frame with which the first part began. frames_with_data: those of parts that are not blank.
     """

@@ -1,4 +1,4 @@
-"""The reorder buffer: packets in the order of their numbers; those that came too soon wait, duplicates are dropped."""
+"""The reorder buffer: packets in the order of their numbers; early ones wait, duplicates are dropped."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Item = TypeVar("Item")
 
 
 class ReorderBuffer(Generic[Item]):
-    """Items in the order of their packets' numbers. At most `hold` wait for a missing one, which then is given up.
+    """Items in the order of their packets' numbers. At most `hold` wait for a missing one, which is then given up.
 
-    next: the number of the packet that comes next.
+    next: number of the next packet.
 
     >>> buffer = ReorderBuffer(hold=1)
     >>> buffer.put(0, "a"), buffer.put(2, "c"), list(buffer.take())
@@ -29,18 +29,18 @@ class ReorderBuffer(Generic[Item]):
         self._held: dict[int, Item] = {}
 
     def number(self, packet: Packet) -> int:
-        """A packet's number, not modulo anything: keys contain it, others are taken to be near the next one."""
+        """A packet's whole number: key packets contain it, for others it is the value nearest to `next`."""
         return number_near(packet, self.next)
 
     def put(self, number: int, item: Item) -> bool:
-        """Whether an item is taken: not where its turn is over, or it came before."""
+        """Store an item; False if it is late or a duplicate."""
         if number < self.next or number in self._held:
             return False
         self._held[number] = item
         return True
 
     def take(self, *, everything: bool = False) -> Iterator[tuple[int, Item]]:
-        """Numbers and items whose turn it is; `everything`: nothing waits any more."""
+        """Yield the numbers and items that are in order; `everything`: also those that wait."""
         while self._held:
             number = self.next
             if number not in self._held:

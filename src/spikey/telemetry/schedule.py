@@ -1,6 +1,6 @@
-"""What each packet of a telemetry stream contains, by its number alone, so that no packet has to encode it.
+"""Which power, LFP and profiles each packet contains, determined by its number, so that no packet encodes it.
 
-Packet n covers frames n * F to (n + 1) * F. Channels take turns, so that packets are of like size.
+Packet n covers frames n * F to (n + 1) * F. Channels take turns, so that packets are of similar size.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ import numpy as np
 
 from spikey.telemetry.settings import Shape
 
-PART = 8  # channels whose profiles go together
+PART = 8  # channels whose profiles are sent together
 COPIES = 2  # of each profile
-LONG = 0.1  # seconds
+LONG = 0.1  # seconds, of a packet that contains its own profile
 FIRST_EPOCH = 1 / 8  # of an epoch; each is twice as long as the one before, up to the full length
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """The turns of a stream of a shape."""
+    """The schedule of a stream with a shape."""
 
     shape: Shape
 
     @cached_property
     def parts(self) -> int:
-        """In which the channels' profiles are sent."""
+        """Number of parts in which the channels' profiles are sent."""
         return -(-self.shape.channels // PART)
 
     def epoch(self, packet: int) -> tuple[int, int, int]:
@@ -68,13 +68,13 @@ class Schedule:
 
     @property
     def at_once(self) -> bool:
-        """Whether packets last so long that the first one holds a profile of its own."""
+        """Whether packets are so long that the first one contains its own profile."""
         return self.shape.frames >= LONG * self.shape.rate
 
     def power(self, packet: int, end: int) -> list[tuple[int, int, int]]:
-        """Bins of spike-band power of which a packet that ends with a frame holds channels: bin, first, end channel.
+        """Spike-band power in a packet that ends with a frame: bin, first and end channel of each span.
 
-        The channels of a bin follow each other over half of the next one.
+        The channels of a bin are spread over half of the next bin.
         """
         width = self.shape.bin
         if width == 0:
@@ -82,17 +82,17 @@ class Schedule:
         return self._turns(packet, end, width, width // 2)
 
     def blocks(self, packet: int, end: int) -> list[tuple[int, int, int]]:
-        """Blocks of the LFP band that such a packet holds: turn, first and end channel; the turn ends the block.
+        """Blocks of the LFP band in such a packet: turn, first and end channel; the block ends with the turn.
 
-        Channel c's blocks end c / channels of a block's length after those of channel 0.
+        The blocks of channel c end c / channels of a block's length after those of channel 0.
         """
         if self.shape.coefficients == 0:
             return []
         return self._turns(packet, end, self.shape.block, self.shape.block)
 
     def _turns(self, packet: int, end: int, period: int, spread: int) -> list[tuple[int, int, int]]:
-        """Of turns 1, 2, ... at multiples of a period, the channels that come in a packet; c is due c / channels of
-        `spread` later.
+        """Channels in a packet, for turns 1, 2, ... at multiples of a period; channel c is due c / channels of `spread`
+        later.
         """
         channels, frames = self.shape.channels, self.shape.frames
         begin = packet * frames  # what is due after this, up to `end`
@@ -121,7 +121,7 @@ def channels_of(spans: list[tuple[int, int, int]]) -> tuple[np.ndarray, np.ndarr
     if not spans:
         nothing = np.zeros(0, dtype=np.int64)
         return nothing, nothing
-    if len(spans) == 1:  # as in most packets, which shall take little time
+    if len(spans) == 1:  # most packets; faster
         ((turn, first, end),) = spans
         return np.arange(first, end), np.full(end - first, turn)
     channels = np.concatenate([np.arange(first, end) for _, first, end in spans])

@@ -1,4 +1,4 @@
-"""What a telemetry stream carries, and the whole numbers that follow from it."""
+"""What a telemetry stream contains, and the frame counts and sizes that follow from it."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from dataclasses import dataclass, field
 from spikey.base.errors import UsageError
 
 MEGABIT = 1_000_000.0
-SLOT_MS = 0.75  # at most one event of a channel is coded per slot
+SLOT_MS = 0.75  # at most one crossing of a channel is coded per slot
 HEADER_BYTES = 8  # of a packet, at most, without a tag
 CHECK_BYTES = 3  # of these, which a tag replaces
 TAG_BYTES = (0, 4, 8, 16)
-HEADER_SHARE = 0.086  # of the budget that headers may take; packets last as long as that needs
+HEADER_SHARE = 0.086  # fraction of the budget for headers, which determines the length of packets
 PRE_MS, POST_MS = 0.5, 0.9  # of a waveform, before and from the trough on
-TROUGH_MS = 0.15  # after the crossing, in which the trough is looked for
+TROUGH_MS = 0.15  # after the crossing, in which the trough is searched for
 DECIMATED = 625.0  # Hz, about the rate of the LFP band
 BLOCK = 64  # samples of the LFP band that are transformed together
 BUFFER_MS = 10.0
 LEAST_PACKETS = 4  # that the buffer holds
 KEY_SECONDS = 4.0
-KEY_SHARE = 0.01  # of the budget that keys and profiles may take
-PROFILE_BITS = 48  # of a channel, both copies, about
+KEY_SHARE = 0.01  # fraction of the budget for key packets and profiles
+PROFILE_BITS = 48  # of a channel, both copies, approximately
 KEY_BITS = 400
 MOST_FRAMES = 1 << 17  # of a packet
 MOST_CHANNELS = 1 << 16
 MOST_PLACES = 1 << 22  # slots of a packet times channels
-ROUNDING = 1e-6  # by which a number may change that a key gives in 32 bits
-PACKET_MS = (0.01, 5000.0)  # that a packet may last
-KEY_S = (0.1, 3600.0)  # that may lie between two keys
+ROUNDING = 1e-6  # relative error of a number that a key packet contains in 32 bits
+PACKET_MS = (0.01, 5000.0)  # range of a packet's length
+KEY_S = (0.1, 3600.0)  # range of the time between two key packets
 MATCH = 5.0
 MOST_NEIGHBOURS = 8
 POLARITIES = ("negative", "positive", "both")
@@ -43,15 +43,15 @@ class Settings:
     budget : float
         Bit rate of all channels together, in bit/s.
     threshold : float
-        Of threshold crossings, in standard deviations of the noise, estimated by the running median (Quiroga et al.,
+        Threshold of crossings, in standard deviations of the noise, estimated by the running median (Quiroga et al.,
         2004).
     match : float
-        Of weak events, in standard deviations of the output of a filter matched to the channel's spikes; weaker
-        crossings that exceed it are sent while there are bits for them. 0: none.
+        Threshold of weak spikes, in standard deviations of the output of a filter matched to the channel's spikes.
+        Weaker crossings that exceed it are sent if there are bits for them. 0: none.
     polarity : {"negative", "positive", "both"}
-        Of the threshold crossings.
+        Polarity of the threshold crossings.
     refractory_ms : float
-        Time after a crossing without another one of the channel, in ms.
+        Time after a crossing in which the channel has no other one, in ms.
     band : tuple of float
         Lower and upper edge of the band of crossings and waveforms, in Hz.
     resolution_ms : float
@@ -71,9 +71,9 @@ class Settings:
     key_s : float, optional
         Time between key packets, in s; None: as the bit rate allows.
     neighbours : int
-        How many channels before a channel, in the order of the file, record the same cells, on dense probes: 0 to 8.
+        On dense probes, how many channels before a channel, in the order of the file, record the same cells: 0 to 8.
     column : int
-        Channels in a column of such a probe, where the file has one column after another; 0: it does not.
+        Channels in a column of such a probe, if the file has one column after another; 0: it has no columns.
     tag_bytes : int
         Size of the tag of each packet of an encoder with a key: 4, 8 or 16 bytes; 0: 4 with a key, none without.
 
@@ -142,12 +142,12 @@ class Settings:
 
 @dataclass(frozen=True)
 class Shape:
-    """Settings in frames and counts, for so many channels at a rate (Hz); both ends of a stream agree on these.
+    """Settings in frames and counts, for so many channels at a rate (Hz), the same at both ends of a stream.
 
     slot: frames. slots: of a packet. resolution: frames. refractory: frames. pre, post, trough: frames of a waveform
     before and from the trough on, and after the crossing within which that is. bin: frames of a bin of power, or 0.
     decimation: frames of a sample of the LFP band. coefficients: those coded of a block's 64, or 0.
-    epoch: packets between two keys. weak: whether there are weak events.
+    epoch: packets between two key packets. weak: whether there are weak spikes.
     distances: of a channel's neighbours before it in the file, nearest first.
     """
 
@@ -180,7 +180,7 @@ class Shape:
 
     @property
     def wait(self) -> int:
-        """Frames after a crossing when its waveform is over, wherever the trough is."""
+        """Frames from a crossing to the end of its waveform, for any position of the trough."""
         return self.trough + self.post
 
     @property
@@ -190,7 +190,7 @@ class Shape:
 
 
 def slot_frames(rate: float) -> int:
-    """Frames of a slot; UsageError at rates that telemetry does not take.
+    """Frames of a slot; UsageError for rates that telemetry does not support.
 
     >>> slot_frames(20_000)
     15
@@ -201,7 +201,7 @@ def slot_frames(rate: float) -> int:
 
 
 def shape_of(settings: Settings, channels: int, rate: float) -> Shape:
-    """The numbers for a stream; UsageError where they make no sense.
+    """The shape of a stream; UsageError for impossible settings.
 
     >>> shape = shape_of(Settings(), 1024, 20_000)
     >>> shape.frames, shape.snippet, shape.bin, shape.decimation
@@ -254,7 +254,7 @@ def shape_of(settings: Settings, channels: int, rate: float) -> Shape:
 
 
 def neighbour_distances(settings: Settings) -> tuple[int, ...]:
-    """By how many channels a channel's neighbours lie before it, nearest first.
+    """Distances in channels from a channel to its neighbours before it, nearest first.
 
     >>> neighbour_distances(Settings(neighbours=3)), neighbour_distances(Settings(neighbours=3, column=192))
     ((1, 2, 3), (192, 1, 193, 191, 2, 3))

@@ -1,4 +1,4 @@
-"""What a telemetry stream contains, counted part by part: what must be known before it is written as other files."""
+"""Counts of a telemetry stream's contents, part by part; other file formats need them before the first part."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from spikey.telemetry.packet import Description
 class Survey:
     """Counts of a stream's contents.
 
-    first_frame, frames: where it begins, which is 0 unless it is a part, and its length. of_channels int64
-    (2, channels): events and waveforms of each channel. weak: how many of the events are weak. missing int64
-    (spans, 2): first and end frames. dropped: as of `Telemetry`. level float32 (channels,): mean of the LFP band.
+    first_frame, frames: its first frame, 0 unless it is a part, and its length. of_channels int64
+    (2, channels): events and waveforms of each channel. weak: how many of the events are weak spikes. missing int64
+    (spans, 2): first and end frames. dropped: as in `Telemetry`. level float32 (channels,): mean of the LFP band.
     """
 
     description: Description
@@ -39,18 +39,18 @@ class Survey:
 
     @property
     def events(self) -> int:
-        """Of all channels."""
+        """Number of events of all channels."""
         return int(self.of_channels[0].sum())
 
     @property
     def waveforms(self) -> int:
-        """Of all channels."""
+        """Number of waveforms of all channels."""
         return int(self.of_channels[1].sum())
 
 
 def survey(stream: Iterable[Telemetry]) -> Survey:
-    """Count the contents of consecutive parts of a stream, of which there is at least one."""
-    spans = array("q")  # 16 bytes a span, of which a damaged file may have very many
+    """Count the contents of consecutive parts of a stream, at least one."""
+    spans = array("q")  # 16 bytes a span: a damaged file may have very many
     for number, part in enumerate(stream):
         channels = part.channels
         if number == 0:

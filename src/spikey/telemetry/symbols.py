@@ -1,7 +1,7 @@
-"""One symbol through one coder: an encoder, a decoder, a meter that adds up bits, or a tally for fitting tables.
+"""One symbol with one coder: an encoder, a decoder, a meter that adds up bits, or a tally for fitting tables.
 
-The syntax of a packet is written once, in `syntax`, as a sequence of these calls; which way the symbols go, or whether
-they are only counted, is a matter of the coder's type.
+The syntax of a packet is written once, in `syntax`, as a sequence of these calls; the type of the coder determines
+whether symbols are encoded, decoded or only counted.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from spikey.model.fixed_point import MASS, MASS_BITS
 from spikey.telemetry.logarithm import log2
 
 COST_BITS = 16  # costs are in 2^-16 bits
-SYMBOLS = 33  # of a row: -16 to 16 or 0 to 32, of which the outermost stand for all beyond
+SYMBOLS = 33  # of a row: -16 to 16 or 0 to 32; the outermost are escapes for all values beyond
 ESCAPE = 16
-FLAG_CLASSES = 16  # chances of 1/2, 1/4, ... 1/2^16
-LARGEST = 20  # bits of what an escape may add
+FLAG_CLASSES = 16  # probabilities of 1/2, 1/4, ... 1/2^16
+LARGEST = 20  # bits of the number after an escape
 
 
 class Tables(NamedTuple):
     """cum int32 (rows, 34): cumulative counts out of 2^24. cost int32 (rows, 33): of each symbol, in 2^-16 bits.
-    no int32 (16,): the cost of an event that does not happen, by class.
+    no int32 (16,): the cost of a flag that is 0, by class.
     """
 
     cum: np.ndarray
@@ -55,23 +55,23 @@ def tables_of(counts: np.ndarray) -> Tables:
 
 
 def meter() -> Meter:
-    """A meter at nothing."""
+    """A meter at zero."""
     return Meter(np.zeros(1, dtype=np.int64))
 
 
 @generic
 def flag(coder, tables, chance, value):
-    """Code whether something happens whose chance is 1 / 2^(chance + 1); returns 0 or 1."""
+    """Code a flag that is 1 with the probability 1 / 2^(chance + 1); returns it."""
 
 
 @generic
 def even(coder, choices, value):
-    """Code one of so many equally likely choices, at most 2^20; returns it."""
+    """Code one of so many equally probable choices, at most 2^20; returns it."""
 
 
 @generic
 def symbol(coder, tables, row, value):
-    """Code a symbol from 0 to 32 by a row of the tables; returns it."""
+    """Code a symbol from 0 to 32 with a row of the tables; returns it."""
 
 
 @flag.register(RangeEncoder)
@@ -167,7 +167,7 @@ def _symbol_tally(coder, tables, row, value):
 
 @inlined
 def beyond(coder, value):
-    """Code a number from 0 on by an Exp-Golomb code (Teuhola, 1978): its length, then its bits."""
+    """Code a number >= 0 with an Exp-Golomb code (Teuhola, 1978): its length, then its bits."""
     length = 0
     while length < LARGEST and (value + 1) >> (length + 1) > 0:
         length += 1
@@ -180,7 +180,7 @@ def beyond(coder, value):
 
 @inlined
 def signed(coder, tables, row, value):
-    """Code a whole number: from -15 to 15 as a symbol, others by an escape and the rest."""
+    """Code an integer: from -15 to 15 as a symbol, others as an escape and the difference to it."""
     clipped = symbol(coder, tables, row, min(max(value, -ESCAPE), ESCAPE) + ESCAPE) - ESCAPE
     if clipped == ESCAPE:
         return ESCAPE + beyond(coder, value - ESCAPE)
@@ -191,7 +191,7 @@ def signed(coder, tables, row, value):
 
 @inlined
 def unsigned(coder, tables, row, value):
-    """Code a whole number from 0 on: up to 31 as a symbol, others by an escape and the rest."""
+    """Code an integer >= 0: up to 31 as a symbol, others as an escape and the difference to it."""
     clipped = symbol(coder, tables, row, min(value, SYMBOLS - 1))
     if clipped == SYMBOLS - 1:
         return SYMBOLS - 1 + beyond(coder, value - SYMBOLS + 1)
@@ -200,7 +200,7 @@ def unsigned(coder, tables, row, value):
 
 @kernel
 def spent(coder):
-    """The bits that a meter has counted, rounded, and sets it back to nothing."""
+    """The bits that a meter has counted, rounded; resets it to zero."""
     bits = (coder.spent[0] + (1 << (COST_BITS - 1))) >> COST_BITS
     coder.spent[0] = 0
     return bits

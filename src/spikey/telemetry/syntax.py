@@ -1,7 +1,7 @@
-"""The syntax of a packet's payload, symbol by symbol: profiles, events, power, LFP band, waveforms, weak events.
+"""The syntax of a packet's payload, symbol by symbol: profiles, crossings, power, LFP band, waveforms, weak spikes.
 
-Each function codes arrays through whatever coder it is given: a range encoder and a meter read them, a range decoder
-fills them. All contexts are of the same packet and of the profile, so that a packet needs no other but the key.
+Each function codes arrays with any coder: a range encoder and a meter read them, a range decoder fills them. All
+contexts are from the same packet and the profile, so that a packet is decoded without the previous one.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ from spikey.telemetry.symbols import beyond, even, flag, signed, symbol, unsigne
 # Fields of a channel's profile.
 RATE, NOISE, POWER, SPREAD, SCALE, OFFSET, WEAK = range(7)
 FIELDS = 7
-QUARTERS = 4  # steps an octave of noise and scale
+QUARTERS = 4  # steps per octave of noise and scale
 EIGHTHS = 8  # and of power
-POWER_LEVEL = 64  # power's level lies near 16 log2(noise) - 64
+POWER_LEVEL = 64  # the level of power is near 16 log2(noise) - 64
 SPREADS = 4  # classes of how much a channel's power varies
-BURSTS = 8  # times 1, 4, 16, ...: how much likelier events are in a packet than by the profiles
-STEPS = 40  # sizes of steps: four an octave of the LFP band's
+BURSTS = 8  # classes: crossings in a packet are 1, 4, 16, ... times as probable as by the profiles
+STEPS = 40  # step sizes: four per octave of the LFP band's steps
 STEP_CLASSES, STEPS_OF_CLASS, BANDS, LOW_CONTEXTS = 14, 3, 14, 9
-QUALITIES = 10  # sizes of the waveforms' steps, two an octave
-ROUGHER, ROUGHEST = 3, 5  # by which weak events' waveforms, most of which is noise, are coarser, and up to which
+QUALITIES = 10  # step sizes of waveforms, two per octave
+ROUGHER, ROUGHEST = 3, 5  # added to the quality for weak spikes' waveforms, mostly noise, and up to which
 COMPONENTS = 12  # of the waveforms' basis
-CODED = 1 + COMPONENTS  # numbers of a waveform: octaves by which its steps are larger, and its components
+CODED = 1 + COMPONENTS  # numbers of a waveform: by how many octaves its steps are larger, and its components
 MOST_OCTAVES = 12
 WAVE_CONTEXTS = 16
-ABSENT = 6  # class of the chance that an event's waveform was left out
-COARSE = 2  # class of the chance that power comes in coarser steps
-COARSEST = 3  # steps of power
-OMITTED = 7  # and of that of the power or the LFP band of a packet
+ABSENT = 6  # class of the flag that a crossing's waveform is left out
+COARSE = 2  # class of the flag that power has coarser steps
+COARSEST = 3  # step sizes of power
+OMITTED = 7  # class of the flag that power, LFP band or weak spikes of a packet are left out
 
-# Rows of the tables.
+# First rows in the tables.
 PROFILE_ROWS = 0
 BURST_ROW = PROFILE_ROWS + FIELDS
 TROUGH_ROW = BURST_ROW + 1
@@ -38,7 +38,7 @@ OCTAVES_ROW = TROUGH_ROW + 1
 POWER_ROWS = OCTAVES_ROW + 1
 LOW_ROWS = POWER_ROWS + COARSEST * SPREADS
 WAVE_ROWS = LOW_ROWS + STEP_CLASSES * BANDS * LOW_CONTEXTS
-NEAR_ROWS = WAVE_ROWS + QUALITIES * COMPONENTS * WAVE_CONTEXTS  # from here on only where channels have neighbours
+NEAR_ROWS = WAVE_ROWS + QUALITIES * COMPONENTS * WAVE_CONTEXTS  # from here on only if channels have neighbours
 ZONES, TRENDS = 9, 8
 PLACE_ROWS = NEAR_ROWS + 3 * 4 * ZONES
 KIND_ROWS = PLACE_ROWS + ZONES * TRENDS
@@ -47,9 +47,9 @@ SHIFT_ROWS = KIND_ROWS + 4 * KIND_CONTEXTS
 GAIN_ROWS = SHIFT_ROWS + SHIFTS
 OWN_TROUGH_ROW = GAIN_ROWS + 3 * GAIN_DELAYS
 OWN_ROWS = OWN_TROUGH_ROW + 1
-OWN_COMPONENTS = 3  # of the waveforms that others are scaled from: these are larger than most
+OWN_COMPONENTS = 3  # with separate rows for waveforms of kind `OWN`, which are larger than most
 NEAR_POWER_ROWS = OWN_ROWS + QUALITIES * OWN_COMPONENTS * WAVE_CONTEXTS
-NEAR_POWERS = 14  # -6 to 6, of the channel before; none
+NEAR_POWERS = 14  # values -6 to 6 of the channel before, or none
 ROWS = NEAR_POWER_ROWS + COARSEST * NEAR_POWERS
 
 
@@ -70,22 +70,22 @@ def code_profile(coder, tables, profile):
 
 @kernel
 def code_length(coder, length, most):
-    """Code the frames of the last packet, int64 (1,), at most so many."""
+    """Code the number of frames of the last packet, int64 (1,), at most `most`."""
     length[0] = even(coder, most + 1, length[0])
 
 
 @kernel
 def code_dropped(coder, dropped):
-    """Code how many events of this packet were left out; dropped int64 (1,)."""
+    """Code how many crossings of this packet were left out; dropped int64 (1,)."""
     dropped[0] = beyond(coder, dropped[0])
 
 
 @kernel
 def code_events(coder, tables, rates, burst, places, found):
-    """Code the events of a packet, slot by slot and channel by channel.
+    """Code the crossings of a packet, slot by slot and channel by channel.
 
-    rates int32 (channels,): classes of chances. burst int64 (1,): how much likelier events are. places: at which one
-    of a slot can lie. found int16 (slots, channels): 0, or one more than an event's place.
+    rates int32 (channels,): classes of probabilities. burst int64 (1,): class of their increase. places: number of
+    places of a slot. found int16 (slots, channels): 0, or one more than a crossing's place.
     """
     burst[0] = symbol(coder, tables, BURST_ROW, burst[0])
     code_places(coder, tables, rates, burst[0], places, found)
@@ -93,7 +93,7 @@ def code_events(coder, tables, rates, burst, places, found):
 
 @kernel
 def code_places(coder, tables, rates, burst, places, found):
-    """Code which slots and channels have an event, and where in them; as in `code_events`."""
+    """Code which slots and channels have an event, and its place; as in `code_events`."""
     for slot in range(found.shape[0]):
         for c in range(found.shape[1]):
             chance = max(rates[c] - 2 * burst, 0)
@@ -114,7 +114,7 @@ def code_coarse(coder, tables, coarse):
 
 @kernel
 def code_power(coder, tables, coarse, spreads, which, values):
-    """Code the power of some channels less its level in the profile, in steps of 1/8, 1/4 or 1/2 octave.
+    """Code the power of some channels minus its level in the profile, in steps of 1/8, 1/4 or 1/2 octave.
 
     coarse int64 (1,): 0, 1 or 2. spreads int32 (channels,): classes. which int64 (n,): channels. values int32 (n,).
     """
@@ -142,7 +142,7 @@ def code_low(coder, tables, size, blocks):
 
 @inlined
 def low_row(step, k, last, before):
-    """The row for coefficient k of a block, after two of some magnitudes; bands are narrower at low frequencies."""
+    """The row for coefficient k of a block, by the magnitudes of the two before; bands widen with frequency."""
     band = k if k < 5 else (5 + (k - 5) // 3 if k < 14 else min(8 + (k - 14) // 7, BANDS - 1))
     first = (min(step // STEPS_OF_CLASS, STEP_CLASSES - 1) * BANDS + band) * LOW_CONTEXTS
     return LOW_ROWS + first + min(2 * last + before, LOW_CONTEXTS - 1)
@@ -150,7 +150,7 @@ def low_row(step, k, last, before):
 
 @kernel
 def code_waves(coder, tables, size, absent, offsets, waves):
-    """Code the waveforms of events in their basis, in steps that go with a size int64 (1,).
+    """Code the waveforms of crossings in their basis, in steps that follow from a size int64 (1,).
 
     absent uint8 (n,): 1 where a waveform is left out. offsets uint8 (n,): of the trough. waves int32 (n, 13).
     """
@@ -164,7 +164,7 @@ def code_waves(coder, tables, size, absent, offsets, waves):
 
 @kernel
 def code_weak_waves(coder, tables, size, waves):
-    """Code the waveforms int32 (n, 13) of weak events, whose places are those of their troughs."""
+    """Code the waveforms int32 (n, 13) of weak spikes, whose places are those of their troughs."""
     quality = rough_quality_of(size[0])
     for e in range(waves.shape[0]):
         _code_wave(coder, tables, quality, waves[e])
@@ -172,16 +172,16 @@ def code_weak_waves(coder, tables, size, waves):
 
 @inlined
 def quality_of(size):
-    """The quality of waveforms that goes with a size of the LFP band's steps.
+    """The quality of waveforms that follows from a size of the LFP band's steps.
 
-    Finer than the squared error alone would have it, as clusters of waveforms hang on it; at the coarse end all go.
+    Finer than the squared error alone requires, as clusters of waveforms depend on it; the coarsest sizes use all.
     """
     return min(max((3 * size - 37) // 10, (size - 21) // 2, 0), QUALITIES - 1)
 
 
 @inlined
 def rough_quality_of(size):
-    """The same of weak events."""
+    """The same for weak spikes."""
     quality = quality_of(size)
     return max(min(quality + ROUGHER, ROUGHEST), quality)
 
@@ -199,12 +199,12 @@ def _code_wave(coder, tables, quality, wave):
 
 @inlined
 def wave_row(quality, k, largest, latest):
-    """The row for component k of a waveform, by the largest of those before and the sum of the last two."""
+    """The row for component k of a waveform, by the largest magnitude before and the sum of the last two."""
     size = 0 if largest < 2 else (1 if largest < 4 else (2 if largest < 8 else 3))
     return WAVE_ROWS + (quality * COMPONENTS + k) * WAVE_CONTEXTS + 4 * size + min(latest, 3)
 
 
 @kernel
 def code_omitted(coder, tables, omitted):
-    """Code whether a part that is due was left out; omitted int64 (1,): 0 or 1."""
+    """Code whether a part of the packet that is due is left out; omitted int64 (1,): 0 or 1."""
     omitted[0] = flag(coder, tables, OMITTED, omitted[0])

@@ -1,8 +1,8 @@
-"""Templates of the channels' spikes, learned from their events, and how well weak crossings match them.
+"""Templates of the channels' spikes, learned from their crossings, and how well weak crossings match them.
 
-A template is the direction of a channel's waveforms in the basis, of length one. Its product with a weak crossing's
-waveform is the output of a matched filter at that crossing (Turin, "An introduction to matched filters", 1960): spikes
-stand out of the noise in it that their troughs alone do not show.
+A template is the direction of a channel's waveforms in the basis, a vector of length one. Its inner product with the
+waveform of a weak crossing is the output of a matched filter at that crossing (Turin, "An introduction to matched
+filters", 1960), which separates spikes from noise better than the depth of the trough.
 """
 
 from __future__ import annotations
@@ -15,21 +15,20 @@ from spikey.telemetry.frontend import NORMAL
 TEMPLATE_BITS = 14
 SCORE_BITS = 4
 MOST_SCORE_BITS = 20
-LEARNING = 3  # an event moves its channel's template by an eighth
+LEARNING = 3  # a crossing moves its channel's template by 2^-3 of the difference
 _NORMAL = int(NORMAL * (1 << 16) + 0.5)
 
 
 def first_templates(shape: np.ndarray, channels: int) -> np.ndarray:
-    """Templates int32 (channels, components) before anything was learned: the shipped one."""
+    """Initial templates int32 (channels, components): the shipped one."""
     return np.tile(shape.astype(np.int32), (channels, 1))
 
 
 @kernel
 def learn_templates(templates, both, channels, coefficients):
-    """Move templates towards the waveforms of events; waveforms of other kinds, as artifacts are, leave them as they
-    are.
+    """Move templates towards the waveforms of crossings; unlike waveforms, such as artifacts, do not change them.
 
-    templates int32 (channels, components), times 2^14. both: whether waveforms may be upside down. channels int64 (n,).
+    templates int32 (channels, components), times 2^14. both: whether waveforms may be inverted. channels int64 (n,).
     coefficients int32 (n, components).
     """
     for e in range(coefficients.shape[0]):

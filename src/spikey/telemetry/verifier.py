@@ -1,4 +1,4 @@
-"""Which packets of a telemetry stream a receiver takes by their tags, or as they have none."""
+"""Which packets of a telemetry stream a receiver accepts, by their tags or the absence of tags."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from spikey.stream.authentication import TELEMETRY, Authenticator, checked_size
 from spikey.telemetry.packet import NUMBERS, Packet, tag_size
 from spikey.telemetry.settings import Settings
 
-USUAL_TAG = 4  # bytes, as each of more than a thousand packets a second has one: forged once in 2^32 attempts
+USUAL_TAG = 4  # bytes; short, as each of over a thousand packets a second has one: forged once in 2^32 attempts
 
 
 def tagged(settings: Settings, key: bytes | None) -> Settings:
-    """Settings of an encoder with a key, or without one, with the size of its tags.
+    """Settings of an encoder with or without a key, with the size of its tags.
 
     >>> tagged(Settings(), bytes(32)).tag_bytes
     4
@@ -22,17 +22,17 @@ def tagged(settings: Settings, key: bytes | None) -> Settings:
 
 
 def number_near(packet: Packet, near: int) -> int:
-    """A packet's number, not modulo anything: keys contain it, others are taken to be near another one."""
+    """A packet's whole number: key packets contain it, for others it is the value nearest to `near`."""
     if packet.description is not None:
         return packet.description.packet
     return near + (packet.number - near + NUMBERS // 2) % NUMBERS - NUMBERS // 2
 
 
 class Verifier:
-    """With a key, verifies the tags of one stream; without one, takes what has none.
+    """With a key, verifies the tags of one stream; without one, accepts packets without tags.
 
-    The stream, and how long its tags are, is that of the first key packet that was verified; before that, other packets
-    have no valid tag. key: the encoder's. shortest: bytes of the shortest tag that is taken; None for 4.
+    The stream and the size of its tags are those of the first verified key packet; before that, no other packet has a
+    valid tag. key: the encoder's. shortest: size of the shortest accepted tag in bytes; None for 4.
     """
 
     def __init__(self, key: bytes | None, shortest: int | None = None):
@@ -40,7 +40,7 @@ class Verifier:
         self._authenticator: Authenticator | None = None
 
     def takes(self, packet: Packet, data: bytes | memoryview, number: int) -> bool:
-        """Whether a packet has the tag that it must have; number: its own, whole. data: its bytes."""
+        """Whether a packet has the required tag; number: its whole number. data: its bytes."""
         size, described = tag_size(data), packet.description
         if self.key is None or size < self._shortest:
             return self.key is None and size == 0
@@ -53,7 +53,7 @@ class Verifier:
         return True
 
     def begin_anew(self) -> None:
-        """Forget the stream: it is not the one that is wanted."""
+        """Forget the stream, as it is not the wanted one."""
         self._authenticator = None
 
 
@@ -65,7 +65,7 @@ class FileVerifier:
         self._verifier, self._next = Verifier(key), 0
 
     def check(self, packet: Packet, data: bytes | memoryview) -> None:
-        """DataError where a packet has no valid tag, though there is a key, or has one, though there is none."""
+        """DataError if a packet has no valid tag although there is a key, or has a tag although there is none."""
         number = number_near(packet, self._next)
         if not self._verifier.takes(packet, data, number):
             raise DataError("a telemetry packet has no valid tag")
@@ -73,7 +73,7 @@ class FileVerifier:
 
 
 def refuse_unreadable(begins: bytes, key: bytes | None, what: str) -> None:
-    """Nothing where a file can be read with a key, or without one: in one sentence what is the matter where it cannot.
+    """UsageError if a file needs a key and there is none, or the reverse.
 
     begins: the first bytes of its first packet.
     """

@@ -1,4 +1,4 @@
-"""A recording's file into a telemetry file."""
+"""Encode a recording's file into a telemetry file."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from spikey.telemetry.encoder import TelemetryEncoder
 from spikey.telemetry.packet import MAGIC
 from spikey.telemetry.settings import Settings, Shape
 
-N1_BITS = 10  # that the device's converter gives, whatever its samples are stretched to
-USUAL_BUDGET = 1e6 / 1024  # bit/s of a channel
+N1_BITS = 10  # of the device's ADC, although its samples are rescaled to 16 bits
+USUAL_BUDGET = 1e6 / 1024  # bit/s per channel
 PIECE_BYTES = 1 << 22
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """What became of a recording.
+    """The result of encoding a recording.
 
-    bits: of a sample, of which the ratio is. size: bytes of the file. spent: bits by purpose. dropped: events,
-    waveforms, values of power and blocks of the LFP band that were left out.
+    bits: of a sample of the ADC, to which the ratio refers. size: bytes of the file. spent: bits by purpose. dropped:
+    crossings, waveforms, values of power and blocks of the LFP band that were left out.
     """
 
     settings: Settings
@@ -49,7 +49,7 @@ class Encoded:
 
     @property
     def ratio(self) -> float:
-        """Bits of the converter over bits of the file."""
+        """Bits of the ADC divided by bits of the file."""
         return self.frames * self.shape.channels * self.bits / (8 * self.size)
 
 
@@ -67,10 +67,10 @@ def encode_file(
 ) -> Encoded:
     """Encode a recording as telemetry, LOSSY, and decode every packet to check its contents.
 
-    ratio: sets the budget, to the rate of the converter's bits over this: 10 bits a sample for the N1, else those of
-    the type. usual_budget: sets it to 976.5625 bit/s a channel, as it is without settings. recordings: how to open the
-    file. progress: called with numbers of samples. overwrite: whether to replace `output` where it exists. key: with
-    which packets get tags of `settings.tag_bytes`. Raises UsageError or DataError, and then leaves no output.
+    ratio: sets the budget to the bit rate of the ADC divided by this: 10 bits a sample for the N1, else those of the
+    type. usual_budget: sets it to 976.5625 bit/s per channel, the default without settings. recordings: how to open the
+    file. progress: called with numbers of samples. overwrite: whether to replace an existing `output`. key: with it,
+    packets have tags of `settings.tag_bytes`. Raises UsageError or DataError; no output is written then.
     """
     with open_recording(Path(path), recordings or Recordings()) as source:
         layout = source.layout
@@ -101,12 +101,12 @@ def encode_file(
 def budgeted(
     source: Source, what: str, settings: Settings | None, *, ratio: float | None = None, usual_budget: bool = False
 ) -> tuple[Settings, int]:
-    """Settings with the budget for a recording, and the bits of its samples; options as of `encode_file`."""
+    """Settings with the budget for a recording, and the bits of its samples; options as in `encode_file`."""
     layout = source.layout
     if layout.dtype not in DTYPES:
         raise UsageError(f"{what}: telemetry takes samples of {', '.join(DTYPES)}, not {layout.dtype}")
     if not layout.rate:
-        raise UsageError(f"{what}: telemetry needs to know the sampling rate")
+        raise UsageError(f"{what}: telemetry needs the sampling rate")
     stretched = layout.dtype == "int16" and (source.frames == 0 or fits_n1(source.read(0, min(source.frames, 4096))))
     bits = N1_BITS if stretched else 8 * layout.itemsize
     if settings is None or usual_budget:
@@ -119,7 +119,7 @@ def budgeted(
 
 
 class _Check:
-    """A decoder beside the encoder."""
+    """Decodes every packet to verify the encoder."""
 
     def __init__(self, name: str, key: bytes | None):
         self._decoder, self._name = TelemetryDecoder(key), name
