@@ -48,7 +48,7 @@ class UnitsOutput:
         from hdmf.common import ElementIdentifiers, VectorData, VectorIndex
         from pynwb.misc import Units
 
-        words = "threshold crossings, and troughs of weak events"
+        words = "threshold crossings, and troughs of weak spikes"
         times = VectorData(name="spike_times", description=words, data=self._times)
         words = "whether each spike is a weak event, which crosses only a lower threshold"
         weak = VectorData(name="weak", description=words, data=self._weak)

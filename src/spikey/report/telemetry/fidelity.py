@@ -46,7 +46,7 @@ class Original:
 
 class Encoded(NamedTuple):
     """A stream: its contents, its packets' spans of frames with the events that were dropped from each, int64 (n, 3);
-    seconds of encoding and decoding; latencies in s of crossings, waveforms and weak events; bits by purpose.
+    seconds of encoding and decoding; latencies in s of crossings, waveforms and weak spikes; bits by purpose.
     """
 
     telemetry: Telemetry

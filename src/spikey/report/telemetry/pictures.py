@@ -25,7 +25,7 @@ PURPOSES = {
 CLUSTERS = ("#00798c", "#d1495b", "#edae49", "#30638e")
 # Key, name, target of the panels of fidelity against the rate; whether more is better.
 PANELS = (
-    ("kept", "events kept", 0.99, True),
+    ("kept", "crossings kept", 0.99, True),
     ("with_waveform", "events with a waveform", None, True),
     ("wave_error", "waveform error, of energy", 0.10, False),
     ("rand", "clusters, adjusted Rand index", 0.9, True),
