@@ -6,7 +6,7 @@ Packet n covers frames n * F to (n + 1) * F. Channels take turns, so that packet
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -37,15 +37,7 @@ class Schedule:
         >>> schedule.epoch(0), schedule.epoch(1000)
         ((0, 0, 666), (1, 666, 1332))
         """
-        whole = self.shape.epoch
-        length = min(max(int(whole * FIRST_EPOCH), 2 * COPIES * self.parts), whole)
-        number, start = 0, 0
-        while length < whole:
-            if packet < start + length:
-                return number, start, length
-            number, start, length = number + 1, start + length, min(2 * length, whole)
-        later = (packet - start) // whole
-        return number + later, start + later * whole, whole
+        return _epoch(self.shape.epoch, self.parts, packet)
 
     def profiles(self, packet: int) -> list[int]:
         """The parts of the next epoch's profile that are in a packet: each twice, in the second half of an epoch."""
@@ -114,6 +106,18 @@ class Schedule:
         shape = self.shape
         due = turn * shape.block + (channel * shape.block + shape.channels - 1) // shape.channels
         return due // shape.decimation
+
+
+@lru_cache(maxsize=4)  # each packet asks several times
+def _epoch(whole: int, parts: int, packet: int) -> tuple[int, int, int]:
+    length = min(max(int(whole * FIRST_EPOCH), 2 * COPIES * parts), whole)
+    number, start = 0, 0
+    while length < whole:
+        if packet < start + length:
+            return number, start, length
+        number, start, length = number + 1, start + length, min(2 * length, whole)
+    later = (packet - start) // whole
+    return number + later, start + later * whole, whole
 
 
 def channels_of(spans: list[tuple[int, int, int]]) -> tuple[np.ndarray, np.ndarray]:
