@@ -4,6 +4,8 @@
     python -m tools.docs_tables --take validation bench.json     # keeps the figures in docs/results.json
     spikey telemetry report data --every 5 --channels 1024 --simulated --json > telemetry.json
     python -m tools.docs_tables --take telemetry telemetry.json  # in docs/telemetry.json
+    spikey telemetry report data --every 5 --channels 1024 --simulated --no-sort --json > timing.json   # nothing else running
+    python -m tools.docs_tables --take telemetry-timing timing.json   # replaces speeds and latencies there
     ./eval.sh data > eval.txt
     python -m tools.docs_tables --take challenge eval.txt        # in docs/results.json
     python -m tools.stores --json stores.json
@@ -81,6 +83,18 @@ def reduced_report(answer: dict[str, Any]) -> dict[str, Any]:
     return dict(short(answer))
 
 
+def retimed(report: dict[str, Any], timing: dict[str, Any]) -> dict[str, Any]:
+    """A telemetry report with the speeds and latencies of another one of the same recordings and ratios."""
+    for name, run in report.items():
+        others = {facts["ratio"]: facts for facts in timing[name]["ratios"]}
+        for facts in run["ratios"]:
+            other = others[facts["ratio"]]
+            if facts["bits"] != other["bits"]:
+                raise DataError("has other packets than docs/telemetry.json, so it is of another version")
+            facts |= {key: value for key, value in other.items() if "_ms_" in key or key in ("encode_s", "decode_s")}
+    return report
+
+
 def take(root: Path, name: str, path: Path) -> None:
     """Keep a run under a name in docs/results.json. DataError for a file that is no answer of `spikey bench --json`.
 
@@ -91,6 +105,11 @@ def take(root: Path, name: str, path: Path) -> None:
         text = path.read_text()
         if name == "telemetry":
             _write(root / TELEMETRY, json.dumps(reduced_report(json.loads(text)), indent=1) + "\n")
+            return
+        if name == "telemetry-timing":
+            kept = json.loads((root / TELEMETRY).read_text())
+            found = retimed(kept, reduced_report(json.loads(text)))
+            _write(root / TELEMETRY, json.dumps(found, indent=1) + "\n")
             return
         if name == "challenge":
             run = evaluation.parsed(text, root)

@@ -91,6 +91,22 @@ def test_telemetry_has_a_file_of_its_own(checkout):
     assert tables.disagreeing(checkout, write=True) and "12.35%" in (checkout / "docs/telemetry.md").read_text()
 
 
+def test_timing_is_replaced_by_that_of_a_quieter_run(checkout):
+    path = checkout / "timing.json"
+    report = json.loads((checkout / tables.TELEMETRY).read_text())
+    facts = report["recordings"]["ratios"][0]
+    before = dict(facts)
+    facts |= {"event_ms_p99": 0.5, "encode_s": 0.25, "wave_error": 0.5}
+    path.write_text(json.dumps(report))
+    tables.take(checkout, "telemetry-timing", path)
+    found = json.loads((checkout / tables.TELEMETRY).read_text())["recordings"]["ratios"][0]
+    assert found == before | {"event_ms_p99": 0.5, "encode_s": 0.25}
+    facts["bits"]["events"] += 1
+    path.write_text(json.dumps(report))
+    with pytest.raises(DataError, match="of another version"):
+        tables.take(checkout, "telemetry-timing", path)
+
+
 def test_the_honest_ratio_counts_the_code_that_there_is():
     run = json.loads((tables.ROOT / tables.RUNS).read_text())["challenge"]
     stored, now = (sum(sizes.values()) for sizes in (run["counted"], evaluation.counted(tables.ROOT)))
