@@ -4,8 +4,8 @@
     python -m tools.docs_tables --take validation bench.json     # keeps the figures in docs/results.json
     spikey telemetry report data --every 5 --channels 1024 --simulated --json > telemetry.json
     python -m tools.docs_tables --take telemetry telemetry.json  # in docs/telemetry.json
-    spikey telemetry report data --every 5 --channels 1024 --simulated --no-sort --json > timing.json   # nothing else running
-    python -m tools.docs_tables --take telemetry-timing timing.json   # replaces speeds and latencies there
+    spikey telemetry report data --every 5 --channels 1024 --simulated --no-sort --json > timing.json
+    python -m tools.docs_tables --take telemetry-timing timing.json   # on a quiet machine: speeds and latencies alone
     ./eval.sh data > eval.txt
     python -m tools.docs_tables --take challenge eval.txt        # in docs/results.json
     python -m tools.stores --json stores.json
