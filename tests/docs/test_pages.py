@@ -38,7 +38,8 @@ def test_links_lead_somewhere(path):
 
 
 def test_a_broken_link_is_noticed():
-    text = "# One `two`, 3\n[a](#one-two-3) [b](#four) [c](none.md) ![d](none.png) [e](README.md#install)\n[f](README.md#no)"
+    text = "# One `two`, 3\n[a](#one-two-3) [b](#four) [c](none.md) ![d](none.png)\n"
+    text += "[e](README.md#install) [f](README.md#no)"
     assert broken(ROOT / "x.md", text) == ["#four", "none.md", "none.png", "README.md#no"]
     assert broken(ROOT / "x.md", "`[a](b)` [c](https://d.e/f)\n```\n[g](h)\n```\n") == []
     assert anchors("# A b\n## A b\n```\n# no\n```\n") == {"a-b", "a-b-1"}
