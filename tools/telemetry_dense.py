@@ -46,7 +46,9 @@ def facts(original: Original, settings: Settings, bits: float) -> dict[str, Any]
     crossings = ~telemetry.event_weak
     waved = crossings & (telemetry.waveform_of >= 0)
     scaled = float((waved & telemetry.event_scaled).sum() / max(waved.sum(), 1))
-    return facts_of(tally) | {"waved": float(waved.sum() / crossings.sum()), "scaled": scaled}
+    found = facts_of(tally)
+    found["low_100_mean"] = round(found["low_100_mean"], 1) + 0.0  # not -0.0
+    return found | {"waved": float(waved.sum() / crossings.sum()), "scaled": scaled}
 
 
 def main() -> None:
