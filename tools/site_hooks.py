@@ -16,6 +16,7 @@ PROJECT = {"CHANGELOG.md": "project/changelog.md", "CONTRIBUTING.md": "project/c
 INSTALL = "index.md#install"  # where the site has what README.md has
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 _FILE = re.compile(r"[\w/.-]+\.md")
+_NOTE = re.compile(r"^(```[a-z]+) [^\n]*$", re.MULTILINE)  # as in "```text ±2%"
 _CODE = re.compile(r"(^```.*?^```$|`[^`\n]*`)", re.DOTALL | re.MULTILINE)
 
 
@@ -47,7 +48,8 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
-    """Have links to files that are no pages of the site lead to pages, or be text."""
+    """Have links to files that are not pages of the site lead to pages, or be text; notes for tests go."""
+    markdown = _NOTE.sub(r"\1", markdown)
     place = PurePosixPath(page.file.src_uri)
     home = next((PurePosixPath(name) for name, uri in PROJECT.items() if uri == str(place)), "docs" / place)
     parts = _CODE.split(markdown)  # code stands at odd places
@@ -56,6 +58,13 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
         return markdown
     parts = _CODE.split(markdown)  # a[i][j] is not a reference
     return "".join(part if at % 2 else part.replace("][", "]&#91;") for at, part in enumerate(parts))
+
+
+def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:
+    """Refuse a page with a code block that was not recognised."""
+    if "<p>```" in html:
+        raise PluginError(f"{page.file.src_uri}: a code block is not recognised")
+    return html
 
 
 def _relinked(text: str, home: PurePosixPath, place: PurePosixPath) -> str:
