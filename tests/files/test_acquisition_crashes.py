@@ -101,7 +101,8 @@ def test_a_full_disk(path, limit):
     running = started(path, limit)
     out, err = running.communicate(timeout=60)
     assert running.returncode == 0, err
-    assert f"{path}: cannot be written (File too large); frames up to" in out.splitlines()[-1]
+    last = out.splitlines()[-1]
+    assert f"{path}: cannot be written (File too large); frames up to" in last and last.endswith("[cannot-write]")
     with spikey.open(path) as reader:
         frames = assert_is_a_beginning(path, reader.complete)
     assert f"frames up to {frames:,} are in the file" in out.splitlines()[-1] and frames >= BLOCK

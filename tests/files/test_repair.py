@@ -172,7 +172,7 @@ def test_the_command(whole, path, tmp_path, run):
         assert status == 0 and "has no index" in err and "spikey repair" in err, (command, err)
     assert (tmp_path / "a.dat").stat().st_size == 3 * BLOCK * CHANNELS * 2
     status, out, err = run("repair", path, "--output", tmp_path / "b.spky")
-    assert status == 0 and "1,500 frames" in out and "bytes after them" in out
+    assert status == 0 and "1,500 frames" in out and "bytes of an unfinished block were" in out
     refused(run("repair", path, "--output", tmp_path / "b.spky"), 2, "b.spky")
     assert run("repair", path, "--output", tmp_path / "b.spky", "--force")[0] == 0
     status, out, err = run("repair", path)

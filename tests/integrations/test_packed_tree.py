@@ -273,7 +273,7 @@ def test_files_that_are_open_are_counted(packed, monkeypatch):
 def test_errors_are_said_once_and_no_program_ends(packed, monkeypatch):
     shown = Shown(packed[0])
     for error, words in (
-        (spikey.DamagedError("a is damaged"), "a.wav: a is damaged"),
+        (spikey.DamagedError("a is damaged"), "a.wav: a is damaged [damaged]"),
         (MemoryError(), "a.wav: there is not enough memory"),
         (RuntimeError("odd"), "a.wav: RuntimeError: odd"),
     ):

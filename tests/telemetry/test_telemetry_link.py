@@ -255,7 +255,7 @@ def test_a_length_of_which_nothing_came_takes_no_memory(packets):
         collect([packets[0], write_packet(KEY, 0, b"", far.write())])
     with pytest.raises(DataError, match="lasted too long"):
         read_packet(write_packet(KEY, 0, b"", replace(key, packet=NUMBERS << 31).write()))
-    with pytest.raises(DataError, match="two ways"):
+    with pytest.raises(DataError, match="two different numbers"):
         read_packet(write_packet(KEY, 9, b"", key.write()))
     with pytest.raises(UsageError, match="too long"):
         TelemetryEncoder(60_000, RATE, settings=TelemetrySettings(packet_ms=500))

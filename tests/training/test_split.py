@@ -124,7 +124,7 @@ def test_too_few_to_split(tmp_path):
     for given, says in (
         ([], "no recordings"),
         (paths[:1], "the only recording"),
-        (paths, "all 2 recordings were made"),
+        (paths, "all 2 recordings are simultaneous"),
     ):
         with pytest.raises(UsageError, match=says):
             split(given, 0.8, 0)

@@ -29,6 +29,11 @@ class SpikeyError(Exception):
         if code:
             self.code = code
 
+    @property
+    def text(self) -> str:
+        """The text without the code, to be part of another message."""
+        return super().__str__().removesuffix(f" [{self.code}]")
+
     def __str__(self) -> str:
         text, ending = super().__str__(), f" [{self.code}]"
         return text + ending if self.code and not text.endswith(ending) else text

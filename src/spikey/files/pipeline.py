@@ -181,11 +181,13 @@ class Pipeline:
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
-        words = str(error)
-        if not isinstance(error, SpikeyError):
-            words = f"{self.name}: {getattr(error, 'strerror', None) or error or type(error).__name__}"
+        if isinstance(error, SpikeyError):
+            words, code = error.text, error.code
+        else:
+            words, code = f"{self.name}: {getattr(error, 'strerror', None) or error or type(error).__name__}", ""
         with self._changed:
-            self._error = DataError(f"{words}; frames up to {self.end:,} are in the file, and none after them")
+            words += f"; frames up to {self.end:,} are in the file, and none after them"
+            self._error = DataError(words, code=code)
             self._stopped = True
             self._changed.notify_all()
 

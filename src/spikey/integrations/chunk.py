@@ -207,7 +207,7 @@ def decode_chunk(
             elements = np.asfortranarray(elements)
         return elements.reshape(shape, order=order).astype(dtype, order="K", copy=False)
     except DamagedError as error:
-        raise DamagedError(f"a chunk is damaged ({error}); restore it from a copy", error.ranges) from None
+        raise DamagedError(f"a chunk is damaged ({error.text}); restore it from a copy", error.ranges) from None
     except SpikeyError:
         raise
     except ValueError as error:  # NumPy's: more axes than it has

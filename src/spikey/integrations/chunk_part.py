@@ -127,7 +127,7 @@ def _decode(head: Head, blocks: list[_Block], width: int, calibration: str, jobs
         try:
             samples, damaged = decode_some(payload, lookup, block.channels.tolist())
         except DataError as error:
-            raise DamagedError(f"a chunk is damaged ({error}); restore it from a copy", lost) from None
+            raise DamagedError(f"a chunk is damaged ({error.text}); restore it from a copy", lost) from None
         if damaged:
             channel = block.extent.first_channel + damaged[0]
             text = f"a chunk is damaged ({payload.what}: the group of channel {channel}); restore it from a copy"

@@ -87,7 +87,7 @@ def packed_tree(source: str, readers: OpenReaders, cache: SharedCache, log: Log)
         except SpikeyError as error:
             if alone:
                 raise
-            log(f"{error}; what it restores does not appear")
+            log(f"{error.text}; what it restores does not appear")
     if not tree.files:
         raise DataError(f"{source}: contains nothing that can be restored")
     return tree
@@ -118,7 +118,7 @@ def _add_archive(
         try:
             _add(tree, Packed(each.place, each.time, archive, entry.number), below, readers, log, entry.name)
         except SpikeyError as error:
-            log(f"{error}; it does not appear")
+            log(f"{error.text}; it does not appear")
 
 
 def _found(source: str) -> Iterator[_Found]:
