@@ -38,7 +38,7 @@ CALLED = {  # kernels by the module that calls them
         "begin_frontend", "process_frames", "cut_snippets", "analyse_waves", "analyse_low", "logarithms",
         "learn_templates", "match_templates",
     ),
-    allocation: ("quantise_to_fit", "spent", "code_omitted", "code_places", "code_power", "code_waves"),
+    allocation: ("quantise_to_fit", "spent", "code_omitted", "code_places", "code_waves"),
     payload: (
         "code_length", "code_profile", "code_dropped", "code_events", "code_omitted", "code_power", "code_size",
         "code_low", "code_places", "code_weak_waves", "code_waves",
