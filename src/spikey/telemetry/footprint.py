@@ -11,21 +11,18 @@ import numpy as np
 
 from spikey.base.jit import inlined, kernel
 from spikey.telemetry.logarithm import exp2
-from spikey.telemetry.symbols import even, signed, symbol
+from spikey.telemetry.symbols import even, symbol
 from spikey.telemetry.syntax import (
     GAIN_DELAYS,
     GAIN_ROWS,
     KIND_CONTEXTS,
     KIND_ROWS,
-    OCTAVES_ROW,
     OWN_COMPONENTS,
-    OWN_ROWS,
     OWN_TROUGH_ROW,
     SHIFT_ROWS,
     SHIFTS,
-    WAVE_CONTEXTS,
+    code_wave,
     quality_of,
-    wave_row,
 )
 
 OWN, ABSENT, SCALED = 0, 1, 2  # kinds of waveforms
@@ -35,6 +32,12 @@ GAINS = 33  # 2^(2 - i / 2)
 GAIN_BITS = 16
 UNLIKE = 4  # eighths of an octave between two gains
 LARGEST = 8 * (2 + GAIN_BITS)  # the largest gain, 4, times 2^16, in eighths of an octave
+
+
+@inlined
+def neighbour_of(distances, channel, k):
+    """Neighbour k of a channel: at each distance first the one before it, then the one after it."""
+    return channel + (distances[k >> 1] if k & 1 else -distances[k >> 1])
 
 
 @kernel
@@ -52,7 +55,7 @@ def link_waves(distances, slot, channels, frames, grid, links):
             grid[frames[ahead] // slot % 3, channels[ahead]] = ahead
             ahead += 1
         for k in range(2 * distances.shape[0]):
-            c = channels[i] + (distances[k >> 1] if k & 1 else -distances[k >> 1])
+            c = neighbour_of(distances, channels[i], k)
             links[i, k] = -1
             if c < 0 or c >= grid.shape[1]:
                 continue
@@ -87,21 +90,6 @@ def gain_row(late, rank):
 
 
 @inlined
-def code_own_wave(coder, tables, quality, wave):
-    """Code a waveform int32 (13,) of kind `OWN` as in `code_waves`; its first components have separate rows."""
-    wave[0] = symbol(coder, tables, OCTAVES_ROW, wave[0])
-    largest, last, before = 0, 0, 0
-    for k in range(wave.shape[0] - 1):
-        row = wave_row(quality, k, largest, last + before)
-        if k < OWN_COMPONENTS:
-            row = OWN_ROWS + quality * OWN_COMPONENTS * WAVE_CONTEXTS + (row - wave_row(quality, 0, 0, 0))
-        value = signed(coder, tables, row, wave[k + 1])
-        wave[k + 1] = value
-        before, last = last, min(abs(value), 4)
-        largest = max(largest, min(abs(value), 8))
-
-
-@inlined
 def _kind_row(plan, links, frames, kinds, i):
     """The row for the kind of waveform i."""
     earlier, own, later = 0, 0, 0
@@ -132,7 +120,7 @@ def code_footprints(coder, tables, size, plan, links, frames, kinds, offsets, wa
         kinds[i] = min(symbol(coder, tables, _kind_row(plan[0], links, frames, kinds, i), kinds[i]), SCALED)
         if kinds[i] == OWN:
             offsets[i] = symbol(coder, tables, OWN_TROUGH_ROW, offsets[i])
-            code_own_wave(coder, tables, quality, waves[i])
+            code_wave(coder, tables, quality, waves[i], OWN_COMPONENTS)
     for i in range(kinds.shape[0]):
         if kinds[i] == SCALED:
             j, rank = source_of(links, kinds, i)

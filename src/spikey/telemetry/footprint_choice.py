@@ -13,9 +13,9 @@ from spikey.telemetry.footprint import (
     OWN,
     SCALED,
     code_footprints,
-    code_own_wave,
     gain_of,
     gain_row,
+    neighbour_of,
     shift_row,
     source_of,
 )
@@ -23,7 +23,7 @@ from spikey.telemetry.payload import Payload
 from spikey.telemetry.pending import Weak
 from spikey.telemetry.settings import Shape
 from spikey.telemetry.symbols import COST_BITS, Meter, Tables, spent
-from spikey.telemetry.syntax import MOST_OCTAVES, OWN_TROUGH_ROW, STEPS, quality_of
+from spikey.telemetry.syntax import MOST_OCTAVES, OWN_COMPONENTS, OWN_TROUGH_ROW, STEPS, code_wave, quality_of
 
 PLAN_BITS = 3
 EIGHTHS = 8  # steps in which the number of waveforms sent in full is reduced
@@ -70,7 +70,7 @@ def choose_footprints(
         kinds[i] = SCALED
         if at >= most:
             continue
-        code_own_wave(meter, tables, quality, waves[i])
+        code_wave(meter, tables, quality, waves[i], OWN_COMPONENTS)
         bits = meter.spent[0] + tables.cost[OWN_TROUGH_ROW, offsets[i]]
         meter.spent[0] = 0
         bits -= tables.cost[gain_row(frames[i] - frames[j], rank), g]
@@ -105,7 +105,7 @@ def mark_alone(distances, slot, channels, frames, troughs, of_weak, alone):
     for e in range(troughs.shape[0]):
         alone[e] = 1
         for k in range(2 * distances.shape[0]):
-            c = of_weak[e] + (distances[k >> 1] if k & 1 else -distances[k >> 1])
+            c = neighbour_of(distances, of_weak[e], k)
             for at in range(troughs[e] // slot - 1, troughs[e] // slot + 2):
                 low, high = 0, channels.shape[0]
                 while low < high:
@@ -119,8 +119,7 @@ def mark_alone(distances, slot, channels, frames, troughs, of_weak, alone):
 def alone(payload: Payload, shape: Shape, weak: Weak) -> Weak:
     """The weak spikes that do not belong to the footprint of a crossing whose waveform is in the same packet."""
     there = np.ones(len(weak.troughs), dtype=np.uint8)
-    distances = np.array(shape.distances, dtype=np.int64)
-    mark_alone(distances, shape.slot, payload.wave_channels, payload.wave_frames, weak.troughs, weak.channels, there)
+    mark_alone(shape.near, shape.slot, payload.wave_channels, payload.wave_frames, weak.troughs, weak.channels, there)
     return Weak(*(each[there == 1] for each in weak))
 
 

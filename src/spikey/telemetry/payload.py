@@ -95,10 +95,9 @@ class Payload:
         self.waves = _waves(count)
         if shape.distances and count:
             frames = self.wave_frames = frames - frames % shape.slot % shape.resolution
-            distances = np.array(shape.distances, dtype=np.int64)
-            self.links = np.zeros((count, 2 * len(distances)), dtype=np.int32)
+            self.links = np.zeros((count, 2 * len(shape.near)), dtype=np.int32)
             grid = np.zeros((3, shape.channels), dtype=np.int32)
-            link_waves(distances, shape.slot, channels, frames, grid, self.links)
+            link_waves(shape.near, shape.slot, channels, frames, grid, self.links)
 
 
 def places(shape: Shape) -> int:
@@ -109,7 +108,7 @@ def places(shape: Shape) -> int:
 def lone_events(shape: Shape, payload: Payload) -> np.ndarray:
     """Crossings of each channel, int64 (channels,), with none of a neighbour near them."""
     counts, latest = np.zeros((2, shape.channels), dtype=np.int64)
-    count_lone(places(shape), np.array(shape.distances, dtype=np.int64), latest, payload.found, counts)
+    count_lone(places(shape), shape.near, latest, payload.found, counts)
     return counts
 
 
@@ -127,8 +126,8 @@ def code_crossings(coder: Any, tables: Tables, shape: Shape, payload: Payload, p
     """Code the crossings."""
     coding = coder, tables, profile[:, RATE], payload.burst, places(shape)
     if shape.distances:
-        latest, distances = np.zeros(shape.channels, dtype=np.int64), np.array(shape.distances, dtype=np.int64)
-        code_near_events(*coding, distances, latest, payload.found)
+        latest: np.ndarray = np.zeros(shape.channels, dtype=np.int64)
+        code_near_events(*coding, shape.near, latest, payload.found)
     else:
         code_events(*coding, payload.found)
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
 
 from spikey.base.errors import UsageError
 
@@ -177,6 +180,11 @@ class Shape:
     def snippet(self) -> int:
         """Frames of a waveform."""
         return self.pre + self.post
+
+    @cached_property
+    def near(self) -> np.ndarray:
+        """The distances as an array, int64 (n,), for kernels."""
+        return np.array(self.distances, dtype=np.int64)
 
     @property
     def wait(self) -> int:

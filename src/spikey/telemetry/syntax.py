@@ -159,7 +159,7 @@ def code_waves(coder, tables, size, absent, offsets, waves):
         absent[e] = flag(coder, tables, ABSENT, absent[e])
         if absent[e] == 0:
             offsets[e] = symbol(coder, tables, TROUGH_ROW, offsets[e])
-            _code_wave(coder, tables, quality, waves[e])
+            code_wave(coder, tables, quality, waves[e], 0)
 
 
 @kernel
@@ -167,7 +167,7 @@ def code_weak_waves(coder, tables, size, waves):
     """Code the waveforms int32 (n, 13) of weak spikes, whose places are those of their troughs."""
     quality = rough_quality_of(size[0])
     for e in range(waves.shape[0]):
-        _code_wave(coder, tables, quality, waves[e])
+        code_wave(coder, tables, quality, waves[e], 0)
 
 
 @inlined
@@ -187,11 +187,15 @@ def rough_quality_of(size):
 
 
 @inlined
-def _code_wave(coder, tables, quality, wave):
+def code_wave(coder, tables, quality, wave, own):
+    """Code a waveform int32 (13,); own: how many of its first components have the separate rows of kind `OWN`."""
     wave[0] = symbol(coder, tables, OCTAVES_ROW, wave[0])
     largest, last, before = 0, 0, 0
     for k in range(wave.shape[0] - 1):
-        value = signed(coder, tables, wave_row(quality, k, largest, last + before), wave[k + 1])
+        row = wave_row(quality, k, largest, last + before)
+        if k < own:
+            row = OWN_ROWS + quality * OWN_COMPONENTS * WAVE_CONTEXTS + (row - wave_row(quality, 0, 0, 0))
+        value = signed(coder, tables, row, wave[k + 1])
         wave[k + 1] = value
         before, last = last, min(abs(value), 4)
         largest = max(largest, min(abs(value), 8))
