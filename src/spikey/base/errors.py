@@ -32,11 +32,11 @@ class SpikeyError(Exception):
     @property
     def text(self) -> str:
         """The text without the code, to be part of another message."""
-        return super().__str__().removesuffix(f" [{self.code}]")
+        text = super().__str__()
+        return text.removesuffix(f" [{self.code}]") if self.code else text
 
     def __str__(self) -> str:
-        text, ending = super().__str__(), f" [{self.code}]"
-        return text + ending if self.code and not text.endswith(ending) else text
+        return f"{self.text} [{self.code}]" if self.code else self.text
 
 
 class InterruptedByUser(SpikeyError):
