@@ -53,11 +53,10 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     place = PurePosixPath(page.file.src_uri)
     home = next((PurePosixPath(name) for name, uri in PROJECT.items() if uri == str(place)), "docs" / place)
     parts = _CODE.split(markdown)  # code stands at odd places
-    markdown = "".join(part if at % 2 else _relinked(part, home, place) for at, part in enumerate(parts))
-    if "::: " in markdown:  # of the API
-        return markdown
-    parts = _CODE.split(markdown)  # a[i][j] is not a reference
-    return "".join(part if at % 2 else part.replace("][", "]&#91;") for at, part in enumerate(parts))
+    parts[::2] = [_relinked(part, home, place) for part in parts[::2]]
+    if "::: " not in markdown:  # not a page of the API: a[i][j] is not a reference
+        parts[::2] = [part.replace("][", "]&#91;") for part in parts[::2]]
+    return "".join(parts)
 
 
 def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:

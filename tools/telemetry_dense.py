@@ -14,12 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from spikey.report.telemetry.fidelity import Original, measure
+from spikey.report.telemetry.fidelity import BITS, Original, measure
 from spikey.report.telemetry.table import facts_of
 from spikey.telemetry.settings import Settings
 
 CHANNELS, RATE = 384, 30_000.0
-BITS = 10  # of a sample, which ratios are against
 USUAL = 1e6 / 1024  # bit/s of a channel
 CASES = {
     "`--neighbours 0`": Settings(),
