@@ -94,6 +94,7 @@ def _waveforms(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     channels, kept = [np.zeros(0, dtype=np.int64)], [np.zeros((0, shape.snippet))]
     for at in range(0, len(codes) - shape.frames, shape.frames):
         pending.add(codes[at : at + shape.frames], default_profile(shape.channels))
+        pending.gather()
         waves = pending.waves()
         pending.begin_packet()
         if not len(waves.keys):

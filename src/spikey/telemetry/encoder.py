@@ -28,8 +28,7 @@ from spikey.telemetry.rate_control import AIM, DETAIL, EVENTS, POWER, RateContro
 from spikey.telemetry.schedule import PART, Schedule, channels_of
 from spikey.telemetry.settings import Settings
 from spikey.telemetry.symbols import spent
-from spikey.telemetry.syntax import FIELDS, STEPS
-from spikey.telemetry.templates import MOST_SCORE_BITS
+from spikey.telemetry.syntax import STEPS
 from spikey.telemetry.verifier import tagged
 
 SLACK = 24  # bits by which a finished payload may exceed the meter's count
@@ -157,6 +156,7 @@ class TelemetryEncoder:
     def _packet(self, flags: int) -> bytes:
         """Encode the packet that is complete, or the last one."""
         number, pending, control, allocator = self.packets, self._pending, self._rate_control, self._allocator
+        pending.gather()
         if number == 0:
             self._begin()
         payload, description = Payload(self._found, self._weak), b""
@@ -226,9 +226,7 @@ class TelemetryEncoder:
         if turns.opens(number) and (number > 0 or turns.at_once):
             self._profile = self._next if number > 0 else coming
         self._next = coming
-        return np.concatenate(
-            [np.zeros((0, FIELDS), dtype=np.int32), *(coming[p * PART : (p + 1) * PART] for p in parts)]
-        )
+        return np.concatenate([coming[p * PART : (p + 1) * PART] for p in parts]) if parts else coming[:0]
 
     def _place_events(self, payload: Payload) -> None:
         """Set the crossings that the packet would contain without a budget."""
@@ -260,21 +258,9 @@ class TelemetryEncoder:
 
     def _place_weak(self, payload: Payload, size: int) -> Weak:
         """Set the weak spikes that are due and match well enough for a step size; returns them in order."""
-        shape, least = self.shape, self._pending.least + STRICTER * max(size - STRICT_FROM, 0)
-        weak = self._pending.weak(least)
-        if shape.distances and len(weak.troughs):
-            weak = alone(payload, shape, weak)
+        least = self._pending.least + STRICTER * max(size - STRICT_FROM, 0)
         payload.weak[:] = 0
-        if not len(weak.troughs):
-            return weak
-        places = weak.troughs + (shape.wait - self._pending.start)
-        keys = places // shape.slot * self.channels + weak.channels
-        order = np.argsort((keys << MOST_SCORE_BITS + 1) - weak.scores, kind="stable")
-        if len(order) > 1:  # one for each slot and channel
-            ordered = keys[order]
-            order = order[np.concatenate([[True], ordered[1:] != ordered[:-1]])]
-        payload.weak.ravel()[keys[order]] = 1 + places[order] % shape.slot // shape.resolution
-        return Weak(*(each[order] for each in weak))
+        return self._pending.place_weak(least, alone(payload, self.shape, self._pending.unplaced), payload.weak)
 
     def _place_low(self, payload: Payload) -> np.ndarray:
         """Set the blocks of the LFP band that are due; returns their coefficients."""
@@ -300,4 +286,5 @@ class TelemetryEncoder:
         no_power, no_low = int(payload.no_power[0]), int(payload.no_low[0])
         absent = int(np.count_nonzero(payload.absent == ABSENT))
         left_out = (dropped, absent, no_power * len(payload.power), no_low * len(payload.low))
-        self.dropped += np.array(left_out)
+        if any(left_out):
+            self.dropped += left_out

@@ -116,11 +116,13 @@ def mark_alone(distances, slot, channels, frames, troughs, of_weak, alone):
                     alone[e] = 0
 
 
-def alone(payload: Payload, shape: Shape, weak: Weak) -> Weak:
-    """The weak spikes that do not belong to the footprint of a crossing whose waveform is in the same packet."""
+def alone(payload: Payload, shape: Shape, weak: Weak) -> np.ndarray:
+    """Which weak spikes do not belong to the footprint of a crossing whose waveform is in the packet: uint8 (n,)."""
     there = np.ones(len(weak.troughs), dtype=np.uint8)
-    mark_alone(shape.near, shape.slot, payload.wave_channels, payload.wave_frames, weak.troughs, weak.channels, there)
-    return Weak(*(each[there == 1] for each in weak))
+    if shape.distances:
+        of_waves = payload.wave_channels, payload.wave_frames
+        mark_alone(shape.near, shape.slot, *of_waves, weak.troughs, weak.channels, there)
+    return there
 
 
 class Footprints:

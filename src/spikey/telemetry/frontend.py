@@ -48,8 +48,8 @@ class Frontend(NamedTuple):
     first int32 (channels,): the first code. events int32 (capacity, 2): frame of the packet and channel of each
     crossing. candidates int64 (capacity, 3): the same of weak crossings whose waveform is over and that no crossing
     followed, and the channel's median, in 2^-10 codes. numbers int64 (11,): frames processed; row of the next frame in
-    `raw` and `band`; crossings found in this chunk; threshold over median, times 256; refractory frames; frames of a
-    sample of the LFP band; bits of the running sums; polarity; candidates found in this chunk; weak threshold over
+    `raw` and `band`; crossings found; threshold over median, times 256; refractory frames; frames of a
+    sample of the LFP band; bits of the running sums; polarity; candidates found; weak threshold over
     median, times 256; frames until a waveform is over.
     """
 
@@ -293,8 +293,8 @@ def _decimate(frontend):
 
 
 @kernel
-def cut_snippets(frontend, rows, channels, shape, offsets, waveforms):
-    """Cut the waveforms of crossings from the spike band.
+def cut_snippets(band, rows, channels, shape, offsets, waveforms):
+    """Cut the waveforms of crossings from the spike band int32 (n, channels).
 
     rows, channels int64 (n,): of each crossing. shape int64 (3,): frames before the trough, from it on, and of the
     search for it. offsets uint8 (n,): set to the trough's distance from the crossing. waveforms int32 (n, snippet).
@@ -302,11 +302,11 @@ def cut_snippets(frontend, rows, channels, shape, offsets, waveforms):
     pre, post, reach = shape[0], shape[1], shape[2]
     for e in range(rows.shape[0]):
         c, row = channels[e], rows[e]
-        best, deepest = 0, np.int64(abs(frontend.band[row, c]))
+        best, deepest = 0, np.int64(abs(band[row, c]))
         for o in range(1, reach + 1):
-            depth = np.int64(abs(frontend.band[row + o, c]))
+            depth = np.int64(abs(band[row + o, c]))
             if depth > deepest:
                 best, deepest = o, depth
         offsets[e] = best
         for i in range(pre + post):
-            waveforms[e, i] = frontend.band[row + best - pre + i, c]
+            waveforms[e, i] = band[row + best - pre + i, c]

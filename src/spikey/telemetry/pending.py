@@ -22,19 +22,7 @@ from spikey.telemetry.frontend import (
 from spikey.telemetry.logarithm import logarithms
 from spikey.telemetry.settings import BLOCK, Settings, Shape
 from spikey.telemetry.syntax import COMPONENTS, POWER
-from spikey.telemetry.templates import SCORE_BITS, first_templates, learn_templates, match_templates
-
-
-class Crossings(NamedTuple):
-    """Crossings whose waveforms are not complete, int64 (n,) each.
-
-    keys: slot of the stream times the number of channels, plus the channel. frames: of the stream. due: the frame after
-    which the waveform is complete, by the crossing's coded time.
-    """
-
-    keys: np.ndarray
-    frames: np.ndarray
-    due: np.ndarray
+from spikey.telemetry.templates import SCORE_BITS, first_templates, learn_templates, match_templates, place_best
 
 
 class Waves(NamedTuple):
@@ -57,23 +45,20 @@ class Weak(NamedTuple):
     scores: np.ndarray
 
 
-NO_CROSSINGS = Crossings(*np.zeros((3, 0), dtype=np.int64))
-NO_WAVES = Waves(
-    NO_CROSSINGS.keys,
-    NO_CROSSINGS.keys,
-    np.zeros(0, dtype=np.uint8),
-    np.zeros((0, COMPONENTS), dtype=np.int32),
-)
-
-NO_WEAK = Weak(NO_CROSSINGS.keys, NO_CROSSINGS.keys, NO_WAVES.coefficients, np.zeros(0, dtype=np.int32))
+NO_CROSSINGS = np.zeros((3, 0), dtype=np.int64)
+_NONE = NO_CROSSINGS[0]
+NO_WAVES = Waves(_NONE, _NONE, np.zeros(0, dtype=np.uint8), np.zeros((0, COMPONENTS), dtype=np.int32))
+NO_WEAK = Weak(_NONE, _NONE, NO_WAVES.coefficients, np.zeros(0, dtype=np.int32))
 
 
 class Pending:
     """Computes features of codes, and stores them until their packet is made.
 
+    A crossing's key is its slot of the stream times the number of channels, plus its channel.
+
     events int64 (n, 2): crossings of the current packet: frame in it, and channel. bins: power of the latest bins, by
     number, in 1/8 octaves, int32 (channels,). stats: running channel statistics. least: lowest score of weak crossings
-    that may be sent.
+    that may be sent. unplaced: weak crossings with such a score that are not in a packet.
     """
 
     def __init__(self, settings: Settings, shape: Shape, transforms: Transforms):
@@ -85,9 +70,11 @@ class Pending:
         self.bins: dict[int, np.ndarray] = {}
         self.least = round(settings.match * (1 << SCORE_BITS))
         self._span = np.array([shape.pre, shape.post, shape.trough])
+        # Crossings whose waveforms are not complete: their keys, their frames of the stream, and the frame after which
+        # each waveform is complete by the crossing's coded time, in ascending order.
         self._open = NO_CROSSINGS
         self._waves: list[Waves] = []
-        self._weak = NO_WEAK
+        self.unplaced = NO_WEAK
         self._both = settings.polarity == "both"
         usual = transforms.template if settings.polarity != "positive" else -transforms.template
         self._templates = first_templates(usual, shape.channels)
@@ -102,16 +89,11 @@ class Pending:
         frontend, shape = self.frontend, self.shape
         if self.frames == 0:
             begin_frontend(frontend, codes[0])
-        frontend.numbers[FOUND] = frontend.numbers[CANDIDATES] = 0
+        if frontend.numbers[ROW] + len(codes) > len(frontend.band):  # which drops the oldest frames
+            self.gather()
         before = self.frames // shape.decimation
         process_frames(frontend, codes, self.frames - self.start)
         self.frames += len(codes)
-        if count := int(frontend.numbers[FOUND]):
-            self._add_events(frontend.events[:count].astype(np.int64))
-        if len(self._open.due):
-            self._cut()
-        if count := int(frontend.numbers[CANDIDATES]):
-            self._add_weak(frontend.candidates[:count])
         if shape.bin and self.frames % shape.bin == 0:
             logarithm = np.empty(shape.channels, dtype=np.int32)
             logarithms(np.maximum(frontend.power // shape.bin, LEAST_SQUARE), 3, logarithm)
@@ -122,25 +104,33 @@ class Pending:
         if end > before:
             self.stats.add_low(frontend.low[:, np.arange(end - BLOCK, end) % frontend.low.shape[1]])
 
+    def gather(self) -> None:
+        """Take over the crossings that were found since the last call, and the waveforms that have become complete."""
+        numbers = self.frontend.numbers
+        if count := int(numbers[FOUND]):
+            self._add_events(self.frontend.events[:count].astype(np.int64))
+        if self._open.shape[1]:
+            self._cut()
+        if count := int(numbers[CANDIDATES]):
+            self._add_weak(self.frontend.candidates[:count])
+        numbers[FOUND] = numbers[CANDIDATES] = 0
+
     def _add_events(self, events: np.ndarray) -> None:
         shape = self.shape
         self.events = np.concatenate([self.events, events]) if len(self.events) else events
         if shape.waveforms:
             at = events[:, 0]
             due = self.start + at - at % shape.slot % shape.resolution + shape.resolution - 1 + shape.wait
-            more = Crossings(self.keys(events), self.start + at, due)
-            self._open = Crossings(*map(np.concatenate, zip(self._open, more, strict=True)))
+            self._open = np.concatenate([self._open, [self.keys(events), self.start + at, due]], axis=1)
 
     def _cut(self) -> None:
         """Cut out the waveforms that have become complete."""
-        ready = self._open.due < self.frames
-        if not ready.any():
+        ready = int(np.searchsorted(self._open[2], self.frames))
+        if not ready:
             return
-        keys, frames, _ = (each[ready] for each in self._open)
-        self._open = Crossings(*(each[~ready] for each in self._open))
-        channels = keys % self.shape.channels
-        offsets, coefficients = self._analysed(frames, channels)
-        self._waves.append(Waves(keys, frames, offsets, coefficients))
+        keys, frames, _ = self._open[:, :ready]
+        self._open = self._open[:, ready:]
+        self._waves.append(Waves(keys, frames, *self._analysed(frames, keys % self.shape.channels)))
 
     def _analysed(self, frames: np.ndarray, channels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Offsets of troughs and coefficients of the waveforms of crossings, int64 (n,) each."""
@@ -148,7 +138,7 @@ class Pending:
         rows = frontend.numbers[ROW] - frontend.numbers[FRAMES] + frames
         offsets = np.zeros(len(rows), dtype=np.uint8)
         cut = np.zeros((len(rows), self.shape.snippet), dtype=np.int32)
-        cut_snippets(frontend, rows, channels, self._span, offsets, cut)
+        cut_snippets(frontend.band, rows, channels, self._span, offsets, cut)
         coefficients = np.zeros((len(rows), len(self.transforms.waves)), dtype=np.int32)
         analyse_waves(self.transforms.waves, cut, coefficients)
         return offsets, coefficients
@@ -162,10 +152,10 @@ class Pending:
         offsets, coefficients = self._analysed(frames, channels)
         scores = np.zeros(len(frames), dtype=np.int32)
         match_templates(self._templates, self._both, candidates[:, 2].copy(), channels, coefficients, scores)
-        likely = np.flatnonzero(scores >= self.least)
+        (likely,) = (scores >= self.least).nonzero()
         if len(likely):
             more = Weak(frames[likely] + offsets[likely], channels[likely], coefficients[likely], scores[likely])
-            self._weak = Weak(*map(np.concatenate, zip(self._weak, more, strict=True)))
+            self.unplaced = Weak(*map(np.concatenate, zip(self.unplaced, more, strict=True)))
 
     def keys(self, events: np.ndarray) -> np.ndarray:
         """The keys of crossings (n, 2) of the current packet."""
@@ -174,8 +164,7 @@ class Pending:
     def drop_waveforms(self, events: np.ndarray) -> None:
         """Drop the waveforms of crossings (n, 2) that are left out of the current packet."""
         keys = self.keys(events)
-        left = ~np.isin(self._open.keys, keys)
-        self._open = Crossings(*(each[left] for each in self._open))
+        self._open = self._open[:, ~np.isin(self._open[0], keys)]
         for at, waves in enumerate(self._waves):
             left = ~np.isin(waves.keys, keys)
             self._waves[at] = Waves(*(each[left] for each in waves))
@@ -195,12 +184,18 @@ class Pending:
         end = int(self.frontend.numbers[ROW])
         return self.frontend.band[end - min(self.frames, ROOM // 2) : end]
 
-    def weak(self, least: int) -> Weak:
-        """The weak crossings with at least a score that are due, `shape.wait` frames after their troughs; unordered."""
-        if not len(self._weak.troughs):
-            return NO_WEAK
-        due = np.flatnonzero((self._weak.troughs + self.shape.wait < self.frames) & (self._weak.scores >= least))
-        return Weak(*(each[due] for each in self._weak)) if len(due) else NO_WEAK
+    def place_weak(self, least: int, there: np.ndarray, found: np.ndarray) -> Weak:
+        """Set the weak crossings that are due, `shape.wait` frames after their troughs; returns them in order.
+
+        least: lowest score. there uint8 (n,): 0 for those of `unplaced` that are not sent. found int16 (slots,
+        channels), of zeros: set as in `code_places`. Of several at one place the best is sent, the others are dropped.
+        """
+        shape, (troughs, channels, coefficients, scores) = self.shape, self.unplaced
+        order, best = np.zeros((2, *found.shape), dtype=np.int32)
+        times = self.start, self.frames, shape.slot, shape.resolution, shape.wait
+        count = place_best(*times, least, troughs, channels, scores, there, found, best, order.ravel())
+        chosen = order.ravel()[:count]
+        return Weak(troughs[chosen], channels[chosen], coefficients[chosen], scores[chosen])
 
     def blocks(self, profile: np.ndarray, channels: np.ndarray, ends: np.ndarray, middle: int) -> np.ndarray:
         """Coefficients int32 (n, coefficients) of blocks of the LFP band; ends: samples before each end."""
@@ -220,8 +215,8 @@ class Pending:
             for waves in self._waves:
                 learn_templates(self._templates, self._both, waves.keys % self.shape.channels, waves.coefficients)
         self._waves = []
-        if len(self._weak.troughs):
-            later = self._weak.troughs + self.shape.wait >= self.frames
-            self._weak = Weak(*(each[later] for each in self._weak))
+        if len(self.unplaced.troughs):
+            later = self.unplaced.troughs + self.shape.wait >= self.frames
+            self.unplaced = Weak(*(each[later] for each in self.unplaced))
         for past in [each for each in self.bins if each < self.start // self.shape.bin - 1]:
             del self.bins[past]

@@ -66,3 +66,28 @@ def match_templates(templates, both, median, channels, coefficients, scores):
         output = ((product >> TEMPLATE_BITS) * _NORMAL) >> (16 - SCORE_BITS)
         most = np.int64(1) << MOST_SCORE_BITS
         scores[e] = min(max(output // noise, -most), most)
+
+
+@kernel
+def place_best(start, end, slot, resolution, wait, least, troughs, channels, scores, there, found, best, order):
+    """The best weak crossing of each slot and channel of a packet, of those that are due; returns their number.
+
+    start, end: frames of the packet. troughs, channels int64 (n,), scores int32 (n,), there uint8 (n,): crossings.
+    found int16 (slots, channels), of zeros: set to their places. best int32 (slots, channels), of zeros: overwritten.
+    order int32: set to the crossings that were chosen, in the order of their slots and channels.
+    """
+    for e in range(troughs.shape[0]):
+        at = troughs[e] + wait
+        if at >= end or scores[e] < least or there[e] == 0:
+            continue
+        s, c = (at - start) // slot, channels[e]
+        if best[s, c] == 0 or scores[e] > scores[best[s, c] - 1]:
+            best[s, c] = e + 1
+            found[s, c] = 1 + (at - start) % slot // resolution
+    count = 0
+    for s in range(best.shape[0]):
+        for c in range(best.shape[1]):
+            if best[s, c] > 0:
+                order[count] = best[s, c] - 1
+                count += 1
+    return count
