@@ -12,6 +12,7 @@ from spikey.telemetry.frontend import (
     CANDIDATES,
     FOUND,
     FRAMES,
+    LATEST,
     ROOM,
     ROW,
     begin_frontend,
@@ -182,7 +183,7 @@ class Pending:
     def latest_band(self) -> np.ndarray:
         """The spike band int32 (n, channels) of the latest frames that were added."""
         end = int(self.frontend.numbers[ROW])
-        return self.frontend.band[end - min(self.frames, ROOM // 2) : end]
+        return self.frontend.band[end - min(self.frames, LATEST) : end]
 
     def place_weak(self, least: int, there: np.ndarray, found: np.ndarray) -> Weak:
         """Set the weak crossings that are due, `shape.wait` frames after their troughs; returns them in order.
