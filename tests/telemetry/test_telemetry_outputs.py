@@ -264,8 +264,8 @@ def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
     monkeypatch.setattr(npz, "COPIED", 1 << 14)
     monkeypatch.setattr(file_module, "PIECE", 1 << 14)
     short, long = tmp_path / "short.spkt", tmp_path / "long.spkt"
-    samples = simulate(round(7 * RATE), 16, RATE, 4, spikes_per_second=100)
-    for path, times in ((short, 1), (long, 5)):
+    samples = simulate(round(4 * RATE), 16, RATE, 4, spikes_per_second=100)
+    for path, times in ((short, 2), (long, 6)):  # buffers have grown to their full size in the short one
         encoder = spikey.TelemetryEncoder(16, RATE, settings=spikey.TelemetrySettings(budget=4e5, packet_ms=10))
         content = [packet for _ in range(times) for packet in encoder.push(samples)] + encoder.close()
         path.write_bytes(b"SPKT" + b"".join(content))
@@ -291,7 +291,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
     sizes = [
         sum(array.nbytes for array in export.arrays(spikey.read_telemetry(path)).values()) for path in (short, long)
     ]
-    assert sizes[1] > 4 * sizes[0] > 4e6
+    assert sizes[1] > 2.9 * sizes[0] > 5e6
     for call in (check, written):
         call(short)  # what is imported and compiled does not count
         held = [peak(lambda call=call, path=path: call(path)) for path in (short, long)]
