@@ -36,7 +36,7 @@ COMPUTING = (basis, frontend, logarithm, range_coder, symbols, templates)  # mod
 CALLED = {  # kernels by the module that calls them
     pending: (
         "begin_frontend", "process_frames", "cut_snippets", "analyse_waves", "analyse_low", "logarithms",
-        "learn_templates", "match_templates",
+        "learn_templates", "match_templates", "place_best",
     ),
     allocation: ("quantise_to_fit", "spent", "code_omitted", "code_places", "code_waves"),
     payload: (

@@ -18,7 +18,7 @@ from spikey.stream.encoder import DTYPES, MOST_RATE, MOST_STREAMS
 from spikey.telemetry import syntax
 from spikey.telemetry.allocation import OMITTED_BITS, Allocator
 from spikey.telemetry.basis import tables, transforms
-from spikey.telemetry.channel_stats import array_noise, default_profile
+from spikey.telemetry.channel_stats import default_profile
 from spikey.telemetry.footprint import ABSENT
 from spikey.telemetry.footprint_choice import alone
 from spikey.telemetry.packet import DROPPED, KEY, LAST, Description, described, head_bytes, write_packet
@@ -209,7 +209,8 @@ class TelemetryEncoder:
 
     def _begin(self) -> None:
         """Choose the profile of the first epoch from the noise of the first packet's frames."""
-        noise = array_noise(self._pending.latest_band())
+        noise = self._pending.noise
+        assert noise is not None  # as the packet's features were gathered
         self._described = replace(self._described, noise=noise)
         self._profile = self._next = default_profile(self.channels, noise)
 

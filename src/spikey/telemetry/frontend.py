@@ -27,7 +27,6 @@ NORMAL = 0.6744897501960817  # median of the absolute value of a standard normal
 THRESHOLD_BITS = 8
 POWER_SHIFT = 4  # low bits of the spike band that its squares omit
 ROOM = 512  # frames that are processed before the buffers are moved
-LATEST = 256  # frames from which the noise of the first packet is measured
 WEAK = 3.0  # standard deviations of the noise above which a crossing may be a weak spike
 HALF = 1 << (COEFFICIENT_BITS - 1)
 HIGH, LOW, POWER = 0, 1, 2  # rows of `sections`
@@ -84,7 +83,7 @@ CODE_BITS = 18  # of the difference of two codes, with its sign
 def new_frontend(settings: Settings, shape: Shape) -> Frontend:
     """The state before the first frame."""
     channels = shape.channels
-    history = max(shape.wait + shape.pre + 1, LATEST if shape.frames > ROOM else 0)
+    history = shape.wait + shape.pre + 1
     rows = history + ROOM
 
     def zeros(*size: int, dtype: type = np.int32) -> np.ndarray:

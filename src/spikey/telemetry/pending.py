@@ -7,12 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from spikey.telemetry.basis import LEAST_SQUARE, Transforms, analyse_low, analyse_waves
-from spikey.telemetry.channel_stats import ChannelStats
+from spikey.telemetry.channel_stats import ChannelStats, array_noise
 from spikey.telemetry.frontend import (
     CANDIDATES,
     FOUND,
     FRAMES,
-    LATEST,
     ROOM,
     ROW,
     begin_frontend,
@@ -24,6 +23,8 @@ from spikey.telemetry.logarithm import logarithms
 from spikey.telemetry.settings import BLOCK, Settings, Shape
 from spikey.telemetry.syntax import COMPONENTS, POWER
 from spikey.telemetry.templates import SCORE_BITS, first_templates, learn_templates, match_templates, place_best
+
+LATEST = 256  # frames from which the array's noise is measured
 
 
 class Waves(NamedTuple):
@@ -58,7 +59,8 @@ class Pending:
     A crossing's key is its slot of the stream times the number of channels, plus its channel.
 
     events int64 (n, 2): crossings of the current packet: frame in it, and channel. bins: power of the latest bins, by
-    number, in 1/8 octaves, int32 (channels,). stats: running channel statistics. least: lowest score of weak crossings
+    number, in 1/8 octaves, int32 (channels,). stats: running channel statistics. noise: of the array at the end of the
+    first packet, or when the buffer is first full, in the units of a profile. least: lowest score of weak crossings
     that may be sent. unplaced: weak crossings with such a score that are not in a packet.
     """
 
@@ -69,6 +71,7 @@ class Pending:
         self.frames = self.start = 0  # processed; and before the current packet
         self.events = np.zeros((0, 2), dtype=np.int64)
         self.bins: dict[int, np.ndarray] = {}
+        self.noise: int | None = None
         self.least = round(settings.match * (1 << SCORE_BITS))
         self._span = np.array([shape.pre, shape.post, shape.trough])
         # Crossings whose waveforms are not complete: their keys, their frames of the stream, and the frame after which
@@ -82,7 +85,7 @@ class Pending:
 
     def room(self) -> int:
         """How many frames may be added at once."""
-        room = min(self.start + self.shape.frames - self.frames, ROOM)
+        room = min(self.start + self.shape.frames - self.frames, ROOM - self.frames % ROOM)
         return min(room, self.shape.bin - self.frames % self.shape.bin) if self.shape.bin else room
 
     def add(self, codes: np.ndarray, profile: np.ndarray) -> None:
@@ -108,6 +111,9 @@ class Pending:
     def gather(self) -> None:
         """Take over the crossings that were found since the last call, and the waveforms that have become complete."""
         numbers = self.frontend.numbers
+        if self.noise is None:
+            end = int(numbers[ROW])
+            self.noise = array_noise(self.frontend.band[end - min(self.frames, LATEST) : end])
         if count := int(numbers[FOUND]):
             self._add_events(self.frontend.events[:count].astype(np.int64))
         if self._open.shape[1]:
@@ -179,11 +185,6 @@ class Pending:
             waves = Waves(*map(np.concatenate, zip(*self._waves, strict=True)))
         order = np.argsort(waves.keys)
         return Waves(*(each[order] for each in waves))
-
-    def latest_band(self) -> np.ndarray:
-        """The spike band int32 (n, channels) of the latest frames that were added."""
-        end = int(self.frontend.numbers[ROW])
-        return self.frontend.band[end - min(self.frames, LATEST) : end]
 
     def place_weak(self, least: int, there: np.ndarray, found: np.ndarray) -> Weak:
         """Set the weak crossings that are due, `shape.wait` frames after their troughs; returns them in order.
