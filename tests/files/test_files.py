@@ -366,7 +366,7 @@ def test_damage_and_salvage(tmp_path, monkeypatch):
     with pytest.raises(DamagedError, match=r"a\.spky, bytes 0 to") as error:
         decompress_file(packed, out)
     assert not out.exists()
-    with pytest.raises(DamagedError, match=r"a\.spky: 2 blocks are damaged: ") as error:
+    with pytest.raises(DamagedError, match=r"a\.spky: 2 blocks are damaged or missing: ") as error:
         verify_file(packed)
     assert sorted(error.value.ranges) == sorted(lost)
     _, listed = decompress_file(packed, out, salvage=True)
@@ -393,6 +393,6 @@ def test_salvage_of_a_file_in_one_piece_refuses(tmp_path):
 def test_what_is_lost_in_words():
     lost = [(0, 5, 0, 0), (0, 256, 0, 2), (3, 4, 1, 2), (9, 10, 0, 1)]
     assert describe_lost(lost) == (
-        "4 blocks are damaged: bytes 0 to 5, frames 0 to 256 of channels 0 to 1, "
+        "4 blocks are damaged or missing: bytes 0 to 5, frames 0 to 256 of channels 0 to 1, "
         "frames 3 to 4 of channels 1 to 1 and 1 more"
     )

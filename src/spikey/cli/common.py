@@ -11,7 +11,7 @@ from spikey.base.errors import UsageError
 from spikey.cli.messages import is_quiet, note, say
 from spikey.cli.progress import progress_bar
 
-COMPILING = "compiling the kernels, once on this machine (up to a minute) ..."
+COMPILING = "compiling the kernels, once on this machine (up to two minutes) ..."
 __all__ = [
     "model_of",
     "prepare_kernels",

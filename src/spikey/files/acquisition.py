@@ -44,7 +44,7 @@ def create(
 ) -> Writer:
     """Start a recording: a file that can be opened while frames are appended to it.
 
-    The first time on a machine this compiles the kernels, which takes up to a minute; then a few tenths of a second.
+    The first time on a machine this compiles the kernels, which takes up to two minutes; then a few tenths of a second.
 
     Parameters
     ----------

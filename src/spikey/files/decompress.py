@@ -132,8 +132,8 @@ def describe_lost(lost: list[tuple[int, int, int, int]]) -> str:
     """What is lost, in words; at most three of the ranges are named.
 
     >>> describe_lost([(0, 256, 0, 2)])
-    '1 block is damaged: frames 0 to 256 of channels 0 to 1'
+    '1 block is damaged or missing: frames 0 to 256 of channels 0 to 1'
     """
     parts = map(describe, lost[:3])
     more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
-    return f"{len(lost)} block{'s are' if len(lost) > 1 else ' is'} damaged: {', '.join(parts)}{more}"
+    return f"{len(lost)} block{'s are' if len(lost) > 1 else ' is'} damaged or missing: {', '.join(parts)}{more}"

@@ -179,7 +179,7 @@ def _work(
     if order.given:  # warnings of other packages do not belong in the table
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     else:
-        announce_compilation(lambda: out.send("compiling the kernels, once on this machine (up to a minute)"))
+        announce_compilation(lambda: out.send("compiling the kernels, once on this machine (up to two minutes)"))
     try:
         codec, largest = order.codec(), None
         for index, path in enumerate(paths):
