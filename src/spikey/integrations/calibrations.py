@@ -86,7 +86,7 @@ def find(id4: bytes, text: str) -> Calibration:
 
         if id4 in variants():
             return variants()[id4]
-        raise DataError(f"{error}; nor is it in the codec's configuration") from None
+        raise DataError(f"{error.text}; nor is it in the codec's configuration", code=error.code) from None
 
 
 def shipped_for(samples: np.ndarray) -> Calibration | None:

@@ -99,7 +99,7 @@ def options_from(config: dict[str, Any]) -> Options:
     try:
         return Options(**config)
     except UsageError as error:
-        raise UsageError(f"a codec's configuration cannot be used, as {error}; perhaps {NEWER}") from None
+        raise UsageError(f"a codec's configuration cannot be used, as {error.text}; perhaps {NEWER}") from None
 
 
 @lru_cache(maxsize=32)

@@ -215,7 +215,7 @@ def wav_output(
     try:
         head = _head(layout, known.frames)
     except UsageError as error:
-        raise UsageError(f"{os.fspath(path)}: {error}; write .npz instead") from None
+        raise UsageError(f"{os.fspath(path)}: {error.text}; write .npz instead") from None
     rows = max(PIECE // layout.channels, 1)
     with atomic_output(path, *inputs(source), overwrite=overwrite, readable_as=inputs(source)) as (file, _):
         sink = Sink(file, layout)

@@ -60,7 +60,7 @@ def recordings(data: Data, progress: Bar | None = None, say: Say = lambda text: 
         unpack(target, folder, bar, say)
     except DataError as error:
         target.unlink(missing_ok=True)
-        raise DataError(f"{error}; the download from {address} is deleted again") from None
+        raise DataError(f"{error.text}; the download from {address} is deleted again", code=error.code) from None
     target.unlink(missing_ok=True)
     return _wav_files(directory)
 

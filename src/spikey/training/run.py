@@ -69,7 +69,7 @@ def train(config: Config, *, say: Say = print, bar: Bar = no_bar) -> str:
                 trainer.validate(module, verbose=False)
             return finish(plan, callback, module) if trainer.is_global_zero else ""
     except Diverged as error:
-        raise DataError(f"{error}; {callback.remains()}") from None
+        raise DataError(f"{error.text}; {callback.remains()}", code=error.code) from None
     except OSError as error:
         raise UsageError(
             f"{plan.folder}: cannot be written ({error.strerror or error}); {callback.remains()}"
