@@ -178,16 +178,17 @@ def test_a_running_processs_output_is_not_taken_for_an_abandoned_one(tmp_path, m
 
 
 def test_an_interrupt_does_not_wait_for_long_work(tmp_path):
-    """Threads that do not end within seconds are left; nothing unfinished stays."""
+    """Threads that do not end within seconds are left; nothing unfinished and no lock file stays."""
     code = (
-        "import os, signal, sys, time\nfrom spikey import cli\nfrom spikey.files import compress\n"
+        "import os, signal, sys, time\nfrom spikey import cli\nfrom spikey.base.locks import lock_file\n"
+        "from spikey.files import compress\n"
         "cli.PATIENCE = 0.5\n"
         "def slow(*_, **__):\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    while True:\n        time.sleep(60)\n"
         "compress.compare = slow\n"
         f"sys.argv = ['spikey', 'compress', {str(tmp_path)!r}, {str(tmp_path / 'out')!r}, *{QUICK}]\n"
-        "cli.main()\n"
+        f"with lock_file({str(tmp_path / 'x.lock')!r}) as locked:\n    assert locked\n    cli.main()\n"
     )
     for name in ("a.wav", "b.wav"):
         (tmp_path / name).write_bytes(wav(300))

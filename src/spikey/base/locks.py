@@ -42,11 +42,13 @@ def lock_file(path: str | os.PathLike[str]) -> Iterator[bool | None]:
     if handle is None:
         yield False
         return
-    held = _Held(handle)
+    held = _Held(handle, path)
     forks.watch(held)
+    _all_held.add(held)
     try:
         yield locked
     finally:
+        _all_held.discard(held)
         if held.handle is not None:
             if sys.platform != "win32":
                 with suppress(OSError):
@@ -58,14 +60,26 @@ def lock_file(path: str | os.PathLike[str]) -> Iterator[bool | None]:
 class _Held:
     """The descriptor of a lock file; a forked child closes it, as the lock would last until the child ended."""
 
-    def __init__(self, handle: int):
+    def __init__(self, handle: int, path: str | os.PathLike[str]):
         self.handle: int | None = handle
+        self.path = path
 
     def forked(self) -> None:
         """Let go of it in the child."""
         if self.handle is not None:
             os.close(self.handle)
             self.handle = None
+
+
+_all_held: set[_Held] = set()
+
+
+def remove_held() -> None:
+    """Remove the lock files that this process holds, where it is about to end without leaving their contexts."""
+    for held in list(_all_held):
+        if held.handle is not None:
+            with suppress(OSError):
+                os.unlink(held.path)
 
 
 def _locked(path: str | os.PathLike[str]) -> tuple[int | None, bool | None]:

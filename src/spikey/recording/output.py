@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from spikey.base.errors import OutputExistsError, UsageError, failed_write
-from spikey.base.locks import try_lock
+from spikey.base.locks import remove_held, try_lock
 from spikey.recording.remote import is_address
 
 RECORDINGS = (b"RIFF", b"RIFX", b"RF64", b"BW64", b"SPKY", b"SPKA", b"SPKT")  # first bytes of such files
@@ -214,10 +214,13 @@ def remove_abandoned(folder: str) -> None:
 
 
 def remove_unfinished() -> None:
-    """Remove the outputs that this process has begun, where it is about to end without waiting for its threads."""
+    """Remove the outputs that this process has begun and the lock files that it holds, where it is about to end
+    without waiting for its threads.
+    """
     for path in list(_unfinished):
         with suppress(OSError):
             os.unlink(path)
+    remove_held()
 
 
 def _joint_mode(like: os.stat_result | None, others: Iterable[PathLike]) -> int | None:
