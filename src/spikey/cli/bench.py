@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from spikey.report.bench.worker import Order
 
 Raw = tuple[int, float, str]
+SHORT = 1.0  # seconds of the longest recording, below which fixed costs are a large part of the time
 
 
 def command(
@@ -156,6 +157,7 @@ def _usable(files: list[Path], raw: Raw | None, seconds: float | None) -> tuple[
     from spikey.report.bench.recordings import load
 
     usable, kinds, original, samples, cut = [], set[tuple[int, float, str]](), 0, list[int](), 0
+    longest = 0.0  # seconds
     interpolated = Counter[int]()
     for file in files:
         try:
@@ -169,6 +171,7 @@ def _usable(files: list[Path], raw: Raw | None, seconds: float | None) -> tuple[
         kinds.add((recording.layout.channels, recording.layout.rate, recording.layout.dtype))
         original += recording.size
         samples.append(recording.samples.size)
+        longest = max(longest, recording.frames / max(recording.layout.rate, 1e-9))
         factor = interpolation_of(recording.samples)
         interpolated += Counter([factor] if factor else [])
         cut += recording.cut
@@ -176,6 +179,10 @@ def _usable(files: list[Path], raw: Raw | None, seconds: float | None) -> tuple[
         raise DataError(f"none of {len(files)} files is a recording of integers")
     if cut:
         say(f"note: measured on the beginning alone: {cut} of {counted(len(usable))}")
+    if longest < SHORT:
+        say(
+            f"note: no recording is longer than {longest:.2g} s: fixed costs slow all codecs, so measure longer ones too"
+        )
     from spikey.report.bench.machine import machine
 
     facts = {
