@@ -180,9 +180,7 @@ def _usable(files: list[Path], raw: Raw | None, seconds: float | None) -> tuple[
     if cut:
         say(f"note: measured on the beginning alone: {cut} of {counted(len(usable))}")
     if longest < SHORT:
-        say(
-            f"note: no recording is longer than {longest:.2g} s: fixed costs slow all codecs, so measure longer ones too"
-        )
+        say(f"note: no recording is longer than {longest:.2g} s; fixed costs slow codecs, so measure longer ones")
     from spikey.report.bench.machine import machine
 
     facts = {
