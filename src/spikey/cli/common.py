@@ -63,8 +63,8 @@ def recordings_in(folder: Path, raw: bool) -> list[Path]:
         found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
         if found:
             return found
-    found_none = ".raw, .dat or .bin files" if raw else "WAV or .spky files; compress other recordings to .spky first"
-    raise UsageError(f"{folder}: contains no {found_none}", code="nothing-found")
+    wanted = ".raw, .dat or .bin files" if raw else "WAV or .spky files; compress other recordings to .spky first"
+    raise UsageError(f"{folder}: contains no {wanted}", code="nothing-found")
 
 
 def settings_from(
